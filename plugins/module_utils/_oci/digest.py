@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Digests of the OCI image specification, and the one check of bytes against them.
+
+Source: image-spec, descriptor.md, "Digests": ``sha256`` is registered and mandatory, ``sha512`` registered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from .errors import DigestMismatch, InvalidReference
+
+_HEX_LENGTHS = {"sha256": 64, "sha512": 128}
+_DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z")
+
+
+def is_digest(text: object) -> bool:
+    """True for a well-formed digest of a registered algorithm, in lower case."""
+    return isinstance(text, str) and _DIGEST.match(text) is not None
+
+
+def parse_digest(text: str) -> tuple[str, str]:
+    """Split ``algorithm:hex``.
+
+    :raises InvalidReference: when the text is no digest of a registered algorithm.
+    """
+    if not is_digest(text):
+        wanted = " or ".join("{}:<{} hex digits>".format(name, length) for name, length in _HEX_LENGTHS.items())
+        raise InvalidReference("{!r} is not a digest: wanted {}, in lower case.".format(str(text)[:200], wanted))
+    algorithm, _colon, encoded = text.partition(":")
+    return algorithm, encoded
+
+
+def digest_of(data: bytes, algorithm: str = "sha256") -> str:
+    """The digest of bytes that are already in memory."""
+    return "{}:{}".format(algorithm, hashlib.new(algorithm, data).hexdigest())
+
+
+def short_digest(digest: str) -> str:
+    """The first 12 hex digits after the algorithm, for messages meant for people."""
+    algorithm, _colon, encoded = digest.partition(":")
+    return "{}:{}".format(algorithm, encoded[:12])
+
+
+class Verifier:
+    """Checks a stream of bytes against a digest and, when it is known, a size.
+
+    The size is a limit while the bytes come in, so that a peer that sends more than it promised is cut off at
+    the first byte too many. Nothing that went through may be used before :meth:`finish` has returned.
+    """
+
+    def __init__(self, digest: str, size: int | None, what: str) -> None:
+        algorithm, self._wanted = parse_digest(digest)
+        self._hash = hashlib.new(algorithm)
+        self._digest = digest
+        self._size = size
+        self._what = what
+        self.count = 0
+
+    def update(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes.
+
+        :raises DigestMismatch: when more bytes came than the descriptor promises.
+        """
+        self.count += len(data)
+        if self._size is not None and self.count > self._size:
+            raise DigestMismatch(
+                "{} is longer than its descriptor says: got more than the {} bytes of {}.".format(
+                    self._what, self._size, self._digest
+                )
+            )
+        self._hash.update(data)
+
+    def finish(self) -> None:
+        """Declare the end of the stream.
+
+        :raises DigestMismatch: when size or digest differ.
+        """
+        if self._size is not None and self.count != self._size:
+            raise DigestMismatch(
+                "{} is shorter than its descriptor says: got {} of the {} bytes of {}.".format(
+                    self._what, self.count, self._size, self._digest
+                )
+            )
+        found = self._hash.hexdigest()
+        if found != self._wanted:
+            raise DigestMismatch(
+                "{} has another content than its digest says: got {}:{}, wanted {}.".format(
+                    self._what, self._hash.name, found, self._digest
+                ),
+                "Nothing of it was used. The registry, a proxy or a cache on the way altered it; pull again or report it "
+                "to the registry's operator.",
+            )
+
+
+def verify_bytes(data: bytes, digest: str, size: int | None, what: str) -> None:
+    """Check bytes in memory against a digest and, unless None, a size.
+
+    :raises DigestMismatch: when they differ.
+    """
+    verifier = Verifier(digest, size, what)
+    verifier.update(data)
+    verifier.finish()

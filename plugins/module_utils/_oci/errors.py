@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one tree of errors that the core raises.
+
+Each class carries a ``reason``, a code that playbooks may compare: Flux's word where Flux has one
+(the condition reasons of ``OCIRepository``), a word of this collection otherwise. Messages are one full
+sentence: what was being done, on which reference, what was found and what was wanted. ``hint`` says what
+to do next. Neither ever holds a secret.
+"""
+
+from __future__ import annotations
+
+
+class OciError(Exception):
+    """Anything that this collection refuses or fails to do; the root of the tree."""
+
+    reason = "Failed"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return "{} {}".format(self.message, self.hint).strip()
+
+
+class InvalidReference(OciError):
+    """A reference or URL that is outside the grammar."""
+
+    reason = "URLInvalid"
+
+
+class InvalidOption(OciError):
+    """An option whose value cannot be used, found before any request is made."""
+
+    reason = "InvalidOption"
+
+
+class InvalidSelection(InvalidOption):
+    """A version range, regular expression or tag policy that does not parse or does not finish."""
+
+    reason = "ReadOperationFailed"
+
+
+class NoMatch(OciError):
+    """No tag of the repository satisfies the selection."""
+
+    reason = "ReadOperationFailed"
+
+
+class NotFound(OciError):
+    """A manifest, blob, tag, repository or layout that is not there."""
+
+    reason = "ReadOperationFailed"
+
+
+class AuthenticationFailed(OciError):
+    """Credentials that are missing, refused, unreadable or of the wrong shape."""
+
+    reason = "AuthenticationFailed"
+
+
+class ConnectionFailed(OciError):
+    """The registry was not reached, did not answer in time, or broke off for good."""
+
+    reason = "ConnectionFailed"
+
+
+class TlsFailed(ConnectionFailed):
+    """TLS was not established: unknown authority, plain HTTP behind an https URL, a bad client certificate."""
+
+    reason = "TLSFailed"
+
+
+class RegistryError(OciError):
+    """The registry answered with an error status, or outside the protocol."""
+
+    reason = "OCIArtifactPullFailed"
+
+    def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+
+class InvalidContent(OciError):
+    """Bytes that are not what their descriptor or their type promises: digest, size, JSON, manifest shape."""
+
+    reason = "OCIArtifactPullFailed"
+
+
+class DigestMismatch(InvalidContent):
+    """Bytes whose digest or size differs from the descriptor's."""
+
+
+class LayerError(OciError):
+    """A layer that cannot be selected, or an archive that may not be unpacked."""
+
+    reason = "OCIArtifactLayerOperationFailed"
+
+
+class StorageError(OciError):
+    """A file system operation on ``dest``, a cache or a layout that failed."""
+
+    reason = "StorageOperationFailed"
+
+
+class BuildError(OciError):
+    """Content that cannot be packed into an artifact."""
+
+    reason = "OCIArtifactBuildFailed"
+
+
+class PushFailed(OciError):
+    """The registry did not take a blob or a manifest."""
+
+    reason = "OCIArtifactPushFailed"
+
+
+class TagImmutable(OciError):
+    """A tag that would move to another digest although it is protected."""
+
+    reason = "TagImmutable"
+
+
+class MissingDependency(OciError):
+    """A Python package that this call needs is not installed on the host that runs it."""
+
+    reason = "MissingDependency"

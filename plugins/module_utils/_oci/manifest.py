@@ -1,0 +1,224 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Descriptors, manifests and indexes: read from hostile bytes, and build as canonical bytes.
+
+Source: image-spec, descriptor.md, manifest.md and image-index.md. Docker's schema 2 documents have the same shape
+and are read too; schema 1 is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import media
+from .digest import digest_of, is_digest
+from .errors import InvalidContent
+
+# distribution-spec, "Pushing Manifests": registries should accept manifests of at least 4 MiB.
+MAX_MANIFEST_SIZE = 4 * 1024 * 1024
+MAX_DESCRIPTORS = 10_000
+MAX_ANNOTATIONS = 1_000
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """A content descriptor. ``size`` is in bytes."""
+
+    media_type: str
+    digest: str
+    size: int
+    artifact_type: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    platform: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The descriptor in the field names of the specification, empty fields left out."""
+        document: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        if self.artifact_type:
+            document["artifactType"] = self.artifact_type
+        if self.annotations:
+            document["annotations"] = dict(self.annotations)
+        if self.platform:
+            document["platform"] = dict(self.platform)
+        return document
+
+    def as_result(self) -> dict[str, Any]:
+        """The descriptor in snake case, as the modules return it."""
+        result: dict[str, Any] = {"media_type": self.media_type, "digest": self.digest, "size": self.size}
+        if self.artifact_type:
+            result["artifact_type"] = self.artifact_type
+        if self.annotations:
+            result["annotations"] = dict(self.annotations)
+        if self.platform:
+            result["platform"] = dict(self.platform)
+        return result
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An image manifest or an image index whose bytes were checked against ``descriptor``."""
+
+    descriptor: Descriptor
+    raw: bytes
+    config: Descriptor | None
+    layers: Sequence[Descriptor]
+    manifests: Sequence[Descriptor]
+    artifact_type: str
+    annotations: Mapping[str, str]
+    subject: Descriptor | None
+
+    @property
+    def is_index(self) -> bool:
+        return self.descriptor.media_type in media.INDEX_TYPES
+
+    @property
+    def effective_artifact_type(self) -> str:
+        """``artifactType``, or the config's media type where it is absent (image-spec, manifest.md, "artifactType")."""
+        return self.artifact_type or (self.config.media_type if self.config else "")
+
+
+def parse_manifest(raw: bytes, content_type: str, what: str) -> Manifest:
+    """Read a manifest or an index.
+
+    ``content_type`` is the media type that came with the bytes; ``what`` names the manifest in messages.
+
+    :raises InvalidContent: when the bytes are no manifest of a known type, or outside the limits.
+    """
+    document = load_json_object(raw, what)
+    media_type = _media_type(document, content_type, what)
+    descriptor = Descriptor(media_type=media_type, digest=digest_of(raw), size=len(raw))
+    config = _descriptor(document["config"], what + ", config") if document.get("config") is not None else None
+    if media_type in media.MANIFEST_TYPES and config is None:
+        raise InvalidContent("{} is no image manifest: it has no config descriptor.".format(what))
+    subject = _descriptor(document["subject"], what + ", subject") if document.get("subject") is not None else None
+    return Manifest(
+        descriptor=descriptor,
+        raw=raw,
+        config=config,
+        layers=_descriptors(document, "layers", what) if media_type in media.MANIFEST_TYPES else (),
+        manifests=_descriptors(document, "manifests", what) if media_type in media.INDEX_TYPES else (),
+        artifact_type=_text(document.get("artifactType", ""), "artifactType", what),
+        annotations=_annotations(document.get("annotations"), what),
+        subject=subject,
+    )
+
+
+def parse_index_descriptors(raw: bytes, what: str) -> list[Descriptor]:
+    """The ``manifests`` of an index document, whatever its media type says (referrers answers, ``index.json``).
+
+    :raises InvalidContent: when the bytes are no such document.
+    """
+    return list(_descriptors(load_json_object(raw, what), "manifests", what))
+
+
+def load_json_object(raw: bytes, what: str) -> dict[str, Any]:
+    """Decode a JSON object.
+
+    :raises InvalidContent: when the bytes are something else (HTML, truncated JSON, a list), or nested too deep.
+    """
+    try:
+        document = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as exc:
+        start = raw[:60].decode("utf-8", "replace").strip()
+        found = "HTML" if start[:1] == "<" else "bytes that begin with {!r}".format(start)
+        raise InvalidContent(
+            "{} is not JSON ({}): found {}.".format(what, type(exc).__name__, found),
+            "Check that the host is a registry and that no proxy or login page answers in its place.",
+        ) from None
+    if not isinstance(document, dict):
+        raise InvalidContent("{} is not a JSON object but a {}.".format(what, type(document).__name__))
+    return document
+
+
+def canonical_json(document: Mapping[str, Any]) -> bytes:
+    """JSON bytes that depend on the content alone: sorted keys, no white space, UTF-8."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+
+
+def descriptor_from_json(value: Any, what: str) -> Descriptor:
+    """Read one descriptor.
+
+    :raises InvalidContent: when it is malformed.
+    """
+    return _descriptor(value, what)
+
+
+def _media_type(document: Mapping[str, Any], content_type: str, what: str) -> str:
+    declared = _text(document.get("mediaType", ""), "mediaType", what)
+    if document.get("schemaVersion") == 1 or (declared or content_type) in (
+        media.DOCKER_SCHEMA1,
+        media.DOCKER_SCHEMA1_SIGNED,
+    ):
+        raise InvalidContent(
+            "{} is a Docker schema 1 manifest, which has no config and no verifiable layers.".format(what),
+            "Push the artifact again with a current tool.",
+        )
+    media_type = declared or content_type.partition(";")[0].strip()
+    known = media.MANIFEST_TYPES + media.INDEX_TYPES
+    if media_type not in known:
+        if "manifests" in document:
+            media_type = media.OCI_INDEX
+        elif "layers" in document and "config" in document:
+            media_type = media.OCI_MANIFEST
+        else:
+            raise InvalidContent("{} is no manifest: its media type is {!r}.".format(what, media_type[:100]))
+    if ("layers" in document or "config" in document) and media_type in media.INDEX_TYPES:
+        # image-spec, manifest.md: a document that could be read as both must be refused
+        raise InvalidContent("{} is both a manifest and an index.".format(what))
+    if "manifests" in document and media_type in media.MANIFEST_TYPES:
+        raise InvalidContent("{} is both a manifest and an index.".format(what))
+    return media_type
+
+
+def _descriptors(document: Mapping[str, Any], key: str, what: str) -> tuple[Descriptor, ...]:
+    value = document.get(key)
+    if value is None:
+        value = []
+    if not isinstance(value, list):
+        raise InvalidContent("{} is malformed: {!r} is not a list.".format(what, key))
+    if len(value) > MAX_DESCRIPTORS:
+        raise InvalidContent("{} has {} {}, more than the {} allowed.".format(what, len(value), key, MAX_DESCRIPTORS))
+    return tuple(_descriptor(item, "{}, {}[{}]".format(what, key, number)) for number, item in enumerate(value))
+
+
+def _descriptor(value: Any, what: str) -> Descriptor:
+    if not isinstance(value, dict):
+        raise InvalidContent("{} is not a descriptor.".format(what))
+    digest, size = value.get("digest"), value.get("size")
+    if not isinstance(digest, str) or not is_digest(digest):
+        raise InvalidContent("{} has no valid digest: {!r}.".format(what, str(digest)[:100]))
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise InvalidContent("{} has no valid size: {!r}.".format(what, str(size)[:30]))
+    platform = value.get("platform")
+    if platform is not None and not isinstance(platform, dict):
+        raise InvalidContent("{} has a platform that is not an object.".format(what))
+    return Descriptor(
+        media_type=_text(value.get("mediaType", ""), "mediaType", what),
+        digest=digest,
+        size=size,
+        artifact_type=_text(value.get("artifactType", ""), "artifactType", what),
+        annotations=_annotations(value.get("annotations"), what),
+        platform=platform or {},
+    )
+
+
+def _annotations(value: Any, what: str) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise InvalidContent("{} has annotations that are not an object of strings.".format(what))
+    if len(value) > MAX_ANNOTATIONS:
+        raise InvalidContent("{} has more than {} annotations.".format(what, MAX_ANNOTATIONS))
+    return value
+
+
+def _text(value: Any, key: str, what: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InvalidContent("{} is malformed: {!r} is not a string.".format(what, key))
+    return value

@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The grammar of references: ``[oci://]host[:port]/repository[:tag][@digest]`` and
+``oci-layout:PATH[:tag][@digest]``.
+
+Repository and tag follow the distribution specification ("Pulling manifests"), the digest the image
+specification. What is a host is decided as go-containerregistry does (a dot, a port or ``localhost``), but a name
+without one is refused instead of being sent to Docker Hub.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from .digest import is_digest, parse_digest
+from .errors import InvalidReference
+
+SCHEME = "oci://"
+LAYOUT_SCHEME = "oci-layout:"
+DEFAULT_TAG = "latest"
+MAX_LENGTH = 4096
+MAX_REPOSITORY_LENGTH = 255
+
+_HOST = re.compile(
+    r"(?P<name>\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*)"
+    r"(?::(?P<port>[0-9]{1,5}))?\Z"
+)
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where an artifact is: a repository of a registry, or an OCI image layout, with an optional tag and digest.
+
+    ``registry`` is ``host[:port]`` and empty for a layout; ``layout`` is the directory's path and empty for a registry.
+    """
+
+    registry: str = ""
+    repository: str = ""
+    layout: str = ""
+    tag: str = ""
+    digest: str = ""
+
+    @property
+    def is_layout(self) -> bool:
+        return bool(self.layout)
+
+    @property
+    def name(self) -> str:
+        """The place without tag and digest, as people write it: ``ghcr.io/org/app`` or ``oci-layout:/srv/oci``."""
+        return LAYOUT_SCHEME + self.layout if self.layout else "{}/{}".format(self.registry, self.repository)
+
+    @property
+    def url(self) -> str:
+        """The place without tag and digest, as Flux writes it: ``oci://ghcr.io/org/app``."""
+        return self.name if self.layout else SCHEME + self.name
+
+    @property
+    def identifier(self) -> str:
+        """What a request names: the digest when there is one, the tag otherwise (may be empty)."""
+        return self.digest or self.tag
+
+    def at(self, *, tag: str = "", digest: str = "") -> Reference:
+        """The same place with another tag and digest."""
+        return replace(self, tag=tag, digest=digest)
+
+    def __str__(self) -> str:
+        text = self.name
+        if self.tag:
+            text += ":" + self.tag
+        if self.digest:
+            text += "@" + self.digest
+        return text
+
+
+def is_tag(text: object) -> bool:
+    """True for text that the distribution specification allows as a tag (1 to 128 characters)."""
+    return isinstance(text, str) and _TAG.match(text) is not None
+
+
+def check_tag(text: str) -> str:
+    """Return the tag.
+
+    :raises InvalidReference: when it is outside the grammar.
+    """
+    if not is_tag(text):
+        raise InvalidReference(
+            "{!r} is not a tag: wanted 1 to 128 letters, digits, '.', '_' and '-', not starting with '.' or '-'.".format(
+                text[:200]
+            ),
+            "A Helm version such as 1.2.3+build is tagged 1.2.3_build." if "+" in text else "",
+        )
+    return text
+
+
+def parse_reference(text: str) -> Reference:
+    """Parse the complete short form, as in ``contoso.azurecr.io/marketing/campaign1/chart:1.1``.
+
+    :raises InvalidReference: when any part is outside the grammar.
+    """
+    _check_text(text)
+    if text.startswith(LAYOUT_SCHEME):
+        return _parse_layout(text)
+    rest = text[len(SCHEME) :] if text.startswith(SCHEME) else text
+    if "@" in rest.partition("/")[0]:
+        # the text is not repeated: what stands before the host is a user name and often a password
+        raise InvalidReference(
+            "The reference carries something before its host, as in user@host.",
+            "Credentials are given in 'username' and 'password' or in a docker config, never in the reference.",
+        )
+    if "://" in rest:
+        raise InvalidReference(
+            "The reference {!r} has an unknown scheme.".format(text),
+            "Write it as oci://host/repository:tag or without a scheme; plain HTTP is chosen with the option 'insecure'.",
+        )
+    rest, at, digest = rest.partition("@")
+    if at:
+        _check_digest(digest, text)
+    host, slash, path = rest.partition("/")
+    if not slash or not path:
+        raise InvalidReference(
+            "The reference {!r} names no repository.".format(text), "Write it as host/repository:tag."
+        )
+    path, colon, tag = path.partition(":")
+    if colon:
+        _check_part(_TAG, tag, "tag", text)
+    registry = _parse_host(host, text)
+    if registry in _DOCKER_HUB:
+        registry, path = "docker.io", path if "/" in path else "library/" + path
+    if len(path) > MAX_REPOSITORY_LENGTH:
+        raise InvalidReference(
+            "The repository in {!r} is longer than {} characters.".format(text[:300], MAX_REPOSITORY_LENGTH)
+        )
+    _check_part(_REPOSITORY, path, "repository", text)
+    return Reference(registry=registry, repository=path, tag=tag, digest=digest)
+
+
+def parse_url(text: str) -> Reference:
+    """Parse Flux's ``url``: a place that carries neither tag nor digest.
+
+    :raises InvalidReference: when it is outside the grammar, or carries a tag or a digest.
+    """
+    if not text.startswith((SCHEME, LAYOUT_SCHEME)):
+        raise InvalidReference(
+            "The url {!r} does not start with {} or {}.".format(text[:300], SCHEME, LAYOUT_SCHEME),
+            "Write it as oci://host/repository, or give the short form in 'ref'.",
+        )
+    reference = parse_reference(text)
+    if reference.tag or reference.digest:
+        raise InvalidReference(
+            "The url {!r} carries a tag or a digest.".format(text),
+            "Put it in 'tag' or 'digest', or give the whole in 'ref'.",
+        )
+    return reference
+
+
+def _check_text(text: str) -> None:
+    if not text:
+        raise InvalidReference("The reference is empty.", "Write it as host/repository:tag.")
+    if len(text) > MAX_LENGTH:
+        raise InvalidReference("The reference is longer than {} characters.".format(MAX_LENGTH))
+    if not text.startswith(LAYOUT_SCHEME) and _CONTROL.search(text):
+        raise InvalidReference("The reference {!r} contains white space or control characters.".format(text[:300]))
+
+
+def _parse_layout(text: str) -> Reference:
+    path = text[len(LAYOUT_SCHEME) :]
+    digest = tag = ""
+    head, at, last = path.rpartition("@")
+    if at and "/" not in last:
+        _check_digest(last, text)
+        path, digest = head, last
+    head, colon, last = path.rpartition(":")
+    if colon and "/" not in last:
+        _check_part(_TAG, last, "tag", text)
+        path, tag = head, last
+    if not path or "\0" in path or "\n" in path:
+        raise InvalidReference(
+            "The reference {!r} names no directory.".format(text[:300]), "Write it as oci-layout:/path/of/the/layout:tag."
+        )
+    return Reference(layout=path, tag=tag, digest=digest)
+
+
+def _parse_host(host: str, text: str) -> str:
+    match = _HOST.match(host)
+    if not match or not 0 < int(match["port"] or 1) < 65536:
+        raise InvalidReference("The reference {!r} has no valid host: {!r}.".format(text, host))
+    name = match["name"].lower()
+    if not (match["port"] or "." in name or name.startswith("[") or name == "localhost"):
+        raise InvalidReference(
+            "The reference {!r} names no registry host: {!r} has neither a dot nor a port.".format(text, host),
+            "For Docker Hub write docker.io/{}; for a host of that name add its port, as in {}:443/….".format(text, host),
+        )
+    return "{}:{}".format(name, int(match["port"])) if match["port"] else name
+
+
+def _check_digest(digest: str, text: str) -> None:
+    if not is_digest(digest):
+        try:
+            parse_digest(digest)
+        except InvalidReference as exc:
+            raise InvalidReference("The reference {!r} has no valid digest: {}".format(text[:300], exc.message)) from None
+
+
+def _check_part(pattern: re.Pattern[str], value: str, what: str, text: str) -> None:
+    if not pattern.match(value):
+        hint = "Repositories are in lower case." if what == "repository" and value != value.lower() else ""
+        raise InvalidReference("The reference {!r} has no valid {}: {!r}.".format(text[:300], what, value[:200]), hint)
