@@ -1,0 +1,274 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which credential belongs to a repository.
+
+Sources, the first that knows the registry wins: user name and password given in the options; ``auth_config`` or
+``auth_file`` given in the options; ``$REGISTRY_AUTH_FILE``; ``$DOCKER_CONFIG/config.json``; ``~/.docker/config.json``;
+``$XDG_RUNTIME_DIR/containers/auth.json``; ``~/.config/containers/auth.json``. Formats: docker's ``config.json`` (docker/cli,
+cli/config/configfile) and podman's ``auth.json`` (containers-auth.json(5)). A file that is there but cannot be used is an
+error, never an anonymous login.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import fnmatch
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import AuthenticationFailed
+from .options import AuthOptions
+
+MAX_FILE_SIZE = 4 * 1024 * 1024
+HELPER_TIMEOUT = 60.0
+DOCKER_HUB_KEY = "https://index.docker.io/v1/"
+
+_HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\Z")
+_DOCKER_HUB_HOSTS = ("index.docker.io", "docker.io", "registry-1.docker.io")
+_NOT_FOUND_IN_HELPER = "credentials not found"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What to present: a user name with a password, an identity (refresh) token, or a ready registry token."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+    registry_token: str = field(default="", repr=False)
+
+    @property
+    def basic(self) -> str:
+        """The value after ``Basic `` in an Authorization header, empty when there is no password."""
+        if not self.password:
+            return ""
+        return base64.b64encode("{}:{}".format(self.username, self.password).encode("utf-8")).decode("ascii")
+
+
+def find_credential(options: AuthOptions, registry: str, repository: str) -> Credential | None:
+    """The credential for ``registry`` (``host[:port]``) and ``repository``, None for an anonymous request.
+
+    :raises AuthenticationFailed: when the options, a file or a helper program cannot be used.
+    """
+    if options.username or options.password:
+        if not (options.username and options.password):
+            raise AuthenticationFailed(
+                "Only one of 'username' and 'password' is given for {}.".format(registry), "Give both or neither."
+            )
+        return Credential(username=options.username, password=options.password)
+    for origin, document in _documents(options):
+        credential = _from_document(document, origin, registry, repository)
+        if credential is not None:
+            return credential
+    return None
+
+
+def load_auth_config(text: str, origin: str) -> dict[str, Any]:
+    """Decode the text of a docker ``config.json``.
+
+    :raises AuthenticationFailed: when it is no JSON object, or has none of the known keys.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        # the text is not repeated: it holds passwords
+        raise AuthenticationFailed("{} is not JSON.".format(origin), "Wanted a docker config.json.") from None
+    return _check_document(document, origin)
+
+
+def _documents(options: AuthOptions) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if options.auth_config is not None:
+        yield "auth_config", _check_document(options.auth_config, "auth_config")
+    elif options.auth_file:
+        yield options.auth_file, _read(options.auth_file)
+    else:
+        for path in _default_files():
+            if os.path.exists(path):
+                yield path, _read(path)
+
+
+def _default_files() -> list[str]:
+    environ, home = os.environ, os.path.expanduser("~")
+    candidates = [
+        environ.get("REGISTRY_AUTH_FILE", ""),
+        os.path.join(environ["DOCKER_CONFIG"], "config.json") if environ.get("DOCKER_CONFIG") else "",
+        os.path.join(home, ".docker", "config.json"),
+        os.path.join(environ["XDG_RUNTIME_DIR"], "containers", "auth.json") if environ.get("XDG_RUNTIME_DIR") else "",
+        os.path.join(environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "containers", "auth.json"),
+    ]
+    return [path for path in candidates if path]
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as stream:
+            raw = stream.read(MAX_FILE_SIZE + 1)
+    except OSError as exc:
+        raise AuthenticationFailed("The credentials in {} cannot be read: {}.".format(path, exc.strerror)) from None
+    if len(raw) > MAX_FILE_SIZE:
+        raise AuthenticationFailed("{} has more than {} bytes.".format(path, MAX_FILE_SIZE))
+    if not raw.strip():
+        return {}
+    return load_auth_config(raw.decode("utf-8", "replace"), path)
+
+
+def _check_document(document: Any, origin: str) -> dict[str, Any]:
+    if not isinstance(document, Mapping):
+        raise AuthenticationFailed("{} is not a JSON object.".format(origin), "Wanted a docker config.json.")
+    for key, kind in (("auths", Mapping), ("credHelpers", Mapping), ("credsStore", str)):
+        if document.get(key) is not None and not isinstance(document[key], kind):
+            raise AuthenticationFailed("{} has a {!r} of the wrong type.".format(origin, key))
+    if document and origin == "auth_config" and not {"auths", "credHelpers", "credsStore"} & set(document):
+        raise AuthenticationFailed(
+            "auth_config has none of 'auths', 'credHelpers' and 'credsStore'.",
+            "Give the decoded content of .dockerconfigjson, as in {\"auths\": {\"host\": {\"auth\": \"…\"}}}.",
+        )
+    return dict(document)
+
+
+def _from_document(
+    document: Mapping[str, Any], origin: str, registry: str, repository: str
+) -> Credential | None:
+    auths = document.get("auths") or {}
+    helpers = document.get("credHelpers") or {}
+    names = [registry, *_DOCKER_HUB_HOSTS, DOCKER_HUB_KEY] if registry == "docker.io" else [registry]
+    for name in names:
+        if helpers.get(name):
+            return _ask_helper(str(helpers[name]), DOCKER_HUB_KEY if registry == "docker.io" else registry, origin)
+    key = _best_key(auths, registry, repository)
+    if key is not None:
+        credential = _from_entry(auths[key], origin, key)
+        if credential is not None:
+            return credential
+    if document.get("credsStore"):
+        return _ask_helper(str(document["credsStore"]), DOCKER_HUB_KEY if registry == "docker.io" else registry, origin)
+    return None
+
+
+def _best_key(auths: Mapping[str, Any], registry: str, repository: str) -> str | None:
+    """The key that names the longest part of the path; among equals an exact host before a pattern."""
+    best: tuple[int, int, str] | None = None
+    for key in auths:
+        host, path = _split_key(str(key))
+        exact = host == registry
+        if not exact and not _host_matches(host, registry):
+            continue
+        if path and repository != path and not repository.startswith(path + "/"):
+            continue
+        rank = (len(path), int(exact), str(key))
+        if best is None or rank > best:
+            best = rank
+    return best[2] if best else None
+
+
+def _split_key(key: str) -> tuple[str, str]:
+    rest = key.partition("://")[2] if "://" in key else key
+    host, _slash, path = rest.partition("/")
+    path = path.strip("/")
+    for prefix in ("v1", "v2"):
+        if path == prefix or path.startswith(prefix + "/"):
+            path = path[len(prefix) :].strip("/")
+    host = host.lower()
+    return ("docker.io" if host in _DOCKER_HUB_HOSTS else host), path
+
+
+def _host_matches(pattern: str, registry: str) -> bool:
+    """Kubernetes' globs in pull secrets: ``*`` within one label, the same number of labels, the same port."""
+    if "*" not in pattern and "?" not in pattern:
+        return False
+    pattern_host, _colon, pattern_port = pattern.partition(":")
+    host, _colon, port = registry.partition(":")
+    labels, pattern_labels = host.split("."), pattern_host.split(".")
+    return (
+        port == pattern_port
+        and len(labels) == len(pattern_labels)
+        and all(fnmatch.fnmatchcase(label, glob) for label, glob in zip(labels, pattern_labels))
+    )
+
+
+def _from_entry(entry: Any, origin: str, key: str) -> Credential | None:
+    if not isinstance(entry, Mapping):
+        raise AuthenticationFailed("The entry {!r} of {} is not an object.".format(key, origin))
+    fields = {name: entry.get(name) or "" for name in ("auth", "username", "password", "identitytoken", "registrytoken")}
+    if not all(isinstance(value, str) for value in fields.values()):
+        raise AuthenticationFailed("The entry {!r} of {} has a field that is not a string.".format(key, origin))
+    username, password = fields["username"], fields["password"]
+    if fields["auth"]:
+        username, password = _decode_auth(fields["auth"], origin, key)
+    if fields["identitytoken"] or fields["registrytoken"]:
+        return Credential(username, password, fields["identitytoken"], fields["registrytoken"])
+    if not username and not password:
+        return None  # docker leaves an empty entry when a credentials store holds the secret
+    if not (username and password):
+        raise AuthenticationFailed("The entry {!r} of {} has only one of user name and password.".format(key, origin))
+    return Credential(username, password)
+
+
+def _decode_auth(auth: str, origin: str, key: str) -> tuple[str, str]:
+    try:
+        username, colon, password = base64.b64decode(auth, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        colon = ""
+    if not colon:
+        raise AuthenticationFailed(
+            "The 'auth' of the entry {!r} of {} is not the base64 text of user:password.".format(key, origin)
+        )
+    return username, password.rstrip("\0")
+
+
+def _ask_helper(suffix: str, server: str, origin: str) -> Credential | None:
+    """Run ``docker-credential-<suffix> get`` (docker/docker-credential-helpers, client protocol)."""
+    if not _HELPER_NAME.match(suffix):
+        raise AuthenticationFailed("{} names an invalid credential helper {!r}.".format(origin, suffix[:100]))
+    program = "docker-credential-" + suffix
+    try:
+        done = subprocess.run(
+            [program, "get"],
+            input=server.encode("utf-8"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=HELPER_TIMEOUT,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise AuthenticationFailed(
+            "{} names the credential helper {}, which is not in PATH.".format(origin, program),
+            "Install it on the host that runs the task, or give 'username' and 'password'.",
+        ) from None
+    except OSError as exc:
+        raise AuthenticationFailed("The credential helper {} cannot be run: {}.".format(program, exc.strerror)) from None
+    except subprocess.TimeoutExpired:
+        raise AuthenticationFailed(
+            "The credential helper {} did not answer within {:g} s.".format(program, HELPER_TIMEOUT)
+        ) from None
+    if done.returncode != 0:
+        if _NOT_FOUND_IN_HELPER in (done.stdout + done.stderr).decode("utf-8", "replace").lower():
+            return None
+        # its output is not repeated: it may hold the secret
+        raise AuthenticationFailed(
+            "The credential helper {} failed for {} with exit code {}.".format(program, server, done.returncode),
+            "Run it by hand on the host: echo {} | {} get".format(server, program),
+        )
+    return _from_helper(done.stdout, program)
+
+
+def _from_helper(output: bytes, program: str) -> Credential:
+    try:
+        answer = json.loads(output)
+        username, secret = answer["Username"], answer["Secret"]
+        if not (isinstance(username, str) and isinstance(secret, str)):
+            raise TypeError
+    except (ValueError, TypeError, KeyError):
+        raise AuthenticationFailed(
+            "The credential helper {} answered something other than {{Username, Secret}}.".format(program)
+        ) from None
+    if username == "<token>":
+        return Credential(identity_token=secret)
+    return Credential(username, secret)

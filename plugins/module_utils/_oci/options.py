@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The values that say how to reach a registry, free of Ansible."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import InvalidOption
+
+DEFAULT_TIMEOUT = 60.0
+DEFAULT_RETRIES = 3
+
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?b?)\s*\Z", re.IGNORECASE | re.ASCII)
+_SIZE_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+@dataclass(frozen=True)
+class AuthOptions:
+    """Where credentials come from. ``auth_config`` is the content of a docker ``config.json``."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    auth_file: str = ""
+    auth_config: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class ConnectionOptions:
+    """How a registry is spoken to.
+
+    ``ca_cert``, ``client_cert`` and ``client_key`` are paths or PEM text. ``timeout`` is in seconds and bounds each wait
+    (connect, answer, stalled read), ``retries`` how often a request is repeated after a passing failure.
+    """
+
+    insecure: bool = False
+    validate_certs: bool = True
+    ca_cert: str = ""
+    client_cert: str = ""
+    client_key: str = field(default="", repr=False)
+    proxy: str = field(default="", repr=False)
+    timeout: float = DEFAULT_TIMEOUT
+    retries: int = DEFAULT_RETRIES
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from a number of seconds or a Go duration such as ``1m30s`` (Go, time.ParseDuration; no signs).
+
+    :raises InvalidOption: when it is neither, or not positive.
+    """
+    text = str(text).strip()
+    try:
+        seconds = float(text) if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", text, re.ASCII) else _go_duration(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise InvalidOption(
+            "{!r} is not a duration: wanted a positive number of seconds or a text such as 90s, 1m30s or 500ms.".format(text)
+        )
+    return seconds
+
+
+def parse_size(text: str) -> int:
+    """Bytes from a number with an optional unit: ``10GiB``, ``500M``, ``4096``. Units are powers of 1024, as in Ansible's
+    ``human_to_bytes``.
+
+    :raises InvalidOption: when it is no such text.
+    """
+    match = _SIZE.match(str(text))
+    if not match:
+        raise InvalidOption("{!r} is not a size: wanted a number of bytes or a text such as 500M or 10GiB.".format(text))
+    return int(float(match[1]) * 1024 ** _SIZE_POWER[match[2].lower()])
+
+
+def _go_duration(text: str) -> float:
+    seconds, end = 0.0, 0
+    for part in _DURATION_PART.finditer(text):
+        if part.start() != end:
+            raise ValueError(text)
+        seconds += float(part[1]) * _UNIT_SECONDS[part[2]]
+        end = part.end()
+    if end != len(text):
+        raise ValueError(text)
+    return seconds

@@ -1,0 +1,119 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the operations need of a place that holds artifacts; a registry and an OCI image layout both provide it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Callable, Protocol
+
+from .digest import Verifier
+from .errors import InvalidContent
+from .manifest import Descriptor, Manifest
+from .reference import Reference
+
+# What became of a blob that was offered to a repository.
+EXISTED = "existed"
+MOUNTED = "mounted"
+UPLOADED = "uploaded"
+
+# Blobs that are kept in memory (configs, signatures): larger ones are refused.
+MAX_SMALL_BLOB = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class BlobSource:
+    """A blob to publish: its descriptor and a way to open its bytes from the start, as often as needed."""
+
+    descriptor: Descriptor
+    open: Callable[[], BinaryIO]
+
+
+class Repository(Protocol):
+    """One repository of a registry, or one OCI image layout.
+
+    ``identifier`` is a tag or a digest. Every manifest that is returned was checked against its digest; the bytes of
+    :meth:`stream_blob` were not, see :func:`read_blob`.
+    """
+
+    reference: Reference
+
+    def resolve(self, identifier: str) -> Descriptor:
+        """The descriptor that a tag or digest stands for now; one HEAD request on a registry.
+
+        :raises NotFound: when there is no such manifest.
+        """
+
+    def fetch_manifest(self, identifier: str) -> Manifest:
+        """The manifest or index itself; at most ``MAX_MANIFEST_SIZE`` bytes.
+
+        :raises NotFound: when there is no such manifest.
+        :raises InvalidContent: when the bytes are no manifest, or of another digest.
+        """
+
+    def stream_blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """The bytes of a blob from ``offset`` on, resumed where the connection broke, not checked.
+
+        :raises NotFound: when there is no such blob.
+        """
+
+    def blob_exists(self, descriptor: Descriptor) -> bool:
+        """Whether the repository holds the blob."""
+
+    def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
+        """Make sure that the repository holds the blob; returns EXISTED, MOUNTED or UPLOADED.
+
+        ``mount_from`` names repositories of the same registry that may hold it.
+
+        :raises PushFailed: when it is not taken.
+        """
+
+    def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
+        """Store a manifest or index, and point ``tag`` at it when one is given.
+
+        :raises PushFailed: when it is not taken.
+        """
+
+    def list_tags(self) -> list[str]:
+        """All tags, in no particular order.
+
+        :raises NotFound: when there is no such repository.
+        """
+
+    def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
+        """The manifests whose ``subject`` is this digest, with the given artifact type unless it is empty."""
+
+    def close(self) -> None:
+        """Give up connections and files."""
+
+
+def read_blob(repository: Repository, descriptor: Descriptor) -> Iterator[bytes]:
+    """The bytes of a blob, checked while they stream.
+
+    Nothing may be made visible before the iterator is exhausted: the digest is known only then.
+
+    :raises DigestMismatch: when size or digest differ from the descriptor's.
+    """
+    verifier = Verifier(
+        descriptor.digest, descriptor.size, "The blob {} of {}".format(descriptor.digest, repository.reference.name)
+    )
+    for chunk in repository.stream_blob(descriptor):
+        verifier.update(chunk)
+        yield chunk
+    verifier.finish()
+
+
+def read_small_blob(repository: Repository, descriptor: Descriptor) -> bytes:
+    """A blob that fits into memory, checked.
+
+    :raises InvalidContent: when it is larger than ``MAX_SMALL_BLOB`` bytes.
+    """
+    if descriptor.size > MAX_SMALL_BLOB:
+        raise InvalidContent(
+            "The blob {} of {} has {} bytes, more than the {} that are read at once.".format(
+                descriptor.digest, repository.reference.name, descriptor.size, MAX_SMALL_BLOB
+            )
+        )
+    return b"".join(read_blob(repository, descriptor))
