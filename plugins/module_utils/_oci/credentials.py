@@ -49,7 +49,7 @@ class Credential:
         """The value after ``Basic `` in an Authorization header, empty when there is no password."""
         if not self.password:
             return ""
-        return base64.b64encode("{}:{}".format(self.username, self.password).encode("utf-8")).decode("ascii")
+        return base64.b64encode(f"{self.username}:{self.password}".encode()).decode("ascii")
 
 
 def find_credential(options: AuthOptions, registry: str, repository: str) -> Credential | None:
@@ -60,7 +60,7 @@ def find_credential(options: AuthOptions, registry: str, repository: str) -> Cre
     if options.username or options.password:
         if not (options.username and options.password):
             raise AuthenticationFailed(
-                "Only one of 'username' and 'password' is given for {}.".format(registry), "Give both or neither."
+                f"Only one of 'username' and 'password' is given for {registry}.", "Give both or neither."
             )
         return Credential(username=options.username, password=options.password)
     for origin, document in _documents(options):
@@ -79,7 +79,7 @@ def load_auth_config(text: str, origin: str) -> dict[str, Any]:
         document = json.loads(text)
     except (ValueError, RecursionError):
         # the text is not repeated: it holds passwords
-        raise AuthenticationFailed("{} is not JSON.".format(origin), "Wanted a docker config.json.") from None
+        raise AuthenticationFailed(f"{origin} is not JSON.", "Wanted a docker config.json.") from None
     return _check_document(document, origin)
 
 
@@ -111,9 +111,9 @@ def _read(path: str) -> dict[str, Any]:
         with open(path, "rb") as stream:
             raw = stream.read(MAX_FILE_SIZE + 1)
     except OSError as exc:
-        raise AuthenticationFailed("The credentials in {} cannot be read: {}.".format(path, exc.strerror)) from None
+        raise AuthenticationFailed(f"The credentials in {path} cannot be read: {exc.strerror}.") from None
     if len(raw) > MAX_FILE_SIZE:
-        raise AuthenticationFailed("{} has more than {} bytes.".format(path, MAX_FILE_SIZE))
+        raise AuthenticationFailed(f"{path} has more than {MAX_FILE_SIZE} bytes.")
     if not raw.strip():
         return {}
     return load_auth_config(raw.decode("utf-8", "replace"), path)
@@ -121,10 +121,10 @@ def _read(path: str) -> dict[str, Any]:
 
 def _check_document(document: Any, origin: str) -> dict[str, Any]:
     if not isinstance(document, Mapping):
-        raise AuthenticationFailed("{} is not a JSON object.".format(origin), "Wanted a docker config.json.")
+        raise AuthenticationFailed(f"{origin} is not a JSON object.", "Wanted a docker config.json.")
     for key, kind in (("auths", Mapping), ("credHelpers", Mapping), ("credsStore", str)):
         if document.get(key) is not None and not isinstance(document[key], kind):
-            raise AuthenticationFailed("{} has a {!r} of the wrong type.".format(origin, key))
+            raise AuthenticationFailed(f"{origin} has a {key!r} of the wrong type.")
     if document and origin == "auth_config" and not {"auths", "credHelpers", "credsStore"} & set(document):
         raise AuthenticationFailed(
             "auth_config has none of 'auths', 'credHelpers' and 'credsStore'.",
@@ -195,10 +195,10 @@ def _host_matches(pattern: str, registry: str) -> bool:
 
 def _from_entry(entry: Any, origin: str, key: str) -> Credential | None:
     if not isinstance(entry, Mapping):
-        raise AuthenticationFailed("The entry {!r} of {} is not an object.".format(key, origin))
+        raise AuthenticationFailed(f"The entry {key!r} of {origin} is not an object.")
     fields = {name: entry.get(name) or "" for name in ("auth", "username", "password", "identitytoken", "registrytoken")}
     if not all(isinstance(value, str) for value in fields.values()):
-        raise AuthenticationFailed("The entry {!r} of {} has a field that is not a string.".format(key, origin))
+        raise AuthenticationFailed(f"The entry {key!r} of {origin} has a field that is not a string.")
     username, password = fields["username"], fields["password"]
     if fields["auth"]:
         username, password = _decode_auth(fields["auth"], origin, key)
@@ -207,7 +207,7 @@ def _from_entry(entry: Any, origin: str, key: str) -> Credential | None:
     if not username and not password:
         return None  # docker leaves an empty entry when a credentials store holds the secret
     if not (username and password):
-        raise AuthenticationFailed("The entry {!r} of {} has only one of user name and password.".format(key, origin))
+        raise AuthenticationFailed(f"The entry {key!r} of {origin} has only one of user name and password.")
     return Credential(username, password)
 
 
@@ -218,7 +218,7 @@ def _decode_auth(auth: str, origin: str, key: str) -> tuple[str, str]:
         colon = ""
     if not colon:
         raise AuthenticationFailed(
-            "The 'auth' of the entry {!r} of {} is not the base64 text of user:password.".format(key, origin)
+            f"The 'auth' of the entry {key!r} of {origin} is not the base64 text of user:password."
         )
     return username, password.rstrip("\0")
 
@@ -226,7 +226,7 @@ def _decode_auth(auth: str, origin: str, key: str) -> tuple[str, str]:
 def _ask_helper(suffix: str, server: str, origin: str) -> Credential | None:
     """Run ``docker-credential-<suffix> get`` (docker/docker-credential-helpers, client protocol)."""
     if not _HELPER_NAME.match(suffix):
-        raise AuthenticationFailed("{} names an invalid credential helper {!r}.".format(origin, suffix[:100]))
+        raise AuthenticationFailed(f"{origin} names an invalid credential helper {suffix[:100]!r}.")
     program = "docker-credential-" + suffix
     try:
         done = subprocess.run(
@@ -239,22 +239,22 @@ def _ask_helper(suffix: str, server: str, origin: str) -> Credential | None:
         )
     except FileNotFoundError:
         raise AuthenticationFailed(
-            "{} names the credential helper {}, which is not in PATH.".format(origin, program),
+            f"{origin} names the credential helper {program}, which is not in PATH.",
             "Install it on the host that runs the task, or give 'username' and 'password'.",
         ) from None
     except OSError as exc:
-        raise AuthenticationFailed("The credential helper {} cannot be run: {}.".format(program, exc.strerror)) from None
+        raise AuthenticationFailed(f"The credential helper {program} cannot be run: {exc.strerror}.") from None
     except subprocess.TimeoutExpired:
         raise AuthenticationFailed(
-            "The credential helper {} did not answer within {:g} s.".format(program, HELPER_TIMEOUT)
+            f"The credential helper {program} did not answer within {HELPER_TIMEOUT:g} s."
         ) from None
     if done.returncode != 0:
         if _NOT_FOUND_IN_HELPER in (done.stdout + done.stderr).decode("utf-8", "replace").lower():
             return None
         # its output is not repeated: it may hold the secret
         raise AuthenticationFailed(
-            "The credential helper {} failed for {} with exit code {}.".format(program, server, done.returncode),
-            "Run it by hand on the host: echo {} | {} get".format(server, program),
+            f"The credential helper {program} failed for {server} with exit code {done.returncode}.",
+            f"Run it by hand on the host: echo {server} | {program} get",
         )
     return _from_helper(done.stdout, program)
 
@@ -267,7 +267,7 @@ def _from_helper(output: bytes, program: str) -> Credential:
             raise TypeError
     except (ValueError, TypeError, KeyError):
         raise AuthenticationFailed(
-            "The credential helper {} answered something other than {{Username, Secret}}.".format(program)
+            f"The credential helper {program} answered something other than {{Username, Secret}}."
         ) from None
     if username == "<token>":
         return Credential(identity_token=secret)

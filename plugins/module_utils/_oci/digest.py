@@ -28,21 +28,21 @@ def parse_digest(text: str) -> tuple[str, str]:
     :raises InvalidReference: when the text is no digest of a registered algorithm.
     """
     if not is_digest(text):
-        wanted = " or ".join("{}:<{} hex digits>".format(name, length) for name, length in _HEX_LENGTHS.items())
-        raise InvalidReference("{!r} is not a digest: wanted {}, in lower case.".format(str(text)[:200], wanted))
+        wanted = " or ".join(f"{name}:<{length} hex digits>" for name, length in _HEX_LENGTHS.items())
+        raise InvalidReference(f"{str(text)[:200]!r} is not a digest: wanted {wanted}, in lower case.")
     algorithm, _colon, encoded = text.partition(":")
     return algorithm, encoded
 
 
 def digest_of(data: bytes, algorithm: str = "sha256") -> str:
     """The digest of bytes that are already in memory."""
-    return "{}:{}".format(algorithm, hashlib.new(algorithm, data).hexdigest())
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 def short_digest(digest: str) -> str:
     """The first 12 hex digits after the algorithm, for messages meant for people."""
     algorithm, _colon, encoded = digest.partition(":")
-    return "{}:{}".format(algorithm, encoded[:12])
+    return f"{algorithm}:{encoded[:12]}"
 
 
 class Verifier:
@@ -68,9 +68,7 @@ class Verifier:
         self.count += len(data)
         if self._size is not None and self.count > self._size:
             raise DigestMismatch(
-                "{} is longer than its descriptor says: got more than the {} bytes of {}.".format(
-                    self._what, self._size, self._digest
-                )
+                f"{self._what} is longer than its descriptor says: got more than the {self._size} bytes of {self._digest}."
             )
         self._hash.update(data)
 
@@ -81,16 +79,12 @@ class Verifier:
         """
         if self._size is not None and self.count != self._size:
             raise DigestMismatch(
-                "{} is shorter than its descriptor says: got {} of the {} bytes of {}.".format(
-                    self._what, self.count, self._size, self._digest
-                )
+                f"{self._what} is shorter than its descriptor says: got {self.count} of the {self._size} bytes of {self._digest}."
             )
         found = self._hash.hexdigest()
         if found != self._wanted:
             raise DigestMismatch(
-                "{} has another content than its digest says: got {}:{}, wanted {}.".format(
-                    self._what, self._hash.name, found, self._digest
-                ),
+                f"{self._what} has another content than its digest says: got {self._hash.name}:{found}, wanted {self._digest}.",
                 "Nothing of it was used. The registry, a proxy or a cache on the way altered it; pull again or report it "
                 "to the registry's operator.",
             )

@@ -23,7 +23,7 @@ class OciError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return "{} {}".format(self.message, self.hint).strip()
+        return f"{self.message} {self.hint}".strip()
 
 
 class InvalidReference(OciError):

@@ -93,7 +93,7 @@ def parse_manifest(raw: bytes, content_type: str, what: str) -> Manifest:
     descriptor = Descriptor(media_type=media_type, digest=digest_of(raw), size=len(raw))
     config = _descriptor(document["config"], what + ", config") if document.get("config") is not None else None
     if media_type in media.MANIFEST_TYPES and config is None:
-        raise InvalidContent("{} is no image manifest: it has no config descriptor.".format(what))
+        raise InvalidContent(f"{what} is no image manifest: it has no config descriptor.")
     subject = _descriptor(document["subject"], what + ", subject") if document.get("subject") is not None else None
     return Manifest(
         descriptor=descriptor,
@@ -124,13 +124,13 @@ def load_json_object(raw: bytes, what: str) -> dict[str, Any]:
         document = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as exc:
         start = raw[:60].decode("utf-8", "replace").strip()
-        found = "HTML" if start[:1] == "<" else "bytes that begin with {!r}".format(start)
+        found = "HTML" if start[:1] == "<" else f"bytes that begin with {start!r}"
         raise InvalidContent(
-            "{} is not JSON ({}): found {}.".format(what, type(exc).__name__, found),
+            f"{what} is not JSON ({type(exc).__name__}): found {found}.",
             "Check that the host is a registry and that no proxy or login page answers in its place.",
         ) from None
     if not isinstance(document, dict):
-        raise InvalidContent("{} is not a JSON object but a {}.".format(what, type(document).__name__))
+        raise InvalidContent(f"{what} is not a JSON object but a {type(document).__name__}.")
     return document
 
 
@@ -154,7 +154,7 @@ def _media_type(document: Mapping[str, Any], content_type: str, what: str) -> st
         media.DOCKER_SCHEMA1_SIGNED,
     ):
         raise InvalidContent(
-            "{} is a Docker schema 1 manifest, which has no config and no verifiable layers.".format(what),
+            f"{what} is a Docker schema 1 manifest, which has no config and no verifiable layers.",
             "Push the artifact again with a current tool.",
         )
     media_type = declared or content_type.partition(";")[0].strip()
@@ -165,12 +165,12 @@ def _media_type(document: Mapping[str, Any], content_type: str, what: str) -> st
         elif "layers" in document and "config" in document:
             media_type = media.OCI_MANIFEST
         else:
-            raise InvalidContent("{} is no manifest: its media type is {!r}.".format(what, media_type[:100]))
+            raise InvalidContent(f"{what} is no manifest: its media type is {media_type[:100]!r}.")
     if ("layers" in document or "config" in document) and media_type in media.INDEX_TYPES:
         # image-spec, manifest.md: a document that could be read as both must be refused
-        raise InvalidContent("{} is both a manifest and an index.".format(what))
+        raise InvalidContent(f"{what} is both a manifest and an index.")
     if "manifests" in document and media_type in media.MANIFEST_TYPES:
-        raise InvalidContent("{} is both a manifest and an index.".format(what))
+        raise InvalidContent(f"{what} is both a manifest and an index.")
     return media_type
 
 
@@ -179,23 +179,23 @@ def _descriptors(document: Mapping[str, Any], key: str, what: str) -> tuple[Desc
     if value is None:
         value = []
     if not isinstance(value, list):
-        raise InvalidContent("{} is malformed: {!r} is not a list.".format(what, key))
+        raise InvalidContent(f"{what} is malformed: {key!r} is not a list.")
     if len(value) > MAX_DESCRIPTORS:
-        raise InvalidContent("{} has {} {}, more than the {} allowed.".format(what, len(value), key, MAX_DESCRIPTORS))
-    return tuple(_descriptor(item, "{}, {}[{}]".format(what, key, number)) for number, item in enumerate(value))
+        raise InvalidContent(f"{what} has {len(value)} {key}, more than the {MAX_DESCRIPTORS} allowed.")
+    return tuple(_descriptor(item, f"{what}, {key}[{number}]") for number, item in enumerate(value))
 
 
 def _descriptor(value: Any, what: str) -> Descriptor:
     if not isinstance(value, dict):
-        raise InvalidContent("{} is not a descriptor.".format(what))
+        raise InvalidContent(f"{what} is not a descriptor.")
     digest, size = value.get("digest"), value.get("size")
     if not isinstance(digest, str) or not is_digest(digest):
-        raise InvalidContent("{} has no valid digest: {!r}.".format(what, str(digest)[:100]))
+        raise InvalidContent(f"{what} has no valid digest: {str(digest)[:100]!r}.")
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        raise InvalidContent("{} has no valid size: {!r}.".format(what, str(size)[:30]))
+        raise InvalidContent(f"{what} has no valid size: {str(size)[:30]!r}.")
     platform = value.get("platform")
     if platform is not None and not isinstance(platform, dict):
-        raise InvalidContent("{} has a platform that is not an object.".format(what))
+        raise InvalidContent(f"{what} has a platform that is not an object.")
     return Descriptor(
         media_type=_text(value.get("mediaType", ""), "mediaType", what),
         digest=digest,
@@ -210,9 +210,9 @@ def _annotations(value: Any, what: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise InvalidContent("{} has annotations that are not an object of strings.".format(what))
+        raise InvalidContent(f"{what} has annotations that are not an object of strings.")
     if len(value) > MAX_ANNOTATIONS:
-        raise InvalidContent("{} has more than {} annotations.".format(what, MAX_ANNOTATIONS))
+        raise InvalidContent(f"{what} has more than {MAX_ANNOTATIONS} annotations.")
     return value
 
 
@@ -220,5 +220,5 @@ def _text(value: Any, key: str, what: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise InvalidContent("{} is malformed: {!r} is not a string.".format(what, key))
+        raise InvalidContent(f"{what} is malformed: {key!r} is not a string.")
     return value

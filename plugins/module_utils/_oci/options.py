@@ -61,7 +61,7 @@ def parse_duration(text: str) -> float:
         seconds = 0.0
     if not 0 < seconds < 1e9:
         raise InvalidOption(
-            "{!r} is not a duration: wanted a positive number of seconds or a text such as 90s, 1m30s or 500ms.".format(text)
+            f"{text!r} is not a duration: wanted a positive number of seconds or a text such as 90s, 1m30s or 500ms."
         )
     return seconds
 
@@ -74,7 +74,7 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.match(str(text))
     if not match:
-        raise InvalidOption("{!r} is not a size: wanted a number of bytes or a text such as 500M or 10GiB.".format(text))
+        raise InvalidOption(f"{text!r} is not a size: wanted a number of bytes or a text such as 500M or 10GiB.")
     return int(float(match[1]) * 1024 ** _SIZE_POWER[match[2].lower()])
 
 

@@ -53,7 +53,7 @@ class Reference:
     @property
     def name(self) -> str:
         """The place without tag and digest, as people write it: ``ghcr.io/org/app`` or ``oci-layout:/srv/oci``."""
-        return LAYOUT_SCHEME + self.layout if self.layout else "{}/{}".format(self.registry, self.repository)
+        return LAYOUT_SCHEME + self.layout if self.layout else f"{self.registry}/{self.repository}"
 
     @property
     def url(self) -> str:
@@ -90,9 +90,7 @@ def check_tag(text: str) -> str:
     """
     if not is_tag(text):
         raise InvalidReference(
-            "{!r} is not a tag: wanted 1 to 128 letters, digits, '.', '_' and '-', not starting with '.' or '-'.".format(
-                text[:200]
-            ),
+            f"{text[:200]!r} is not a tag: wanted 1 to 128 letters, digits, '.', '_' and '-', not starting with '.' or '-'.",
             "A Helm version such as 1.2.3+build is tagged 1.2.3_build." if "+" in text else "",
         )
     return text
@@ -115,7 +113,7 @@ def parse_reference(text: str) -> Reference:
         )
     if "://" in rest:
         raise InvalidReference(
-            "The reference {!r} has an unknown scheme.".format(text),
+            f"The reference {text!r} has an unknown scheme.",
             "Write it as oci://host/repository:tag or without a scheme; plain HTTP is chosen with the option 'insecure'.",
         )
     rest, at, digest = rest.partition("@")
@@ -124,7 +122,7 @@ def parse_reference(text: str) -> Reference:
     host, slash, path = rest.partition("/")
     if not slash or not path:
         raise InvalidReference(
-            "The reference {!r} names no repository.".format(text), "Write it as host/repository:tag."
+            f"The reference {text!r} names no repository.", "Write it as host/repository:tag."
         )
     path, colon, tag = path.partition(":")
     if colon:
@@ -134,7 +132,7 @@ def parse_reference(text: str) -> Reference:
         registry, path = "docker.io", path if "/" in path else "library/" + path
     if len(path) > MAX_REPOSITORY_LENGTH:
         raise InvalidReference(
-            "The repository in {!r} is longer than {} characters.".format(text[:300], MAX_REPOSITORY_LENGTH)
+            f"The repository in {text[:300]!r} is longer than {MAX_REPOSITORY_LENGTH} characters."
         )
     _check_part(_REPOSITORY, path, "repository", text)
     return Reference(registry=registry, repository=path, tag=tag, digest=digest)
@@ -147,13 +145,13 @@ def parse_url(text: str) -> Reference:
     """
     if not text.startswith((SCHEME, LAYOUT_SCHEME)):
         raise InvalidReference(
-            "The url {!r} does not start with {} or {}.".format(text[:300], SCHEME, LAYOUT_SCHEME),
+            f"The url {text[:300]!r} does not start with {SCHEME} or {LAYOUT_SCHEME}.",
             "Write it as oci://host/repository, or give the short form in 'ref'.",
         )
     reference = parse_reference(text)
     if reference.tag or reference.digest:
         raise InvalidReference(
-            "The url {!r} carries a tag or a digest.".format(text),
+            f"The url {text!r} carries a tag or a digest.",
             "Put it in 'tag' or 'digest', or give the whole in 'ref'.",
         )
     return reference
@@ -163,9 +161,9 @@ def _check_text(text: str) -> None:
     if not text:
         raise InvalidReference("The reference is empty.", "Write it as host/repository:tag.")
     if len(text) > MAX_LENGTH:
-        raise InvalidReference("The reference is longer than {} characters.".format(MAX_LENGTH))
+        raise InvalidReference(f"The reference is longer than {MAX_LENGTH} characters.")
     if not text.startswith(LAYOUT_SCHEME) and _CONTROL.search(text):
-        raise InvalidReference("The reference {!r} contains white space or control characters.".format(text[:300]))
+        raise InvalidReference(f"The reference {text[:300]!r} contains white space or control characters.")
 
 
 def _parse_layout(text: str) -> Reference:
@@ -181,7 +179,7 @@ def _parse_layout(text: str) -> Reference:
         path, tag = head, last
     if not path or "\0" in path or "\n" in path:
         raise InvalidReference(
-            "The reference {!r} names no directory.".format(text[:300]), "Write it as oci-layout:/path/of/the/layout:tag."
+            f"The reference {text[:300]!r} names no directory.", "Write it as oci-layout:/path/of/the/layout:tag."
         )
     return Reference(layout=path, tag=tag, digest=digest)
 
@@ -189,12 +187,12 @@ def _parse_layout(text: str) -> Reference:
 def _parse_host(host: str, text: str) -> str:
     match = _HOST.match(host)
     if not match or not 0 < int(match["port"] or 1) < 65536:
-        raise InvalidReference("The reference {!r} has no valid host: {!r}.".format(text, host))
+        raise InvalidReference(f"The reference {text!r} has no valid host: {host!r}.")
     name = match["name"].lower()
     if not (match["port"] or "." in name or name.startswith("[") or name == "localhost"):
         raise InvalidReference(
-            "The reference {!r} names no registry host: {!r} has neither a dot nor a port.".format(text, host),
-            "For Docker Hub write docker.io/{}; for a host of that name add its port, as in {}:443/….".format(text, host),
+            f"The reference {text!r} names no registry host: {host!r} has neither a dot nor a port.",
+            f"For Docker Hub write docker.io/{text}; for a host of that name add its port, as in {host}:443/….",
         )
     return "{}:{}".format(name, int(match["port"])) if match["port"] else name
 
@@ -204,10 +202,10 @@ def _check_digest(digest: str, text: str) -> None:
         try:
             parse_digest(digest)
         except InvalidReference as exc:
-            raise InvalidReference("The reference {!r} has no valid digest: {}".format(text[:300], exc.message)) from None
+            raise InvalidReference(f"The reference {text[:300]!r} has no valid digest: {exc.message}") from None
 
 
 def _check_part(pattern: re.Pattern[str], value: str, what: str, text: str) -> None:
     if not pattern.match(value):
         hint = "Repositories are in lower case." if what == "repository" and value != value.lower() else ""
-        raise InvalidReference("The reference {!r} has no valid {}: {!r}.".format(text[:300], what, value[:200]), hint)
+        raise InvalidReference(f"The reference {text[:300]!r} has no valid {what}: {value[:200]!r}.", hint)

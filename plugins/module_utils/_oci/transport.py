@@ -97,7 +97,7 @@ def read_blob(repository: Repository, descriptor: Descriptor) -> Iterator[bytes]
     :raises DigestMismatch: when size or digest differ from the descriptor's.
     """
     verifier = Verifier(
-        descriptor.digest, descriptor.size, "The blob {} of {}".format(descriptor.digest, repository.reference.name)
+        descriptor.digest, descriptor.size, f"The blob {descriptor.digest} of {repository.reference.name}"
     )
     for chunk in repository.stream_blob(descriptor):
         verifier.update(chunk)
@@ -112,8 +112,6 @@ def read_small_blob(repository: Repository, descriptor: Descriptor) -> bytes:
     """
     if descriptor.size > MAX_SMALL_BLOB:
         raise InvalidContent(
-            "The blob {} of {} has {} bytes, more than the {} that are read at once.".format(
-                descriptor.digest, repository.reference.name, descriptor.size, MAX_SMALL_BLOB
-            )
+            f"The blob {descriptor.digest} of {repository.reference.name} has {descriptor.size} bytes, more than the {MAX_SMALL_BLOB} that are read at once."
         )
     return b"".join(read_blob(repository, descriptor))
