@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Find or build the external tools the tests talk to: registries, oras, crane, skopeo, helm.
+
+Each tool is looked for on PATH, then in ${XDG_CACHE_HOME:-~/.cache}/cloudnative-artifacts/tools/, and is else
+built into that cache at a pinned version. Nothing is installed on the machine itself.
+
+    python3 tests/tools/fetch.py                print a line per tool: its path, or why it is missing
+    python3 tests/tools/fetch.py oras helm      only these
+    python3 tests/tools/fetch.py --list         look, do not build
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+class Unavailable(Exception):
+    """A tool can be neither found nor built; the message says why."""
+
+
+def cache_root() -> Path:
+    """The folder all built tools share, whichever checkout asks."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(base) / "cloudnative-artifacts" / "tools"
+
+
+def _run(command: Sequence[str | Path], what: str, **env: str) -> str:
+    try:
+        done = subprocess.run(
+            [str(part) for part in command],
+            check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, env={**os.environ, **env},
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise Unavailable(f"{what}: {error.filename} is not on PATH") from error
+    if done.returncode:
+        tail = " / ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
+        raise Unavailable(f"{what} failed: {tail}")
+    return done.stdout
+
+
+def _build_go_module(module: str, package: str) -> Callable[[Path], None]:
+    """Build a command from a published module at exactly the dependencies it was released with.
+
+    `go install` would also ask the proxy for the list of versions, which not every mirror has.
+    """
+
+    def build(target: Path) -> None:
+        found = json.loads(_run(["go", "mod", "download", "-json", module], f"download of {module}"))
+        _run(
+            ["go", "build", "-C", found["Dir"], "-buildvcs=false", "-trimpath", "-o", target, package],
+            f"build of {module}", GOFLAGS="-mod=readonly", CGO_ENABLED="0",
+        )  # fmt: skip
+
+    return build
+
+
+def _build_own_registry(target: Path) -> None:
+    _run(
+        ["go", "build", "-C", HERE / "oci11-registry", "-buildvcs=false", "-trimpath", "-o", target, "."],
+        "build of oci11-registry", GOFLAGS="-mod=readonly", CGO_ENABLED="0",
+    )  # fmt: skip
+
+
+def _own_registry_version() -> str:
+    digest = hashlib.sha256()
+    for name in ("go.mod", "go.sum", "main.go"):
+        digest.update((HERE / "oci11-registry" / name).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _is_installed(package: str) -> bool:
+    status = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Status}", package], check=False, capture_output=True, text=True
+    ).stdout
+    return status.endswith(" installed")
+
+
+def _missing_libraries(apt: Callable[..., str], package: str) -> set[str]:
+    """The shared-library packages that `package` needs and this machine lacks."""
+    wanted: set[str] = set()
+    queue = [package]
+    while queue:
+        for line in apt("apt-cache", "depends", queue.pop()).splitlines():
+            match = re.match(r"\s*Depends: (lib\S+)", line)
+            if match and match[1] not in wanted and not _is_installed(match[1]):
+                wanted.add(match[1])
+                queue.append(match[1])
+    return wanted
+
+
+def _unpack_debian_skopeo(target: Path) -> None:
+    """Unpack Debian's skopeo and the libraries it lacks next to each other; needs no root and installs nothing."""
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        raise Unavailable("skopeo is taken from Debian packages; here it has to be installed by hand")
+    root = target.parent / "root"
+    with tempfile.TemporaryDirectory() as scratch:
+        lists = Path(scratch, "lists/partial")
+        lists.mkdir(parents=True)
+
+        def apt(*command: str) -> str:
+            options = ["-o", f"Dir::State::lists={lists.parent}", "-o", f"Dir::Cache={scratch}"]
+            options += ["-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"]
+            return _run([command[0], *options, *command[1:]], " ".join(command[:2]))
+
+        apt("apt-get", "update", "--quiet")
+        downloads = Path(scratch, "debs")
+        downloads.mkdir()
+        before = os.getcwd()
+        os.chdir(downloads)  # apt-get download knows no other way to say where
+        try:
+            apt("apt-get", "download", "skopeo", *sorted(_missing_libraries(apt, "skopeo")))
+        finally:
+            os.chdir(before)
+        for package in sorted(downloads.glob("*.deb")):
+            _run(["dpkg-deb", "-x", package, root], f"unpacking of {package.name}")
+    libraries = ":".join(sorted(str(folder) for folder in root.glob("**/*-linux-gnu*") if folder.is_dir()))
+    # Debian ships the trust policy in a package of its own; these tests bring their own trust.
+    (target.parent / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}\n')
+    target.write_text(
+        "#!/bin/sh\n"
+        f'LD_LIBRARY_PATH="{libraries}" exec "{root}/usr/bin/skopeo" --policy "{target.parent}/policy.json" "$@"\n'
+    )
+    target.chmod(0o755)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One external program: how to recognise an installed one, how to build it."""
+
+    name: str
+    version: str
+    probe: tuple[str, ...]
+    accepts: str  # what the probe's output must contain (regular expression) for a copy on PATH to do
+    build: Callable[[Path], None]
+    path_names: tuple[str, ...] = ()
+    in_place: bool = False  # its files know their own place: build them where they stay
+
+    @property
+    def cached(self) -> Path:
+        return cache_root() / f"{self.name}-{self.version}" / self.name
+
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Tool(
+            "registry", "3.1.2", ("--version",), r"distribution/distribution.* v?(2\.8|3)\.",
+            _build_go_module("github.com/distribution/distribution/v3@v3.1.2", "./cmd/registry"),
+            path_names=("docker-registry", "registry"),
+        ),
+        Tool(
+            "oras", "1.3.3", ("version",), r"Version:\s+1\.[2-9]",
+            _build_go_module("oras.land/oras@v1.3.3", "./cmd/oras"),
+        ),
+        Tool(
+            "crane", "0.22.1", ("version",), r"v?0\.(1[5-9]|[2-9]\d)|devel",
+            _build_go_module("github.com/google/go-containerregistry@v0.22.1", "./cmd/crane"),
+        ),
+        # 3.18 is the first Helm that knows digest references
+        Tool(
+            "helm", "3.22.0", ("version", "--short"), r"v?3\.(1[89]|[2-9]\d)",
+            _build_go_module("helm.sh/helm/v3@v3.22.0", "./cmd/helm"),
+        ),
+        Tool("skopeo", "debian", ("--version",), r"version 1\.", _unpack_debian_skopeo, in_place=True),
+        Tool("oci11-registry", _own_registry_version(), ("--help",), r"-addr", _build_own_registry),
+    )
+}  # fmt: skip
+
+
+def _works(tool: Tool, path: str) -> bool:
+    try:
+        done = subprocess.run(
+            [path, *tool.probe], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return re.search(tool.accepts, done.stdout + done.stderr) is not None
+
+
+def locate(name: str) -> Path | None:
+    """The tool's absolute path when it is there already."""
+    tool = TOOLS[name]
+    for candidate in tool.path_names or (name,):
+        path = shutil.which(candidate)
+        if path and _works(tool, path):
+            return Path(path).absolute()
+    return tool.cached if os.access(tool.cached, os.X_OK) else None
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Two runs at once: the second waits, then finds the tool built."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def fetch(name: str) -> Path:
+    """The tool's absolute path; builds it when it is nowhere. Raises Unavailable."""
+    found = locate(name)
+    if found:
+        return found
+    tool = TOOLS[name]
+    folder = tool.cached.parent
+    with _lock(folder):
+        if not os.access(tool.cached, os.X_OK):
+            if tool.in_place:
+                tool.build(tool.cached)
+            else:
+                unfinished = folder / f".{name}.new"
+                tool.build(unfinished)
+                os.replace(unfinished, tool.cached)
+    if not _works(tool, str(tool.cached)):
+        raise Unavailable(f"{tool.cached} was built but does not run: {' '.join(tool.probe)}")
+    return tool.cached
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--list", action="store_true", help="only look, build nothing")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(TOOLS)} (default: all)")
+    arguments = parser.parse_args()
+    unknown = sorted(set(arguments.names) - set(TOOLS))
+    if unknown:
+        parser.error(f"unknown tool: {', '.join(unknown)}")
+    missing = 0
+    for name in arguments.names or TOOLS:
+        started = time.monotonic()
+        try:
+            path = locate(name) if arguments.list else fetch(name)
+            if path is None:
+                raise Unavailable("not on PATH and not in the cache")
+            print(f"{name:15} {path}  ({time.monotonic() - started:.0f}s)", flush=True)
+        except Unavailable as reason:
+            missing += 1
+            print(f"{name:15} MISSING: {reason}", flush=True)
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
