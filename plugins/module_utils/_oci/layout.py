@@ -1,0 +1,385 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An OCI image layout as a repository: ``oci-layout:PATH``.
+
+Source: image-spec, image-layout.md; and what ``oras``, ``skopeo`` and ``crane`` do where it leaves the choice.
+
+Writers of this collection take turns by a lock on the file ``oci-layout`` and replace ``index.json`` in one step, so
+that readers need no lock and a writer that is killed leaves the old index or the new one. The other tools take no lock:
+none of them must write at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import media
+from .blob_store import CHUNK_SIZE, BlobStore
+from .digest import is_digest, parse_digest, verify_bytes
+from .errors import DigestMismatch, InvalidContent, NotFound, PushFailed
+from .layout_index import LayoutIndex, list_manifest, parse_index, ref_name
+from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, load_json_object, parse_manifest
+from .reference import DEFAULT_TAG, Reference, check_tag
+from .shared_file import locked_file, open_regular, replace_file, storage_error
+from .transport import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource
+
+LAYOUT_VERSION = "1.0.0"
+
+# An entry of index.json has about 300 bytes: room for 200,000 of them.
+MAX_INDEX_SIZE = 64 * 1024 * 1024
+
+# Manifests that are read in search of referrers.
+MAX_SCANNED = 10_000
+
+_LAYOUT_FILE = "oci-layout"
+_INDEX_FILE = "index.json"
+_TAGS_IN_MESSAGE = 10
+# Seconds between looks at a file that another tool may be writing in place right now.
+_SETTLE_PAUSES = (0.02, 0.05, 0.1)
+# Written by containerd and docker beside the standard annotation, with the same meaning.
+_ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
+
+
+@dataclass(frozen=True)
+class _Scanned:
+    """What the search for referrers needs of a manifest; kept, since content under a digest does not change."""
+
+    referrer: Descriptor
+    subject: str
+    manifests: Sequence[Descriptor]
+
+
+class LayoutRepository:
+    """The image layout at ``reference.layout`` (``~`` stands for the home directory); see ``transport.Repository``.
+
+    Reading needs no write access. The first push creates the layout with its parents; modes follow the umask.
+    ``lock_timeout`` is in seconds. Every method raises StorageError when the file system refuses or the lock is not had
+    in time.
+    """
+
+    def __init__(self, reference: Reference, *, lock_timeout: float = 60.0) -> None:
+        self.reference = reference
+        self.root = os.path.abspath(os.path.expanduser(reference.layout))
+        self.store = BlobStore(self.root, durable=True)
+        self._lock_timeout = lock_timeout
+        self._index_path = os.path.join(self.root, _INDEX_FILE)
+        self._layout_path = os.path.join(self.root, _LAYOUT_FILE)
+        self._known: tuple[tuple[int, ...], LayoutIndex] | None = None
+        self._scanned: dict[str, _Scanned] = {}
+
+    def resolve(self, identifier: str) -> Descriptor:
+        """The manifest that a tag or digest stands for.
+
+        A digest needs no entry in ``index.json``. An empty identifier means the tag ``latest`` or, when there is none,
+        the only manifest of a layout without tags, as ``crane`` and ``skopeo`` write it.
+
+        :raises NotFound: when there is no layout, no such tag, or the blob is missing.
+        :raises InvalidContent: when the layout is malformed or the tag stands for several manifests.
+        """
+        index = self._index()
+        if is_digest(identifier):
+            entry = next((entry for entry in index.entries if entry.digest == identifier), None)
+            size = self.store.size(identifier)
+            if size is None:
+                raise NotFound(f"The layout {self.root} has no manifest {identifier}.", self._tags_hint(index))
+            found = entry or Descriptor(media_type="", digest=identifier, size=size)
+        else:
+            found = self._tagged(index, identifier)
+        if not self.store.has(found):
+            self._refuse_incomplete(found)
+        media_type = found.media_type or self._read_manifest(found).descriptor.media_type
+        return Descriptor(media_type=media_type, digest=found.digest, size=found.size)
+
+    def fetch_manifest(self, identifier: str) -> Manifest:
+        """The manifest or index itself, checked; at most ``MAX_MANIFEST_SIZE`` bytes.
+
+        :raises NotFound: as :meth:`resolve`.
+        :raises InvalidContent: as :meth:`resolve`, and when the bytes are no manifest or of another digest.
+        """
+        return self._read_manifest(self.resolve(identifier))
+
+    def stream_blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """The bytes of a blob from ``offset`` on, not checked.
+
+        :raises NotFound: when there is no such blob.
+        """
+        return self.store.stream(descriptor, offset)
+
+    def blob_exists(self, descriptor: Descriptor) -> bool:
+        """Whether the blob is there with the right size; False when there is no layout either."""
+        return self.store.has(descriptor)
+
+    def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
+        """Make sure that the layout holds the blob; returns EXISTED or UPLOADED. ``mount_from`` means nothing here.
+
+        A blob of at most ``MAX_SMALL_BLOB`` bytes that is there already is hashed, and replaced when it is damaged; of
+        a larger one the size is compared.
+
+        :raises DigestMismatch: when the source does not hold what its descriptor says.
+        :raises PushFailed: when the source cannot be read.
+        """
+        self._ensure_layout()
+        return self._add(source.descriptor, _chunks(source))
+
+    def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
+        """Store a manifest or index and list it in ``index.json``, under ``tag`` when one is given.
+
+        The manifest that had the tag stays listed without it. Nothing on disk changes when the tag is there already.
+
+        :raises InvalidReference: when the tag is malformed.
+        :raises PushFailed: when a blob or manifest that it names, other than its subject, is missing.
+        """
+        if tag:
+            check_tag(tag)
+        parts = [*([manifest.config] if manifest.config else []), *manifest.layers, *manifest.manifests]
+        for part in parts:
+            if not self.store.has(part):
+                raise PushFailed(
+                    f"The layout {self.root} cannot take the manifest {manifest.descriptor.digest}: "
+                    f"the {part.media_type or 'blob'} {part.digest} ({part.size} bytes) that it names is missing.",
+                    "Push what a manifest names before the manifest.",
+                )
+        with self._locked():
+            self._add(manifest.descriptor, (manifest.raw,))
+            document = self._load_index().document
+            if list_manifest(document, manifest, tag):
+                self._write_index(document)
+
+    def list_tags(self) -> list[str]:
+        """All tags that stand for one manifest, sorted.
+
+        :raises NotFound: when there is no layout.
+        """
+        return sorted(tag for tag, found in self._index().tags.items() if len(found) == 1)
+
+    def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
+        """The manifests whose ``subject`` is this digest, with annotations and artifact type, in the index's order.
+
+        Looks at what ``index.json`` lists and at what the indexes among it list, which includes a referrers tag
+        (``sha256-<hex>``). What is missing or damaged is passed over: nobody can use it as a referrer.
+
+        :raises InvalidContent: when more than ``MAX_SCANNED`` manifests would have to be read.
+        """
+        parse_digest(digest)
+        pending, seen, found = deque(self._index().entries), set(), []
+        while pending:
+            entry = pending.popleft()
+            if entry.digest in seen:
+                continue
+            seen.add(entry.digest)
+            if len(seen) > MAX_SCANNED:
+                raise InvalidContent(
+                    f"The layout {self.root} lists more than {MAX_SCANNED} manifests: too many to look for referrers.",
+                    "Spread its content over several layouts.",
+                )
+            scanned = self._scan(entry)
+            if scanned:
+                pending.extend(scanned.manifests)
+                if scanned.subject == digest and artifact_type in ("", scanned.referrer.artifact_type):
+                    found.append(scanned.referrer)
+        return found
+
+    def close(self) -> None:
+        """Nothing to give up: files are closed after each use."""
+
+    # -- reading
+
+    def _index(self) -> LayoutIndex:
+        try:
+            status = os.stat(self._index_path)
+        except OSError:
+            return self._load_index()
+        state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if not self._known or self._known[0] != state:
+            self._known = (state, self._load_index())
+        return self._known[1]
+
+    def _load_index(self) -> LayoutIndex:
+        self._check_layout_file()
+        document = self._load_json(self._index_path, MAX_INDEX_SIZE)
+        if document is None:
+            raise NotFound(f"The directory {self.root} is no OCI image layout: it has no file {_INDEX_FILE}.")
+        return parse_index(document, f"The file {self._index_path}")
+
+    def _check_layout_file(self) -> None:
+        document = self._load_json(self._layout_path, MAX_MANIFEST_SIZE)
+        if document is None:
+            if os.path.isdir(self.root):
+                problem = f"The directory {self.root} is no OCI image layout: it has no file {_LAYOUT_FILE}."
+            elif os.path.lexists(self.root):
+                problem = f"There is no OCI image layout at {self.root}: it is not a directory."
+            else:
+                problem = f"There is no OCI image layout at {self.root}: the directory does not exist."
+            raise NotFound(problem, "Check the path; a layout in a tar archive has to be unpacked first.")
+        version = document.get("imageLayoutVersion")
+        if version != LAYOUT_VERSION:
+            raise InvalidContent(
+                f"The layout {self.root} has version {str(version)[:40]!r}, not {LAYOUT_VERSION!r}.",
+                "Write it again with a current tool.",
+            )
+
+    def _load_json(self, path: str, limit: int) -> dict[str, Any] | None:
+        """None when there is no such file. What is cut short gets time to settle: other tools write in place."""
+        for pause in (*_SETTLE_PAUSES, 0.0):
+            raw = _read_bounded(path, limit)
+            if raw is None:
+                return None
+            try:
+                return load_json_object(raw, f"The file {path}")
+            except InvalidContent as exc:
+                if not pause:
+                    raise InvalidContent(exc.message, "The layout is damaged: write it again.") from None
+            time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _tagged(self, index: LayoutIndex, identifier: str) -> Descriptor:
+        tag = identifier or DEFAULT_TAG
+        found = index.tags.get(tag, ())
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise InvalidContent(
+                f"The layout {self.root} lists {len(found)} manifests under the tag {tag!r}.",
+                f"Name one by its digest: {', '.join(entry.digest for entry in found[:_TAGS_IN_MESSAGE])}.",
+            )
+        alone = {entry.digest: entry for entry in index.entries}
+        if not identifier and len(alone) == 1 and not any(map(ref_name, index.entries)):
+            return index.entries[0]
+        raise NotFound(f"The layout {self.root} has no tag {tag[:200]!r}.", self._tags_hint(index))
+
+    def _tags_hint(self, index: LayoutIndex) -> str:
+        tags = sorted(index.tags)
+        if not tags:
+            return f"It has no tags; it lists {len(index.entries)} manifests, which are addressed by digest."
+        more = f" and {len(tags) - _TAGS_IN_MESSAGE} more" if len(tags) > _TAGS_IN_MESSAGE else ""
+        return f"It has {', '.join(tags[:_TAGS_IN_MESSAGE])}{more}."
+
+    def _refuse_incomplete(self, entry: Descriptor) -> None:
+        if self.store.size(entry.digest) is None:
+            raise NotFound(
+                f"The layout {self.root} lists the manifest {entry.digest} but lacks its blob.",
+                "The layout is incomplete: copy the artifact into it again.",
+            )
+        self.store.open(entry).close()
+
+    def _read_manifest(self, descriptor: Descriptor) -> Manifest:
+        what = f"The manifest {descriptor.digest} of the layout {self.root}"
+        if descriptor.size > MAX_MANIFEST_SIZE:
+            raise InvalidContent(f"{what} has {descriptor.size} bytes, more than the {MAX_MANIFEST_SIZE} allowed.")
+        with self.store.open(descriptor) as handle:
+            raw = _read(handle, MAX_MANIFEST_SIZE, self.store.path(descriptor.digest))
+        try:
+            verify_bytes(raw, descriptor.digest, descriptor.size, what)
+        except DigestMismatch as exc:
+            raise DigestMismatch(exc.message, "The layout is damaged: copy the artifact into it again.") from None
+        return parse_manifest(raw, descriptor.media_type, what)
+
+    def _scan(self, entry: Descriptor) -> _Scanned | None:
+        if entry.digest not in self._scanned:
+            # an index may list anything; build caches list layers
+            if entry.media_type not in ("", *media.MANIFEST_TYPES, *media.INDEX_TYPES):
+                return None
+            try:
+                manifest = self._read_manifest(entry)
+            except (NotFound, InvalidContent):
+                return None
+            self._scanned[entry.digest] = _Scanned(
+                referrer=Descriptor(
+                    media_type=manifest.descriptor.media_type,
+                    digest=entry.digest,
+                    size=entry.size,
+                    artifact_type=manifest.effective_artifact_type,
+                    annotations=manifest.annotations,
+                ),
+                subject=manifest.subject.digest if manifest.subject else "",
+                manifests=manifest.manifests,
+            )
+        return self._scanned[entry.digest]
+
+    # -- writing
+
+    def _add(self, descriptor: Descriptor, chunks: Iterable[bytes]) -> str:
+        what = f"The blob {descriptor.digest} for {self.reference.name}"
+        if descriptor.size <= MAX_SMALL_BLOB:
+            self.store.verified_path(descriptor)
+        return UPLOADED if self.store.add(descriptor, chunks, what) else EXISTED
+
+    def _ensure_layout(self) -> None:
+        try:
+            if os.path.getsize(self._layout_path) and os.path.getsize(self._index_path):
+                return
+        except OSError:
+            pass
+        with self._locked():
+            pass
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """The turn to write, in a layout that is there."""
+        if not os.path.exists(self._layout_path):
+            # an index.json that is something else entirely, in a directory named by mistake, is not to be touched
+            document = self._load_json(self._index_path, MAX_INDEX_SIZE)
+            if document is not None:
+                parse_index(document, f"The file {self._index_path}")
+        with locked_file(self._layout_path, self._lock_timeout, may_be_foreign=True) as handle:
+            try:
+                if os.fstat(handle.fileno()).st_size == 0:
+                    handle.write(json.dumps({"imageLayoutVersion": LAYOUT_VERSION}).encode())
+                os.makedirs(os.path.join(self.root, "blobs"), exist_ok=True)
+            except OSError as exc:
+                raise storage_error("write", self._layout_path, exc) from exc
+            self._check_layout_file()
+            if not os.path.exists(self._index_path):
+                self._write_index({"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []})
+            yield
+
+    def _write_index(self, document: Mapping[str, Any]) -> None:
+        # the lock is held, so these belong to writers that were killed
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self.root):
+                if name.startswith(f".{_INDEX_FILE}.") and name.endswith(".tmp"):
+                    os.unlink(os.path.join(self.root, name))
+        # escaped, because a document from elsewhere may hold text that is no valid Unicode
+        replace_file(self._index_path, json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii"))
+
+
+def _read_bounded(path: str, limit: int) -> bytes | None:
+    try:
+        handle = open_regular(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise storage_error("read", path, exc) from exc
+    with handle:
+        return _read(handle, limit, path)
+
+
+def _read(handle: Any, limit: int, path: str) -> bytes:
+    try:
+        raw: bytes = handle.read(limit + 1)
+    except OSError as exc:
+        raise storage_error("read", path, exc) from exc
+    if len(raw) > limit:
+        raise InvalidContent(f"The file {path} has more than the {limit} bytes allowed.")
+    return raw
+
+
+def _chunks(source: BlobSource) -> Iterator[bytes]:
+    try:
+        with source.open() as handle:
+            chunk = handle.read(CHUNK_SIZE)
+            while chunk:
+                yield chunk
+                chunk = handle.read(CHUNK_SIZE)
+    except OSError as exc:
+        raise PushFailed(
+            f"The content of the blob {source.descriptor.digest} cannot be read: {exc.strerror or type(exc).__name__}."
+        ) from exc

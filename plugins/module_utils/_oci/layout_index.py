@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The file ``index.json`` of an OCI image layout: what its tags stand for, and how an entry gets into it.
+
+Source: image-spec, image-layout.md, "index.json file", and annotations.md. A tag is an entry with the annotation
+``org.opencontainers.image.ref.name``. That annotation may hold a whole reference (``docker.io/library/x:1.0``): its tag
+part then counts, as long as no other entry has that tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import media
+from .errors import InvalidContent
+from .manifest import Descriptor, Manifest, descriptor_from_json
+from .reference import is_tag
+
+# Written by containerd and docker beside the standard annotation, with the same meaning.
+_ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
+
+
+@dataclass(frozen=True)
+class LayoutIndex:
+    """``index.json``: the document itself, its entries, and what each tag stands for."""
+
+    document: dict[str, Any]
+    entries: Sequence[Descriptor]
+    tags: Mapping[str, Sequence[Descriptor]]
+
+
+def parse_index(document: dict[str, Any], what: str) -> LayoutIndex:
+    manifests = document.get("manifests")
+    # Go writes an empty list as null
+    if document.get("schemaVersion") != 2 or not isinstance(manifests, (list, type(None))):
+        raise InvalidContent(
+            f"{what} is no image index: it has no schemaVersion 2 or no list of manifests.",
+            "Check that the directory is an OCI image layout.",
+        )
+    entries = [
+        descriptor_from_json(item, f"{what}, manifests[{number}]") for number, item in enumerate(manifests or ())
+    ]
+    exact: dict[str, dict[str, Descriptor]] = {}
+    parts: dict[str, dict[str, Descriptor]] = {}
+    for entry in entries:
+        name = ref_name(entry)
+        if is_tag(name):
+            exact.setdefault(name, {})[entry.digest] = entry
+        elif name and "@" not in name:
+            _place, colon, tag = name.rpartition(":")
+            if colon and is_tag(tag):
+                parts.setdefault(tag, {})[entry.digest] = entry
+    tags = {tag: list(found.values()) for tag, found in {**parts, **exact}.items()}
+    return LayoutIndex(document=document, entries=entries, tags=tags)
+
+
+def list_manifest(document: dict[str, Any], manifest: Manifest, tag: str) -> bool:
+    """Put a manifest into the list of ``index.json``; False when nothing has to change."""
+    entries: list[dict[str, Any]] = list(document.get("manifests") or ())
+    digest = manifest.descriptor.digest
+    named = [entry for entry in entries if _raw_name(entry) == tag] if tag else []
+    listed = [entry for entry in entries if entry["digest"] == digest]
+    if (listed and not tag) or (len(named) == 1 and named[0]["digest"] == digest):
+        return False
+    for entry in named:
+        entries.remove(entry)
+        if entry["digest"] != digest and not any(other["digest"] == entry["digest"] for other in entries):
+            entries.append(_without_name(entry))
+    # an entry without a name is there only so that the manifest is listed at all
+    unnamed = next((entry for entry in entries if entry["digest"] == digest and not _raw_name(entry)), None)
+    new = dict(unnamed or _entry_of(manifest))
+    if unnamed:
+        entries.remove(unnamed)
+    if tag:
+        new["annotations"] = {**(new.get("annotations") or {}), media.ANNOTATION_REF_NAME: tag}
+    entries.append(new)
+    # names in order, whatever order they were pushed in; entries without one keep theirs, in which platforms are chosen
+    document["manifests"] = sorted(entries, key=lambda entry: (not _raw_name(entry), _raw_name(entry)))
+    return True
+
+
+def _entry_of(manifest: Manifest) -> dict[str, Any]:
+    found = manifest.descriptor
+    return Descriptor(found.media_type, found.digest, found.size, artifact_type=manifest.artifact_type).as_json()
+
+
+def _raw_name(entry: Mapping[str, Any]) -> str:
+    return str((entry.get("annotations") or {}).get(media.ANNOTATION_REF_NAME, ""))
+
+
+def _without_name(entry: Mapping[str, Any]) -> dict[str, Any]:
+    names = (media.ANNOTATION_REF_NAME, _ANNOTATION_IMAGE_NAME)
+    annotations = {key: value for key, value in entry["annotations"].items() if key not in names}
+    rest = {key: value for key, value in entry.items() if key != "annotations"}
+    return {**rest, "annotations": annotations} if annotations else rest
+
+
+def ref_name(entry: Descriptor) -> str:
+    return entry.annotations.get(media.ANNOTATION_REF_NAME, "")

@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that several processes share: locks, replacement in one step, and the error for what the system refuses.
+
+Locks are ``flock`` locks: the kernel gives them up when their process dies, and no lock file has to be cleaned up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from .errors import StorageError
+
+TEMPORARY_SUFFIX = ".tmp"
+
+_CREATE_ATTEMPTS = 100
+_HINTS = {
+    errno.ENOSPC: "Free space on that file system or choose a place on another one.",
+    errno.EDQUOT: "The quota is used up: free space or choose another place.",
+    errno.EFBIG: "A limit on the size of files (ulimit -f, or the file system's own) is lower than what is needed.",
+    errno.EACCES: "Run as a user who has access (become), or choose another place.",
+    errno.EPERM: "Run as a user who has access (become), or choose another place.",
+    errno.EROFS: "The file system is mounted read-only: choose another place.",
+}
+
+
+def storage_error(action: str, path: str, exc: OSError) -> StorageError:
+    """The error for a file system operation that failed; ``action`` follows "Cannot" in the message."""
+    reason = exc.strerror or type(exc).__name__
+    return StorageError(f"Cannot {action} {path}: {reason}.", _HINTS.get(exc.errno or 0, ""))
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a file for reading; links are followed, anything but a regular file counts as absent.
+
+    :raises OSError: when it cannot be opened.
+    """
+    # a FIFO in a layout from elsewhere would otherwise block for ever
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(errno.ENOENT, "Not a regular file", path)
+    return os.fdopen(descriptor, "rb")
+
+
+def replace_file(path: str, data: bytes) -> None:
+    """Give a file a new content in one step, durably; its mode is left to the umask.
+
+    A process killed in between leaves a file ``.<name>.<random>.tmp`` beside it.
+
+    :raises StorageError: when the file system refuses.
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    except OSError as exc:
+        raise storage_error("write", path, exc) from exc
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as handle:
+            write_all(handle, data, path)
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except BaseException as exc:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(exc, OSError):
+            raise storage_error("write", path, exc) from exc
+        raise
+
+
+@contextlib.contextmanager
+def locked_file(path: str, timeout: float, *, may_be_foreign: bool = False) -> Iterator[BinaryIO]:
+    """Hold the lock on a file, which is created (empty, with its folders) when it is missing.
+
+    The lock belongs to the file, not to its name: the name is looked at again once the lock is held. Waits as long as
+    the file grows, and at most ``timeout`` seconds while it does not. A file that ``may_be_foreign`` is opened for
+    reading when its owner lets nobody else write: who may replace its neighbours has to be able to lock it.
+
+    :raises StorageError: when the time is up, or the file system refuses.
+    """
+    while True:
+        handle = _open_to_lock(path, may_be_foreign)
+        try:
+            _wait_for_lock(handle, path, timeout)
+            if is_at(handle, path):
+                yield handle
+                return
+        finally:
+            # a forked child may share the open file: closing alone would leave the lock with it
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_UN)
+            handle.close()
+
+
+def _open_to_lock(path: str, may_be_foreign: bool) -> BinaryIO:
+    try:
+        return os.fdopen(open_creating(path, os.O_RDWR | os.O_CREAT), "r+b", buffering=0)
+    except StorageError:
+        if may_be_foreign:
+            with contextlib.suppress(OSError):
+                return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+        raise
+
+
+def _wait_for_lock(handle: BinaryIO, path: str, timeout: float) -> None:
+    pause, size, deadline = 0.005, -1, 0.0
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            pass
+        except OSError as exc:
+            raise storage_error("lock", path, exc) from exc
+        now, current = time.monotonic(), os.fstat(handle.fileno()).st_size
+        if current != size:
+            size, deadline = current, now + timeout
+        if now >= deadline:
+            raise StorageError(
+                f"Waited {timeout:g} seconds for the lock on {path}, which another process holds.",
+                "Let that process finish or end it; the lock goes with it.",
+            )
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+
+
+def open_creating(path: str, flags: int) -> int:
+    folder = os.path.dirname(path)
+    for attempt in range(_CREATE_ATTEMPTS):
+        try:
+            os.makedirs(folder, exist_ok=True)
+            return os.open(path, flags | os.O_NONBLOCK, 0o666)
+        except (FileNotFoundError, FileExistsError) as exc:
+            # another writer, done with its work, may remove the empty folder between the two calls
+            if attempt == _CREATE_ATTEMPTS - 1:
+                raise storage_error("create", path, exc) from exc
+        except OSError as exc:
+            raise storage_error("create", path, exc) from exc
+    raise AssertionError("unreachable")
+
+
+def is_at(handle: BinaryIO, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), os.stat(path))
+    except OSError:
+        return False
+
+
+def remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        raise storage_error("remove", path, exc) from exc
+
+
+def write_all(handle: BinaryIO, data: bytes, path: str) -> None:
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[handle.write(view) :]
+    except OSError as exc:
+        raise storage_error("write", path, exc) from exc
