@@ -43,6 +43,11 @@ def cache_root() -> Path:
     return Path(base) / "cloudnative-artifacts" / "tools"
 
 
+def _go() -> str:
+    """Go, also where its installer puts it without telling PATH."""
+    return shutil.which("go") or shutil.which("go", path="/usr/local/go/bin") or "go"
+
+
 def _run(command: Sequence[str | Path], what: str, **env: str) -> str:
     try:
         done = subprocess.run(
@@ -64,9 +69,9 @@ def _build_go_module(module: str, package: str) -> Callable[[Path], None]:
     """
 
     def build(target: Path) -> None:
-        found = json.loads(_run(["go", "mod", "download", "-json", module], f"download of {module}"))
+        found = json.loads(_run([_go(), "mod", "download", "-json", module], f"download of {module}"))
         _run(
-            ["go", "build", "-C", found["Dir"], "-buildvcs=false", "-trimpath", "-o", target, package],
+            [_go(), "build", "-C", found["Dir"], "-buildvcs=false", "-trimpath", "-o", target, package],
             f"build of {module}", GOFLAGS="-mod=readonly", CGO_ENABLED="0",
         )  # fmt: skip
 
@@ -75,15 +80,16 @@ def _build_go_module(module: str, package: str) -> Callable[[Path], None]:
 
 def _build_own_registry(target: Path) -> None:
     _run(
-        ["go", "build", "-C", HERE / "oci11-registry", "-buildvcs=false", "-trimpath", "-o", target, "."],
+        [_go(), "build", "-C", HERE / "oci11-registry", "-buildvcs=false", "-trimpath", "-o", target, "."],
         "build of oci11-registry", GOFLAGS="-mod=readonly", CGO_ENABLED="0",
     )  # fmt: skip
 
 
 def _own_registry_version() -> str:
     digest = hashlib.sha256()
-    for name in ("go.mod", "go.sum", "main.go"):
-        digest.update((HERE / "oci11-registry" / name).read_bytes())
+    for source in sorted((HERE / "oci11-registry").iterdir()):
+        if source.suffix in (".go", ".mod", ".sum"):
+            digest.update(source.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -64,5 +64,5 @@ func main() {
 	fmt.Println("listening on", listener.Addr())
 
 	handler := registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0)))
-	log.Fatal(http.Serve(listener, accessLog(out, handler)))
+	log.Fatal(http.Serve(listener, accessLog(out, completeReferrers(handler))))
 }

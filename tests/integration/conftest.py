@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures for tests that run the real ansible-playbook against real registries on the loopback address."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from collection_tree import make_tree
+from support import servers
+from support.ansible_runner import AnsibleRunner
+from support.certificates import ServerCertificate, create_server_certificate
+from support.servers import RegistryServer
+from support.tools import Tools
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Tools:
+    """External programs by name; one that is missing skips the test, or fails it in CI."""
+    return Tools(home=tmp_path_factory.mktemp("tools-home"))
+
+
+@pytest.fixture(scope="session")
+def server_certificate(tmp_path_factory: pytest.TempPathFactory) -> ServerCertificate:
+    """The certificate of tls_registry, of a private authority."""
+    return create_server_certificate(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def registry(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """Distribution over plain HTTP."""
+    with servers.distribution(Path(tools["registry"]), tmp_path_factory.mktemp("registry")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def htpasswd_registry(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """Distribution over plain HTTP that asks for .username and .password."""
+    folder = tmp_path_factory.mktemp("htpasswd-registry")
+    with servers.distribution(Path(tools["registry"]), folder, htpasswd=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tls_registry(
+    tools: Tools, server_certificate: ServerCertificate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RegistryServer]:
+    """Distribution over TLS; only .ca_cert vouches for it."""
+    folder = tmp_path_factory.mktemp("tls-registry")
+    with servers.distribution(Path(tools["registry"]), folder, certificate=server_certificate) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def oci11_registry(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """A registry over plain HTTP with the referrers API of OCI 1.1."""
+    with servers.oci11(Path(tools["oci11-registry"]), tmp_path_factory.mktemp("oci11-registry")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def collections_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that holds ansible_collections/cloudnative/artifacts; COLLECTIONS_TREE names a ready one."""
+    ready = os.environ.get("COLLECTIONS_TREE")
+    if ready:
+        return Path(ready)
+    tree = tmp_path_factory.mktemp("collections")
+    make_tree(CHECKOUT, tree)
+    return tree
+
+
+@pytest.fixture(scope="session")
+def ansible(collections_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> AnsibleRunner:
+    """Runs modules and playbooks; TARGET_PYTHON names the interpreter the modules get (default: this one)."""
+    target_python = os.environ.get("TARGET_PYTHON") or sys.executable
+    return AnsibleRunner(collections_tree, tmp_path_factory.mktemp("ansible-home"), target_python)

@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real registries on the loopback address, each a child process with its own storage and access log."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from support.certificates import ServerCertificate
+
+START_TIMEOUT = 30.0
+# A server writes a log line just after it answered: the log is complete when it has been quiet for this long.
+LOG_QUIET = 0.15
+
+# The hash is bcrypt's, at its lowest cost. Long and odd, since Ansible blanks a password in every result it appears in.
+USERNAME = "tester"
+PASSWORD = "N0t:a/Real+Passw0rd=of~any%20one"
+PASSWORD_HASH = "$2a$04$KeH8CZ5fXY8vGQos7zr.P.NnSRLP9duxLmaYUErZFdMZcJ0JG1mtW"
+
+# `127.0.0.1 - user [21/Nov/2026:02:19:00 +0000] "GET /v2/ HTTP/1.1" 200 2 "" "agent"`, Apache's combined format
+_COMBINED = re.compile(r'^\S+ - .*? \[[^\]]+\] "(?P<method>[A-Z]+) (?P<target>\S+) HTTP/[\d.]+" (?P<status>\d{3}) ')
+_SHORT = re.compile(r"^(?P<method>[A-Z]+) (?P<target>/\S*) (?P<status>\d{3})$")
+_LISTENING = re.compile(r"listening on (?:\[::\]|[\d.]+):(?P<port>\d+)")
+
+
+class Request(NamedTuple):
+    """One line of an access log. The path includes the query, as it came over the wire."""
+
+    method: str
+    path: str
+    status: int
+
+
+@dataclass
+class RegistryServer:
+    """A running registry."""
+
+    port: int
+    access_log: Path
+    scheme: str = "http"
+    username: str | None = None
+    password: str | None = None
+    ca_cert: Path | None = None
+
+    @property
+    def host(self) -> str:
+        """What goes in front of the repository in a reference."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.host}"
+
+    def mark(self) -> int:
+        """The position in the access log after everything that has happened so far."""
+        return len(self._all_requests())
+
+    def requests(self, since: int = 0) -> list[Request]:
+        """The requests the server says it answered, in order, from a mark on."""
+        return self._all_requests()[since:]
+
+    def _all_requests(self) -> list[Request]:
+        size, quiet_since = -1, time.monotonic()
+        while time.monotonic() - quiet_since < LOG_QUIET:
+            now = self.access_log.stat().st_size
+            if now != size:
+                size, quiet_since = now, time.monotonic()
+            time.sleep(0.02)
+        return list(_parse(self.access_log.read_text(errors="replace")))
+
+
+def _parse(log: str) -> Iterator[Request]:
+    for line in log.splitlines():
+        match = _COMBINED.match(line) or _SHORT.match(line)
+        if match:
+            yield Request(match["method"], match["target"], int(match["status"]))
+
+
+def _clean_environment() -> dict[str, str]:
+    """REGISTRY_* variables would override the configuration; OTEL_* makes Distribution look for a collector."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("REGISTRY_", "OTEL_"))}
+    return {**kept, "OTEL_TRACES_EXPORTER": "none"}
+
+
+@contextmanager
+def _running(command: list[str | Path], folder: Path) -> Iterator[tuple[int, Path]]:
+    """Run a server; yield the port it chose and the file of its standard output. It chooses: no port can be lost."""
+    out_path, err_path = folder / "stdout.log", folder / "stderr.log"
+    with open(out_path, "wb") as out, open(err_path, "wb") as err:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            cwd=folder,
+            env=_clean_environment(),
+        )
+        try:
+            deadline = time.monotonic() + START_TIMEOUT
+            while True:
+                logs = out_path.read_text(errors="replace") + err_path.read_text(errors="replace")
+                match = _LISTENING.search(logs)
+                if match:
+                    break
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"{command[0]} did not start (exit code {process.poll()}):\n{logs[-4000:]}")
+                time.sleep(0.03)
+            yield int(match["port"]), out_path
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def distribution(
+    binary: Path, folder: Path, *, certificate: ServerCertificate | None = None, htpasswd: bool = False
+) -> Iterator[RegistryServer]:
+    """CNCF Distribution with deletes enabled."""
+    config: dict[str, object] = {
+        "version": "0.1",
+        "log": {"level": "info", "accesslog": {"disabled": False}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(folder / "storage")},
+            "delete": {"enabled": True},
+            "maintenance": {"uploadpurging": {"enabled": False}},
+        },
+        "http": {"addr": "127.0.0.1:0", "secret": "of no use to anyone"},
+    }
+    if certificate:
+        tls = {"certificate": str(certificate.cert), "key": str(certificate.key)}
+        config["http"] = {"addr": "127.0.0.1:0", "secret": "of no use to anyone", "tls": tls}
+    if htpasswd:
+        (folder / "htpasswd").write_text(f"{USERNAME}:{PASSWORD_HASH}\n")
+        config["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}
+    (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
+    with _running([binary, "serve", folder / "config.yml"], folder) as (port, log):
+        yield RegistryServer(
+            port=port,
+            access_log=log,
+            scheme="https" if certificate else "http",
+            username=USERNAME if htpasswd else None,
+            password=PASSWORD if htpasswd else None,
+            ca_cert=certificate.ca_cert if certificate else None,
+        )
+
+
+@contextmanager
+def oci11(binary: Path, folder: Path) -> Iterator[RegistryServer]:
+    """A registry with the referrers API of OCI 1.1, which Distribution does not have."""
+    with _running([binary, "--addr", "127.0.0.1:0"], folder) as (port, log):
+        yield RegistryServer(port=port, access_log=log)
