@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gates a certified collection has: style, types, sanity, lint, documentation, Galaxy's importer."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pythons import Core, Python
+from steps import StepFailed, Steps, call
+from venvs import child_environment
+
+SUPPORT = Path(__file__).resolve().parent
+SHIPPED = ("README.md", "LICENSE", "meta/runtime.yml", "CHANGELOG.md")
+NOT_SHIPPED = (".git/", ".ci/", ".work/")
+
+_PIP_VERSION = """
+import sys
+from types import SimpleNamespace
+from ansible_test._internal.python_requirements import get_venv_packages
+print(get_venv_packages(SimpleNamespace(version=sys.argv[1]))["pip"])
+"""
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Runs the gates on one tree, with a home folder of their own."""
+
+    steps: Steps
+    bin: Path
+    core: Core
+    pythons: dict[int, Python]
+    tree: Path
+    collection: Path
+    home: Path
+    scratch: Path
+
+    def run(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._style_and_types()
+        self._sanity()
+        self._linters()
+        self._package()
+
+    def _environment(self) -> dict[str, str]:
+        # a PATH of our own: ansible-test takes pyenv's launchers for interpreters and stumbles over them
+        path = [str(self.bin), str(self._pythons_folder()), "/usr/bin", "/bin"]
+        return child_environment(
+            HOME=str(self.home),
+            PATH=":".join(path),
+            LC_ALL="C.UTF-8",
+            NO_COLOR="1",
+            ANSIBLE_COLLECTIONS_PATH=str(self.tree),
+        )
+
+    def _pythons_folder(self) -> Path:
+        """Links to the interpreters for ansible-test: the oldest Python of the modules, and those of the cores."""
+        folder = self.home / "pythons"
+        folder.mkdir(exist_ok=True)
+        for minor, python in self.pythons.items():
+            link = folder / f"python3.{minor}"
+            if not link.exists():
+                link.symlink_to(python.path)
+        return folder
+
+    def _style_and_types(self) -> None:
+        env = self._environment()
+        # in the tree, where each file has its real package
+        self.steps.run("ruff", [self.bin / "ruff", "check", "--no-cache", "."], cwd=self.collection, env=env)
+        mypy = [self.bin / "mypy", "--strict", "--cache-dir", self.home / "mypy", "plugins/module_utils"]
+        self.steps.run("mypy --strict", mypy, cwd=self.collection, env=env)
+
+    def _sanity(self) -> None:
+        env = self._environment()
+        with self.steps.step("ansible-test sanity"):
+            self._refuse_an_empty_look()
+            self._place_get_pip(env)
+            skipped = ["--skip-test", "shellcheck", "--skip-test", "pslint"]
+            call([self.bin / "ansible-test", "sanity", "--color", "no", *skipped], cwd=self.collection, env=env)
+
+    def _refuse_an_empty_look(self) -> None:
+        """ansible-test passes when it sees no file; it sees what git lists in the tree."""
+        listing = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard", "plugins"],
+            check=True,
+            cwd=self.collection,
+            capture_output=True,
+            text=True,
+        ).stdout
+        if not any(name.startswith("plugins/modules/") for name in listing.splitlines()):
+            raise StepFailed("ansible-test would not see a single module")
+
+    def _place_get_pip(self, env: dict[str, str]) -> None:
+        cache = self.home / ".ansible/test/cache"
+        cache.mkdir(parents=True, exist_ok=True)
+        for minor in self.pythons:
+            question = [str(self.bin / "python"), "-c", _PIP_VERSION, f"3.{minor}"]
+            version = subprocess.run(question, check=True, capture_output=True, text=True, env=env).stdout.strip()
+            target = cache / f"get_pip_{version.replace('.', '_')}.py"
+            target.write_text((SUPPORT / "get_pip.py").read_text())
+
+    def _linters(self) -> None:
+        env, cwd = self._environment(), self.collection
+        ansible_lint = [self.bin / "ansible-lint", "--offline", "--profile", "production"]
+        self.steps.run("ansible-lint", ansible_lint, cwd=cwd, env=env)
+        docs = ["lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "--validate-collection-refs=all", "."]
+        self.steps.run("antsibull-docs", [self.bin / "antsibull-docs", *docs], cwd=cwd, env=env)
+        self.steps.run("antsibull-changelog", [self.bin / "antsibull-changelog", "lint"], cwd=cwd, env=env)
+
+    def _package(self) -> None:
+        env = self._environment()
+        dist, installed = self.scratch / "dist", self.scratch / "installed"
+        galaxy = [self.bin / "ansible-galaxy", "collection"]
+        with self.steps.step("build"):
+            call([*galaxy, "build", "--force", "--output-path", dist], cwd=self.collection, env=env)
+            _check_contents(_only_tarball(dist))
+        with self.steps.step("galaxy-importer"):
+            importer = self.scratch / "importer"
+            importer.mkdir(exist_ok=True)
+            config = {"GALAXY_IMPORTER_CONFIG": str(SUPPORT / "galaxy-importer.cfg")}
+            command = [self.bin / "python", "-m", "galaxy_importer.main", _only_tarball(dist)]
+            call(command, cwd=importer, env={**env, **config})
+        with self.steps.step("install and run the quick start"):
+            call([*galaxy, "install", "--force", "-p", installed, _only_tarball(dist)], cwd=self.scratch, env=env)
+            play = [self.bin / "ansible-playbook", "cloudnative.artifacts.quickstart"]
+            call(play, cwd=self.scratch, env={**env, "ANSIBLE_COLLECTIONS_PATH": str(installed)})
+
+
+def _only_tarball(dist: Path) -> Path:
+    found = sorted(dist.glob("*.tar.gz"))
+    if len(found) != 1:
+        raise StepFailed(f"{dist} holds {len(found)} tarballs")
+    return found[0]
+
+
+def _check_contents(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        names = archive.getnames()
+    lacking = [name for name in SHIPPED if name not in names]
+    extra = [name for name in names if name.startswith(NOT_SHIPPED) or "__pycache__" in name]
+    if lacking or extra:
+        raise StepFailed(f"the tarball lacks {lacking}, and should not hold {extra}")
+    print(f"{tarball.name}: {len(names)} files")

@@ -1,0 +1,203 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tests/run.sh runs: sets up all it needs in .work/, runs the gates and the tests, says what took how long."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from collection_tree import make_tree
+from gates import Gates
+from pythons import TARGET_MINOR, Core, Python, allowed_cores, discover, gates_core
+from steps import StepFailed, Steps, call
+from venvs import child_environment, make_venv
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SUPPORT = CHECKOUT / "tests/support"
+WORK = CHECKOUT / ".work"
+REQUIREMENTS = CHECKOUT / "requirements.txt"
+NO_TESTS = 5  # pytest's exit code when it selected nothing
+
+
+@dataclass(frozen=True)
+class Arguments:
+    what: str
+    cores: str
+    pytest: list[str]
+
+    @property
+    def gates(self) -> bool:
+        return self.what in ("all", "gates")
+
+    @property
+    def tests(self) -> list[str]:
+        return ["unit", "integration"] if self.what == "all" else [self.what] if self.what != "gates" else []
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    own, pytest = list(argv), []
+    if "--" in own:
+        split = own.index("--")
+        own, pytest = own[:split], own[split + 1 :]
+    parser = argparse.ArgumentParser(prog="tests/run.sh", usage="%(prog)s [what] [--core which] [-- pytest arguments]")
+    parser.add_argument("what", nargs="?", default="all", choices=["all", "gates", "unit", "integration"])
+    parser.add_argument("--core", default="both", choices=["both", "oldest", "newest"], help="ansible-core for tests")
+    arguments = parser.parse_args(own)
+    return Arguments(arguments.what, arguments.core, pytest)
+
+
+def export_cache() -> None:
+    """Steps with a home of their own still share the caches of whoever runs this."""
+    os.environ.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+
+
+class Run:
+    """One run, in a folder of its own: two at a time do not meet."""
+
+    def __init__(self, arguments: Arguments) -> None:
+        self.arguments = arguments
+        self.steps = Steps()
+        self.pythons = discover()
+        cores = allowed_cores(self.pythons)
+        if not cores:
+            sys.exit("tests/run.sh needs a Python from 3.10 on, with venv and ensurepip")
+        self.gates_core = gates_core(self.pythons, cores)
+        chosen = {"oldest": cores[:1], "newest": cores[-1:], "both": [cores[0], cores[-1]]}[arguments.cores]
+        self.test_cores = list(dict.fromkeys(chosen)) if arguments.tests else []
+        self.scratch = WORK / "runs" / str(os.getpid())
+
+    def go(self) -> int:
+        self._say_what_with()
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        try:
+            # compiling tools takes minutes of a cold run, of which the gates' waiting for PyPI takes its share
+            fetch = self._start_fetch() if "integration" in self.arguments.tests else None
+            try:
+                self._set_up_and_run(fetch)
+            finally:
+                if fetch and fetch.poll() is None:
+                    fetch.terminate()
+                    fetch.wait()
+            return self.steps.report()
+        finally:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _set_up_and_run(self, fetch: subprocess.Popen[str] | None) -> None:
+        with self.steps.step("environments"):
+            self._make_venvs()
+        if self.steps.failed:
+            return
+        if self.arguments.gates:
+            self._run_gates()
+        if fetch:
+            self.steps.check("external tools (rest of the wait)", lambda: self._await_tools(fetch))
+        if self.arguments.tests:
+            tree = self.scratch / "tests"
+            collection = make_tree(CHECKOUT, tree)
+            for kind in self.arguments.tests:
+                for core in self.test_cores:
+                    self._run_tests(kind, core, tree, collection)
+
+    def _say_what_with(self) -> None:
+        if self.arguments.gates:
+            print(f"gates: {self.gates_core}")
+        for core in self.test_cores:
+            print(f"tests: {core}, modules on {self._target(core)}")
+
+    def _target(self, core: Core) -> Python:
+        """The oldest core serves the oldest target Python; the newest runs modules on its own."""
+        oldest = core is self.test_cores[0] and self.arguments.cores != "newest"
+        return self.pythons.get(TARGET_MINOR, core.python) if oldest else core.python
+
+    def _venv(self, core: Core) -> Path:
+        return WORK / "venvs" / f"tests-{core.release}-3.{core.python.minor}"
+
+    def _target_venv(self, python: Python) -> Path:
+        return WORK / "venvs" / f"target-3.{python.minor}"
+
+    def _gates_venv(self) -> Path:
+        return WORK / "venvs" / f"gates-{self.gates_core.release}-3.{self.gates_core.python.minor}"
+
+    def _make_venvs(self) -> None:
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            jobs = []
+            if self.arguments.gates:
+                files = [SUPPORT / "requirements-gates.txt", REQUIREMENTS]
+                wish = [f"ansible-core~={self.gates_core.release}.0"]
+                jobs.append(pool.submit(make_venv, self._gates_venv(), self.gates_core.python, wish, files))
+            for core in self.test_cores:
+                files = [SUPPORT / "requirements-tests.txt", REQUIREMENTS]
+                wish = [f"ansible-core~={core.release}.0"]
+                jobs.append(pool.submit(make_venv, self._venv(core), core.python, wish, files))
+                target = self._target(core)
+                if target is not core.python:
+                    jobs.append(pool.submit(make_venv, self._target_venv(target), target, [], [REQUIREMENTS]))
+            for job in jobs:
+                job.result()
+
+    def _start_fetch(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(CHECKOUT / "tests/tools/fetch.py")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def _await_tools(self, fetch: subprocess.Popen[str]) -> None:
+        output, _none = fetch.communicate()
+        print(output, end="")
+        if fetch.returncode and (os.environ.get("CI") or os.environ.get("REQUIRE_TOOLS")):
+            raise StepFailed("a tool is missing, and CI or REQUIRE_TOOLS is set")
+
+    def _run_gates(self) -> None:
+        tree = self.scratch / "gates"
+        Gates(
+            steps=self.steps,
+            bin=self._gates_venv() / "bin",
+            core=self.gates_core,
+            pythons=self.pythons,
+            tree=tree,
+            collection=make_tree(CHECKOUT, tree),
+            home=WORK / "home",
+            scratch=self.scratch,
+        ).run()
+
+    def _run_tests(self, kind: str, core: Core, tree: Path, collection: Path) -> None:
+        target = self._target(core)
+        target_python = self._target_venv(target) / "bin/python" if target is not core.python else None
+        environment = child_environment(
+            COLLECTIONS_TREE=str(tree),
+            HYPOTHESIS_STORAGE_DIRECTORY=str(WORK / "hypothesis"),
+        )
+        environment.pop("TARGET_PYTHON", None)
+        name = f"{kind} tests, ansible-core {core.release}, Python 3.{core.python.minor}"
+        if kind == "integration":
+            name += f", modules on 3.{target.minor}"
+            if target_python:
+                environment["TARGET_PYTHON"] = str(target_python)
+        command = [self._venv(core) / "bin/python", "-m", "pytest", "-p", "no:cacheprovider", "--durations=5"]
+        # two workers: each has its own servers, and Ansible's start-up is all CPU
+        command += ["--numprocesses=2", f"tests/{kind}", *self.arguments.pytest]
+        with self.steps.step(name):
+            try:
+                call(command, cwd=collection, env=environment)
+            except subprocess.CalledProcessError as error:
+                if error.returncode != NO_TESTS or not self.arguments.pytest:
+                    raise
+
+
+if __name__ == "__main__":
+    export_cache()
+    try:
+        sys.exit(Run(parse(sys.argv[1:])).go())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Virtual environments in .work/, built once and rebuilt when what they hold should change."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from pythons import Python
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """The environment of everything that is started here."""
+    # Python's bytecode is worth its files: without it each ansible command starts a second later
+    dropped = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "VIRTUAL_ENV"}
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    return {**kept, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **changes}
+
+
+def make_venv(folder: Path, python: Python, requirements: Sequence[str], files: Sequence[Path]) -> Path:
+    """An environment with these requirements and requirement files; returns its bin folder."""
+    wish = hashlib.sha256("\n".join([str(python), *requirements]).encode())
+    for file in files:
+        wish.update(file.read_bytes())
+    stamp = folder / "made-of"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_name(f".{folder.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made_of = stamp.read_text() if stamp.exists() else None
+        if made_of != wish.hexdigest() or not (folder / "bin/python").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            environment = child_environment()
+            subprocess.run([str(python.path), "-m", "venv", str(folder)], check=True, env=environment)
+            pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", *requirements]
+            for file in files:
+                pip += ["-r", str(file)]
+            subprocess.run(pip, check=True, env=environment)
+            stamp.write_text(wish.hexdigest())
+    return folder / "bin"
