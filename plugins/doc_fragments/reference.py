@@ -1,0 +1,33 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  ref:
+    description:
+      - The artifact in its short form, C([oci://]host[:port]/repository[:tag][@digest]), as in
+        V(contoso.azurecr.io/marketing/campaign1/chart:1.1), or C(oci-layout:PATH[:tag][@digest]) for an OCI image layout, a
+        directory that needs no server.
+      - Without tag and digest, the tag V(latest) is meant.
+      - Names of Docker Hub are written with their host, as in V(docker.io/grafana/grafana).
+      - One of O(ref) and O(url) is required.
+    type: str
+  url:
+    description:
+      - The repository in the form of Flux's OCIRepository, V(oci://host/repository), or V(oci-layout:PATH), without tag and
+        digest.
+    type: str
+  tag:
+    description:
+      - The tag to take from O(url), or from an O(ref) that has none.
+    type: str
+  digest:
+    description:
+      - The digest of the manifest to take, as in V(sha256:9f86d0…). It takes precedence over everything else.
+    type: str
+"""

@@ -1,0 +1,173 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place that knows AnsibleModule: argument specs, options to dataclasses, errors to ``fail_json``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ._oci.errors import AuthenticationFailed, InvalidOption, OciError
+from ._oci.options import AuthOptions, ConnectionOptions, parse_duration
+from ._ops.resolve import ReferenceOptions
+
+_POLICY_SPEC = {
+    "type": "dict",
+    "options": {
+        "semver": {"type": "dict", "options": {"range": {"type": "str", "required": True}}},
+        "numerical": {"type": "dict", "options": {"order": {"type": "str", "choices": ["asc", "desc"], "default": "asc"}}},
+        "alphabetical": {
+            "type": "dict",
+            "options": {"order": {"type": "str", "choices": ["asc", "desc"], "default": "asc"}},
+        },
+    },
+}
+
+SELECTION_SPEC: dict[str, Any] = {
+    "semver": {"type": "str"},
+    "semver_filter": {"type": "str"},
+    "filter_tags": {
+        "type": "dict",
+        "options": {"pattern": {"type": "str"}, "extract": {"type": "str"}, "policy": _POLICY_SPEC},
+    },
+}
+
+REFERENCE_SPEC: dict[str, Any] = {
+    "ref": {"type": "str"},
+    "url": {"type": "str"},
+    "tag": {"type": "str"},
+    "digest": {"type": "str"},
+}
+
+AUTH_SPEC: dict[str, Any] = {
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "auth_file": {"type": "path"},
+    "auth_config": {"type": "raw", "no_log": True},
+}
+
+CONNECTION_SPEC: dict[str, Any] = {
+    "insecure": {"type": "bool", "default": False},
+    "validate_certs": {"type": "bool", "default": True},
+    "ca_cert": {"type": "str"},
+    "client_cert": {"type": "str"},
+    "client_key": {"type": "str", "no_log": True},
+    "proxy": {"type": "str", "no_log": True},
+    "timeout": {"type": "str", "default": "60s"},
+    "retries": {"type": "int", "default": 3},
+}
+
+MAX_RETRIES = 100
+
+
+def run_module(argument_spec: dict[str, Any], call: Callable[[AnsibleModule], dict[str, Any]], **rules: Any) -> None:
+    """Run a module: ``call`` turns parameters into the result; an error of the core becomes the module's failure."""
+    module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **rules)
+    result: dict[str, Any] = {}
+    failure: OciError | None = None
+    try:
+        result = call(module)
+    except OciError as exc:
+        failure = exc
+    # outside of the handler: fail_json would attach the traceback of the exception that is being handled
+    if failure is not None:
+        module.fail_json(msg=str(failure), reason=failure.reason)
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
+    module.exit_json(**result)
+
+
+def reference_options(params: Mapping[str, Any]) -> ReferenceOptions:
+    """The options of the documentation fragment ``reference``."""
+    filter_tags = params.get("filter_tags")
+    return ReferenceOptions(
+        ref=params.get("ref") or "",
+        url=params.get("url") or "",
+        tag=params.get("tag") or "",
+        digest=params.get("digest") or "",
+        semver=params.get("semver") or "",
+        semver_filter=params.get("semver_filter") or "",
+        filter_tags=_without_none(filter_tags) if filter_tags else None,
+    )
+
+
+def auth_options(module: AnsibleModule) -> AuthOptions:
+    """The options of the documentation fragment ``auth``, completed from the environment.
+
+    What the task says wins over the environment as a whole: a password in the environment never joins, nor outranks, an
+    ``auth_file`` of the task.
+    """
+    params = module.params
+    if params["username"] or params["password"] or params["auth_file"] or params["auth_config"] is not None:
+        return AuthOptions(
+            username=params["username"] or "",
+            password=params["password"] or "",
+            auth_file=params["auth_file"] or "",
+            auth_config=_auth_config(params["auth_config"]),
+        )
+    environ = os.environ
+    password = environ.get("OCI_ARTIFACT_PASSWORD", "")
+    if password:
+        module.no_log_values.add(password)
+    return AuthOptions(
+        username=environ.get("OCI_ARTIFACT_USERNAME", ""),
+        password=password,
+        auth_file=os.path.expanduser(environ.get("OCI_ARTIFACT_AUTH_FILE", "")),
+    )
+
+
+def connection_options(params: Mapping[str, Any]) -> ConnectionOptions:
+    """The options of the documentation fragment ``connection``."""
+    if not 0 <= params["retries"] <= MAX_RETRIES:
+        raise InvalidOption(f"'retries' is {params['retries']}: wanted 0 to {MAX_RETRIES}.")
+    return ConnectionOptions(
+        insecure=params["insecure"],
+        validate_certs=params["validate_certs"],
+        ca_cert=_path_or_pem(params["ca_cert"]),
+        client_cert=_path_or_pem(params["client_cert"]),
+        client_key=_path_or_pem(params["client_key"]),
+        proxy=params["proxy"] or "",
+        timeout=parse_duration(params["timeout"]),
+        retries=params["retries"],
+    )
+
+
+def text_lines(value: Any, name: str) -> str | None:
+    """Text that is given as text or as a list of lines; None when it is not given.
+
+    :raises InvalidOption: when it is anything else.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return "\n".join(value)
+    raise InvalidOption(f"'{name}' is neither text nor a list of lines.")
+
+
+def _auth_config(value: Any) -> Mapping[str, Any] | None:
+    if value is None or isinstance(value, Mapping):
+        return value
+    if isinstance(value, (str, bytes)):
+        from ._oci.credentials import load_auth_config
+
+        return load_auth_config(value if isinstance(value, str) else value.decode("utf-8", "replace"), "auth_config")
+    raise AuthenticationFailed(
+        "auth_config is neither a mapping nor JSON text.", "Give the content of a docker config.json."
+    )
+
+
+def _path_or_pem(value: str | None) -> str:
+    if not value:
+        return ""
+    return value if "-----BEGIN" in value else os.path.expanduser(os.path.expandvars(value))
+
+
+def _without_none(value: Any) -> Any:
+    """Ansible fills suboptions that are not given with None; the core wants them absent."""
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value

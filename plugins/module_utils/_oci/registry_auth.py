@@ -1,0 +1,173 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Authorization for one registry: Basic, and bearer tokens kept for each scope.
+
+Source: distribution, docs/content/spec/auth/token.md and oauth.md; RFC 9110, section 11.6.1 for challenges. Extends
+``oras.auth.token.TokenAuth``, whose place in ``oras.provider.Registry`` it takes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from typing import Any, Callable
+from urllib.parse import urlencode, urlsplit
+
+from .credentials import Credential
+from .errors import AuthenticationFailed
+
+try:
+    from oras.auth.token import TokenAuth
+
+    BaseAuth: Any = TokenAuth
+except ImportError:
+    BaseAuth = object
+
+MAX_TOKEN_ANSWER = 1024 * 1024
+# token.md: a token without "expires_in" is valid for 60 seconds
+DEFAULT_TOKEN_SECONDS = 60
+# renewed this much (seconds) before it expires, so that a request that is under way does not lose it
+EXPIRY_MARGIN = 5
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_CHALLENGE = re.compile(
+    r"(?:^|,)\s*([A-Za-z][A-Za-z0-9_-]{0,30})\s+"
+    r"((?:[A-Za-z_]+\s*=\s*(?:\"[^\"]*\"|[^\s,\"]+)\s*(?:,\s*(?=[A-Za-z_]+\s*=)|$|(?=,)))+)"
+)
+_PARAMETER = re.compile(r"([A-Za-z_]+)\s*=\s*(?:\"([^\"]*)\"|([^\s,\"]+))")
+
+
+def parse_challenges(header: str) -> dict[str, dict[str, str]]:
+    """The schemes of a ``WWW-Authenticate`` header in lower case, each with its parameters."""
+    challenges: dict[str, dict[str, str]] = {}
+    for match in _CHALLENGE.finditer(header[:8192]):
+        parameters = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(match[2])}
+        challenges.setdefault(match[1].lower(), parameters)
+    if not challenges and re.match(r"\s*basic\b", header, re.IGNORECASE):
+        challenges["basic"] = {}
+    return challenges
+
+
+class RegistryAuth(BaseAuth):
+    """Answers a registry's challenges with one credential; safe for use by several threads.
+
+    ``fetch(method, url, headers, body)`` sends one request without following redirects and returns status and body.
+    """
+
+    def __init__(
+        self,
+        registry: str,
+        credential: Credential | None,
+        fetch: Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]],
+    ) -> None:
+        super().__init__()
+        self._registry = registry
+        self._credential = credential or Credential()
+        self._fetch = fetch
+        self._lock = threading.Lock()
+        self._tokens: dict[str, tuple[str, float]] = {}
+        self._scheme = "bearer" if self._credential.registry_token else ""
+
+    def header_for(self, scope: str) -> dict[str, str]:
+        """The Authorization header to send for a scope such as ``repository:org/app:pull``; empty when none is known yet.
+
+        A password is sent at once, before any challenge: a registry with Basic authentication then needs no second
+        request.
+        """
+        if self._credential.registry_token:
+            return {"Authorization": "Bearer " + self._credential.registry_token}
+        token = self._tokens.get(scope)
+        if token and token[1] > time.monotonic():
+            return {"Authorization": "Bearer " + token[0]}
+        if self._scheme != "bearer" and self._credential.basic:
+            return {"Authorization": "Basic " + self._credential.basic}
+        return {}
+
+    def answer(self, header: str, scope: str, sent: str) -> None:
+        """Take a 401's challenge, so that :meth:`header_for` gives something better than ``sent``.
+
+        :raises AuthenticationFailed: when there is nothing better, or the token server refuses.
+        """
+        challenges = parse_challenges(header)
+        if "bearer" in challenges and not self._credential.registry_token:
+            with self._lock:
+                current = self.header_for(scope).get("Authorization", "")
+                if current.startswith("Bearer ") and current != sent:
+                    return  # another thread was quicker
+                self._scheme = "bearer"
+                self._tokens[scope] = self._request_token(challenges["bearer"], scope)
+            return
+        if "basic" in challenges and self._credential.basic and not sent.startswith("Basic "):
+            self._scheme = "basic"
+            return
+        raise self._refused(challenges, sent)
+
+    def _refused(self, challenges: dict[str, dict[str, str]], sent: str) -> AuthenticationFailed:
+        if sent:
+            return AuthenticationFailed(
+                f"The registry {self._registry} refused the credentials.", "Check user name and password, or log in again."
+            )
+        wanted = ", ".join(sorted(challenges)) or "none that it names"
+        return AuthenticationFailed(
+            f"The registry {self._registry} asks for authentication ({wanted}) and no credentials were found for it.",
+            "Give 'username' and 'password', 'auth_file' or 'auth_config', or log in with docker or podman.",
+        )
+
+    def _request_token(self, challenge: dict[str, str], scope: str) -> tuple[str, float]:
+        realm = challenge.get("realm", "")
+        self._check_realm(realm)
+        parameters = {"service": challenge.get("service", ""), "scope": scope or challenge.get("scope", "")}
+        parameters = {name: value for name, value in parameters.items() if value}
+        headers = {"Accept": "application/json"}
+        if self._credential.identity_token:
+            form = {"grant_type": "refresh_token", "refresh_token": self._credential.identity_token}
+            form.update(parameters, client_id="cloudnative.artifacts")
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            status, body = self._fetch("POST", realm, headers, urlencode(form).encode("ascii"))
+        else:
+            if self._credential.basic:
+                headers["Authorization"] = "Basic " + self._credential.basic
+            url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(parameters)
+            status, body = self._fetch("GET", url, headers, None)
+        if status != 200:
+            raise self._token_refused(realm, status)
+        return self._read_token(body, realm)
+
+    def _token_refused(self, realm: str, status: int) -> AuthenticationFailed:
+        host = urlsplit(realm).hostname
+        hint = "Check user name and password, or log in again."
+        if not (self._credential.basic or self._credential.identity_token):
+            hint = "No credentials were found for it: give them, if the repository is not public."
+        return AuthenticationFailed(
+            f"The token server {host} of the registry {self._registry} refused with status {status}.", hint
+        )
+
+    def _read_token(self, body: bytes, realm: str) -> tuple[str, float]:
+        try:
+            document = json.loads(body)
+            token = document.get("token") or document.get("access_token")
+            seconds = int(document.get("expires_in") or DEFAULT_TOKEN_SECONDS)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            token, seconds = "", 0
+        if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+            raise AuthenticationFailed(
+                f"The token server {urlsplit(realm).hostname} of the registry {self._registry} answered without a token."
+            )
+        return token, time.monotonic() + max(1, seconds - EXPIRY_MARGIN)
+
+    def _check_realm(self, realm: str) -> None:
+        """Only https, or the registry's own host when that is spoken to over plain HTTP, may see a credential."""
+        parts = urlsplit(realm)
+        if parts.scheme == "https" and parts.hostname:
+            return
+        own_host = urlsplit("//" + self._registry).hostname
+        same_place = parts.hostname == own_host or (parts.hostname in _LOOPBACK and own_host in _LOOPBACK)
+        plain_allowed = self.prefix == "http" and same_place
+        if parts.scheme != "http" or not plain_allowed:
+            raise AuthenticationFailed(
+                f"The registry {self._registry} names the token server {realm[:200]!r}, which may not see credentials.",
+                "Wanted an https URL, or, for a registry with insecure: true, a plain one on the same host.",
+            )

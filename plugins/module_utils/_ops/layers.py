@@ -1,0 +1,231 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a digest to the layers that are wanted, and from layers to a staged tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+from .._oci import media, platforms
+from .._oci.errors import LayerError
+from .._oci.manifest import Descriptor, Manifest
+from .._oci.transport import Repository, read_blob
+from .._oci.tree import DIRECTORY, FILE, TreeEntry
+from .layer_selector import FIRST, LayerSelector, Limits
+
+MAX_LAYERS = 1000
+PARALLEL_TRANSFERS = 4
+SOURCE_IGNORE = ".sourceignore"
+MAX_SOURCE_IGNORE = 1024 * 1024
+MAX_INDEX_DEPTH = 3
+
+# Gives the checked bytes of a layer; an error in the middle makes everything that came before it void.
+LayerReader = Callable[[Descriptor], Iterator[bytes]]
+
+
+def fetch_image_manifest(repository: Repository, digest: str, platform: str) -> Manifest:
+    """The manifest with the layers; of an index, the one for ``platform`` (this host's when empty).
+
+    :raises InvalidContent: when the index has none for it.
+    """
+    manifest = repository.fetch_manifest(digest)
+    for _level in range(MAX_INDEX_DEPTH):
+        if not manifest.is_index:
+            return manifest
+        what = str(repository.reference.at(digest=manifest.descriptor.digest))
+        child = platforms.select(manifest.manifests, platform or platforms.host(), what)
+        manifest = repository.fetch_manifest(child.digest)
+    raise LayerError(f"{repository.reference.at(digest=digest)} nests indexes more than {MAX_INDEX_DEPTH} deep.")
+
+
+def select_layers(manifest: Manifest, selector: LayerSelector, what: str) -> list[Descriptor]:
+    """The wanted layers, in the manifest's order. A media type is compared to the letter, as Flux does.
+
+    :raises LayerError: when there is none.
+    """
+    layers = list(manifest.layers)
+    if not layers:
+        raise LayerError(f"{what} has no layers.", "Its content may be in the config, or it may be a referrer.")
+    if selector.media_type:
+        layers = [layer for layer in layers if layer.media_type == selector.media_type]
+        if not layers:
+            found = ", ".join(dict.fromkeys(layer.media_type for layer in manifest.layers[:10]))
+            raise LayerError(
+                f"{what} has no layer of media type {selector.media_type!r}: it has {found}.",
+                "Correct 'media_type' in 'layer_selector', or leave it out for the first layer.",
+            )
+    if selector.layers == FIRST:
+        return layers[:1]
+    if len(layers) > MAX_LAYERS:
+        raise LayerError(f"{what} has {len(layers)} layers, more than the {MAX_LAYERS} that are pulled at once.")
+    return layers
+
+
+def check_sizes(layers: Sequence[Descriptor], limits: Limits, what: str) -> None:
+    """Refuse before the transfer what could not be kept after it.
+
+    :raises LayerError: when the layers are larger than ``max_size``.
+    """
+    total = sum(layer.size for layer in layers)
+    if total > limits.max_size:
+        raise LayerError(
+            f"{what} has {total} bytes of layers, more than the 'max_size' of {limits.max_size}.", "Raise 'max_size'."
+        )
+
+
+def file_name(layer: Descriptor, manifest: Manifest, fallback: str) -> str:
+    """The name under which the bytes of a layer are kept.
+
+    ``org.opencontainers.image.title`` when it is a plain relative path; for a Helm chart ``<title>-<version>.tgz`` from the
+    manifest's annotations, as ``helm pull`` names it; else ``fallback``.
+
+    :raises LayerError: when the title would leave the directory.
+    """
+    title = layer.annotations.get(media.ANNOTATION_TITLE, "")
+    if title:
+        return _checked_title(title)
+    if layer.media_type in (media.HELM_LAYER, media.HELM_PROVENANCE):
+        chart = manifest.annotations.get(media.ANNOTATION_TITLE, "")
+        version = manifest.annotations.get(media.ANNOTATION_VERSION, "")
+        if chart and version:
+            suffix = ".tgz" if layer.media_type == media.HELM_LAYER else ".tgz.prov"
+            return _checked_title(f"{chart}-{version}{suffix}")
+    return _checked_title(fallback)
+
+
+def layer_reader(repository: Repository, layers: Sequence[Descriptor], cache_dir: str, stage: str) -> LayerReader:
+    """A reader of the layers, which were fetched in parallel where there are several, or comes from the cache.
+
+    A single layer without a cache streams from the repository in one pass, without a copy on disk.
+    """
+    if not cache_dir and (len(layers) == 1 or repository.reference.is_layout):
+        return lambda layer: read_blob(repository, layer)
+    from .._oci.blob_store import BlobStore
+
+    store = BlobStore(cache_dir or os.path.join(stage, ".layers"))
+
+    def fetch(layer: Descriptor) -> None:
+        if store.verified_path(layer) is None:
+            what = f"The blob {layer.digest} of {repository.reference.name}"
+            store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what)
+
+    distinct = list({layer.digest: layer for layer in layers}.values())
+    if len(distinct) == 1:
+        fetch(distinct[0])
+    else:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(min(PARALLEL_TRANSFERS, len(distinct))) as pool:
+            for done in [pool.submit(fetch, layer) for layer in distinct]:
+                done.result()
+    return store.stream
+
+
+def stage_extracted(
+    layers: Sequence[Descriptor],
+    manifest: Manifest,
+    read: LayerReader,
+    root: str,
+    limits: Limits,
+    reserved: Sequence[str],
+    ignore: str,
+) -> tuple[dict[str, TreeEntry], list[str], int]:
+    """Unpack layers in order into ``root``; returns the tree, warnings, and how many entries the ignore rules left out.
+
+    With several layers the tree is what `oras pull` and container runtimes make of them: whiteouts are honoured, and a
+    layer that has a title and is not marked for unpacking is a file of that name.
+
+    :raises LayerError: when a layer is no archive, or one that may not be unpacked.
+    """
+    from .._oci.unpack import Limits as UnpackLimits
+    from .._oci.unpack import Unpacker, remove_paths
+
+    unpacker = Unpacker(root, UnpackLimits(limits.max_size, limits.max_files), reserved)
+    titled: list[tuple[str, Descriptor]] = []
+    try:
+        for layer in layers:
+            if len(layers) > 1 and _is_plain_file(layer):
+                titled.append((file_name(layer, manifest, ""), layer))
+                continue
+            writer = unpacker.layer(f"The layer {layer.digest}", whiteouts=len(layers) > 1)
+            for chunk in read(layer):
+                writer.write(chunk)
+            writer.close()
+        tree = dict(unpacker.tree())
+        warnings = list(unpacker.warnings)
+    finally:
+        unpacker.abort()
+    if titled:
+        tree.update(_stage_files(titled, read, root, tree))
+    excluded = _excluded(tree, root, ignore)
+    if excluded:
+        tree = dict(remove_paths(root, tree, excluded))
+    return tree, warnings, len(excluded)
+
+
+def stage_copied(named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: str) -> dict[str, TreeEntry]:
+    """Write the bytes of layers, unaltered, to files of the given names.
+
+    :raises LayerError: when two layers have one name.
+    """
+    return _stage_files(named, read, root, {})
+
+
+def _stage_files(
+    named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: str, tree: dict[str, TreeEntry]
+) -> dict[str, TreeEntry]:
+    import hashlib
+
+    placed: dict[str, TreeEntry] = {}
+    for name, layer in named:
+        parts = name.split("/")
+        parents = ["/".join(parts[:count]) for count in range(1, len(parts))]
+        entries = {**tree, **placed}
+        if name in entries or any(entries[path].kind == FILE for path in parents if path in entries):
+            raise LayerError(f"Two layers of the artifact bring the file {name!r}.", "Choose one with 'layer_selector'.")
+        path = os.path.join(root, name)
+        if os.path.realpath(os.path.dirname(path)) != os.path.join(os.path.realpath(root), *parts[:-1]):
+            raise LayerError(f"The layer {layer.digest} would be written through a symbolic link, as {name!r}.")
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        content = hashlib.sha256()
+        with open(path, "xb", buffering=0) as stream:
+            for chunk in read(layer):
+                if not layer.digest.startswith("sha256:"):
+                    content.update(chunk)
+                view = memoryview(chunk)
+                while view:
+                    view = view[stream.write(view) :]
+        digest = layer.digest if layer.digest.startswith("sha256:") else f"sha256:{content.hexdigest()}"
+        placed[name] = TreeEntry(FILE, 0o644, layer.size, digest)
+    return placed
+
+
+def _is_plain_file(layer: Descriptor) -> bool:
+    annotations = layer.annotations
+    return bool(annotations.get(media.ANNOTATION_TITLE)) and annotations.get(media.ANNOTATION_ORAS_UNPACK) != "true"
+
+
+def _excluded(tree: dict[str, TreeEntry], root: str, ignore: str) -> set[str]:
+    from .._oci.ignore import PULL_DEFAULTS, excluded_paths
+
+    rules: dict[str, str] = {}
+    for path, entry in tree.items():
+        directory, _slash, name = path.rpartition("/")
+        if name == SOURCE_IGNORE and entry.kind == FILE:
+            if entry.size > MAX_SOURCE_IGNORE:
+                raise LayerError(f"{path} in the artifact has {entry.size} bytes, too many for ignore rules.")
+            with open(os.path.join(root, path), encoding="utf-8", errors="surrogateescape") as stream:
+                rules[directory] = stream.read()
+    return excluded_paths({path: entry.kind == DIRECTORY for path, entry in tree.items()}, ignore, rules, PULL_DEFAULTS)
+
+
+def _checked_title(title: str) -> str:
+    parts = title.split("/")
+    bad = title.startswith("/") or any(part in ("", ".", "..") or len(part) > 255 for part in parts)
+    if bad or not title.isprintable() or len(title) > 1024:
+        raise LayerError(
+            f"A layer's title {title[:200]!r} is not a plain relative path.", "Give a file name in 'dest' to keep its bytes."
+        )
+    return title

@@ -1,0 +1,294 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pull: resolve → fetch → check → place.
+
+Source of the semantics: Flux's OCIRepository (what is fetched, and when again), without its controller.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._oci.destination import CONTROL_NAME, Destination
+from .._oci.errors import NotFound, StorageError
+from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.permissions import Permissions
+from .._oci.placement import Drift, Plan, find_drift, make_plan
+from .._oci.reference import Reference
+from .._oci.state import State
+from .layer_selector import ALL, COPY, LayerSelector, Limits
+from .resolve import ReferenceOptions, Resolved, Target, open_repository, parse_target, resolve
+
+if TYPE_CHECKING:
+    from .._oci.manifest import Descriptor, Manifest
+    from .._oci.transport import Repository
+
+MAX_LISTED_PATHS = 1000
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """Everything that a pull is told. ``ignore`` None means that no rules were given."""
+
+    reference: ReferenceOptions
+    dest: str
+    selector: LayerSelector
+    limits: Limits
+    platform: str = ""
+    ignore: str | None = None
+    suspend: bool = False
+    force: bool = False
+    check_content: bool = False
+    cache_dir: str = ""
+    permissions: Permissions = field(default_factory=Permissions)
+    auth: AuthOptions = field(default_factory=AuthOptions)
+    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+
+
+@dataclass
+class PullResult:
+    """What the module returns. ``changes`` lists paths by what happened to them, at most 1,000 of each."""
+
+    changed: bool
+    reason: str
+    artifact: Mapping[str, Any]
+    changes: dict[str, Any]
+    diff: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def pull(options: PullOptions, *, check_mode: bool = False, want_diff: bool = False) -> PullResult:
+    """Make ``dest`` hold the artifact; return what changed.
+
+    With ``check_mode`` nothing is written: without ``want_diff`` the layers are not fetched either, and the answer is the
+    revision's; with it they are unpacked into a temporary directory and compared file by file.
+
+    :raises OciError: for everything that cannot be done; ``dest`` is then as it was.
+    """
+    target = parse_target(options.reference, options.selector.media_type)
+    run = _Pull(options, target, check_mode, want_diff)
+    return run.run()
+
+
+class _Pull:
+    def __init__(self, options: PullOptions, target: Target, check_mode: bool, want_diff: bool) -> None:
+        self._options = options
+        self._target = target
+        self._check_mode = check_mode
+        self._want_diff = want_diff
+        self._warnings = list(target.warnings)
+        self._name = ""
+        self._destination = self._open_destination()
+
+    def run(self) -> PullResult:
+        state = self._destination.load_state()
+        if self._options.suspend:
+            return self._unchanged(state, "Suspended")
+        pinned = self._target.reference.digest
+        if pinned:
+            # nothing to ask the registry: what the digest names cannot have changed
+            resolved = Resolved(pinned, "", None)
+            drift = self._drift(state, resolved)
+            if drift is not None and drift.is_empty:
+                return self._unchanged(state, "ArtifactUpToDate")
+        repository = open_repository(self._target.reference, self._options.auth, self._options.connection)
+        try:
+            return self._run_with(repository, state)
+        finally:
+            repository.close()
+
+    def _run_with(self, repository: Repository, state: State) -> PullResult:
+        resolved = self._resolve(repository)
+        drift = self._drift(state, resolved)
+        if drift is not None and drift.is_empty:
+            return self._unchanged(state, "ArtifactUpToDate")
+        if drift is not None and not drift.content:
+            return self._repair_metadata(state, drift)
+        from .layers import check_sizes, fetch_image_manifest, select_layers
+
+        what = str(repository.reference.at(tag=resolved.tag, digest=resolved.digest))
+        manifest = fetch_image_manifest(repository, resolved.digest, self._options.platform)
+        layers = select_layers(manifest, self._options.selector, what)
+        check_sizes(layers, self._options.limits, what)
+        artifact = self._describe(repository.reference, resolved, manifest, layers)
+        if self._check_mode and not self._want_diff:
+            return self._predict(state, drift, artifact)
+        with self._workplace() as stage:
+            # another run may have placed the same artifact while this one waited for the lock
+            state = self._destination.load_state()
+            drift = self._drift(state, resolved)
+            if drift is not None and drift.is_empty:
+                return self._unchanged(state, "ArtifactUpToDate")
+            return self._place(repository, manifest, layers, stage, state, resolved, artifact)
+
+    def _place(
+        self,
+        repository: Repository,
+        manifest: Manifest,
+        layers: list[Descriptor],
+        stage: str,
+        state: State,
+        resolved: Resolved,
+        artifact: dict[str, Any],
+    ) -> PullResult:
+        content = os.path.join(stage, "content")
+        os.mkdir(content, 0o700)
+        tree, ignored = self._stage(repository, manifest, layers, stage, content)
+        plan = make_plan(self._destination.root, tree, state, self._options.permissions, self._options.force)
+        diff: list[dict[str, str]] = []
+        if self._want_diff:
+            from .._oci.content_diff import diff_of
+
+            diff = diff_of(plan, self._destination.root, content)
+        key = self._key(resolved)
+        healed = dict(state.key) == key
+        if not self._check_mode:
+            self._destination.apply(plan, content, state, key, artifact)
+        reason = "DriftCorrected" if healed else "NewRevision"
+        return PullResult(
+            changed=not (healed and plan.is_empty),
+            reason=reason,
+            artifact=artifact,
+            changes=_changes(plan, ignored),
+            diff=diff or self._revision_diff(state, artifact),
+            warnings=self._warnings,
+        )
+
+    def _stage(
+        self, repository: Repository, manifest: Manifest, layers: list[Descriptor], stage: str, content: str
+    ) -> tuple[Mapping[str, Any], int]:
+        from . import layers as layer_operations
+
+        read = layer_operations.layer_reader(repository, layers, self._options.cache_dir, stage)
+        if self._options.selector.operation == COPY:
+            names = self._copy_names(manifest, layers)
+            return layer_operations.stage_copied(list(zip(names, layers)), read, content), 0
+        tree, warnings, ignored = layer_operations.stage_extracted(
+            layers, manifest, read, content, self._options.limits, (CONTROL_NAME,), self._options.ignore or ""
+        )
+        self._warnings += warnings
+        return tree, ignored
+
+    def _copy_names(self, manifest: Manifest, layers: list[Descriptor]) -> list[str]:
+        from .layers import file_name
+
+        if self._name:
+            return [self._name]
+        return [file_name(layer, manifest, layer.digest.replace(":", "-")) for layer in layers]
+
+    def _open_destination(self) -> Destination:
+        """``dest`` as the directory that is written to; for a copy to a file, its parent and the file's name."""
+        options, dest = self._options, self._options.dest
+        if not dest:
+            raise StorageError("'dest' is empty.", "Give the directory or file that the artifact is pulled to.")
+        if options.selector.operation != COPY:
+            return Destination(dest, options.permissions)
+        if options.selector.layers == ALL or dest.endswith("/") or os.path.isdir(dest):
+            place = hashlib.sha256(self._target.reference.url.encode("utf-8")).hexdigest()[:12]
+            return Destination(dest, options.permissions, f"{CONTROL_NAME}.{place}")
+        parent, self._name = os.path.split(os.path.abspath(dest))
+        return Destination(parent, options.permissions, f".{self._name}{CONTROL_NAME}")
+
+    def _resolve(self, repository: Repository) -> Resolved:
+        try:
+            return resolve(repository, self._target)
+        except NotFound as exc:
+            # Flux's word for a tag whose digest cannot be determined
+            exc.reason = "OCIArtifactPullFailed"
+            raise
+
+    def _key(self, resolved: Resolved) -> dict[str, Any]:
+        selector = self._options.selector
+        return {
+            "url": self._target.reference.url,
+            "revision": resolved.revision,
+            "media_type": selector.media_type,
+            "operation": selector.operation,
+            "layers": selector.layers,
+            "platform": self._options.platform,
+            "ignore": self._options.ignore,
+        }
+
+    def _drift(self, state: State, resolved: Resolved) -> Drift | None:
+        """How the files differ from what the record says; None when the record is of something else."""
+        if dict(state.key) != self._key(resolved) or state.pending or self._options.force:
+            return None
+        return find_drift(self._destination.root, state, self._options.permissions, self._options.check_content)
+
+    def _unchanged(self, state: State, reason: str) -> PullResult:
+        return PullResult(False, reason, dict(state.artifact), _changes(Plan({}), 0), warnings=self._warnings)
+
+    def _repair_metadata(self, state: State, drift: Drift) -> PullResult:
+        plan = Plan({}, metadata=drift.metadata)
+        if not self._check_mode:
+            with self._destination.locked():
+                self._destination.set_permissions(drift.metadata, state)
+        diff = [{"prepared": f"mode or owner of {path} is set right\n"} for path in drift.metadata[:MAX_LISTED_PATHS]]
+        return PullResult(
+            True, "DriftCorrected", dict(state.artifact), _changes(plan, 0), diff if self._want_diff else [], self._warnings
+        )
+
+    def _predict(self, state: State, drift: Drift | None, artifact: dict[str, Any]) -> PullResult:
+        plan = Plan({})
+        if drift is not None:
+            plan.changed, plan.metadata = drift.content, drift.metadata
+        reason = "NewRevision" if drift is None else "DriftCorrected"
+        return PullResult(True, reason, artifact, _changes(plan, 0), warnings=self._warnings)
+
+    def _revision_diff(self, state: State, artifact: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Shown when no file differs, and only what the record says does."""
+        before, after = str(state.artifact.get("revision", "")), str(artifact["revision"])
+        if not self._want_diff or before == after:
+            return []
+        header = os.path.join(self._destination.root, self._name)
+        return [{"before_header": header, "after_header": header, "before": f"{before}\n", "after": f"{after}\n"}]
+
+    def _describe(
+        self, reference: Reference, resolved: Resolved, manifest: Manifest, layers: list[Descriptor]
+    ) -> dict[str, Any]:
+        first = layers[0]
+        root = self._destination.root
+        name = self._name
+        if not name and self._options.selector.operation == COPY and len(layers) == 1:
+            name = self._copy_names(manifest, layers)[0]
+        return {
+            "url": reference.url,
+            "revision": resolved.revision,
+            "tag": resolved.tag,
+            "digest": resolved.digest,
+            "media_type": (resolved.descriptor or manifest.descriptor).media_type,
+            "artifact_type": manifest.effective_artifact_type,
+            "metadata": dict(manifest.annotations),
+            "layer": {"digest": first.digest, "media_type": first.media_type, "size": first.size},
+            "size": sum(layer.size for layer in layers),
+            "path": os.path.join(root, name) if name else root,
+            "last_update_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+
+    @contextmanager
+    def _workplace(self) -> Iterator[str]:
+        """A staging directory: within ``dest``, under its lock; in check mode a temporary one, so that ``dest`` stays."""
+        if self._check_mode:
+            with tempfile.TemporaryDirectory(prefix="oci-artifact-") as stage:
+                yield stage
+        else:
+            with self._destination.locked() as stage:
+                yield stage
+
+
+def _changes(plan: Plan, ignored: int) -> dict[str, Any]:
+    return {
+        "added": plan.added[:MAX_LISTED_PATHS],
+        "changed": plan.changed[:MAX_LISTED_PATHS],
+        "removed": plan.removed[:MAX_LISTED_PATHS],
+        "permissions": plan.metadata[:MAX_LISTED_PATHS],
+        "ignored": ignored,
+    }

@@ -1,0 +1,150 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what the user wrote to one digest: which repository, which tag, which revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._oci import media
+from .._oci.digest import parse_digest
+from .._oci.errors import InvalidOption
+from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.reference import DEFAULT_TAG, Reference, check_tag, parse_reference, parse_url
+from .._oci.transport import Repository
+
+if TYPE_CHECKING:
+    from .._oci.manifest import Descriptor
+    from .._oci.selection import TagSelector
+
+
+@dataclass(frozen=True)
+class ReferenceOptions:
+    """The options that say which artifact is meant; see the documentation fragment ``reference``."""
+
+    ref: str = ""
+    url: str = ""
+    tag: str = ""
+    digest: str = ""
+    semver: str = ""
+    semver_filter: str = ""
+    filter_tags: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A checked request: a repository with a digest, a tag, or a selection among its tags."""
+
+    reference: Reference
+    selector: TagSelector | None = None
+    is_explicit: bool = True
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One digest. ``revision`` is ``tag@digest``, or the digest alone when that is what was asked for."""
+
+    digest: str
+    tag: str
+    descriptor: Descriptor | None
+
+    @property
+    def revision(self) -> str:
+        return f"{self.tag}@{self.digest}" if self.tag else self.digest
+
+
+def parse_target(options: ReferenceOptions, layer_media_type: str = "") -> Target:
+    """Check the reference and compile the selection, before any request is made.
+
+    Precedence is digest, semver or filter_tags, tag, ``latest``; an option that loses is named in a warning.
+    ``layer_media_type`` is the selected layer's: only for a Helm chart is ``_`` in a tag read as ``+``.
+
+    :raises InvalidReference: when a part is outside the grammar.
+    :raises InvalidSelection: when a range, an expression or a policy cannot be used.
+    :raises InvalidOption: when options exclude each other.
+    """
+    if bool(options.ref) == bool(options.url):
+        found = "both" if options.ref else "neither"
+        raise InvalidOption(f"One of 'ref' and 'url' is wanted, {found} is given.")
+    reference = parse_reference(options.ref) if options.ref else parse_url(options.url)
+    if options.digest:
+        parse_digest(options.digest)
+    if options.tag:
+        check_tag(options.tag)
+    if (options.tag and reference.tag) or (options.digest and reference.digest):
+        raise InvalidOption(
+            f"The reference {reference} already carries a {'tag' if options.tag and reference.tag else 'digest'}.",
+            "Give it once.",
+        )
+    tag, digest = options.tag or reference.tag, options.digest or reference.digest
+    selector = _compile(options, layer_media_type)
+    chosen = "digest" if digest else "semver or filter_tags" if selector else "tag"
+    losers = []
+    if digest and options.tag:
+        losers.append("tag")
+    if digest or (selector is None and options.semver_filter):
+        losers += [name for name in ("semver", "semver_filter", "filter_tags") if getattr(options, name)]
+    if selector and not digest and tag:
+        losers.append("tag")
+    warnings = [f"'{name}' has no effect: {chosen} takes precedence for {reference.name}." for name in losers]
+    if digest:
+        return Target(reference.at(tag="", digest=digest), warnings=warnings)
+    if selector:
+        return Target(reference.at(), selector, warnings=warnings)
+    return Target(reference.at(tag=tag or DEFAULT_TAG), is_explicit=bool(tag), warnings=warnings)
+
+
+def open_repository(
+    reference: Reference, auth: AuthOptions, connection: ConnectionOptions, *, push: bool = False
+) -> Repository:
+    """The backend for a reference.
+
+    :raises AuthenticationFailed: when the credentials that were given cannot be used.
+    """
+    if reference.is_layout:
+        from .._oci.layout import LayoutRepository
+
+        return LayoutRepository(reference)
+    from .._oci.credentials import find_credential
+    from .._oci.registry import RegistryRepository
+    from .._oci.registry_client import RegistryClient
+
+    credential = find_credential(auth, reference.registry, reference.repository)
+    return RegistryRepository(reference, RegistryClient(reference.registry, connection, credential), push=push)
+
+
+def resolve(repository: Repository, target: Target) -> Resolved:
+    """Find the digest: no request for a digest, one HEAD for a tag, the list of tags and one HEAD for a selection.
+
+    :raises NoMatch: when no tag satisfies the selection.
+    :raises NotFound: when the tag, the repository or the layout is not there.
+    """
+    if target.reference.digest:
+        return Resolved(target.reference.digest, "", None)
+    tag = target.reference.tag
+    if target.selector is not None:
+        tag = target.selector.select(repository.list_tags())
+    descriptor = repository.resolve(tag)
+    return Resolved(descriptor.digest, tag, descriptor)
+
+
+
+
+def _compile(options: ReferenceOptions, layer_media_type: str) -> TagSelector | None:
+    if not (options.semver or options.filter_tags or options.semver_filter):
+        return None
+    from .._oci.selection import FilterTags, Selection, TagSelector
+
+    if not (options.semver or options.filter_tags):
+        TagSelector(Selection(semver="*", semver_filter=options.semver_filter))  # so that a bad expression is found
+        return None
+    selection = Selection(
+        semver=options.semver,
+        semver_filter=options.semver_filter,
+        filter_tags=FilterTags.from_options(options.filter_tags) if options.filter_tags else None,
+    )
+    return TagSelector(selection, chart_tags=layer_media_type == media.HELM_LAYER)

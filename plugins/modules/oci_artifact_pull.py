@@ -1,0 +1,339 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: oci_artifact_pull
+short_description: Pull an OCI artifact into a directory or a file
+version_added: 0.1.0
+description:
+  - Resolves a tag, a SemVer range or a digest to one digest, fetches only what is missing, checks every byte against its
+    digest, and puts the content in place, all of it or nothing.
+  - Works for what Flux, Helm, ORAS and container tools publish, from registries and from OCI image layouts on disk.
+  - A run that finds the artifact unchanged makes one request, or none when it is pinned by digest.
+author:
+  - the cloudnative.artifacts authors (@cloudnative)
+extends_documentation_fragment:
+  - cloudnative.artifacts.reference
+  - cloudnative.artifacts.selection
+  - cloudnative.artifacts.auth
+  - cloudnative.artifacts.connection
+  - cloudnative.artifacts.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Without C(--diff) the layers are not fetched, and the module says whether the revision or the files differ. With
+        C(--diff) they are unpacked into a temporary directory and compared file by file.
+  diff_mode:
+    support: full
+    details:
+      - Text files of up to 64 KiB are shown with their content, others with size and digest.
+  idempotent:
+    support: full
+options:
+  dest:
+    description:
+      - The directory to unpack into; it is made when it is missing.
+      - With O(layer_selector.operation=copy) the file to write, or an existing directory (or a path that ends in C(/)), in
+        which the file gets the name that its layer's title or the chart's name and version give it.
+      - Only what the artifact put there is managed. A control directory C(.oci-artifact) in it (mode 0700) records each file's
+        digest, size and mode; files of an earlier revision that the new one lacks are removed, and any other file is
+        left alone.
+    type: path
+    required: true
+  layer_selector:
+    description:
+      - Which layer is taken and what is done with it, as C(layerSelector) of Flux's OCIRepository.
+    type: dict
+    suboptions:
+      media_type:
+        description:
+          - Take the first layer with exactly this media type; without it, the first layer.
+        type: str
+      operation:
+        description:
+          - V(extract) unpacks a layer that is a tar archive (plain, gzip or zstd).
+          - V(copy) keeps its bytes as they are, so that the SHA-256 of the file is the digest of the layer.
+        type: str
+        choices: [extract, copy]
+        default: extract
+  layers:
+    description:
+      - V(first) takes one layer.
+      - V(all) takes every layer (with O(layer_selector.media_type), every layer of that type) in order. With V(extract) they
+        become one tree, and whiteouts are honoured; a layer with a title that is not marked for unpacking becomes a file
+        of that name, as C(oras pull) does. With V(copy) each becomes a file in the directory O(dest).
+    type: str
+    choices: [first, all]
+    default: first
+  platform:
+    description:
+      - The platform to take from an image index, as in V(linux/arm64) or V(linux/arm/v7).
+      - The default is the platform of the host that runs the module.
+    type: str
+  ignore:
+    description:
+      - Patterns in the format of C(.gitignore), as text or as a list of lines, for entries that are left out.
+      - As in Flux, any pattern here or in a C(.sourceignore) file of the artifact replaces the default exclusions, except those
+        for version control files; it outranks C(.sourceignore). The defaults leave out version control files, C(*.jpg),
+        C(*.jpeg), C(*.gif), C(*.png), C(*.wmv), C(*.flv), C(*.tar.gz), C(*.zip), the configuration of continuous
+        integration services, C(.goreleaser.yml), C(.sops.yaml) and C(.flux.yaml).
+      - It has no effect with O(layer_selector.operation=copy).
+    type: raw
+  suspend:
+    description:
+      - Do nothing, and return what the last pull put in place.
+    type: bool
+    default: false
+  force:
+    description:
+      - Fetch and compare again even if the record says that nothing changed, and replace files in O(dest) that no pull put
+        there. Directories and links to directories are never replaced.
+    type: bool
+    default: false
+  check_content:
+    description:
+      - Compare the files on disk by their digests. Without it a file counts as intact when its size and modification time
+        are those that it was placed with.
+    type: bool
+    default: false
+  cache_dir:
+    description:
+      - A directory in which layers are kept by digest, shared by tasks, hosts on one machine and runs. It is the C(blobs) folder
+        of an OCI image layout.
+      - A download that broke off is continued from there by the next run.
+    type: path
+  owner:
+    description:
+      - The name (or number) of the user who shall own what is put in place.
+    type: str
+  group:
+    description:
+      - The name (or number) of the group that shall own what is put in place.
+    type: str
+  mode:
+    description:
+      - The permissions of what is put in place, octal (V('0640'), quoted) or symbolic (V(u=rwX,g=rX,o=)). The default is what
+        the artifact says; setuid, setgid and sticky bits are never kept.
+      - With an octal mode, directories get the execute bit wherever it grants the read bit.
+    type: raw
+  max_size:
+    description:
+      - The most that the artifact may unpack to, in bytes or with a unit (powers of 1024), as in V(500MiB).
+    type: str
+    default: 8GiB
+  max_files:
+    description:
+      - The most entries (files, directories, links) that the artifact may have.
+    type: int
+    default: 200000
+seealso:
+  - module: cloudnative.artifacts.oci_artifact_push
+  - module: cloudnative.artifacts.oci_artifact_info
+"""
+
+EXAMPLES = r"""
+- name: Unpack the newest 1.x release of a configuration bundle
+  cloudnative.artifacts.oci_artifact_pull:
+    url: oci://registry.example.com/platform/config
+    semver: 1.x
+    dest: /etc/platform
+
+- name: Pin an artifact by digest, which needs no request when it is unchanged
+  cloudnative.artifacts.oci_artifact_pull:
+    ref: registry.example.com/platform/config@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    dest: /etc/platform
+
+- name: Keep a Helm chart as the archive it is
+  cloudnative.artifacts.oci_artifact_pull:
+    ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
+    dest: /srv/charts/campaign1.tgz
+    layer_selector:
+      media_type: application/vnd.cncf.helm.chart.content.v1.tar+gzip
+      operation: copy
+
+- name: Take the build with the highest number of the main branch, with credentials of its own
+  cloudnative.artifacts.oci_artifact_pull:
+    url: oci://registry.example.com/app/manifests
+    filter_tags:
+      pattern: ^main-[a-f0-9]+-(?P<ts>[0-9]+)$
+      extract: $ts
+      policy:
+        numerical:
+          order: asc
+    dest: /opt/app
+    username: deploy
+    password: "{{ registry_password }}"
+
+- name: Pull in an air-gapped site from an OCI image layout on a disk
+  cloudnative.artifacts.oci_artifact_pull:
+    ref: oci-layout:/media/transfer/bundle:2.3.0
+    dest: /opt/bundle
+    owner: app
+    mode: u=rwX,g=rX,o=
+"""
+
+RETURN = r"""
+artifact:
+  description: The artifact that O(dest) holds (in check mode, would hold); the shape of C(.status.artifact) of Flux's OCIRepository.
+  returned: success
+  type: dict
+  contains:
+    url:
+      description: The repository or layout.
+      type: str
+      sample: oci://registry.example.com/platform/config
+    revision:
+      description: V(tag@digest) for a tag or a range, the digest alone for a digest.
+      type: str
+      sample: 1.4.2@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    tag:
+      description: The tag that was asked for or chosen; empty for a digest.
+      type: str
+      sample: 1.4.2
+    digest:
+      description: The digest of the manifest, or of the index when the tag names one.
+      type: str
+      sample: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    media_type:
+      description: The media type of the manifest or index.
+      type: str
+      sample: application/vnd.oci.image.manifest.v1+json
+    artifact_type:
+      description: The artifact type of the manifest, or the media type of its config.
+      type: str
+      sample: application/vnd.cncf.flux.config.v1+json
+    metadata:
+      description: The annotations of the manifest.
+      type: dict
+      sample: {"org.opencontainers.image.revision": "main@sha1:6f1b3c2"}
+    layer:
+      description: Digest, media type and size (bytes) of the first selected layer.
+      type: dict
+      sample: {"digest": "sha256:…", "media_type": "application/vnd.cncf.flux.content.v1.tar+gzip", "size": 2310}
+    size:
+      description: Bytes of all selected layers.
+      type: int
+      sample: 2310
+    path:
+      description: The directory or file that holds the content.
+      type: str
+      sample: /etc/platform
+    last_update_time:
+      description: When the content was last put in place (UTC).
+      type: str
+      sample: "2026-11-21T02:00:00Z"
+reason:
+  description:
+    - A stable code for what happened. On success V(NewRevision), V(DriftCorrected), V(ArtifactUpToDate) or V(Suspended). On failure
+      one of the codes in the guide on errors.
+  returned: always
+  type: str
+  sample: NewRevision
+changes:
+  description: What was done to which path in O(dest), at most 1,000 paths of each kind; in check mode without C(--diff) only drift is known.
+  returned: success
+  type: dict
+  contains:
+    added:
+      description: Entries that were not there.
+      type: list
+      elements: str
+    changed:
+      description: Entries with another content.
+      type: list
+      elements: str
+    removed:
+      description: Entries of an earlier revision that the artifact no longer has.
+      type: list
+      elements: str
+    permissions:
+      description: Entries of which only mode or owner was set right.
+      type: list
+      elements: str
+    ignored:
+      description: How many entries of the artifact the ignore rules left out.
+      type: int
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
+    AUTH_SPEC,
+    CONNECTION_SPEC,
+    REFERENCE_SPEC,
+    SELECTION_SPEC,
+    auth_options,
+    connection_options,
+    reference_options,
+    run_module,
+    text_lines,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_size
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import parse_permissions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import (
+    Limits,
+    parse_layer_selector,
+    parse_platform,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import PullOptions, pull
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+LAYER_SELECTOR_SPEC = {
+    "media_type": {"type": "str"},
+    "operation": {"type": "str", "choices": ["extract", "copy"], "default": "extract"},
+}
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    options = PullOptions(
+        reference=reference_options(params),
+        dest=params["dest"],
+        selector=parse_layer_selector(params["layer_selector"], params["layers"]),
+        limits=Limits(parse_size(params["max_size"]), params["max_files"]),
+        platform=parse_platform(params["platform"]),
+        ignore=text_lines(params["ignore"], "ignore"),
+        suspend=params["suspend"],
+        force=params["force"],
+        check_content=params["check_content"],
+        cache_dir=params["cache_dir"] or "",
+        permissions=parse_permissions(params["mode"], params["owner"] or "", params["group"] or ""),
+        auth=auth_options(module),
+        connection=connection_options(params),
+    )
+    return vars(pull(options, check_mode=module.check_mode, want_diff=module._diff))
+
+
+def main() -> None:
+    spec = {
+        **REFERENCE_SPEC,
+        **SELECTION_SPEC,
+        **AUTH_SPEC,
+        **CONNECTION_SPEC,
+        "dest": {"type": "path", "required": True},
+        "layer_selector": {"type": "dict", "options": LAYER_SELECTOR_SPEC},
+        "layers": {"type": "str", "choices": ["first", "all"], "default": "first"},
+        "platform": {"type": "str"},
+        "ignore": {"type": "raw"},
+        "suspend": {"type": "bool", "default": False},
+        "force": {"type": "bool", "default": False},
+        "check_content": {"type": "bool", "default": False},
+        "cache_dir": {"type": "path"},
+        "owner": {"type": "str"},
+        "group": {"type": "str"},
+        "mode": {"type": "raw"},
+        "max_size": {"type": "str", "default": "8GiB"},
+        "max_files": {"type": "int", "default": 200000},
+    }
+    run_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
+
+
+if __name__ == "__main__":
+    main()
