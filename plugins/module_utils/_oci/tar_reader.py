@@ -1,0 +1,280 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tar parser that is fed the bytes as they come, for archives that nobody vouches for.
+
+Reads V7, ustar, pax and GNU archives (POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended Header"; GNU tar
+manual, "Basic Tar Format"; star's prefix field as Go's archive/tar reads it). Wherever readers are known to disagree
+on what an archive means, it is refused rather than guessed at.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from typing import Protocol
+
+from .errors import LayerError
+from .tree import DIRECTORY, FILE, SYMLINK
+
+HARDLINK = "hard link"
+
+BLOCK = 512
+# Bytes of one pax header or GNU long name: as much as Go's archive/tar accepts.
+MAX_RECORD = 1 << 20
+
+_ZEROS = bytes(BLOCK)
+_OCTAL = re.compile(rb" *([0-7]*)[ \0]*\Z")
+_COPY_HINT = "Use layer_selector.operation=copy to keep the bytes as they are."
+_REPACK_HINT = "Have its publisher pack the files with another tool, or use layer_selector.operation=copy."
+
+_KINDS = {0x30: FILE, 0: FILE, 0x37: FILE, 0x31: HARDLINK, 0x32: SYMLINK, 0x35: DIRECTORY}
+_REFUSED = {0x33: "a character device", 0x34: "a block device", 0x36: "a fifo", 0x53: "a sparse file"}
+# x and Solaris' X: pax; g: pax for all that follow; L, K: GNU long name and long link name.
+_RECORDS = {0x78: "x", 0x58: "x", 0x67: "g", 0x4C: "L", 0x4B: "K"}
+_VOLUME_LABEL = 0x56
+
+
+class Handler(Protocol):
+    """What becomes of the entries. Methods may raise; the reader is of no use afterwards."""
+
+    def record(self, size: int) -> None:
+        """A header of any kind was read; ``size`` is the bytes of the pax or GNU record that belongs to it."""
+
+    def entry(self, kind: str, name: str, size: int, mode: int, target: str) -> None:
+        """An entry begins. ``name`` and ``target`` are as the archive has them: they may be hostile.
+
+        ``kind`` is one of FILE, DIRECTORY, SYMLINK and HARDLINK, ``size`` the bytes that follow (0 but for FILE),
+        ``mode`` the mode field (not negative, otherwise unchecked).
+        """
+
+    def data(self, view: memoryview) -> None:
+        """The next bytes of a FILE; only valid during the call."""
+
+    def finish(self) -> None:
+        """All bytes of a FILE came; also called for an empty one."""
+
+    def trailing(self, count: int) -> None:
+        """So many bytes came after the end of the archive."""
+
+
+class TarReader:
+    """Takes the archive's bytes in pieces of any length. ``what`` names the archive in errors."""
+
+    def __init__(self, handler: Handler, what: str) -> None:
+        self._handler = handler
+        self._what = what
+        self._left = 0
+        self._padding = 0
+        self._partial = b""
+        self._record: bytearray | None = None
+        self._record_kind = ""
+        self._override: dict[str, str] = {}
+        self._headers = 0
+        self._ended = False
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take the next bytes.
+
+        :raises LayerError: when they are no archive, or one that is damaged or not supported.
+        """
+        view = memoryview(data)
+        position, end = 0, len(view)
+        while position < end:
+            if self._left:
+                size = min(self._left, end - position)
+                part = view[position : position + size]
+                if self._record is None:
+                    self._handler.data(part)
+                else:
+                    self._record += part
+                self._left -= size
+                position += size
+                if not self._left:
+                    self._complete()
+            elif self._padding:
+                size = min(self._padding, end - position)
+                self._padding -= size
+                position += size
+            elif self._ended:
+                self._handler.trailing(end - position)
+                return
+            elif not self._partial and end - position >= BLOCK:
+                self._header(bytes(view[position : position + BLOCK]))
+                position += BLOCK
+            else:
+                size = min(BLOCK - len(self._partial), end - position)
+                self._partial += view[position : position + size]
+                position += size
+                if len(self._partial) == BLOCK:
+                    block, self._partial = self._partial, b""
+                    self._header(block)
+
+    def close(self) -> None:
+        """Declare the end of the bytes. The two zero blocks at the end may be missing, as in Go's archive/tar.
+
+        :raises LayerError: when an entry, or what belongs to one, is incomplete.
+        """
+        if self._ended:
+            return
+        if not self._headers:
+            raise self._no_archive(self._partial)
+        if self._left or self._padding or self._partial or self._record is not None or self._override:
+            raise LayerError(f"{self._what} is a truncated archive: it ends in the middle of an entry.", _REPACK_HINT)
+
+    def _no_archive(self, found: bytes) -> LayerError:
+        beginning = f"begins with {bytes(found[:16])!r}, which is no tar header" if found else "is empty"
+        return LayerError(f"{self._what} is not an archive: it {beginning}.", _COPY_HINT)
+
+    def _refuse(self, problem: str) -> LayerError:
+        return LayerError(f"{self._what} cannot be unpacked: {problem}.", _REPACK_HINT)
+
+    def _header(self, block: bytes) -> None:
+        if block == _ZEROS:
+            if self._override:
+                raise self._refuse("the archive ends after an extended header that belongs to no entry")
+            self._ended = True
+            return
+        if not has_header_checksum(block):
+            if not self._headers:
+                raise self._no_archive(block)
+            raise self._refuse(f"the header after entry {self._headers} is damaged (wrong checksum)")
+        self._headers += 1
+        flag = block[156]
+        size = self._number(block[124:136], "size")
+        record = _RECORDS.get(flag)
+        if record is not None:
+            self._begin_record(record, size)
+            return
+        self._handler.record(0)
+        if flag == _VOLUME_LABEL:
+            return
+        name, target, size = self._described(block, size)
+        kind = _KINDS.get(flag)
+        if kind is None:
+            problem = _REFUSED.get(flag, f"of the unsupported type {chr(flag)!r}")
+            raise self._refuse(f"its entry {name[:200]!r} is {problem}")
+        mode = self._number(block[100:108], "mode")
+        # V7 knows no directories: a name that ends in "/" is one (so do tarfile, Go and GNU tar).
+        if kind is FILE and name.endswith("/"):
+            kind = DIRECTORY
+            if size:
+                raise self._refuse(f"its entry {name[:200]!r} has the name of a directory and the content of a file")
+        if kind is not FILE:
+            # POSIX: links and directories have no data, whatever their size field says.
+            self._handler.entry(kind, name, 0, mode, target)
+            return
+        self._handler.entry(FILE, name, size, mode, "")
+        if size:
+            self._left, self._padding = size, -size % BLOCK
+        else:
+            self._handler.finish()
+
+    def _described(self, block: bytes, size: int) -> tuple[str, str, int]:
+        """Name, link target and size of an entry, from its header and the extended headers before it."""
+        override, self._override = self._override, {}
+        name, target = override.get("path"), override.get("linkpath")
+        if not name:
+            raw = block[:100].split(b"\0", 1)[0]
+            # GNU archives have the same magic but for its end, and times where ustar has the prefix.
+            if block[345] and block[257:263] == b"ustar\0":
+                last = 476 if block[508:] == b"tar\0" else 500
+                raw = block[345:last].split(b"\0", 1)[0] + b"/" + raw
+            name = self._text(raw)
+        if not target:
+            target = self._text(block[157:257].split(b"\0", 1)[0]) if block[157] else ""
+        if override.get("size"):
+            digits = override["size"]
+            if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
+                raise self._refuse(f"the entry {name[:200]!r} has a size that is no number: {digits[:40]!r}")
+            size = self._sensible(int(digits), "size")
+        return name, target, size
+
+    def _begin_record(self, record: str, size: int) -> None:
+        if size > MAX_RECORD:
+            raise self._refuse(f"it has an extended header of {size} bytes, more than {MAX_RECORD}")
+        self._handler.record(size)
+        self._record, self._record_kind = bytearray(), record
+        self._left, self._padding = size, -size % BLOCK
+        if not size:
+            self._complete()
+
+    def _complete(self) -> None:
+        if self._record is None:
+            self._handler.finish()
+            return
+        record, self._record = bytes(self._record), None
+        if self._record_kind in "LK":
+            text = record.rstrip(b"\0")
+            if not text:
+                raise self._refuse("it has an empty long name")
+            self._set("path" if self._record_kind == "L" else "linkpath", self._text(text))
+            return
+        # Marks that an entry has to follow, even when the header says nothing that matters here.
+        if self._record_kind == "x":
+            self._set("", "x")
+        for key, value in self._pax(record):
+            if key.startswith(b"GNU.sparse."):
+                raise self._refuse("it holds a sparse file")
+            if key in (b"path", b"linkpath", b"size"):
+                if self._record_kind == "g":
+                    raise self._refuse(f"it sets {key.decode()!r} for all its entries")
+                self._set(key.decode(), self._text(value))
+
+    def _set(self, key: str, value: str) -> None:
+        if key in self._override:
+            raise self._refuse("an entry is described by two extended headers that rule each other out")
+        self._override[key] = value
+
+    def _pax(self, record: bytes) -> list[tuple[bytes, bytes]]:
+        """The "length key=value" lines of a pax header."""
+        found, position = [], 0
+        while position < len(record):
+            space = record.find(b" ", position, position + 8)
+            digits = record[position:space] if space > 0 else b""
+            stop = position + int(digits) if digits.isdigit() else 0
+            key, equals, value = record[space + 1 : stop - 1].partition(b"=")
+            if not (space < stop <= len(record) and record[stop - 1] == 0x0A and key and equals):
+                raise self._refuse("it has a damaged pax header")
+            found.append((key, value))
+            position = stop
+        return found
+
+    def _number(self, field: bytes, what: str) -> int:
+        """A number in octal, or in GNU's base 256."""
+        if field[0] & 0x80:
+            if field[0] != 0x80:
+                raise self._refuse(f"an entry has a negative or absurd {what}")
+            return self._sensible(int.from_bytes(field[1:], "big"), what)
+        match = _OCTAL.match(field)
+        if match is None:
+            # Old archives leave garbage after the NUL that ends the number.
+            match = _OCTAL.match(field.split(b"\0", 1)[0])
+        if match is None:
+            raise self._refuse(f"an entry has a {what} that is no number: {field!r}")
+        return int(match.group(1) or b"0", 8)
+
+    def _sensible(self, number: int, what: str) -> int:
+        if number >= 1 << 63:
+            raise self._refuse(f"an entry has a negative or absurd {what}")
+        return number
+
+    def _text(self, raw: bytes) -> str:
+        if b"\0" in raw:
+            raise self._refuse(f"the name {raw[:200]!r} holds a NUL byte")
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise self._refuse(f"the name {raw[:200]!r} is not UTF-8") from None
+
+
+def has_header_checksum(block: bytes) -> bool:
+    """Whether 512 bytes carry the checksum of a tar header; sums of signed bytes (old Sun tar) count as well."""
+    match = _OCTAL.match(block[148:156])
+    if match is None or not match.group(1):
+        return False
+    wanted = int(match.group(1), 8)
+    zeroed = block[:148] + b"        " + block[156:]
+    # Adler-32's low half is 1 + the sum modulo 65521: exact for 256 bytes, and six times as fast as sum().
+    total = (zlib.adler32(zeroed[:256]) & 0xFFFF) + (zlib.adler32(zeroed[256:]) & 0xFFFF) - 2
+    return total == wanted or total - 256 * sum(byte > 127 for byte in zeroed) == wanted

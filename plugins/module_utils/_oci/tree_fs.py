@@ -1,0 +1,245 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What unpacking and packing share: names that may be used, directories opened without following links, and the
+proof that no symbolic link of a tree leads out of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from .errors import StorageError
+from .tree import DIRECTORY, SYMLINK, Tree
+
+# Bytes: NAME_MAX and PATH_MAX of Linux. The depth keeps every walk over a tree short and every recursion shallow.
+MAX_NAME = 255
+MAX_PATH = 4096
+MAX_DEPTH = 128
+
+_MAX_HANDLES = 64
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_HINTS = {
+    errno.ENOSPC: "Free space there, or unpack to a larger file system.",
+    errno.EDQUOT: "Raise the quota of the user that runs the task, or free space there.",
+    errno.EACCES: "Run the task as a user that may write there.",
+    errno.EPERM: "Run the task as a user that may write there.",
+    errno.EROFS: "The file system is mounted read-only.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n).",
+    errno.ENAMETOOLONG: "The file system takes shorter names only.",
+    errno.EEXIST: "Another process writes there, or the file system cannot tell upper and lower case apart.",
+    errno.ELOOP: "Another process writes there.",
+    errno.ENOTDIR: "Another process writes there.",
+    errno.ENOENT: "Another process removed it.",
+}
+
+
+def disk_error(action: str, error: OSError) -> StorageError:
+    """The error for a failed system call; ``action`` continues "Cannot"."""
+    reason = error.strerror or str(error)
+    return StorageError(f"Cannot {action}: {reason}.", _HINTS.get(error.errno or 0, ""))
+
+
+def split_path(name: str) -> list[str]:
+    """The components of a relative POSIX path; empty ones and "." are dropped, so the root gives none.
+
+    :raises ValueError: when the name could lead out of the root or cannot be created; its text continues "the name".
+    """
+    if name.startswith("/"):
+        raise ValueError("is absolute")
+    if "\0" in name:
+        raise ValueError("holds a NUL byte")
+    parts = [part for part in name.split("/") if part and part != "."]
+    if ".." in parts:
+        raise ValueError('holds ".."')
+    if len(parts) > MAX_DEPTH:
+        raise ValueError(f"is more than {MAX_DEPTH} directories deep")
+    # Most names are far shorter than any limit: their bytes need not be counted.
+    if len(name) * 4 > MAX_NAME:
+        if len("/".join(parts).encode("utf-8", "surrogateescape")) > MAX_PATH:
+            raise ValueError(f"is longer than {MAX_PATH} bytes")
+        if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME for part in parts):
+            raise ValueError(f"has a component of more than {MAX_NAME} bytes")
+    return parts
+
+
+class DirectoryHandles:
+    """File descriptors of directories below one root, each opened from its parent and never through a symbolic link.
+
+    At most 64 are kept, the least recently used ones are closed. A descriptor is therefore only valid until the next
+    call of :meth:`get`. Names are UTF-8 whatever the locale; undecodable bytes travel as surrogates (PEP 383).
+    """
+
+    def __init__(self, root: str) -> None:
+        """:raises OSError: when the root cannot be opened."""
+        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._handles: dict[str, int] = {}
+
+    def get(self, path: str) -> int:
+        """The descriptor of a directory, "" for the root.
+
+        :raises OSError: when it, or a directory above it, is missing or is no directory (ELOOP or ENOTDIR for a link).
+        """
+        if not path:
+            return self._root
+        handle = self._handles.pop(path, None)
+        if handle is not None:
+            self._handles[path] = handle
+            return handle
+        above = path
+        missing = []
+        while above and above not in self._handles:
+            above, _slash, name = above.rpartition("/")
+            missing.append(name)
+        handle = self.get(above)
+        while missing:
+            name = missing.pop()
+            handle = os.open(encoded(name), _OPEN_DIRECTORY, dir_fd=handle)
+            above = f"{above}/{name}" if above else name
+            self._handles[above] = handle
+            if len(self._handles) > _MAX_HANDLES:
+                os.close(self._handles.pop(next(iter(self._handles))))
+        return handle
+
+    def forget(self, path: str) -> None:
+        """Close what is open of a directory that is about to be removed, and of all below it."""
+        below = path + "/"
+        for known in [known for known in self._handles if known == path or known.startswith(below)]:
+            os.close(self._handles.pop(known))
+
+    def close(self) -> None:
+        """Close all descriptors; the object is of no use afterwards. May be called twice."""
+        for handle in self._handles.values():
+            os.close(handle)
+        self._handles.clear()
+        if self._root >= 0:
+            os.close(self._root)
+            self._root = -1
+
+
+def encoded(name: str) -> bytes:
+    """The bytes of a name for system calls: UTF-8 in any locale."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def leaves_lexically(path: str, target: str) -> bool:
+    """Whether a link at ``path`` leads out of the root when ``target`` is read without looking at any file."""
+    if target.startswith("/"):
+        return True
+    depth = path.count("/")
+    for part in target.split("/"):
+        if part == "..":
+            depth -= 1
+            if depth < 0:
+                return True
+        elif part and part != ".":
+            depth += 1
+    return False
+
+
+class _Place:
+    """A directory, a symbolic link, or a name that leads to neither."""
+
+    __slots__ = ("children", "end", "parent", "path", "state", "target")
+
+    def __init__(self, parent: _Place | None, path: str = "", target: str = "") -> None:
+        self.parent = parent
+        self.path = path
+        self.target = target
+        self.children: dict[str, _Place] = {}
+        self.state = _NEW
+        self.end: _Place | None = None
+
+
+_NEW, _ACTIVE, _ENDLESS, _DONE = range(4)
+
+
+def escaping_link(tree: Tree) -> str | None:
+    """The path of a symbolic link that leads out of the tree, or None.
+
+    Links are followed as the kernel does, through the other links of the tree, and read lexically as well: a link
+    has to stay inside both ways. Names that are not in the tree count as directories. A chain that never ends never
+    leaves. Each link is resolved once, so the time grows with the bytes of the targets, not with the ways through them.
+    """
+    links = {path: entry.target for path, entry in tree.items() if entry.kind == SYMLINK}
+    if not links:
+        return None
+    for path, target in links.items():
+        if leaves_lexically(path, target):
+            return path
+    directories = {"": _Place(None)}
+    for path, entry in tree.items():
+        if entry.kind == DIRECTORY:
+            _directory(directories, path)
+    places = []
+    for path, target in links.items():
+        above, _slash, name = path.rpartition("/")
+        parent = _directory(directories, above)
+        place = parent.children[name] = _Place(parent, path, target)
+        places.append(place)
+    for place in places:
+        if place.state == _NEW:
+            culprit = _resolve(place)
+            if culprit is not None:
+                return culprit.path
+    return None
+
+
+def _directory(known: dict[str, _Place], path: str) -> _Place:
+    """The place of a directory, made with those above it where they have no entry of their own."""
+    missing = []
+    while path not in known:
+        missing.append(path)
+        path = path.rpartition("/")[0]
+    place = known[path]
+    for path in reversed(missing):
+        place = known[path] = place.children[path.rpartition("/")[2]] = _Place(place, path)
+    return place
+
+
+def _resolve(link: _Place) -> _Place | None:
+    """Find where a link ends, and with it every link on the way; the link that leaves the root, or None.
+
+    Not recursive, and reading targets piece by piece: a hostile tree may chain as many links as it has entries.
+    """
+    link.state = _ACTIVE
+    stack = [(link, 0)]
+    place = link.parent
+    while stack:
+        current, position = stack.pop()
+        target = current.target
+        while position < len(target):
+            stop = target.find("/", position)
+            stop = len(target) if stop < 0 else stop
+            part = target[position:stop]
+            position = stop + 1
+            if not part or part == ".":
+                continue
+            assert place is not None
+            if part == "..":
+                place = place.parent
+                if place is None:
+                    return current
+                continue
+            child = place.children.get(part)
+            if child is None:
+                place = _Place(place)
+            elif not child.target:
+                place = child
+            elif child.state == _DONE:
+                place = child.end
+            elif child.state == _NEW:
+                stack.append((current, position))
+                child.state = _ACTIVE
+                current, position, target, place = child, 0, child.target, child.parent
+            else:
+                # Whatever waits for this link waits for ever.
+                current.state = _ENDLESS
+                for waiting, _position in stack:
+                    waiting.state = _ENDLESS
+                return None
+        current.end = place
+        current.state = _DONE
+    return None
