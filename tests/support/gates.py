@@ -54,6 +54,7 @@ class Gates:
             PATH=":".join(path),
             LC_ALL="C.UTF-8",
             NO_COLOR="1",
+            PIP_QUIET="1",
             ANSIBLE_COLLECTIONS_PATH=str(self.tree),
         )
 
@@ -69,10 +70,11 @@ class Gates:
 
     def _style_and_types(self) -> None:
         env = self._environment()
-        # in the tree, where each file has its real package
         self.steps.run("ruff", [self.bin / "ruff", "check", "--no-cache", "."], cwd=self.collection, env=env)
-        mypy = [self.bin / "mypy", "--strict", "--cache-dir", self.home / "mypy", "plugins/module_utils"]
-        self.steps.run("mypy --strict", mypy, cwd=self.collection, env=env)
+        # from the root of the tree, where each file has its real package
+        mypy = [self.bin / "mypy", "--config-file", self.collection / "pyproject.toml"]
+        mypy += ["--cache-dir", self.home / "mypy", self.collection.relative_to(self.tree) / "plugins/module_utils"]
+        self.steps.run("mypy --strict", mypy, cwd=self.tree, env=env)
 
     def _sanity(self) -> None:
         env = self._environment()
