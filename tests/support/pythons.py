@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +54,15 @@ class Core:
 
 
 def _candidates() -> Iterator[str]:
+    yield sys.executable
     minors = range(TARGET_MINOR, max(newest for _oldest, newest in CORES.values()) + 1)
     names = ["python3", *(f"python3.{minor}" for minor in minors)]
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep) + ["/usr/bin", "/usr/local/bin"]
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    if pyenv.is_dir():
-        folders += [str(version / "bin") for version in sorted(pyenv.iterdir())]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    # pyenv's launchers on PATH are slow and mostly say that their version is not active
+    folders = [folder for folder in folders if folder != str(pyenv / "shims")]
+    if (pyenv / "versions").is_dir():
+        folders += [str(version / "bin") for version in sorted((pyenv / "versions").iterdir())]
     for folder in folders:
         for name in names:
             path = shutil.which(name, path=folder) if folder else None
@@ -67,7 +71,7 @@ def _candidates() -> Iterator[str]:
 
 
 def _ask(path: str) -> Python | None:
-    """pyenv leaves launchers on PATH that only say the version is not active: the interpreter itself has to answer."""
+    """The interpreter itself has to answer: a name on PATH may be a launcher, or lack Debian's venv package."""
     try:
         done = subprocess.run([path, "-c", _ASK], check=False, capture_output=True, text=True, timeout=30)
         major, minor, base, makes_venvs = json.loads(done.stdout)
@@ -81,11 +85,9 @@ def discover() -> dict[int, Python]:
     found: dict[int, Python] = {}
     seen: set[str] = set()
     for candidate in _candidates():
-        # all launchers of pyenv are one file under many names: only links are followed
-        identity = os.path.realpath(candidate) if os.path.islink(candidate) else candidate
-        if identity in seen:
+        if os.path.realpath(candidate) in seen:
             continue
-        seen.add(identity)
+        seen.add(os.path.realpath(candidate))
         python = _ask(candidate)
         if python:
             found.setdefault(python.minor, python)
