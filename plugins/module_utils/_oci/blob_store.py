@@ -6,9 +6,9 @@
 Source: image-spec, image-layout.md, "Blobs". Layouts on disk and the cache keyed by digest share it.
 
 A blob gets its name by a rename, after digest and size were checked: whoever sees the name sees the whole content, and
-no blob that is there is ever opened for writing. What is under way lies in ``blobs/.ingest``: inside the store because
-a rename must not leave its file system (``blobs`` may be a link or a mount), under a name that is no algorithm because
-tools that list blobs look into the folders of algorithms only. The folder is gone when nothing is under way.
+no blob that is there is ever opened for writing. What is under way lies in ``.ingest`` beside ``blobs``, since a rename
+must not leave the file system, and ``crane layout gc`` refuses a layout with a name below ``blobs`` that is no digest.
+The folder is gone when nothing is under way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from .digest import Verifier, digest_of, parse_digest
 from .errors import DigestMismatch, NotFound, StorageError
 from .manifest import Descriptor
 from .shared_file import (
-    TEMPORARY_SUFFIX,
     is_at,
     locked_file,
     open_creating,
@@ -46,6 +45,7 @@ TEMPORARY_AGE = 3600.0
 PARTIAL_AGE = 7 * 24 * 3600.0
 
 _INGEST = ".ingest"
+_TEMPORARY = ".tmp"
 _PARTIAL = ".partial"
 
 
@@ -64,7 +64,7 @@ class BlobStore:
         self._durable = durable
         self._lock_timeout = lock_timeout
         self._blobs = os.path.join(self.root, "blobs")
-        self._ingest = os.path.join(self._blobs, _INGEST)
+        self._ingest = os.path.join(self.root, _INGEST)
         self._swept = False
 
     def path(self, digest: str) -> str:
@@ -167,22 +167,21 @@ class BlobStore:
         """
         if self.has(descriptor):
             return False
+        path = self.path(descriptor.digest)
         verifier = Verifier(descriptor.digest, descriptor.size, what or f"The blob {descriptor.digest}")
-        handle, temporary = self._create_temporary(descriptor.digest)
-        try:
-            with handle:
-                for chunk in chunks:
-                    verifier.update(chunk)
-                    write_all(handle, chunk, temporary)
-                verifier.finish()
-                self._publish(handle, temporary, descriptor.digest)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        finally:
-            self._tidy()
+        with self._temporary(os.path.basename(path)[:16]) as (handle, temporary):
+            for chunk in chunks:
+                verifier.update(chunk)
+                write_all(handle, chunk, temporary)
+            verifier.finish()
+            self._publish(handle, temporary, path, self._durable)
         return True
+
+    def replace_file(self, path: str, data: bytes) -> None:
+        """Give a file beside the blobs, such as ``index.json``, a new content in one step, durably."""
+        with self._temporary(os.path.basename(path)) as (handle, temporary):
+            write_all(handle, data, temporary)
+            self._publish(handle, temporary, path, True)
 
     def fetch(self, descriptor: Descriptor, stream: Callable[[int], Iterator[bytes]], what: str) -> str:
         """Make sure that the blob is there and hashed by this call; returns its path.
@@ -212,7 +211,9 @@ class BlobStore:
                     return path
                 try:
                     _download(handle, partial, descriptor, stream, what)
-                    return self._publish(handle, partial, descriptor.digest)
+                    path = self.path(descriptor.digest)
+                    self._publish(handle, partial, path, self._durable)
+                    return path
                 except BaseException:
                     # the lock is still held: the name is ours to remove
                     if os.fstat(handle.fileno()).st_size == 0:
@@ -246,32 +247,39 @@ class BlobStore:
             return
         for name in names:
             path = os.path.join(self._ingest, name)
-            age = {TEMPORARY_SUFFIX: temporary_age, _PARTIAL: partial_age}.get(os.path.splitext(name)[1])
+            age = {_TEMPORARY: temporary_age, _PARTIAL: partial_age}.get(os.path.splitext(name)[1])
             if age is not None and path != keep:
                 # leftovers cost space only: a failure to remove one must not fail the work at hand
                 with contextlib.suppress(OSError):
                     _remove_abandoned(path, age)
 
-    def _create_temporary(self, digest: str) -> tuple[BinaryIO, str]:
+    @contextlib.contextmanager
+    def _temporary(self, name: str) -> Iterator[tuple[BinaryIO, str]]:
         self._sweep()
-        _algorithm, encoded = parse_digest(digest)
-        path = os.path.join(self._ingest, f"{encoded[:16]}-{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+        path = os.path.join(self._ingest, f"{name}-{secrets.token_hex(8)}{_TEMPORARY}")
         descriptor = open_creating(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
-        # marks the file as one that is worked on; where locks are not to be had its age must do
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.fdopen(descriptor, "r+b", buffering=0), path
-
-    def _publish(self, handle: BinaryIO, source: str, digest: str) -> str:
-        path = self.path(digest)
         try:
-            if self._durable:
+            with os.fdopen(descriptor, "r+b", buffering=0) as handle:
+                # marks the file as one that is worked on; where locks are not to be had its age must do
+                with contextlib.suppress(OSError):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield handle, path
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
+        finally:
+            self._tidy()
+
+    @staticmethod
+    def _publish(handle: BinaryIO, source: str, path: str, durable: bool) -> None:
+        try:
+            if durable:
                 os.fsync(handle.fileno())
             os.makedirs(os.path.dirname(path), exist_ok=True)
             os.replace(source, path)
         except OSError as exc:
-            raise storage_error("store", path, exc) from exc
-        return path
+            raise storage_error("write", path, exc) from exc
 
     def _tidy(self) -> None:
         # fails while others have files there, as it should

@@ -28,7 +28,7 @@ from .errors import DigestMismatch, InvalidContent, NotFound, PushFailed
 from .layout_index import LayoutIndex, list_manifest, parse_index, ref_name
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, load_json_object, parse_manifest
 from .reference import DEFAULT_TAG, Reference, check_tag
-from .shared_file import locked_file, open_regular, replace_file, storage_error
+from .shared_file import locked_file, open_regular, storage_error
 from .transport import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource
 
 LAYOUT_VERSION = "1.0.0"
@@ -342,13 +342,9 @@ class LayoutRepository:
             yield
 
     def _write_index(self, document: Mapping[str, Any]) -> None:
-        # the lock is held, so these belong to writers that were killed
-        with contextlib.suppress(OSError):
-            for name in os.listdir(self.root):
-                if name.startswith(f".{_INDEX_FILE}.") and name.endswith(".tmp"):
-                    os.unlink(os.path.join(self.root, name))
         # escaped, because a document from elsewhere may hold text that is no valid Unicode
-        replace_file(self._index_path, json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii"))
+        data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+        self.store.replace_file(self._index_path, data)
 
 
 def _read_bounded(path: str, limit: int) -> bytes | None:

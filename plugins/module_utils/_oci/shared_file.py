@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that several processes share: locks, replacement in one step, and the error for what the system refuses.
+"""Files that several processes share: locks on them, and the error for what the system refuses.
 
 Locks are ``flock`` locks: the kernel gives them up when their process dies, and no lock file has to be cleaned up.
 """
@@ -12,15 +12,12 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from .errors import StorageError
-
-TEMPORARY_SUFFIX = ".tmp"
 
 _CREATE_ATTEMPTS = 100
 _HINTS = {
@@ -50,32 +47,6 @@ def open_regular(path: str) -> BinaryIO:
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "Not a regular file", path)
     return os.fdopen(descriptor, "rb")
-
-
-def replace_file(path: str, data: bytes) -> None:
-    """Give a file a new content in one step, durably; its mode is left to the umask.
-
-    A process killed in between leaves a file ``.<name>.<random>.tmp`` beside it.
-
-    :raises StorageError: when the file system refuses.
-    """
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-    except OSError as exc:
-        raise storage_error("write", path, exc) from exc
-    try:
-        with os.fdopen(descriptor, "wb", buffering=0) as handle:
-            write_all(handle, data, path)
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except BaseException as exc:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(exc, OSError):
-            raise storage_error("write", path, exc) from exc
-        raise
 
 
 @contextlib.contextmanager
