@@ -26,8 +26,4 @@ options:
     description:
       - The tag to take from O(url), or from an O(ref) that has none.
     type: str
-  digest:
-    description:
-      - The digest of the manifest to take, as in V(sha256:9f86d0…). It takes precedence over everything else.
-    type: str
 """

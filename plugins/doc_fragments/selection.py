@@ -8,6 +8,10 @@ from __future__ import annotations
 class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
+  digest:
+    description:
+      - The digest of the manifest to take, as in V(sha256:9f86d0…). It takes precedence over everything else.
+    type: str
   semver:
     description:
       - Take the newest tag in this range of versions, as in V(1.x), V(>=1.2.0 <2.0.0), V(~1.4) or V(^2.1.0 || ^3.0.0).
@@ -25,7 +29,7 @@ options:
   filter_tags:
     description:
       - Choose among tags in the vocabulary of Flux's ImagePolicy.
-      - It takes precedence over O(tag) and cannot be combined with O(semver).
+      - It takes precedence over O(tag). With O(semver), only O(filter_tags.pattern) and O(filter_tags.extract) may be given.
     type: dict
     suboptions:
       pattern:
@@ -39,7 +43,7 @@ options:
         type: str
       policy:
         description:
-          - How the newest is found. Exactly one of the suboptions is required.
+          - How the newest is found, in exactly one of the suboptions.
         type: dict
         suboptions:
           semver:

@@ -28,6 +28,7 @@ _POLICY_SPEC = {
 }
 
 SELECTION_SPEC: dict[str, Any] = {
+    "digest": {"type": "str"},
     "semver": {"type": "str"},
     "semver_filter": {"type": "str"},
     "filter_tags": {
@@ -40,7 +41,6 @@ REFERENCE_SPEC: dict[str, Any] = {
     "ref": {"type": "str"},
     "url": {"type": "str"},
     "tag": {"type": "str"},
-    "digest": {"type": "str"},
 }
 
 AUTH_SPEC: dict[str, Any] = {
@@ -146,6 +146,21 @@ def text_lines(value: Any, name: str) -> str | None:
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
         return "\n".join(value)
     raise InvalidOption(f"'{name}' is neither text nor a list of lines.")
+
+
+def string_values(value: Mapping[str, Any], name: str) -> dict[str, str]:
+    """A mapping of strings; numbers and booleans, which YAML makes of unquoted values, become their text.
+
+    :raises InvalidOption: when a value is a list or a mapping.
+    """
+    result = {}
+    for key, item in value.items():
+        if isinstance(item, bool):
+            item = str(item).lower()
+        if not isinstance(item, (str, int, float)):
+            raise InvalidOption(f"The value of {key!r} in '{name}' is not text.")
+        result[str(key)] = str(item)
+    return result
 
 
 def _auth_config(value: Any) -> Mapping[str, Any] | None:

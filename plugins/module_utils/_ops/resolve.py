@@ -36,10 +36,14 @@ class ReferenceOptions:
 
 @dataclass(frozen=True)
 class Target:
-    """A checked request: a repository with a digest, a tag, or a selection among its tags."""
+    """A checked request: a repository with a digest, a tag, or a selection among its tags.
+
+    ``selector`` chooses the tag; ``ranking`` orders the tags of a listing, also where a digest or a tag is given.
+    """
 
     reference: Reference
     selector: TagSelector | None = None
+    ranking: TagSelector | None = None
     is_explicit: bool = True
     warnings: list[str] = field(default_factory=list)
 
@@ -81,7 +85,8 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "") -> Targe
             "Give it once.",
         )
     tag, digest = options.tag or reference.tag, options.digest or reference.digest
-    selector = _compile(options, layer_media_type)
+    ranking = _compile(options, layer_media_type)
+    selector = ranking if ranking is not None and ranking.selection.has_policy else None
     chosen = "digest" if digest else "semver or filter_tags" if selector else "tag"
     losers = []
     if digest and options.tag:
@@ -92,10 +97,10 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "") -> Targe
         losers.append("tag")
     warnings = [f"'{name}' has no effect: {chosen} takes precedence for {reference.name}." for name in losers]
     if digest:
-        return Target(reference.at(tag="", digest=digest), warnings=warnings)
+        return Target(reference.at(digest=digest), ranking=ranking, warnings=warnings)
     if selector:
-        return Target(reference.at(), selector, warnings=warnings)
-    return Target(reference.at(tag=tag or DEFAULT_TAG), is_explicit=bool(tag), warnings=warnings)
+        return Target(reference.at(), selector, ranking, warnings=warnings)
+    return Target(reference.at(tag=tag or DEFAULT_TAG), ranking=ranking, is_explicit=bool(tag), warnings=warnings)
 
 
 def open_repository(
@@ -139,9 +144,6 @@ def _compile(options: ReferenceOptions, layer_media_type: str) -> TagSelector | 
         return None
     from .._oci.selection import FilterTags, Selection, TagSelector
 
-    if not (options.semver or options.filter_tags):
-        TagSelector(Selection(semver="*", semver_filter=options.semver_filter))  # so that a bad expression is found
-        return None
     selection = Selection(
         semver=options.semver,
         semver_filter=options.semver_filter,

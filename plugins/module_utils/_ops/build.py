@@ -1,0 +1,328 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Build: content on this host becomes layers, a config and a manifest; nothing is sent yet.
+
+The bytes depend on the content alone: order, names, owners, times and modes are normalised (see ``pack.py``), JSON is
+canonical, and times come from ``SOURCE_DATE_EPOCH`` or are 1970-01-01T00:00:00Z
+(https://reproducible-builds.org/specs/source-date-epoch/).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, BinaryIO
+
+from .._oci import media
+from .._oci.destination import CONTROL_NAME
+from .._oci.digest import digest_of
+from .._oci.errors import BuildError, InvalidOption
+from .._oci.manifest import Descriptor, Manifest, canonical_json, parse_manifest
+from .._oci.transport import BlobSource
+from .._oci.tree import TreeEntry
+
+FLUX, HELM, FILES = "flux", "helm", "files"
+TYPES = (FLUX, HELM, FILES)
+# oras, content/file: the artifact type of a push that names none
+UNKNOWN_ARTIFACT = "application/vnd.unknown.artifact.v1"
+EPOCH = "1970-01-01T00:00:00Z"
+READ_SIZE = 1024 * 1024
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)\Z")
+_MEDIA_TYPE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}/[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}(?:;.*)?\Z")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One path to publish, with the media type and the name that its layer gets (empty: the type's own)."""
+
+    path: str
+    media_type: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What to build, and of what. ``ignore`` None means that no rules were given."""
+
+    inputs: Sequence[Input]
+    type: str = FLUX
+    artifact_type: str = ""
+    config_media_type: str = ""
+    layer_media_type: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+    revision: str = ""
+    created: str = ""
+    ignore: str | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that was built. ``diff_id`` is the digest of its content before compression, empty when it is no archive;
+    ``tree`` and ``directory`` are what was packed, for a comparison file by file."""
+
+    source: BlobSource
+    diff_id: str = ""
+    tree: Mapping[str, TreeEntry] | None = None
+    directory: str = ""
+
+
+@dataclass(frozen=True)
+class Built:
+    """An artifact, ready to be published. ``tag`` is the one that its content implies (a chart's version), or empty."""
+
+    manifest: Manifest
+    config: BlobSource
+    layers: Sequence[Layer]
+    tag: str = ""
+
+    @property
+    def blobs(self) -> list[BlobSource]:
+        return [*(layer.source for layer in self.layers), self.config]
+
+
+def parse_inputs(value: Any, type_name: str) -> list[Input]:
+    """The option ``path``: a path, or for files a list of paths and of mappings with path, media_type and name.
+
+    ``~`` and variables in paths are expanded.
+
+    :raises InvalidOption: when it is anything else.
+    """
+    items = value if isinstance(value, list) else [value]
+    if isinstance(value, list) and type_name != FILES and len(value) != 1:
+        raise InvalidOption(f"'path' is a list of {len(value)}, but type: {type_name} publishes one path.")
+    inputs = []
+    for item in items:
+        fields = {"path": item} if isinstance(item, str) else item
+        if not isinstance(fields, Mapping) or not fields.get("path") or set(fields) - {"path", "media_type", "name"}:
+            raise InvalidOption("'path' holds something other than paths, or mappings with path, media_type and name.")
+        path, media_type, name = (str(fields.get(key) or "") for key in ("path", "media_type", "name"))
+        if media_type and not _MEDIA_TYPE.match(media_type):
+            raise InvalidOption(f"The media type {media_type!r} in 'path' is none.")
+        if name and (name.startswith("/") or any(part in ("", ".", "..") for part in name.split("/"))):
+            raise InvalidOption(f"The name {name!r} in 'path' is not a plain relative path.")
+        inputs.append(Input(os.path.expanduser(os.path.expandvars(path)), media_type, name))
+    return inputs
+
+
+def build(options: BuildOptions, workspace: str) -> Built:
+    """Build the artifact; layers that have to be made lie in ``workspace`` for as long as they are needed.
+
+    :raises InvalidOption: when options do not fit together.
+    :raises BuildError: when the content cannot be packed.
+    """
+    _check(options)
+    maker = {FLUX: _build_flux, HELM: _build_helm, FILES: _build_files}[options.type]
+    return maker(options, workspace)
+
+
+def creation_time(given: str) -> str:
+    """The value of ``org.opencontainers.image.created``: as given, from SOURCE_DATE_EPOCH, or 1970.
+
+    :raises InvalidOption: when it is no RFC 3339 time, or the variable no number of seconds.
+    """
+    if given:
+        if not _RFC3339.match(given):
+            raise InvalidOption(f"'created' is {given!r}: wanted a time such as 2026-11-21T02:00:00Z (RFC 3339).")
+        return given
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not epoch:
+        return EPOCH
+    if not (epoch.isascii() and epoch.isdigit() and len(epoch) < 12):
+        raise InvalidOption(f"SOURCE_DATE_EPOCH is {epoch[:50]!r}: wanted a number of seconds since 1970.")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch)))
+
+
+def _check(options: BuildOptions) -> None:
+    if not options.inputs:
+        raise InvalidOption("'path' names nothing to publish.")
+    for option in ("artifact_type", "config_media_type", "layer_media_type"):
+        value = getattr(options, option)
+        if value and not _MEDIA_TYPE.match(value):
+            raise InvalidOption(f"'{option}' is {value!r}: wanted a media type, as in application/vnd.example.config.v1+json.")
+        if value and options.type == HELM:
+            raise InvalidOption(f"'{option}' cannot be combined with type: helm, whose media types are Helm's own.")
+    if options.type != FILES and len(options.inputs) > 1:
+        raise InvalidOption(f"'path' names {len(options.inputs)} places, but type: {options.type} publishes one.", "")
+    for each in options.inputs:
+        if not os.path.lexists(each.path):
+            raise BuildError(f"There is no {each.path} on the host that runs the module.", "Check 'path'.")
+
+
+def _build_flux(options: BuildOptions, workspace: str) -> Built:
+    """As `flux push artifact`: one archive, Flux's media types, the annotations created, source and revision."""
+    created = creation_time(options.created)
+    layer = _archive_layer(options, options.inputs[0].path, options.layer_media_type or media.FLUX_LAYER, workspace)
+    config = canonical_json(
+        {
+            "architecture": "",
+            "config": {},
+            "created": created,
+            "history": [{"created": "0001-01-01T00:00:00Z"}],
+            "os": "",
+            "rootfs": {"diff_ids": [layer.diff_id], "type": "layers"},
+        }
+    )
+    config_source = blob_of_bytes(config, options.config_media_type or media.FLUX_CONFIG)
+    return _assemble(options, config_source, [layer], {media.ANNOTATION_CREATED: created})
+
+
+def _build_helm(options: BuildOptions, workspace: str) -> Built:
+    """As `helm push`: the chart's archive unaltered, its metadata as config, its provenance when one lies beside it."""
+    from .._helm.chart import pack_chart, provenance_path, read_chart
+
+    path = options.inputs[0].path
+    chart = read_chart(path)
+    layers = []
+    if os.path.isdir(path):
+        archive = os.path.join(workspace, "chart.tgz")
+        with open(archive, "w+b") as output:
+            packed = pack_chart(path, output)
+        descriptor = Descriptor(media.HELM_LAYER, packed.digest, packed.size)
+        layers.append(Layer(blob_of_file(archive, descriptor), packed.diff_id))
+    else:
+        descriptor = describe_file(path, media.HELM_LAYER)
+        layers.append(Layer(blob_of_file(path, descriptor)))
+        provenance = provenance_path(path)
+        if provenance:
+            layers.append(Layer(blob_of_file(provenance, describe_file(provenance, media.HELM_PROVENANCE))))
+    annotations = {**chart.annotations, media.ANNOTATION_CREATED: creation_time(options.created)}
+    return _assemble(options, blob_of_bytes(chart.config, media.HELM_CONFIG), layers, annotations, chart.tag)
+
+
+def _build_files(options: BuildOptions, workspace: str) -> Built:
+    """As `oras push`: one layer for each path, titled with its name; a directory is packed and marked for unpacking."""
+    layers = []
+    for number, each in enumerate(options.inputs):
+        name = each.name or os.path.basename(os.path.normpath(each.path))
+        if os.path.isdir(each.path):
+            media_type = each.media_type or options.layer_media_type or media.OCI_LAYER_GZIP
+            layer = _archive_layer(options, each.path, media_type, workspace, number, prefix=name)
+            annotations = {
+                media.ANNOTATION_TITLE: name,
+                media.ANNOTATION_ORAS_UNPACK: "true",
+                media.ANNOTATION_ORAS_DIGEST: layer.diff_id,
+            }
+            layers.append(_annotated(layer, annotations))
+        else:
+            media_type = each.media_type or options.layer_media_type or media.OCTET_STREAM
+            described = describe_file(each.path, media_type)
+            layers.append(_annotated(Layer(blob_of_file(each.path, described)), {media.ANNOTATION_TITLE: name}))
+    names = [layer.source.descriptor.annotations[media.ANNOTATION_TITLE] for layer in layers]
+    if len(set(names)) != len(names):
+        raise InvalidOption(f"Two of the paths have one name: {', '.join(names)}.", "Give names of their own with 'name'.")
+    config = blob_of_bytes(media.EMPTY_JSON, options.config_media_type or media.OCI_EMPTY)
+    created = {}
+    if options.created or os.environ.get("SOURCE_DATE_EPOCH"):
+        created = {media.ANNOTATION_CREATED: creation_time(options.created)}
+    return _assemble(options, config, layers, created)
+
+
+def _archive_layer(
+    options: BuildOptions, path: str, media_type: str, workspace: str, number: int = 0, prefix: str = ""
+) -> Layer:
+    from .._oci.ignore import PUSH_DEFAULTS, excluded_paths
+    from .._oci.pack import pack_file, pack_tree
+
+    archive = os.path.join(workspace, f"layer{number}.tar.gz")
+    with open(archive, "w+b") as output:
+        if os.path.isdir(path):
+            excluded = partial(
+                _excluded, rules=options.ignore or "", find=excluded_paths, defaults=PUSH_DEFAULTS
+            )
+            packed = pack_tree(path, output, excluded=excluded, prefix=prefix, reserved=(CONTROL_NAME,))
+        else:
+            packed = pack_file(path, output, os.path.basename(path))
+    descriptor = Descriptor(media_type, packed.digest, packed.size)
+    directory = path if os.path.isdir(path) and not prefix else ""
+    return Layer(blob_of_file(archive, descriptor), packed.diff_id, packed.tree, directory)
+
+
+def _excluded(paths: dict[str, bool], rules: str, find: Any, defaults: Sequence[str]) -> set[str]:
+    found: set[str] = find(paths, rules, {}, defaults)
+    return found
+
+
+def _annotated(layer: Layer, annotations: Mapping[str, str]) -> Layer:
+    described = layer.source.descriptor
+    descriptor = Descriptor(described.media_type, described.digest, described.size, annotations=annotations)
+    return Layer(BlobSource(descriptor, layer.source.open), layer.diff_id, layer.tree, layer.directory)
+
+
+def _assemble(
+    options: BuildOptions, config: BlobSource, layers: list[Layer], annotations: Mapping[str, str], tag: str = ""
+) -> Built:
+    merged = dict(annotations)
+    for key, value in ((media.ANNOTATION_SOURCE, options.source), (media.ANNOTATION_REVISION, options.revision)):
+        if value:
+            merged[key] = value
+    merged.update(options.annotations)
+    document: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": media.OCI_MANIFEST,
+        "config": config.descriptor.as_json(),
+        "layers": [layer.source.descriptor.as_json() for layer in layers],
+    }
+    if merged:
+        document["annotations"] = merged
+    artifact_type = options.artifact_type
+    if options.type == FILES and not artifact_type and not options.config_media_type:
+        artifact_type = UNKNOWN_ARTIFACT
+    if artifact_type:
+        document["artifactType"] = artifact_type
+    manifest = parse_manifest(canonical_json(document), media.OCI_MANIFEST, "The manifest that was built")
+    return Built(manifest, config, layers, tag)
+
+
+def with_subject(built: Built, subject: Descriptor) -> Built:
+    """The same artifact as a referrer of ``subject`` (image-spec, manifest.md, "subject")."""
+    import json
+
+    document = json.loads(built.manifest.raw)
+    document["subject"] = {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.size}
+    manifest = parse_manifest(canonical_json(document), media.OCI_MANIFEST, "The manifest that was built")
+    return Built(manifest, built.config, built.layers, built.tag)
+
+
+def blob_of_bytes(data: bytes, media_type: str) -> BlobSource:
+    """A blob that is in memory."""
+    return BlobSource(Descriptor(media_type, digest_of(data), len(data)), lambda: io.BytesIO(data))
+
+
+def blob_of_file(path: str, descriptor: Descriptor) -> BlobSource:
+    """A blob that is a file."""
+    return BlobSource(descriptor, partial(_open, path))
+
+
+def describe_file(path: str, media_type: str) -> Descriptor:
+    """Digest and size of a regular file, read in bounded pieces.
+
+    :raises BuildError: when it cannot be read, or is no regular file.
+    """
+    import hashlib
+
+    content, size = hashlib.sha256(), 0
+    with _open(path) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise BuildError(f"{path} is not a regular file.", "Give a file or a directory in 'path'.")
+        while True:
+            chunk = stream.read(READ_SIZE)
+            if not chunk:
+                return Descriptor(media_type, f"sha256:{content.hexdigest()}", size)
+            content.update(chunk)
+            size += len(chunk)
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except OSError as exc:
+        raise BuildError(f"{path} cannot be read: {exc.strerror}.") from None

@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The difference that a push makes: tags, and the content file by file where it is a tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+
+from .._oci.content_diff import diff_of
+from .._oci.manifest import Descriptor, Manifest
+from .._oci.permissions import Permissions
+from .._oci.placement import make_plan
+from .._oci.state import PlacedEntry, State
+from .._oci.transport import Repository, read_blob
+from .._oci.tree import TreeEntry
+from .build import Built
+
+MAX_COMPARED_SIZE = 256 * 1024 * 1024
+MAX_COMPARED_FILES = 50_000
+
+
+def push_diff(
+    repository: Repository, built: Built, before: Descriptor | None, tags: dict[str, str], digest: str
+) -> list[dict[str, str]]:
+    """Entries for ``--diff``: what each tag holds and will hold, the manifests, and the files of a packed directory.
+
+    ``before`` is what the first tag that moves holds now; ``tags`` the digest of each tag, empty for none.
+    """
+    remote = repository.fetch_manifest(before.digest) if before is not None else None
+    name = repository.reference.name
+    result = [
+        {
+            "before_header": name,
+            "after_header": name,
+            "before": _text(tags, remote),
+            "after": _text(dict.fromkeys(tags, digest), built.manifest),
+        }
+    ]
+    layer = built.layers[0]
+    if layer.tree is not None and layer.directory:
+        result += _content_diff(repository, layer.tree, layer.directory, remote)
+    return result
+
+
+def _text(tags: dict[str, str], manifest: Manifest | None) -> str:
+    document: dict[str, object] = {"tags": {tag: digest for tag, digest in tags.items() if digest}}
+    if manifest is not None:
+        document["annotations"] = dict(manifest.annotations)
+        document["layers"] = [layer.as_result() for layer in manifest.layers]
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def _content_diff(
+    repository: Repository, tree: Mapping[str, TreeEntry], directory: str, remote: Manifest | None
+) -> list[dict[str, str]]:
+    from .._oci.errors import OciError
+    from .._oci.unpack import Limits, Unpacker
+
+    with tempfile.TemporaryDirectory(prefix="oci-artifact-") as root:
+        published: dict[str, TreeEntry] = {}
+        if remote is not None and remote.layers and remote.layers[0].size <= MAX_COMPARED_SIZE:
+            unpacker = Unpacker(root, Limits(MAX_COMPARED_SIZE, MAX_COMPARED_FILES))
+            try:
+                writer = unpacker.layer("The published layer", whiteouts=False)
+                for chunk in read_blob(repository, remote.layers[0]):
+                    writer.write(chunk)
+                writer.close()
+                published = dict(unpacker.tree())
+            except OciError:
+                return []  # what is there is no archive of ours: the digests above say enough
+            finally:
+                unpacker.abort()
+        state = State(files={path: PlacedEntry(entry) for path, entry in published.items()})
+        plan = make_plan(root, tree, state, Permissions(), force=False)
+        plan.metadata = []
+        entries = diff_of(plan, root, directory)
+    for entry in entries:
+        for header in ("before_header", "after_header"):
+            if header in entry and entry[header].startswith(root + os.sep):
+                entry[header] = entry[header][len(root) + 1 :]
+    return entries

@@ -1,0 +1,245 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: oci_artifact_info
+short_description: Look at an OCI artifact, its tags and what refers to it
+version_added: 0.1.0
+description:
+  - Resolves a tag, a SemVer range or a digest, lists and ranks tags, and shows manifest, config, layers, annotations, platforms
+    and referrers of an artifact in a registry or in an OCI image layout.
+  - Nothing is downloaded but what is asked for. With O(gather=[]) the module makes one HEAD request.
+author:
+  - the cloudnative.artifacts authors (@cloudnative)
+extends_documentation_fragment:
+  - cloudnative.artifacts.reference
+  - cloudnative.artifacts.selection
+  - cloudnative.artifacts.auth
+  - cloudnative.artifacts.connection
+  - cloudnative.artifacts.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - This module never changes anything.
+  diff_mode:
+    support: N/A
+    details:
+      - This module never changes anything.
+  idempotent:
+    support: full
+    details:
+      - This module never changes anything.
+options:
+  gather:
+    description:
+      - Which parts to return. V(all) stands for every part. V(none), or an empty list, only resolves the reference.
+      - With only V(tags), and neither a tag, a digest nor a policy, nothing is resolved, and RV(artifact) is not returned.
+    type: list
+    elements: str
+    choices: [manifest, config, layers, tags, platforms, referrers, all, none]
+    default: [manifest]
+  limit:
+    description:
+      - The most tags to return, V(0) for all of them.
+    type: int
+    default: 0
+  sort:
+    description:
+      - The order of RV(tags). V(policy) puts the newest first by the policy in force (O(semver) or O(filter_tags)); without one,
+        versions come first, the newest first, then other names in reverse alphabetical order.
+      - V(semver) is that order whatever the policy, V(alphabetical) is reverse alphabetical, V(registry) is as the registry
+        lists them.
+      - Tags that only carry signatures or lists of referrers are left out, except with V(registry) and no selection.
+    type: str
+    choices: [policy, semver, alphabetical, registry]
+    default: policy
+  platform:
+    description:
+      - The platform of which config and layers are shown when the reference names an index. The default is that of the host
+        that runs the module.
+    type: str
+  artifact_type:
+    description:
+      - Return only referrers of this artifact type.
+    type: str
+  missing_ok:
+    description:
+      - Return RV(exists=false) in place of failing when the repository, the tag or the digest is not there, or no tag matches.
+    type: bool
+    default: false
+seealso:
+  - module: cloudnative.artifacts.oci_artifact_pull
+  - module: cloudnative.artifacts.oci_artifact_push
+"""
+
+EXAMPLES = r"""
+- name: Resolve a tag to its digest
+  cloudnative.artifacts.oci_artifact_info:
+    ref: registry.example.com/platform/config:stable
+    gather: []
+  register: config
+
+- name: List the five newest 1.x releases
+  cloudnative.artifacts.oci_artifact_info:
+    url: oci://registry.example.com/platform/config
+    semver: 1.x
+    gather: [tags]
+    limit: 5
+
+- name: Show everything there is to know about a chart
+  cloudnative.artifacts.oci_artifact_info:
+    ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
+    gather: [all]
+
+- name: See whether a release was published already
+  cloudnative.artifacts.oci_artifact_info:
+    ref: oci-layout:/srv/bundle:2.3.0
+    gather: []
+    missing_ok: true
+  register: release
+"""
+
+RETURN = r"""
+exists:
+  description: Whether the artifact is there; only ever false with O(missing_ok).
+  returned: success
+  type: bool
+missing:
+  description: What was not found.
+  returned: when RV(exists) is false
+  type: str
+artifact:
+  description:
+    - The artifact. RV(artifact.artifact_type), RV(artifact.metadata), RV(artifact.size) and RV(artifact.layer) are there when a part
+      was gathered that needs the manifest.
+  returned: unless only tags were asked for
+  type: dict
+  contains:
+    url:
+      description: The repository or layout.
+      type: str
+      sample: oci://registry.example.com/platform/config
+    revision:
+      description: V(tag@digest) for a tag or a range, the digest alone for a digest.
+      type: str
+      sample: 1.4.2@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    tag:
+      description: The tag that was asked for or chosen; empty for a digest.
+      type: str
+    digest:
+      description: The digest of the manifest or index.
+      type: str
+    media_type:
+      description: The media type of the manifest or index.
+      type: str
+    artifact_type:
+      description: The artifact type of the manifest, or the media type of its config.
+      type: str
+    metadata:
+      description: The annotations of the manifest or index.
+      type: dict
+    layer:
+      description: Digest, media type and size (bytes) of the first layer.
+      type: dict
+    size:
+      description: Bytes of all layers.
+      type: int
+manifest:
+  description: The manifest or index, as it is in the registry.
+  returned: when gathered
+  type: dict
+config:
+  description: The config, when it is JSON; of an index, that of the manifest for the platform.
+  returned: when gathered
+  type: raw
+layers:
+  description: Media type, digest, size (bytes) and annotations of each layer; of an index, those of the manifest for the platform.
+  returned: when gathered
+  type: list
+  elements: dict
+tags:
+  description: The names of the tags that match the selection.
+  returned: when gathered
+  type: list
+  elements: str
+  sample: ["1.4.2", "1.4.1", "1.3.0"]
+platforms:
+  description: Platform, media type, digest and size (bytes) of each manifest of an index; empty for a manifest.
+  returned: when gathered
+  type: list
+  elements: dict
+referrers:
+  description: Media type, digest, size (bytes), artifact type and annotations of each manifest that refers to the artifact.
+  returned: when gathered
+  type: list
+  elements: dict
+reason:
+  description: A stable code for the failure.
+  returned: failure
+  type: str
+  sample: ReadOperationFailed
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
+    AUTH_SPEC,
+    CONNECTION_SPEC,
+    REFERENCE_SPEC,
+    SELECTION_SPEC,
+    auth_options,
+    connection_options,
+    reference_options,
+    run_module,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info import InfoOptions, info
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import parse_platform
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    options = InfoOptions(
+        reference=reference_options(params),
+        gather=params["gather"],
+        limit=params["limit"],
+        sort=params["sort"],
+        platform=parse_platform(params["platform"]),
+        artifact_type=params["artifact_type"] or "",
+        missing_ok=params["missing_ok"],
+        auth=auth_options(module),
+        connection=connection_options(params),
+    )
+    return info(options)
+
+
+def main() -> None:
+    spec = {
+        **REFERENCE_SPEC,
+        **SELECTION_SPEC,
+        **AUTH_SPEC,
+        **CONNECTION_SPEC,
+        "gather": {
+            "type": "list",
+            "elements": "str",
+            "choices": ["manifest", "config", "layers", "tags", "platforms", "referrers", "all", "none"],
+            "default": ["manifest"],
+        },
+        "limit": {"type": "int", "default": 0},
+        "sort": {"type": "str", "choices": ["policy", "semver", "alphabetical", "registry"], "default": "policy"},
+        "platform": {"type": "str"},
+        "artifact_type": {"type": "str"},
+        "missing_ok": {"type": "bool", "default": False},
+    }
+    run_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
+
+
+if __name__ == "__main__":
+    main()
