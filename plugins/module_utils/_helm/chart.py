@@ -1,0 +1,167 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Helm charts as ``helm push`` stores them, and packaged as ``helm package`` does, but reproducibly.
+
+Source: helm 3.22, pkg/registry (client.go, util.go) and pkg/chartutil/save.go. Helm is not needed.
+
+What differs from ``helm package``, on purpose:
+
+- Files keep their bytes, ``Chart.yaml`` and ``Chart.lock`` included; Helm writes these two anew, without comments and
+  without the fields that it does not know. Only a byte order mark is removed, as Helm does.
+- Packaged charts in ``charts/`` stay as they are, so that their digests and provenance files remain valid; Helm
+  unpacks them. ``requirements.yaml`` and ``requirements.lock`` of a v2 chart stay; Helm moves them into ``Chart.yaml``
+  and ``Chart.lock``.
+- A symbolic link that leads out of the chart is an error; Helm packs whatever it points to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from .._oci import media
+from .._oci.errors import BuildError
+from .._oci.pack import PackResult, pack_members
+from .archive_files import BOM, MAX_FILE, Budget, read_archive, without_bom
+from .directory_files import ChartFile, list_files
+from .loader import is_dropped, is_needed, load_chart
+from .metadata import Metadata
+
+_MODE = 0o644
+# The order of helm's save.go: these, templates, other files, charts.
+_FIRST = ("Chart.yaml", "Chart.lock", "values.yaml", "values.schema.json")
+# image-spec, annotations.md
+_DESCRIPTION = "org.opencontainers.image.description"
+_URL = "org.opencontainers.image.url"
+_AUTHORS = "org.opencontainers.image.authors"
+# Keys that a chart's own annotations do not replace (helm's immutableOciAnnotations).
+_IMMUTABLE = (media.ANNOTATION_VERSION, media.ANNOTATION_TITLE)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What a chart says about itself.
+
+    ``config`` is the config blob of ``helm push``. ``annotations`` are the manifest's, but for
+    ``org.opencontainers.image.created``, which is only there when the chart's own annotations set it: that one wins
+    over any other. ``warnings`` name fields that mean something else than they look like (``appVersion: 1.10``).
+    """
+
+    name: str
+    version: str
+    app_version: str
+    config: bytes
+    annotations: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def tag(self) -> str:
+        """The tag of ``helm push``: no tag may have a plus."""
+        return self.version.replace("+", "_")
+
+
+def read_chart(path: str) -> Chart:
+    """Describe a chart directory, or a packaged chart (``.tgz``). A directory gives what its package would.
+
+    :raises BuildError: when it is none, or one that Helm refuses to load.
+    :raises MissingDependency: without PyYAML.
+    """
+    if os.path.isdir(path):
+        metadata = _load_directory(path, list_files(path), packing=False)
+    else:
+        try:
+            with open(path, "rb") as stream:
+                files = read_archive(stream, path, is_needed, Budget())
+        except OSError as exc:
+            raise BuildError(f"The chart {path} cannot be read: {exc.strerror or exc}.") from None
+        metadata = load_chart(files, f"{path}: ", packing=False)
+    return Chart(
+        name=metadata.text("name"),
+        version=metadata.text("version"),
+        app_version=metadata.text("appVersion"),
+        config=metadata.as_json(),
+        annotations=_annotations(metadata.values),
+        warnings=tuple(metadata.warnings),
+    )
+
+
+def pack_chart(directory: str, output: BinaryIO) -> PackResult:
+    """Package a chart directory: the same files give the same digest, whatever their modes, times and owners.
+
+    :raises BuildError: for what ``helm package`` refuses, and for a link that leads out of the chart.
+    :raises StorageError: when the output cannot be written.
+    :raises MissingDependency: without PyYAML.
+    """
+    files = list_files(directory)
+    metadata = _load_directory(directory, files, packing=True)
+    name = metadata.text("name")
+    members = [
+        (f"{name}/{file.name}", _content(file), _MODE)
+        for file in sorted(files, key=_position)
+        if not is_dropped(file.name)
+    ]
+    return pack_members(members, output)
+
+
+def provenance_path(archive_path: str) -> str | None:
+    """The provenance file beside a packaged chart, None when there is none."""
+    path = f"{archive_path}.prov"
+    return path if os.path.isfile(path) else None
+
+
+def _load_directory(directory: str, files: list[ChartFile], packing: bool) -> Metadata:
+    contents = {file.name: without_bom(_read(file.path)) if is_needed(file.name) else None for file in files}
+    return load_chart(contents, os.path.join(directory, ""), packing=packing)
+
+
+def _position(file: ChartFile) -> tuple[int, list[bytes]]:
+    name = file.name
+    if name in _FIRST:
+        group = _FIRST.index(name)
+    elif name.startswith("templates/"):
+        group = len(_FIRST)
+    else:
+        group = len(_FIRST) + (2 if name.startswith("charts/") else 1)
+    return group, name.encode("utf-8", "surrogateescape").split(b"/")
+
+
+def _content(file: ChartFile) -> bytes | str:
+    """The path, or the bytes of a file that loses its byte order mark."""
+    if _read(file.path, len(BOM)) != BOM:
+        return file.path
+    return without_bom(_read(file.path))
+
+
+def _read(path: str, size: int = MAX_FILE) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(size)
+    except OSError as exc:
+        raise BuildError(
+            f"{path} cannot be read: {exc.strerror or exc}.", "Make it readable for the user that runs the task."
+        ) from None
+
+
+def _annotations(values: Mapping[str, Any]) -> dict[str, str]:
+    """The manifest's annotations (``generateOCIAnnotations``), sorted by key."""
+    sources = values.get("sources") or [""]
+    found = {
+        _DESCRIPTION: values.get("description") or "",
+        media.ANNOTATION_TITLE: values.get("name") or "",
+        media.ANNOTATION_VERSION: values.get("version") or "",
+        _URL: values.get("home") or "",
+        media.ANNOTATION_SOURCE: sources[0],
+        _AUTHORS: ", ".join(map(_author, values.get("maintainers") or [])),
+    }
+    found = {key: text for key, text in found.items() if text.strip()}
+    own = values.get("annotations") or {}
+    found.update((key, text) for key, text in own.items() if key not in _IMMUTABLE)
+    return dict(sorted(found.items()))
+
+
+def _author(maintainer: Mapping[str, str]) -> str:
+    email = maintainer.get("email")
+    return (maintainer.get("name") or "") + (f" ({email})" if email else "")

@@ -1,0 +1,123 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether some files make a chart, and what it is.
+
+Source: helm, pkg/chart/loader/load.go; for what is only checked when a chart is packaged, pkg/action/package.go and
+pkg/chartutil/save.go.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+
+from .._oci.errors import BuildError
+from .archive_files import Budget, read_archive
+from .go_yaml import load
+from .metadata import Metadata
+
+MAX_DEPTH = 10
+
+_READ = frozenset(["Chart.yaml", "Chart.lock", "requirements.yaml", "requirements.lock"])
+_CHECKED = frozenset(["values.yaml", "values.schema.json"])
+_CHARTS = "charts/"
+
+
+def is_needed(name: str) -> bool:
+    """Whether :func:`load_chart` needs the content of a file."""
+    if not name.startswith(_CHARTS):
+        return name in _READ or name in _CHECKED
+    base = name.rpartition("/")[2]
+    return base in _READ or base in _CHECKED or base.endswith(".tgz")
+
+
+def is_dropped(name: str) -> bool:
+    """Whether ``helm package`` silently leaves out a file: what begins with ``_`` or ``.`` directly in ``charts/``."""
+    parts = name.split("/")
+    while len(parts) > 1 and parts[0] == "charts" and not name.endswith(".prov"):
+        if parts[1].startswith(("_", ".")):
+            return True
+        parts = parts[2:]
+    return False
+
+
+def load_chart(
+    files: Mapping[str, bytes | None], prefix: str, *, packing: bool, budget: Budget | None = None, depth: int = 0
+) -> Metadata:
+    """Read and check a chart and the charts in it.
+
+    :param files: the content of each file that :func:`is_needed`, None for the others.
+    :param prefix: what to put before a file's name in errors.
+    :param packing: check what ``helm package`` checks too: the values, their schema, and that dependencies are there.
+    :raises BuildError: for the first thing that Helm refuses.
+    """
+    if depth > MAX_DEPTH:
+        raise BuildError(f"{prefix}: charts are nested more than {MAX_DEPTH} deep.")
+    budget = budget or Budget()
+    data = files.get("Chart.yaml")
+    if data is None:
+        raise BuildError(f"{prefix}Chart.yaml is missing: what is there is no Helm chart.")
+    metadata = Metadata(f"{prefix}Chart.yaml")
+    metadata.read(data, metadata.what)
+    requirements = files.get("requirements.yaml")
+    if requirements is not None:
+        metadata.read(requirements, f"{prefix}requirements.yaml")
+    metadata.check()
+    if packing:
+        _check_content(files, prefix)
+    names = set()
+    for directory, members in sorted(_subcharts(files).items()):
+        below = _load_subchart(directory, members, prefix, packing, budget, depth + 1)
+        names.add(below.text("name"))
+        metadata.warnings += below.warnings
+    missing = [name for name in metadata.dependencies if name not in names]
+    if packing and missing:
+        raise BuildError(
+            f"{metadata.what}: the dependencies {', '.join(missing)[:300]} are not in the directory charts/.",
+            "Run 'helm dependency build' for the chart first.",
+        )
+    return metadata
+
+
+def _check_content(files: Mapping[str, bytes | None], prefix: str) -> None:
+    for name in ("values.yaml", "Chart.lock", "requirements.lock"):
+        data = files.get(name)
+        if data is not None and not isinstance(load(data, prefix + name, unique=False), (dict, type(None))):
+            raise BuildError(f"{prefix}{name} is no mapping, wanted are lines like 'key: value'.")
+    schema = files.get("values.schema.json")
+    if schema is not None:
+        try:
+            json.loads(schema)
+        except (ValueError, RecursionError) as exc:
+            raise BuildError(f"{prefix}values.schema.json is not JSON: {exc}.") from None
+
+
+def _subcharts(files: Mapping[str, bytes | None]) -> dict[str, dict[str, bytes | None]]:
+    """What is in ``charts/``, by the name there; the names of the files relative to it, "" for a file itself."""
+    found: dict[str, dict[str, bytes | None]] = {}
+    for name, data in files.items():
+        if name.startswith(_CHARTS) and not name.endswith(".prov"):
+            directory, _slash, rest = name[len(_CHARTS) :].partition("/")
+            if not directory.startswith(("_", ".")):
+                found.setdefault(directory, {})[rest] = data
+    return found
+
+
+def _load_subchart(
+    directory: str, members: Mapping[str, bytes | None], prefix: str, packing: bool, budget: Budget, depth: int
+) -> Metadata:
+    where = f"{prefix}{_CHARTS}{directory}"
+    if directory.endswith(".tgz"):
+        data = members.get("")
+        if data is None:
+            raise BuildError(f"{where} is a directory, wanted is a packaged chart.", "Rename it.")
+        members = read_archive(io.BytesIO(data), where, is_needed, budget)
+        return load_chart(members, f"{where}: ", packing=packing, budget=budget, depth=depth)
+    if "" in members:
+        raise BuildError(
+            f"{where} is no chart: Helm wants nothing but charts in the directory charts/.",
+            "Remove it, name it in .helmignore, or let its name begin with '_' or '.'.",
+        )
+    return load_chart(members, f"{where}/", packing=packing, budget=budget, depth=depth)

@@ -1,0 +1,372 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``Chart.yaml``: read, checked and written as JSON the way Helm does it.
+
+Source: helm, pkg/chart/metadata.go and dependency.go; Go's encoding/json for what becomes of the values.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Union
+
+from .._oci.errors import BuildError, InvalidOption
+from .._oci.selection import SemVerRange
+from .._oci.semver_range import parse_version
+from .go_yaml import Plain, Value, as_text, load
+
+MAX_FILE = 1 << 20
+
+_ALIAS = re.compile(r"[a-zA-Z0-9_-]+")
+# Values that one import-values may have, shared ones counted each time.
+_MAX_VALUES = 10_000
+
+
+@dataclass(frozen=True)
+class _Text:
+    """``omit``: left out when it is empty. ``clean``: sanitised when the chart is checked."""
+
+    omit: bool = True
+    clean: bool = True
+
+
+@dataclass(frozen=True)
+class _Flag:
+    omit: bool = True
+
+
+@dataclass(frozen=True)
+class _Anything:
+    omit: bool = True
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """An object of strings."""
+
+    omit: bool = True
+
+
+@dataclass(frozen=True)
+class _List:
+    item: _Type
+    omit: bool = True
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A Go struct. The order of its fields is the order of the JSON."""
+
+    fields: Mapping[str, _Type]
+    omit: bool = True
+
+
+_Type = Union[_Text, _Flag, _Anything, _Texts, _List, _Record]
+_RAW = _Text(clean=False)
+
+_MAINTAINER = _Record({"name": _Text(), "email": _Text(), "url": _Text()})
+_DEPENDENCY = _Record(
+    {
+        "name": _Text(omit=False),
+        "version": _Text(),
+        "repository": _Text(omit=False),
+        "condition": _Text(),
+        "tags": _List(_Text()),
+        "enabled": _Flag(),
+        "import-values": _List(_Anything()),
+        "alias": _RAW,
+    }
+)
+_METADATA = _Record(
+    {
+        "name": _Text(),
+        "home": _Text(),
+        "sources": _List(_Text()),
+        "version": _RAW,
+        "description": _Text(),
+        "keywords": _List(_Text()),
+        "maintainers": _List(_MAINTAINER),
+        "icon": _Text(),
+        "apiVersion": _RAW,
+        "condition": _Text(),
+        "tags": _Text(),
+        "appVersion": _Text(),
+        "deprecated": _Flag(),
+        "annotations": _Texts(),
+        "kubeVersion": _Text(),
+        "dependencies": _List(_DEPENDENCY),
+        "type": _RAW,
+    }
+)
+
+
+@dataclass
+class Metadata:
+    """What ``Chart.yaml`` says, and what is doubtful about it. ``what`` names the file in errors."""
+
+    what: str
+    values: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def read(self, data: bytes, what: str) -> None:
+        """Take the fields of a ``Chart.yaml``, or of a ``requirements.yaml`` after it.
+
+        :raises BuildError: when it is not YAML, has a key twice or a field of the wrong kind.
+        """
+        if len(data) > MAX_FILE:
+            raise BuildError(f"{what} has {len(data)} bytes, more than the {MAX_FILE} that are allowed.")
+        document = load(data, what)
+        if document is None:
+            return
+        if not isinstance(document, dict):
+            raise BuildError(f"{what} is {_kind(document)}, wanted is a mapping (key: value).")
+        reader = _Reader(what, self.warnings)
+        self.values = reader.read(document, _METADATA, "", self.values)
+
+    def text(self, name: str) -> str:
+        found = self.values.get(name)
+        return found if isinstance(found, str) else ""
+
+    @property
+    def dependencies(self) -> list[str]:
+        """The names of the charts that this one needs."""
+        return [item.get("name", "") for item in self.values.get("dependencies") or []]
+
+    def check(self) -> None:
+        """Sanitise the texts, and refuse what Helm refuses (``Metadata.Validate``), or could not install.
+
+        :raises BuildError: for the first field that is missing or wrong.
+        """
+        # Helm 2 needed none: Helm takes such a chart for v1.
+        self.values["apiVersion"] = self.text("apiVersion") or "v1"
+        self.values = _sanitised(self.values, _METADATA)
+        name, version = self.text("name"), self.text("version")
+        if self.text("apiVersion") not in ("v1", "v2"):
+            raise self._wrong("apiVersion", self.text("apiVersion"), "v1 or v2")
+        if not name:
+            raise self._missing("name", "the name of the chart")
+        if name in (".", "..") or "/" in name:
+            raise self._wrong("name", name, "a name without '/'")
+        if not version:
+            raise self._missing("version", "a version such as 1.2.3")
+        if parse_version(version) is None:
+            raise self._wrong("version", version, "a semantic version such as 1.2.3 or 1.2.3-rc.1+build.5")
+        if self.text("type") not in ("", "application", "library"):
+            raise self._wrong("type", self.text("type"), "application or library")
+        if self.text("kubeVersion"):
+            try:
+                SemVerRange(self.text("kubeVersion"))
+            except InvalidOption:
+                wanted = "a range of versions such as '>=1.28.0-0'"
+                raise self._wrong("kubeVersion", self.text("kubeVersion"), wanted) from None
+        if any(maintainer is None for maintainer in self.values.get("maintainers") or []):
+            raise BuildError(f"{self.what}: the field 'maintainers' has an empty item, wanted is a mapping.")
+        self._check_dependencies()
+
+    def _check_dependencies(self) -> None:
+        known: set[str] = set()
+        for item in self.values.get("dependencies") or []:
+            if item is None:
+                raise BuildError(f"{self.what}: the field 'dependencies' has an empty item, wanted is a mapping.")
+            alias = item.get("alias", "")
+            if alias and _ALIAS.fullmatch(alias) is None:
+                raise self._wrong("dependencies", alias, "an alias of letters, digits, '-' and '_'")
+            key = alias or item.get("name", "")
+            if key in known:
+                raise BuildError(
+                    f"{self.what}: the field 'dependencies' has two items that are named {key[:100]!r}.",
+                    "Give one of them an alias.",
+                )
+            known.add(key)
+
+    def _missing(self, name: str, wanted: str) -> BuildError:
+        return BuildError(f"{self.what}: the field '{name}' is missing or empty, wanted is {wanted}.")
+
+    def _wrong(self, name: str, found: str, wanted: str) -> BuildError:
+        return BuildError(f"{self.what}: the field '{name}' is {found[:100]!r}, wanted is {wanted}.")
+
+    def as_json(self) -> bytes:
+        """The bytes of Go's ``json.Marshal``."""
+        text = _encoded(self.values, _METADATA)
+        # "\ud800" and its like were refused when the YAML was read
+        return text.encode("utf-8")
+
+
+class _Reader:
+    """Puts YAML values into fields, as the conversion to JSON and ``json.Unmarshal`` do together."""
+
+    def __init__(self, what: str, warnings: list[str]) -> None:
+        self._what = what
+        self._warnings = warnings
+
+    def read(self, document: dict[str, Any], record: _Record, path: str, before: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a record, over what an earlier document said."""
+        result = dict(before)
+        folded = {_folded(name): name for name in record.fields}
+        origins: dict[str, str] = {}
+        for key in sorted(document):
+            # Go takes "appversion" for "appVersion"; unknown fields are no error.
+            name = key if key in record.fields else folded.get(_folded(key))
+            if name is None:
+                continue
+            if name in origins:
+                raise BuildError(f"{self._what}: the keys {origins[name]!r} and {key!r} mean the same field.")
+            origins[name] = key
+            below = f"{path}.{name}" if path else name
+            result[name] = self._value(document[key], record.fields[name], below, result.get(name))
+        return result
+
+    def _value(self, value: Value, kind: _Type, path: str, before: Any) -> Any:
+        if isinstance(kind, _Text):
+            return before or "" if value is None else self._text(value, path)
+        if isinstance(kind, _Flag):
+            if value is None:
+                return bool(before)
+            if isinstance(value, Plain) and isinstance(value.value, bool):
+                return value.value
+            raise self._error(path, value, "true or false")
+        if isinstance(kind, _Anything):
+            return value
+        if value is None:
+            return None
+        if isinstance(kind, _List):
+            if not isinstance(value, list):
+                raise self._error(path, value, "a list")
+            # Go reuses the items that are there.
+            old = [*(before or []), *[None] * len(value)]
+            return [self._value(item, kind.item, f"{path}[{number}]", old[number]) for number, item in enumerate(value)]
+        if not isinstance(value, dict):
+            raise self._error(path, value, "a mapping")
+        if isinstance(kind, _Texts):
+            texts = {key: self._value(item, _RAW, f"{path}.{key}", "") for key, item in value.items()}
+            return {**(before or {}), **texts}
+        return self.read(value, kind, path, before or {})
+
+    def _text(self, value: Value, path: str) -> str:
+        if isinstance(value, str):
+            return value
+        if not isinstance(value, Plain):
+            raise self._error(path, value, "a text")
+        text = as_text(value.value)
+        if text != value.text:
+            self._warnings.append(
+                f"{self._what}: the field '{path[:100]}' is {value.text}, which YAML takes for "
+                f"{'a boolean' if isinstance(value.value, bool) else 'a number'} and Helm for the text {text!r}. "
+                f'Quote it: "{value.text}".'
+            )
+        return text
+
+    def _error(self, path: str, value: Value, wanted: str) -> BuildError:
+        return BuildError(f"{self._what}: the field '{path[:100]}' is {_kind(value)}, wanted is {wanted}.")
+
+
+def _kind(value: Value) -> str:
+    if isinstance(value, Plain):
+        return f"the {'boolean' if isinstance(value.value, bool) else 'number'} {value.text[:100]}"
+    if isinstance(value, str):
+        return f"the text {value[:100]!r}"
+    return "empty" if value is None else "a list" if isinstance(value, list) else "a mapping"
+
+
+def _folded(name: str) -> str:
+    """encoding/json's foldName: letters that have the same upper case, two of them outside ASCII."""
+    return name.lower().replace("\u017f", "s")
+
+
+def _sanitised(value: Any, kind: _Type) -> Any:
+    if isinstance(kind, _Text) and kind.clean and value:
+        return sanitised(value)
+    if isinstance(kind, _List) and value:
+        return [_sanitised(item, kind.item) for item in value]
+    if isinstance(kind, _Record) and value:
+        return {name: _sanitised(item, kind.fields[name]) for name, item in value.items()}
+    return value
+
+
+def sanitised(text: str) -> str:
+    """Every space a plain space, nothing unprintable (``sanitizeString``)."""
+    return "".join(" " if _is_space(character) else character for character in text if _is_kept(character))
+
+
+def _is_space(character: str) -> bool:
+    """Go's unicode.IsSpace; Python's counts four separators of ASCII more."""
+    return character.isspace() and not "\x1c" <= character <= "\x1f"
+
+
+def _is_kept(character: str) -> bool:
+    """Go's unicode.IsPrint, or a space. Characters that this Python does not know yet count as printable."""
+    if character.isascii():
+        return character.isprintable() or _is_space(character)
+    category = unicodedata.category(character)
+    return category not in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs") or _is_space(character)
+
+
+def _encoded(value: Any, kind: _Type) -> str:
+    if isinstance(kind, _Record):
+        if value is None:
+            return "null"
+        members = [
+            f"{_quoted(name)}:{_encoded(value.get(name), below)}"
+            for name, below in kind.fields.items()
+            if value.get(name) or not below.omit
+        ]
+        return f"{{{','.join(members)}}}"
+    if isinstance(kind, _List):
+        return f"[{','.join(_encoded(item, kind.item) for item in value)}]"
+    if isinstance(kind, _Texts):
+        return f"{{{','.join(f'{_quoted(key)}:{_quoted(value[key])}' for key in sorted(value))}}}"
+    if isinstance(kind, _Flag):
+        return "true" if value else "false"
+    if isinstance(kind, _Anything):
+        return _Values().encoded(value)
+    return _quoted(value or "")
+
+
+class _Values:
+    """Values without a type of their own, as Go reads them from JSON and writes them again."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_VALUES
+
+    def encoded(self, value: Value) -> str:
+        """:raises BuildError: for a number that JSON does not know, and for far too many values."""
+        self._left -= 1
+        if self._left < 0:
+            raise BuildError(f"The chart's 'import-values' have more than {_MAX_VALUES} values.")
+        if isinstance(value, dict):
+            return f"{{{','.join(f'{_quoted(key)}:{self.encoded(value[key])}' for key in sorted(value))}}}"
+        if isinstance(value, list):
+            return f"[{','.join(map(self.encoded, value))}]"
+        if value is None:
+            return "null"
+        if isinstance(value, str):
+            return _quoted(value)
+        if isinstance(value.value, bool):
+            return "true" if value.value else "false"
+        return _number(float(value.value))
+
+
+def _quoted(text: str) -> str:
+    """A string as Go writes it into JSON, safe for HTML."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        quoted = quoted.replace(character, f"\\u{ord(character):04x}")
+    return quoted
+
+
+def _number(value: float) -> str:
+    """A float64 as encoding/json writes it."""
+    if not math.isfinite(value):
+        raise BuildError(f"The chart's 'import-values' hold the number {value}, which JSON does not know.")
+    if value and not 1e-6 <= abs(value) < 1e21:
+        mantissa, _e, exponent = repr(value).partition("e")
+        return f"{mantissa.removesuffix('.0')}e{'-' if exponent[0] == '-' else '+'}{exponent.lstrip('+-0')}"
+    text = format(Decimal(repr(value)), "f")
+    return text[:-2] if text.endswith(".0") else text
