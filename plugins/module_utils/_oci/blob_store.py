@@ -311,8 +311,6 @@ def _download(
     offset = os.fstat(handle.fileno()).st_size
     while True:
         try:
-            if offset > descriptor.size:
-                raise DigestMismatch(f"The file {path} is longer than {what}.")
             _fill(handle, path, offset, descriptor, stream, what)
             return
         except DigestMismatch:
@@ -341,7 +339,6 @@ def _fill(
     what: str,
 ) -> None:
     verifier = Verifier(descriptor.digest, descriptor.size, what)
-    handle.seek(0)
     _hash_file(handle, verifier, path)
     if offset < descriptor.size or not offset:
         chunks = stream(offset)

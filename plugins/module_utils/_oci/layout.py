@@ -24,7 +24,7 @@ from typing import Any
 from . import media
 from .blob_store import CHUNK_SIZE, BlobStore
 from .digest import is_digest, parse_digest, verify_bytes
-from .errors import DigestMismatch, InvalidContent, NotFound, PushFailed
+from .errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, PushFailed
 from .layout_index import LayoutIndex, list_manifest, parse_index, ref_name
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, load_json_object, parse_manifest
 from .reference import DEFAULT_TAG, Reference, check_tag
@@ -63,9 +63,13 @@ class LayoutRepository:
     Reading needs no write access. The first push creates the layout with its parents; modes follow the umask.
     ``lock_timeout`` is in seconds. Every method raises StorageError when the file system refuses or the lock is not had
     in time.
+
+    :raises InvalidReference: when the reference is to a registry.
     """
 
     def __init__(self, reference: Reference, *, lock_timeout: float = 60.0) -> None:
+        if not reference.is_layout:
+            raise InvalidReference(f"The reference {str(reference)!r} is not to an OCI image layout.")
         self.reference = reference
         self.root = os.path.abspath(os.path.expanduser(reference.layout))
         self.store = BlobStore(self.root, durable=True)

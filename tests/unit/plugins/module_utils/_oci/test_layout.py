@@ -142,6 +142,11 @@ def test_the_first_push_creates_the_layout_and_its_parents(tmp_path: Path) -> No
     assert sorted(path.name for path in root.iterdir()) == ["blobs", "index.json", "oci-layout"]
 
 
+def test_a_registry_is_no_layout() -> None:
+    with pytest.raises(InvalidReference, match="example.com/app"):
+        LayoutRepository(Reference(registry="example.com", repository="app"))
+
+
 def test_a_home_directory_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     push(LayoutRepository(Reference(layout="~/layout")), "x", "1")
