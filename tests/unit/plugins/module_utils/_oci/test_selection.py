@@ -342,40 +342,6 @@ def test_order_of_the_registry_does_not_count(
         assert selector.select(shuffled) == ranked[0]
 
 
-# -- messages
-
-
-def message(tags: list[str], *, chart_tags: bool = False, **options: Any) -> str:
-    with pytest.raises(NoMatch) as caught:
-        TagSelector(Selection(**options), chart_tags=chart_tags).select(tags)
-    assert caught.value.reason == "ReadOperationFailed"
-    return str(caught.value)
-
-
-def test_no_match_names_what_was_passed_over_and_why() -> None:
-    text = message(["1.0.0-rc.1", "0.9.0", "latest"], semver=">=1.0.0")
-    assert "semver '>=1.0.0'" in text and "of 3 that" in text
-    assert "1.0.0-rc.1 (a pre-release), 0.9.0 (outside the range), latest (no version of three parts)" in text
-    assert ">=1.0.0-0" in text
-
-
-def test_no_match_explains_expressions_and_charts() -> None:
-    assert "1.0.0 (not matched by semver_filter)" in message(["1.0.0"], semver="*", semver_filter="^v")
-    options = FilterTags(pattern="^v", policy="numerical")
-    assert "1.0.0 (not matched by filter_tags.pattern)" in message(["1.0.0"], filter_tags=options)
-    assert "main (no number)" in message(["main"], filter_tags=FilterTags(policy="numerical"))
-    assert "only for Helm charts" in message(["1.0.0_a"], semver="*")
-    assert "only for Helm charts" not in message(["1.0.0_a"], semver="2", chart_tags=True)
-    assert "pre-release" not in message(["1.0.0"], semver=">=2.0.0-0")
-
-
-def test_no_match_without_tags_and_with_many() -> None:
-    assert "0 tags" in message([], semver="*")
-    assert "none names a release" in message([DIGEST + ".sig", "a+b"], semver="*")
-    many = message([f"1.0.{number}" for number in range(1000)], semver="2")
-    assert "1.0.999" in many and "1.0.990" not in many
-
-
 # -- speed: far above what is measured (0.3 s), far below what a slow algorithm needs
 
 
