@@ -160,8 +160,10 @@ def test_referrers_in_both_directions(tools: Tools, ours: Path, file: Path) -> N
     found = {item.artifact_type: item.digest for item in at(ours).list_referrers(digest)}
     assert found.keys() == {"example/theirs", "example/ours"}
     assert found["example/ours"] == mine.descriptor.digest
-    shown = tools.run("oras", "discover", "--oci-layout", "--format", "json", f"{ours}@{digest}").stdout
-    assert {item["artifactType"]: item["digest"] for item in json.loads(shown)["referrers"]} == found
+    shown = json.loads(tools.run("oras", "discover", "--oci-layout", "--format", "json", f"{ours}@{digest}").stdout)
+    # called "manifests" by oras 1.2
+    referrers = shown.get("referrers") or shown["manifests"]
+    assert {item["artifactType"]: item["digest"] for item in referrers} == found
     assert [item.digest for item in at(ours).list_referrers(digest, "example/theirs")] == [found["example/theirs"]]
 
 
