@@ -175,8 +175,8 @@ def _after_zeros(view: memoryview, position: int) -> int:
 
 
 def _fast_zlib() -> Any:
-    """The quickest zlib there is: zlib-ng and isal inflate two to four times as fast, to the same bytes."""
-    for name in ("zlib_ng.zlib_ng", "isal.isal_zlib"):
+    """The quickest zlib there is: isal and zlib-ng inflate two to three times as fast, to the same bytes."""
+    for name in ("isal.isal_zlib", "zlib_ng.zlib_ng"):
         try:
             return importlib.import_module(name)
         except ImportError:

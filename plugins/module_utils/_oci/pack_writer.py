@@ -4,7 +4,7 @@
 """Reproducible tar+gzip archives, written in one pass with every digest on the way.
 
 The layout is that of Go's archive/tar: ustar headers, a pax header for what ustar cannot hold and only then, two zero
-blocks at the end. Owners and times are zero. It is written by hand because tarfile's headers differ between Python versions.
+blocks at the end. Owners and times are zero. It is written by hand because tarfile's headers differ between versions.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class PackResult:
     """What was written.
 
     ``digest`` and ``size`` (bytes) are those of the compressed bytes, ``diff_id`` is the digest of the uncompressed
-    ones (image-spec, config.md, "Layer DiffID"). ``files`` counts files and symbolic links. ``tree`` has the entries under
-    their names in the archive, as :meth:`.unpack.Unpacker.tree` returns them, but for directories without an entry.
+    ones (image-spec, config.md, "Layer DiffID"). ``files`` counts files and symbolic links. ``tree`` has the
+    entries under their names in the archive, as unpacking returns them, but for directories that have no entry.
     """
 
     digest: str

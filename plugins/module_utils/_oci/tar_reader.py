@@ -22,6 +22,8 @@ HARDLINK = "hard link"
 BLOCK = 512
 # Bytes of one pax header or GNU long name: as much as Go's archive/tar accepts.
 MAX_RECORD = 1 << 20
+# The length of a pax line, a space and more: MAX_RECORD has seven digits.
+_LENGTH_DIGITS = 9
 
 _ZEROS = bytes(BLOCK)
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*\Z")
@@ -230,11 +232,11 @@ class TarReader:
         """The "length key=value" lines of a pax header."""
         found, position = [], 0
         while position < len(record):
-            space = record.find(b" ", position, position + 8)
-            digits = record[position:space] if space > 0 else b""
-            stop = position + int(digits) if digits.isdigit() else 0
-            key, equals, value = record[space + 1 : stop - 1].partition(b"=")
-            if not (space < stop <= len(record) and record[stop - 1] == 0x0A and key and equals):
+            digits, _space, rest = record[position : position + _LENGTH_DIGITS].partition(b" ")
+            start = position + len(digits) + 1
+            stop = position + int(digits) if digits.isdigit() and rest else 0
+            key, equals, value = record[start : stop - 1].partition(b"=")
+            if not (start < stop <= len(record) and record[stop - 1] == 0x0A and key and equals):
                 raise self._refuse("it has a damaged pax header")
             found.append((key, value))
             position = stop
