@@ -48,7 +48,5 @@ options:
     type: int
     default: 3
 requirements:
-  - oras >= 0.2.43 on the host that runs the module, for registries
-  - pathspec, semver and cryptography as in the requirements.txt of the collection
-  - zstandard on the host that runs the module, for layers that are compressed with zstd
+  - oras >= 0.2.43, < 0.3 on the host that runs the module, for registries (an OCI image layout needs no package)
 """

@@ -75,6 +75,10 @@ options:
 seealso:
   - module: cloudnative.artifacts.oci_artifact_pull
   - module: cloudnative.artifacts.oci_artifact_push
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_selection
+    description: Version ranges, tag policies and the order of tags.
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_errors
+    description: All reason codes, and what to do about each.
 """
 
 EXAMPLES = r"""

@@ -42,7 +42,7 @@ options:
         which the file gets the name that its layer's title or the chart's name and version give it.
       - Only what the artifact put there is managed. A control directory C(.oci-artifact) in it (mode 0700) records each file's
         digest, size and mode; files of an earlier revision that the new one lacks are removed, and any other file is
-        left alone.
+        left alone. For a file that is copied, the control directory lies beside it.
     type: path
     required: true
   layer_selector:
@@ -131,9 +131,15 @@ options:
       - The most entries (files, directories, links) that the artifact may have.
     type: int
     default: 200000
+requirements:
+  - zstandard on the host that runs the module, for layers that are compressed with zstd (Python 3.14 needs none)
 seealso:
   - module: cloudnative.artifacts.oci_artifact_push
   - module: cloudnative.artifacts.oci_artifact_info
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_pull
+    description: How an artifact is selected, unpacked and kept in place.
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_errors
+    description: All reason codes, and what to do about each.
 """
 
 EXAMPLES = r"""

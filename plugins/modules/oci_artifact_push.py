@@ -117,9 +117,16 @@ options:
       - Move tags even if O(immutable_tags) protects them.
     type: bool
     default: false
+requirements:
+  - semver >= 3.0 on the host that runs the module, to tell whether a tag that would move is a version
+  - PyYAML on the host that runs the module, for O(type=helm)
 seealso:
   - module: cloudnative.artifacts.oci_artifact_pull
   - module: cloudnative.artifacts.oci_artifact_info
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_publish
+    description: What each type publishes, and why the same content gives the same digest.
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_errors
+    description: All reason codes, and what to do about each.
 """
 
 EXAMPLES = r"""
@@ -138,16 +145,16 @@ EXAMPLES = r"""
 
 - name: Publish a Helm chart, tagged with its version
   cloudnative.artifacts.oci_artifact_push:
-    path: charts/podinfo
+    path: "{{ playbook_dir }}/charts/podinfo"
     url: oci://contoso.azurecr.io/marketing/campaign1/chart
     type: helm
 
 - name: Publish two files of their own types
   cloudnative.artifacts.oci_artifact_push:
     path:
-      - path: build/model.onnx
+      - path: "{{ playbook_dir }}/build/model.onnx"
         media_type: application/onnx
-      - path: build/README.md
+      - path: "{{ playbook_dir }}/build/README.md"
         media_type: text/markdown
     ref: registry.example.com/models/ranker:7
     type: files
@@ -155,7 +162,7 @@ EXAMPLES = r"""
 
 - name: Attach an SBOM to a published artifact
   cloudnative.artifacts.oci_artifact_push:
-    path: build/sbom.spdx.json
+    path: "{{ playbook_dir }}/build/sbom.spdx.json"
     url: oci://registry.example.com/platform/config
     type: files
     artifact_type: application/spdx+json
