@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tarfile
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from venvs import child_environment
 SUPPORT = Path(__file__).resolve().parent
 SHIPPED = ("README.md", "LICENSE", "meta/runtime.yml", "CHANGELOG.md")
 NOT_SHIPPED = (".git/", ".ci/", ".work/")
+# what pip says while ansible-test fills its environments
+_PIP_NOISE = re.compile(
+    r"\s*(Collecting|Downloading|Installing|Using cached|Attempting|Found existing|Uninstalling|Successfully|━)"
+)
 
 _PIP_VERSION = """
 import sys
@@ -54,7 +59,6 @@ class Gates:
             PATH=":".join(path),
             LC_ALL="C.UTF-8",
             NO_COLOR="1",
-            PIP_QUIET="1",
             ANSIBLE_COLLECTIONS_PATH=str(self.tree),
         )
 
@@ -82,7 +86,8 @@ class Gates:
             self._refuse_an_empty_look()
             self._place_get_pip(env)
             skipped = ["--skip-test", "shellcheck", "--skip-test", "pslint"]
-            call([self.bin / "ansible-test", "sanity", "--color", "no", *skipped], cwd=self.collection, env=env)
+            command = [self.bin / "ansible-test", "sanity", "--color", "no", *skipped]
+            call(command, cwd=self.collection, env=env, hide=_PIP_NOISE)
 
     def _refuse_an_empty_look(self) -> None:
         """ansible-test passes when it sees no file; it sees what git lists in the tree."""

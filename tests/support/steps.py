@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -76,6 +77,27 @@ class Steps:
         return 1 if self.failed else 0
 
 
-def call(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> None:
+def call(
+    command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], hide: re.Pattern[str] | None = None
+) -> None:
+    """Run a command to its end; lines of its output that match `hide` are not shown."""
     sys.stdout.flush()
-    subprocess.run([str(part) for part in command], check=True, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL)
+    words = [str(part) for part in command]
+    if hide is None:
+        subprocess.run(words, check=True, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL)
+        return
+    with subprocess.Popen(
+        words,
+        cwd=cwd,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        for line in process.stdout or ():
+            if not hide.match(line):
+                print(line, end="", flush=True)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words)

