@@ -67,7 +67,7 @@ def list_manifest(document: dict[str, Any], manifest: Manifest, tag: str) -> boo
         return False
     for entry in named:
         entries.remove(entry)
-        if entry["digest"] != digest and not any(other["digest"] == entry["digest"] for other in entries):
+        if not any(other["digest"] == entry["digest"] for other in entries):
             entries.append(_without_name(entry))
     # an entry without a name is there only so that the manifest is listed at all
     unnamed = next((entry for entry in entries if entry["digest"] == digest and not _raw_name(entry)), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import multiprocessing
 import os
 import resource
@@ -36,7 +37,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     StorageError,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.shared_file import locked_file, storage_error
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.shared_file import (
+    locked_file,
+    storage_error,
+    write_all,
+)
 
 FORK = multiprocessing.get_context("fork")
 DATA = bytes(range(256)) * 40
@@ -530,6 +535,33 @@ def test_a_lock_is_for_the_file_that_has_the_name_now(tmp_path: Path) -> None:
     assert order == [True]
 
 
+def test_a_folder_that_another_writer_removes_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    makedirs, left = os.makedirs, [3]
+
+    def make_and_lose(path: str, *arguments: Any, **options: Any) -> None:
+        makedirs(path, *arguments, **options)
+        if left[0] and path.endswith(".ingest"):
+            left[0] -= 1
+            os.rmdir(path)
+
+    monkeypatch.setattr(os, "makedirs", make_and_lose)
+    store, found = BlobStore(str(tmp_path)), descriptor_of(DATA)
+    assert store.add(found, [DATA])
+    os.unlink(store.path(found.digest))
+    left[0] = 3
+    assert store.fetch(found, Source(DATA), "it")
+
+
+def test_a_write_that_takes_only_a_part_is_continued() -> None:
+    class Small(io.BytesIO):
+        def write(self, data: Any) -> int:
+            return super().write(data[:100])
+
+    handle = Small()
+    write_all(handle, DATA, "it")
+    assert handle.getvalue() == DATA
+
+
 def test_many_writers_at_once(tmp_path: Path) -> None:
     blobs = [os.urandom(3000) for _ in range(10)]
 
@@ -647,8 +679,6 @@ def test_a_refusal_says_what_to_do(number: int, hint: str) -> None:
 def test_a_full_disk_is_not_kept_full_by_a_partial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    write_all = blob_store.write_all
-
     def write_until_full(handle: Any, data: bytes, path: str) -> None:
         if handle.tell() >= 3000:
             raise storage_error("write", path, OSError(number, os.strerror(number)))

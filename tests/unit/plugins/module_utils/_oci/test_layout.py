@@ -366,6 +366,9 @@ def test_a_tag_listed_twice_is_fine_for_one_manifest_and_refused_for_two(root: P
     one, two = push(at(root), "one"), push(at(root), "two")
     write_entries(root, entry_of(one, "1"), entry_of(one, "1"))
     assert at(root).resolve("1") == one.descriptor
+    push(at(root), "one", "1")
+    assert ("1", one.descriptor.digest) in listed(root)
+    assert len(listed(root)) == 1, "the second entry said nothing"
     write_entries(root, entry_of(one, "1"), entry_of(two, "1"))
     with pytest.raises(InvalidContent, match="2 manifests"):
         at(root).resolve("1")
@@ -530,6 +533,14 @@ def test_what_is_missing_or_damaged_is_no_referrer(root: Path) -> None:
     layer = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": ABSENT, "size": 1}
     write_entries(root, *map(entry_of, (missing, damaged, fine)), layer)
     assert [item.digest for item in at(root).list_referrers(subject.descriptor.digest)] == [fine.descriptor.digest]
+
+
+def test_what_an_index_lists_as_something_else_is_no_referrer(root: Path) -> None:
+    repository = at(root)
+    subject = push(repository, "x", "1")
+    signature = refer(repository, "s", subject)
+    write_entries(root, entry_of(signature, mediaType=media.OCI_LAYER_GZIP))
+    assert repository.list_referrers(subject.descriptor.digest) == []
 
 
 def test_a_referrer_that_comes_back_is_found(root: Path) -> None:
