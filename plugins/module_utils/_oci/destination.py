@@ -10,6 +10,7 @@ completed by the next run when the process is killed between two steps. Each fil
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -18,22 +19,34 @@ from typing import Any, Callable
 
 from .errors import StorageError
 from .permissions import Permissions
-from .placement import Plan, has_permissions
+from .placement import Plan, has_permissions, native, on_disk
 from .shared_file import locked_file, storage_error
 from .state import FILE_NAME, PlacedEntry, State, load_state, save_state
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
+from .tree_fs import DirectoryHandles, encoded
 
 CONTROL_NAME = ".oci-artifact"
 LOCK_WAIT = 600.0
-_MAX_OPEN_DIRECTORIES = 64
+_LOCK = "lock"
+_STAGE = "stage"
+
+
+def is_reserved(path: str) -> bool:
+    """Whether an entry would lie in a control directory, of this destination or of one below it.
+
+    An artifact must not bring one: the next pull would take its record for its own.
+    """
+    return any(
+        part.startswith(CONTROL_NAME) or (part[:1] == "." and part.endswith(CONTROL_NAME)) for part in path.split("/")
+    )
 
 
 class Destination:
     """A directory on this host that holds artifacts, and the control directory with the record of one of them."""
 
     def __init__(self, root: str, permissions: Permissions, control_name: str = CONTROL_NAME) -> None:
-        self.root = os.path.abspath(root)
-        self.control = os.path.join(self.root, control_name)
+        self.root = os.path.abspath(native(root))
+        self.control = os.path.join(self.root, native(control_name))
         self.permissions = permissions
 
     def load_state(self) -> State:
@@ -43,9 +56,10 @@ class Destination:
         """
         if os.path.lexists(self.root) and not os.path.isdir(self.root):
             raise StorageError(
-                f"{self.root} is not a directory.", "Choose another 'dest', or layer_selector.operation=copy for a file."
+                f"{self.root} is not a directory.",
+                "Choose another 'dest', or layer_selector.operation=copy for a file.",
             )
-        return load_state(self.control) or State()
+        return load_state(self.control)
 
     @contextlib.contextmanager
     def locked(self, wait: float = LOCK_WAIT) -> Iterator[str]:
@@ -57,21 +71,28 @@ class Destination:
         """
         made = self._make_directories()
         try:
-            with locked_file(os.path.join(self.control, "lock"), wait):
-                stage = os.path.join(self.control, "stage")
+            with locked_file(os.path.join(self.control, _LOCK), wait):
+                stage = os.path.join(self.control, _STAGE)
                 try:
+                    # another run may have removed the control directory while this one waited
+                    os.chmod(self.control, 0o700)
                     _remove_tree(stage)
                     os.mkdir(stage, 0o700)
                     yield stage
                 except OSError as exc:
-                    raise self._refused(exc) from None
+                    raise self.refused(exc) from None
                 finally:
                     _remove_tree(stage)
-                    if not os.path.exists(os.path.join(self.control, FILE_NAME)):
-                        _remove_tree(self.control)
+                    if not os.path.lexists(os.path.join(self.control, FILE_NAME)):
+                        self._remove_control()
         except BaseException:
             _remove_empty(made)
             raise
+
+    def _remove_control(self) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(self.control, _LOCK))
+            os.rmdir(self.control)
 
     def _make_directories(self) -> list[str]:
         missing, path = [], self.root
@@ -81,17 +102,17 @@ class Destination:
         made: list[str] = []
         try:
             for directory in reversed(missing):
-                os.mkdir(directory)
-                made.append(directory)
+                # another run may make it at the same time
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(directory)
+                    made.append(directory)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self.control, 0o700)
             if not stat.S_ISDIR(os.lstat(self.control).st_mode):
                 raise StorageError(f"{self.control} is not a directory: it is in the way of the record of this pull.")
-        except FileExistsError as exc:
-            raise StorageError(f"{exc.filename} is not a directory.") from None
         except OSError as exc:
             _remove_empty(made)
-            raise self._refused(exc) from None
+            raise self.refused(exc) from None
         return made
 
     def apply(self, plan: Plan, stage: str, state: State, key: Mapping[str, Any], artifact: Mapping[str, Any]) -> None:
@@ -99,84 +120,95 @@ class Destination:
 
         :raises StorageError: when a step fails; everything is then as it was.
         """
-        work = _Placement(self, plan, stage)
-        try:
-            save_state(self.control, State(state.key, state.artifact, state.files, pending={**state.pending, **plan.tree}))
+        with self._placing(plan, stage, state) as work:
+            pending = {**state.pending, **plan.tree}
+            save_state(self.control, State(state.key, state.artifact, state.files, pending))
             work.run()
             save_state(self.control, State(key, artifact, work.placed_entries()))
-        except BaseException as exc:
-            work.undo()
-            self._restore(state)
-            if isinstance(exc, OSError):
-                raise self._refused(exc) from None
-            raise
-        finally:
-            work.close()
-
-    def _restore(self, state: State) -> None:
-        with contextlib.suppress(OSError):
-            if state == State():
-                os.unlink(os.path.join(self.control, FILE_NAME))
-            else:
-                save_state(self.control, state)
-
-    def _refused(self, error: OSError) -> StorageError:
-        named = error.filename if isinstance(error.filename, str) and os.path.isabs(error.filename) else self.root
-        return storage_error("write to", named, error)
 
     def set_permissions(self, paths: list[str], state: State) -> None:
         """Set mode and owner of entries whose content is right.
 
-        :raises StorageError: when one cannot be set.
+        :raises StorageError: when one cannot be set; everything is then as it was.
         """
-        work = _Placement(self, Plan({path: state.files[path].entry for path in paths}, metadata=paths), "")
-        try:
+        plan = Plan({path: state.files[path].entry for path in paths}, metadata=paths)
+        with self._placing(plan, "", state) as work:
             work.run()
-        except OSError as exc:
-            work.undo()
-            raise self._refused(exc) from None
+
+    @contextlib.contextmanager
+    def _placing(self, plan: Plan, stage: str, state: State) -> Iterator[_Placement]:
+        work: _Placement | None = None
+        try:
+            work = _Placement(self, plan, stage)
+            yield work
+        except BaseException as exc:
+            # what cannot be undone stays recorded as begun, for the next run to complete
+            if work is None or work.undo():
+                self._restore(state)
+            if isinstance(exc, OSError):
+                raise self.refused(exc) from None
+            raise
         finally:
-            work.close()
+            if work is not None:
+                work.close()
+
+    def _restore(self, state: State) -> None:
+        with contextlib.suppress(OSError):
+            if state.key:
+                save_state(self.control, state)
+            else:
+                os.unlink(os.path.join(self.control, FILE_NAME))
+
+    def refused(self, error: OSError) -> StorageError:
+        """The error for a system call that failed below this destination."""
+        name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+        return storage_error("write to", name if os.path.isabs(name) else self.root, error)
 
 
 class _Placement:
     """The steps of one plan, each with its undoing."""
 
     def __init__(self, destination: Destination, plan: Plan, stage: str) -> None:
-        self._root = destination.root
         self._permissions = destination.permissions
         self._plan = plan
         self._stage = stage
         self._undo: list[Callable[[], None]] = []
-        self._directories: dict[str, int] = {}
         self._backups = 0
-        self._backup_root = os.path.join(destination.control, "stage", ".backup")
+        self._backup_root = os.path.join(destination.control, _STAGE, ".backup")
+        self._handles = DirectoryHandles(destination.root)
 
     def run(self) -> None:
         plan = self._plan
         if self._stage:
             os.mkdir(self._backup_root, 0o700)
         for path in plan.removed:
-            self._remove(path, plan.tree)
+            self._set_aside(path)
+        replaced = set(plan.changed)
+        fresh_directories = []
         for path in sorted({*plan.added, *plan.changed}):
             entry = plan.tree[path]
             if entry.kind == DIRECTORY:
-                self._make_directory(path, path in plan.changed)
+                fresh_directories.append(path)
+                if path in replaced:
+                    self._set_aside(path)
+                self._make_directory(path)
             else:
-                self._place(path, entry, path in plan.changed)
-        fresh_directories = [path for path in {*plan.added, *plan.changed} if plan.tree[path].kind == DIRECTORY]
+                self._place(path, entry, path in replaced)
         for path in sorted([*plan.metadata, *fresh_directories], reverse=True):
             self._set_permissions(path, plan.tree[path])
 
-    def undo(self) -> None:
+    def undo(self) -> bool:
+        """Take everything back, as far as the file system lets it; whether all was taken back."""
+        complete = True
         while self._undo:
-            with contextlib.suppress(OSError):
+            try:
                 self._undo.pop()()
+            except OSError:
+                complete = False
+        return complete
 
     def close(self) -> None:
-        for descriptor in self._directories.values():
-            os.close(descriptor)
-        self._directories.clear()
+        self._handles.close()
 
     def placed_entries(self) -> dict[str, PlacedEntry]:
         placed = {}
@@ -187,102 +219,81 @@ class _Placement:
         return placed
 
     def _place(self, path: str, entry: TreeEntry, replaces: bool) -> None:
-        source = os.path.join(self._stage, path)
+        source = on_disk(self._stage, path)
         self._give_permissions(source, entry)
+        if replaces:
+            self._set_aside(path, keep=True)
         parent, name = self._parent(path)
-        if replaces:
-            self._set_aside(path)
-            os.rename(source, name, dst_dir_fd=parent)
-        else:
-            os.rename(source, name, dst_dir_fd=parent)
-            self._undo.append(lambda: os.unlink(name, dir_fd=self._parent(path)[0]))
+        os.rename(source, name, dst_dir_fd=parent)
+        if not replaces:
+            self._undo.append(lambda: self._back_out(os.unlink, path))
 
-    def _make_directory(self, path: str, replaces: bool) -> None:
-        if replaces:
-            self._set_aside(path, keep=False)
+    def _make_directory(self, path: str) -> None:
         parent, name = self._parent(path)
         os.mkdir(name, 0o700, dir_fd=parent)
-        self._undo.append(lambda: os.rmdir(name, dir_fd=self._parent(path)[0]))
+        self._undo.append(lambda: self._back_out(os.rmdir, path))
 
-    def _set_aside(self, path: str, keep: bool = True) -> None:
-        """Keep what is about to be replaced; under its name too when ``keep``, so that there is no moment without it."""
+    def _back_out(self, remove: Callable[..., None], path: str) -> None:
+        self._handles.forget(path)
+        parent, name = self._parent(path)
+        remove(name, dir_fd=parent)
+
+    def _set_aside(self, path: str, keep: bool = False) -> None:
+        """Move away what is removed or replaced; with ``keep`` a file keeps its name until another one takes it."""
         parent, name = self._parent(path)
         backup = os.path.join(self._backup_root, str(self._backups))
         self._backups += 1
         is_directory = stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode)
         linked = False
         if keep and not is_directory:
+            # not every file system has hard links
             with contextlib.suppress(OSError):
                 os.link(name, backup, src_dir_fd=parent, follow_symlinks=False)
                 linked = True
         if not linked:
+            self._handles.forget(path)
             os.rename(name, backup, src_dir_fd=parent)
-            self._forget(path)
-        self._undo.append(lambda: os.rename(backup, name, dst_dir_fd=self._parent(path)[0]))
+        self._undo.append(lambda: self._put_back(backup, path))
+        if is_directory and os.listdir(backup):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
 
-    def _remove(self, path: str, tree: Mapping[str, TreeEntry]) -> None:
+    def _put_back(self, backup: str, path: str) -> None:
         parent, name = self._parent(path)
-        status = os.lstat(name, dir_fd=parent)
-        if not stat.S_ISDIR(status.st_mode):
-            self._set_aside(path, keep=False)
-            return
-        os.rmdir(name, dir_fd=parent)
-        self._forget(path)
-
-        def make_again() -> None:
-            directory = self._parent(path)[0]
-            os.mkdir(name, stat.S_IMODE(status.st_mode), dir_fd=directory)
-            os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=directory)
-
-        self._undo.append(make_again)
+        os.rename(backup, name, dst_dir_fd=parent)
 
     def _set_permissions(self, path: str, entry: TreeEntry) -> None:
         parent, name = self._parent(path)
         status = os.lstat(name, dir_fd=parent)
         if has_permissions(status, entry, self._permissions):
             return
-        uid, gid = self._permissions.uid, self._permissions.gid
-        if uid is not None or gid is not None:
-            os.chown(name, _id(uid), _id(gid), dir_fd=parent, follow_symlinks=False)
-            self._undo.append(
-                lambda: os.chown(name, status.st_uid, status.st_gid, dir_fd=self._parent(path)[0], follow_symlinks=False)
-            )
+        # what lstat saw is not a link; one put there since would be followed, but takes write access to this directory
+        old_mode = stat.S_IMODE(status.st_mode)
         if entry.kind != SYMLINK:
-            # checked by lstat above; a link put there since would be followed, and needs write access to this directory
+            self._undo.append(lambda: self._change(os.chmod, path, old_mode))
+        if self._permissions.uid is not None or self._permissions.gid is not None:
+            uid, gid = status.st_uid, status.st_gid
+            self._undo.append(lambda: self._change(os.chown, path, uid, gid, follow_symlinks=False))
+            os.chown(name, *self._owner(), dir_fd=parent, follow_symlinks=False)
+        if entry.kind != SYMLINK:
             os.chmod(name, self._permissions.mode_for(entry.mode, entry.kind == DIRECTORY), dir_fd=parent)
-            self._undo.append(lambda: os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=self._parent(path)[0]))
+
+    def _change(self, call: Callable[..., None], path: str, *values: int, **options: bool) -> None:
+        parent, name = self._parent(path)
+        call(name, *values, dir_fd=parent, **options)
 
     def _give_permissions(self, source: str, entry: TreeEntry) -> None:
+        if self._permissions.uid is not None or self._permissions.gid is not None:
+            os.chown(source, *self._owner(), follow_symlinks=False)
         if entry.kind == FILE:
             os.chmod(source, self._permissions.mode_for(entry.mode, is_directory=False))
-        if self._permissions.uid is not None or self._permissions.gid is not None:
-            uid, gid = _id(self._permissions.uid), _id(self._permissions.gid)
-            os.chown(source, uid, gid, follow_symlinks=False)
 
-    def _parent(self, path: str) -> tuple[int, str]:
+    def _owner(self) -> tuple[int, int]:
+        return _id(self._permissions.uid), _id(self._permissions.gid)
+
+    def _parent(self, path: str) -> tuple[int, bytes]:
         """A descriptor of the directory that holds ``path``, reached without following a link below the root."""
         directory, _slash, name = path.rpartition("/")
-        return self._open(directory), name
-
-    def _open(self, directory: str) -> int:
-        descriptor = self._directories.get(directory)
-        if descriptor is None:
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            if directory:
-                parent, name = self._parent(directory)
-                descriptor = os.open(name, flags | os.O_NOFOLLOW, dir_fd=parent)
-            else:
-                descriptor = os.open(self._root, flags)
-            if len(self._directories) >= _MAX_OPEN_DIRECTORIES:
-                oldest = next(iter(self._directories))
-                os.close(self._directories.pop(oldest))
-            self._directories[directory] = descriptor
-        return descriptor
-
-    def _forget(self, path: str) -> None:
-        """Give up descriptors at and below a directory that is no longer there."""
-        for directory in [known for known in self._directories if known == path or known.startswith(path + "/")]:
-            os.close(self._directories.pop(directory))
+        return self._handles.get(directory), encoded(name)
 
 
 def _id(value: int | None) -> int:

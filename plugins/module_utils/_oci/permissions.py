@@ -4,7 +4,8 @@
 """Permission bits and owners that the user asks for, applied to what an artifact brings.
 
 ``mode`` is octal or symbolic, as chmod(1) and ``ansible.builtin.file`` take it. An octal mode gives directories the
-execute bit wherever it grants the read bit, as ``X`` does in a symbolic one, so that one mode serves files and directories.
+execute bit wherever it grants the read bit, as ``X`` does in a symbolic one, so that one mode serves files and
+directories.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Permissions:
     gid: int | None = None
 
     def mode_for(self, archived: int, is_directory: bool) -> int:
-        """The permission bits for an entry that the artifact archived with ``archived`` (no setuid, setgid or sticky)."""
+        """The permission bits for an entry that has ``archived`` in the artifact (no setuid, setgid or sticky)."""
         if not self.mode:
             return archived
         if not self.mode.isdigit():
@@ -49,8 +50,9 @@ def parse_permissions(mode: object, owner: str, group: str) -> Permissions:
         text = text[2:]
     if text.isdigit():
         if not re.fullmatch(r"[0-7]{1,4}", text) or int(text, 8) > 0o777:
+            shown = f"The number {mode}, octal {text}," if isinstance(mode, int) else repr(text)
             raise InvalidOption(
-                f"{text!r} is not a mode for the files of an artifact: wanted 0000 to 0777.",
+                f"{shown} is not a mode for the files of an artifact: wanted '0000' to '0777', in quotes.",
                 "Set the setuid, setgid and sticky bits with ansible.builtin.file where you mean them.",
             )
     elif text and not all(_CLAUSE.match(clause) for clause in text.split(",")):
@@ -79,13 +81,18 @@ def _symbolic(text: str, bits: int, is_directory: bool) -> int:
     return bits
 
 
+def _is_id(text: str) -> bool:
+    # the greatest 32-bit number stands for "leave it" in chown(2)
+    return text.isascii() and text.isdigit() and int(text[:11]) < 0xFFFFFFFF
+
+
 def _user_id(owner: str) -> int | None:
     if not owner:
         return None
     try:
         return pwd.getpwnam(owner).pw_uid
     except KeyError:
-        if owner.isdigit():
+        if _is_id(owner):
             return int(owner)
         raise InvalidOption(f"The owner {owner!r} is not a user of this host.") from None
 
@@ -96,6 +103,6 @@ def _group_id(group: str) -> int | None:
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
-        if group.isdigit():
+        if _is_id(group):
             return int(group)
         raise InvalidOption(f"The group {group!r} is not a group of this host.") from None

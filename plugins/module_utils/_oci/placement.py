@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from .errors import StorageError
 from .permissions import Permissions
+from .shared_file import storage_error
 from .state import PlacedEntry, State
 from .tree import DIRECTORY, FILE, SYMLINK, Tree, TreeEntry
+from .tree_fs import encoded
 
 READ_SIZE = 256 * 1024
 MAX_NAMED = 5
@@ -50,14 +52,29 @@ class Drift:
         return not (self.content or self.metadata)
 
 
+def native(name: str) -> str:
+    """A name for Python's file functions that are given text: entries have UTF-8 names whatever the locale is."""
+    return os.fsdecode(encoded(name))
+
+
+def decoded(name: bytes) -> str:
+    """The name of an entry as archives and records have it."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def on_disk(root: str, path: str) -> str:
+    """Where the entry ``path`` lies below ``root``."""
+    return os.path.join(root, native(path))
+
+
 def with_parents(tree: Tree) -> dict[str, TreeEntry]:
     """The tree with an entry for every directory that a path implies (archives may leave them out)."""
     complete = dict(tree)
     for path in tree:
-        parent = path.rpartition("/")[0]
-        while parent and parent not in complete:
+        for parent in _parents(path):
+            if parent in complete:
+                break
             complete[parent] = TreeEntry(DIRECTORY, 0o755)
-            parent = parent.rpartition("/")[0]
     return complete
 
 
@@ -65,13 +82,13 @@ def find_drift(root: str, state: State, permissions: Permissions, check_content:
     """Compare the files on disk with the record: kind, size and modification time, or full digests."""
     drift = Drift([], [])
     for path, placed in state.files.items():
-        full = os.path.join(root, path)
+        full = on_disk(root, path)
         try:
             status = os.lstat(full)
+            intact = _is_intact(full, status, placed, check_content)
         except OSError:
-            drift.content.append(path)
-            continue
-        if not _is_intact(full, status, placed, check_content):
+            intact = False
+        if not intact:
             drift.content.append(path)
         elif not has_permissions(status, placed.entry, permissions):
             drift.metadata.append(path)
@@ -89,13 +106,16 @@ def has_permissions(status: os.stat_result, entry: TreeEntry, permissions: Permi
     return stat.S_IMODE(status.st_mode) == permissions.mode_for(entry.mode, entry.kind == DIRECTORY)
 
 
-def make_plan(root: str, tree: Tree, state: State, permissions: Permissions, force: bool) -> Plan:
+def make_plan(
+    root: str, tree: Tree, state: State, permissions: Permissions, *, force: bool = False, trust_times: bool = True
+) -> Plan:
     """Decide what placing ``tree`` under ``root`` means for what is there.
+
+    Without ``trust_times`` every file that is there is read, even if its size and time are those of the record.
 
     :raises StorageError: when something that no earlier run put there is in the way.
     """
-    planner = _Planner(root, state, permissions, force, with_parents(tree))
-    return planner.run()
+    return _Planner(root, state, permissions, force, trust_times, with_parents(tree)).run()
 
 
 def file_digest(path: str) -> str:
@@ -112,12 +132,19 @@ def file_digest(path: str) -> str:
 
 class _Planner:
     def __init__(
-        self, root: str, state: State, permissions: Permissions, force: bool, tree: Mapping[str, TreeEntry]
+        self,
+        root: str,
+        state: State,
+        permissions: Permissions,
+        force: bool,
+        trust_times: bool,
+        tree: Mapping[str, TreeEntry],
     ) -> None:
         self._root = root
         self._state = state
         self._permissions = permissions
         self._force = force
+        self._trust_times = trust_times
         self._tree = tree
         self._plan = Plan(tree)
         self._conflicts: list[str] = []
@@ -128,102 +155,94 @@ class _Planner:
     def run(self) -> Plan:
         for path in sorted(self._tree):
             self._decide(path, self._tree[path])
-        self._plan.tree = {path: self._tree[path] for path in self._tree if path not in self._foreign_directories}
         if self._conflicts:
             raise self._in_the_way()
+        self._plan.tree = {path: self._tree[path] for path in self._tree if path not in self._foreign_directories}
         self._plan.removed = self._find_removed()
         return self._plan
 
     def _decide(self, path: str, entry: TreeEntry) -> None:
-        status = None if self._below_replaced(path) else _lstat(os.path.join(self._root, path))
+        status = None if self._below_replaced(path) else _lstat(on_disk(self._root, path))
         if status is None:
             self._plan.added.append(path)
-            return
-        is_directory = stat.S_ISDIR(status.st_mode)
-        if is_directory and entry.kind == DIRECTORY:
+        elif stat.S_ISDIR(status.st_mode) and entry.kind == DIRECTORY:
             if not self._state.owns(path):
                 self._foreign_directories.add(path)
-                return
-            same = True
-        elif is_directory:
-            if not self._is_all_ours(path):
-                self._conflicts.append(path)
-                return
-            same = False
+            elif not has_permissions(status, entry, self._permissions):
+                self._plan.metadata.append(path)
+        elif self._is_same(path, status, entry):
+            if not has_permissions(status, entry, self._permissions):
+                self._plan.metadata.append(path)
         else:
-            same = self._is_same(path, status, entry)
-            if not same and not self._may_replace(path, status, entry):
+            if not self._may_replace(path, status, entry):
                 self._conflicts.append(path)
-                return
-        if not same:
             self._plan.changed.append(path)
             self._replaced.add(path)
-        elif not has_permissions(status, entry, self._permissions):
-            self._plan.metadata.append(path)
 
     def _may_replace(self, path: str, status: os.stat_result, entry: TreeEntry) -> bool:
+        if stat.S_ISDIR(status.st_mode):
+            return self._is_all_ours(path)
         if self._state.owns(path):
             return True
         # a foreign link to a directory is never replaced by one: what is below it belongs to somebody
         return self._force and not (stat.S_ISLNK(status.st_mode) and entry.kind == DIRECTORY)
 
     def _is_same(self, path: str, status: os.stat_result, entry: TreeEntry) -> bool:
-        full = os.path.join(self._root, path)
-        if entry.kind == SYMLINK:
-            return stat.S_ISLNK(status.st_mode) and os.readlink(full) == entry.target
-        if entry.kind != FILE or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
-            return False
-        placed = self._state.files.get(path)
-        if placed and placed.entry.digest == entry.digest and placed.mtime == status.st_mtime_ns and not self._force:
-            return True
+        full = on_disk(self._root, path)
         try:
-            return file_digest(full) == entry.digest
+            if entry.kind == SYMLINK:
+                return stat.S_ISLNK(status.st_mode) and os.readlink(full) == native(entry.target)
+            if entry.kind != FILE or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
+                return False
+            placed = self._state.files.get(path)
+            known = placed is not None and placed.entry.digest == entry.digest and placed.mtime == status.st_mtime_ns
+            return (known and self._trust_times) or file_digest(full) == entry.digest
         except OSError:
             return False
 
     def _is_all_ours(self, path: str) -> bool:
-        for directory, _names, files in os.walk(os.path.join(self._root, path)):
-            below = os.path.relpath(directory, self._root)
-            if not all(self._state.owns(f"{below}/{name}") for name in files):
+        """Whether a directory, with everything in it, is an earlier run's."""
+        if not self._state.owns(path):
+            return False
+        for directory, names, files in os.walk(os.fsencode(on_disk(self._root, path)), onerror=_raise):
+            below = decoded(os.path.relpath(directory, os.fsencode(self._root)))
+            if not all(self._state.owns(f"{below}/{decoded(name)}") for name in names + files):
                 return False
-        return self._state.owns(path)
+        return True
 
     def _below_replaced(self, path: str) -> bool:
-        parent = path.rpartition("/")[0]
-        while parent:
-            if parent in self._replaced:
-                return True
-            parent = parent.rpartition("/")[0]
-        return False
+        return bool(self._replaced) and any(parent in self._replaced for parent in _parents(path))
 
     def _find_removed(self) -> list[str]:
         """Entries of earlier runs that the new tree lacks, children before their directories."""
-        removed = []
-        known: dict[str, str] = {path: entry.kind for path, entry in self._state.pending.items()}
-        known.update((path, placed.entry.kind) for path, placed in self._state.files.items())
-        for path in sorted(known, reverse=True):
-            if path in self._tree or self._below_replaced(path) or self._leads_through_link(path):
+        # a run that was killed may have put there either what it had found or what it had planned
+        kinds: dict[str, set[str]] = {path: {entry.kind} for path, entry in self._state.pending.items()}
+        for path, placed in self._state.files.items():
+            kinds.setdefault(path, set()).add(placed.entry.kind)
+        removed: dict[str, None] = {}
+        for path in sorted(kinds, reverse=True):
+            if path in self._tree or self._leads_through_link(path):
                 continue
-            status = _lstat(os.path.join(self._root, path))
-            if status is not None and stat.S_ISDIR(status.st_mode) == (known[path] == DIRECTORY):
-                removed.append(path)
-        emptied = set(removed)
-        return [path for path in removed if known[path] != DIRECTORY or self._will_be_empty(path, emptied)]
+            status = _lstat(on_disk(self._root, path))
+            if status is None:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                ours = DIRECTORY in kinds[path] or self._below_replaced(path)
+                if ours and self._will_be_empty(path, removed):
+                    removed[path] = None
+            elif kinds[path] != {DIRECTORY}:
+                removed[path] = None
+        return list(removed)
 
-    def _will_be_empty(self, path: str, removed: set[str]) -> bool:
-        names = os.listdir(os.path.join(self._root, path))
-        empty = all(f"{path}/{name}" in removed for name in names)
-        if not empty:
-            removed.discard(path)  # so that its parents stay as well: they are asked after their children
-        return empty
+    def _will_be_empty(self, path: str, removed: Mapping[str, None]) -> bool:
+        names = os.listdir(os.fsencode(on_disk(self._root, path)))
+        return all(f"{path}/{decoded(name)}" in removed for name in names)
 
     def _leads_through_link(self, path: str) -> bool:
-        parent = path.rpartition("/")[0]
-        while parent:
-            status = _lstat(os.path.join(self._root, parent))
+        for parent in _parents(path):
+            status = _lstat(on_disk(self._root, parent))
             if status is not None and not stat.S_ISDIR(status.st_mode):
                 return True
-            parent = parent.rpartition("/")[0]
         return False
 
     def _in_the_way(self) -> StorageError:
@@ -237,27 +256,37 @@ class _Planner:
         )
 
 
-def _is_intact(path: str, status: os.stat_result, placed: PlacedEntry, check_content: bool) -> bool:
+def _is_intact(full: str, status: os.stat_result, placed: PlacedEntry, check_content: bool) -> bool:
+    """:raises OSError: when it cannot be read."""
     entry = placed.entry
     if entry.kind == DIRECTORY:
         return stat.S_ISDIR(status.st_mode)
     if entry.kind == SYMLINK:
-        return stat.S_ISLNK(status.st_mode) and os.readlink(path) == entry.target
+        return stat.S_ISLNK(status.st_mode) and os.readlink(full) == native(entry.target)
     if not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
         return False
     if not check_content and status.st_mtime_ns == placed.mtime:
         return True
     # touched, but perhaps not altered: reading it here is cheaper than fetching it again
-    try:
-        return file_digest(path) == entry.digest
-    except OSError:
-        return False
+    return file_digest(full) == entry.digest
 
 
-def _lstat(path: str) -> os.stat_result | None:
+def _parents(path: str) -> Iterator[str]:
+    """The directories above an entry, the nearest first."""
+    parent = path.rpartition("/")[0]
+    while parent:
+        yield parent
+        parent = parent.rpartition("/")[0]
+
+
+def _lstat(full: str) -> os.stat_result | None:
     try:
-        return os.lstat(path)
+        return os.lstat(full)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
-        raise StorageError(f"{path} cannot be examined: {exc.strerror}.") from None
+        raise storage_error("look at", full, exc) from None
+
+
+def _raise(error: OSError) -> None:
+    raise storage_error("read", os.fsdecode(error.filename), error) from None

@@ -3,20 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The record of what a pull put into ``dest``.
 
-It lies in a control directory inside ``dest`` (mode 0700, so that staging and renaming stay on one file system) and has no
-suffix, so that tools which apply every ``*.yaml`` or ``*.json`` of a directory pass it by.
+It lies in a control directory inside ``dest`` (mode 0700, so that staging and renaming stay on one file system) and has
+no suffix, so that tools which apply every ``*.yaml`` or ``*.json`` of a directory pass it by.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
-from .errors import StorageError
-from .tree import TreeEntry
+from .shared_file import open_regular, storage_error
+from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
+from .tree_fs import split_path
 
 FORMAT = 1
 FILE_NAME = "state"
@@ -35,49 +37,51 @@ class PlacedEntry:
 class State:
     """What is in ``dest``, and which artifact and rules it came from.
 
-    ``key`` names everything that decides the content: url, digest, revision, selector, ignore rules. ``artifact`` is the
-    result that the pull returned. ``pending`` holds the entries of a placement that was begun; it is empty unless a run
-    was killed.
+    ``key`` names everything that decides the content: url, digest, revision, selector, ignore rules. ``artifact`` is
+    the result that the pull returned. ``pending`` holds the entries of a placement that was begun; it is empty unless
+    a run was killed. ``is_damaged`` stands for a record that is there but cannot be understood.
     """
 
     key: Mapping[str, Any] = field(default_factory=dict)
     artifact: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, PlacedEntry] = field(default_factory=dict)
     pending: Mapping[str, TreeEntry] = field(default_factory=dict)
+    is_damaged: bool = False
 
     def owns(self, path: str) -> bool:
         """Whether an earlier run put ``path`` there, or had begun to."""
         return path in self.files or path in self.pending
 
 
-def load_state(control: str) -> State | None:
-    """Read the record in a control directory; None when there is none, or none that can be understood.
+def load_state(control: str) -> State:
+    """Read the record in a control directory; an empty one when there is none.
 
-    A record that cannot be understood is treated as absent: what it described is then foreign, and never overwritten
-    without ``force``.
+    A record that cannot be understood gives an empty one too, marked as damaged: what it described is then foreign,
+    and never overwritten without ``force``. Its content is checked like a stranger's, since an artifact may have
+    brought it.
 
     :raises StorageError: when it is there but may not be read.
     """
     path = os.path.join(control, FILE_NAME)
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             raw = stream.read(MAX_STATE_SIZE)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return State()
     except OSError as exc:
-        raise StorageError(f"The record of the last pull, {path}, cannot be read: {exc.strerror}.") from None
+        raise storage_error("read the record of the last pull", path, exc) from None
     try:
         document = json.loads(raw)
         if document["format"] != FORMAT:
-            return None
+            return State(is_damaged=True)
         return State(
             key=dict(document["key"]),
             artifact=dict(document["artifact"]),
-            files={name: _placed(item) for name, item in document["files"].items()},
-            pending={name: TreeEntry(*item) for name, item in document["pending"].items()},
+            files={_path(name): _placed(item) for name, item in document["files"].items()},
+            pending={_path(name): _entry(item) for name, item in document["pending"].items()},
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return State(is_damaged=True)
 
 
 def save_state(control: str, state: State) -> None:
@@ -93,11 +97,36 @@ def save_state(control: str, state: State) -> None:
         "pending": {name: list(astuple(entry)) for name, entry in state.pending.items()},
     }
     temporary = os.path.join(control, FILE_NAME + ".new")
-    with open(temporary, "w", encoding="ascii") as stream:
-        json.dump(document, stream, separators=(",", ":"))
-    os.replace(temporary, os.path.join(control, FILE_NAME))
+    try:
+        with open(temporary, "w", encoding="ascii") as stream:
+            json.dump(document, stream, separators=(",", ":"))
+        os.replace(temporary, os.path.join(control, FILE_NAME))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _path(name: str) -> str:
+    if not name or "/".join(split_path(name)) != name:
+        raise ValueError(name)
+    return name
 
 
 def _placed(item: list[Any]) -> PlacedEntry:
-    *fields, mtime = item
-    return PlacedEntry(TreeEntry(*fields), int(mtime))
+    return PlacedEntry(_entry(item[:-1]), _number(item[-1]))
+
+
+def _entry(item: list[Any]) -> TreeEntry:
+    kind, mode, size, digest, target = item
+    if kind not in (FILE, DIRECTORY, SYMLINK) or not 0 <= _number(mode) <= 0o777:
+        raise ValueError(item)
+    if not isinstance(digest, str) or not isinstance(target, str):
+        raise ValueError(item)
+    return TreeEntry(kind, mode, _number(size), digest, target)
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int):
+        raise ValueError(value)
+    return value

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from .._oci import media, platforms
+from .._oci.destination import is_reserved
 from .._oci.errors import LayerError
 from .._oci.manifest import Descriptor, Manifest
+from .._oci.placement import on_disk
 from .._oci.transport import Repository, read_blob
 from .._oci.tree import DIRECTORY, FILE, TreeEntry
 from .layer_selector import FIRST, LayerSelector, Limits
@@ -30,14 +33,24 @@ def fetch_image_manifest(repository: Repository, digest: str, platform: str) -> 
 
     :raises InvalidContent: when the index has none for it.
     """
-    manifest = repository.fetch_manifest(digest)
+    return choose_image(repository, repository.fetch_manifest(digest), platform)
+
+
+def choose_image(repository: Repository, manifest: Manifest, platform: str) -> Manifest:
+    """The manifest with the layers: this one, or of an index the one for ``platform`` (this host's when empty).
+
+    :raises InvalidContent: when the index has none for it.
+    """
+    top = manifest.descriptor.digest
     for _level in range(MAX_INDEX_DEPTH):
         if not manifest.is_index:
             return manifest
         what = str(repository.reference.at(digest=manifest.descriptor.digest))
         child = platforms.select(manifest.manifests, platform or platforms.host(), what)
         manifest = repository.fetch_manifest(child.digest)
-    raise LayerError(f"{repository.reference.at(digest=digest)} nests indexes more than {MAX_INDEX_DEPTH} deep.")
+    if manifest.is_index:
+        raise LayerError(f"{repository.reference.at(digest=top)} nests indexes more than {MAX_INDEX_DEPTH} deep.")
+    return manifest
 
 
 def select_layers(manifest: Manifest, selector: LayerSelector, what: str) -> list[Descriptor]:
@@ -78,8 +91,8 @@ def check_sizes(layers: Sequence[Descriptor], limits: Limits, what: str) -> None
 def file_name(layer: Descriptor, manifest: Manifest, fallback: str) -> str:
     """The name under which the bytes of a layer are kept.
 
-    ``org.opencontainers.image.title`` when it is a plain relative path; for a Helm chart ``<title>-<version>.tgz`` from the
-    manifest's annotations, as ``helm pull`` names it; else ``fallback``.
+    ``org.opencontainers.image.title`` when it is a plain relative path; for a Helm chart ``<title>-<version>.tgz``
+    from the manifest's annotations, as ``helm pull`` names it; else ``fallback``.
 
     :raises LayerError: when the title would leave the directory.
     """
@@ -96,7 +109,7 @@ def file_name(layer: Descriptor, manifest: Manifest, fallback: str) -> str:
 
 
 def layer_reader(repository: Repository, layers: Sequence[Descriptor], cache_dir: str, stage: str) -> LayerReader:
-    """A reader of the layers, which were fetched in parallel where there are several, or comes from the cache.
+    """A reader of the layers: of a cache, which they were fetched into in parallel, or of the repository itself.
 
     A single layer without a cache streams from the repository in one pass, without a copy on disk.
     """
@@ -106,21 +119,29 @@ def layer_reader(repository: Repository, layers: Sequence[Descriptor], cache_dir
 
     store = BlobStore(cache_dir or os.path.join(stage, ".layers"))
 
-    def fetch(layer: Descriptor) -> None:
-        if store.verified_path(layer) is None:
-            what = f"The blob {layer.digest} of {repository.reference.name}"
-            store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what)
+    def fetch(layer: Descriptor) -> str:
+        what = f"The blob {layer.digest} of {repository.reference.name}"
+        return store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what)
 
     distinct = list({layer.digest: layer for layer in layers}.values())
     if len(distinct) == 1:
         fetch(distinct[0])
     else:
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(min(PARALLEL_TRANSFERS, len(distinct))) as pool:
-            for done in [pool.submit(fetch, layer) for layer in distinct]:
-                done.result()
+        _fetch_all(fetch, distinct)
     return store.stream
+
+
+def _fetch_all(fetch: Callable[[Descriptor], str], layers: Sequence[Descriptor]) -> None:
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+    with ThreadPoolExecutor(min(PARALLEL_TRANSFERS, len(layers))) as pool:
+        started = [pool.submit(fetch, layer) for layer in layers]
+        wait(started, return_when=FIRST_EXCEPTION)
+        # the first failure is the answer: what has not begun need not begin
+        pool.shutdown(wait=True, cancel_futures=True)
+    for done in started:
+        if not done.cancelled():
+            done.result()
 
 
 def stage_extracted(
@@ -129,12 +150,13 @@ def stage_extracted(
     read: LayerReader,
     root: str,
     limits: Limits,
-    reserved: Sequence[str],
+    *,
+    flatten: bool,
     ignore: str,
 ) -> tuple[dict[str, TreeEntry], list[str], int]:
     """Unpack layers in order into ``root``; returns the tree, warnings, and how many entries the ignore rules left out.
 
-    With several layers the tree is what `oras pull` and container runtimes make of them: whiteouts are honoured, and a
+    ``flatten`` makes of the layers what `oras pull` and container runtimes make of them: whiteouts are honoured, and a
     layer that has a title and is not marked for unpacking is a file of that name.
 
     :raises LayerError: when a layer is no archive, or one that may not be unpacked.
@@ -142,14 +164,14 @@ def stage_extracted(
     from .._oci.unpack import Limits as UnpackLimits
     from .._oci.unpack import Unpacker, remove_paths
 
-    unpacker = Unpacker(root, UnpackLimits(limits.max_size, limits.max_files), reserved)
+    unpacker = Unpacker(root, UnpackLimits(limits.max_size, limits.max_files))
     titled: list[tuple[str, Descriptor]] = []
     try:
         for layer in layers:
-            if len(layers) > 1 and _is_plain_file(layer):
+            if flatten and _is_plain_file(layer):
                 titled.append((file_name(layer, manifest, ""), layer))
                 continue
-            writer = unpacker.layer(f"The layer {layer.digest}", whiteouts=len(layers) > 1)
+            writer = unpacker.layer(f"The layer {layer.digest}", whiteouts=flatten)
             for chunk in read(layer):
                 writer.write(chunk)
             writer.close()
@@ -157,11 +179,13 @@ def stage_extracted(
         warnings = list(unpacker.warnings)
     finally:
         unpacker.abort()
-    if titled:
-        tree.update(_stage_files(titled, read, root, tree))
+    tree.update(_stage_files(titled, read, root, tree))
+    reserved = {path for path in tree if is_reserved(path)}
+    if reserved:
+        warnings.append(f"The artifact holds {min(reserved)!r}, which is a reserved name: it was not unpacked.")
     excluded = _excluded(tree, root, ignore)
-    if excluded:
-        tree = dict(remove_paths(root, tree, excluded))
+    if excluded or reserved:
+        tree = dict(remove_paths(root, tree, excluded | reserved))
     return tree, warnings, len(excluded)
 
 
@@ -174,31 +198,33 @@ def stage_copied(named: Sequence[tuple[str, Descriptor]], read: LayerReader, roo
 
 
 def _stage_files(
-    named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: str, tree: dict[str, TreeEntry]
+    named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: str, tree: Mapping[str, TreeEntry]
 ) -> dict[str, TreeEntry]:
-    import hashlib
-
     placed: dict[str, TreeEntry] = {}
     for name, layer in named:
         parts = name.split("/")
         parents = ["/".join(parts[:count]) for count in range(1, len(parts))]
-        entries = {**tree, **placed}
-        if name in entries or any(entries[path].kind == FILE for path in parents if path in entries):
-            raise LayerError(f"Two layers of the artifact bring the file {name!r}.", "Choose one with 'layer_selector'.")
-        path = os.path.join(root, name)
-        if os.path.realpath(os.path.dirname(path)) != os.path.join(os.path.realpath(root), *parts[:-1]):
-            raise LayerError(f"The layer {layer.digest} would be written through a symbolic link, as {name!r}.")
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        found = {path: placed.get(path) or tree.get(path) for path in [*parents, name]}
+        if any(entry is not None and (path == name or entry.kind != DIRECTORY) for path, entry in found.items()):
+            raise LayerError(
+                f"The layer {layer.digest} is the file {name!r}, where the artifact has another entry.",
+                "Choose one with 'layer_selector'.",
+            )
+        for path in parents:
+            if found[path] is None:
+                os.mkdir(on_disk(root, path), 0o755)
+                placed[path] = TreeEntry(DIRECTORY, 0o755)
+        # what is read was checked against the layer's digest: that is the file's
+        known = layer.digest if layer.digest.startswith("sha256:") else ""
         content = hashlib.sha256()
-        with open(path, "xb", buffering=0) as stream:
+        with open(on_disk(root, name), "xb", buffering=0) as stream:
             for chunk in read(layer):
-                if not layer.digest.startswith("sha256:"):
+                if not known:
                     content.update(chunk)
                 view = memoryview(chunk)
                 while view:
                     view = view[stream.write(view) :]
-        digest = layer.digest if layer.digest.startswith("sha256:") else f"sha256:{content.hexdigest()}"
-        placed[name] = TreeEntry(FILE, 0o644, layer.size, digest)
+        placed[name] = TreeEntry(FILE, 0o644, layer.size, known or f"sha256:{content.hexdigest()}")
     return placed
 
 
@@ -216,7 +242,7 @@ def _excluded(tree: dict[str, TreeEntry], root: str, ignore: str) -> set[str]:
         if name == SOURCE_IGNORE and entry.kind == FILE:
             if entry.size > MAX_SOURCE_IGNORE:
                 raise LayerError(f"{path} in the artifact has {entry.size} bytes, too many for ignore rules.")
-            with open(os.path.join(root, path), encoding="utf-8", errors="surrogateescape") as stream:
+            with open(on_disk(root, path), encoding="utf-8", errors="surrogateescape") as stream:
                 rules[directory] = stream.read()
     return excluded_paths({path: entry.kind == DIRECTORY for path, entry in tree.items()}, ignore, rules, PULL_DEFAULTS)
 
@@ -224,8 +250,9 @@ def _excluded(tree: dict[str, TreeEntry], root: str, ignore: str) -> set[str]:
 def _checked_title(title: str) -> str:
     parts = title.split("/")
     bad = title.startswith("/") or any(part in ("", ".", "..") or len(part) > 255 for part in parts)
-    if bad or not title.isprintable() or len(title) > 1024:
+    if bad or not title.isprintable() or len(title) > 1024 or is_reserved(title):
         raise LayerError(
-            f"A layer's title {title[:200]!r} is not a plain relative path.", "Give a file name in 'dest' to keep its bytes."
+            f"A layer's title {title[:200]!r} is not a plain relative path.",
+            "Give a file name in 'dest' to keep its bytes.",
         )
     return title

@@ -21,7 +21,7 @@ from .._oci.destination import CONTROL_NAME, Destination
 from .._oci.errors import NotFound, StorageError
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.permissions import Permissions
-from .._oci.placement import Drift, Plan, find_drift, make_plan
+from .._oci.placement import Drift, Plan, find_drift, make_plan, native
 from .._oci.reference import Reference
 from .._oci.state import State
 from .layer_selector import ALL, COPY, LayerSelector, Limits
@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from .._oci.transport import Repository
 
 MAX_LISTED_PATHS = 1000
+
+NEW_REVISION = "NewRevision"
+DRIFT_CORRECTED = "DriftCorrected"
+UP_TO_DATE = "ArtifactUpToDate"
+SUSPENDED = "Suspended"
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,8 @@ class PullResult:
 def pull(options: PullOptions, *, check_mode: bool = False, want_diff: bool = False) -> PullResult:
     """Make ``dest`` hold the artifact; return what changed.
 
-    With ``check_mode`` nothing is written: without ``want_diff`` the layers are not fetched either, and the answer is the
-    revision's; with it they are unpacked into a temporary directory and compared file by file.
+    With ``check_mode`` nothing is written: without ``want_diff`` the layers are not fetched either, and the answer is
+    the revision's; with it they are unpacked into a temporary directory and compared file by file.
 
     :raises OciError: for everything that cannot be done; ``dest`` is then as it was.
     """
@@ -89,16 +94,15 @@ class _Pull:
         self._destination = self._open_destination()
 
     def run(self) -> PullResult:
-        state = self._destination.load_state()
+        state = self._load_state()
         if self._options.suspend:
-            return self._unchanged(state, "Suspended")
-        pinned = self._target.reference.digest
-        if pinned:
+            return self._unchanged(state, SUSPENDED)
+        digest = self._target.reference.digest
+        if digest:
             # nothing to ask the registry: what the digest names cannot have changed
-            resolved = Resolved(pinned, "", None)
-            drift = self._drift(state, resolved)
+            drift = self._drift(state, Resolved(digest, "", None))
             if drift is not None and drift.is_empty:
-                return self._unchanged(state, "ArtifactUpToDate")
+                return self._unchanged(state, UP_TO_DATE)
         repository = open_repository(self._target.reference, self._options.auth, self._options.connection)
         try:
             return self._run_with(repository, state)
@@ -109,25 +113,28 @@ class _Pull:
         resolved = self._resolve(repository)
         drift = self._drift(state, resolved)
         if drift is not None and drift.is_empty:
-            return self._unchanged(state, "ArtifactUpToDate")
+            return self._unchanged(state, UP_TO_DATE)
         if drift is not None and not drift.content:
-            return self._repair_metadata(state, drift)
-        from .layers import check_sizes, fetch_image_manifest, select_layers
+            result = self._repair_metadata(state, drift, resolved)
+            if result is not None:
+                return result
+        from .layers import check_sizes, choose_image, select_layers
 
         what = str(repository.reference.at(tag=resolved.tag, digest=resolved.digest))
-        manifest = fetch_image_manifest(repository, resolved.digest, self._options.platform)
+        top = repository.fetch_manifest(resolved.digest)
+        manifest = choose_image(repository, top, self._options.platform)
         layers = select_layers(manifest, self._options.selector, what)
         check_sizes(layers, self._options.limits, what)
-        artifact = self._describe(repository.reference, resolved, manifest, layers)
-        if self._check_mode and not self._want_diff:
-            return self._predict(state, drift, artifact)
+        artifact = self._describe(repository.reference, resolved, top, manifest, layers)
+        if self._check_mode and not self._want_diff and (drift is not None or dict(state.key) != self._key(resolved)):
+            return self._predict(drift, artifact)
         with self._workplace() as stage:
             # another run may have placed the same artifact while this one waited for the lock
-            state = self._destination.load_state()
+            state = self._load_state()
             drift = self._drift(state, resolved)
             if drift is not None and drift.is_empty:
-                return self._unchanged(state, "ArtifactUpToDate")
-            return self._place(repository, manifest, layers, stage, state, resolved, artifact)
+                return self._unchanged(state, UP_TO_DATE)
+            return self._place(repository, manifest, layers, stage, state, self._key(resolved), artifact)
 
     def _place(
         self,
@@ -136,29 +143,32 @@ class _Pull:
         layers: list[Descriptor],
         stage: str,
         state: State,
-        resolved: Resolved,
+        key: dict[str, Any],
         artifact: dict[str, Any],
     ) -> PullResult:
         content = os.path.join(stage, "content")
         os.mkdir(content, 0o700)
         tree, ignored = self._stage(repository, manifest, layers, stage, content)
-        plan = make_plan(self._destination.root, tree, state, self._options.permissions, self._options.force)
+        options, root = self._options, self._destination.root
+        trust_times = not (options.force or options.check_content)
+        plan = make_plan(root, tree, state, options.permissions, force=options.force, trust_times=trust_times)
+        healed = dict(state.key) == key
+        changed = not (healed and plan.is_empty)
+        if not changed:
+            artifact = dict(state.artifact)
         diff: list[dict[str, str]] = []
         if self._want_diff:
             from .._oci.content_diff import diff_of
 
-            diff = diff_of(plan, self._destination.root, content)
-        key = self._key(resolved)
-        healed = dict(state.key) == key
+            diff = diff_of(plan, root, content) or self._revision_diff(state, artifact)
         if not self._check_mode:
             self._destination.apply(plan, content, state, key, artifact)
-        reason = "DriftCorrected" if healed else "NewRevision"
         return PullResult(
-            changed=not (healed and plan.is_empty),
-            reason=reason,
+            changed=changed,
+            reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
             artifact=artifact,
             changes=_changes(plan, ignored),
-            diff=diff or self._revision_diff(state, artifact),
+            diff=diff,
             warnings=self._warnings,
         )
 
@@ -167,12 +177,20 @@ class _Pull:
     ) -> tuple[Mapping[str, Any], int]:
         from . import layers as layer_operations
 
-        read = layer_operations.layer_reader(repository, layers, self._options.cache_dir, stage)
+        # a cache is no place for check mode to write to
+        cache_dir = "" if self._check_mode else self._options.cache_dir
+        read = layer_operations.layer_reader(repository, layers, cache_dir, stage)
         if self._options.selector.operation == COPY:
             names = self._copy_names(manifest, layers)
             return layer_operations.stage_copied(list(zip(names, layers)), read, content), 0
         tree, warnings, ignored = layer_operations.stage_extracted(
-            layers, manifest, read, content, self._options.limits, (CONTROL_NAME,), self._options.ignore or ""
+            layers,
+            manifest,
+            read,
+            content,
+            self._options.limits,
+            flatten=self._options.selector.layers == ALL,
+            ignore=self._options.ignore or "",
         )
         self._warnings += warnings
         return tree, ignored
@@ -191,11 +209,27 @@ class _Pull:
             raise StorageError("'dest' is empty.", "Give the directory or file that the artifact is pulled to.")
         if options.selector.operation != COPY:
             return Destination(dest, options.permissions)
-        if options.selector.layers == ALL or dest.endswith("/") or os.path.isdir(dest):
-            place = hashlib.sha256(self._target.reference.url.encode("utf-8")).hexdigest()[:12]
-            return Destination(dest, options.permissions, f"{CONTROL_NAME}.{place}")
+        if options.selector.layers == ALL or dest.endswith("/") or os.path.isdir(native(dest)):
+            return Destination(dest, options.permissions, f"{CONTROL_NAME}.{self._purpose()}")
         parent, self._name = os.path.split(os.path.abspath(dest))
         return Destination(parent, options.permissions, f".{self._name}{CONTROL_NAME}")
+
+    def _purpose(self) -> str:
+        """Tells apart what several tasks copy into one directory: each has a record of its own."""
+        target, selector = self._target, self._options.selector
+        wanted = [str(target.reference), str(target.selector.selection) if target.selector else ""]
+        wanted += [selector.media_type, selector.layers, self._options.platform]
+        return hashlib.sha256("\n".join(wanted).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+    def _load_state(self) -> State:
+        state = self._destination.load_state()
+        if state.is_damaged:
+            warning = (
+                f"The record of the last pull in {self._destination.control} cannot be understood: "
+                "what it described counts as not pulled."
+            )
+            self._warnings = [*(known for known in self._warnings if known != warning), warning]
+        return state
 
     def _resolve(self, repository: Repository) -> Resolved:
         try:
@@ -226,22 +260,31 @@ class _Pull:
     def _unchanged(self, state: State, reason: str) -> PullResult:
         return PullResult(False, reason, dict(state.artifact), _changes(Plan({}), 0), warnings=self._warnings)
 
-    def _repair_metadata(self, state: State, drift: Drift) -> PullResult:
-        plan = Plan({}, metadata=drift.metadata)
+    def _repair_metadata(self, state: State, drift: Drift, resolved: Resolved) -> PullResult | None:
+        """Set modes and owners right, which takes no request; None when by now the content is another one."""
         if not self._check_mode:
             with self._destination.locked():
+                state = self._load_state()
+                found = self._drift(state, resolved)
+                if found is None or found.content:
+                    return None
+                if found.is_empty:
+                    return self._unchanged(state, UP_TO_DATE)
+                drift = found
                 self._destination.set_permissions(drift.metadata, state)
-        diff = [{"prepared": f"mode or owner of {path} is set right\n"} for path in drift.metadata[:MAX_LISTED_PATHS]]
-        return PullResult(
-            True, "DriftCorrected", dict(state.artifact), _changes(plan, 0), diff if self._want_diff else [], self._warnings
-        )
+        diff: list[dict[str, str]] = []
+        if self._want_diff:
+            from .._oci.content_diff import permissions_diff
 
-    def _predict(self, state: State, drift: Drift | None, artifact: dict[str, Any]) -> PullResult:
-        plan = Plan({})
-        if drift is not None:
-            plan.changed, plan.metadata = drift.content, drift.metadata
-        reason = "NewRevision" if drift is None else "DriftCorrected"
-        return PullResult(True, reason, artifact, _changes(plan, 0), warnings=self._warnings)
+            diff = permissions_diff(self._destination.root, drift.metadata)
+        changes = _changes(Plan({}, metadata=drift.metadata), 0)
+        return PullResult(True, DRIFT_CORRECTED, dict(state.artifact), changes, diff, self._warnings)
+
+    def _predict(self, drift: Drift | None, artifact: dict[str, Any]) -> PullResult:
+        if drift is None:
+            return PullResult(True, NEW_REVISION, artifact, _changes(Plan({}), 0), warnings=self._warnings)
+        changes = _changes(Plan({}, changed=drift.content, metadata=drift.metadata), 0)
+        return PullResult(True, DRIFT_CORRECTED, artifact, changes, warnings=self._warnings)
 
     def _revision_diff(self, state: State, artifact: Mapping[str, Any]) -> list[dict[str, str]]:
         """Shown when no file differs, and only what the record says does."""
@@ -252,7 +295,7 @@ class _Pull:
         return [{"before_header": header, "after_header": header, "before": f"{before}\n", "after": f"{after}\n"}]
 
     def _describe(
-        self, reference: Reference, resolved: Resolved, manifest: Manifest, layers: list[Descriptor]
+        self, reference: Reference, resolved: Resolved, top: Manifest, manifest: Manifest, layers: list[Descriptor]
     ) -> dict[str, Any]:
         first = layers[0]
         root = self._destination.root
@@ -264,7 +307,7 @@ class _Pull:
             "revision": resolved.revision,
             "tag": resolved.tag,
             "digest": resolved.digest,
-            "media_type": (resolved.descriptor or manifest.descriptor).media_type,
+            "media_type": top.descriptor.media_type,
             "artifact_type": manifest.effective_artifact_type,
             "metadata": dict(manifest.annotations),
             "layer": {"digest": first.digest, "media_type": first.media_type, "size": first.size},
@@ -275,13 +318,16 @@ class _Pull:
 
     @contextmanager
     def _workplace(self) -> Iterator[str]:
-        """A staging directory: within ``dest``, under its lock; in check mode a temporary one, so that ``dest`` stays."""
-        if self._check_mode:
-            with tempfile.TemporaryDirectory(prefix="oci-artifact-") as stage:
-                yield stage
-        else:
+        """A staging directory: in ``dest``, under its lock; in check mode a temporary one, so that ``dest`` stays."""
+        if not self._check_mode:
             with self._destination.locked() as stage:
                 yield stage
+            return
+        try:
+            with tempfile.TemporaryDirectory(prefix="oci-artifact-") as stage:
+                yield stage
+        except OSError as exc:
+            raise self._destination.refused(exc) from None
 
 
 def _changes(plan: Plan, ignored: int) -> dict[str, Any]:
