@@ -26,6 +26,7 @@ BOM = b"\xef\xbb\xbf"
 
 _GZIP = b"\x1f\x8b"
 _READ_SIZE = 64 << 10
+_MAX_NAME = 4096
 _DRIVE = re.compile(r"[a-zA-Z]:/")
 _HINT = "Give a chart that 'helm package' made, or a chart directory."
 
@@ -85,7 +86,8 @@ class _Entries:
 
     def _take_overhead(self, size: int) -> None:
         self._overhead += size
-        if self._overhead > MAX_CHART:
+        self._budget.left -= size
+        if self._overhead > MAX_CHART or self._budget.left < 0:
             raise BuildError(f"{self._what} is too large: it has more than {MAX_CHART} bytes beside its files.")
 
     def entry(self, kind: str, name: str, size: int, mode: int, target: str) -> None:
@@ -116,6 +118,8 @@ class _Entries:
 
     def _relative(self, name: str) -> str:
         """A name without the directory that holds the chart, whatever that is called."""
+        if len(name) > _MAX_NAME:
+            raise BuildError(f"{self._what}: the name {name[:200]!r}... has more than {_MAX_NAME} characters.", _HINT)
         separator = "\\" if "\\" in name else "/"
         top, _separator, rest = name.partition(separator)
         rest = rest.replace(separator, "/")

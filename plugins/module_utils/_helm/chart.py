@@ -72,6 +72,8 @@ def read_chart(path: str) -> Chart:
     if os.path.isdir(path):
         metadata = _load_directory(path, list_files(path), packing=False)
     else:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise BuildError(f"The chart {path} is neither a file nor a directory.")
         try:
             with open(path, "rb") as stream:
                 files = read_archive(stream, path, is_needed, Budget())

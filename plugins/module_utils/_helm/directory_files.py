@@ -82,7 +82,7 @@ class _Walk:
             with os.scandir(path) as entries:
                 return [(entry.name, entry.is_symlink()) for entry in entries]
         except OSError as exc:
-            raise self._wrong(name or ".", f"cannot be read: {exc.strerror}", _READ_HINT) from None
+            raise self._wrong(name, f"cannot be read: {exc.strerror}", _READ_HINT) from None
 
     def _status(self, name: str, path: bytes, is_link: bool) -> os.stat_result | None:
         """What is there, through links; None for a link to nowhere, which may be ignored by its name."""
@@ -119,7 +119,8 @@ class _Walk:
         return ChartFile(name, os.fsdecode(path), status.st_size)
 
     def _wrong(self, name: str, problem: str, hint: str) -> BuildError:
-        return BuildError(f"{os.path.join(self._directory, name)} {problem}.", hint)
+        path = os.path.join(self._directory, name) if name else self._directory
+        return BuildError(f"{path} {problem}.", hint)
 
 
 def _rules(directory: str) -> HelmIgnore:

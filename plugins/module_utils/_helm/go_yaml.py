@@ -19,6 +19,8 @@ from typing import Any, Union
 from .._oci.errors import BuildError, MissingDependency
 
 MAX_DEPTH = 100
+# Aliases let a short document merge the same keys again and again.
+MAX_MERGED = 100_000
 
 _TAG = "tag:yaml.org,2002:"
 _TRUE = frozenset("y Y yes Yes YES true True TRUE on On ON".split())
@@ -89,6 +91,7 @@ class _Builder:
         self._unique = unique
         self._stack: list[_Frame] = []
         self._anchors: dict[str, Value] = {}
+        self._merged = 0
 
     def take(self, yaml: Any, event: Any) -> None:
         if isinstance(event, yaml.ScalarEvent):
@@ -145,6 +148,9 @@ class _Builder:
             for mapping in reversed(value) if isinstance(value, list) else [value]:
                 if not isinstance(mapping, dict):
                     raise self._error(event, "what is merged with '<<' is no mapping")
+                self._merged += len(mapping)
+                if self._merged > MAX_MERGED:
+                    raise self._error(event, f"more than {MAX_MERGED} keys are merged with '<<'")
                 frame.value.update(mapping)
             frame.key, frame.merging = None, False
         else:
@@ -156,13 +162,14 @@ class _Builder:
 
 
 def scalar(text: str, tag: str | None, plain: bool) -> Value:
-    """What a scalar means. ``plain`` is true when it stands without quotes, and for the tag "!".
+    """What a scalar means. ``plain`` is true when it stands without quotes.
 
     :raises ValueError: when it is not what its tag says, or no valid text.
     """
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("a text has half a surrogate pair")
-    tag = "" if tag in (None, "!") else tag
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("a text has half a surrogate pair") from None
     if not tag and not plain:
         return text
     short = (tag or "").replace(_TAG, "!!", 1)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._oci.errors import BuildError
+from .archive_files import without_bom
 
 HELMIGNORE = ".helmignore"
 
@@ -28,7 +29,7 @@ class HelmIgnore:
         """:raises BuildError: when there is a rule that Helm refuses; ``what`` names the file."""
         self._rules: list[_Rule] = []
         # as file names are decoded
-        text = data.decode("utf-8", "surrogateescape")
+        text = without_bom(data).decode("utf-8", "surrogateescape")
         for number, line in enumerate(text.split("\n"), start=1):
             where = f"{what}, line {number}"
             if len(line) >= _MAX_LINE:
@@ -50,7 +51,7 @@ class HelmIgnore:
         try:
             # as Helm does: the line as it stands
             _chunks(line)
-            chunks = _chunks(pattern[1:] if pattern.startswith("/") else pattern)
+            chunks = _chunks(pattern.lstrip("/"))
         except ValueError as exc:
             raise BuildError(f"{where}: the pattern {line[:100]!r} is malformed: {exc}.", _HINT) from None
         self._rules.append(_Rule(chunks, "/" in pattern, negated, only_directories))

@@ -12,7 +12,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Union
@@ -25,8 +25,8 @@ from .go_yaml import Plain, Value, as_text, load
 MAX_FILE = 1 << 20
 
 _ALIAS = re.compile(r"[a-zA-Z0-9_-]+")
-# Values that one import-values may have, shared ones counted each time.
-_MAX_VALUES = 10_000
+# Values in one file, and in all import-values; what aliases share is counted each time.
+_MAX_VALUES = 100_000
 
 
 @dataclass(frozen=True)
@@ -193,10 +193,11 @@ class Metadata:
         return BuildError(f"{self.what}: the field '{name}' is {found[:100]!r}, wanted is {wanted}.")
 
     def as_json(self) -> bytes:
-        """The bytes of Go's ``json.Marshal``."""
-        text = _encoded(self.values, _METADATA)
-        # "\ud800" and its like were refused when the YAML was read
-        return text.encode("utf-8")
+        """The bytes of Go's ``json.Marshal``.
+
+        :raises BuildError: for a number that JSON does not know, and for far too many values.
+        """
+        return _Writer(self.what).write(self.values, _METADATA).encode("utf-8")
 
 
 class _Reader:
@@ -205,9 +206,11 @@ class _Reader:
     def __init__(self, what: str, warnings: list[str]) -> None:
         self._what = what
         self._warnings = warnings
+        self._left = _MAX_VALUES
 
     def read(self, document: dict[str, Any], record: _Record, path: str, before: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a record, over what an earlier document said."""
+        self._count(document)
         result = dict(before)
         folded = {_folded(name): name for name in record.fields}
         origins: dict[str, str] = {}
@@ -239,15 +242,22 @@ class _Reader:
         if isinstance(kind, _List):
             if not isinstance(value, list):
                 raise self._error(path, value, "a list")
+            self._count(value)
             # Go reuses the items that are there.
             old = [*(before or []), *[None] * len(value)]
             return [self._value(item, kind.item, f"{path}[{number}]", old[number]) for number, item in enumerate(value)]
         if not isinstance(value, dict):
             raise self._error(path, value, "a mapping")
         if isinstance(kind, _Texts):
+            self._count(value)
             texts = {key: self._value(item, _RAW, f"{path}.{key}", "") for key, item in value.items()}
             return {**(before or {}), **texts}
         return self.read(value, kind, path, before or {})
+
+    def _count(self, values: Collection[Any]) -> None:
+        self._left -= len(values)
+        if self._left < 0:
+            raise BuildError(f"{self._what} has more than {_MAX_VALUES} values, those that aliases repeat included.")
 
     def _text(self, value: Value, path: str) -> str:
         if isinstance(value, str):
@@ -257,9 +267,9 @@ class _Reader:
         text = as_text(value.value)
         if text != value.text:
             self._warnings.append(
-                f"{self._what}: the field '{path[:100]}' is {value.text}, which YAML takes for "
+                f"{self._what}: the field '{path[:100]}' is {value.text[:100]}, which YAML takes for "
                 f"{'a boolean' if isinstance(value.value, bool) else 'a number'} and Helm for the text {text!r}. "
-                f'Quote it: "{value.text}".'
+                f'Quote it: "{value.text[:100]}".'
             )
         return text
 
@@ -308,49 +318,47 @@ def _is_kept(character: str) -> bool:
     return category not in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs") or _is_space(character)
 
 
-def _encoded(value: Any, kind: _Type) -> str:
-    if isinstance(kind, _Record):
-        if value is None:
-            return "null"
-        members = [
-            f"{_quoted(name)}:{_encoded(value.get(name), below)}"
-            for name, below in kind.fields.items()
-            if value.get(name) or not below.omit
-        ]
-        return f"{{{','.join(members)}}}"
-    if isinstance(kind, _List):
-        return f"[{','.join(_encoded(item, kind.item) for item in value)}]"
-    if isinstance(kind, _Texts):
-        return f"{{{','.join(f'{_quoted(key)}:{_quoted(value[key])}' for key in sorted(value))}}}"
-    if isinstance(kind, _Flag):
-        return "true" if value else "false"
-    if isinstance(kind, _Anything):
-        return _Values().encoded(value)
-    return _quoted(value or "")
+class _Writer:
+    """Writes fields as ``json.Marshal`` does, and values without a type of their own as Go reads them from JSON."""
 
-
-class _Values:
-    """Values without a type of their own, as Go reads them from JSON and writes them again."""
-
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self._what = what
         self._left = _MAX_VALUES
 
-    def encoded(self, value: Value) -> str:
-        """:raises BuildError: for a number that JSON does not know, and for far too many values."""
+    def write(self, value: Any, kind: _Type) -> str:
+        if isinstance(kind, _Record):
+            members = [
+                f"{_quoted(name)}:{self.write(value.get(name), below)}"
+                for name, below in kind.fields.items()
+                if value.get(name) or not below.omit
+            ]
+            return f"{{{','.join(members)}}}"
+        if isinstance(kind, _List):
+            return f"[{','.join(self.write(item, kind.item) for item in value)}]"
+        if isinstance(kind, _Texts):
+            return f"{{{','.join(f'{_quoted(key)}:{_quoted(value[key])}' for key in sorted(value))}}}"
+        if isinstance(kind, _Flag):
+            return "true" if value else "false"
+        return self._anything(value) if isinstance(kind, _Anything) else _quoted(value or "")
+
+    def _anything(self, value: Value) -> str:
         self._left -= 1
         if self._left < 0:
-            raise BuildError(f"The chart's 'import-values' have more than {_MAX_VALUES} values.")
+            raise BuildError(f"{self._what}: 'import-values' have more than {_MAX_VALUES} values.")
         if isinstance(value, dict):
-            return f"{{{','.join(f'{_quoted(key)}:{self.encoded(value[key])}' for key in sorted(value))}}}"
+            return f"{{{','.join(f'{_quoted(key)}:{self._anything(value[key])}' for key in sorted(value))}}}"
         if isinstance(value, list):
-            return f"[{','.join(map(self.encoded, value))}]"
+            return f"[{','.join(map(self._anything, value))}]"
         if value is None:
             return "null"
         if isinstance(value, str):
             return _quoted(value)
         if isinstance(value.value, bool):
             return "true" if value.value else "false"
-        return _number(float(value.value))
+        number = float(value.value)
+        if not math.isfinite(number):
+            raise BuildError(f"{self._what}: 'import-values' hold the number {value.text}, which JSON does not know.")
+        return _number(number)
 
 
 def _quoted(text: str) -> str:
@@ -363,8 +371,6 @@ def _quoted(text: str) -> str:
 
 def _number(value: float) -> str:
     """A float64 as encoding/json writes it."""
-    if not math.isfinite(value):
-        raise BuildError(f"The chart's 'import-values' hold the number {value}, which JSON does not know.")
     if value and not 1e-6 <= abs(value) < 1e21:
         mantissa, _e, exponent = repr(value).partition("e")
         return f"{mantissa.removesuffix('.0')}e{'-' if exponent[0] == '-' else '+'}{exponent.lstrip('+-0')}"
