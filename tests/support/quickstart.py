@@ -23,10 +23,9 @@ def main() -> None:
     if not cores:
         sys.exit("tests/quickstart.sh needs a Python from 3.10 on, with venv and ensurepip")
     core = cores[-1]
-    venv = WORK / "quickstart-venv"
-    if not venv.exists():
-        print(f"One moment: {core} and the collection's requirements go into {venv}", flush=True)
-    tools = make_venv(venv, core.python, [f"ansible-core~={core.release}.0"], [CHECKOUT / "requirements.txt"])
+    tools = make_venv(
+        WORK / "quickstart-venv", core.python, [f"ansible-core~={core.release}.0"], [CHECKOUT / "requirements.txt"]
+    )
     tree = WORK / "quickstart"
     make_tree(CHECKOUT, tree)
     environment = child_environment(

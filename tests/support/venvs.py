@@ -35,6 +35,7 @@ def make_venv(folder: Path, python: Python, requirements: Sequence[str], files: 
         fcntl.flock(lock, fcntl.LOCK_EX)
         made_of = stamp.read_text() if stamp.exists() else None
         if made_of != wish.hexdigest() or not (folder / "bin/python").exists():
+            print(f"building {folder.name} with {python}", flush=True)
             shutil.rmtree(folder, ignore_errors=True)
             environment = child_environment()
             subprocess.run([str(python.path), "-m", "venv", str(folder)], check=True, env=environment)

