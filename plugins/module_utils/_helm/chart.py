@@ -11,8 +11,10 @@ What differs from ``helm package``, on purpose:
   without the fields that it does not know. Only a byte order mark is removed, as Helm does.
 - Packaged charts in ``charts/`` stay as they are, so that their digests and provenance files remain valid; Helm
   unpacks them. ``requirements.yaml`` and ``requirements.lock`` of a v2 chart stay; Helm moves them into ``Chart.yaml``
-  and ``Chart.lock``.
+  and ``Chart.lock``. So does what a v1 chart has in ``Chart.lock`` and ``dependencies``, which Helm drops.
 - A symbolic link that leads out of the chart is an error; Helm packs whatever it points to.
+- A key that ``Chart.yaml`` has twice is an error (Helm takes the last one), and so are an ``apiVersion`` other than v1
+  and v2 and a ``kubeVersion`` that is no range, which Helm finds wrong only later.
 """
 
 from __future__ import annotations
