@@ -16,7 +16,7 @@ import re
 import stat
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -83,6 +83,7 @@ class Built:
     config: BlobSource
     layers: Sequence[Layer]
     tag: str = ""
+    warnings: Sequence[str] = ()
 
     @property
     def blobs(self) -> list[BlobSource]:
@@ -194,8 +195,11 @@ def _build_helm(options: BuildOptions, workspace: str) -> Built:
         provenance = provenance_path(path)
         if provenance:
             layers.append(Layer(blob_of_file(provenance, describe_file(provenance, media.HELM_PROVENANCE))))
-    annotations = {**chart.annotations, media.ANNOTATION_CREATED: creation_time(options.created)}
-    return _assemble(options, blob_of_bytes(chart.config, media.HELM_CONFIG), layers, annotations, chart.tag)
+    # as helm's registry client orders them
+    layers.sort(key=lambda layer: layer.source.descriptor.digest)
+    annotations = {media.ANNOTATION_CREATED: creation_time(options.created), **chart.annotations}
+    built = _assemble(options, blob_of_bytes(chart.config, media.HELM_CONFIG), layers, annotations, chart.tag)
+    return replace(built, warnings=chart.warnings)
 
 
 def _build_files(options: BuildOptions, workspace: str) -> Built:
@@ -289,7 +293,7 @@ def with_subject(built: Built, subject: Descriptor) -> Built:
     document = json.loads(built.manifest.raw)
     document["subject"] = {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.size}
     manifest = parse_manifest(canonical_json(document), media.OCI_MANIFEST, "The manifest that was built")
-    return Built(manifest, built.config, built.layers, built.tag)
+    return replace(built, manifest=manifest)
 
 
 def blob_of_bytes(data: bytes, media_type: str) -> BlobSource:

@@ -122,7 +122,7 @@ class _Push:
         if changed and not self._check_mode:
             self._send(manifest, pending, blobs)
         reason = "ArtifactUpToDate" if not changed else "ArtifactPushed"
-        return PushResult(changed, reason, self._describe(manifest), outcome, blobs, diff)
+        return PushResult(changed, reason, self._describe(manifest), outcome, blobs, diff, list(self._built.warnings))
 
     def _standing(self, tag: str) -> _Standing:
         try:
