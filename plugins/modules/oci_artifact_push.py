@@ -142,6 +142,8 @@ EXAMPLES = r"""
     path: "{{ playbook_dir }}/deploy"
     url: oci://registry.example.com/platform/config
     tags: [1.4.2, stable]
+    source: https://git.example.com/platform/config
+    revision: main@sha1:6f1b3c2
 
 - name: Publish a Helm chart, tagged with its version
   cloudnative.artifacts.oci_artifact_push:

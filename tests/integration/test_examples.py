@@ -1,0 +1,189 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every example of the modules, the guides and the README runs as written, on a registry and in folders of the test.
+
+Only names of places are replaced. A new example runs without a word here, and fails when what it needs is not there.
+"""
+
+from __future__ import annotations
+
+import ast
+import getpass
+import grp
+import os
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from support.ansible_runner import AnsibleRunner, TaskResult
+from support.servers import RegistryServer
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PUSH, PULL, INFO = (f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info"))
+# they publish what they need themselves; the others find it published
+PUBLISHING = {"oci_artifact_push", "guide_publish", "guide_air_gap"}
+NOT_RUN = {"README: Install it"}  # needs a Kubernetes cluster
+EXAMPLE_DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+EXPECTED: dict[str, dict[str, Any]] = {
+    "oci_artifact_pull: Unpack the newest 1.x release of a configuration bundle": {"artifact.tag": "1.4.2"},
+    "oci_artifact_pull: Take the build with the highest number of the main branch, with credentials of its own": {
+        "artifact.tag": "main-0c1d2e-10"
+    },
+    "oci_artifact_info: List the five newest 1.x releases": {"tags": ["1.4.2", "1.2.0"]},
+    "oci_artifact_info: See whether a release was published already": {"exists": True},
+    "guide_selection: Follow the release candidates": {"artifact.tag": "1.5.0-rc.1"},
+    "guide_selection: Take only release candidates": {"artifact.tag": "1.5.0-rc.1", "reason": "ArtifactUpToDate"},
+    "guide_selection: List the five newest releases": {"tags": ["1.4.2", "1.2.0"]},
+    "guide_pull: Pull only the manifests of one directory": {"changes.ignored": 1},
+    "guide_publish: Publish a chart under its version": {"artifact.tag": "6.7.1_build.2"},
+    "guide_publish: Publish a channel that may move, and builds that may not": {
+        "tags": {"build-20261121": "created", "edge": "created"}
+    },
+    "guide_air_gap: Pull the newest release": {"artifact.tag": "2.3.0", "reason": "NewRevision"},
+    "guide_errors: Publish a release that may be there already": {"reason": "TagImmutable"},
+    "guide_errors: See whether a release was published": {"exists": False},
+    "README: Resolve a range": {"artifact.tag": "1.4.2"},
+}
+
+
+def documents() -> dict[str, list[str]]:
+    """The YAML in each document."""
+    found = {}
+    for path in sorted((CHECKOUT / "plugins/modules").glob("*.py")):
+        found[path.stem] = [_constant(path, "EXAMPLES")]
+    for path in sorted((CHECKOUT / "docs/docsite/rst").glob("*.rst")):
+        blocks = re.findall(r"^\.\. code-block:: yaml\n\n((?:(?:   .*)?\n)+)", path.read_text(), re.MULTILINE)
+        found[path.stem] = [textwrap.dedent(block) for block in blocks]
+        assert len(blocks) == path.read_text().count("code-block:: yaml")
+    readme = (CHECKOUT / "README.md").read_text()
+    found["README"] = re.findall(r"^```yaml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    return found
+
+
+def _constant(path: Path, name: str) -> str:
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
+            value = ast.literal_eval(node.value)
+            assert isinstance(value, str)
+            return value
+    raise AssertionError(f"{path} has no {name}")
+
+
+class Ground:
+    """What the examples find: names of places, files to publish, published artifacts."""
+
+    def __init__(self, registry: RegistryServer, folder: Path) -> None:
+        self.registry = registry
+        self.folder = folder
+        self.digest = ""
+        files = {
+            "deploy/base/app.yaml": "kind: ConfigMap\n",
+            "deploy/notes.txt": "notes\n",
+            "build/model.onnx": "model\n",
+            "build/README.md": "# Model\n",
+            "build/sbom.spdx.json": "{}\n",
+            "charts/podinfo/Chart.yaml": "apiVersion: v2\nname: podinfo\nversion: 6.7.1+build.2\n",
+            "charts/podinfo/templates/service.yaml": "kind: Service\n",
+            "candidate/base/app.yaml": "kind: ConfigMap\ndata: {}\n",
+        }
+        for name, content in files.items():
+            path = folder / "play" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+
+    def placed(self, text: str, document: str) -> str:
+        """The text with the names of places of this test."""
+        host = f"{self.registry.host}/{document if document in PUBLISHING else 'published'}"
+        text = re.sub(r"registry\.example\.com|contoso\.azurecr\.io", host, text)
+        text = text.replace("{{ playbook_dir }}", str(self.folder / "play"))
+        own = document if document in PUBLISHING else "shared"
+        text = re.sub(r"(?<![\w}/.])/(etc|srv|opt|var|media)/", rf"{self.folder}/{own}/\1/", text)
+        text = text.replace("owner: app", f"owner: {getpass.getuser()}")
+        text = text.replace("group: app", f"group: {grp.getgrgid(os.getgid()).gr_name}")
+        return text.replace(EXAMPLE_DIGEST, self.digest.partition(":")[2])
+
+    def publish(self, ansible: AnsibleRunner) -> None:
+        """What the examples pull."""
+        config = "url: oci://registry.example.com/platform/config"
+        wanted = f"""
+        - {PUSH}: {{path: "{{{{ playbook_dir }}}}/deploy", tags: [1.2.0, 1.4.2, stable], {config}}}
+        - {PUSH}: {{path: "{{{{ playbook_dir }}}}/candidate", tag: 1.5.0-rc.1, {config}}}
+        - {PUSH}:
+            path: "{{{{ playbook_dir }}}}/candidate"
+            url: oci://registry.example.com/app/manifests
+            tags: [main-9f8e7d-9]
+        - {PUSH}:
+            path: "{{{{ playbook_dir }}}}/deploy"
+            url: oci://registry.example.com/app/manifests
+            tags: [main-0c1d2e-10]
+        - {PUSH}:
+            path: "{{{{ playbook_dir }}}}/charts/podinfo"
+            ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
+            type: helm
+        - {PUSH}:
+            path: ["{{{{ playbook_dir }}}}/build/model.onnx", "{{{{ playbook_dir }}}}/build/README.md"]
+            ref: registry.example.com/models/ranker:7
+            type: files
+        - {PUSH}: {{path: "{{{{ playbook_dir }}}}/deploy", ref: "oci-layout:/media/transfer/bundle:2.3.0"}}
+        - {PUSH}: {{path: "{{{{ playbook_dir }}}}/deploy", ref: "oci-layout:/srv/bundle:2.3.0"}}
+        """
+        tasks = yaml.safe_load(self.placed(textwrap.dedent(wanted), "published"))
+        results = ansible.tasks(tasks, module_defaults={PUSH: {"insecure": True}})
+        assert [result for result in results if result.failed] == []
+        assert len(results) == len(tasks)
+        self.digest = results[0]["artifact"]["digest"]
+
+
+def examples(ground: Ground, document: str, blocks: list[str]) -> Iterator[dict[str, Any]]:
+    """The tasks of a document, those of plays in a block with the play's defaults; each is named after its document."""
+    for block in blocks:
+        for item in yaml.safe_load(ground.placed(block, document)):
+            if "hosts" in item:
+                defaults = {**item.get("module_defaults", {})}
+                yield {"module_defaults": defaults, "block": [_named(task, document) for task in item["tasks"]]}
+            else:
+                yield _named(item, document)
+
+
+def _named(task: dict[str, Any], document: str) -> dict[str, Any]:
+    return {**task, "name": f"{document}: {task['name']}", "ignore_errors": True}
+
+
+def names_of(tasks: list[dict[str, Any]]) -> list[str]:
+    return [name for task in tasks for name in (names_of(task["block"]) if "block" in task else [task["name"]])]
+
+
+def value_at(result: TaskResult, path: str) -> Any:
+    value: Any = result
+    for part in path.split("."):
+        value = value[part]
+    return value
+
+
+def test_examples(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path) -> None:
+    ground = Ground(registry, tmp_path)
+    ground.publish(ansible)
+    found = [task for name, blocks in documents().items() for task in examples(ground, name, blocks)]
+    names = names_of(found)
+    assert len(set(names)) == len(names), "two examples of one document have one name"
+    assert set(EXPECTED) | NOT_RUN <= set(names), "what is expected of an example that is no more"
+    results = ansible.tasks(
+        [task for task in found if task.get("name") not in NOT_RUN],
+        extra_vars={"registry_password": "not-asked-for"},
+        module_defaults={name: {"insecure": True} for name in (PUSH, PULL, INFO)},
+    )
+    by_name = {result.task: result for result in results}
+    failures = [f"{name} did not run" for name in names if name not in by_name and name not in NOT_RUN]
+    for name, result in by_name.items():
+        if result.failed or result.skipped:
+            failures.append(f"{name}: {result.get('msg')}")
+            continue
+        for path, wanted in EXPECTED.get(name, {}).items():
+            if value_at(result, path) != wanted:
+                failures.append(f"{name}: {path} is {value_at(result, path)!r}, wanted {wanted!r}")
+    assert failures == []
