@@ -221,11 +221,10 @@ class _Placement:
     def _place(self, path: str, entry: TreeEntry, replaces: bool) -> None:
         source = on_disk(self._stage, path)
         self._give_permissions(source, entry)
-        if replaces:
-            self._set_aside(path, keep=True)
+        kept = replaces and self._set_aside(path, keep=True)
         parent, name = self._parent(path)
         os.rename(source, name, dst_dir_fd=parent)
-        if not replaces:
+        if not kept:
             self._undo.append(lambda: self._back_out(os.unlink, path))
 
     def _make_directory(self, path: str) -> None:
@@ -238,8 +237,11 @@ class _Placement:
         parent, name = self._parent(path)
         remove(name, dir_fd=parent)
 
-    def _set_aside(self, path: str, keep: bool = False) -> None:
-        """Move away what is removed or replaced; with ``keep`` a file keeps its name until another one takes it."""
+    def _set_aside(self, path: str, keep: bool = False) -> bool:
+        """Move away what is removed or replaced.
+
+        With ``keep`` a file keeps its name until another one takes it; whether it was so.
+        """
         parent, name = self._parent(path)
         backup = os.path.join(self._backup_root, str(self._backups))
         self._backups += 1
@@ -256,6 +258,7 @@ class _Placement:
         self._undo.append(lambda: self._put_back(backup, path))
         if is_directory and os.listdir(backup):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        return linked
 
     def _put_back(self, backup: str, path: str) -> None:
         parent, name = self._parent(path)
