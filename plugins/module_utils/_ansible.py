@@ -15,15 +15,16 @@ from ._oci.errors import AuthenticationFailed, InvalidOption, OciError
 from ._oci.options import AuthOptions, ConnectionOptions, parse_duration
 from ._ops.resolve import ReferenceOptions
 
+_ORDER_SPEC = {
+    "type": "dict",
+    "options": {"order": {"type": "str", "choices": ["asc", "desc"], "default": "asc"}},
+}
 _POLICY_SPEC = {
     "type": "dict",
     "options": {
         "semver": {"type": "dict", "options": {"range": {"type": "str", "required": True}}},
-        "numerical": {"type": "dict", "options": {"order": {"type": "str", "choices": ["asc", "desc"], "default": "asc"}}},
-        "alphabetical": {
-            "type": "dict",
-            "options": {"order": {"type": "str", "choices": ["asc", "desc"], "default": "asc"}},
-        },
+        "numerical": _ORDER_SPEC,
+        "alphabetical": _ORDER_SPEC,
     },
 }
 

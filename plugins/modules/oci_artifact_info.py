@@ -10,8 +10,8 @@ module: oci_artifact_info
 short_description: Look at an OCI artifact, its tags and what refers to it
 version_added: 0.1.0
 description:
-  - Resolves a tag, a SemVer range or a digest, lists and ranks tags, and shows manifest, config, layers, annotations, platforms
-    and referrers of an artifact in a registry or in an OCI image layout.
+  - Resolves a tag, a SemVer range or a digest, lists and ranks tags, and shows manifest, config, layers, annotations,
+    platforms and referrers of an artifact in a registry or in an OCI image layout.
   - Nothing is downloaded but what is asked for. With O(gather=[]) the module makes one HEAD request.
 author:
   - the cloudnative.artifacts authors (@cloudnative)
@@ -38,7 +38,8 @@ options:
   gather:
     description:
       - Which parts to return. V(all) stands for every part. V(none), or an empty list, only resolves the reference.
-      - With only V(tags), and neither a tag, a digest nor a policy, nothing is resolved, and RV(artifact) is not returned.
+      - With only V(tags), and neither a tag, a digest nor a policy, nothing is resolved, and RV(artifact) is not
+        returned.
     type: list
     elements: str
     choices: [manifest, config, layers, tags, platforms, referrers, all, none]
@@ -50,18 +51,19 @@ options:
     default: 0
   sort:
     description:
-      - The order of RV(tags). V(policy) puts the newest first by the policy in force (O(semver) or O(filter_tags)); without one,
-        versions come first, the newest first, then other names in reverse alphabetical order.
-      - V(semver) is that order whatever the policy, V(alphabetical) is reverse alphabetical, V(registry) is as the registry
-        lists them.
+      - The order of RV(tags). V(policy) puts the newest first by the policy in force (O(semver) or O(filter_tags));
+        without one, versions come first, the newest first, then other names in reverse alphabetical order.
+      - V(semver) is that order whatever the policy, V(alphabetical) is reverse alphabetical, V(registry) is as the
+        registry lists them.
       - Tags that only carry signatures or lists of referrers are left out, except with V(registry) and no selection.
     type: str
     choices: [policy, semver, alphabetical, registry]
     default: policy
   platform:
     description:
-      - The platform of which config and layers are shown when the reference names an index. The default is that of the host
-        that runs the module.
+      - The platform of which config and layers are shown when the reference names an index. The default is that of
+        the host that runs the module. With V(all) in O(gather) and without this option, config and layers are left
+        out when the index has none for that.
     type: str
   artifact_type:
     description:
@@ -69,7 +71,8 @@ options:
     type: str
   missing_ok:
     description:
-      - Return RV(exists=false) in place of failing when the repository, the tag or the digest is not there, or no tag matches.
+      - Return RV(exists=false) in place of failing when the repository, the tag or the digest is not there, or no tag
+        matches.
     type: bool
     default: false
 seealso:
@@ -119,8 +122,8 @@ missing:
   type: str
 artifact:
   description:
-    - The artifact. RV(artifact.artifact_type), RV(artifact.metadata), RV(artifact.size) and RV(artifact.layer) are there when a part
-      was gathered that needs the manifest.
+    - The artifact. RV(artifact.artifact_type), RV(artifact.metadata), RV(artifact.size) and RV(artifact.layer) are
+      there when a part was gathered that needs the manifest.
   returned: unless only tags were asked for
   type: dict
   contains:
@@ -162,7 +165,8 @@ config:
   returned: when gathered
   type: raw
 layers:
-  description: Media type, digest, size (bytes) and annotations of each layer; of an index, those of the manifest for the platform.
+  description: Media type, digest, size (bytes) and annotations of each layer; of an index, those of the manifest for
+    the platform.
   returned: when gathered
   type: list
   elements: dict
@@ -178,7 +182,8 @@ platforms:
   type: list
   elements: dict
 referrers:
-  description: Media type, digest, size (bytes), artifact type and annotations of each manifest that refers to the artifact.
+  description: Media type, digest, size (bytes), artifact type and annotations of each manifest that refers to the
+    artifact.
   returned: when gathered
   type: list
   elements: dict

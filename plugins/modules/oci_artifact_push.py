@@ -11,8 +11,8 @@ short_description: Build an OCI artifact from files and publish it
 version_added: 0.1.0
 description:
   - Packs a directory, files or a Helm chart reproducibly, and publishes them to a registry or an OCI image layout.
-  - The same content gives the same digest, whatever the checkout, umask, clock or Python. A tag that already holds it is left
-    alone, and nothing is sent.
+  - The same content gives the same digest, whatever the checkout, umask, clock or Python. A tag that already holds it
+    is left alone, and nothing is sent.
   - Tags are written last, and a tag that is a version is never moved to other content unless told so.
 author:
   - the cloudnative.artifacts authors (@cloudnative)
@@ -33,26 +33,26 @@ attributes:
 options:
   path:
     description:
-      - What to publish, on the host that runs the module. A directory or a file with O(type=flux), a chart directory or a
-        packaged chart (C(.tgz)) with O(type=helm), and any files and directories with O(type=files).
-      - A path, or with O(type=files) a list of paths, or of mappings with C(path), C(media_type) and C(name) (the title of the
-        layer).
+      - What to publish, on the host that runs the module. A directory or a file with O(type=flux), a chart directory
+        or a packaged chart (C(.tgz)) with O(type=helm), and any files and directories with O(type=files).
+      - A path, or with O(type=files) a list of paths, or of mappings with C(path), C(media_type) and C(name) (the
+        title of the layer).
     type: raw
     required: true
   type:
     description:
       - V(flux) makes what C(flux push artifact) makes, one archive of a directory or file.
-      - V(helm) makes what C(helm push) makes. A directory is packaged as C(helm package) does; the bytes of a packaged chart
-        are kept, and a provenance file C(<chart>.tgz.prov) beside it is published with it. The tag is the chart's version,
-        with C(+) written as C(_), unless tags are given.
+      - V(helm) makes what C(helm push) makes. A directory is packaged as C(helm package) does; the bytes of a
+        packaged chart are kept, and a provenance file C(<chart>.tgz.prov) beside it is published with it. The tag is
+        the chart's version, with C(+) written as C(_), unless tags are given.
       - V(files) makes what C(oras push) makes, one layer for each path, titled with its name.
     type: str
     choices: [flux, helm, files]
     default: flux
   tags:
     description:
-      - Tags to publish under, beside the one in the reference. Without any the tag is V(latest), with O(type=helm) the version of
-        the chart, and with O(subject) there is none.
+      - Tags to publish under, beside the one in the reference. Without any the tag is V(latest), with O(type=helm)
+        the version of the chart, and with O(subject) there is none.
     type: list
     elements: str
     default: []
@@ -75,7 +75,8 @@ options:
     default: {}
   source:
     description:
-      - Where the content comes from, as in the URL of a repository, for the annotation C(org.opencontainers.image.source).
+      - Where the content comes from, as in the URL of a repository, for the annotation
+        C(org.opencontainers.image.source).
     type: str
   revision:
     description:
@@ -83,32 +84,37 @@ options:
     type: str
   created:
     description:
-      - The time for the annotation C(org.opencontainers.image.created), in RFC 3339. The default is the environment variable
-        E(SOURCE_DATE_EPOCH), else 1970-01-01T00:00:00Z, so that the digest depends on the content alone; with O(type=files) the
-        annotation is left out then.
+      - The time for the annotation C(org.opencontainers.image.created), in RFC 3339. The default is the environment
+        variable E(SOURCE_DATE_EPOCH), else 1970-01-01T00:00:00Z, so that the digest depends on the content alone;
+        with O(type=files) the annotation is left out then.
+      - Without this option and the variable, a tag that holds the same content with another time is left alone.
     type: str
   ignore:
     description:
-      - Patterns in the format of C(.gitignore), as text or as a list of lines, for entries of a directory that are left out.
-      - Any pattern here replaces the default exclusions, except those for version control files. The defaults leave out version
-        control files, C(*.jpg), C(*.jpeg), C(*.gif), C(*.png), C(*.wmv), C(*.flv), C(*.tar.gz) and C(*.zip).
+      - Patterns in the format of C(.gitignore), as text or as a list of lines, for entries of a directory that are
+        left out.
+      - Any pattern here replaces the default exclusions, except those for version control files. The defaults leave
+        out version control files, C(*.jpg), C(*.jpeg), C(*.gif), C(*.png), C(*.wmv), C(*.flv), C(*.tar.gz) and
+        C(*.zip); with O(type=files) version control files alone.
       - C(.sourceignore) files are published, and take effect when the artifact is pulled. A chart directory follows its
         C(.helmignore) in place of this option.
     type: raw
   subject:
     description:
-      - The tag or digest, in the same repository, of a manifest that this artifact refers to, as an SBOM does. It is found by
-        the referrers API, and under the fallback tag of a registry without one.
+      - The tag or digest, in the same repository, of a manifest that this artifact refers to, as an SBOM does. It is
+        found by the referrers API, and under the fallback tag of a registry without one. It has to be there, and must
+        not be one of the tags to write.
     type: str
   immutable_tags:
     description:
-      - A regular expression for tags that are never moved from one digest to another unless O(force=true); it may match anywhere
-        in the tag. An empty text protects none.
+      - A regular expression for tags that are never moved from one digest to another unless O(force=true); it may
+        match anywhere in the tag. An empty text protects none.
       - The default protects tags that are SemVer versions of three parts, with or without C(v).
     type: str
   mount_from:
     description:
-      - Repositories of the same registry that may hold the layers already, which the registry is then asked to take from there.
+      - Repositories of the same registry that may hold the layers already, which the registry is then asked to take
+        from there.
     type: list
     elements: str
     default: []
@@ -118,7 +124,6 @@ options:
     type: bool
     default: false
 requirements:
-  - semver >= 3.0 on the host that runs the module, to tell whether a tag that would move is a version
   - PyYAML on the host that runs the module, for O(type=helm)
 seealso:
   - module: cloudnative.artifacts.oci_artifact_pull
@@ -218,7 +223,8 @@ tags:
   type: dict
   sample: {"1.4.2": "unchanged", "stable": "moved"}
 blobs:
-  description: How many blobs the registry had already (V(existed)), took from another repository (V(mounted)) or were V(uploaded).
+  description: How many blobs the registry had already (V(existed)), took from another repository (V(mounted)) or were
+    V(uploaded).
   returned: success
   type: dict
   sample: {"existed": 1, "mounted": 0, "uploaded": 1}

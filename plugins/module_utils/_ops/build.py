@@ -10,32 +10,37 @@ canonical, and times come from ``SOURCE_DATE_EPOCH`` or are 1970-01-01T00:00:00Z
 
 from __future__ import annotations
 
-import io
+import json
 import os
 import re
-import stat
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, BinaryIO
+from datetime import datetime
+from typing import Any
 
 from .._oci import media
-from .._oci.destination import CONTROL_NAME
-from .._oci.digest import digest_of
-from .._oci.errors import BuildError, InvalidOption
-from .._oci.manifest import Descriptor, Manifest, canonical_json, parse_manifest
+from .._oci.destination import CONTROL_NAME, is_reserved
+from .._oci.errors import BuildError, InvalidContent, InvalidOption
+from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_json, parse_manifest
 from .._oci.transport import BlobSource
 from .._oci.tree import TreeEntry
+from .local_blob import blob_of_bytes, blob_of_file, describe_file
 
 FLUX, HELM, FILES = "flux", "helm", "files"
 TYPES = (FLUX, HELM, FILES)
 # oras, content/file: the artifact type of a push that names none
 UNKNOWN_ARTIFACT = "application/vnd.unknown.artifact.v1"
 EPOCH = "1970-01-01T00:00:00Z"
-READ_SIZE = 1024 * 1024
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)\Z")
+MAX_TITLE = 1024
+# a component of a path on Linux
+MAX_NAME = 255
+
+# The blank is Python's, and YAML's where a time is not in quotes.
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)\Z", re.ASCII
+)
 _MEDIA_TYPE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}/[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}(?:;.*)?\Z")
 
 
@@ -77,12 +82,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Built:
-    """An artifact, ready to be published. ``tag`` is the one that its content implies (a chart's version), or empty."""
+    """An artifact, ready to be published. ``tag`` is the one that its content implies (a chart's version), or empty.
+
+    ``has_own_time`` says that ``org.opencontainers.image.created`` was given, by an option, the environment or the
+    chart: a tag that holds the same content of another time then holds something else.
+    """
 
     manifest: Manifest
     config: BlobSource
     layers: Sequence[Layer]
     tag: str = ""
+    has_own_time: bool = False
     warnings: Sequence[str] = ()
 
     @property
@@ -108,10 +118,21 @@ def parse_inputs(value: Any, type_name: str) -> list[Input]:
         path, media_type, name = (str(fields.get(key) or "") for key in ("path", "media_type", "name"))
         if media_type and not _MEDIA_TYPE.match(media_type):
             raise InvalidOption(f"The media type {media_type!r} in 'path' is none.")
-        if name and (name.startswith("/") or any(part in ("", ".", "..") for part in name.split("/"))):
-            raise InvalidOption(f"The name {name!r} in 'path' is not a plain relative path.")
+        if name and not is_title(name):
+            raise InvalidOption(f"The name {name[:200]!r} in 'path' is not a plain, printable relative path.")
         inputs.append(Input(os.path.expanduser(os.path.expandvars(path)), media_type, name))
     return inputs
+
+
+def is_title(text: str) -> bool:
+    """Whether a layer can have this title, so that a pull can keep it under that name."""
+    parts = text.split("/")
+    return (
+        text.isprintable()
+        and len(text) <= MAX_TITLE
+        and all(part not in ("", ".", "..") and len(part.encode("utf-8")) <= MAX_NAME for part in parts)
+        and not is_reserved(text)
+    )
 
 
 def build(options: BuildOptions, workspace: str) -> Built:
@@ -131,9 +152,15 @@ def creation_time(given: str) -> str:
     :raises InvalidOption: when it is no RFC 3339 time, or the variable no number of seconds.
     """
     if given:
-        if not _RFC3339.match(given):
-            raise InvalidOption(f"'created' is {given!r}: wanted a time such as 2026-11-21T02:00:00Z (RFC 3339).")
-        return given
+        match = _RFC3339.match(given)
+        try:
+            if not match or not datetime.strptime(f"{match[1]} {match[2]}", "%Y-%m-%d %H:%M:%S"):
+                raise ValueError
+        except ValueError:
+            raise InvalidOption(
+                f"'created' is {given[:100]!r}: wanted a time such as 2026-11-21T02:00:00Z (RFC 3339)."
+            ) from None
+        return f"{match[1]}T{match[2]}{match[3] or ''}{match[4].upper()}"
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not epoch:
         return EPOCH
@@ -148,7 +175,9 @@ def _check(options: BuildOptions) -> None:
     for option in ("artifact_type", "config_media_type", "layer_media_type"):
         value = getattr(options, option)
         if value and not _MEDIA_TYPE.match(value):
-            raise InvalidOption(f"'{option}' is {value!r}: wanted a media type, as in application/vnd.example.config.v1+json.")
+            raise InvalidOption(
+                f"'{option}' is {value[:200]!r}: wanted a media type, as in application/vnd.example.config.v1+json."
+            )
         if value and options.type == HELM:
             raise InvalidOption(f"'{option}' cannot be combined with type: helm, whose media types are Helm's own.")
     if options.type != FILES and len(options.inputs) > 1:
@@ -198,15 +227,21 @@ def _build_helm(options: BuildOptions, workspace: str) -> Built:
     # as helm's registry client orders them
     layers.sort(key=lambda layer: layer.source.descriptor.digest)
     annotations = {media.ANNOTATION_CREATED: creation_time(options.created), **chart.annotations}
-    built = _assemble(options, blob_of_bytes(chart.config, media.HELM_CONFIG), layers, annotations, chart.tag)
-    return replace(built, warnings=chart.warnings)
+    if options.created:
+        annotations[media.ANNOTATION_CREATED] = creation_time(options.created)
+    warnings = list(chart.warnings)
+    if options.ignore is not None:
+        warnings.append("'ignore' has no effect with type: helm, where '.helmignore' says what is left out of a chart.")
+    built = _assemble(options, blob_of_bytes(chart.config, media.HELM_CONFIG), layers, annotations)
+    has_own_time = built.has_own_time or media.ANNOTATION_CREATED in chart.annotations
+    return replace(built, tag=chart.tag, has_own_time=has_own_time, warnings=warnings)
 
 
 def _build_files(options: BuildOptions, workspace: str) -> Built:
     """As `oras push`: one layer for each path, titled with its name; a directory is packed and marked for unpacking."""
     layers = []
     for number, each in enumerate(options.inputs):
-        name = each.name or os.path.basename(os.path.normpath(each.path))
+        name = each.name or _own_title(each.path)
         if os.path.isdir(each.path):
             media_type = each.media_type or options.layer_media_type or media.OCI_LAYER_GZIP
             layer = _archive_layer(options, each.path, media_type, workspace, number, prefix=name)
@@ -222,7 +257,8 @@ def _build_files(options: BuildOptions, workspace: str) -> Built:
             layers.append(_annotated(Layer(blob_of_file(each.path, described)), {media.ANNOTATION_TITLE: name}))
     names = [layer.source.descriptor.annotations[media.ANNOTATION_TITLE] for layer in layers]
     if len(set(names)) != len(names):
-        raise InvalidOption(f"Two of the paths have one name: {', '.join(names)}.", "Give names of their own with 'name'.")
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidOption(f"Two of the paths have the name {twice!r}.", "Give each a name of its own with 'name'.")
     config = blob_of_bytes(media.EMPTY_JSON, options.config_media_type or media.OCI_EMPTY)
     created = {}
     if options.created or os.environ.get("SOURCE_DATE_EPOCH"):
@@ -230,19 +266,34 @@ def _build_files(options: BuildOptions, workspace: str) -> Built:
     return _assemble(options, config, layers, created)
 
 
+def _own_title(path: str) -> str:
+    name = os.path.basename(os.path.abspath(path))
+    if not is_title(name):
+        raise BuildError(
+            f"{path!r} cannot be published under the name {name!r}, which could not be pulled.",
+            "Give it another with 'name'.",
+        )
+    return name
+
+
 def _archive_layer(
     options: BuildOptions, path: str, media_type: str, workspace: str, number: int = 0, prefix: str = ""
 ) -> Layer:
-    from .._oci.ignore import PUSH_DEFAULTS, excluded_paths
+    from .._oci.ignore import PUSH_DEFAULTS, VCS_PATTERNS, excluded_paths
     from .._oci.pack import pack_file, pack_tree
 
+    # `oras push` packs all there is; of that, version control files are never meant
+    defaults = PUSH_DEFAULTS if options.type == FLUX else VCS_PATTERNS
     archive = os.path.join(workspace, f"layer{number}.tar.gz")
     with open(archive, "w+b") as output:
         if os.path.isdir(path):
-            excluded = partial(
-                _excluded, rules=options.ignore or "", find=excluded_paths, defaults=PUSH_DEFAULTS
+            packed = pack_tree(
+                path,
+                output,
+                excluded=lambda paths: excluded_paths(paths, options.ignore or "", {}, defaults),
+                prefix=prefix,
+                reserved=(CONTROL_NAME,),
             )
-            packed = pack_tree(path, output, excluded=excluded, prefix=prefix, reserved=(CONTROL_NAME,))
         else:
             packed = pack_file(path, output, os.path.basename(path))
     descriptor = Descriptor(media_type, packed.digest, packed.size)
@@ -250,19 +301,13 @@ def _archive_layer(
     return Layer(blob_of_file(archive, descriptor), packed.diff_id, packed.tree, directory)
 
 
-def _excluded(paths: dict[str, bool], rules: str, find: Any, defaults: Sequence[str]) -> set[str]:
-    found: set[str] = find(paths, rules, {}, defaults)
-    return found
-
-
 def _annotated(layer: Layer, annotations: Mapping[str, str]) -> Layer:
-    described = layer.source.descriptor
-    descriptor = Descriptor(described.media_type, described.digest, described.size, annotations=annotations)
-    return Layer(BlobSource(descriptor, layer.source.open), layer.diff_id, layer.tree, layer.directory)
+    descriptor = replace(layer.source.descriptor, annotations=annotations)
+    return replace(layer, source=BlobSource(descriptor, layer.source.open))
 
 
 def _assemble(
-    options: BuildOptions, config: BlobSource, layers: list[Layer], annotations: Mapping[str, str], tag: str = ""
+    options: BuildOptions, config: BlobSource, layers: list[Layer], annotations: Mapping[str, str]
 ) -> Built:
     merged = dict(annotations)
     for key, value in ((media.ANNOTATION_SOURCE, options.source), (media.ANNOTATION_REVISION, options.revision)):
@@ -282,51 +327,27 @@ def _assemble(
         artifact_type = UNKNOWN_ARTIFACT
     if artifact_type:
         document["artifactType"] = artifact_type
-    manifest = parse_manifest(canonical_json(document), media.OCI_MANIFEST, "The manifest that was built")
-    return Built(manifest, config, layers, tag)
+    has_own_time = bool(
+        options.created or os.environ.get("SOURCE_DATE_EPOCH") or media.ANNOTATION_CREATED in options.annotations
+    )
+    return Built(_manifest(document), config, layers, has_own_time=has_own_time)
 
 
 def with_subject(built: Built, subject: Descriptor) -> Built:
     """The same artifact as a referrer of ``subject`` (image-spec, manifest.md, "subject")."""
-    import json
-
     document = json.loads(built.manifest.raw)
-    document["subject"] = {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.size}
-    manifest = parse_manifest(canonical_json(document), media.OCI_MANIFEST, "The manifest that was built")
-    return replace(built, manifest=manifest)
+    document["subject"] = Descriptor(subject.media_type, subject.digest, subject.size).as_json()
+    return replace(built, manifest=_manifest(document))
 
 
-def blob_of_bytes(data: bytes, media_type: str) -> BlobSource:
-    """A blob that is in memory."""
-    return BlobSource(Descriptor(media_type, digest_of(data), len(data)), lambda: io.BytesIO(data))
-
-
-def blob_of_file(path: str, descriptor: Descriptor) -> BlobSource:
-    """A blob that is a file."""
-    return BlobSource(descriptor, partial(_open, path))
-
-
-def describe_file(path: str, media_type: str) -> Descriptor:
-    """Digest and size of a regular file, read in bounded pieces.
-
-    :raises BuildError: when it cannot be read, or is no regular file.
-    """
-    import hashlib
-
-    content, size = hashlib.sha256(), 0
-    with _open(path) as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise BuildError(f"{path} is not a regular file.", "Give a file or a directory in 'path'.")
-        while True:
-            chunk = stream.read(READ_SIZE)
-            if not chunk:
-                return Descriptor(media_type, f"sha256:{content.hexdigest()}", size)
-            content.update(chunk)
-            size += len(chunk)
-
-
-def _open(path: str) -> BinaryIO:
+def _manifest(document: Mapping[str, Any]) -> Manifest:
+    """:raises InvalidOption: when there is more in it than a registry takes."""
     try:
-        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    except OSError as exc:
-        raise BuildError(f"{path} cannot be read: {exc.strerror}.") from None
+        raw = canonical_json(document)
+        if len(raw) > MAX_MANIFEST_SIZE:
+            raise InvalidOption(f"The manifest would have {len(raw)} bytes, more than the {MAX_MANIFEST_SIZE} allowed.")
+        return parse_manifest(raw, media.OCI_MANIFEST, "The manifest")
+    except UnicodeEncodeError:
+        raise InvalidOption("An annotation holds something that is not text.", "Give it in UTF-8.") from None
+    except InvalidContent as exc:
+        raise InvalidOption(exc.message) from None

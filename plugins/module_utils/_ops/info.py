@@ -43,11 +43,17 @@ def info(options: InfoOptions) -> dict[str, Any]:
     A listing of tags without a tag, digest or selection of its own resolves nothing: a repository has tags without
     having ``latest``.
 
-    :raises OciError: for everything that cannot be found out.
+    Requests: one HEAD for a tag or digest, a GET in its place when a part of the manifest is gathered; the pages of the
+    tag list for ``tags`` and for a selection; one GET for the config, and one or two for the referrers.
+
+    :raises NotFound: when the repository, the tag or the digest is not there; with ``missing_ok`` only when something
+        is missing of an artifact that is there.
+    :raises NoMatch: when no tag satisfies the selection (not with ``missing_ok``).
+    :raises OciError: for everything else that cannot be found out.
     """
     if options.limit < 0:
         raise InvalidOption(f"'limit' is {options.limit}: wanted 0 or more.")
-    target = parse_target(options.reference)
+    target = parse_target(options.reference, lists_tags="tags" in gathered(options.gather))
     repository = open_repository(target.reference, options.auth, options.connection)
     try:
         return _Look(options, target, repository).run()
@@ -72,35 +78,46 @@ class _Look:
         self._target = target
         self._repository = repository
         self._gather = gathered(options.gather)
-        self._only_tags = self._gather == ("tags",) and not (
-            target.is_explicit and (target.reference.tag or target.reference.digest or target.selector)
-        )
+        self._only_tags = self._gather == ("tags",) and not target.is_explicit
 
     def run(self) -> dict[str, Any]:
         result: dict[str, Any] = {"changed": False, "exists": True, "warnings": list(self._target.warnings)}
+        if "tags" in self._gather:
+            result["tags"] = []
         try:
-            names = self._repository.list_tags() if "tags" in self._gather or self._target.selector else []
-            if "tags" in self._gather:
-                result["tags"] = self._ranked(names)
-            if not self._only_tags:
-                self._show_artifact(names, result)
+            found = self._find(result)
         except (NotFound, NoMatch) as exc:
             if not self._options.missing_ok:
                 raise
             result.update(exists=False, artifact={}, missing=exc.message)
+            return result
+        if found is not None:
+            self._show_artifact(*found, result)
         return result
 
-    def _show_artifact(self, names: list[str], result: dict[str, Any]) -> None:
+    def _find(self, result: dict[str, Any]) -> tuple[str, Descriptor, Manifest | None] | None:
+        """The tag, the descriptor and, where a part of it is gathered, the manifest; None when only tags are wanted."""
         target, repository = self._target, self._repository
+        names = repository.list_tags() if "tags" in self._gather or target.selector else []
+        if "tags" in self._gather:
+            result["tags"] = self._ranked(names)
+        if self._only_tags:
+            return None
         tag = target.selector.select(names) if target.selector else target.reference.tag
-        wanted = set(self._gather) - {"tags", "referrers"}
-        manifest = repository.fetch_manifest(tag or target.reference.digest) if wanted else None
-        descriptor = manifest.descriptor if manifest else repository.resolve(tag or target.reference.digest)
+        identifier = tag or target.reference.digest
+        if set(self._gather) <= {"tags", "referrers"}:
+            return tag, repository.resolve(identifier), None
+        manifest = repository.fetch_manifest(identifier)
+        return tag, manifest.descriptor, manifest
+
+    def _show_artifact(
+        self, tag: str, descriptor: Descriptor, manifest: Manifest | None, result: dict[str, Any]
+    ) -> None:
         result["artifact"] = self._describe(descriptor, tag, manifest)
         if manifest is not None:
             self._show_manifest(manifest, result)
         if "referrers" in self._gather:
-            referrers = repository.list_referrers(descriptor.digest, self._options.artifact_type)
+            referrers = self._repository.list_referrers(descriptor.digest, self._options.artifact_type)
             result["referrers"] = [entry.as_result() for entry in referrers]
 
     def _show_manifest(self, manifest: Manifest, result: dict[str, Any]) -> None:
@@ -110,15 +127,27 @@ class _Look:
             result["platforms"] = [self._platform(entry) for entry in manifest.manifests]
         if not {"config", "layers"} & set(self._gather):
             return
-        image = manifest
-        if manifest.is_index:
-            from .layers import fetch_image_manifest
-
-            image = fetch_image_manifest(self._repository, manifest.descriptor.digest, self._options.platform)
+        image = self._image(manifest)
+        if image is None:
+            return
         if "layers" in self._gather:
             result["layers"] = [layer.as_result() for layer in image.layers]
         if "config" in self._gather:
             result["config"] = self._config(image)
+
+    def _image(self, manifest: Manifest) -> Manifest | None:
+        """The manifest with config and layers; None when ``all`` is gathered of an index without one for this host."""
+        if not manifest.is_index:
+            return manifest
+        from .._oci import platforms
+        from .layers import choose_image
+
+        if "all" in self._options.gather and not self._options.platform:
+            try:
+                platforms.select(manifest.manifests, platforms.host(), "")
+            except InvalidContent:
+                return None
+        return choose_image(self._repository, manifest, self._options.platform)
 
     def _config(self, image: Manifest) -> Any:
         if image.config is None:

@@ -4,7 +4,8 @@
 """Push: build → compare → blobs → manifest → tags.
 
 A tag that already holds the content is left alone, also where the compressed bytes differ because another zlib made
-them. Tags are written last, so that a push that breaks off is not seen.
+them, or the time because another tool published it. Every tag is looked at before anything is sent, and tags are
+written last, so that a push that is refused or breaks off before them is not seen.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from .._oci import media
 from .._oci.digest import parse_digest
-from .._oci.errors import InvalidOption, NotFound, TagImmutable
+from .._oci.errors import InvalidContent, InvalidOption, InvalidReference, LayerError, NotFound, TagImmutable
 from .._oci.options import AuthOptions, ConnectionOptions
-from .._oci.reference import DEFAULT_TAG, Reference, check_tag
+from .._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from .._oci.transport import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from .build import BuildOptions, Built, build, with_subject
-from .resolve import ReferenceOptions, open_repository, parse_target
+from .resolve import ReferenceOptions, Target, open_repository, parse_target
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor, Manifest
@@ -59,28 +60,22 @@ class PushResult:
     warnings: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Standing:
-    """What a tag holds now: nothing, or a manifest, and whether that is what is to be published."""
-
-    tag: str
-    descriptor: Descriptor | None
-    same: bool
-
-
 def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = False) -> PushResult:
     """Publish the artifact; with ``check_mode`` everything is read and compared, and nothing is sent.
 
+    :raises InvalidOption: when options do not fit together; :raises BuildError: when the content cannot be packed.
     :raises TagImmutable: when a protected tag holds something else.
-    :raises OciError: for everything else that cannot be done; tags are then as they were.
+    :raises OciError: for everything else that cannot be done. Tags are as they were then, unless it was the writing of
+        a tag that failed: those before it in ``tags`` are written.
     """
     target = parse_target(options.reference)
     reference = target.reference
     if reference.digest:
         raise InvalidOption(f"{reference} names a digest, which follows from the content.", "Give a tag, or none.")
+    _check_mounts(options.mount_from, reference.registry)
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace:
         built = build(options.build, workspace)
-        tags = _tags(options, built, reference, target.is_explicit)
+        tags = _tags(options, built, target)
         repository = open_repository(reference, options.auth, options.connection, push=not check_mode)
         try:
             return _Push(options, repository, built, tags, check_mode, want_diff).run()
@@ -104,66 +99,88 @@ class _Push:
         self._tags = tags
         self._check_mode = check_mode
         self._want_diff = want_diff
-        self._published: Manifest | None = None
+        # the manifest to publish: the one that was built, or the one with the same content that a tag holds
+        self._manifest = built.manifest
+        # whether it is in the repository with all it needs
+        self._is_there = False
 
     def run(self) -> PushResult:
-        if self._options.subject:
-            self._built = with_subject(self._built, self._find_subject(self._options.subject))
-        standings = [self._standing(tag) for tag in self._tags]
-        manifest = self._published or self._built.manifest
-        outcome = {each.tag: UNCHANGED if each.same else MOVED if each.descriptor else CREATED for each in standings}
-        for each in standings:
-            if each.descriptor is not None and not each.same:
-                self._check_movable(each.tag, each.descriptor.digest)
-        pending = [tag for tag in self._tags if outcome[tag] != UNCHANGED]
-        changed = bool(pending) or (not self._tags and not self._is_published(manifest))
-        diff = self._diff(standings, manifest) if self._want_diff and changed else []
+        subject = self._find_subject() if self._options.subject else ""
+        held = {tag: self._held(tag) for tag in self._tags}
+        outcome = self._compare(held)
+        pending = [tag for tag, became in outcome.items() if became != UNCHANGED]
+        for tag in pending:
+            self._check_movable(tag, held[tag])
+        changed = bool(pending) or bool(subject and not self._is_listed(subject))
+        diff = self._diff(held, pending) if self._want_diff and changed else []
         blobs = {EXISTED: 0, MOUNTED: 0, UPLOADED: 0}
         if changed and not self._check_mode:
-            self._send(manifest, pending, blobs)
-        reason = "ArtifactUpToDate" if not changed else "ArtifactPushed"
-        return PushResult(changed, reason, self._describe(manifest), outcome, blobs, diff, list(self._built.warnings))
+            self._send(pending, blobs)
+        reason = "ArtifactPushed" if changed else "ArtifactUpToDate"
+        return PushResult(changed, reason, self._describe(), outcome, blobs, diff, list(self._built.warnings))
 
-    def _standing(self, tag: str) -> _Standing:
+    def _held(self, tag: str) -> Descriptor | None:
         try:
-            descriptor = self._repository.resolve(tag)
+            return self._repository.resolve(tag)
         except NotFound:
-            return _Standing(tag, None, False)
-        if descriptor.digest == (self._published or self._built.manifest).descriptor.digest:
-            return _Standing(tag, descriptor, True)
-        if self._published is None and descriptor.media_type == media.OCI_MANIFEST:
-            remote = self._repository.fetch_manifest(descriptor.digest)
-            if self._same_content(remote):
-                # the content was published before with other compressed bytes: keep that artifact
-                self._published = remote
-                return _Standing(tag, descriptor, True)
-        return _Standing(tag, descriptor, False)
+            return None
 
-    def _same_content(self, remote: Manifest) -> bool:
-        """Whether a manifest differs only in how the layers were compressed.
+    def _compare(self, held: dict[str, Descriptor | None]) -> dict[str, str]:
+        """What becomes of each tag. Of several manifests with this content, the first is the one to publish."""
+        known: dict[str, Manifest | None] = {self._manifest.descriptor.digest: self._manifest}
+        outcome = {}
+        for tag, descriptor in held.items():
+            if descriptor is None:
+                outcome[tag] = CREATED
+                continue
+            if descriptor.digest not in known:
+                known[descriptor.digest] = self._same_content(descriptor)
+            same = known[descriptor.digest]
+            outcome[tag] = UNCHANGED if same else MOVED
+            if same and not self._is_there:
+                self._manifest, self._is_there = same, True
+        return outcome
+
+    def _same_content(self, held: Descriptor) -> Manifest | None:
+        """The manifest that a tag holds, when it differs only in how the layers were compressed, or in a default time.
 
         Everything else has to be equal to the letter, so that a layer is fetched only when it is the one difference.
+        What is damaged is no such manifest: it gets replaced.
         """
+        if held.media_type != media.OCI_MANIFEST:
+            return None
+        try:
+            remote = self._repository.fetch_manifest(held.digest)
+            return remote if self._is_alike(remote) and self._has_same_layers(remote) else None
+        except (NotFound, InvalidContent, LayerError):
+            return None
+
+    def _is_alike(self, remote: Manifest) -> bool:
         local = self._built.manifest
-        alike = (
+        annotations = [dict(manifest.annotations) for manifest in (remote, local)]
+        if not self._built.has_own_time:
+            for each in annotations:
+                each.pop(media.ANNOTATION_CREATED, None)
+        return (
             remote.artifact_type == local.artifact_type
-            and dict(remote.annotations) == dict(local.annotations)
-            and (remote.subject is None) == (local.subject is None)
-            and (remote.subject is None or local.subject is None or remote.subject.digest == local.subject.digest)
+            and annotations[0] == annotations[1]
+            and (remote.subject and remote.subject.digest) == (local.subject and local.subject.digest)
             and remote.config is not None
             and local.config is not None
             and (remote.config.media_type, remote.config.digest) == (local.config.media_type, local.config.digest)
-            and len(remote.layers) == len(local.layers)
         )
-        if not alike:
+
+    def _has_same_layers(self, remote: Manifest) -> bool:
+        if len(remote.layers) != len(self._built.layers):
             return False
+        differing = []
         for theirs, ours in zip(remote.layers, self._built.layers):
             mine = ours.source.descriptor
             if theirs.media_type != mine.media_type or dict(theirs.annotations) != dict(mine.annotations):
                 return False
-            if theirs.digest != mine.digest and not (ours.diff_id and self._diff_id(theirs) == ours.diff_id):
-                return False
-        return True
+            if theirs.digest != mine.digest:
+                differing.append((theirs, ours.diff_id))
+        return all(diff_id and self._diff_id(theirs) == diff_id for theirs, diff_id in differing)
 
     def _diff_id(self, layer: Descriptor) -> str:
         from .._oci.decompress import Decompressor
@@ -175,30 +192,26 @@ class _Push:
         decompressor.close()
         return f"sha256:{content.hexdigest()}"
 
-    def _is_published(self, manifest: Manifest) -> bool:
-        try:
-            self._repository.resolve(manifest.descriptor.digest)
-        except NotFound:
-            return False
-        return True
+    def _is_listed(self, subject: str) -> bool:
+        """Whether the artifact is found from its subject; it may be there and not be found, after a push broke off."""
+        digest = self._manifest.descriptor.digest
+        return any(entry.digest == digest for entry in self._repository.list_referrers(subject))
 
-    def _check_movable(self, tag: str, holds: str) -> None:
-        if self._options.force or not is_immutable(tag, self._options.immutable_tags):
+    def _check_movable(self, tag: str, held: Descriptor | None) -> None:
+        if held is None or self._options.force or not is_immutable(tag, self._options.immutable_tags):
             return
         raise TagImmutable(
-            f"The tag {self._repository.reference.at(tag=tag)} holds {holds} and would move to "
-            f"{self._built.manifest.descriptor.digest}, but tags of its kind are never moved.",
+            f"The tag {self._repository.reference.at(tag=tag)} holds {held.digest} and would move to "
+            f"{self._manifest.descriptor.digest}, but tags of its kind are never moved.",
             "Publish the new content under a new version, or move the tag with force: true.",
         )
 
-    def _send(self, manifest: Manifest, tags: list[str], blobs: dict[str, int]) -> None:
-        if self._published is None:
+    def _send(self, tags: list[str], blobs: dict[str, int]) -> None:
+        if not self._is_there:
             for outcome in self._send_blobs(self._built.blobs):
                 blobs[outcome] += 1
-        if not tags:
-            self._repository.push_manifest(manifest)
-        for tag in tags:
-            self._repository.push_manifest(manifest, tag)
+        for tag in tags or [""]:
+            self._repository.push_manifest(self._manifest, tag)
 
     def _send_blobs(self, sources: list[BlobSource]) -> list[str]:
         distinct = list({source.descriptor.digest: source for source in sources}.values())
@@ -211,14 +224,26 @@ class _Push:
             pending = [pool.submit(self._repository.push_blob, source, mount_from) for source in distinct]
             return [each.result() for each in pending]
 
-    def _find_subject(self, text: str) -> Descriptor:
+    def _find_subject(self) -> str:
+        """Make what was built a referrer; returns the digest that it refers to."""
+        text = self._options.subject
         if text.startswith(("sha256:", "sha512:")):
             parse_digest(text)
-        else:
-            check_tag(text)
-        return self._repository.resolve(text)
+        elif check_tag(text) in self._tags:
+            raise InvalidOption(
+                f"The tag {text!r} is both the subject and a tag to write, which would take it from the subject.",
+                "Leave the tag out of 'ref', 'tag' and 'tags': what has a subject needs no tag.",
+            )
+        try:
+            subject = self._repository.resolve(text)
+        except NotFound as exc:
+            raise NotFound(f"The subject is missing. {exc.message}", "Publish it before what refers to it.") from None
+        self._built = with_subject(self._built, subject)
+        self._manifest = self._built.manifest
+        return subject.digest
 
-    def _describe(self, manifest: Manifest) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:
+        manifest = self._manifest
         tag = self._tags[0] if self._tags else ""
         first = manifest.layers[0]
         return {
@@ -233,25 +258,26 @@ class _Push:
             "size": sum(layer.size for layer in manifest.layers),
         }
 
-    def _diff(self, standings: list[_Standing], manifest: Manifest) -> list[dict[str, str]]:
+    def _diff(self, held: dict[str, Descriptor | None], pending: list[str]) -> list[dict[str, str]]:
         from .push_diff import push_diff
 
-        before = next((each.descriptor for each in standings if each.descriptor is not None and not each.same), None)
-        names = {each.tag: each.descriptor.digest if each.descriptor else "" for each in standings}
-        return push_diff(self._repository, self._built, before, names, manifest.descriptor.digest)
+        before = next((descriptor for tag, descriptor in held.items() if tag in pending and descriptor), None)
+        names = {tag: descriptor.digest if descriptor else "" for tag, descriptor in held.items()}
+        after = {tag: self._manifest.descriptor.digest if tag in pending else names[tag] for tag in names}
+        return push_diff(self._repository, self._built, self._manifest, before, names, after)
 
 
 def is_immutable(tag: str, pattern: str | None) -> bool:
     """Whether a tag is protected: by the expression (anywhere in the tag), or, without one, because it is a version.
 
-    A version is SemVer 2.0.0 with all three parts, with or without ``v``, ``_`` for ``+`` as Helm writes it.
+    A version is what a range can choose: three parts, with or without ``v``, with ``_`` for ``+`` as Helm writes it.
 
     :raises InvalidSelection: when the expression does not parse, or does not finish.
     """
     if pattern is None:
-        import semver
+        from .._oci.tag_ranking import parse_tag
 
-        return bool(semver.Version.is_valid((tag[1:] if tag.startswith("v") else tag).replace("_", "+", 1)))
+        return parse_tag(tag, True) is not None
     if not pattern:
         return False
     from .._oci.bounded_regex import BoundedRegex
@@ -259,12 +285,28 @@ def is_immutable(tag: str, pattern: str | None) -> bool:
     return bool(BoundedRegex(pattern, "immutable_tags").search_all([tag]))
 
 
-def _tags(options: PushOptions, built: Built, reference: Reference, is_explicit: bool) -> list[str]:
-    """The tags to write, the first one first: as given, else the chart's version, else ``latest``; none for a referrer."""
-    tags = [reference.tag] if is_explicit and reference.tag else []
+def _tags(options: PushOptions, built: Built, target: Target) -> list[str]:
+    """The tags to write: as given (first the reference's), else the chart's version, else ``latest``.
+
+    A referrer without a tag of its own gets none.
+    """
+    tags = [target.reference.tag] if target.is_explicit else []
     tags += [check_tag(tag) for tag in options.tags]
     if not tags and built.tag:
         tags = [check_tag(built.tag)]
     if not tags and not options.subject:
         tags = [DEFAULT_TAG]
     return list(dict.fromkeys(tags))
+
+
+def _check_mounts(names: Sequence[str], registry: str) -> None:
+    for name in names:
+        try:
+            reference = parse_reference(f"{registry or 'localhost'}/{name}")
+        except InvalidReference:
+            reference = None
+        if reference is None or reference.identifier:
+            raise InvalidOption(
+                f"{name[:200]!r} in 'mount_from' is no repository.",
+                "Give names of repositories of the same registry, without host, tag and digest.",
+            )

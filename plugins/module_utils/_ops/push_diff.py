@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping
 
 from .._oci.content_diff import diff_of
+from .._oci.errors import InvalidContent, NotFound, OciError
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.permissions import Permissions
 from .._oci.placement import make_plan
@@ -24,26 +25,40 @@ MAX_COMPARED_FILES = 50_000
 
 
 def push_diff(
-    repository: Repository, built: Built, before: Descriptor | None, tags: dict[str, str], digest: str
+    repository: Repository,
+    built: Built,
+    manifest: Manifest,
+    before: Descriptor | None,
+    held: dict[str, str],
+    will_hold: dict[str, str],
 ) -> list[dict[str, str]]:
     """Entries for ``--diff``: what each tag holds and will hold, the manifests, and the files of a packed directory.
 
-    ``before`` is what the first tag that moves holds now; ``tags`` the digest of each tag, empty for none.
+    ``manifest`` is what is published, ``before`` what the first tag that moves holds now. ``held`` and ``will_hold``
+    give the digest of each tag, empty for none.
     """
-    remote = repository.fetch_manifest(before.digest) if before is not None else None
+    remote = _fetch(repository, before.digest) if before is not None else None
     name = repository.reference.name
     result = [
         {
             "before_header": name,
             "after_header": name,
-            "before": _text(tags, remote),
-            "after": _text(dict.fromkeys(tags, digest), built.manifest),
+            "before": _text(held, remote),
+            "after": _text(will_hold, manifest),
         }
     ]
     layer = built.layers[0]
     if layer.tree is not None and layer.directory:
         result += _content_diff(repository, layer.tree, layer.directory, remote)
     return result
+
+
+def _fetch(repository: Repository, digest: str) -> Manifest | None:
+    """None for what is damaged or no manifest: its digest is shown, and it will be replaced."""
+    try:
+        return repository.fetch_manifest(digest)
+    except (NotFound, InvalidContent):
+        return None
 
 
 def _text(tags: dict[str, str], manifest: Manifest | None) -> str:
@@ -57,7 +72,6 @@ def _text(tags: dict[str, str], manifest: Manifest | None) -> str:
 def _content_diff(
     repository: Repository, tree: Mapping[str, TreeEntry], directory: str, remote: Manifest | None
 ) -> list[dict[str, str]]:
-    from .._oci.errors import OciError
     from .._oci.unpack import Limits, Unpacker
 
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as root:

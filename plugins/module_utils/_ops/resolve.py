@@ -61,19 +61,20 @@ class Resolved:
         return f"{self.tag}@{self.digest}" if self.tag else self.digest
 
 
-def parse_target(options: ReferenceOptions, layer_media_type: str = "") -> Target:
+def parse_target(options: ReferenceOptions, layer_media_type: str = "", *, lists_tags: bool = False) -> Target:
     """Check the reference and compile the selection, before any request is made.
 
-    Precedence is digest, semver or filter_tags, tag, ``latest``; an option that loses is named in a warning.
-    ``layer_media_type`` is the selected layer's: only for a Helm chart is ``_`` in a tag read as ``+``.
+    Precedence is digest, semver or filter_tags, tag, ``latest`` (source-controller, getArtifactRef); an option that
+    loses is named in a warning. ``layer_media_type`` is the selected layer's: only for a Helm chart is ``_`` in a tag
+    read as ``+``. With ``lists_tags`` the selection orders a list, also where it does not choose the artifact.
 
     :raises InvalidReference: when a part is outside the grammar.
     :raises InvalidSelection: when a range, an expression or a policy cannot be used.
     :raises InvalidOption: when options exclude each other.
     """
     if bool(options.ref) == bool(options.url):
-        found = "both" if options.ref else "neither"
-        raise InvalidOption(f"One of 'ref' and 'url' is wanted, {found} is given.")
+        found = "both are" if options.ref else "neither is"
+        raise InvalidOption(f"One of 'ref' and 'url' is wanted, {found} given.")
     reference = parse_reference(options.ref) if options.ref else parse_url(options.url)
     if options.digest:
         parse_digest(options.digest)
@@ -87,15 +88,18 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "") -> Targe
     tag, digest = options.tag or reference.tag, options.digest or reference.digest
     ranking = _compile(options, layer_media_type)
     selector = ranking if ranking is not None and ranking.selection.has_policy else None
-    chosen = "digest" if digest else "semver or filter_tags" if selector else "tag"
     losers = []
-    if digest and options.tag:
+    # a tag and a digest in one reference is how a pinned tag is written: nothing is lost
+    is_pinned = bool(reference.tag and reference.digest)
+    if tag and not is_pinned and (digest or selector):
         losers.append("tag")
-    if digest or (selector is None and options.semver_filter):
+    if (digest or selector is None) and not lists_tags:
         losers += [name for name in ("semver", "semver_filter", "filter_tags") if getattr(options, name)]
-    if selector and not digest and tag:
-        losers.append("tag")
-    warnings = [f"'{name}' has no effect: {chosen} takes precedence for {reference.name}." for name in losers]
+    if digest:
+        winner = "'digest' takes precedence"
+    else:
+        winner = "the version range or tag policy takes precedence" if selector else "it filters for 'semver' alone"
+    warnings = [f"'{name}' has no effect on {reference.name}: {winner}." for name in losers]
     if digest:
         return Target(reference.at(digest=digest), ranking=ranking, warnings=warnings)
     if selector:
@@ -135,8 +139,6 @@ def resolve(repository: Repository, target: Target) -> Resolved:
         tag = target.selector.select(repository.list_tags())
     descriptor = repository.resolve(tag)
     return Resolved(descriptor.digest, tag, descriptor)
-
-
 
 
 def _compile(options: ReferenceOptions, layer_media_type: str) -> TagSelector | None:

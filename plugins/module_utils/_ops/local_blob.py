@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bytes and files of this host as blobs to publish."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from functools import partial
+from typing import BinaryIO
+
+from .._oci.digest import digest_of
+from .._oci.errors import BuildError
+from .._oci.manifest import Descriptor
+from .._oci.transport import BlobSource
+
+READ_SIZE = 1024 * 1024
+
+
+def blob_of_bytes(data: bytes, media_type: str) -> BlobSource:
+    """A blob that is in memory."""
+    return BlobSource(Descriptor(media_type, digest_of(data), len(data)), lambda: io.BytesIO(data))
+
+
+def blob_of_file(path: str, descriptor: Descriptor) -> BlobSource:
+    """A blob that is a file. Opening it fails when it has not the size any more that it had when it was described."""
+    return BlobSource(descriptor, partial(_open_unchanged, path, descriptor.size))
+
+
+def describe_file(path: str, media_type: str) -> Descriptor:
+    """Digest and size of a regular file, read in bounded pieces.
+
+    :raises BuildError: when it cannot be read, or is no regular file.
+    """
+    content, size = hashlib.sha256(), 0
+    with _open(path) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise BuildError(f"{path} is not a regular file.", "Give a file or a directory in 'path'.")
+        while True:
+            chunk = stream.read(READ_SIZE)
+            if not chunk:
+                return Descriptor(media_type, f"sha256:{content.hexdigest()}", size)
+            content.update(chunk)
+            size += len(chunk)
+
+
+def _open_unchanged(path: str, size: int) -> BinaryIO:
+    stream = _open(path)
+    found = os.fstat(stream.fileno()).st_size
+    if found == size:
+        return stream
+    stream.close()
+    raise BuildError(
+        f"{path} changed while it was published: it had {size} bytes at first and {found} now.",
+        "Publish it when nothing writes to it any more.",
+    )
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except OSError as exc:
+        raise BuildError(f"{path} cannot be read: {exc.strerror}.") from None

@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which artifact is meant: precedence, warnings, and what is refused before any request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    InvalidOption,
+    InvalidReference,
+    InvalidSelection,
+    NoMatch,
+    OciError,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import (
+    ReferenceOptions,
+    parse_target,
+    resolve,
+)
+
+DIGEST = "sha256:" + "a" * 64
+OTHER = "sha256:" + "b" * 64
+URL = "oci://example.com/app"
+NUMERICAL = {"policy": {"numerical": {"order": "asc"}}}
+
+
+class Tags:
+    """A repository that lists tags and counts what it is asked."""
+
+    def __init__(self, *tags: str) -> None:
+        self._tags = tags
+        self.asked: list[str] = []
+
+    def list_tags(self) -> list[str]:
+        self.asked.append("list")
+        return list(self._tags)
+
+    def resolve(self, identifier: str) -> Descriptor:
+        self.asked.append(identifier)
+        return Descriptor(media.OCI_MANIFEST, DIGEST, 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "identifier", "losers"),
+    [
+        ({"ref": "example.com/app"}, "latest", []),
+        ({"url": URL}, "latest", []),
+        ({"ref": "example.com/app:1.0"}, "1.0", []),
+        ({"url": URL, "tag": "1.0"}, "1.0", []),
+        ({"ref": "example.com/app", "tag": "1.0"}, "1.0", []),
+        ({"ref": f"example.com/app@{DIGEST}"}, DIGEST, []),
+        ({"url": URL, "digest": DIGEST}, DIGEST, []),
+        ({"ref": f"example.com/app:1.0@{DIGEST}"}, DIGEST, []),
+        ({"ref": "example.com/app:1.0", "digest": DIGEST}, DIGEST, ["tag"]),
+        ({"ref": f"example.com/app@{DIGEST}", "tag": "1.0"}, DIGEST, ["tag"]),
+        ({"url": URL, "digest": DIGEST, "tag": "1.0"}, DIGEST, ["tag"]),
+        ({"url": URL, "digest": DIGEST, "semver": "*"}, DIGEST, ["semver"]),
+        (
+            {"url": URL, "digest": DIGEST, "semver": "*", "semver_filter": "x", "tag": "1"},
+            DIGEST,
+            ["tag", "semver", "semver_filter"],
+        ),
+        ({"ref": f"example.com/app:1@{DIGEST}", "filter_tags": NUMERICAL}, DIGEST, ["filter_tags"]),
+        ({"url": URL, "semver": "1.x"}, "", []),
+        ({"url": URL, "semver": "1.x", "tag": "9"}, "", ["tag"]),
+        ({"ref": "example.com/app:9", "semver": "1.x"}, "", ["tag"]),
+        ({"url": URL, "filter_tags": NUMERICAL, "tag": "9"}, "", ["tag"]),
+        ({"url": URL, "semver": "1.x", "semver_filter": "x"}, "", []),
+        ({"url": URL, "semver_filter": "x"}, "latest", ["semver_filter"]),
+        ({"url": URL, "semver_filter": "x", "tag": "1"}, "1", ["semver_filter"]),
+        ({"url": "oci-layout:/srv/oci", "tag": "1"}, "1", []),
+    ],
+)
+def test_precedence_and_what_has_no_effect(options: dict[str, Any], identifier: str, losers: list[str]) -> None:
+    target = parse_target(ReferenceOptions(**options))
+    assert target.reference.identifier == identifier
+    assert bool(target.selector) == (not identifier)
+    assert [warning.split("'")[1] for warning in target.warnings] == losers
+    assert all("no effect" in warning and "\n" not in warning for warning in target.warnings)
+
+
+def test_warning_says_what_won() -> None:
+    both = {"url": URL, "tag": "1", "semver": "*"}
+    assert "'digest' takes precedence" in parse_target(ReferenceOptions(digest=DIGEST, **both)).warnings[0]
+    assert "version range" in parse_target(ReferenceOptions(**both)).warnings[0]
+    assert "filters for 'semver'" in parse_target(ReferenceOptions(url=URL, semver_filter="x")).warnings[0]
+
+
+@pytest.mark.parametrize("beside", [{"digest": DIGEST}, {"tag": "1"}, {}])
+def test_selection_that_orders_a_list_has_an_effect(beside: dict[str, str]) -> None:
+    target = parse_target(ReferenceOptions(url=URL, semver_filter="-rc", **beside), lists_tags=True)
+    assert target.warnings == []
+    assert target.ranking is not None and target.ranking.rank(["1.0.0", "1.1.0-rc.1"]) == ["1.1.0-rc.1"]
+
+
+@pytest.mark.parametrize(("options", "explicit"), [({}, False), ({"tag": "latest"}, True), ({"digest": DIGEST}, True)])
+def test_latest_by_default_is_told_from_latest_by_name(options: dict[str, str], explicit: bool) -> None:
+    assert parse_target(ReferenceOptions(url=URL, **options)).is_explicit is explicit
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({}, InvalidOption, "neither is given"),
+        ({"ref": "example.com/app", "url": URL}, InvalidOption, "both are given"),
+        ({"ref": "example.com/app:1", "tag": "1"}, InvalidOption, "already carries a tag"),
+        ({"ref": f"example.com/app@{DIGEST}", "digest": OTHER}, InvalidOption, "already carries a digest"),
+        ({"url": URL + ":1"}, InvalidReference, "carries a tag"),
+        ({"url": f"{URL}@{DIGEST}"}, InvalidReference, "carries a tag or a digest"),
+        ({"url": "example.com/app"}, InvalidReference, "does not start with"),
+        ({"url": URL, "tag": "a b"}, InvalidReference, "not a tag"),
+        ({"url": URL, "digest": "sha256:1"}, InvalidReference, "not a digest"),
+        ({"url": URL, "semver": "one"}, InvalidSelection, "semver"),
+        ({"url": URL, "semver": "*", "semver_filter": "("}, InvalidSelection, "semver_filter"),
+        ({"url": URL, "filter_tags": {"pattern": "x"}}, InvalidSelection, "no policy"),
+        ({"url": URL, "digest": DIGEST, "semver": "one"}, InvalidSelection, "semver"),
+    ],
+)
+def test_refused_before_any_request(options: dict[str, Any], error: type[OciError], words: str) -> None:
+    with pytest.raises(error, match="(?s).*".join(words.split("…"))) as caught:
+        parse_target(ReferenceOptions(**options))
+    assert type(caught.value) is error
+
+
+def test_digest_costs_no_request() -> None:
+    repository = Tags()
+    found = resolve(repository, parse_target(ReferenceOptions(url=URL, digest=DIGEST)))  # type: ignore[arg-type]
+    assert (found.revision, found.tag, repository.asked) == (DIGEST, "", [])
+
+
+def test_tag_costs_one_request() -> None:
+    repository = Tags()
+    found = resolve(repository, parse_target(ReferenceOptions(url=URL)))  # type: ignore[arg-type]
+    assert (found.revision, repository.asked) == (f"latest@{DIGEST}", ["latest"])
+
+
+def test_range_lists_and_resolves_the_tag_it_chose() -> None:
+    repository = Tags("1.0.0", "1.10.0", "1.9.0", "2.0.0")
+    found = resolve(repository, parse_target(ReferenceOptions(url=URL, semver="1.x")))  # type: ignore[arg-type]
+    assert (found.revision, repository.asked) == (f"1.10.0@{DIGEST}", ["list", "1.10.0"])
+
+
+def test_no_match_asks_for_no_manifest() -> None:
+    repository = Tags("1.0.0")
+    with pytest.raises(NoMatch):
+        resolve(repository, parse_target(ReferenceOptions(url=URL, semver="2.x")))  # type: ignore[arg-type]
+    assert repository.asked == ["list"]
+
+
+def test_underscore_is_a_plus_for_charts_alone() -> None:
+    options = ReferenceOptions(url=URL, semver=">=1.0.0")
+    tags = ["1.0.0_build.1", "0.9.0"]
+    chart = parse_target(options, media.HELM_LAYER)
+    assert chart.selector is not None and chart.selector.select(tags) == "1.0.0_build.1"
+    with pytest.raises(NoMatch):
+        parse_target(options).selector.select(tags)  # type: ignore[union-attr]
