@@ -5,9 +5,9 @@
 
 Sources, the first that knows the registry wins: user name and password given in the options; ``auth_config`` or
 ``auth_file`` given in the options; ``$REGISTRY_AUTH_FILE``; ``$DOCKER_CONFIG/config.json``; ``~/.docker/config.json``;
-``$XDG_RUNTIME_DIR/containers/auth.json``; ``~/.config/containers/auth.json``. Formats: docker's ``config.json`` (docker/cli,
-cli/config/configfile) and podman's ``auth.json`` (containers-auth.json(5)). A file that is there but cannot be used is an
-error, never an anonymous login.
+``$XDG_RUNTIME_DIR/containers/auth.json``; ``~/.config/containers/auth.json``. Formats: docker's ``config.json``
+(docker/cli, cli/config/configfile) and podman's ``auth.json`` (containers-auth.json(5)). A file that is there but
+cannot be used is an error, never an anonymous login; so is one that was named and is not there.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\Z")
 _DOCKER_HUB_HOSTS = ("index.docker.io", "docker.io", "registry-1.docker.io")
+_FIELDS = ("auth", "username", "password", "identitytoken", "registrytoken")
 _NOT_FOUND_IN_HELPER = "credentials not found"
 
 
@@ -62,6 +63,10 @@ def find_credential(options: AuthOptions, registry: str, repository: str) -> Cre
             raise AuthenticationFailed(
                 f"Only one of 'username' and 'password' is given for {registry}.", "Give both or neither."
             )
+        if ":" in options.username:
+            raise AuthenticationFailed(
+                f"The 'username' given for {registry} contains a colon, which HTTP does not allow."
+            )
         return Credential(username=options.username, password=options.password)
     for origin, document in _documents(options):
         credential = _from_document(document, origin, registry, repository)
@@ -85,10 +90,13 @@ def load_auth_config(text: str, origin: str) -> dict[str, Any]:
 
 def _documents(options: AuthOptions) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if options.auth_config is not None:
-        yield "auth_config", _check_document(options.auth_config, "auth_config")
+        yield "auth_config", _check_given(_check_document(options.auth_config, "auth_config"), "auth_config")
     elif options.auth_file:
-        yield options.auth_file, _read(options.auth_file)
+        yield options.auth_file, _check_given(_read(options.auth_file), options.auth_file)
     else:
+        named = os.environ.get("REGISTRY_AUTH_FILE")
+        if named:
+            yield named, _read(named)
         for path in _default_files():
             if os.path.exists(path):
                 yield path, _read(path)
@@ -97,7 +105,6 @@ def _documents(options: AuthOptions) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _default_files() -> list[str]:
     environ, home = os.environ, os.path.expanduser("~")
     candidates = [
-        environ.get("REGISTRY_AUTH_FILE", ""),
         os.path.join(environ["DOCKER_CONFIG"], "config.json") if environ.get("DOCKER_CONFIG") else "",
         os.path.join(home, ".docker", "config.json"),
         os.path.join(environ["XDG_RUNTIME_DIR"], "containers", "auth.json") if environ.get("XDG_RUNTIME_DIR") else "",
@@ -116,7 +123,10 @@ def _read(path: str) -> dict[str, Any]:
         raise AuthenticationFailed(f"{path} has more than {MAX_FILE_SIZE} bytes.")
     if not raw.strip():
         return {}
-    return load_auth_config(raw.decode("utf-8", "replace"), path)
+    try:
+        return load_auth_config(raw.decode("utf-8"), path)
+    except UnicodeDecodeError:
+        raise AuthenticationFailed(f"{path} is not UTF-8 text.", "Wanted a docker config.json.") from None
 
 
 def _check_document(document: Any, origin: str) -> dict[str, Any]:
@@ -125,12 +135,18 @@ def _check_document(document: Any, origin: str) -> dict[str, Any]:
     for key, kind in (("auths", Mapping), ("credHelpers", Mapping), ("credsStore", str)):
         if document.get(key) is not None and not isinstance(document[key], kind):
             raise AuthenticationFailed(f"{origin} has a {key!r} of the wrong type.")
-    if document and origin == "auth_config" and not {"auths", "credHelpers", "credsStore"} & set(document):
-        raise AuthenticationFailed(
-            "auth_config has none of 'auths', 'credHelpers' and 'credsStore'.",
-            "Give the decoded content of .dockerconfigjson, as in {\"auths\": {\"host\": {\"auth\": \"…\"}}}.",
-        )
     return dict(document)
+
+
+def _check_given(document: dict[str, Any], origin: str) -> dict[str, Any]:
+    """What was given for the very purpose must have a place for credentials, even if an empty one."""
+    if not {"auths", "credHelpers", "credsStore"} & set(document):
+        raise AuthenticationFailed(
+            f"{origin} has none of 'auths', 'credHelpers' and 'credsStore'.",
+            'Wanted a docker config.json, such as the decoded .dockerconfigjson of a Kubernetes secret: '
+            '{"auths": {"host": {"auth": "…"}}}.',
+        )
+    return document
 
 
 def _from_document(
@@ -196,9 +212,12 @@ def _host_matches(pattern: str, registry: str) -> bool:
 def _from_entry(entry: Any, origin: str, key: str) -> Credential | None:
     if not isinstance(entry, Mapping):
         raise AuthenticationFailed(f"The entry {key!r} of {origin} is not an object.")
-    fields = {name: entry.get(name) or "" for name in ("auth", "username", "password", "identitytoken", "registrytoken")}
+    fields = {name: entry.get(name) or "" for name in _FIELDS}
     if not all(isinstance(value, str) for value in fields.values()):
         raise AuthenticationFailed(f"The entry {key!r} of {origin} has a field that is not a string.")
+    token = fields["registrytoken"]
+    if not (token.isascii() and token.isprintable()):
+        raise AuthenticationFailed(f"The entry {key!r} of {origin} has a 'registrytoken' that no header can carry.")
     username, password = fields["username"], fields["password"]
     if fields["auth"]:
         username, password = _decode_auth(fields["auth"], origin, key)
@@ -214,7 +233,7 @@ def _from_entry(entry: Any, origin: str, key: str) -> Credential | None:
 def _decode_auth(auth: str, origin: str, key: str) -> tuple[str, str]:
     try:
         username, colon, password = base64.b64decode(auth, validate=True).decode("utf-8").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except (binascii.Error, ValueError):
         colon = ""
     if not colon:
         raise AuthenticationFailed(
@@ -232,8 +251,7 @@ def _ask_helper(suffix: str, server: str, origin: str) -> Credential | None:
         done = subprocess.run(
             [program, "get"],
             input=server.encode("utf-8"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=HELPER_TIMEOUT,
             check=False,
         )
@@ -259,16 +277,20 @@ def _ask_helper(suffix: str, server: str, origin: str) -> Credential | None:
     return _from_helper(done.stdout, program)
 
 
-def _from_helper(output: bytes, program: str) -> Credential:
+def _from_helper(output: bytes, program: str) -> Credential | None:
     try:
         answer = json.loads(output)
         username, secret = answer["Username"], answer["Secret"]
         if not (isinstance(username, str) and isinstance(secret, str)):
             raise TypeError
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise AuthenticationFailed(
             f"The credential helper {program} answered something other than {{Username, Secret}}."
         ) from None
+    if not secret and not username:
+        return None
+    if not (secret and username):
+        raise AuthenticationFailed(f"The credential helper {program} answered with only one of user name and secret.")
     if username == "<token>":
         return Credential(identity_token=secret)
     return Credential(username, secret)

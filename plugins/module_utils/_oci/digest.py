@@ -68,7 +68,8 @@ class Verifier:
         self.count += len(data)
         if self._size is not None and self.count > self._size:
             raise DigestMismatch(
-                f"{self._what} is longer than its descriptor says: got more than the {self._size} bytes of {self._digest}."
+                f"{self._what} is longer than its descriptor says: "
+                f"got more than the {self._size} bytes of {self._digest}."
             )
         self._hash.update(data)
 
@@ -79,14 +80,16 @@ class Verifier:
         """
         if self._size is not None and self.count != self._size:
             raise DigestMismatch(
-                f"{self._what} is shorter than its descriptor says: got {self.count} of the {self._size} bytes of {self._digest}."
+                f"{self._what} is shorter than its descriptor says: "
+                f"got {self.count} of the {self._size} bytes of {self._digest}."
             )
         found = self._hash.hexdigest()
         if found != self._wanted:
             raise DigestMismatch(
-                f"{self._what} has another content than its digest says: got {self._hash.name}:{found}, wanted {self._digest}.",
-                "Nothing of it was used. The registry, a proxy or a cache on the way altered it; pull again or report it "
-                "to the registry's operator.",
+                f"{self._what} has another content than its digest says: "
+                f"got {self._hash.name}:{found}, wanted {self._digest}.",
+                "Nothing of it was used. The registry, a proxy or a cache on the way altered it; pull again or report "
+                "it to the registry's operator.",
             )
 
 

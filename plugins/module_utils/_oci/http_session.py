@@ -3,17 +3,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The HTTP session that every request goes through: TLS, proxies, time limits, no surprises.
 
-Built on ``requests`` (a dependency of ``oras``). Redirects are not followed here, see ``registry.py``; ``~/.netrc`` is never
-read, because requests would put its credentials in place of the registry's.
+Built on ``requests`` (a dependency of ``oras``). Redirects are not followed here, see ``registry_client.py``;
+``~/.netrc`` is never read, because requests would put its credentials in place of the registry's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import ssl
 import tempfile
+import threading
 from collections.abc import Iterator
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -23,10 +26,21 @@ from .options import ConnectionOptions
 try:
     import requests
     import requests.adapters
+    from urllib3 import poolmanager
 
     HTTPAdapter: Any = requests.adapters.HTTPAdapter
+    # urllib3 1.26 has no such key for its pools and refuses it
+    _POOLS_KNOW_BLOCKSIZE = "key_blocksize" in poolmanager.PoolKey._fields
 except ImportError:
     HTTPAdapter = object
+
+if HTTPAdapter is not object:
+    LASTING: tuple[type[Exception], ...] = (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.InvalidHeader,
+    )
 
 POOL_SIZE = 16
 # urllib3 hands file objects to the socket in pieces of this size (bytes)
@@ -36,31 +50,53 @@ USER_AGENT = "cloudnative.artifacts/0.1"
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "wrong version number")
 
 
-class TlsAdapter(HTTPAdapter):
+class RegistryAdapter(HTTPAdapter):
     """An adapter that uses exactly the given TLS context, in place of the bundle that requests would add."""
 
-    def __init__(self, context: ssl.SSLContext | None) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self._context = context
         super().__init__(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
-        kwargs["blocksize"] = SEND_BLOCK_SIZE
-        if self._context is not None:
-            kwargs["ssl_context"] = self._context
-        super().init_poolmanager(connections, maxsize, block, **kwargs)
+        super().init_poolmanager(connections, maxsize, block, **self._pool_options(), **kwargs)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        if self._context is not None:
-            kwargs["ssl_context"] = self._context
+        kwargs.update(self._pool_options())
+        # SOCKS proxies know no TLS of their own, and refuse the argument
+        if self._context is not None and proxy.lower().startswith("https:"):
+            kwargs["proxy_ssl_context"] = self._context
         return super().proxy_manager_for(proxy, **kwargs)
 
+    def _pool_options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"blocksize": SEND_BLOCK_SIZE} if _POOLS_KNOW_BLOCKSIZE else {}
+        if self._context is not None:
+            options["ssl_context"] = self._context
+        return options
+
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        """What requests 2.32 and later open a connection with; earlier ones ask the pool manager, set up alike."""
         parts = urlsplit(request.url)
         host = {"scheme": parts.scheme.lower(), "host": parts.hostname or "", "port": parts.port}
         return host, {"ssl_context": self._context} if self._context is not None else {}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Leave the connection to the context."""
+
+
+class LateTlsAdapter(RegistryAdapter):
+    """For a registry over plain HTTP, which may still redirect to https: the context is made when that happens."""
+
+    def __init__(self, options: ConnectionOptions) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        super().__init__()
+
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:
+            if self._context is None:
+                self._context = tls_context(self._options)
+                self.init_poolmanager(POOL_SIZE, POOL_SIZE)
+        return super().send(request, *args, **kwargs)
 
 
 def new_session(options: ConnectionOptions) -> Any:
@@ -76,30 +112,34 @@ def new_session(options: ConnectionOptions) -> Any:
         )
     session = requests.Session()
     session.auth = _no_netrc
+    # a registry that sees its cookies come back may take the client for a browser (Harbor)
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["User-Agent"] = USER_AGENT
     session.headers["Accept-Encoding"] = "identity"
-    adapter = TlsAdapter(None if options.insecure else tls_context(options))
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
+    session.mount("http://", RegistryAdapter())
+    session.mount("https://", LateTlsAdapter(options) if options.insecure else RegistryAdapter(tls_context(options)))
     return session
 
 
 def tls_context(options: ConnectionOptions) -> ssl.SSLContext:
     """A context that trusts the system's authorities and ``ca_cert``, and presents ``client_cert``.
 
+    The system's are OpenSSL's (``SSL_CERT_FILE``, ``SSL_CERT_DIR``) with those of ``REQUESTS_CA_BUNDLE`` or
+    ``CURL_CA_BUNDLE``; certifi's where there are none.
+
     :raises InvalidOption: when a certificate or a key cannot be used.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if bundle and os.path.isfile(bundle):
-        context.load_verify_locations(cafile=bundle)
-    elif not context.cert_store_stats()["x509_ca"]:
-        import certifi
-
-        context.load_verify_locations(cafile=certifi.where())
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if os.environ.get(name):
+            _load_ca(context, os.environ[name], f"the environment's {name}")
+            break
+    else:
+        if not _system_has_authorities():
+            _load_certifi(context)
     if options.ca_cert:
-        _load_ca(context, options.ca_cert)
+        _load_ca(context, options.ca_cert, "'ca_cert'")
     if options.client_cert or options.client_key:
         _load_client_certificate(context, options.client_cert, options.client_key)
     if not options.validate_certs:
@@ -108,8 +148,20 @@ def tls_context(options: ConnectionOptions) -> ssl.SSLContext:
     return context
 
 
+def may_pass(error: Exception) -> bool:
+    """Whether a failure of requests may go away by itself, so that repeating is worth a try."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "EOF" in str(error)  # broken off in the handshake
+    if isinstance(error, requests.exceptions.ProxyError):
+        return not re.search(r"\b4\d\d\b", _cause(error))  # such as 407, after which a password is not sent again
+    return not isinstance(error, LASTING)
+
+
 def explain(error: Exception, action: str, options: ConnectionOptions) -> OciError:
-    """Turn an error of requests into one of this collection; ``action`` is what was being done, as in ``GET https://…``."""
+    """Turn an error of requests into one of this collection.
+
+    ``action`` is what was being done, as in ``GET https://…``.
+    """
     if isinstance(error, requests.exceptions.SSLError):
         return _explain_tls(error, action)
     if isinstance(error, requests.exceptions.Timeout):
@@ -119,8 +171,12 @@ def explain(error: Exception, action: str, options: ConnectionOptions) -> OciErr
         )
     if isinstance(error, requests.exceptions.ProxyError):
         return ConnectionFailed(f"{action} failed at the proxy: {_cause(error)}.", "Check 'proxy' and the environment.")
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
-        return ConnectionFailed(f"{action} is not possible: {_cause(error)}.", "")
+    if isinstance(error, LASTING):
+        # its text is not repeated: it may hold the URL of a proxy with its password, or a header
+        return ConnectionFailed(
+            f"{action} is not possible ({type(error).__name__}).",
+            "Check the host's name and 'proxy'; a SOCKS proxy needs the Python package PySocks.",
+        )
     return ConnectionFailed(
         f"{action} failed: {_cause(error)}.", "Check the host's name and port, and that the registry runs."
     )
@@ -146,7 +202,7 @@ def _cause(error: BaseException) -> str:
     while True:
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
-            inner = error.__cause__ or (error.args[0] if error.args and isinstance(error.args[0], BaseException) else None)
+            inner = error.__cause__ or (error.args[0] if error.args else None)
         if not isinstance(inner, BaseException):
             break
         error = inner
@@ -157,7 +213,25 @@ def _cause(error: BaseException) -> str:
     return (text.partition("(Caused by")[0].strip() or type(error).__name__)[:200]
 
 
-def _load_ca(context: ssl.SSLContext, ca_cert: str) -> None:
+def _system_has_authorities() -> bool:
+    # the context's own count leaves out directories, which OpenSSL reads only when it meets a certificate
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile:
+        return True
+    try:
+        return bool(paths.capath and os.listdir(paths.capath))
+    except OSError:
+        return False
+
+
+def _load_certifi(context: ssl.SSLContext) -> None:
+    with contextlib.suppress(ImportError, OSError):
+        import certifi
+
+        context.load_verify_locations(cafile=certifi.where())
+
+
+def _load_ca(context: ssl.SSLContext, ca_cert: str, origin: str) -> None:
     try:
         if "-----BEGIN" in ca_cert:
             context.load_verify_locations(cadata=ca_cert)
@@ -167,7 +241,7 @@ def _load_ca(context: ssl.SSLContext, ca_cert: str) -> None:
             context.load_verify_locations(cafile=ca_cert)
     except (OSError, ValueError) as exc:
         raise InvalidOption(
-            f"The certificate authority in 'ca_cert' cannot be used: {_reason(exc)}.",
+            f"The certificate authority in {origin} cannot be used: {_reason(exc)}.",
             "Wanted a PEM file, a directory of hashed PEM files, or PEM text.",
         ) from None
 
@@ -189,7 +263,7 @@ def _load_client_certificate(context: ssl.SSLContext, certificate: str, key: str
 
 @contextlib.contextmanager
 def _as_file(path_or_pem: str) -> Iterator[str]:
-    """A path for OpenSSL, which reads keys from files only; text is in a file of mode 0600 for as long as it is read."""
+    """A path for OpenSSL, which reads keys from files only; text is in a file of mode 0600 while it is read."""
     if "-----BEGIN" not in path_or_pem:
         yield path_or_pem
         return

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from . import media
 from .digest import digest_of, is_digest
@@ -20,6 +20,8 @@ from .errors import InvalidContent
 
 # distribution-spec, "Pushing Manifests": registries should accept manifests of at least 4 MiB.
 MAX_MANIFEST_SIZE = 4 * 1024 * 1024
+# image-spec, descriptor.md: an int64
+MAX_SIZE = 2**63 - 1
 MAX_DESCRIPTORS = 10_000
 MAX_ANNOTATIONS = 1_000
 
@@ -121,12 +123,15 @@ def load_json_object(raw: bytes, what: str) -> dict[str, Any]:
     :raises InvalidContent: when the bytes are something else (HTML, truncated JSON, a list), or nested too deep.
     """
     try:
-        document = json.loads(raw.decode("utf-8"))
+        document = json.loads(
+            raw.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
+        )
     except (ValueError, RecursionError) as exc:
         start = raw[:60].decode("utf-8", "replace").strip()
+        reason = str(exc)[:100] if type(exc) is ValueError else type(exc).__name__
         found = "HTML" if start[:1] == "<" else f"bytes that begin with {start!r}"
         raise InvalidContent(
-            f"{what} is not JSON ({type(exc).__name__}): found {found}.",
+            f"{what} is not JSON ({reason}): found {found}.",
             "Check that the host is a registry and that no proxy or login page answers in its place.",
         ) from None
     if not isinstance(document, dict):
@@ -136,7 +141,8 @@ def load_json_object(raw: bytes, what: str) -> dict[str, Any]:
 
 def canonical_json(document: Mapping[str, Any]) -> bytes:
     """JSON bytes that depend on the content alone: sorted keys, no white space, UTF-8."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8")
 
 
 def descriptor_from_json(value: Any, what: str) -> Descriptor:
@@ -147,17 +153,25 @@ def descriptor_from_json(value: Any, what: str) -> Descriptor:
     return _descriptor(value, what)
 
 
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        # readers differ in which one counts: what is verified must be what is used
+        raise ValueError("a key occurs twice")
+    return document
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _media_type(document: Mapping[str, Any], content_type: str, what: str) -> str:
-    declared = _text(document.get("mediaType", ""), "mediaType", what)
-    if document.get("schemaVersion") == 1 or (declared or content_type) in (
-        media.DOCKER_SCHEMA1,
-        media.DOCKER_SCHEMA1_SIGNED,
-    ):
+    media_type = _text(document.get("mediaType", ""), "mediaType", what) or content_type.partition(";")[0].strip()
+    if document.get("schemaVersion") == 1 or media_type in (media.DOCKER_SCHEMA1, media.DOCKER_SCHEMA1_SIGNED):
         raise InvalidContent(
             f"{what} is a Docker schema 1 manifest, which has no config and no verifiable layers.",
             "Push the artifact again with a current tool.",
         )
-    media_type = declared or content_type.partition(";")[0].strip()
     known = media.MANIFEST_TYPES + media.INDEX_TYPES
     if media_type not in known:
         if "manifests" in document:
@@ -191,25 +205,34 @@ def _descriptor(value: Any, what: str) -> Descriptor:
     digest, size = value.get("digest"), value.get("size")
     if not isinstance(digest, str) or not is_digest(digest):
         raise InvalidContent(f"{what} has no valid digest: {str(digest)[:100]!r}.")
-    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= MAX_SIZE:
         raise InvalidContent(f"{what} has no valid size: {str(size)[:30]!r}.")
-    platform = value.get("platform")
-    if platform is not None and not isinstance(platform, dict):
-        raise InvalidContent(f"{what} has a platform that is not an object.")
     return Descriptor(
         media_type=_text(value.get("mediaType", ""), "mediaType", what),
         digest=digest,
         size=size,
         artifact_type=_text(value.get("artifactType", ""), "artifactType", what),
         annotations=_annotations(value.get("annotations"), what),
-        platform=platform or {},
+        platform=_platform(value.get("platform"), what),
     )
+
+
+def _platform(value: Any, what: str) -> dict[str, Any]:
+    """image-spec, image-index.md: strings, and lists of strings for the features."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(
+        entry is None or _is_text(entry) or (isinstance(entry, list) and all(_is_text(word) for word in entry))
+        for entry in value.values()
+    ):
+        raise InvalidContent(f"{what} has a platform that is not an object of strings and lists of strings.")
+    return value
 
 
 def _annotations(value: Any, what: str) -> dict[str, str]:
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+    if not isinstance(value, dict) or not all(_is_text(text) for pair in value.items() for text in pair):
         raise InvalidContent(f"{what} has annotations that are not an object of strings.")
     if len(value) > MAX_ANNOTATIONS:
         raise InvalidContent(f"{what} has more than {MAX_ANNOTATIONS} annotations.")
@@ -219,6 +242,11 @@ def _annotations(value: Any, what: str) -> dict[str, str]:
 def _text(value: Any, key: str, what: str) -> str:
     if value is None:
         return ""
-    if not isinstance(value, str):
+    if not _is_text(value):
         raise InvalidContent(f"{what} is malformed: {key!r} is not a string.")
-    return value
+    return cast(str, value)
+
+
+def _is_text(value: Any) -> bool:
+    """A string that can be written again: JSON may escape half a surrogate pair, which UTF-8 has no bytes for."""
+    return isinstance(value, str) and (value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value))

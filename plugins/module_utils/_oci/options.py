@@ -35,8 +35,8 @@ class AuthOptions:
 class ConnectionOptions:
     """How a registry is spoken to.
 
-    ``ca_cert``, ``client_cert`` and ``client_key`` are paths or PEM text. ``timeout`` is in seconds and bounds each wait
-    (connect, answer, stalled read), ``retries`` how often a request is repeated after a passing failure.
+    ``ca_cert``, ``client_cert`` and ``client_key`` are paths or PEM text. ``timeout`` is in seconds and bounds each
+    wait (connect, answer, stalled read), ``retries`` how often a request is repeated after a passing failure.
     """
 
     insecure: bool = False
@@ -61,21 +61,23 @@ def parse_duration(text: str) -> float:
         seconds = 0.0
     if not 0 < seconds < 1e9:
         raise InvalidOption(
-            f"{text!r} is not a duration: wanted a positive number of seconds or a text such as 90s, 1m30s or 500ms."
+            f"{text[:100]!r} is not a duration: wanted a positive number of seconds or a text such as 90s or 1m30s."
         )
     return seconds
 
 
 def parse_size(text: str) -> int:
-    """Bytes from a number with an optional unit: ``10GiB``, ``500M``, ``4096``. Units are powers of 1024, as in Ansible's
-    ``human_to_bytes``.
+    """Bytes from a number with an optional unit: ``10GiB``, ``500M``, ``4096``. Units are powers of 1024, as in
+    Ansible's ``human_to_bytes``.
 
     :raises InvalidOption: when it is no such text.
     """
-    match = _SIZE.match(str(text))
+    match = _SIZE.match(str(text)[:100])
     if not match:
-        raise InvalidOption(f"{text!r} is not a size: wanted a number of bytes or a text such as 500M or 10GiB.")
-    return int(float(match[1]) * 1024 ** _SIZE_POWER[match[2].lower()])
+        shown = str(text)[:100]
+        raise InvalidOption(f"{shown!r} is not a size: wanted a number of bytes or a text such as 500M or 10GiB.")
+    unit = 1024 ** _SIZE_POWER[match[2].lower()]
+    return int(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
 
 
 def _go_duration(text: str) -> float:

@@ -30,7 +30,8 @@ _HOST = re.compile(
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
-_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f]")
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ def check_tag(text: str) -> str:
     """
     if not is_tag(text):
         raise InvalidReference(
-            f"{text[:200]!r} is not a tag: wanted 1 to 128 letters, digits, '.', '_' and '-', not starting with '.' or '-'.",
+            f"{text[:200]!r} is not a tag: wanted 1 to 128 letters, digits, '.', '_' and '-', "
+            "not starting with '.' or '-'.",
             "A Helm version such as 1.2.3+build is tagged 1.2.3_build." if "+" in text else "",
         )
     return text
@@ -105,16 +107,18 @@ def parse_reference(text: str) -> Reference:
     if text.startswith(LAYOUT_SCHEME):
         return _parse_layout(text)
     rest = text[len(SCHEME) :] if text.startswith(SCHEME) else text
+    scheme, separator, _place = rest.partition("://")
+    if separator:
+        # no more of the text is repeated: it may be a URL with a password
+        raise InvalidReference(
+            f"The reference has an unknown scheme: {scheme[:50]!r}.",
+            "Write it as oci://host/repository:tag or without a scheme; plain HTTP is chosen with 'insecure'.",
+        )
     if "@" in rest.partition("/")[0]:
         # the text is not repeated: what stands before the host is a user name and often a password
         raise InvalidReference(
             "The reference carries something before its host, as in user@host.",
             "Credentials are given in 'username' and 'password' or in a docker config, never in the reference.",
-        )
-    if "://" in rest:
-        raise InvalidReference(
-            f"The reference {text!r} has an unknown scheme.",
-            "Write it as oci://host/repository:tag or without a scheme; plain HTTP is chosen with the option 'insecure'.",
         )
     rest, at, digest = rest.partition("@")
     if at:
@@ -122,7 +126,7 @@ def parse_reference(text: str) -> Reference:
     host, slash, path = rest.partition("/")
     if not slash or not path:
         raise InvalidReference(
-            f"The reference {text!r} names no repository.", "Write it as host/repository:tag."
+            f"The reference {text[:300]!r} names no repository.", "Write it as host/repository:tag."
         )
     path, colon, tag = path.partition(":")
     if colon:
@@ -151,7 +155,7 @@ def parse_url(text: str) -> Reference:
     reference = parse_reference(text)
     if reference.tag or reference.digest:
         raise InvalidReference(
-            f"The url {text!r} carries a tag or a digest.",
+            f"The url {text[:300]!r} carries a tag or a digest.",
             "Put it in 'tag' or 'digest', or give the whole in 'ref'.",
         )
     return reference
@@ -162,7 +166,7 @@ def _check_text(text: str) -> None:
         raise InvalidReference("The reference is empty.", "Write it as host/repository:tag.")
     if len(text) > MAX_LENGTH:
         raise InvalidReference(f"The reference is longer than {MAX_LENGTH} characters.")
-    if not text.startswith(LAYOUT_SCHEME) and _CONTROL.search(text):
+    if _CONTROL.search(text) if text.startswith(LAYOUT_SCHEME) else _CONTROL_OR_SPACE.search(text):
         raise InvalidReference(f"The reference {text[:300]!r} contains white space or control characters.")
 
 
@@ -177,7 +181,7 @@ def _parse_layout(text: str) -> Reference:
     if colon and "/" not in last:
         _check_part(_TAG, last, "tag", text)
         path, tag = head, last
-    if not path or "\0" in path or "\n" in path:
+    if not path:
         raise InvalidReference(
             f"The reference {text[:300]!r} names no directory.", "Write it as oci-layout:/path/of/the/layout:tag."
         )
@@ -186,15 +190,28 @@ def _parse_layout(text: str) -> Reference:
 
 def _parse_host(host: str, text: str) -> str:
     match = _HOST.match(host)
-    if not match or not 0 < int(match["port"] or 1) < 65536:
-        raise InvalidReference(f"The reference {text!r} has no valid host: {host!r}.")
+    if not match or not 0 < int(match["port"] or 1) < 65536 or not _is_host_name(match["name"]):
+        raise InvalidReference(f"The reference {text[:300]!r} has no valid host: {host[:300]!r}.")
     name = match["name"].lower()
     if not (match["port"] or "." in name or name.startswith("[") or name == "localhost"):
         raise InvalidReference(
-            f"The reference {text!r} names no registry host: {host!r} has neither a dot nor a port.",
-            f"For Docker Hub write docker.io/{text}; for a host of that name add its port, as in {host}:443/….",
+            f"The reference {text[:300]!r} names no registry host: {host!r} has neither a dot nor a port.",
+            f"For Docker Hub write docker.io/{host}/…; for a host of that name add its port, as in {host}:443/….",
         )
     return "{}:{}".format(name, int(match["port"])) if match["port"] else name
+
+
+def _is_host_name(name: str) -> bool:
+    """RFC 1035, section 2.3.4, for names; for IPv6 literals, whatever Python takes for one."""
+    if not name.startswith("["):
+        return len(name) <= 253 and all(len(label) <= 63 for label in name.split("."))
+    import ipaddress
+
+    try:
+        ipaddress.IPv6Address(name[1:-1])
+    except ValueError:
+        return False
+    return True
 
 
 def _check_digest(digest: str, text: str) -> None:

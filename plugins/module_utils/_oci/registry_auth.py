@@ -17,7 +17,9 @@ from typing import Any, Callable
 from urllib.parse import urlencode, urlsplit
 
 from .credentials import Credential
-from .errors import AuthenticationFailed
+from .errors import AuthenticationFailed, OciError, RegistryError
+from .http_url import origin, shown
+from .registry_answer import RETRY_STATUS
 
 try:
     from oras.auth.token import TokenAuth
@@ -27,6 +29,7 @@ except ImportError:
     BaseAuth = object
 
 MAX_TOKEN_ANSWER = 1024 * 1024
+MAX_SCOPES = 10
 # token.md: a token without "expires_in" is valid for 60 seconds
 DEFAULT_TOKEN_SECONDS = 60
 # renewed this much (seconds) before it expires, so that a request that is under way does not lose it
@@ -69,14 +72,20 @@ class RegistryAuth(BaseAuth):
         self._fetch = fetch
         self._lock = threading.Lock()
         self._tokens: dict[str, tuple[str, float]] = {}
+        # the scopes that were refused: asking again could lock the account
+        self._refusals: dict[str, tuple[str, str]] = {}
         self._scheme = "bearer" if self._credential.registry_token else ""
 
     def header_for(self, scope: str) -> dict[str, str]:
-        """The Authorization header to send for a scope such as ``repository:org/app:pull``; empty when none is known yet.
+        """The Authorization header to send for a scope such as ``repository:org/app:pull``; empty when none is known.
 
         A password is sent at once, before any challenge: a registry with Basic authentication then needs no second
         request.
+
+        :raises AuthenticationFailed: when the credential was refused for this scope before: it is not sent again.
         """
+        if scope in self._refusals:
+            raise AuthenticationFailed(*self._refusals[scope])
         if self._credential.registry_token:
             return {"Authorization": "Bearer " + self._credential.registry_token}
         token = self._tokens.get(scope)
@@ -86,29 +95,39 @@ class RegistryAuth(BaseAuth):
             return {"Authorization": "Basic " + self._credential.basic}
         return {}
 
-    def answer(self, header: str, scope: str, sent: str) -> None:
+    def answer(self, header: str, scope: str, sent: str) -> bool:
         """Take a 401's challenge, so that :meth:`header_for` gives something better than ``sent``.
 
+        Returns whether a token was fetched for it.
+
         :raises AuthenticationFailed: when there is nothing better, or the token server refuses.
+        :raises ConnectionFailed: when the token server cannot be reached.
         """
         challenges = parse_challenges(header)
-        if "bearer" in challenges and not self._credential.registry_token:
-            with self._lock:
-                current = self.header_for(scope).get("Authorization", "")
+        with self._lock:
+            current = self.header_for(scope).get("Authorization", "")
+            if "bearer" in challenges and not self._credential.registry_token:
                 if current.startswith("Bearer ") and current != sent:
-                    return  # another thread was quicker
+                    return False  # another thread was quicker
                 self._scheme = "bearer"
-                self._tokens[scope] = self._request_token(challenges["bearer"], scope)
-            return
-        if "basic" in challenges and self._credential.basic and not sent.startswith("Basic "):
-            self._scheme = "basic"
-            return
-        raise self._refused(challenges, sent)
+                try:
+                    self._tokens[scope] = self._request_token(challenges["bearer"], scope)
+                except AuthenticationFailed as exc:
+                    self._refusals[scope] = (exc.message, exc.hint)
+                    raise
+                return True
+            if "basic" in challenges and self._credential.basic and not sent.startswith("Basic "):
+                self._scheme = "basic"
+                return False
+            refused = self._refused(challenges, sent)
+            self._refusals[scope] = (refused.message, refused.hint)
+            raise refused
 
     def _refused(self, challenges: dict[str, dict[str, str]], sent: str) -> AuthenticationFailed:
         if sent:
             return AuthenticationFailed(
-                f"The registry {self._registry} refused the credentials.", "Check user name and password, or log in again."
+                f"The registry {self._registry} refused the credentials.",
+                "Check user name and password, or log in again.",
             )
         wanted = ", ".join(sorted(challenges)) or "none that it names"
         return AuthenticationFailed(
@@ -117,57 +136,77 @@ class RegistryAuth(BaseAuth):
         )
 
     def _request_token(self, challenge: dict[str, str], scope: str) -> tuple[str, float]:
-        realm = challenge.get("realm", "")
+        realm = challenge.get("realm", "").partition("#")[0]
         self._check_realm(realm)
-        parameters = {"service": challenge.get("service", ""), "scope": scope or challenge.get("scope", "")}
-        parameters = {name: value for name, value in parameters.items() if value}
+        service = [("service", challenge["service"])] if challenge.get("service") else []
+        scopes = wanted_scopes(scope, challenge.get("scope", ""))
         headers = {"Accept": "application/json"}
         if self._credential.identity_token:
-            form = {"grant_type": "refresh_token", "refresh_token": self._credential.identity_token}
-            form.update(parameters, client_id="cloudnative.artifacts")
+            form = [("grant_type", "refresh_token"), ("refresh_token", self._credential.identity_token), *service]
+            form += [("scope", " ".join(scopes)), ("client_id", "cloudnative.artifacts")]
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             status, body = self._fetch("POST", realm, headers, urlencode(form).encode("ascii"))
         else:
             if self._credential.basic:
                 headers["Authorization"] = "Basic " + self._credential.basic
-            url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(parameters)
-            status, body = self._fetch("GET", url, headers, None)
+            query = urlencode([*service, *(("scope", entry) for entry in scopes)])
+            status, body = self._fetch("GET", realm + ("&" if urlsplit(realm).query else "?") + query, headers, None)
         if status != 200:
             raise self._token_refused(realm, status)
         return self._read_token(body, realm)
 
-    def _token_refused(self, realm: str, status: int) -> AuthenticationFailed:
-        host = urlsplit(realm).hostname
+    def _token_refused(self, realm: str, status: int) -> OciError:
+        server = f"The token server {urlsplit(realm).hostname} of the registry {self._registry}"
+        if status in RETRY_STATUS:
+            return RegistryError(f"{server} answered with status {status}.", "Try later.", status)
         hint = "Check user name and password, or log in again."
         if not (self._credential.basic or self._credential.identity_token):
             hint = "No credentials were found for it: give them, if the repository is not public."
-        return AuthenticationFailed(
-            f"The token server {host} of the registry {self._registry} refused with status {status}.", hint
-        )
+        return AuthenticationFailed(f"{server} refused with status {status}.", hint)
 
     def _read_token(self, body: bytes, realm: str) -> tuple[str, float]:
         try:
             document = json.loads(body)
             token = document.get("token") or document.get("access_token")
-            seconds = int(document.get("expires_in") or DEFAULT_TOKEN_SECONDS)
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            token, seconds = "", 0
+            seconds = float(document.get("expires_in") or DEFAULT_TOKEN_SECONDS)
+        except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
+            token, seconds = "", 0.0
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+            host = urlsplit(realm).hostname
             raise AuthenticationFailed(
-                f"The token server {urlsplit(realm).hostname} of the registry {self._registry} answered without a token."
+                f"The token server {host} of the registry {self._registry} answered without a token."
             )
         return token, time.monotonic() + max(1, seconds - EXPIRY_MARGIN)
 
     def _check_realm(self, realm: str) -> None:
         """Only https, or the registry's own host when that is spoken to over plain HTTP, may see a credential."""
-        parts = urlsplit(realm)
-        if parts.scheme == "https" and parts.hostname:
-            return
+        try:
+            scheme, host, _port = origin(realm)
+        except RegistryError:
+            scheme, host = "", ""
         own_host = urlsplit("//" + self._registry).hostname
-        same_place = parts.hostname == own_host or (parts.hostname in _LOOPBACK and own_host in _LOOPBACK)
-        plain_allowed = self.prefix == "http" and same_place
-        if parts.scheme != "http" or not plain_allowed:
-            raise AuthenticationFailed(
-                f"The registry {self._registry} names the token server {realm[:200]!r}, which may not see credentials.",
-                "Wanted an https URL, or, for a registry with insecure: true, a plain one on the same host.",
-            )
+        same_place = host == own_host or (host in _LOOPBACK and own_host in _LOOPBACK)
+        if scheme == "https" or (scheme == "http" and self.prefix == "http" and same_place):
+            return
+        raise AuthenticationFailed(
+            f"The registry {self._registry} names the token server {shown(realm)!r}, which may not see credentials.",
+            "Wanted an https URL, or, for a registry with insecure: true, a plain one on the same host.",
+        )
+
+
+def wanted_scopes(own: str, challenged: str) -> list[str]:
+    """The scopes to ask a token for: those of the run, and what the challenge names beyond them.
+
+    A registry behind a path prefix, or one that wants a right more, says so in its challenge.
+    """
+    wanted = own.split()
+    for entry in challenged.split()[:MAX_SCOPES]:
+        resource, _colon, actions = entry.rpartition(":")
+        held = {action for scope in wanted if scope.rpartition(":")[0] == resource for action in _actions(scope)}
+        if not set(actions.split(",")) <= held:
+            wanted.append(entry)
+    return wanted
+
+
+def _actions(scope: str) -> list[str]:
+    return scope.rpartition(":")[2].split(",")

@@ -9,27 +9,30 @@ collection's: every answer is bounded, every wait has an end, and no credential 
 
 from __future__ import annotations
 
-import email.utils
 import json as json_module
 import logging
 import random
 import re
 import time
 from collections.abc import Mapping
-from typing import Any, BinaryIO, Callable, cast
-from urllib.parse import urljoin, urlsplit
+from typing import Any, BinaryIO, Callable
+from urllib.parse import urlsplit
 
 from .credentials import Credential
-from .errors import AuthenticationFailed, ConnectionFailed, MissingDependency, NotFound, RegistryError
-from .http_session import explain, new_session
+from .errors import AuthenticationFailed, ConnectionFailed, InvalidReference, MissingDependency, OciError, RegistryError
+from .http_body import BodyBroken, content_length, discard, read_body
+from .http_session import explain, may_pass, new_session
+from .http_url import join, origin, shown
 from .options import ConnectionOptions
-from .reference import Reference
+from .reference import DEFAULT_TAG, Reference, parse_reference
+from .registry_answer import MAX_RETRY_WAIT, RETRY_STATUS, wait_asked_for
 from .registry_auth import MAX_TOKEN_ANSWER, RegistryAuth
 
 try:
     import oras.container
     import oras.provider
     import requests
+    import urllib3
 
     BaseRegistry: Any = oras.provider.Registry
     BaseContainer: Any = oras.container.Container
@@ -38,12 +41,12 @@ try:
 except ImportError:
     BaseRegistry = BaseContainer = object
 
-MAX_ERROR_ANSWER = 64 * 1024
 MAX_REDIRECTS = 5
-# seconds; a registry that asks for more in Retry-After is not waited for
-MAX_RETRY_WAIT = 60.0
 FIRST_RETRY_WAIT = 0.5
-RETRY_STATUS = (408, 425, 429, 500, 502, 503, 504)
+# seconds, over all the repetitions of one request, however many 'retries' allows
+MAX_TOTAL_WAIT = 300.0
+# what an inherited method of oras may load into memory
+MAX_INHERITED_ANSWER = 16 * 1024 * 1024
 REDIRECT_STATUS = (301, 302, 303, 307, 308)
 DOCKER_HUB_API = "registry-1.docker.io"
 
@@ -62,12 +65,6 @@ class Container(BaseContainer):
 def api_host(registry: str) -> str:
     """The host that serves the API of a registry; Docker Hub's differs from its name."""
     return DOCKER_HUB_API if registry == "docker.io" else registry
-
-
-def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of a URL: what decides whether a credential may go along."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def pull_scope(repository: str) -> str:
@@ -94,9 +91,7 @@ class RegistryClient(BaseRegistry):
                 "Install it for the Python that runs the module: pip install 'oras>=0.2.43,<0.3'.",
             )
         super().__init__(hostname=api_host(registry), insecure=connection.insecure)
-        session = new_session(connection)
-        session.cookies.set_policy(self.session.cookies.get_policy())
-        self.session = session
+        self.session: Any = new_session(connection)
         self.connection = connection
         self.registry = registry
         self._origin = origin(f"{self.prefix}://{self.hostname}")
@@ -104,6 +99,20 @@ class RegistryClient(BaseRegistry):
         self._proxies = {"http": connection.proxy, "https": connection.proxy} if connection.proxy else None
         self.auth = RegistryAuth(registry, credential, self._fetch_token)
         self.auth.prefix = self.prefix
+
+    # The seams of oras
+
+    def get_container(self, name: Any) -> Container:
+        """oras' way from a name to URLs, strict here, and only for this registry.
+
+        :raises InvalidReference: when the name is outside the grammar or of another registry.
+        """
+        if isinstance(name, Container):
+            return name
+        reference = parse_reference(str(name))
+        if reference.registry != self.registry:
+            raise InvalidReference(f"{reference.name} is not in the registry {self.registry}.")
+        return Container(reference if reference.identifier else reference.at(tag=DEFAULT_TAG))
 
     def do_request(
         self,
@@ -120,7 +129,23 @@ class RegistryClient(BaseRegistry):
         match = _REPOSITORY_IN_PATH.match(urlsplit(url).path)
         repository = match[1] if match else ""
         scope = push_scope(repository) if method in ("POST", "PUT", "PATCH", "DELETE") else pull_scope(repository)
-        return self.request(method, url, scope=scope, headers=headers, body=data)
+        response = self.request(method, url, scope=scope, headers=headers, body=data)
+        if not stream:
+            # what follows reads the body without a bound
+            try:
+                response._content = read_body(response, MAX_INHERITED_ANSWER, self.connection.timeout)
+            except BodyBroken as exc:
+                raise _broken_off(f"{method} {shown(url)}", exc) from None
+        return response
+
+    def _not_offered(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError("Use RegistryRepository: what oras does here checks no digest.")
+
+    # they check no digest, hold blobs in memory, write credentials to disk, or unpack without limits
+    pull = push = get_manifest = upload_manifest = download_blob = upload_blob = _not_offered
+    put_upload = chunked_upload = get_tags = delete_tag = delete_tags = login = logout = _not_offered
+
+    # What this collection uses
 
     def request(
         self,
@@ -135,60 +160,118 @@ class RegistryClient(BaseRegistry):
         """Send a request and return the streaming ``requests.Response``, whatever its status.
 
         Passing failures (no connection, broken connection, status 408, 425, 429, 500, 502, 503, 504) are repeated
-        ``retries`` times, after the time that Retry-After asks for, or after a growing, jittered pause. ``attempts`` are
-        the failures that the caller has already seen. A body that is a file is sent again from where it stood.
+        ``retries`` times, after the time that Retry-After asks for, or after a growing, jittered pause. ``attempts``
+        are the failures that the caller has already seen. A body that is a file is sent again from where it stood.
+        A repeated POST may leave an upload open that nobody uses; registries expire those.
 
         :raises ConnectionFailed: when no answer was had.
         :raises AuthenticationFailed: when the registry asks for credentials that there are not, or refuses them.
         """
-        start = body.tell() if body is not None and not isinstance(body, bytes) else 0
-        while True:
-            if body is not None and not isinstance(body, bytes):
-                body.seek(start)
-            try:
-                response = self._send_authorized(method, url, scope, dict(headers or {}), body, start)
-            except requests.exceptions.RequestException as exc:
-                if not _may_pass(exc) or attempts >= self.connection.retries:
-                    raise explain(exc, f"{method} {_shown(url)}", self.connection) from None
-                self.pause(attempts)
-            else:
-                if response.status_code not in RETRY_STATUS or attempts >= self.connection.retries:
-                    return response
-                wait = retry_after(response.headers.get("Retry-After", ""))
-                if wait is not None and wait > MAX_RETRY_WAIT:
-                    return response
-                response.close()
-                self.pause(attempts, wait)
-            attempts += 1
-
-    def pause(self, attempts: int, wait: float | None = None) -> None:
-        """Wait before the next attempt: as long as the registry asked, else 0.5 s doubled each time, less a random part."""
-        if wait is None:
-            wait = min(MAX_RETRY_WAIT, FIRST_RETRY_WAIT * 2**attempts) * random.uniform(0.5, 1.0)
-        self._sleep(wait)
-
-    def _send_authorized(
-        self, method: str, url: str, scope: str, headers: dict[str, str], body: Any, start: int
-    ) -> Any:
-        own = origin(url) == self._origin
-        for _challenge in range(3):
-            authorization = self.auth.header_for(scope) if own else {}
-            response = self._send(method, url, {**headers, **authorization}, body, start)
-            if response.status_code != 401 or not own or origin(response.url) != self._origin:
-                return response
-            header = response.headers.get("WWW-Authenticate", "")
-            response.close()
-            self.auth.answer(header, scope, authorization.get("Authorization", ""))
-            if body is not None and not isinstance(body, bytes):
-                body.seek(start)
-        raise AuthenticationFailed(
-            f"The registry {self.registry} refused the token that its token server gave for {scope}.",
-            "The account may lack the right to this repository.",
+        rewind = _rewinder(body)
+        return self._repeat(
+            f"{method} {shown(url)}",
+            lambda: self._send_authorized(method, url, scope, dict(headers or {}), body, rewind),
+            attempts,
         )
 
-    def _send(self, method: str, url: str, headers: dict[str, str], body: Any, start: int) -> Any:
+    def fetch(self, url: str, *, scope: str, headers: Mapping[str, str] | None = None, limit: int) -> tuple[Any, bytes]:
+        """GET a document: the answer and, for status 200, its body of at most ``limit`` bytes.
+
+        A body that breaks off is requested again, as part of the same ``retries``.
+
+        :raises RegistryError: when the body is larger.
+        :raises ConnectionFailed: when no whole answer was had.
+        :raises AuthenticationFailed: as :meth:`request`.
+        """
+        body = b""
+
+        def send() -> Any:
+            nonlocal body
+            response = self._send_authorized("GET", url, scope, dict(headers or {}), None, _nothing)
+            if response.status_code == 200:
+                body = read_body(response, limit, self.connection.timeout)
+            return response
+
+        response = self._repeat(f"GET {shown(url)}", send)
+        return response, body
+
+    def pause(self, attempts: int, wait: float | None = None) -> float:
+        """Wait before the next attempt: as long as the registry asked, else 0.5 s doubled each time, less a random
+        part. Returns the seconds.
+        """
+        if wait is None:
+            wait = min(MAX_RETRY_WAIT, FIRST_RETRY_WAIT * 2 ** min(attempts, 10)) * random.uniform(0.5, 1.0)
+        self._sleep(wait)
+        return wait
+
+    def _repeat(self, action: str, send: Callable[[], Any], attempts: int = 0) -> Any:
+        """Call ``send`` until its answer is no passing failure, or the retries are used up."""
+        total = 0.0
+        while True:
+            wait = None
+            is_last = attempts >= self.connection.retries or total >= MAX_TOTAL_WAIT
+            try:
+                response = send()
+            except BodyBroken as exc:
+                if is_last:
+                    raise _broken_off(action, exc) from None
+            except requests.exceptions.RequestException as exc:
+                if is_last or not may_pass(exc):
+                    raise explain(exc, action, self.connection) from None
+            else:
+                wait = wait_asked_for(response)
+                too_long = wait is not None and wait > min(MAX_RETRY_WAIT, MAX_TOTAL_WAIT - total)
+                if response.status_code not in RETRY_STATUS or is_last or too_long:
+                    return response
+                discard(response, self.connection.timeout)
+            total += self.pause(attempts, wait)
+            attempts += 1
+
+    def _send_authorized(
+        self, method: str, url: str, scope: str, headers: dict[str, str], body: Any, rewind: Callable[[], None]
+    ) -> Any:
+        own = origin(url) == self._origin
+        renewed = False
+        # at most: a password or an old token, a token of another thread, a new token
+        for _challenge in range(3):
+            authorization = self.auth.header_for(scope) if own else {}
+            response = self._send(method, url, {**headers, **authorization}, body, rewind)
+            # a challenge counts only when it is the registry's own, not a redirect target's
+            if response.status_code != 401 or not own or origin(response.url) != self._origin:
+                return response
+            challenge = response.headers.get("WWW-Authenticate", "")
+            discard(response, self.connection.timeout)
+            if renewed:
+                break
+            renewed = self.auth.answer(challenge, scope, authorization.get("Authorization", ""))
+        raise AuthenticationFailed(
+            f"The registry {self.registry} refused the token that its token server gave for {scope}.",
+            "The account may lack the right to this repository, or there is no such repository.",
+        )
+
+    def _send(self, method: str, url: str, headers: dict[str, str], body: Any, rewind: Callable[[], None]) -> Any:
         """One request with its redirects: at most 5, never from https to http, no credential to another origin."""
         for _redirect in range(MAX_REDIRECTS + 1):
+            rewind()
+            response = self._send_once(method, url, headers, body)
+            location = response.headers.get("Location", "")
+            if response.status_code not in REDIRECT_STATUS or not location:
+                return response
+            if method not in ("GET", "HEAD") and response.status_code not in (307, 308):
+                return response
+            discard(response, self.connection.timeout)
+            target = join(url, location)
+            if origin(url)[0] == "https" and origin(target)[0] != "https":
+                raise RegistryError(
+                    f"{shown(url)} redirects to {shown(target)}, which is not followed: it would not be encrypted."
+                )
+            if origin(target) != origin(url):
+                headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+            url = target
+        raise RegistryError(f"{method} {shown(url)} was redirected more than {MAX_REDIRECTS} times.")
+
+    def _send_once(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> Any:
+        try:
             response = self.session.request(
                 method,
                 url,
@@ -199,136 +282,43 @@ class RegistryClient(BaseRegistry):
                 timeout=(self.connection.timeout, self.connection.timeout),
                 proxies=self._proxies,
             )
-            location = response.headers.get("Location", "")
-            if response.status_code not in REDIRECT_STATUS or not location:
-                return response
-            if method not in ("GET", "HEAD") and response.status_code not in (307, 308):
-                return response
-            response.close()
-            target = urljoin(url, location)
-            self._check_redirect(url, target)
-            if origin(target) != origin(url):
-                headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-            if body is not None and not isinstance(body, bytes):
-                body.seek(start)
-            url = target
-        raise RegistryError(f"{method} {_shown(url)} was redirected more than {MAX_REDIRECTS} times.")
+        except (requests.exceptions.RequestException, OciError):
+            raise
+        except (urllib3.exceptions.HTTPError, ValueError) as exc:
+            # what requests lets through of urllib3 and of the codec for host names
+            raise requests.exceptions.InvalidURL(type(exc).__name__) from None
+        if method == "HEAD" or content_length(response) == 0:
+            response.raw.read(1, decode_content=False)  # finds the end, which gives the connection back to its pool
+        return response
 
-    def _check_redirect(self, url: str, target: str) -> None:
-        scheme = urlsplit(target).scheme
-        if scheme not in ("http", "https") or (urlsplit(url).scheme == "https" and scheme != "https"):
-            raise RegistryError(
-                f"{_shown(url)} redirects to {_shown(target)}, which is not followed: the connection would not be encrypted."
-            )
+    def _fetch_token(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
+        answer = b""
 
-    def _fetch_token(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | None
-    ) -> tuple[int, bytes]:
-        for attempt in range(self.connection.retries + 1):
-            last = attempt == self.connection.retries
-            try:
-                response = self.session.request(
-                    method,
-                    url,
-                    data=body,
-                    headers=headers,
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(self.connection.timeout, self.connection.timeout),
-                    proxies=self._proxies,
-                )
-                answer = read_body(response, MAX_TOKEN_ANSWER)
-            except requests.exceptions.RequestException as exc:
-                if last or not _may_pass(exc):
-                    raise explain(exc, f"{method} {_shown(url)}", self.connection) from None
-                self.pause(attempt)
-                continue
-            if response.status_code not in RETRY_STATUS or last:
-                return response.status_code, answer
-            self.pause(attempt, retry_after(response.headers.get("Retry-After", "")))
-        raise ConnectionFailed(f"{method} {_shown(url)} failed.")
+        def send() -> Any:
+            nonlocal answer
+            response = self._send_once(method, url, headers, body)
+            answer = read_body(response, MAX_TOKEN_ANSWER, self.connection.timeout)
+            return response
+
+        response = self._repeat(f"{method} {shown(url)}", send)
+        return response.status_code, answer
 
 
-def read_body(response: Any, limit: int) -> bytes:
-    """The body of an answer, up to ``limit`` bytes; the connection goes back to its pool.
+def _rewinder(body: bytes | BinaryIO | None) -> Callable[[], None]:
+    """What brings a body back to where it stands now."""
+    if body is None or isinstance(body, bytes):
+        return _nothing
+    stream, start = body, body.tell()
 
-    :raises RegistryError: when there is more.
-    """
-    with response:
-        try:
-            data = response.raw.read(limit + 1, decode_content=True)
-        except Exception as exc:  # urllib3's and http.client's trees have no common root below Exception
-            raise requests.exceptions.ConnectionError(exc) from None
-    if len(data) > limit:
-        raise RegistryError(f"{response.request.method} {_shown(response.url)} answered with more than {limit} bytes.")
-    return cast(bytes, data)
+    def rewind() -> None:
+        stream.seek(start)
+
+    return rewind
 
 
-def check_status(response: Any, action: str, error: type[RegistryError] | None = None) -> None:
-    """Pass a success through; turn any other status into an error that repeats the registry's own words.
-
-    :raises NotFound: for 404.
-    :raises AuthenticationFailed: for 401 and 403.
-    :raises RegistryError: for any other.
-    """
-    status = response.status_code
-    if status in (200, 201, 202, 204, 206):
-        return
-    said = _registry_words(response)
-    found = f"{action} was answered with status {status}{said}."
-    if status == 404:
-        raise NotFound(found, "Check the repository and the tag or digest.")
-    if status in (401, 403):
-        raise AuthenticationFailed(found, "The account may lack the right to this repository.")
-    if status == 429:
-        raise RegistryError(found, "The registry limits the rate of requests: try later, or log in.", status)
-    if status == 400 and urlsplit(response.url).scheme == "http":
-        raise RegistryError(found, "If the registry speaks TLS on this port, set insecure: false.", status)
-    hint = "The registry seems to be in trouble: try later." if status >= 500 else ""
-    raise (error or RegistryError)(found, hint, status)
+def _nothing() -> None:
+    """Bodies in memory need no rewinding."""
 
 
-def _registry_words(response: Any) -> str:
-    """The ``errors`` of the distribution specification ("Error Codes"), shortened and printable."""
-    try:
-        document = json_module.loads(read_body(response, MAX_ERROR_ANSWER))
-        errors = [entry for entry in document["errors"][:3] if isinstance(entry, dict)]
-        words = [" ".join(str(entry.get(key, "")) for key in ("code", "message")).strip() for entry in errors]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, RegistryError):
-        return ""
-    except requests.exceptions.RequestException:
-        return ""
-    text = "; ".join(word for word in words if word)
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return f" ({printable[:300]})" if printable else ""
-
-
-def retry_after(header: str) -> float | None:
-    """Seconds to wait, from either form of Retry-After (RFC 9110, section 10.2.3); None when there is none."""
-    header = header.strip()
-    if not header:
-        return None
-    if header.isascii() and header.isdigit():
-        return float(header[:9])
-    try:
-        moment = email.utils.parsedate_to_datetime(header)
-    except (TypeError, ValueError, IndexError):
-        return None
-    return max(0.0, moment.timestamp() - time.time())
-
-
-def _may_pass(error: Exception) -> bool:
-    lasting = (
-        requests.exceptions.SSLError,
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.MissingSchema,
-        requests.exceptions.InvalidHeader,
-    )
-    return not isinstance(error, lasting)
-
-
-def _shown(url: str) -> str:
-    """A URL for messages: without its query, which may hold a signature or a token."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:300]
+def _broken_off(action: str, broken: BodyBroken) -> ConnectionFailed:
+    return ConnectionFailed(f"{action} failed: the answer broke off ({broken}).", "Try again, or raise 'retries'.")

@@ -112,6 +112,7 @@ def read_small_blob(repository: Repository, descriptor: Descriptor) -> bytes:
     """
     if descriptor.size > MAX_SMALL_BLOB:
         raise InvalidContent(
-            f"The blob {descriptor.digest} of {repository.reference.name} has {descriptor.size} bytes, more than the {MAX_SMALL_BLOB} that are read at once."
+            f"The blob {descriptor.digest} of {repository.reference.name} has {descriptor.size} bytes, "
+            f"more than the {MAX_SMALL_BLOB} that are read at once."
         )
     return b"".join(read_blob(repository, descriptor))

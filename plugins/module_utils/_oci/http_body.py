@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bodies of answers, read with bounds: on their size, on what they unpack to, on how slowly they may come.
+
+``requests`` bounds only the wait for the next byte, and ``urllib3`` before 2.6 unpacks without limit.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from .errors import RegistryError
+from .http_url import shown
+
+CHUNK_SIZE = 256 * 1024
+# bytes per second, measured over at least one time limit: a peer that drips more slowly is taken for a broken link
+MIN_RATE = 1024
+
+MAX_DISCARDED = 64 * 1024
+
+# zlib.decompressobj: either of the gzip and zlib formats
+_GZIP_OR_ZLIB = 47
+_ENCODINGS = ("gzip", "x-gzip", "deflate")
+
+
+class BodyBroken(Exception):
+    """The connection broke, or nearly stood still, while a body was read."""
+
+
+def is_encoded(response: Any) -> bool:
+    """Whether the bytes on the wire are a compressed form of the body, although only ``identity`` was asked for.
+
+    :raises RegistryError: when they are, in a form that is not understood.
+    """
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        return False
+    if encoding not in _ENCODINGS:
+        raise RegistryError(f"{shown(response.url)} answered in an encoding that was not asked for: {encoding[:30]!r}.")
+    return True
+
+
+def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
+    """The bytes of a body as they come over the wire, in pieces of at most 256 KiB.
+
+    :raises BodyBroken: when they end early, or come too slowly.
+    """
+    raw = response.raw
+    # read1 gives what is there instead of waiting for a full piece; urllib3 has it since 2.1
+    read = getattr(raw, "read1", None) or raw.read
+    promised = content_length(response)
+    total, waited, recent = 0, 0.0, 0
+    while promised is None or total < promised:
+        # never more than what was promised: some Pythons' read1 would read on into what follows
+        wanted = CHUNK_SIZE if promised is None else min(CHUNK_SIZE, promised - total)
+        start = time.monotonic()
+        try:
+            chunk = read(wanted, decode_content=False)
+        except Exception as exc:  # urllib3's and http.client's trees have no common root below Exception
+            raise BodyBroken(type(exc).__name__) from None
+        # only waiting for the peer counts, not what the caller does with the bytes
+        waited += time.monotonic() - start
+        if not chunk:
+            break
+        total += len(chunk)
+        recent += len(chunk)
+        yield chunk
+        if waited > timeout:
+            if recent < MIN_RATE * waited:
+                raise BodyBroken(f"{recent} bytes in {waited:.0f} s")
+            waited, recent = 0.0, 0
+    if promised is not None and total < promised:
+        raise BodyBroken(f"{total} of {promised} bytes")
+
+
+def unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """What gzip or zlib bytes unpack to, in pieces of at most 256 KiB.
+
+    :raises BodyBroken: when they are something else, or end early.
+    """
+    decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        for chunk in chunks:
+            while chunk and not decoder.eof:
+                piece = decoder.decompress(chunk, CHUNK_SIZE)
+                chunk = decoder.unconsumed_tail
+                if piece:
+                    yield piece
+        rest = decoder.flush()
+    except zlib.error:
+        raise BodyBroken("its compression is garbled") from None
+    if rest:
+        yield rest
+    if not decoder.eof:
+        raise BodyBroken("its compressed form ends early")
+
+
+def read_body(response: Any, limit: int, timeout: float) -> bytes:
+    """The body of an answer, up to ``limit`` bytes; the connection goes back to its pool.
+
+    :raises RegistryError: when there is more.
+    :raises BodyBroken: when the connection breaks.
+    """
+    parts: list[bytes] = []
+    size = 0
+    with response:
+        chunks = raw_chunks(response, timeout)
+        for chunk in unpacked(chunks) if is_encoded(response) else chunks:
+            size += len(chunk)
+            if size > limit:
+                raise RegistryError(
+                    f"{response.request.method} {shown(response.url)} answered with more than {limit} bytes."
+                )
+            parts.append(chunk)
+    return b"".join(parts)
+
+
+def discard(response: Any, timeout: float) -> None:
+    """Be done with an answer whose body does not matter; a short one is read, which keeps the connection."""
+    try:
+        if (content_length(response) or 0) <= MAX_DISCARDED:
+            read_body(response, MAX_DISCARDED, timeout)
+    except (BodyBroken, RegistryError):
+        pass
+    finally:
+        response.close()
+
+
+def content_length(response: Any) -> int | None:
+    """How many bytes the body has; None where the header is missing, malformed or overruled by chunked coding."""
+    text = response.headers.get("Content-Length", "")
+    if response.headers.get("Transfer-Encoding") or not (text.isascii() and text.isdigit() and len(text) < 19):
+        return None
+    return int(text)

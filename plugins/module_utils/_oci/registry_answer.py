@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the answers of a registry mean: their status, the registry's own words, how long it wants to be left alone."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import AuthenticationFailed, NotFound, RegistryError
+from .http_body import BodyBroken, read_body
+
+MAX_ERROR_ANSWER = 64 * 1024
+# seconds; the words of a refusal are a help, not worth a long wait
+ERROR_ANSWER_TIMEOUT = 10.0
+RETRY_STATUS = (408, 425, 429, 500, 502, 503, 504)
+# seconds; a registry that asks for more in Retry-After is not waited for
+MAX_RETRY_WAIT = 60.0
+
+_SUCCESS = (200, 201, 202, 204, 206)
+_WRONG_PORT = "If the registry speaks TLS on this port, set insecure: false."
+
+
+def check_status(response: Any, action: str) -> None:
+    """Pass a success through; turn any other status into an error that repeats the registry's own words.
+
+    :raises NotFound: for 404.
+    :raises AuthenticationFailed: for 401 and 403.
+    :raises RegistryError: for any other.
+    """
+    status = response.status_code
+    if status in _SUCCESS:
+        return
+    found = f"{action} was answered with status {status}{_registry_words(response)}."
+    if status == 404:
+        raise NotFound(found, "Check the repository and the tag or digest.")
+    if status in (401, 403):
+        raise AuthenticationFailed(found, "The account may lack the right to this repository.")
+    raise RegistryError(found, _hint(status, urlsplit(response.url).scheme), status)
+
+
+def wait_asked_for(response: Any) -> float | None:
+    """Seconds that an answer with a passing failure asks to wait, None when it leaves that open.
+
+    More than ``MAX_RETRY_WAIT`` means that it is not worth repeating now.
+    """
+    return retry_after(response.headers.get("Retry-After", ""))
+
+
+def retry_after(header: str) -> float | None:
+    """Seconds to wait, from either form of Retry-After (RFC 9110, section 10.2.3); None when there is none."""
+    header = header.strip()
+    if header.isascii() and header.isdigit():
+        return float(header[:9])
+    try:
+        moment = email.utils.parsedate_to_datetime(header).timestamp()
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return max(0.0, moment - time.time())
+
+
+def _hint(status: int, scheme: str) -> str:
+    if status == 400 and scheme == "http":
+        return _WRONG_PORT
+    if status == 407:
+        return "The proxy asks for credentials: give them in 'proxy', as in http://user:password@host:port."
+    if status == 429:
+        return "The registry limits the rate of requests: try later, or log in."
+    return "The registry seems to be in trouble: try later." if status >= 500 else ""
+
+
+def _registry_words(response: Any) -> str:
+    """The ``errors`` of the distribution specification ("Error Codes"), shortened and printable."""
+    try:
+        document = json.loads(read_body(response, MAX_ERROR_ANSWER, ERROR_ANSWER_TIMEOUT))
+        errors = [entry for entry in document["errors"][:3] if isinstance(entry, dict)]
+        words = [" ".join(str(entry.get(key, ""))[:300] for key in ("code", "message")).strip() for entry in errors]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, RegistryError, BodyBroken):
+        return ""
+    text = "; ".join(word for word in words if word)
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return f" ({printable[:300]})" if printable else ""

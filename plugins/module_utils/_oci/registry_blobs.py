@@ -1,0 +1,205 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blobs of one repository of a registry: downloads that go on where they broke off, uploads, mounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from . import media
+from .errors import AuthenticationFailed, ConnectionFailed, NotFound, PushFailed, RegistryError, TlsFailed
+from .http_body import CHUNK_SIZE, BodyBroken, content_length, discard, is_encoded, raw_chunks, unpacked
+from .http_url import join, origin
+from .manifest import Descriptor
+from .registry_answer import MAX_RETRY_WAIT, RETRY_STATUS, check_status, wait_asked_for
+from .registry_client import Container, RegistryClient, pull_scope
+from .transport import EXISTED, MOUNTED, UPLOADED, BlobSource
+
+# an attempt that brought less than this (bytes) before it broke off counts as one without progress
+MIN_PROGRESS = CHUNK_SIZE
+
+
+class BlobTransfers:
+    """The part of :class:`~.registry.RegistryRepository` that moves blobs; may be shared by threads."""
+
+    def __init__(self, client: RegistryClient, container: Container, name: str, scope: str) -> None:
+        self._client = client
+        self._container = container
+        self._base = f"{client.prefix}://"
+        self._name = name
+        self._scope = scope
+
+    def stream(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """See :meth:`.transport.Repository.stream_blob`."""
+        position, failures = offset, 0
+        while position < descriptor.size or (descriptor.size == 0 and failures == 0):
+            before = position
+            try:
+                for chunk in self._part(descriptor, position, failures):
+                    position += len(chunk)
+                    yield chunk
+                    if position > descriptor.size:
+                        return  # the verifier refuses what is too long
+                failure = f"ended after {position} of {descriptor.size} bytes"
+            except BodyBroken as exc:
+                failure = f"broke off after {position} of {descriptor.size} bytes ({exc})"
+            if position >= descriptor.size:
+                return
+            # progress is no failure: over a bad link only the attempts count that brought nothing to speak of
+            failures = 1 if position - before >= MIN_PROGRESS else failures + 1
+            if failures > self._client.connection.retries:
+                raise ConnectionFailed(
+                    f"The download of {descriptor.digest} from {self._name} {failure}, "
+                    f"{failures} times without progress.",
+                    "Try again, or raise 'retries'; with 'cache_dir' the next run goes on from there.",
+                )
+            self._client.pause(failures - 1)
+
+    def _part(self, descriptor: Descriptor, position: int, failures: int) -> Iterator[bytes]:
+        # a closed range: some registries answer an open one with 416
+        headers = {"Range": f"bytes={position}-{descriptor.size - 1}"} if position else {}
+        response = self._get(descriptor, headers, failures)
+        if position and (response.status_code == 416 or (response.status_code == 206 and _is_packed(response, None))):
+            # no part to be had, or one of a compressed form: all of it, from the start
+            discard(response, self._client.connection.timeout)
+            response = self._get(descriptor, {}, failures)
+        with response:
+            check_status(response, f"Fetching the blob {descriptor.digest} of {self._name}")
+            skip = position
+            if response.status_code == 206:
+                skip = position - _range_start(response.headers.get("Content-Range", ""), position)
+            chunks = raw_chunks(response, self._client.connection.timeout)
+            yield from _skip(unpacked(chunks) if _is_packed(response, descriptor.size) else chunks, skip)
+
+    def _get(self, descriptor: Descriptor, headers: dict[str, str], attempts: int) -> Any:
+        url = self._base + self._container.get_blob_url(descriptor.digest)
+        return self._client.request("GET", url, scope=self._scope, headers=headers, attempts=attempts)
+
+    def exists(self, descriptor: Descriptor) -> bool:
+        """See :meth:`.transport.Repository.blob_exists`."""
+        url = self._base + self._container.get_blob_url(descriptor.digest)
+        with self._client.request("HEAD", url, scope=self._scope) as response:
+            if response.status_code == 404:
+                return False
+            check_status(response, f"Looking for the blob {descriptor.digest} in {self._name}")
+            return True
+
+    def push(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
+        """See :meth:`.transport.Repository.push_blob`."""
+        descriptor = source.descriptor
+        if self.exists(descriptor):
+            return EXISTED
+        location = ""
+        for repository in mount_from:
+            if repository != self._container.api_prefix:
+                is_mounted, location = self._mount(descriptor.digest, repository)
+                if is_mounted:
+                    return MOUNTED
+        self._upload(source, location)
+        return UPLOADED
+
+    def _mount(self, digest: str, repository: str) -> tuple[bool, str]:
+        """Ask for a blob of another repository: whether it was mounted, and if not, the upload that may have been
+        opened instead. A refusal is no error: the blob is uploaded then.
+        """
+        url = self._base + self._container.upload_blob_url()
+        url += f"?mount={quote(digest, safe='')}&from={quote(repository, safe='')}"
+        scope = f"{self._scope} {pull_scope(repository)}"
+        try:
+            response = self._client.request("POST", url, scope=scope)
+        except AuthenticationFailed:
+            return False, ""
+        status, location = response.status_code, response.headers.get("Location", "")
+        discard(response, self._client.connection.timeout)
+        return status == 201, join(response.url, location) if status == 202 and location else ""
+
+    def _open_upload(self) -> str:
+        response = self._client.request("POST", self._base + self._container.upload_blob_url(), scope=self._scope)
+        check_pushed(response, f"Opening an upload to {self._name}")
+        location = response.headers.get("Location", "")
+        discard(response, self._client.connection.timeout)
+        if not location:
+            raise PushFailed(f"The registry opened an upload to {self._name} without saying where.")
+        return join(response.url, location)
+
+    def _upload(self, source: BlobSource, location: str) -> None:
+        """Send the blob in one request. After a passing failure the state of an upload is unknown: another one is
+        opened, unless the blob has arrived after all.
+        """
+        failures, retries = 0, self._client.connection.retries
+        while True:
+            wait = None
+            try:
+                response = self._put(source, location or self._open_upload())
+            except TlsFailed:
+                raise
+            except ConnectionFailed:
+                if failures >= retries:
+                    raise
+            else:
+                wait = wait_asked_for(response)
+                is_final = response.status_code not in RETRY_STATUS or failures >= retries
+                if is_final or (wait or 0) > MAX_RETRY_WAIT:
+                    check_pushed(response, f"Uploading {source.descriptor.digest} to {self._name}")
+                    discard(response, self._client.connection.timeout)
+                    return
+                discard(response, self._client.connection.timeout)
+            self._client.pause(failures, wait)
+            failures, location = failures + 1, ""
+            if self.exists(source.descriptor):
+                return
+
+    def _put(self, source: BlobSource, location: str) -> Any:
+        descriptor = source.descriptor
+        if origin(location)[0] != "https" and self._client.prefix == "https":
+            raise PushFailed(f"The registry wants the upload to {self._name} over plain HTTP.")
+        # the query is the registry's state and goes back untouched
+        place = location.partition("#")[0]
+        url = place + ("&" if urlsplit(place).query else "?") + "digest=" + quote(descriptor.digest, safe="")
+        headers = {"Content-Type": media.OCTET_STREAM, "Content-Length": str(descriptor.size)}
+        with source.open() as stream:
+            body: Any = stream if descriptor.size else b""
+            # not repeated as it is, see _upload
+            attempts = self._client.connection.retries
+            return self._client.request(
+                "PUT", url, scope=self._scope, headers=headers, body=body, attempts=attempts
+            )
+
+
+def check_pushed(response: Any, action: str) -> None:
+    """Like :func:`~.registry_answer.check_status`, for requests that write.
+
+    :raises PushFailed: for any status that is neither a success nor about the right to write.
+    :raises AuthenticationFailed: for 401 and 403.
+    """
+    try:
+        check_status(response, action)
+    except (RegistryError, NotFound) as exc:
+        raise PushFailed(exc.message, exc.hint) from None
+
+
+def _is_packed(response: Any, size: int | None) -> bool:
+    """Whether the body is compressed for the transport; not so when it has the blob's own size: some stores keep a
+    ``.tar.gz`` with a Content-Encoding that describes the blob itself.
+    """
+    return is_encoded(response) and (size is None or content_length(response) != size)
+
+
+def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    for chunk in chunks:
+        if count >= len(chunk):
+            count -= len(chunk)
+            continue
+        yield chunk[count:] if count else chunk
+        count = 0
+
+
+def _range_start(content_range: str, wanted: int) -> int:
+    """The first position of a Content-Range, which must not lie behind the one that was asked for."""
+    start = content_range.partition("bytes ")[2].partition("-")[0]
+    if not (start.isascii() and start.isdigit() and len(start) < 19) or int(start) > wanted:
+        raise BodyBroken(f"a part that starts at {start[:20]!r} was sent for one that starts at {wanted}")
+    return int(start)
