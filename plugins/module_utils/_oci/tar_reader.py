@@ -158,11 +158,11 @@ class TarReader:
             raise self._refuse(f"its entry {name[:200]!r} is {problem}")
         mode = self._number(block[100:108], "mode")
         # V7 knows no directories: a name that ends in "/" is one (so do tarfile, Go and GNU tar).
-        if kind is FILE and name.endswith("/"):
+        if kind == FILE and name.endswith("/"):
             kind = DIRECTORY
             if size:
                 raise self._refuse(f"its entry {name[:200]!r} has the name of a directory and the content of a file")
-        if kind is not FILE:
+        if kind != FILE:
             # POSIX: links and directories have no data, whatever their size field says.
             self._handler.entry(kind, name, 0, mode, target)
             return

@@ -140,9 +140,9 @@ def leaves_lexically(path: str, target: str) -> bool:
 
 
 class _Place:
-    """A directory, a symbolic link, or a name that leads to neither."""
+    """A directory or a symbolic link. A link ends ``beyond`` levels below ``end``, among names that are not there."""
 
-    __slots__ = ("children", "end", "parent", "path", "state", "target")
+    __slots__ = ("beyond", "children", "end", "parent", "path", "state", "target")
 
     def __init__(self, parent: _Place | None, path: str = "", target: str = "") -> None:
         self.parent = parent
@@ -150,7 +150,8 @@ class _Place:
         self.target = target
         self.children: dict[str, _Place] = {}
         self.state = _NEW
-        self.end: _Place | None = None
+        self.end = parent
+        self.beyond = 0
 
 
 _NEW, _ACTIVE, _ENDLESS, _DONE = range(4)
@@ -195,7 +196,9 @@ def _directory(known: dict[str, _Place], path: str) -> _Place:
         path = path.rpartition("/")[0]
     place = known[path]
     for path in reversed(missing):
-        place = known[path] = place.children[path.rpartition("/")[2]] = _Place(place, path)
+        below = _Place(place, path)
+        place.children[path.rpartition("/")[2]] = known[path] = below
+        place = below
     return place
 
 
@@ -206,7 +209,7 @@ def _resolve(link: _Place) -> _Place | None:
     """
     link.state = _ACTIVE
     stack = [(link, 0)]
-    place = link.parent
+    place, beyond = link.parent, 0
     while stack:
         current, position = stack.pop()
         target = current.target
@@ -218,6 +221,9 @@ def _resolve(link: _Place) -> _Place | None:
             if not part or part == ".":
                 continue
             assert place is not None
+            if beyond:
+                beyond += -1 if part == ".." else 1
+                continue
             if part == "..":
                 place = place.parent
                 if place is None:
@@ -225,11 +231,11 @@ def _resolve(link: _Place) -> _Place | None:
                 continue
             child = place.children.get(part)
             if child is None:
-                place = _Place(place)
+                beyond = 1
             elif not child.target:
                 place = child
             elif child.state == _DONE:
-                place = child.end
+                place, beyond = child.end, child.beyond
             elif child.state == _NEW:
                 stack.append((current, position))
                 child.state = _ACTIVE
@@ -240,6 +246,5 @@ def _resolve(link: _Place) -> _Place | None:
                 for waiting, _position in stack:
                     waiting.state = _ENDLESS
                 return None
-        current.end = place
-        current.state = _DONE
+        current.end, current.beyond, current.state = place, beyond, _DONE
     return None
