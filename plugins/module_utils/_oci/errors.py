@@ -128,3 +128,15 @@ class MissingDependency(OciError):
     """A Python package that this call needs is not installed on the host that runs it."""
 
     reason = "MissingDependency"
+
+
+class VerificationFailed(OciError):
+    """No signature, or not enough of them, satisfy the policy; nothing of the artifact may be used."""
+
+    reason = "VerificationError"
+
+
+class InvalidPolicy(InvalidOption):
+    """A verification or signing policy that cannot be used: a key, an identity, a trusted root, a trust policy."""
+
+    reason = "VerificationError"

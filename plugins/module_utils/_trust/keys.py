@@ -1,0 +1,178 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Public keys: which are accepted, and what a signature by one of them is.
+
+Source: cosign and Flux verify with SHA-256 whatever the curve (sigstore, pkg/signature, LoadVerifier(pub, SHA256)), RSA
+with PKCS#1 v1.5, Ed25519 pure. The key decides the algorithm, never what comes with the signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._oci.errors import InvalidPolicy
+from .crypto import require_cryptography
+
+MAX_KEY_FILE = 64 * 1024
+MAX_KEYS = 100
+MIN_RSA_BITS = 2048
+MAX_RSA_BITS = 16384
+CURVES = ("secp256r1", "secp384r1", "secp521r1")
+
+_PEM_LABEL = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----")
+_PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+_PUBLIC_LABELS = ("PUBLIC KEY", "RSA PUBLIC KEY")
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """A key that may verify. ``source`` is its path, or ``key N`` of the option; ``fingerprint`` is ``sha256:<hex>`` of its
+    SubjectPublicKeyInfo."""
+
+    key: Any = field(repr=False)
+    source: str
+    fingerprint: str
+
+    def verifies(self, signature: bytes, message: bytes, curve_hash: bool = False) -> bool:
+        """True when the signature over the message is good.
+
+        With ``curve_hash``, ECDSA signatures made with the curve's own hash (SHA-384 for P-384, SHA-512 for P-521) count too.
+        """
+        return signature_is_good(self.key, signature, message, curve_hash)
+
+
+def load_public_keys(sources: list[str]) -> list[PublicKey]:
+    """Read PEM public keys given as text or as paths, in the order given; a text may hold several.
+
+    :raises InvalidPolicy: for anything that is no public key of an accepted kind, a private key or a certificate included.
+    """
+    keys: list[PublicKey] = []
+    for number, source in enumerate(sources, 1):
+        name, text = _read(source, number)
+        blocks = [match[0] for match in _PEM_BLOCK.finditer(text)]
+        if not blocks:
+            raise _refuse(name, text)
+        for block in blocks:
+            keys.append(_load(block, name))
+        if len(keys) > MAX_KEYS:
+            raise InvalidPolicy(f"There are more than {MAX_KEYS} public keys.")
+    return keys
+
+
+def fingerprint_of(key: Any) -> str:
+    """``sha256:<hex>`` of the SubjectPublicKeyInfo of a public key of ``cryptography``."""
+    return f"sha256:{hashlib.sha256(spki_of(key)).hexdigest()}"
+
+
+def spki_of(key: Any) -> bytes:
+    """The DER bytes of the SubjectPublicKeyInfo of a public key."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    result: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return result
+
+
+def check_kind(key: Any, name: str) -> None:
+    """Let pass what may verify: ECDSA on P-256, P-384 and P-521, RSA of 2048 bits and more, Ed25519.
+
+    :raises InvalidPolicy: for any other key.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    if isinstance(key, rsa.RSAPublicKey):
+        if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+            raise InvalidPolicy(f"{name} is an RSA key of {key.key_size} bits: wanted {MIN_RSA_BITS} to {MAX_RSA_BITS}.")
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        if key.curve.name not in CURVES:
+            raise InvalidPolicy(f"{name} is on the curve {key.curve.name}: wanted one of {', '.join(CURVES)}.")
+    elif not isinstance(key, ed25519.Ed25519PublicKey):
+        raise InvalidPolicy(f"{name} is a key of the kind {type(key).__name__}: wanted ECDSA, RSA or Ed25519.")
+
+
+def signature_is_good(key: Any, signature: bytes, message: bytes, curve_hash: bool = False) -> bool:
+    """Check a signature with SHA-256 (Ed25519: pure), and with the curve's own hash where that is allowed."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
+        elif isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(signature, message)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            _verify_ecdsa(key, signature, message, curve_hash)
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _verify_ecdsa(key: Any, signature: bytes, message: bytes, curve_hash: bool) -> None:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        own = {"secp384r1": hashes.SHA384(), "secp521r1": hashes.SHA512()}.get(key.curve.name)
+        if own is None or not curve_hash:
+            raise
+        key.verify(signature, message, ec.ECDSA(own))
+
+
+def _read(source: str, number: int) -> tuple[str, str]:
+    if "-----BEGIN" in source:
+        return f"key {number}", source
+    path = os.path.expanduser(source)
+    try:
+        with open(path, "rb") as stream:
+            raw = stream.read(MAX_KEY_FILE + 1)
+    except OSError as exc:
+        raise InvalidPolicy(
+            f"The public key {source[:200]!r} cannot be read: {exc.strerror}.",
+            "Give the path of a PEM file on the host that runs the module, or the PEM text itself.",
+        ) from None
+    if len(raw) > MAX_KEY_FILE:
+        raise InvalidPolicy(f"The public key {source!r} has more than {MAX_KEY_FILE} bytes.")
+    return source, raw.decode("utf-8", "replace")
+
+
+def _load(block: str, name: str) -> PublicKey:
+    label = _PEM_BLOCK.match(block)
+    if label is None or label[1] not in _PUBLIC_LABELS:
+        raise _refuse(name, block)
+    require_cryptography("Verifying signatures")
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(block.encode("utf-8"))
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise InvalidPolicy(f"{name} is damaged: its PEM block holds no public key that can be read.") from None
+    check_kind(key, name)
+    return PublicKey(key, name, fingerprint_of(key))
+
+
+def _refuse(name: str, text: str) -> InvalidPolicy:
+    match = _PEM_LABEL.search(text)
+    if match is None:
+        return InvalidPolicy(f"{name} is no public key: it has no PEM block.", "Give what cosign writes to cosign.pub.")
+    if "PRIVATE" in match[1]:
+        return InvalidPolicy(
+            f"{name} is a private key ({match[1]}), which verification must not be given.",
+            "Give its public half, as in: cosign public-key --key cosign.key, or openssl pkey -pubout.",
+        )
+    if "CERTIFICATE" in match[1]:
+        return InvalidPolicy(
+            f"{name} is a certificate, not a public key.",
+            "Give its key (openssl x509 -pubkey -noout), or 'identities' for keyless signatures.",
+        )
+    return InvalidPolicy(f"{name} is no public key: its PEM block is {match[1]!r}.", "Wanted PUBLIC KEY.")

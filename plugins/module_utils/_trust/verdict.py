@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What verification says: who signed, and why each signature that was found did or did not count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+COSIGN, NOTATION = "cosign", "notation"
+LEGACY, BUNDLE, JWS, COSE = "legacy", "bundle", "jws", "cose"
+VERIFIED, UNVERIFIED, IGNORED = "Verified", "Unverified", "Ignored"
+
+
+class Rejected(Exception):
+    """One signature that does not count. ``code`` is a stable word for the cause (see the guide on verification)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Signer:
+    """One signature that counts.
+
+    ``key`` is the SHA-256 of the public key's SubjectPublicKeyInfo (``sha256:<hex>``), of the leaf's key for
+    certificates; ``source`` the path or the number of the configured key that matched. ``issuer`` and ``subject`` come from
+    the certificate. ``signed_at`` (RFC 3339, UTC) is set only when something trusted vouches for the time.
+    ``found_in`` is the digest of the manifest or layer that carried the signature.
+    """
+
+    provider: str
+    format: str
+    key: str = ""
+    source: str = ""
+    issuer: str = ""
+    subject: str = ""
+    signed_at: str = ""
+    predicate_type: str = ""
+    found_in: str = ""
+    annotations: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def who(self) -> str:
+        """What makes two signatures come from distinct signers: the key, or issuer and subject."""
+        return f"{self.issuer}\n{self.subject}" if self.issuer or self.subject else self.key
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One signature that did not count: where it was, a stable code, and a sentence for people."""
+
+    found_in: str
+    format: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome for one digest. ``outcome`` is VERIFIED or IGNORED (Notation's skip and audit); failures are raised."""
+
+    outcome: str
+    provider: str
+    signers: Sequence[Signer] = ()
+    refusals: Sequence[Refusal] = ()
+
+    @property
+    def verified(self) -> bool:
+        return self.outcome == VERIFIED
