@@ -231,6 +231,10 @@ TOOLS = {
             "helm", "3.22.0", ("version", "--short"), r"v?3\.(1[89]|[2-9]\d)",
             _build_go_module("helm.sh/helm/v3@v3.22.0", "./cmd/helm"),
         ),
+        Tool(
+            "notation", "1.3.2", ("version",), r"Version:\s+v?1\.[2-9]",
+            _build_go_module("github.com/notaryproject/notation@v1.3.2", "./cmd/notation"),
+        ),
         Tool("skopeo", "debian", ("--version",), r"version 1\.", _unpack_debian_skopeo, in_place=True),
         Tool("oci11-registry", _own_registry_version(), ("--help",), r"-addr", _build_own_registry),
     )

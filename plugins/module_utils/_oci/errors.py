@@ -11,16 +11,21 @@ to do next. Neither ever holds a secret.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class OciError(Exception):
     """Anything that this collection refuses or fails to do; the root of the tree."""
 
     reason = "Failed"
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", details: Mapping[str, Any] | None = None) -> None:
+        """``details`` are further values that a module returns with the failure."""
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.details = dict(details or {})
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

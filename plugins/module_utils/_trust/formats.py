@@ -183,6 +183,14 @@ def parse_bundle(raw: bytes) -> Bundle:
     return Bundle(envelope, material, raw)
 
 
+def parse_envelope(raw: bytes) -> Envelope:
+    """Read a DSSE envelope that stands alone, as in cosign's attestation tag.
+
+    :raises Rejected: ``malformed``.
+    """
+    return _parse_envelope(strict_json(raw, "The envelope"))
+
+
 def _check_material(material: Mapping[str, Any]) -> None:
     entries = material.get("tlogEntries") or []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -191,6 +199,9 @@ def _check_material(material: Mapping[str, Any]) -> None:
         raise Rejected("too-large", f"The bundle has more than {MAX_TLOG_ENTRIES} log entries")
     if entries and not any(entry.get("inclusionProof") for entry in entries):
         raise Rejected("malformed", "The bundle's log entries have no inclusion proof")
+    for entry in entries:
+        body = decode_base64(entry.get("canonicalizedBody"), "A log entry's body", any_alphabet=True)
+        strict_json(body, "A log entry's body")
     stamps = (material.get("timestampVerificationData") or {}).get("rfc3161Timestamps") or []
     if not isinstance(stamps, list) or len(stamps) > MAX_TIMESTAMPS:
         raise Rejected("too-large", f"The bundle has more than {MAX_TIMESTAMPS} timestamps")

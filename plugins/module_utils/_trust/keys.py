@@ -9,6 +9,7 @@ with PKCS#1 v1.5, Ed25519 pure. The key decides the algorithm, never what comes 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
@@ -37,6 +38,16 @@ class PublicKey:
     key: Any = field(repr=False)
     source: str
     fingerprint: str
+
+    def is_named(self, key_id: str) -> bool:
+        """Whether a DSSE ``keyid`` is empty, or is this key's: the SSH fingerprint that go-securesystemslib compares."""
+        if not key_id:
+            return True
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        wire = base64.b64decode(self.key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1])
+        fingerprint = base64.b64encode(hashlib.sha256(wire).digest()).decode("ascii").rstrip("=")
+        return key_id == f"SHA256:{fingerprint}"
 
     def verifies(self, signature: bytes, message: bytes, curve_hash: bool = False) -> bool:
         """True when the signature over the message is good.
@@ -106,12 +117,23 @@ def signature_is_good(key: Any, signature: bytes, message: bytes, curve_hash: bo
         elif isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, message)
         elif isinstance(key, ec.EllipticCurvePublicKey):
-            _verify_ecdsa(key, signature, message, curve_hash)
+            _verify_ecdsa(key, _as_der(key, signature), message, curve_hash)
         else:
             return False
     except InvalidSignature:
         return False
     return True
+
+
+def _as_der(key: Any, signature: bytes) -> bytes:
+    """An ECDSA signature as DER; the plain ``r || s`` of IEEE P1363 is accepted too, as sigstore does."""
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+    size = (key.curve.key_size + 7) // 8
+    is_der = len(signature) > 2 and signature[0] == 0x30 and len(signature) == signature[1] + 2
+    if is_der or len(signature) != 2 * size:
+        return signature
+    return encode_dss_signature(int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big"))
 
 
 def _verify_ecdsa(key: Any, signature: bytes, message: bytes, curve_hash: bool) -> None:

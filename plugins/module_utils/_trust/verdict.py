@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 COSIGN, NOTATION = "cosign", "notation"
 LEGACY, BUNDLE, JWS, COSE = "legacy", "bundle", "jws", "cose"
 VERIFIED, UNVERIFIED, IGNORED = "Verified", "Unverified", "Ignored"
+MAX_LISTED = 100
 
 
 class Rejected(Exception):
@@ -72,3 +73,19 @@ class Verdict:
     @property
     def verified(self) -> bool:
         return self.outcome == VERIFIED
+
+
+def as_result(verdict: Verdict) -> dict[str, Any]:
+    """The value that modules return as ``verification``."""
+    return {
+        "verified": verdict.verified,
+        "provider": verdict.provider,
+        "reason": verdict.outcome,
+        "signers": [{**asdict(signer), "annotations": dict(signer.annotations)} for signer in verdict.signers],
+        "refused": [asdict(refusal) for refusal in verdict.refusals[:MAX_LISTED]],
+    }
+
+
+def failure_details(provider: str, refusals: Sequence[Refusal]) -> dict[str, Any]:
+    """The value of ``verification`` for a failure."""
+    return as_result(Verdict(UNVERIFIED, provider, (), refusals))

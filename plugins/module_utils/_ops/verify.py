@@ -1,0 +1,218 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verify: check the signatures of a digest against a policy.
+
+What was resolved is what is verified, and what is verified is what is used: every later request names the digest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._oci.errors import InvalidPolicy, VerificationFailed
+from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.transport import Repository
+from .._trust.policy import AttestationRule, Identity, VerifyPolicy
+from .._trust.verdict import COSIGN, IGNORED, NOTATION, Verdict, as_result
+from .resolve import ReferenceOptions, Resolved, open_repository, parse_target, resolve
+
+if TYPE_CHECKING:
+    from .._oci.manifest import Descriptor
+
+MAX_POLICY_FILE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """Everything that a verification is told."""
+
+    reference: ReferenceOptions
+    policy: VerifyPolicy
+    auth: AuthOptions = field(default_factory=AuthOptions)
+    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+
+
+class PolicyVerifier:
+    """A policy that was checked and whose keys were read, ready for any number of digests.
+
+    :raises InvalidPolicy: when it cannot be used.
+    """
+
+    def __init__(self, policy: VerifyPolicy) -> None:
+        self.policy = policy
+        self._cosign: Any = None
+        self._notation: Any = None
+        if policy.provider == NOTATION:
+            from .._trust.notation import NotationVerifier
+
+            self._notation = NotationVerifier(policy)
+        else:
+            from .._trust.cosign import CosignVerifier
+
+            self._cosign = CosignVerifier(policy)
+
+    @property
+    def warnings(self) -> list[str]:
+        verifier = self._notation if self._cosign is None else self._cosign
+        return list(verifier.warnings)
+
+    def verify(self, repository: Repository, resolved: Resolved) -> Verdict:
+        """Check the signatures of what was resolved.
+
+        :raises VerificationFailed: when they do not satisfy the policy.
+        """
+        if self._cosign is not None:
+            verdict: Verdict = self._cosign.verify(repository, resolved.digest)
+            return verdict
+        artifact: Descriptor = resolved.descriptor or repository.resolve(resolved.digest)
+        return verify_notation(self._notation, repository, artifact)
+
+
+def verify(options: VerifyOptions) -> dict[str, Any]:
+    """Resolve once, verify that digest; return what the module returns. Nothing is ever changed.
+
+    :raises VerificationFailed: when the signatures do not satisfy the policy.
+    :raises OciError: for everything else that keeps it from being known.
+    """
+    target = parse_target(options.reference)
+    verifier = PolicyVerifier(options.policy)
+    repository = open_repository(target.reference, options.auth, options.connection)
+    try:
+        resolved = resolve(repository, target)
+        verdict = verifier.verify(repository, resolved)
+    finally:
+        repository.close()
+    return {
+        "changed": False,
+        "artifact": {
+            "url": repository.reference.url,
+            "revision": resolved.revision,
+            "tag": resolved.tag,
+            "digest": resolved.digest,
+        },
+        "verification": as_result(verdict),
+        "reason": "VerificationIgnored" if verdict.outcome == IGNORED else "Verified",
+        "warnings": [*target.warnings, *verifier.warnings],
+    }
+
+
+def verify_notation(verifier: Any, repository: Repository, artifact: Descriptor) -> Verdict:
+    """Check Notary Project signatures; the scope that trust policies name is ``host/repository``."""
+    from .._trust.discovery import attached_notation
+    from .._trust.notation import MAX_ENVELOPE
+    from .._trust.verdict import Refusal
+
+    refusals: list[Refusal] = []
+    scope = repository.reference.name
+    if verifier.skips(scope):
+        return Verdict(IGNORED, NOTATION)
+    attached = attached_notation(repository, artifact.digest, refusals, MAX_ENVELOPE)
+    envelopes = ((each.found_in, each.media_type, each.content) for each in attached)
+    try:
+        verdict: Verdict = verifier.verify(envelopes, artifact, scope)
+    except VerificationFailed as exc:
+        if not refusals:
+            raise
+        words = "; ".join(f"{each.found_in[:19]} ({each.code}: {each.message})" for each in refusals[:5])
+        raise VerificationFailed(f"{exc.message} Not usable: {words}.", exc.hint, exc.details) from None
+    return verdict
+
+
+def parse_policy(option: Mapping[str, Any]) -> VerifyPolicy:
+    """Check the options of the documentation fragment ``verify``, given as one mapping.
+
+    :raises InvalidPolicy: when they do not fit together, or a file of the policy cannot be read.
+    """
+    provider = option.get("provider") or COSIGN
+    for_cosign = ("public_keys", "identities", "any_identity", "trusted_root", "predicate_types", "curve_hash")
+    for_notation = ("trust_policy", "trust_store")
+    misplaced = for_notation if provider == COSIGN else (*for_cosign, "attestations")
+    wrong = next((name for name in misplaced if option.get(name)), None)
+    if wrong is not None:
+        raise InvalidPolicy(f"'{wrong}' has no meaning for the provider {provider}.", "Remove it, or change 'provider'.")
+    return VerifyPolicy(
+        provider=provider,
+        public_keys=tuple(option.get("public_keys") or ()),
+        identities=tuple(_identity(each) for each in option.get("identities") or ()),
+        any_identity=bool(option.get("any_identity")),
+        trusted_root=option.get("trusted_root") or "",
+        min_signers=1 if option.get("min_signers") is None else option["min_signers"],
+        predicate_types=tuple(option.get("predicate_types") or ()),
+        curve_hash=bool(option.get("curve_hash")),
+        attestations=tuple(_attestation(each) for each in option.get("attestations") or ()),
+        trust_policy=_trust_policy(option.get("trust_policy")) if provider == NOTATION else None,
+        trust_store=_trust_store(option.get("trust_store")) if provider == NOTATION else None,
+    )
+
+
+def policy_fingerprint(policy: VerifyPolicy) -> str:
+    """A digest of everything that decides the outcome, the content of the files that the policy names included."""
+    from .._oci.digest import digest_of
+
+    files = [*policy.public_keys, policy.trusted_root]
+    for certificates in (policy.trust_store or {}).values():
+        files += certificates
+    contents = [_content_of(each) for each in files]
+    return digest_of(json.dumps([repr(policy), contents], sort_keys=True).encode("utf-8", "surrogateescape"))
+
+
+def _content_of(path_or_text: str) -> str:
+    if not path_or_text or "-----BEGIN" in path_or_text or path_or_text.lstrip().startswith("{"):
+        return ""
+    try:
+        with open(os.path.expanduser(path_or_text), "rb") as stream:
+            return stream.read(MAX_POLICY_FILE * 16).decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
+
+
+def _identity(value: Mapping[str, Any]) -> Identity:
+    return Identity(str(value.get("issuer") or ""), str(value.get("subject") or ""))
+
+
+def _attestation(value: Mapping[str, Any]) -> AttestationRule:
+    count = value.get("min_signers")
+    if not value.get("type") or (count is not None and count < 1):
+        raise InvalidPolicy("An entry of 'attestations' needs a 'type', and 1 or more 'min_signers'.")
+    return AttestationRule(str(value["type"]), 1 if count is None else count)
+
+
+def _trust_policy(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    if not value:
+        raise InvalidPolicy("The provider notation needs a 'trust_policy'.", "Give a trustpolicy.json, or its content.")
+    text = str(value)
+    if not text.lstrip().startswith("{"):
+        try:
+            with open(os.path.expanduser(text), "rb") as stream:
+                text = stream.read(MAX_POLICY_FILE).decode("utf-8", "replace")
+        except OSError as exc:
+            raise InvalidPolicy(f"The trust policy {value!r} cannot be read: {exc.strerror}.") from None
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise InvalidPolicy("The trust policy is not a JSON object.", "Wanted the format of notation's trustpolicy.json.")
+    return document
+
+
+def _trust_store(value: Any) -> Mapping[str, Sequence[str]]:
+    """Certificates by the name of their store; a list answers for every store that the policy names (``*``)."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return {"*": tuple(value)}
+    if isinstance(value, Mapping):
+        stores = {str(name): (each,) if isinstance(each, str) else tuple(each or ()) for name, each in value.items()}
+        if all(isinstance(certificate, str) for each in stores.values() for certificate in each):
+            return stores
+    if not value:
+        return {}
+    raise InvalidPolicy("'trust_store' is neither a list of certificates nor a mapping of store names to such lists.")

@@ -1,0 +1,292 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cosign's signatures: with keys and with certificates, in both layouts, and in-toto attestations.
+
+A signature counts when it is made by one of the keys, or by a certificate with one of the identities, and the signed
+payload names the artifact's digest. Legacy signatures are looked at first: when they satisfy the policy, two requests
+were made. Where bundles and legacy signatures stand side by side, all of them are tried.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .._oci.errors import InvalidContent, InvalidPolicy, NotFound, VerificationFailed
+from .._oci.manifest import Descriptor
+from .._oci.transport import Repository
+from . import formats
+from .crypto import require_cryptography
+from .discovery import ATTESTATION_SUFFIX, SIGNATURE_SUFFIX, attached_bundles, fetch_attached, tagged_layers
+from .formats import Bundle, Envelope, Statement
+from .keys import PublicKey, load_public_keys
+from .policy import AttestationRule, VerifyPolicy
+from .verdict import BUNDLE, COSIGN, LEGACY, VERIFIED, Refusal, Rejected, Signer, Verdict
+
+if TYPE_CHECKING:
+    from .keyless import KeylessVerifier
+
+DSSE_ENVELOPE = "application/vnd.dsse.envelope.v1+json"
+MAX_SHOWN_REFUSALS = 5
+
+# cosign, pkg/cosign/attestation and cmd/cosign/cli/options/predicate.go
+PREDICATE_TYPES = {
+    "custom": ("https://cosign.sigstore.dev/attestation/v1",),
+    "slsaprovenance": ("https://slsa.dev/provenance/v0.2",),
+    "slsaprovenance02": ("https://slsa.dev/provenance/v0.2",),
+    "slsaprovenance1": ("https://slsa.dev/provenance/v1",),
+    "spdx": ("https://spdx.dev/Document",),
+    "spdxjson": ("https://spdx.dev/Document",),
+    "cyclonedx": ("https://cyclonedx.org/bom",),
+    "link": ("https://in-toto.io/Link/v1",),
+    "vuln": ("https://cosign.sigstore.dev/attestation/vuln/v1",),
+    "openvex": ("https://openvex.dev/ns",),
+}
+
+
+class CosignVerifier:
+    """Verifies digests against one policy.
+
+    :raises InvalidPolicy: when the policy names no signer, or a key, an identity or the trusted root cannot be used.
+    """
+
+    def __init__(self, policy: VerifyPolicy) -> None:
+        self._policy = policy
+        if not (policy.public_keys or policy.identities or policy.any_identity):
+            raise InvalidPolicy(
+                "The verification policy names no signer.",
+                "Give 'public_keys', or 'identities' for keyless signatures (any_identity: true accepts every signer that "
+                "the trusted root vouches for).",
+            )
+        if policy.min_signers < 1:
+            raise InvalidPolicy(f"'min_signers' is {policy.min_signers}: wanted 1 or more.")
+        require_cryptography("Verifying signatures")
+        self._keys = load_public_keys(list(policy.public_keys))
+        distinct = len({key.fingerprint for key in self._keys})
+        if not (policy.identities or policy.any_identity) and distinct < policy.min_signers:
+            raise InvalidPolicy(f"'min_signers' is {policy.min_signers}, but there are only {distinct} distinct keys.")
+        self._keyless: KeylessVerifier | None = None
+        if policy.identities or policy.any_identity:
+            from .keyless import KeylessVerifier
+
+            self._keyless = KeylessVerifier(policy)
+
+    @property
+    def warnings(self) -> list[str]:
+        return list(self._keyless.warnings) if self._keyless is not None else []
+
+    def verify(self, repository: Repository, digest: str) -> Verdict:
+        """Check the signatures of a digest.
+
+        :raises VerificationFailed: when they do not satisfy the policy.
+        """
+        return _Check(self._policy, self._keys, self._keyless, repository, digest).run()
+
+
+class _Check:
+    """One digest against one policy: what was found so far, and what is still missing."""
+
+    def __init__(
+        self,
+        policy: VerifyPolicy,
+        keys: list[PublicKey],
+        keyless: KeylessVerifier | None,
+        repository: Repository,
+        digest: str,
+    ) -> None:
+        self._policy = policy
+        self._keys = keys
+        self._keyless = keyless
+        self._repository = repository
+        self._digest = digest
+        self._signers: dict[str, Signer] = {}
+        self._attesters: list[dict[str, Signer]] = [{} for _rule in policy.attestations]
+        self._refusals: list[Refusal] = []
+        self._payloads: dict[str, bytes] = {}
+
+    def run(self) -> Verdict:
+        for _step in self._steps():
+            if self._is_satisfied():
+                signers = [*self._signers.values(), *(each for rule in self._attesters for each in rule.values())]
+                unique = list({(each.found_in, each.who, each.predicate_type): each for each in signers}.values())
+                return Verdict(VERIFIED, COSIGN, unique, self._refusals)
+        raise self._failed()
+
+    def _steps(self) -> Iterator[None]:
+        """Try one candidate after the other; the caller stops as soon as nothing is missing."""
+        if not self._policy.predicate_types or formats.COSIGN_SIGN in self._policy.predicate_types:
+            for layer in tagged_layers(self._repository, self._digest, SIGNATURE_SUFFIX, self._refusals):
+                self._try_legacy(layer)
+                yield
+        for attached in attached_bundles(self._repository, self._digest, self._refusals):
+            self._try_bundle(attached.found_in, attached.content)
+            yield
+        if self._policy.attestations and self._keys:
+            for layer in tagged_layers(self._repository, self._digest, ATTESTATION_SUFFIX, self._refusals):
+                self._try_envelope(layer)
+                yield
+
+    def _is_satisfied(self) -> bool:
+        return len(self._signers) >= self._policy.min_signers and not self._missing_attestations()
+
+    def _missing_attestations(self) -> list[AttestationRule]:
+        pairs = zip(self._policy.attestations, self._attesters)
+        return [rule for rule, attesters in pairs if len(attesters) < rule.min_signers]
+
+    def _try_legacy(self, layer: Descriptor) -> None:
+        try:
+            if formats.ANNOTATION_SIGNATURE not in layer.annotations:
+                raise Rejected("malformed", "The layer has no signature annotation")
+            payload = self._payload(layer)
+            signer = self._legacy_signer(layer, payload)
+        except Rejected as exc:
+            self._refuse(layer.digest, LEGACY, exc)
+        else:
+            self._signers.setdefault(signer.who, signer)
+
+    def _legacy_signer(self, layer: Descriptor, payload: bytes) -> Signer:
+        encoded = layer.annotations[formats.ANNOTATION_SIGNATURE]
+        signature = formats.decode_base64(encoded, "The signature annotation")
+        has_certificate = bool(layer.annotations.get(formats.ANNOTATION_CERTIFICATE))
+        key = self._matching_key(signature, payload)
+        if key is not None:
+            annotations = formats.check_simple_payload(payload, self._digest)
+            if has_certificate and self._keyless is None:
+                self._check_beside_key(layer)
+            return Signer(
+                COSIGN, LEGACY, key.fingerprint, key.source, found_in=layer.digest, annotations=annotations,
+                predicate_type=formats.COSIGN_SIGN,
+            )
+        if self._keyless is not None and (has_certificate or not self._keys):
+            return self._keyless.verify_legacy(layer, payload, self._digest)
+        raise Rejected("bad-signature", self._no_key_matches())
+
+    def _check_beside_key(self, layer: Descriptor) -> None:
+        """A certificate beside a keyed signature is no evidence; one that is not valid now spoils it, as for cosign."""
+        from cryptography import x509
+
+        try:
+            certificate = x509.load_pem_x509_certificate(layer.annotations[formats.ANNOTATION_CERTIFICATE].encode("utf-8"))
+        except ValueError:
+            return
+        now = datetime.datetime.now(datetime.timezone.utc)
+        begins, ends = certificate.not_valid_before, certificate.not_valid_after
+        if not begins <= now.replace(tzinfo=None) <= ends:
+            raise Rejected("expired-certificate", f"The certificate beside the signature was valid until {ends:%Y-%m-%d}")
+
+    def _try_bundle(self, found_in: str, raw: bytes) -> None:
+        try:
+            bundle = formats.parse_bundle(raw)
+            if bundle.envelope is None:
+                raise Rejected("malformed", "The bundle holds a message signature, not an envelope that names the artifact")
+            signer, statement = self._bundle_signer(found_in, bundle, bundle.envelope)
+        except Rejected as exc:
+            self._refuse(found_in, BUNDLE, exc)
+            return
+        self._count_statement(signer, statement, found_in, BUNDLE)
+
+    def _bundle_signer(self, found_in: str, bundle: Bundle, envelope: Envelope) -> tuple[Signer, Statement]:
+        if bundle.is_keyed:
+            if not self._keys:
+                raise Rejected("no-certificate", "The bundle is signed with a key, and the policy has none")
+            return self._keyed_envelope(found_in, envelope, BUNDLE)
+        if self._keyless is None:
+            raise Rejected("not-keyed", "The bundle is signed with a certificate, and the policy has no identities")
+        signer, statement = self._keyless.verify_bundle(bundle, self._digest, ())
+        return signer, statement
+
+    def _try_envelope(self, layer: Descriptor) -> None:
+        """A layer of cosign's attestation tag: a DSSE envelope; certificates in its annotations are not considered."""
+        try:
+            if layer.media_type != DSSE_ENVELOPE:
+                raise Rejected("malformed", f"The layer is of type {layer.media_type[:100]!r}, not {DSSE_ENVELOPE!r}")
+            envelope = formats.parse_envelope(self._payload(layer, formats.MAX_BUNDLE))
+            signer, statement = self._keyed_envelope(layer.digest, envelope, LEGACY)
+        except Rejected as exc:
+            self._refuse(layer.digest, "attestation", exc)
+            return
+        self._count_statement(signer, statement, layer.digest, "attestation")
+
+    def _keyed_envelope(self, found_in: str, envelope: Envelope, form: str) -> tuple[Signer, Statement]:
+        key = self._matching_key(envelope.signature, envelope.signed)
+        if key is None:
+            raise Rejected("bad-signature", self._no_key_matches())
+        if not key.is_named(envelope.key_id):
+            raise Rejected("key-id", "The envelope names another key than the one that made its signature")
+        statement = formats.check_statement(envelope, self._digest)
+        signer = Signer(
+            COSIGN, form, key.fingerprint, key.source, found_in=found_in, annotations=statement.annotations,
+            predicate_type=statement.predicate_type,
+        )
+        return signer, statement
+
+    def _count_statement(self, signer: Signer, statement: Statement, found_in: str, form: str) -> None:
+        counted = False
+        for rule, attesters in zip(self._policy.attestations, self._attesters):
+            if statement.predicate_type in expand_predicate_type(rule.type):
+                attesters.setdefault(signer.who, signer)
+                counted = True
+        wanted = self._policy.predicate_types
+        if form != "attestation" and (not wanted or statement.predicate_type in wanted):
+            self._signers.setdefault(signer.who, signer)
+        elif not counted:
+            message = f"The statement is of type {statement.predicate_type[:200]!r}, which is not asked for"
+            self._refuse(found_in, form, Rejected("predicate-type", message))
+
+    def _matching_key(self, signature: bytes, message: bytes) -> PublicKey | None:
+        for key in self._keys:
+            if key.verifies(signature, message, self._policy.curve_hash):
+                return key
+        return None
+
+    def _payload(self, layer: Descriptor, limit: int = formats.MAX_PAYLOAD) -> bytes:
+        if layer.digest not in self._payloads:
+            try:
+                self._payloads[layer.digest] = fetch_attached(self._repository, layer, limit)
+            except (NotFound, InvalidContent) as exc:
+                raise Rejected("too-large" if layer.size > limit else "malformed", exc.message.rstrip(".")) from None
+        return self._payloads[layer.digest]
+
+    def _no_key_matches(self) -> str:
+        count = len(self._keys)
+        return f"The signature is by none of the {count} keys" if count > 1 else "The signature is not by the key"
+
+    def _refuse(self, found_in: str, form: str, rejected: Rejected) -> None:
+        self._refusals.append(Refusal(found_in, form, rejected.code, rejected.message))
+
+    def _failed(self) -> VerificationFailed:
+        name = self._repository.reference.at(digest=self._digest)
+        wanted, found = self._policy.min_signers, len(self._signers)
+        if found < wanted and not self._refusals and not found:
+            message = f"{name} has no signature: neither a Cosign tag nor a Sigstore bundle refers to it."
+            hint = "Sign it (cosign sign --key …), or check that its signatures were copied with it."
+        elif found < wanted:
+            message = f"{name} has {found or 'no'} valid signature{'s' if found != 1 else ''} of the {wanted} wanted"
+            message += f": {self._refusals_text()}." if self._refusals else "."
+            hint = "Check the keys or identities of the policy, and who signed this digest."
+        else:
+            missing = ", ".join(rule.type for rule in self._missing_attestations())
+            message = f"{name} is signed, but lacks valid attestations of type {missing}"
+            message += f": {self._refusals_text()}." if self._refusals else "."
+            hint = "Attest it (cosign attest --type …) with the same signer."
+        return VerificationFailed(message, hint, {"verification": self._details()})
+
+    def _refusals_text(self) -> str:
+        shown = [f"{each.format} {each.found_in[:19]} ({each.code}: {each.message})" for each in self._refusals]
+        more = len(shown) - MAX_SHOWN_REFUSALS
+        return "; ".join(shown[:MAX_SHOWN_REFUSALS]) + (f"; and {more} more" if more > 0 else "")
+
+    def _details(self) -> dict[str, object]:
+        from .verdict import failure_details
+
+        return failure_details(COSIGN, self._refusals)
+
+
+def expand_predicate_type(name: str) -> tuple[str, ...]:
+    """The predicate types that one of cosign's short names stands for; any other text stands for itself.
+
+    CycloneDX appends its version to the type in some tools; only the plain one is meant.
+    """
+    return PREDICATE_TYPES.get(name, (name,))

@@ -1,0 +1,232 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The trusted root of a Sigstore instance: which authorities issue, and which logs record.
+
+Source: sigstore/protobuf-specs, sigstore_trustroot.proto; what is demanded of it is sigstore-go's pkg/root.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._oci.errors import InvalidPolicy
+from . import formats
+from .crypto import require_cryptography
+from .keys import CURVES, check_kind
+from .verdict import Rejected
+
+MEDIA_TYPE = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
+MAX_TRUSTED_ROOT = 1024 * 1024
+MAX_INSTANCES = 100
+MAX_CHAIN = 10
+
+_HINT = "Give the path or the text of a trusted_root.json, as 'cosign trusted-root create' writes it."
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
+
+
+@dataclass(frozen=True)
+class Window:
+    """When something was in use; both ends are included, and an open end is None."""
+
+    start: datetime.datetime | None
+    end: datetime.datetime | None
+
+    def holds(self, time: datetime.datetime) -> bool:
+        return (self.start is None or self.start <= time) and (self.end is None or time <= self.end)
+
+    def __str__(self) -> str:
+        start = f"from {self.start:%Y-%m-%d}" if self.start else ""
+        end = f"until {self.end:%Y-%m-%d}" if self.end else ""
+        return f"{start} {end}".strip() or "always"
+
+
+@dataclass(frozen=True)
+class Log:
+    """A transparency log or a certificate transparency log: its id, its key, and when the key was in use."""
+
+    log_id: bytes
+    key: Any = field(repr=False)
+    window: Window
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority: intermediates in any order, then its root."""
+
+    chain: Sequence[Any] = field(repr=False)
+    window: Window
+
+
+@dataclass(frozen=True)
+class TrustedRoot:
+    """What keyless signatures are checked against. ``text`` is the JSON that it came from."""
+
+    authorities: Sequence[Authority]
+    logs: Sequence[Log]
+    certificate_logs: Sequence[Log]
+    timestamp_authorities: Sequence[Mapping[str, Any]]
+    text: str = field(repr=False)
+
+    def expiry(self, now: datetime.datetime) -> str:
+        """A sentence when nothing that is signed from now on can be verified; empty as long as something can."""
+        kinds = {
+            "certificate authority": [authority.window for authority in self.authorities],
+            "transparency log": [log.window for log in self.logs],
+            "certificate transparency log": [log.window for log in self.certificate_logs],
+        }
+        for kind, windows in kinds.items():
+            ends = [window.end for window in windows if window.end is not None and window.end < now]
+            if ends and len(ends) == len(windows):
+                return f"The trusted root has expired: the last {kind} in it was in use until {max(ends):%Y-%m-%d}"
+        return ""
+
+
+def load_trusted_root(source: str) -> TrustedRoot:
+    """Read a trusted root, given as a path or as JSON text.
+
+    :raises InvalidPolicy: when it cannot be read, is larger than 1 MiB, is no trusted root, or has no certificate
+        authority, no transparency log or no certificate transparency log: nothing could ever be verified with it.
+    """
+    require_cryptography("Keyless verification")
+    name, text = _read(source)
+    try:
+        return _parse(formats.strict_json(text, name), text)
+    except Rejected as exc:
+        raise InvalidPolicy(f"{name} cannot be used: {exc.message}.", _HINT) from None
+    except _unreadable() as exc:
+        raise InvalidPolicy(f"{name} is damaged: {type(exc).__name__}: {str(exc)[:200]}.", _HINT) from None
+
+
+def _read(source: str) -> tuple[str, str]:
+    if source.lstrip()[:1] in ("{", "["):
+        name, raw = "The trusted root", source.encode("utf-8", "replace")
+    else:
+        name = f"The trusted root {source[:200]!r}"
+        try:
+            with open(os.path.expanduser(source), "rb") as stream:
+                raw = stream.read(MAX_TRUSTED_ROOT + 1)
+        except OSError as exc:
+            raise InvalidPolicy(f"{name} cannot be read: {exc.strerror}.", _HINT) from None
+        except ValueError as exc:
+            raise InvalidPolicy(f"{name} cannot be read: {exc}.", _HINT) from None
+    if len(raw) > MAX_TRUSTED_ROOT:
+        raise InvalidPolicy(f"{name} has more than {MAX_TRUSTED_ROOT} bytes.", _HINT)
+    return name, raw.decode("utf-8", "replace")
+
+
+def _parse(document: Any, text: str) -> TrustedRoot:
+    media_type = document.get("mediaType") if isinstance(document, dict) else None
+    if media_type != MEDIA_TYPE:
+        raise Rejected("malformed", f"it is of the type {str(media_type)[:100]!r}, not {MEDIA_TYPE!r}")
+    root = TrustedRoot(
+        [_authority(each) for each in _instances(document, "certificateAuthorities")],
+        [_log(each) for each in _instances(document, "tlogs")],
+        [_log(each) for each in _instances(document, "ctlogs")],
+        _instances(document, "timestampAuthorities"),
+        text,
+    )
+    wanted = {
+        "certificate authorities": root.authorities,
+        "transparency logs": root.logs,
+        "certificate transparency logs": root.certificate_logs,
+    }
+    for kind, found in wanted.items():
+        if not found:
+            raise Rejected("malformed", f"it has no {kind}")
+    return root
+
+
+def _instances(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    instances = document.get(name) or []
+    if not isinstance(instances, list) or not all(isinstance(each, dict) for each in instances):
+        raise Rejected("malformed", f"its {name!r} is not a list of objects")
+    if len(instances) > MAX_INSTANCES:
+        raise Rejected("too-large", f"its {name!r} has more than {MAX_INSTANCES} entries")
+    return instances
+
+
+def _authority(document: Mapping[str, Any]) -> Authority:
+    certificates = document["certChain"]["certificates"]
+    if not isinstance(certificates, list) or not 0 < len(certificates) <= MAX_CHAIN:
+        raise Rejected("malformed", f"a certificate authority does not have 1 to {MAX_CHAIN} certificates")
+    return Authority(load_chain(certificates), _window(document.get("validFor")))
+
+
+def load_chain(certificates: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The certificates of a ``certChain``; raises what cryptography raises."""
+    from cryptography.x509 import load_der_x509_certificate
+
+    chain = [load_der_x509_certificate(_bytes(each["rawBytes"], "a certificate")) for each in certificates]
+    for certificate in chain:
+        # both are parsed late: what is damaged shall be found here, not in front of a signature
+        certificate.public_key()
+        list(certificate.extensions)
+    return chain
+
+
+def _log(document: Mapping[str, Any]) -> Log:
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    if document.get("hashAlgorithm") != "SHA2_256":
+        raise Rejected("malformed", f"a log hashes with {str(document.get('hashAlgorithm'))[:100]!r}, not SHA2_256")
+    key = load_der_public_key(_bytes(document["publicKey"]["rawBytes"], "a log's key"))
+    check_kind(key, "A log's key")
+    window = _window(document["publicKey"].get("validFor"))
+    if window.start is None:
+        raise Rejected("malformed", "a log's key does not say from when on it was in use")
+    log_id = _bytes(document["logId"]["keyId"], "a log's id")
+    if len(log_id) < 4:
+        raise Rejected("malformed", "a log's id is too short")
+    return Log(log_id, key, window, str(document.get("baseUrl") or ""))
+
+
+def _bytes(value: Any, what: str) -> bytes:
+    return formats.decode_base64(value, what, any_alphabet=True)
+
+
+def _window(document: Any) -> Window:
+    times = document if document is not None else {}
+    return Window(parse_time(times.get("start")), parse_time(times.get("end")))
+
+
+def parse_time(value: Any) -> datetime.datetime | None:
+    """A time as protojson writes it (RFC 3339, up to nanoseconds); None stays None.
+
+    :raises Rejected: ``malformed``.
+    """
+    if value is None:
+        return None
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise Rejected("malformed", f"{str(value)[:100]!r} is not a time")
+    fraction = (match[2] or "")[:6].ljust(6, "0")
+    offset = "+00:00" if match[3] == "Z" else match[3]
+    return datetime.datetime.fromisoformat(f"{match[1]}.{fraction}{offset}")
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    return (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+        InvalidPolicy,
+        UnsupportedAlgorithm,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    )
+
+
+__all__ = ["CURVES", "Authority", "Log", "TrustedRoot", "Window", "load_chain", "load_trusted_root", "parse_time"]
