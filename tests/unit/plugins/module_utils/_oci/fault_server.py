@@ -104,8 +104,10 @@ class FaultServer:
         self._server.server_close()
 
     def script(self, method: str, pattern: str, *answers: Answer | Script) -> None:
-        """Answer the next requests whose method and target match, one each; then the registry answers again."""
-        self._scripts.append((method, re.compile(pattern), [_as_script(answer) for answer in answers]))
+        """Answer the next requests whose method and target match, one each; then earlier scripts and the registry
+        answer again.
+        """
+        self._scripts.insert(0, (method, re.compile(pattern), [_as_script(answer) for answer in answers]))
 
     def always(self, method: str, pattern: str, answer: Answer | Script) -> None:
         """Answer every request that matches."""
