@@ -11,7 +11,8 @@ options:
   ref:
     description:
       - The artifact in its short form, C([oci://]host[:port]/repository[:tag][@digest]), as in
-        V(contoso.azurecr.io/marketing/campaign1/chart:1.1), or C(oci-layout:PATH[:tag][@digest]) for an OCI image layout, a
+        V(contoso.azurecr.io/marketing/campaign1/chart:1.1), or C(oci-layout:PATH[:tag][@digest]) for an OCI image
+        layout, a
         directory that needs no server.
       - Without tag and digest, the tag V(latest) is meant.
       - Names of Docker Hub are written with their host, as in V(docker.io/grafana/grafana).
@@ -19,7 +20,8 @@ options:
     type: str
   url:
     description:
-      - The repository in the form of Flux's OCIRepository, V(oci://host/repository), or V(oci-layout:PATH), without tag and
+      - The repository in the form of Flux's OCIRepository, V(oci://host/repository), or V(oci-layout:PATH), without
+        tag and
         digest.
     type: str
   tag:

@@ -15,10 +15,13 @@ options:
   semver:
     description:
       - Take the newest tag in this range of versions, as in V(1.x), V(>=1.2.0 <2.0.0), V(~1.4) or V(^2.1.0 || ^3.0.0).
-      - The grammar and meaning are those of Masterminds/semver, which Flux and Helm use. Pre-releases are taken only when the
-        range names one, as in V(>=1.0.0-0). Tags may begin with C(v); tags that are no version of three parts are passed
+      - The grammar and meaning are those of Masterminds/semver, which Flux and Helm use. Pre-releases are taken only
+        when the
+        range names one, as in V(>=1.0.0-0). Tags may begin with C(v); tags that are no version of three parts are
+        passed
         over.
-      - Where two tags have the same precedence, the one with the greater build metadata wins, then the one that sorts last as
+      - Where two tags have the same precedence, the one with the greater build metadata wins, then the one that sorts
+        last as
         text.
       - It takes precedence over O(tag).
     type: str
@@ -29,7 +32,8 @@ options:
   filter_tags:
     description:
       - Choose among tags in the vocabulary of Flux's ImagePolicy.
-      - It takes precedence over O(tag). With O(semver), only O(filter_tags.pattern) and O(filter_tags.extract) may be given.
+      - It takes precedence over O(tag). With O(semver), only O(filter_tags.pattern) and O(filter_tags.extract) may be
+        given.
     type: dict
     suboptions:
       pattern:
@@ -38,7 +42,8 @@ options:
         type: str
       extract:
         description:
-          - What the policy compares, made from the groups of O(filter_tags.pattern), as in V($ts), V(${ts}) or V($1). The
+          - What the policy compares, made from the groups of O(filter_tags.pattern), as in V($ts), V(${ts}) or V($1).
+            The
             default is the whole tag.
         type: str
       policy:

@@ -87,7 +87,8 @@ options:
       - The time for the annotation C(org.opencontainers.image.created), in RFC 3339. The default is the environment
         variable E(SOURCE_DATE_EPOCH), else 1970-01-01T00:00:00Z, so that the digest depends on the content alone;
         with O(type=files) the annotation is left out then.
-      - Without this option and the variable, a tag that holds the same content with another time is left alone.
+      - Without this option and the variable, a tag that holds the same chart or files with another time, as C(helm
+        push) and C(oras push) note it, is left alone.
     type: str
   ignore:
     description:

@@ -186,7 +186,7 @@ class Run:
                 environment["TARGET_PYTHON"] = str(target_python)
         command = [self._venv(core) / "bin/python", "-m", "pytest", "-p", "no:cacheprovider", "--durations=5"]
         # two workers: each has its own servers, and Ansible's start-up is all CPU
-        command += ["--numprocesses=2", f"tests/{kind}", *self.arguments.pytest]
+        command += ["--numprocesses=2", "--dist=worksteal", f"tests/{kind}", *self.arguments.pytest]
         with self.steps.step(name):
             try:
                 call(command, cwd=collection, env=environment)

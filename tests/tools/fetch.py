@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find or build the external tools the tests talk to: registries, oras, crane, skopeo, helm.
+"""Find or build the external tools the tests talk to: registries, oras, crane, skopeo, helm, and Flux's own code.
 
 Each tool is looked for on PATH, then in ${XDG_CACHE_HOME:-~/.cache}/cloudnative-artifacts/tools/, and is else
 built into that cache at a pinned version. Nothing is installed on the machine itself.
@@ -123,16 +123,21 @@ def _build_go_module(module: str, package: str) -> Callable[[Path], None]:
     return build
 
 
-def _build_own_registry(target: Path) -> None:
-    _run(
-        [_go(), "build", "-C", HERE / "oci11-registry", "-buildvcs=false", "-trimpath", "-o", target, "."],
-        "build of oci11-registry", **_go_environment(),
-    )  # fmt: skip
+def _build_own(name: str) -> Callable[[Path], None]:
+    """Build a command whose source lies beside this file."""
+
+    def build(target: Path) -> None:
+        _run(
+            [_go(), "build", "-C", HERE / name, "-buildvcs=false", "-trimpath", "-o", target, "."],
+            f"build of {name}", **_go_environment(),
+        )  # fmt: skip
+
+    return build
 
 
-def _own_registry_version() -> str:
+def _own_version(name: str) -> str:
     digest = hashlib.sha256()
-    for source in sorted((HERE / "oci11-registry").iterdir()):
+    for source in sorted((HERE / name).iterdir()):
         if source.suffix in (".go", ".mod", ".sum"):
             digest.update(source.read_bytes())
     return digest.hexdigest()[:12]
@@ -236,7 +241,8 @@ TOOLS = {
             _build_go_module("github.com/notaryproject/notation@v1.3.2", "./cmd/notation"),
         ),
         Tool("skopeo", "debian", ("--version",), r"version 1\.", _unpack_debian_skopeo, in_place=True),
-        Tool("oci11-registry", _own_registry_version(), ("--help",), r"-addr", _build_own_registry),
+        Tool("oci11-registry", _own_version("oci11-registry"), ("--help",), r"-addr", _build_own("oci11-registry")),
+        Tool("flux-artifact", _own_version("flux-artifact"), ("--help",), r"push\|pull", _build_own("flux-artifact")),
     )
 }  # fmt: skip
 

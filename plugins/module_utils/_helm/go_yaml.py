@@ -178,7 +178,8 @@ def scalar(text: str, tag: str | None, plain: bool) -> Value:
     if short not in ("", "!!bool", "!!int", "!!float", "!!null"):
         return text
     value = _resolve(text)
-    if short == "!!float" and isinstance(value, Plain) and type(value.value) is int:
+    is_number = isinstance(value, Plain) and isinstance(value.value, int) and not isinstance(value.value, bool)
+    if short == "!!float" and isinstance(value, Plain) and is_number:
         value = Plain(float(value.value), text)
     found = {bool: "!!bool", int: "!!int", float: "!!float"}.get(
         type(value.value) if isinstance(value, Plain) else type(None), "!!null" if value is None else "!!str"

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Sequence
 
 from .digest import short_digest
-from .placement import Plan, file_digest, on_disk
+from .placement import Plan, file_digest, on_disk, shown
 
 # bytes; larger files, and files beyond the total, are named with their digests
 MAX_TEXT = 64 * 1024
@@ -26,33 +26,33 @@ def diff_of(plan: Plan, root: str, stage: str) -> list[dict[str, str]]:
     budget = MAX_TOTAL
     result: list[dict[str, str]] = []
     added, changed, removed = set(plan.added), set(plan.changed), set(plan.removed)
-    shown = []
+    listed = []
     for path in sorted(added | changed | removed):
         # directories come and go with what is in them: only one that takes the place of something else is shown
         if path in changed or not _is_directory(on_disk(stage if path in added else root, path)):
-            shown.append(path)
-    for path in shown[:MAX_FILES]:
+            listed.append(path)
+    for path in listed[:MAX_FILES]:
         before = on_disk(root, path) if path not in added else None
         after = on_disk(stage, path) if path not in removed else None
         before_text, after_text = _shown(before, budget), _shown(after, budget)
         budget -= len(before_text) + len(after_text)
         result.append(
             {
-                "before_header": on_disk(root, path) if before else "(absent)",
-                "after_header": on_disk(root, path) if after else "(removed)",
+                "before_header": shown(on_disk(root, path)) if before else "(absent)",
+                "after_header": shown(on_disk(root, path)) if after else "(removed)",
                 "before": before_text,
                 "after": after_text,
             }
         )
-    if len(shown) > MAX_FILES:
-        result.append({"prepared": f"and {len(shown) - MAX_FILES} files more\n"})
+    if len(listed) > MAX_FILES:
+        result.append({"prepared": f"and {len(listed) - MAX_FILES} files more\n"})
     return result + permissions_diff(root, plan.metadata)
 
 
 def permissions_diff(root: str, paths: Sequence[str]) -> list[dict[str, str]]:
     """One line for each entry of which only mode or owner changes."""
-    shown = [on_disk(root, path) for path in sorted(paths)[:MAX_FILES]]
-    result = [{"prepared": f"mode or owner of {full} is set right\n"} for full in shown]
+    listed = [shown(on_disk(root, path)) for path in sorted(paths)[:MAX_FILES]]
+    result = [{"prepared": f"mode or owner of {full} is set right\n"} for full in listed]
     if len(paths) > MAX_FILES:
         result.append({"prepared": f"and of {len(paths) - MAX_FILES} entries more\n"})
     return result
@@ -68,7 +68,7 @@ def _shown(path: str | None, budget: int) -> str:
     try:
         status = os.lstat(path)
         if stat.S_ISLNK(status.st_mode):
-            return f"symbolic link to {os.readlink(path)}\n"
+            return f"symbolic link to {shown(os.readlink(path))}\n"
         if not stat.S_ISREG(status.st_mode):
             return "directory\n" if stat.S_ISDIR(status.st_mode) else "special file\n"
         text = _text(path, status.st_size) if status.st_size <= min(MAX_TEXT, budget) else None

@@ -19,7 +19,7 @@ from typing import Any, Callable
 
 from .errors import StorageError
 from .permissions import Permissions
-from .placement import Plan, has_permissions, native, on_disk
+from .placement import Plan, has_permissions, native, on_disk, shown
 from .shared_file import locked_file, storage_error
 from .state import FILE_NAME, PlacedEntry, State, load_state, save_state
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
@@ -56,7 +56,7 @@ class Destination:
         """
         if os.path.lexists(self.root) and not os.path.isdir(self.root):
             raise StorageError(
-                f"{self.root} is not a directory.",
+                f"{shown(self.root)} is not a directory.",
                 "Choose another 'dest', or layer_selector.operation=copy for a file.",
             )
         return load_state(self.control)
@@ -109,7 +109,8 @@ class Destination:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self.control, 0o700)
             if not stat.S_ISDIR(os.lstat(self.control).st_mode):
-                raise StorageError(f"{self.control} is not a directory: it is in the way of the record of this pull.")
+                where = shown(self.control)
+                raise StorageError(f"{where} is not a directory: it is in the way of the record of this pull.")
         except OSError as exc:
             _remove_empty(made)
             raise self.refused(exc) from None
@@ -162,7 +163,7 @@ class Destination:
     def refused(self, error: OSError) -> StorageError:
         """The error for a system call that failed below this destination."""
         name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
-        return storage_error("write to", name if os.path.isabs(name) else self.root, error)
+        return storage_error("write to", shown(name if os.path.isabs(name) else self.root), error)
 
 
 class _Placement:

@@ -62,6 +62,11 @@ def decoded(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
+def shown(path: str) -> str:
+    """A path as people and results may have it, which is never half of a character."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def on_disk(root: str, path: str) -> str:
     """Where the entry ``path`` lies below ``root``."""
     return os.path.join(root, native(path))
@@ -81,7 +86,7 @@ def with_parents(tree: Tree) -> dict[str, TreeEntry]:
 def find_drift(root: str, state: State, permissions: Permissions, check_content: bool) -> Drift:
     """Compare the files on disk with the record: kind, size and modification time, or full digests."""
     drift = Drift([], [])
-    for path, placed in state.files.items():
+    for path, placed in sorted(state.files.items()):
         full = on_disk(root, path)
         try:
             status = os.lstat(full)
@@ -249,7 +254,7 @@ class _Planner:
         named = ", ".join(self._conflicts[:MAX_NAMED])
         more = len(self._conflicts) - MAX_NAMED
         return StorageError(
-            f"{self._root} holds what no earlier pull put there, where the artifact has an entry: "
+            f"{shown(self._root)} holds what no earlier pull put there, where the artifact has an entry: "
             f"{named}{f' and {more} more' if more > 0 else ''}.",
             "Move it away, choose another 'dest', or replace files with force: true (directories and links to "
             "directories are never replaced).",
@@ -285,8 +290,8 @@ def _lstat(full: str) -> os.stat_result | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
-        raise storage_error("look at", full, exc) from None
+        raise storage_error("look at", shown(full), exc) from None
 
 
 def _raise(error: OSError) -> None:
-    raise storage_error("read", os.fsdecode(error.filename), error) from None
+    raise storage_error("read", shown(error.filename), error) from None

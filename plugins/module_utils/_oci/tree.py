@@ -17,8 +17,8 @@ SYMLINK = "symlink"
 class TreeEntry:
     """One file, directory or symbolic link.
 
-    ``mode`` holds permission bits only (at most 0o777). ``size`` (bytes) and ``digest`` (sha256 of the content) belong to
-    files, ``target`` to symbolic links.
+    ``mode`` holds permission bits only (at most 0o777). ``size`` (bytes) and ``digest`` (sha256 of the content) belong
+    to files, ``target`` to symbolic links.
     """
 
     kind: str
@@ -28,5 +28,6 @@ class TreeEntry:
     target: str = ""
 
 
-# Keys are relative POSIX paths without "." or ".." parts; the root itself has no entry. Directories have no trailing slash.
+# Keys are relative POSIX paths without "." or ".." parts; the root itself has no entry. Directories have no trailing
+# slash.
 Tree = Mapping[str, TreeEntry]

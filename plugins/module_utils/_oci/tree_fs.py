@@ -220,7 +220,8 @@ def _resolve(link: _Place) -> _Place | None:
             position = stop + 1
             if not part or part == ".":
                 continue
-            assert place is not None
+            if place is None:
+                raise RuntimeError("a link was followed from above the root")
             if beyond:
                 beyond += -1 if part == ".." else 1
                 continue

@@ -101,7 +101,7 @@ class Unpacker:
 
         With ``whiteouts``, ``.wh.`` files remove what lower layers put there; without, they are files like any other.
         """
-        assert self._entries is None or self._entries.closed, "the layer before was not closed"
+        self._check_closed()
         self._layers.append(what)
         self._entries = _Entries(
             self._tree, self._account, what, len(self._layers), whiteouts, self._reserved, self._digests, self.warnings
@@ -114,14 +114,14 @@ class Unpacker:
         :raises LayerError: when a symbolic link leads out of the root.
         :raises StorageError: when a link cannot be created.
         """
-        assert self._entries is None or self._entries.closed, "a layer failed or was not closed"
+        self._check_closed()
         if self._complete is None:
             tree = dict(self._tree.entries())
             path = escaping_link(tree)
             if path is not None:
                 leaf = self._tree.find(path.split("/"))
-                assert leaf is not None
-                raise link_error(self._layers[leaf.layer - 1], path, tree[path].target)
+                layer = self._layers[leaf.layer - 1] if leaf is not None else self._layers[-1]
+                raise link_error(layer, path, tree[path].target)
             for path, entry in tree.items():
                 if entry.kind == SYMLINK:
                     try:
@@ -131,6 +131,10 @@ class Unpacker:
             self.abort()
             self._complete = tree
         return dict(self._complete)
+
+    def _check_closed(self) -> None:
+        if self._entries is not None and not self._entries.closed:
+            raise RuntimeError("the layer before failed, or was not closed")
 
     def abort(self) -> None:
         """Release all descriptors. May be called at any time, and more than once."""

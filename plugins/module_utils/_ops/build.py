@@ -38,9 +38,7 @@ MAX_TITLE = 1024
 MAX_NAME = 255
 
 # The blank is Python's, and YAML's where a time is not in quotes.
-_RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)\Z", re.ASCII
-)
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)\Z", re.ASCII)
 _MEDIA_TYPE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}/[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}(?:;.*)?\Z")
 
 
@@ -306,9 +304,7 @@ def _annotated(layer: Layer, annotations: Mapping[str, str]) -> Layer:
     return replace(layer, source=BlobSource(descriptor, layer.source.open))
 
 
-def _assemble(
-    options: BuildOptions, config: BlobSource, layers: list[Layer], annotations: Mapping[str, str]
-) -> Built:
+def _assemble(options: BuildOptions, config: BlobSource, layers: list[Layer], annotations: Mapping[str, str]) -> Built:
     merged = dict(annotations)
     for key, value in ((media.ANNOTATION_SOURCE, options.source), (media.ANNOTATION_REVISION, options.revision)):
         if value:

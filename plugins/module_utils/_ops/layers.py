@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from .._oci import media, platforms
 from .._oci.destination import is_reserved
@@ -18,11 +19,16 @@ from .._oci.transport import Repository, read_blob
 from .._oci.tree import DIRECTORY, FILE, TreeEntry
 from .layer_selector import FIRST, LayerSelector, Limits
 
+if TYPE_CHECKING:
+    from .._oci.unpack import LayerWriter
+
 MAX_LAYERS = 1000
 PARALLEL_TRANSFERS = 4
 SOURCE_IGNORE = ".sourceignore"
 MAX_SOURCE_IGNORE = 1024 * 1024
 MAX_INDEX_DEPTH = 3
+# bytes of a layer that is read to its end although it cannot be unpacked
+MAX_DRAINED = 256 * 1024 * 1024
 
 # Gives the checked bytes of a layer; an error in the middle makes everything that came before it void.
 LayerReader = Callable[[Descriptor], Iterator[bytes]]
@@ -172,9 +178,7 @@ def stage_extracted(
                 titled.append((file_name(layer, manifest, ""), layer))
                 continue
             writer = unpacker.layer(f"The layer {layer.digest}", whiteouts=flatten)
-            for chunk in read(layer):
-                writer.write(chunk)
-            writer.close()
+            _unpack(read(layer), writer, layer)
         tree = dict(unpacker.tree())
         warnings = list(unpacker.warnings)
     finally:
@@ -187,6 +191,19 @@ def stage_extracted(
     if excluded or reserved:
         tree = dict(remove_paths(root, tree, excluded | reserved))
     return tree, warnings, len(excluded)
+
+
+def _unpack(chunks: Iterator[bytes], writer: LayerWriter, layer: Descriptor) -> None:
+    try:
+        for chunk in chunks:
+            writer.write(chunk)
+    except LayerError:
+        # an archive that was altered on the way is to be named as that: the rest shows whether it is what it claims
+        if layer.size <= MAX_DRAINED:
+            for _chunk in chunks:
+                pass
+        raise
+    writer.close()
 
 
 def stage_copied(named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: str) -> dict[str, TreeEntry]:

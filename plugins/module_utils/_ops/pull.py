@@ -21,7 +21,7 @@ from .._oci.destination import CONTROL_NAME, Destination
 from .._oci.errors import NotFound, StorageError
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.permissions import Permissions
-from .._oci.placement import Drift, Plan, find_drift, make_plan, native
+from .._oci.placement import Drift, Plan, find_drift, make_plan, native, shown
 from .._oci.reference import Reference
 from .._oci.state import State
 from .layer_selector import ALL, COPY, LayerSelector, Limits
@@ -225,7 +225,7 @@ class _Pull:
         state = self._destination.load_state()
         if state.is_damaged:
             warning = (
-                f"The record of the last pull in {self._destination.control} cannot be understood: "
+                f"The record of the last pull in {shown(self._destination.control)} cannot be understood: "
                 "what it described counts as not pulled."
             )
             self._warnings = [*(known for known in self._warnings if known != warning), warning]
@@ -291,14 +291,14 @@ class _Pull:
         before, after = str(state.artifact.get("revision", "")), str(artifact["revision"])
         if not self._want_diff or before == after:
             return []
-        header = os.path.join(self._destination.root, self._name)
+        header = os.path.join(shown(self._destination.root), self._name)
         return [{"before_header": header, "after_header": header, "before": f"{before}\n", "after": f"{after}\n"}]
 
     def _describe(
         self, reference: Reference, resolved: Resolved, top: Manifest, manifest: Manifest, layers: list[Descriptor]
     ) -> dict[str, Any]:
         first = layers[0]
-        root = self._destination.root
+        root = shown(self._destination.root)
         name = self._name
         if not name and self._options.selector.operation == COPY and len(layers) == 1:
             name = self._copy_names(manifest, layers)[0]

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +95,16 @@ def _clean_environment() -> dict[str, str]:
     return {**kept, "OTEL_TRACES_EXPORTER": "none"}
 
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """A test run that is killed runs no teardown: on Linux the kernel ends its servers."""
+    if _LIBC:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 @contextmanager
 def _running(command: list[str | Path], folder: Path) -> Iterator[tuple[int, Path]]:
     """Run a server; yield the port it chose and the file of its standard output. It chooses: no port can be lost."""
@@ -104,6 +117,7 @@ def _running(command: list[str | Path], folder: Path) -> Iterator[tuple[int, Pat
             stderr=err,
             cwd=folder,
             env=_clean_environment(),
+            preexec_fn=_end_with_parent,
         )
         try:
             deadline = time.monotonic() + START_TIMEOUT

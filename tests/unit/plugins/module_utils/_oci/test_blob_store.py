@@ -466,7 +466,7 @@ def test_threads_that_want_one_blob_download_it_once(tmp_path: Path) -> None:
     store, log, found = BlobStore(str(tmp_path / "store")), tmp_path / "log", descriptor_of(DATA)
     paths: list[str] = []
     threads = [
-        threading.Thread(target=lambda: paths.append(store.fetch(found, slow_source(log), "it"))) for _ in range(4)
+        threading.Thread(target=lambda: paths.append(store.fetch(found, slow_source(log), "it"))) for _n in range(4)
     ]
     for thread in threads:
         thread.start()

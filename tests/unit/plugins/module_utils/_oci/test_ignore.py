@@ -132,12 +132,12 @@ def plant(root: Path, kinds: dict[str, str]) -> None:
             place.touch()
 
 
-NAMES = (*"a b ab ba aXb A - é a] [a] a\\ !a #a * 1.b".split(), "a b", "a ", " a", "a\t")
+NAMES = (*"a b ab ba aXb A - é a] [a] a\\ !a #a * 1.b".split(), "a b", "a ", " a", " #a", "a\t")
 MORE_NAMES = ("a\n", "\udcff", "\\", "a^", "a-b", "[", "\r")
 
 PIECES = (*"a b X é * ** ? / / **/ /** */ \\ ! [ ] - ^ .".split(), " ", "\t")
 BRACKETS = tuple(
-    "[ab] [!a] [^b] []a] [!]] [a-] [-a] [+--] [a\\]] [a-\\] [\\a-b] [b-a] [a-b-] [/] [a/b] [!/] [[a] [é] [A-z] "
+    "[ab] [!a] [^b] []a] [!]] [a-] [-a] [+--] [a\\]] [a-\\] [\\a-b] [b-a] [a-b-] [+-a-c] [/] [a/b] [!/] [[a] [é] [A-z] "
     "[[:alpha:]] [![:upper:]] [[:digit:]-b] [[:nothing:]] [[:alpha] [[:] [[::]]".split()
 )
 
@@ -167,8 +167,17 @@ LIKELY = st.builds(
     st.sampled_from((*NAMES[:4], *NAMES[:4], *NAMES, "*", "?", "a*", "*b", "[ab]")),
     st.sampled_from(("", "", "", "/", "/*", "/**", " ", "\\ ")),
 )
+# likely to contradict each other
+PLAIN = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(("", "!")),
+    st.sampled_from(("", "", "/", "**/", "a/", "*/")),
+    st.sampled_from(("a", "b", "*")),
+    st.sampled_from(("", "", "", "/", "/*")),
+)
 ENDS = st.sampled_from(("\n", "\n", "\n", "\r\n", " \n", "\\ \n", "  \n", "\t\n", "\0x\n"))
 LINES = st.builds("{}{}".format, st.one_of(PATTERN, LIKELY, LIKELY, st.sampled_from(("", "#a", " #a", "\\#a"))), ENDS)
+PLAIN_LINES = PLAIN.map("{}\n".format)
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
@@ -199,6 +208,7 @@ class TestAgainstGit:
     @example(lines=["/a**/\n"])
     @example(lines=["**\\/a\n"])
     @example(lines=["a\\/\n"])
+    @example(lines=["\ufeffab\n", "\ufeffa\n"])
     @example(lines=["a//b\n", "//a\n", "b//\n"])
     @example(lines=["a", "b"])
     def test_one_file_of_patterns(self, git: Git, wide_tree: tuple[Path, dict[str, str]], lines: list[str]) -> None:
@@ -208,10 +218,10 @@ class TestAgainstGit:
 
     @settings(SETTINGS, max_examples=300)
     @given(
-        kinds=trees((*NAMES, ".gitignore"), 12),
-        option=st.lists(st.one_of(LIKELY, PATTERN), max_size=2),
-        root=st.lists(LINES, max_size=3),
-        files=st.lists(st.lists(LINES, min_size=1, max_size=3), max_size=3),
+        kinds=trees((*"aaabbb", *NAMES, ".gitignore"), 12),
+        option=st.lists(st.one_of(PLAIN, LIKELY, PATTERN), max_size=1),
+        root=st.lists(st.one_of(PLAIN_LINES, LINES), max_size=2),
+        files=st.lists(st.lists(st.one_of(PLAIN_LINES, LINES), min_size=1, max_size=3), max_size=4),
         data=st.data(),
     )
     def test_all_sources(
@@ -378,7 +388,7 @@ class TestBounds:
         with pytest.raises(LayerError, match="too many wildcards"):
             excluded_paths(paths, "", {"": patterns}, ())
 
-    @pytest.mark.parametrize("reason", ("levels", "literals", "reading", "one path"))
+    @pytest.mark.parametrize("reason", ("levels", "literals", "reading", "translation", "one path"))
     def test_all_kinds_of_work_count(self, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
         monkeypatch.setattr(ignore_module, "MAX_WORK", 10_000_000)
         deep = {"/".join("a" * depth): True for depth in range(1, 300)}
@@ -386,13 +396,14 @@ class TestBounds:
             "levels": (deep, dict.fromkeys(deep, "x")),
             "literals": ({str(number): False for number in range(11_000)}, {"": "x"}),
             "reading": ({}, {"d": "#" * 100_000, "e": "\n" * 100_000}),
+            "translation": ({}, {"": "*b" * 1000}),
             "one path": ({"a" * 20_000: False}, {"": "*a?a?" * 100 + "b"}),
         }[reason]
         with pytest.raises(LayerError, match="too many wildcards"):
             excluded_paths(paths, "", sources, ())
 
     def test_what_is_usual_stays_far_below(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ignore_module, "MAX_WORK", ignore_module.MAX_WORK // 20)
+        monkeypatch.setattr(ignore_module, "MAX_WORK", ignore_module.MAX_WORK // 30)
         paths = tree_of(*(f"apps/team-{n % 70}/service-{n}/manifest-{n % 9}.yaml" for n in range(20_000)))
         patterns = "*.jpg *.tar.gz docs/ **/.flux.yaml /prod*/secret a/**/b.yaml test_*_x.py [._]* *-[0-3].*".split()
         patterns += [f"*service*-{number}?" for number in range(10)]

@@ -174,7 +174,7 @@ def test_byte_by_byte() -> None:
 
 def gnu_tar(tmp_path: Path, *options: str) -> bytes:
     tool = shutil.which("tar")
-    if tool is None or b"GNU tar" not in subprocess.run([tool, "--version"], capture_output=True).stdout:
+    if tool is None or b"GNU tar" not in subprocess.run([tool, "--version"], capture_output=True, check=True).stdout:
         pytest.skip("GNU tar is not installed")
     done = subprocess.run([tool, "-C", str(tmp_path), "-c", *options, "."], capture_output=True, check=True)
     return done.stdout

@@ -161,7 +161,7 @@ def test_it_unpacks_what_tarfile_packs(
 @pytest.mark.parametrize("tar_format", ["v7", "oldgnu", "gnu", "ustar", "pax"])
 def test_it_unpacks_what_gnu_tar_packs(tmp_path: Path, root: Path, tar_format: str) -> None:
     tool = shutil.which("tar")
-    if tool is None or b"GNU tar" not in subprocess.run([tool, "--version"], capture_output=True).stdout:
+    if tool is None or b"GNU tar" not in subprocess.run([tool, "--version"], capture_output=True, check=True).stdout:
         pytest.skip("GNU tar is not installed")
     source = tmp_path / "source"
     (source / "sub" / "empty").mkdir(parents=True)
@@ -520,7 +520,7 @@ def test_a_failed_layer_is_not_completed(root: Path) -> None:
     writer.write(archive_of(member("a", bytes(2000)))[:1000])
     with pytest.raises(LayerError, match="truncated"):
         writer.close()
-    with pytest.raises(AssertionError):
+    with pytest.raises(RuntimeError):
         unpacker.tree()
     unpacker.abort()
 
