@@ -17,26 +17,31 @@ options:
     default: cosign
   public_keys:
     description:
-      - Public keys (PEM, as paths on the host that runs the module or as text), tried in this order. Any one that made a valid
-        signature suffices, so that keys can be rotated. ECDSA (P-256, P-384, P-521), RSA (2048 bits and more) and Ed25519.
+      - Public keys (PEM, as paths on the host that runs the module or as text), tried in this order. Any one that made
+        a valid
+        signature suffices, so that keys can be rotated. ECDSA (P-256, P-384, P-521), RSA (2048 bits and more) and
+        Ed25519.
       - No transparency log is asked for signatures that are made with a key.
     type: list
     elements: str
   identities:
     description:
-      - Who may have signed without a key of their own (keyless). Both expressions of one entry have to match the signing
+      - Who may have signed without a key of their own (keyless). Both expressions of one entry have to match the
+        signing
         certificate; any entry suffices.
     type: list
     elements: dict
     suboptions:
       issuer:
         description:
-          - A regular expression for the issuer of the identity, as in V(^https://token\.actions\.githubusercontent\.com$).
+          - A regular expression for the issuer of the identity, as in
+            V(^https://token\.actions\.githubusercontent\.com$).
         type: str
         required: true
       subject:
         description:
-          - A regular expression for the subject, as in V(^https://github\.com/stefanprodan/podinfo/.*$). It may match anywhere
+          - A regular expression for the subject, as in V(^https://github\.com/stefanprodan/podinfo/.*$). It may match
+            anywhere
             unless it is anchored with C(^) and C($).
         type: str
         required: true
@@ -47,7 +52,8 @@ options:
     default: false
   trusted_root:
     description:
-      - The path of a C(trusted_root.json), or its text, with the certificate authorities and logs that keyless signatures are
+      - The path of a C(trusted_root.json), or its text, with the certificate authorities and logs that keyless
+        signatures are
         checked against. With it the network is used for nothing but the registry.
       - Without it the root of the public Sigstore instance is fetched, which needs the Python package sigstore.
     type: str
@@ -75,7 +81,8 @@ options:
     suboptions:
       type:
         description:
-          - The predicate type, or one of cosign's short names (V(slsaprovenance), V(slsaprovenance1), V(spdxjson), V(cyclonedx),
+          - The predicate type, or one of cosign's short names
+            (V(slsaprovenance), V(slsaprovenance1), V(spdxjson), V(cyclonedx),
             V(vuln), V(openvex), V(link), V(custom)).
         type: str
         required: true
@@ -90,7 +97,8 @@ options:
     type: raw
   trust_store:
     description:
-      - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of trust stores to
+      - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of
+        trust stores to
         lists. A list answers for every store that the policy names.
     type: raw
 """
@@ -100,7 +108,8 @@ options:
 options:
   verify:
     description:
-      - Check the signatures of the artifact before one byte of it is used. The digest that was verified is the one that is
+      - Check the signatures of the artifact before one byte of it is used. The digest that was verified is the one
+        that is
         pulled. When it fails, O(dest) stays as it was.
       - Without this option nothing is verified but digests.
     type: dict
@@ -113,26 +122,31 @@ options:
         default: cosign
       public_keys:
         description:
-          - Public keys (PEM, as paths on the host that runs the module or as text), tried in this order. Any one that made a valid
-            signature suffices, so that keys can be rotated. ECDSA (P-256, P-384, P-521), RSA (2048 bits and more) and Ed25519.
+          - Public keys (PEM, as paths on the host that runs the module or as text), tried in this order. Any one that
+            made a valid
+            signature suffices, so that keys can be rotated. ECDSA (P-256, P-384, P-521), RSA (2048 bits and more) and
+            Ed25519.
           - No transparency log is asked for signatures that are made with a key.
         type: list
         elements: str
       identities:
         description:
-          - Who may have signed without a key of their own (keyless). Both expressions of one entry have to match the signing
+          - Who may have signed without a key of their own (keyless). Both expressions of one entry have to match the
+            signing
             certificate; any entry suffices.
         type: list
         elements: dict
         suboptions:
           issuer:
             description:
-              - A regular expression for the issuer of the identity, as in V(^https://token\.actions\.githubusercontent\.com$).
+              - A regular expression for the issuer of the identity, as in
+                V(^https://token\.actions\.githubusercontent\.com$).
             type: str
             required: true
           subject:
             description:
-              - A regular expression for the subject, as in V(^https://github\.com/stefanprodan/podinfo/.*$). It may match anywhere
+              - A regular expression for the subject, as in V(^https://github\.com/stefanprodan/podinfo/.*$). It may
+                match anywhere
                 unless it is anchored with C(^) and C($).
             type: str
             required: true
@@ -143,7 +157,8 @@ options:
         default: false
       trusted_root:
         description:
-          - The path of a C(trusted_root.json), or its text, with the certificate authorities and logs that keyless signatures are
+          - The path of a C(trusted_root.json), or its text, with the certificate authorities and logs that keyless
+            signatures are
             checked against. With it the network is used for nothing but the registry.
           - Without it the root of the public Sigstore instance is fetched, which needs the Python package sigstore.
         type: str
@@ -154,13 +169,15 @@ options:
         default: 1
       predicate_types:
         description:
-          - Count only signatures whose signed statement has one of these predicate types. A signature of C(cosign sign) has
+          - Count only signatures whose signed statement has one of these predicate types. A signature of
+            C(cosign sign) has
             V(https://sigstore.dev/cosign/sign/v1). Without it an attestation counts as a signature too.
         type: list
         elements: str
       curve_hash:
         description:
-          - Also accept signatures with P-384 and P-521 keys that were made with SHA-384 and SHA-512 in place of SHA-256.
+          - Also accept signatures with P-384 and P-521 keys that were made with SHA-384 and SHA-512 in place of
+            SHA-256.
         type: bool
         default: false
       attestations:
@@ -171,7 +188,8 @@ options:
         suboptions:
           type:
             description:
-              - The predicate type, or one of cosign's short names (V(slsaprovenance), V(slsaprovenance1), V(spdxjson), V(cyclonedx),
+              - The predicate type, or one of cosign's short names
+                (V(slsaprovenance), V(slsaprovenance1), V(spdxjson), V(cyclonedx),
                 V(vuln), V(openvex), V(link), V(custom)).
             type: str
             required: true
@@ -186,7 +204,8 @@ options:
         type: raw
       trust_store:
         description:
-          - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of trust stores to
+          - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of
+            trust stores to
             lists. A list answers for every store that the policy names.
         type: raw
 """

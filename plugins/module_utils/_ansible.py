@@ -62,6 +62,35 @@ CONNECTION_SPEC: dict[str, Any] = {
     "retries": {"type": "int", "default": 3},
 }
 
+# Without the provider, which is called signature_provider where these stand beside the registry's options.
+POLICY_SPEC: dict[str, Any] = {
+    "public_keys": {"type": "list", "elements": "str", "no_log": False},
+    "identities": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "issuer": {"type": "str", "required": True},
+            "subject": {"type": "str", "required": True},
+        },
+    },
+    "any_identity": {"type": "bool", "default": False},
+    "trusted_root": {"type": "str"},
+    "min_signers": {"type": "int", "default": 1},
+    "predicate_types": {"type": "list", "elements": "str"},
+    "curve_hash": {"type": "bool", "default": False},
+    "attestations": {
+        "type": "list",
+        "elements": "dict",
+        "options": {"type": {"type": "str", "required": True}, "min_signers": {"type": "int", "default": 1}},
+    },
+    "trust_policy": {"type": "raw"},
+    "trust_store": {"type": "raw"},
+}
+
+SIGNATURE_PROVIDER: dict[str, Any] = {"type": "str", "choices": ["cosign", "notation"], "default": "cosign"}
+
+VERIFY_SPEC: dict[str, Any] = {"verify": {"type": "dict", "options": {"provider": SIGNATURE_PROVIDER, **POLICY_SPEC}}}
+
 MAX_RETRIES = 100
 
 
@@ -76,7 +105,7 @@ def run_module(argument_spec: dict[str, Any], call: Callable[[AnsibleModule], di
         failure = exc
     # outside of the handler: fail_json would attach the traceback of the exception that is being handled
     if failure is not None:
-        module.fail_json(msg=str(failure), reason=failure.reason)
+        module.fail_json(msg=str(failure), reason=failure.reason, **failure.details)
     for warning in result.pop("warnings", []):
         module.warn(warning)
     module.exit_json(**result)

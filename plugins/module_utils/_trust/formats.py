@@ -200,8 +200,12 @@ def _check_material(material: Mapping[str, Any]) -> None:
     if entries and not any(entry.get("inclusionProof") for entry in entries):
         raise Rejected("malformed", "The bundle's log entries have no inclusion proof")
     for entry in entries:
-        body = decode_base64(entry.get("canonicalizedBody"), "A log entry's body", any_alphabet=True)
-        strict_json(body, "A log entry's body")
+        raw = decode_base64(entry.get("canonicalizedBody"), "A log entry's body", any_alphabet=True)
+        body, kind = strict_json(raw, "A log entry's body"), entry.get("kindVersion")
+        if not isinstance(body, dict) or not isinstance(body.get("spec"), dict) or not isinstance(kind, dict):
+            raise Rejected("malformed", "A log entry of the bundle has no body of a known shape")
+        if (body.get("kind"), body.get("apiVersion")) != (kind.get("kind"), kind.get("version")):
+            raise Rejected("malformed", "A log entry of the bundle has a body of another kind than it says")
     stamps = (material.get("timestampVerificationData") or {}).get("rfc3161Timestamps") or []
     if not isinstance(stamps, list) or len(stamps) > MAX_TIMESTAMPS:
         raise Rejected("too-large", f"The bundle has more than {MAX_TIMESTAMPS} timestamps")

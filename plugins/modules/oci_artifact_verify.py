@@ -1,0 +1,214 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: oci_artifact_verify
+short_description: Check who signed an OCI artifact
+version_added: 0.1.0
+description:
+  - Resolves a reference to one digest and checks the signatures of that digest against a policy. The module fails when
+    they do
+    not satisfy it, and says what was found and why each signature did not count.
+  - Cosign signatures are found under the tag C(sha256-….sig) and as Sigstore bundles among the referrers, by the
+    referrers API or
+    the fallback tag; all of them are looked at. Notation signatures are found among the referrers.
+  - The signed payload always has to name the digest. The tag under which a signature was made, and the repository, are
+    not
+    compared, so that mirrored artifacts keep their signatures.
+  - To pull only what is signed, give the same policy in O(cloudnative.artifacts.oci_artifact_pull#module:verify) of
+    M(cloudnative.artifacts.oci_artifact_pull).
+author:
+  - the cloudnative.artifacts authors (@cloudnative)
+extends_documentation_fragment:
+  - cloudnative.artifacts.reference
+  - cloudnative.artifacts.selection
+  - cloudnative.artifacts.verify
+  - cloudnative.artifacts.auth
+  - cloudnative.artifacts.connection
+  - cloudnative.artifacts.attributes
+requirements:
+  - cryptography >= 41 on the host that runs the module
+  - sigstore on the host that runs the module, for keyless signatures without O(trusted_root)
+attributes:
+  check_mode:
+    support: full
+    details:
+      - This module never changes anything.
+  diff_mode:
+    support: N/A
+    details:
+      - This module never changes anything.
+  idempotent:
+    support: full
+    details:
+      - This module never changes anything.
+seealso:
+  - module: cloudnative.artifacts.oci_artifact_pull
+  - module: cloudnative.artifacts.oci_artifact_sign
+"""
+
+EXAMPLES = r"""
+- name: Check that an artifact is signed with one of two keys
+  cloudnative.artifacts.oci_artifact_verify:
+    ref: registry.example.com/platform/config:1.4.2
+    public_keys:
+      - /etc/keys/release-2026.pub
+      - /etc/keys/release-2025.pub
+
+- name: Check that a chart was signed by the release workflow of its project, without a network but the registry's
+  cloudnative.artifacts.oci_artifact_verify:
+    ref: registry.example.com/charts/podinfo:6.7.1
+    trusted_root: /etc/sigstore/trusted_root.json
+    identities:
+      - issuer: ^https://token\.actions\.githubusercontent\.com$
+        subject: ^https://github\.com/stefanprodan/podinfo/\.github/workflows/release\.yml@refs/tags/.*$
+
+- name: Demand two signers and an SBOM
+  cloudnative.artifacts.oci_artifact_verify:
+    ref: registry.example.com/platform/config:1.4.2
+    public_keys: [/etc/keys/build.pub, /etc/keys/release.pub]
+    min_signers: 2
+    attestations:
+      - type: spdxjson
+
+- name: Check a Notation signature
+  cloudnative.artifacts.oci_artifact_verify:
+    ref: registry.example.com/platform/config:1.4.2
+    signature_provider: notation
+    trust_policy: /etc/notation/trustpolicy.json
+    trust_store: [/etc/notation/ca.crt]
+"""
+
+RETURN = r"""
+artifact:
+  description: The digest that was verified, and where it is.
+  returned: success
+  type: dict
+  contains:
+    url:
+      description: The repository or layout.
+      type: str
+    revision:
+      description: V(tag@digest) for a tag or a range, the digest alone for a digest.
+      type: str
+    tag:
+      description: The tag that was asked for or chosen; empty for a digest.
+      type: str
+    digest:
+      description: The digest.
+      type: str
+verification:
+  description: What the signatures say.
+  returned: when a policy was applied
+  type: dict
+  contains:
+    verified:
+      description: Whether the policy is satisfied. It is false, without a failure, only when a Notation trust policy says to skip or
+        only to log authenticity.
+      type: bool
+    provider:
+      description: V(cosign) or V(notation).
+      type: str
+    reason:
+      description: V(Verified), V(Ignored) or V(Unverified).
+      type: str
+    signers:
+      description: The signatures that count.
+      type: list
+      elements: dict
+      contains:
+        provider:
+          description: V(cosign) or V(notation).
+          type: str
+        format:
+          description: V(legacy) for cosign's tags, V(bundle), V(jws) or V(cose).
+          type: str
+        key:
+          description: The SHA-256 of the signer's public key (SubjectPublicKeyInfo).
+          type: str
+        source:
+          description: The path or the number of the configured key that matched.
+          type: str
+        issuer:
+          description: Who vouches for the subject; empty for keys.
+          type: str
+        subject:
+          description: Who signed; empty for keys.
+          type: str
+        signed_at:
+          description: When it was signed, if something trusted vouches for it.
+          type: str
+        predicate_type:
+          description: The type of the signed statement.
+          type: str
+        found_in:
+          description: The digest of the manifest or layer that carried the signature.
+          type: str
+        annotations:
+          description: Annotations under the signature.
+          type: dict
+    refused:
+      description: The signatures that do not count, with where they were (RV(verification.refused[].found_in)), their format, a
+        stable code and a message.
+      type: list
+      elements: dict
+reason:
+  description: A stable code, V(Verified) or V(VerificationIgnored) on success, V(VerificationError) when the policy is not satisfied.
+  returned: always
+  type: str
+  sample: Verified
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
+    AUTH_SPEC,
+    CONNECTION_SPEC,
+    POLICY_SPEC,
+    REFERENCE_SPEC,
+    SELECTION_SPEC,
+    SIGNATURE_PROVIDER,
+    auth_options,
+    connection_options,
+    reference_options,
+    run_module,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
+    VerifyOptions,
+    parse_policy,
+    verify,
+)
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    options = VerifyOptions(
+        reference=reference_options(params),
+        policy=parse_policy({**params, "provider": params["signature_provider"]}),
+        auth=auth_options(module),
+        connection=connection_options(params),
+    )
+    return verify(options)
+
+
+def main() -> None:
+    spec = {
+        **REFERENCE_SPEC,
+        **SELECTION_SPEC,
+        "signature_provider": SIGNATURE_PROVIDER,
+        **POLICY_SPEC,
+        **AUTH_SPEC,
+        **CONNECTION_SPEC,
+    }
+    run_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
+
+
+if __name__ == "__main__":
+    main()
