@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who a certificate was issued to, and whether the policy wants that identity.
 
-Source: sigstore, pkg/cosign/verify.go (legacy signatures) and sigstore-go, pkg/fulcio/certificate/summarize.go (bundles).
-The two differ: see ``claimed_identity``.
+Sources: cosign, pkg/cosign/verify.go (legacy signatures); sigstore-go, pkg/fulcio/certificate (bundles). They differ:
+see ``claimed_identity``.
 """
 
 from __future__ import annotations
@@ -75,9 +75,10 @@ class CompiledIdentities:
 
         :raises Rejected: ``identity``.
         """
-        too_long = [name for name in (claim.issuer, *claim.subjects) if len(name) > MAX_NAME]
-        if too_long or len(claim.subjects) > MAX_NAMES:
-            raise Rejected("identity", f"The certificate has a name longer than {MAX_NAME}, or more than {MAX_NAMES} names")
+        if len(claim.subjects) > MAX_NAMES:
+            raise Rejected("identity", f"The certificate has more than {MAX_NAMES} names")
+        if any(len(name) > MAX_NAME for name in (claim.issuer, *claim.subjects)):
+            raise Rejected("identity", f"The certificate has a name of more than {MAX_NAME} characters")
         if not claim.subjects:
             raise Rejected("identity", "The certificate names nobody: it has no subject alternative name that counts")
         if not self._pairs:
@@ -89,7 +90,7 @@ class CompiledIdentities:
                 if found is not None:
                     return found
         names = ", ".join(repr(name[:200]) for name in claim.subjects[:3])
-        message = f"It was signed by {names}, vouched for by {claim.issuer[:200]!r}, which none of the identities matches"
+        message = f"It was signed by {names} of issuer {claim.issuer[:200]!r}, which none of the identities matches"
         unfinished = [expression.pattern for pair in self._pairs for expression in pair if expression.unfinished]
         if unfinished:
             message += f" (the regular expression {unfinished[0][:200]!r} takes too long and was not finished)"
@@ -107,8 +108,8 @@ class CompiledIdentities:
             raise InvalidPolicy(exc.message, exc.hint) from None
         if not is_anchored(pattern):
             self.warnings.append(
-                f"The regular expression {pattern[:200]!r} in {where} is not anchored: it also accepts longer names that "
-                "contain a match. Begin it with ^ and end it with $."
+                f"The regular expression {pattern[:200]!r} in {where} is not anchored: it also accepts longer names "
+                "that contain a match. Begin it with ^ and end it with $."
             )
         return _Expression(pattern, regex)
 
@@ -134,9 +135,9 @@ class _Expression:
 def claimed_identity(certificate: Any, legacy: bool) -> Claim:
     """Issuer and names of a certificate.
 
-    Legacy signatures: the issuer is extension 57264.1.1, and any name counts. Bundles: the issuer may also be in 57264.1.8,
-    and only one name counts: the first URI, else the first e-mail address, else Fulcio's own kind of name. Stricter than
-    both: two issuers in one certificate that differ are refused.
+    Legacy signatures: the issuer is extension 57264.1.1, and any name counts. Bundles: the issuer may also be in
+    57264.1.8, and only one name counts: the first URI, else the first e-mail address, else Fulcio's own kind of name.
+    Stricter than both: two issuers in one certificate that differ are refused.
 
     :raises Rejected: ``identity`` or ``malformed``.
     """
@@ -160,9 +161,7 @@ def is_anchored(pattern: str) -> bool:
         pattern = pattern[pattern.index(")") + 1 :]
     if "m" in flags:
         return False
-    return all(
-        (branch.startswith("^") or branch.startswith(r"\A")) and branch[-1:] in ("$", "\0") for branch in _branches(pattern)
-    )
+    return all(branch.startswith(("^", r"\A")) and branch.endswith(("$", "\0")) for branch in _branches(pattern))
 
 
 def _branches(pattern: str) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 from .._oci.errors import InvalidPolicy
 from . import formats
 from .crypto import require_cryptography
-from .keys import CURVES, check_kind
+from .keys import check_kind
 from .verdict import Rejected
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
@@ -100,7 +100,9 @@ def load_trusted_root(source: str) -> TrustedRoot:
         return _parse(formats.strict_json(text, name), text)
     except Rejected as exc:
         raise InvalidPolicy(f"{name} cannot be used: {exc.message}.", _HINT) from None
-    except _unreadable() as exc:
+    except InvalidPolicy as exc:
+        raise InvalidPolicy(f"{name} cannot be used: {exc.message}", _HINT) from None
+    except parse_errors() as exc:
         raise InvalidPolicy(f"{name} is damaged: {type(exc).__name__}: {str(exc)[:200]}.", _HINT) from None
 
 
@@ -211,7 +213,8 @@ def parse_time(value: Any) -> datetime.datetime | None:
     return datetime.datetime.fromisoformat(f"{match[1]}.{fraction}{offset}")
 
 
-def _unreadable() -> tuple[type[Exception], ...]:
+def parse_errors() -> tuple[type[Exception], ...]:
+    """What is raised for damaged JSON, base64, DER and times; the last four of cryptography are no ValueErrors."""
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
 
@@ -220,13 +223,12 @@ def _unreadable() -> tuple[type[Exception], ...]:
         TypeError,
         KeyError,
         AttributeError,
+        IndexError,
         OverflowError,
-        InvalidPolicy,
+        OSError,
+        RecursionError,
         UnsupportedAlgorithm,
         x509.InvalidVersion,
         x509.DuplicateExtension,
         x509.UnsupportedGeneralNameType,
     )
-
-
-__all__ = ["CURVES", "Authority", "Log", "TrustedRoot", "Window", "load_chain", "load_trusted_root", "parse_time"]

@@ -1,0 +1,243 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Certificates of signers: reading them, their chain to an authority of the trusted root, and their CT log timestamps.
+
+Sources: RFC 5280 section 6 as Go's crypto/x509 applies it; RFC 6962 section 3 for signed certificate timestamps (SCT);
+sigstore/fulcio, docs/certificate-specification.md for what a signer's certificate has. A chain is checked at the time
+when something trusted saw the signature, never at the present time: the certificates live for minutes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from .._oci.errors import InvalidPolicy
+from .keys import check_kind, signature_is_good, spki_of
+from .trusted_root import Authority, Log, TrustedRoot
+from .verdict import Rejected
+
+#: Bytes of one certificate, PEM or DER.
+MAX_CERTIFICATE = 64 * 1024
+MAX_SCTS = 32
+
+_UTC = datetime.timezone.utc
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
+_WEAK_HASHES = ("md5", "sha1")
+#: Extensions that this code honours; any other that is critical refuses the certificate.
+_KNOWN_EXTENSIONS = (
+    "2.5.29.15",  # key usage
+    "2.5.29.17",  # subject alternative name
+    "2.5.29.19",  # basic constraints
+    "2.5.29.37",  # extended key usage
+)
+_NAME_CONSTRAINTS = "2.5.29.30"
+
+
+def read_certificate(encoded: bytes) -> Any:
+    """A certificate from PEM (the first block) or DER, with a key of an accepted kind.
+
+    :raises Rejected: ``too-large``, ``malformed``, or ``untrusted-certificate`` for a key of another kind.
+    """
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    if len(encoded) > MAX_CERTIFICATE:
+        raise Rejected("too-large", f"The certificate has more than {MAX_CERTIFICATE} bytes")
+    pem = b"-----BEGIN" in encoded
+    try:
+        certificate = x509.load_pem_x509_certificate(encoded) if pem else x509.load_der_x509_certificate(encoded)
+        key = certificate.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as exc:
+        raise Rejected("malformed", f"The certificate cannot be read: {str(exc)[:100]}") from None
+    try:
+        check_kind(key, "The certificate's key")
+    except InvalidPolicy as exc:
+        raise Rejected("untrusted-certificate", exc.message.rstrip(".")) from None
+    return certificate
+
+
+def is_same_certificate(encoded: bytes, certificate: Any) -> bool:
+    """True when the encoded certificate is this one, byte for byte."""
+    try:
+        other = read_certificate(encoded)
+    except Rejected:
+        return False
+    return der_of(other) == der_of(certificate)
+
+
+def der_of(certificate: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    result: bytes = certificate.public_bytes(Encoding.DER)
+    return result
+
+
+def check_signing_certificate(root: TrustedRoot, leaf: Any, time: datetime.datetime) -> None:
+    """Let pass a certificate that may sign code, was valid then, and that an authority and a CT log vouch for.
+
+    :raises Rejected: ``expired-certificate``, ``untrusted-certificate`` or ``sct``.
+    """
+    _check_leaf(leaf, time)
+    chain = _chain_at(root, leaf, time)
+    _check_scts(root, leaf, chain[0])
+
+
+def _check_leaf(leaf: Any, time: datetime.datetime) -> None:
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    begins, ends = _validity(leaf)
+    if not begins <= time <= ends:
+        raise Rejected(
+            "expired-certificate",
+            f"The certificate was valid from {begins:%Y-%m-%d %H:%M:%S} until {ends:%Y-%m-%d %H:%M:%S} UTC, "
+            f"the signature was made at {time:%Y-%m-%d %H:%M:%S}",
+        )
+    usages = _value(leaf, x509.ExtendedKeyUsage)
+    if usages is None or ExtendedKeyUsageOID.CODE_SIGNING not in usages:
+        raise Rejected("untrusted-certificate", "The certificate is not for code signing (extended key usage)")
+    usage = _value(leaf, x509.KeyUsage)
+    if usage is None or not usage.digital_signature:
+        raise Rejected("untrusted-certificate", "The certificate is not for digital signatures (key usage)")
+    constraints = _value(leaf, x509.BasicConstraints)
+    if constraints is not None and constraints.ca:
+        raise Rejected("untrusted-certificate", "The certificate is an authority's own")
+    if _has_unknown_demand(leaf):
+        raise Rejected("untrusted-certificate", "The certificate has a critical extension that is not known")
+
+
+def _chain_at(root: TrustedRoot, leaf: Any, time: datetime.datetime) -> list[Any]:
+    """The chain above the leaf, issuer first, within one authority that was in use at the time."""
+    for authority in root.authorities:
+        if authority.window.holds(time):
+            chain = _path(authority, leaf, time)
+            if chain:
+                return chain
+    for authority in root.authorities:
+        if not authority.window.holds(time) and _path(authority, leaf, time):
+            raise Rejected(
+                "untrusted-certificate",
+                f"The authority that issued the certificate is trusted {authority.window}, "
+                f"the signature was made on {time:%Y-%m-%d}",
+            )
+    raise Rejected("untrusted-certificate", "No certificate authority of the trusted root issued the certificate")
+
+
+def _path(authority: Authority, leaf: Any, time: datetime.datetime) -> list[Any]:
+    """From the leaf's issuer to the authority's root; empty when there is no such path."""
+    unused, child = list(authority.chain), leaf
+    path: list[Any] = []
+    anchor = unused[-1]
+    while not path or path[-1] is not anchor:
+        issuers = [each for each in unused if _may_issue(each, len(path), time) and _is_issued_by(child, each)]
+        if not issuers:
+            return []
+        child = issuers[0]
+        path.append(child)
+        unused = [each for each in unused if each is not child]
+    return path
+
+
+def _may_issue(certificate: Any, below: int, time: datetime.datetime) -> bool:
+    """True for an authority's certificate that may stand above so many others of authorities."""
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    begins, ends = _validity(certificate)
+    constraints = _value(certificate, x509.BasicConstraints)
+    usage = _value(certificate, x509.KeyUsage)
+    usages = _value(certificate, x509.ExtendedKeyUsage)
+    code_signing = (ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
+    return (
+        begins <= time <= ends
+        and constraints is not None
+        and constraints.ca
+        and (constraints.path_length is None or below <= constraints.path_length)
+        and (usage is None or usage.key_cert_sign)
+        and (usages is None or any(wanted in usages for wanted in code_signing))
+        and not _has_unknown_demand(certificate)
+    )
+
+
+def _is_issued_by(child: Any, issuer: Any) -> bool:
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    try:
+        weak = child.signature_hash_algorithm is not None and child.signature_hash_algorithm.name in _WEAK_HASHES
+        child.verify_directly_issued_by(issuer)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return not weak
+
+
+def _has_unknown_demand(certificate: Any) -> bool:
+    """Constraints on names are not evaluated, so they refuse even when they are not critical."""
+    return any(
+        (extension.critical and extension.oid.dotted_string not in _KNOWN_EXTENSIONS)
+        or extension.oid.dotted_string == _NAME_CONSTRAINTS
+        for extension in certificate.extensions
+    )
+
+
+def _check_scts(root: TrustedRoot, leaf: Any, issuer: Any) -> None:
+    """One timestamp by a CT log that was in use then is enough, as for cosign."""
+    from cryptography import x509
+
+    scts = _value(leaf, x509.PrecertificateSignedCertificateTimestamps)
+    if not scts:
+        raise Rejected("sct", "The certificate has no signed certificate timestamp: it was not recorded in a CT log")
+    if len(scts) > MAX_SCTS:
+        raise Rejected("too-large", f"The certificate has more than {MAX_SCTS} signed certificate timestamps")
+    known = [(sct, log) for sct in scts for log in root.certificate_logs if log.log_id == sct.log_id]
+    if not known:
+        raise Rejected("sct", "The certificate was recorded in CT logs that the trusted root does not have")
+    in_use = [(sct, log) for sct, log in known if log.window.holds(sct.timestamp.replace(tzinfo=_UTC))]
+    if not in_use:
+        raise Rejected("sct", f"The certificate was recorded in a CT log that is trusted {known[0][1].window}")
+    if not any(_sct_is_good(sct, log, leaf, issuer) for sct, log in in_use):
+        raise Rejected("sct", "The signature of the certificate's timestamp is not by the CT log that it names")
+
+
+def _sct_is_good(sct: Any, log: Log, leaf: Any, issuer: Any) -> bool:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    # RFC 6962 section 2.1.4 knows these two; the key decides, what the timestamp says must agree
+    known = isinstance(log.key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey))
+    if not known or not isinstance(sct.signature_hash_algorithm, hashes.SHA256):
+        return False
+    precertificate: bytes = leaf.tbs_precertificate_bytes
+    milliseconds = (sct.timestamp.replace(tzinfo=_UTC) - _EPOCH) // datetime.timedelta(milliseconds=1)
+    extensions: bytes = sct.extension_bytes
+    signed = b"".join(
+        (
+            struct.pack(">BBQH", 0, 0, milliseconds, 1),  # v1, certificate_timestamp, time, precert_entry
+            hashlib.sha256(spki_of(issuer.public_key())).digest(),
+            len(precertificate).to_bytes(3, "big"),
+            precertificate,
+            struct.pack(">H", len(extensions)),
+            extensions,
+        )
+    )
+    return signature_is_good(log.key, sct.signature, signed)
+
+
+def _value(certificate: Any, kind: Any) -> Any:
+    from cryptography import x509
+
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _validity(certificate: Any) -> Sequence[datetime.datetime]:
+    if hasattr(certificate, "not_valid_before_utc"):
+        return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    # cryptography 41 only has naive times, in UTC
+    return certificate.not_valid_before.replace(tzinfo=_UTC), certificate.not_valid_after.replace(tzinfo=_UTC)

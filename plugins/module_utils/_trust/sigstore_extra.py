@@ -1,0 +1,149 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the optional package ``sigstore`` is needed for: the public-good instance's trusted root, and bundles whose time
+comes from a timestamp authority (RFC 3161), as those of Rekor 2 do.
+
+The package is not relied upon where own code can decide: it does not look at when a log or an authority was in use, nor
+at payload type and subject (sigstore-python 4.5). Whatever it raises refuses the signature.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import os
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from .._oci.errors import ConnectionFailed, MissingDependency, VerificationFailed
+from . import formats
+from .formats import Bundle, Envelope
+from .trusted_root import TrustedRoot, Window, load_chain, parse_time
+from .verdict import Rejected
+
+INSTALL = "pip install 'sigstore>=4'"
+
+
+def public_good_root() -> str:
+    """The trusted root of sigstore.dev as JSON, up to date by way of its TUF repository; ``sigstore`` caches it.
+
+    :raises MissingDependency: when the package is not installed, or too old.
+    :raises ConnectionFailed: when the TUF repository is not reached.
+    :raises VerificationFailed: when what it serves is not accepted.
+    """
+    hint = "Or give 'trusted_root', the trusted_root.json of the instance: then no network is needed."
+    try:
+        models = importlib.import_module("sigstore.models")
+        production = models.ClientTrustConfig.production
+    except (ImportError, AttributeError):
+        raise MissingDependency(
+            "Keyless verification without 'trusted_root' needs the Python package sigstore (4 or newer), which is not "
+            "installed here: it fetches the trusted root of sigstore.dev.",
+            f"Install it for the Python that runs the module: {INSTALL}. {hint}",
+        ) from None
+    try:
+        text: str = production().trusted_root._inner.to_json()
+    except Exception as exc:
+        message = f"The trusted root of sigstore.dev was not brought up to date: {_describe(exc)}."
+        if _is_network_failure(exc):
+            raise ConnectionFailed(message, hint) from None
+        raise VerificationFailed(message, hint) from None
+    return text
+
+
+class TimestampVerifier:
+    """Verifies bundles whose only trusted time is a timestamp authority's.
+
+    :raises Rejected: ``missing-dependency`` when the package is not installed, or too old.
+    """
+
+    def __init__(self, root: TrustedRoot) -> None:
+        try:
+            self._models = importlib.import_module("sigstore.models")
+            self._verify = importlib.import_module("sigstore.verify")
+            self._rfc3161 = importlib.import_module("rfc3161_client")
+        except ImportError:
+            raise Rejected(
+                "missing-dependency",
+                "The signature's time comes from a timestamp authority (as with Rekor 2), and checking it needs the "
+                f"Python package sigstore, 4 or newer, which is not installed here: {INSTALL}",
+            ) from None
+        self._root = root
+        self._verifier: Any = None
+
+    def times(self, bundle: Bundle, envelope: Envelope) -> list[datetime.datetime]:
+        """The times at which timestamp authorities of the trusted root, then in use, saw the signature; at least one.
+
+        :raises Rejected: ``timestamp``.
+        """
+        if not self._root.timestamp_authorities:
+            raise Rejected("timestamp", "The trusted root has no timestamp authority, and nothing else tells the time")
+        times = []
+        reasons = []
+        for stamp in bundle.material["timestampVerificationData"]["rfc3161Timestamps"]:
+            encoded = formats.decode_base64(stamp["signedTimestamp"], "A timestamp", any_alphabet=True)
+            for authority in self._root.timestamp_authorities:
+                try:
+                    times.append(self._time(encoded, authority, envelope.signature))
+                    break
+                except Exception as exc:
+                    reasons.append(_describe(exc))
+        if not times:
+            raise Rejected("timestamp", f"No timestamp is by a timestamp authority of the trusted root: {reasons[-1:]}")
+        return times
+
+    def check(self, bundle: Bundle, envelope: Envelope) -> None:
+        """Have the package verify the bundle as a whole.
+
+        :raises Rejected: ``sigstore``.
+        """
+        try:
+            if self._verifier is None:
+                self._verifier = self._verify.Verifier(trusted_root=self._load_root())
+            parsed = self._models.Bundle.from_json(bundle.raw)
+            # identities are compared by own code, which knows expressions
+            payload_type, payload = self._verifier.verify_dsse(parsed, self._verify.policy.UnsafeNoOp())
+        except Exception as exc:
+            raise Rejected("sigstore", f"sigstore refuses the bundle: {_describe(exc)}") from None
+        if (payload_type, payload) != (envelope.payload_type, envelope.payload):
+            raise Rejected("sigstore", "sigstore reads another payload in the bundle")
+
+    def _time(self, encoded: bytes, authority: Any, signature: bytes) -> datetime.datetime:
+        chain = load_chain(authority["certChain"]["certificates"])
+        if len(chain) < 2:
+            raise ValueError("the timestamp authority has no chain")
+        builder = self._rfc3161.VerifierBuilder(tsa_certificate=chain[0], intermediates=chain[1:-1], roots=[chain[-1]])
+        response = self._rfc3161.decode_timestamp_response(encoded)
+        builder.build().verify_message(response, signature)
+        time: datetime.datetime = response.tst_info.gen_time
+        valid_for = authority.get("validFor") or {}
+        window = Window(parse_time(valid_for.get("start")), parse_time(valid_for.get("end")))
+        if not window.holds(time):
+            raise ValueError(f"the timestamp authority is trusted {window}, the timestamp is of {time:%Y-%m-%d}")
+        return time
+
+    def _load_root(self) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "trusted_root.json")
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(self._root.text)
+            return self._models.TrustedRoot.from_file(path)
+
+
+def _describe(exc: BaseException) -> str:
+    causes: Sequence[BaseException] = [each for each in (exc, exc.__cause__) if each is not None]
+    return ": ".join(f"{type(each).__name__}: {' '.join(str(each).split())[:200]}" for each in causes)
+
+
+def _is_network_failure(exc: BaseException | None) -> bool:
+    """True when somewhere in the chain of causes is TUF's error for downloads, or one of the system's."""
+    seen = 0
+    while exc is not None and seen < 10:
+        if type(exc).__name__ in ("DownloadError", "DownloadHTTPError", "SlowRetrievalError", "NetworkError"):
+            return True
+        if isinstance(exc, (ConnectionError, TimeoutError)) or type(exc).__module__.startswith(("urllib3", "requests")):
+            return True
+        exc, seen = exc.__cause__ or exc.__context__, seen + 1
+    return False

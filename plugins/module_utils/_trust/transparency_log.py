@@ -1,0 +1,272 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Entries of a transparency log (Rekor): that the log has them, since when, and that they are about this signature.
+
+Sources: sigstore/rekor, pkg/verify and pkg/types (hashedrekord 0.0.1 and 0.0.2, dsse 0.0.1, intoto 0.0.2); RFC 6962
+section 2.1.1 for inclusion proofs; golang.org/x/mod/sumdb/note and C2SP tlog-checkpoint for checkpoints; RFC 8785 for
+what a signed entry timestamp (SET) is over. An entry counts only when signature, certificate and content are those at
+hand: an entry of anything else can be attached by anybody (CVE-2022-36056).
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import formats
+from .certificates import is_same_certificate
+from .formats import Envelope
+from .keys import signature_is_good
+from .trusted_root import Log, TrustedRoot
+from .verdict import Rejected
+
+#: Characters of a checkpoint with its signatures; witnesses add a line each.
+MAX_CHECKPOINT = 16 * 1024
+MAX_PROOF_HASHES = 64
+
+_UTC = datetime.timezone.utc
+_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_SIGNATURE_LINE = re.compile("\u2014 (\\S+) (\\S+)")
+_ENTRY_FIELDS = {
+    "logIndex",
+    "logId",
+    "kindVersion",
+    "integratedTime",
+    "inclusionPromise",
+    "inclusionProof",
+    "canonicalizedBody",
+}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a SET is over, and the SET."""
+
+    body: bytes
+    integrated: int
+    log_id: bytes
+    index: int
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a bundle. ``promise`` is None when nothing signs the time. ``proof`` is as it came."""
+
+    kind: str
+    body: bytes
+    log_id: bytes
+    index: int
+    promise: Promise | None
+    proof: Mapping[str, Any]
+
+
+def read_entry(document: Mapping[str, Any]) -> Entry:
+    """An entry of a bundle (sigstore_rekor.proto, TransparencyLogEntry).
+
+    :raises Rejected: ``malformed``.
+    """
+    if set(document) - _ENTRY_FIELDS:
+        raise Rejected("malformed", "A log entry of the bundle has unknown fields")
+    body = formats.decode_base64(document["canonicalizedBody"], "A log entry", any_alphabet=True)
+    log_id = formats.decode_base64(document["logId"]["keyId"], "A log entry's log id", any_alphabet=True)
+    kind = f"{document['kindVersion']['kind']} {document['kindVersion']['version']}"
+    index = number(document.get("logIndex") or 0)
+    promise = None
+    if document.get("inclusionPromise"):
+        encoded = document["inclusionPromise"]["signedEntryTimestamp"]
+        signature = formats.decode_base64(encoded, "A log entry's SET", any_alphabet=True)
+        promise = Promise(body, number(document.get("integratedTime") or 0), log_id, index, signature)
+    return Entry(kind, body, log_id, index, promise, document.get("inclusionProof") or {})
+
+
+def number(value: Any) -> int:
+    """A number of 64 bits that is not negative; protojson writes these as text.
+
+    :raises Rejected: ``malformed``.
+    """
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = int(value)
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise Rejected("malformed", f"{str(value)[:50]!r} is not a number")
+    return value
+
+
+def logs_with_id(root: TrustedRoot, log_id: bytes) -> list[Log]:
+    """The logs of the trusted root with this id, of which there may be several with windows of their own.
+
+    :raises Rejected: ``tlog`` when there is none.
+    """
+    logs = [log for log in root.logs if log.log_id == log_id]
+    if not logs:
+        raise Rejected("tlog", f"The trusted root does not have the transparency log {log_id.hex()[:64]}")
+    return logs
+
+
+def check_promise(root: TrustedRoot, promise: Promise) -> datetime.datetime:
+    """The time at which the log says that it took the entry in, which its SET signs.
+
+    :raises Rejected: ``tlog``.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    logs = logs_with_id(root, promise.log_id)
+    time = datetime.datetime.fromtimestamp(promise.integrated, _UTC)
+    in_use = [log for log in logs if log.window.holds(time)]
+    if not in_use:
+        raise Rejected(
+            "tlog", f"The transparency log is trusted {logs[0].window}, it took the signature in on {time:%Y-%m-%d}"
+        )
+    fields = {
+        "body": base64.b64encode(promise.body).decode("ascii"),
+        "integratedTime": promise.integrated,
+        "logID": promise.log_id.hex(),
+        "logIndex": promise.index,
+    }
+    signed = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
+    for log in in_use:
+        if isinstance(log.key, ec.EllipticCurvePublicKey) and signature_is_good(log.key, promise.signature, signed):
+            return time
+    raise Rejected("tlog", "The signed entry timestamp (SET) is not by the transparency log that it names")
+
+
+def check_inclusion(root: TrustedRoot, entry: Entry) -> None:
+    """The entry is in the tree whose root the log signed.
+
+    :raises Rejected: ``tlog``.
+    """
+    if not entry.proof:
+        raise Rejected("tlog", "The log entry has no inclusion proof")
+    logs = logs_with_id(root, entry.log_id)
+    proof = entry.proof
+    size, index = number(proof.get("treeSize") or 0), number(proof.get("logIndex") or 0)
+    wanted = formats.decode_base64(proof["rootHash"], "A proof's root hash", any_alphabet=True)
+    hashes = proof.get("hashes") or []
+    if len(hashes) > MAX_PROOF_HASHES:
+        raise Rejected("tlog", "The inclusion proof is too long")
+    path = [formats.decode_base64(each, "A proof's hash", any_alphabet=True) for each in hashes]
+    if root_from_proof(entry.body, index, size, path) != wanted:
+        raise Rejected("tlog", "The inclusion proof does not lead from the entry to the root hash that it names")
+    _check_checkpoint(logs, proof["checkpoint"]["envelope"], size, wanted)
+
+
+def root_from_proof(body: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+    """RFC 6962 section 2.1.1: the root hash of a tree with so many leaves, given one leaf and its audit path.
+
+    :raises Rejected: ``tlog`` when the path does not fit the tree.
+    """
+    if not 0 <= index < size:
+        raise Rejected("tlog", "The inclusion proof is for an entry outside of the tree")
+    inner = (index ^ (size - 1)).bit_length()
+    border = bin(index >> inner).count("1")
+    if len(path) != inner + border:
+        raise Rejected("tlog", "The inclusion proof does not have the length that the tree demands")
+    result = hashlib.sha256(b"\0" + body).digest()
+    for level, sibling in enumerate(path):
+        is_left = level < inner and not (index >> level) & 1
+        pair = result + sibling if is_left else sibling + result
+        result = hashlib.sha256(b"\1" + pair).digest()
+    return result
+
+
+def _check_checkpoint(logs: Sequence[Log], note: Any, size: int, root_hash: bytes) -> None:
+    if not isinstance(note, str) or len(note) > MAX_CHECKPOINT:
+        raise Rejected("tlog", f"The checkpoint is no text of at most {MAX_CHECKPOINT} characters")
+    text, separator, signatures = note.rpartition("\n\n")
+    lines = text.split("\n")
+    if not separator or len(lines) < 3:
+        raise Rejected("tlog", "The checkpoint is malformed")
+    if number(lines[1]) != size or formats.decode_base64(lines[2], "A checkpoint's root hash") != root_hash:
+        raise Rejected("tlog", "The checkpoint is of another tree than the inclusion proof")
+    signed = f"{text}\n".encode()
+    for line in signatures.splitlines():
+        match = _SIGNATURE_LINE.fullmatch(line)
+        if match is None:
+            continue
+        raw = formats.decode_base64(match[2], "A checkpoint's signature")
+        for log in logs:
+            if raw[:4] == log.log_id[:4] and signature_is_good(log.key, raw[4:], signed, curve_hash=True):
+                return
+    raise Rejected("tlog", "The checkpoint is not signed by the transparency log")
+
+
+def check_legacy_entry(body: bytes, signature: bytes, certificate: Any, payload: bytes) -> None:
+    """The entry is about this signature, by this certificate, over this payload.
+
+    :raises Rejected: ``tlog``; ``malformed`` for what cannot be read.
+    """
+    kind, spec = _kind_and_spec(body)
+    if kind != "hashedrekord 0.0.1":
+        raise Rejected("tlog", f"The log entry is of the kind {kind[:100]!r}, which is not supported")
+    logged = spec["signature"]
+    _compare(
+        _decode(logged["content"]) == signature,
+        is_same_certificate(_decode(logged["publicKey"]["content"]), certificate),
+        spec["data"]["hash"] == _sha256(payload),
+    )
+
+
+def check_envelope_entry(entry: Entry, certificate: Any, envelope: Envelope) -> None:
+    """The same for the envelope of a bundle.
+
+    The entry's hash of the whole envelope is not compared: the envelope's JSON is not canonical.
+
+    :raises Rejected: ``tlog``; ``malformed`` for what cannot be read.
+    """
+    kind, spec = _kind_and_spec(entry.body)
+    if kind != entry.kind:
+        raise Rejected("tlog", f"The log entry is of the kind {kind[:100]!r}, the bundle says {entry.kind[:100]!r}")
+    if kind == "dsse 0.0.1":
+        (logged,) = spec["signatures"]
+        _compare(
+            _decode(logged["signature"]) == envelope.signature,
+            is_same_certificate(_decode(logged["verifier"]), certificate),
+            spec["payloadHash"] == _sha256(envelope.payload),
+        )
+    elif kind == "intoto 0.0.2":
+        content = spec["content"]
+        (logged,) = content["envelope"]["signatures"]
+        _compare(
+            # the entry holds the text of the envelope's base64, in base64
+            _decode(_decode(logged["sig"]).decode("ascii")) == envelope.signature,
+            is_same_certificate(_decode(logged["publicKey"]), certificate),
+            content["payloadHash"] == _sha256(envelope.payload),
+        )
+    elif kind == "hashedrekord 0.0.2":
+        record = spec["hashedRekordV002"]
+        logged = record["signature"]
+        digest = base64.b64encode(hashlib.sha256(envelope.signed).digest()).decode("ascii")
+        _compare(
+            _decode(logged["content"]) == envelope.signature,
+            is_same_certificate(_decode(logged["verifier"]["x509Certificate"]["rawBytes"]), certificate),
+            record["data"] == {"algorithm": "SHA2_256", "digest": digest},
+        )
+    else:
+        raise Rejected("tlog", f"The log entry is of the kind {kind[:100]!r}, which is not supported for envelopes")
+
+
+def _compare(signature: bool, certificate: bool, content: bool) -> None:
+    compared = {"signature": signature, "certificate": certificate, "content": content}
+    for what, equal in compared.items():
+        if not equal:
+            raise Rejected("tlog", f"The log entry is for another {what}")
+
+
+def _kind_and_spec(body: bytes) -> tuple[str, Any]:
+    document = formats.strict_json(body, "A log entry")
+    return f"{document['kind']} {document['apiVersion']}", document["spec"]
+
+
+def _decode(value: Any) -> bytes:
+    return formats.decode_base64(value, "A value in a log entry")
+
+
+def _sha256(content: bytes) -> dict[str, str]:
+    return {"algorithm": "sha256", "value": hashlib.sha256(content).hexdigest()}
