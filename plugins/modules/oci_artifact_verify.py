@@ -107,8 +107,9 @@ verification:
   type: dict
   contains:
     verified:
-      description: Whether the policy is satisfied. It is false, without a failure, only when a Notation trust policy says to skip or
-        only to log authenticity.
+      description:
+        - Whether the policy is satisfied. It is false, without a failure, only when a Notation trust policy says to
+          skip or only to log authenticity.
       type: bool
     provider:
       description: V(cosign) or V(notation).
@@ -157,7 +158,9 @@ verification:
       type: list
       elements: dict
 reason:
-  description: A stable code, V(Verified) or V(VerificationIgnored) on success, V(VerificationError) when the policy is not satisfied.
+  description:
+    - A stable code, V(Verified) or V(VerificationIgnored) on success, V(VerificationError) when the policy is not
+      satisfied.
   returned: always
   type: str
   sample: Verified

@@ -134,7 +134,9 @@ def parse_policy(option: Mapping[str, Any]) -> VerifyPolicy:
     misplaced = for_notation if provider == COSIGN else (*for_cosign, "attestations")
     wrong = next((name for name in misplaced if option.get(name)), None)
     if wrong is not None:
-        raise InvalidPolicy(f"'{wrong}' has no meaning for the provider {provider}.", "Remove it, or change 'provider'.")
+        raise InvalidPolicy(
+            f"'{wrong}' has no meaning for the provider {provider}.", "Remove it, or change 'provider'."
+        )
     return VerifyPolicy(
         provider=provider,
         public_keys=tuple(option.get("public_keys") or ()),
@@ -199,7 +201,9 @@ def _trust_policy(value: Any) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise InvalidPolicy("The trust policy is not a JSON object.", "Wanted the format of notation's trustpolicy.json.")
+        raise InvalidPolicy(
+            "The trust policy is not a JSON object.", "Wanted the format of notation's trustpolicy.json."
+        )
     return document
 
 

@@ -156,7 +156,12 @@ class _Check:
             if has_certificate and self._keyless is None:
                 self._check_beside_key(layer)
             return Signer(
-                COSIGN, LEGACY, key.fingerprint, key.source, found_in=layer.digest, annotations=annotations,
+                COSIGN,
+                LEGACY,
+                key.fingerprint,
+                key.source,
+                found_in=layer.digest,
+                annotations=annotations,
                 predicate_type=formats.COSIGN_SIGN,
             )
         if self._keyless is not None and (has_certificate or not self._keys):
@@ -168,19 +173,25 @@ class _Check:
         from cryptography import x509
 
         try:
-            certificate = x509.load_pem_x509_certificate(layer.annotations[formats.ANNOTATION_CERTIFICATE].encode("utf-8"))
+            certificate = x509.load_pem_x509_certificate(
+                layer.annotations[formats.ANNOTATION_CERTIFICATE].encode("utf-8")
+            )
         except ValueError:
             return
         now = datetime.datetime.now(datetime.timezone.utc)
         begins, ends = certificate.not_valid_before, certificate.not_valid_after
         if not begins <= now.replace(tzinfo=None) <= ends:
-            raise Rejected("expired-certificate", f"The certificate beside the signature was valid until {ends:%Y-%m-%d}")
+            raise Rejected(
+                "expired-certificate", f"The certificate beside the signature was valid until {ends:%Y-%m-%d}"
+            )
 
     def _try_bundle(self, found_in: str, raw: bytes) -> None:
         try:
             bundle = formats.parse_bundle(raw)
             if bundle.envelope is None:
-                raise Rejected("malformed", "The bundle holds a message signature, not an envelope that names the artifact")
+                raise Rejected(
+                    "malformed", "The bundle holds a message signature, not an envelope that names the artifact"
+                )
             signer, statement = self._bundle_signer(found_in, bundle, bundle.envelope)
         except Rejected as exc:
             self._refuse(found_in, BUNDLE, exc)
@@ -217,7 +228,12 @@ class _Check:
             raise Rejected("key-id", "The envelope names another key than the one that made its signature")
         statement = formats.check_statement(envelope, self._digest)
         signer = Signer(
-            COSIGN, form, key.fingerprint, key.source, found_in=found_in, annotations=statement.annotations,
+            COSIGN,
+            form,
+            key.fingerprint,
+            key.source,
+            found_in=found_in,
+            annotations=statement.annotations,
             predicate_type=statement.predicate_type,
         )
         return signer, statement

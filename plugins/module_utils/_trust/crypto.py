@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one door to the package ``cryptography``, which is imported when something is verified or signed, never before."""
+"""The one door to the package ``cryptography``, which is imported when something is verified or signed, never
+before."""
 
 from __future__ import annotations
 

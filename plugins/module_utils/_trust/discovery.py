@@ -3,8 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the signatures of an artifact are.
 
-Three places, all looked at: cosign's tag ``sha256-<hex>.sig`` (cosign, SIGNATURE_SPEC.md), its tag ``sha256-<hex>.att`` for
-attestations, and referrers, by the API or the fallback tag (distribution-spec, "Listing Referrers"). The registry decides
+Three places, all looked at: cosign's tag ``sha256-<hex>.sig`` (cosign, SIGNATURE_SPEC.md), its tag
+``sha256-<hex>.att`` for
+attestations, and referrers, by the API or the fallback tag (distribution-spec, "Listing Referrers"). The registry
+decides
 what it lists: it can hide, add and repeat. Hiding makes verification fail; what it adds is counted, bounded and refused
 one by one, and never keeps a good signature from counting. Descriptors' artifact types are not trusted to say what
 a referrer is: registries fill them in differently.
@@ -28,7 +30,8 @@ NOTATION_SIGNATURE = "application/vnd.cncf.notary.signature"
 
 @dataclass(frozen=True)
 class Attached:
-    """Bytes that were attached to the artifact. ``found_in`` is the digest of the layer or manifest that brought them."""
+    """Bytes that were attached to the artifact. ``found_in`` is the digest of the layer or manifest that brought
+    them."""
 
     found_in: str
     media_type: str
@@ -50,10 +53,14 @@ def tagged_layers(repository: Repository, digest: str, suffix: str, refusals: li
         return []
     found_in = manifest.descriptor.digest
     if manifest.is_index:
-        refusals.append(Refusal(found_in, "legacy", "malformed", f"The tag {tag} is an index, not a manifest of signatures."))
+        refusals.append(
+            Refusal(found_in, "legacy", "malformed", f"The tag {tag} is an index, not a manifest of signatures.")
+        )
         return []
     if len(manifest.layers) > MAX_LEGACY_LAYERS:
-        message = f"The tag {tag} has {len(manifest.layers)} signatures, more than the {MAX_LEGACY_LAYERS} that are tried."
+        message = (
+            f"The tag {tag} has {len(manifest.layers)} signatures, more than the {MAX_LEGACY_LAYERS} that are tried."
+        )
         refusals.append(Refusal(found_in, "legacy", "too-large", message))
         return []
     return list(manifest.layers)

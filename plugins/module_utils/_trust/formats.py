@@ -61,7 +61,8 @@ class Envelope:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A Sigstore bundle v0.3 whose shape was checked. ``material`` and ``raw`` are as they came: nothing in them is trusted."""
+    """A Sigstore bundle v0.3 whose shape was checked. ``material`` and ``raw`` are as they came: nothing in them is
+    trusted."""
 
     envelope: Envelope | None
     material: Mapping[str, Any]

@@ -32,7 +32,8 @@ _PUBLIC_LABELS = ("PUBLIC KEY", "RSA PUBLIC KEY")
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A key that may verify. ``source`` is its path, or ``key N`` of the option; ``fingerprint`` is ``sha256:<hex>`` of its
+    """A key that may verify. ``source`` is its path, or ``key N`` of the option; ``fingerprint`` is ``sha256:<hex>``
+    of its
     SubjectPublicKeyInfo."""
 
     key: Any = field(repr=False)
@@ -40,7 +41,8 @@ class PublicKey:
     fingerprint: str
 
     def is_named(self, key_id: str) -> bool:
-        """Whether a DSSE ``keyid`` is empty, or is this key's: the SSH fingerprint that go-securesystemslib compares."""
+        """Whether a DSSE ``keyid`` is empty, or is this key's: the SSH fingerprint that go-securesystemslib
+        compares."""
         if not key_id:
             return True
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -52,7 +54,8 @@ class PublicKey:
     def verifies(self, signature: bytes, message: bytes, curve_hash: bool = False) -> bool:
         """True when the signature over the message is good.
 
-        With ``curve_hash``, ECDSA signatures made with the curve's own hash (SHA-384 for P-384, SHA-512 for P-521) count too.
+        With ``curve_hash``, ECDSA signatures made with the curve's own hash (SHA-384 for P-384, SHA-512 for P-521)
+        count too.
         """
         return signature_is_good(self.key, signature, message, curve_hash)
 
@@ -60,7 +63,8 @@ class PublicKey:
 def load_public_keys(sources: list[str]) -> list[PublicKey]:
     """Read PEM public keys given as text or as paths, in the order given; a text may hold several.
 
-    :raises InvalidPolicy: for anything that is no public key of an accepted kind, a private key or a certificate included.
+    :raises InvalidPolicy: for anything that is no public key of an accepted kind, a private key or a certificate
+    included.
     """
     keys: list[PublicKey] = []
     for number, source in enumerate(sources, 1):
@@ -97,7 +101,9 @@ def check_kind(key: Any, name: str) -> None:
 
     if isinstance(key, rsa.RSAPublicKey):
         if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
-            raise InvalidPolicy(f"{name} is an RSA key of {key.key_size} bits: wanted {MIN_RSA_BITS} to {MAX_RSA_BITS}.")
+            raise InvalidPolicy(
+                f"{name} is an RSA key of {key.key_size} bits: wanted {MIN_RSA_BITS} to {MAX_RSA_BITS}."
+            )
     elif isinstance(key, ec.EllipticCurvePublicKey):
         if key.curve.name not in CURVES:
             raise InvalidPolicy(f"{name} is on the curve {key.curve.name}: wanted one of {', '.join(CURVES)}.")

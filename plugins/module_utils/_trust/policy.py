@@ -12,7 +12,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Identity:
-    """Regular expressions (Go's spellings, unanchored) on issuer and subject of a certificate, as Flux's matchOIDCIdentity."""
+    """Regular expressions (Go's spellings, unanchored) on issuer and subject of a certificate, as Flux's
+    matchOIDCIdentity."""
 
     issuer: str
     subject: str

@@ -29,7 +29,8 @@ class Signer:
     """One signature that counts.
 
     ``key`` is the SHA-256 of the public key's SubjectPublicKeyInfo (``sha256:<hex>``), of the leaf's key for
-    certificates; ``source`` the path or the number of the configured key that matched. ``issuer`` and ``subject`` come from
+    certificates; ``source`` the path or the number of the configured key that matched. ``issuer`` and ``subject`` come
+    from
     the certificate. ``signed_at`` (RFC 3339, UTC) is set only when something trusted vouches for the time.
     ``found_in`` is the digest of the manifest or layer that carried the signature.
     """
@@ -63,7 +64,8 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome for one digest. ``outcome`` is VERIFIED or IGNORED (Notation's skip and audit); failures are raised."""
+    """The outcome for one digest. ``outcome`` is VERIFIED or IGNORED (Notation's skip and audit); failures are
+    raised."""
 
     outcome: str
     provider: str
