@@ -150,9 +150,7 @@ SELECTIONS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_selection_by_range_filter_policy_and_tag(
-    ansible: AnsibleRunner, published: Publisher, tmp_path: Path
-) -> None:
+def test_selection_by_range_filter_policy_and_tag(ansible: AnsibleRunner, published: Publisher, tmp_path: Path) -> None:
     tasks = [pull(url=published.url, dest=str(tmp_path / "d"), **options) for options, _tag in SELECTIONS]
     results = ansible.tasks(tasks, check=True)
     found = [result.get("msg") or result["artifact"]["tag"] for result in results]
@@ -277,10 +275,7 @@ def test_names_do_not_depend_on_the_locale(ansible: AnsibleRunner, registry: Reg
     for number, locale in enumerate(({}, environment)):
         dest = tmp_path / f"dest{number}"
         first, again, second = ansible.tasks(
-            [
-                {**pull(ref=f"{place.name}:{tag}", dest=str(dest)), "environment": locale}
-                for tag in ("1", "1", "2")
-            ],
+            [{**pull(ref=f"{place.name}:{tag}", dest=str(dest)), "environment": locale} for tag in ("1", "1", "2")],
             diff=True,
         )
         assert not first.failed, json.dumps(first)

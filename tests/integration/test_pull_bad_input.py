@@ -129,9 +129,7 @@ def test_what_is_not_there(ansible: AnsibleRunner, registry: RegistryServer, des
     refuse(ansible, cases, dest)
 
 
-def test_a_wrong_password_is_tried_once(
-    ansible: AnsibleRunner, htpasswd_registry: RegistryServer, dest: Path
-) -> None:
+def test_a_wrong_password_is_tried_once(ansible: AnsibleRunner, htpasswd_registry: RegistryServer, dest: Path) -> None:
     ref = f"{htpasswd_registry.host}/bad/x:1"
     user = str(htpasswd_registry.username)
     mark = htpasswd_registry.mark()

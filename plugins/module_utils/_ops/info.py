@@ -182,7 +182,7 @@ class _Look:
     def _platform(self, entry: Descriptor) -> dict[str, Any]:
         from .._oci.platforms import describe
 
-        return {"platform": describe(entry.platform), **entry.as_result()}
+        return {**entry.as_result(), "platform": describe(entry.platform)}
 
     def _ranked(self, names: list[str]) -> list[str]:
         from .._oci.selection import Selection, TagSelector, rank_all

@@ -22,13 +22,15 @@ from .._oci.errors import InvalidContent, InvalidOption, InvalidReference, Layer
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from .._oci.transport import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
-from .build import BuildOptions, Built, build, with_subject
+from .build import BuildOptions, Built, Layer, build, with_subject
 from .resolve import ReferenceOptions, Target, open_repository, parse_target
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor, Manifest
 
 PARALLEL_TRANSFERS = 4
+# What a byte of deflate's output can stand for at most is 1032 bytes (zlib, "Technical Details").
+MAX_DEFLATE_RATIO = 1032
 CREATED, MOVED, UNCHANGED = "created", "moved", "unchanged"
 
 
@@ -179,14 +181,29 @@ class _Push:
             if theirs.media_type != mine.media_type or dict(theirs.annotations) != dict(mine.annotations):
                 return False
             if theirs.digest != mine.digest:
-                differing.append((theirs, ours.diff_id))
-        return all(diff_id and self._diff_id(theirs) == diff_id for theirs, diff_id in differing)
+                differing.append((theirs, ours))
+        return all(ours.diff_id and self._diff_id(theirs, ours) == ours.diff_id for theirs, ours in differing)
 
-    def _diff_id(self, layer: Descriptor) -> str:
+    def _diff_id(self, layer: Descriptor, ours: Layer) -> str:
+        """The digest of what a layer unpacks to, which cannot be more than ours does.
+
+        :raises LayerError: when it is damaged, or more.
+        """
         from .._oci.decompress import Decompressor
 
         content = hashlib.sha256()
-        decompressor = Decompressor(content.update, f"The layer {layer.digest}")
+        room = MAX_DEFLATE_RATIO * (ours.source.descriptor.size + 1)
+
+        def take(data: bytes | memoryview) -> None:
+            nonlocal room
+            room -= len(data)
+            if room < 0:
+                raise LayerError(f"The layer {layer.digest} unpacks to more than what is to be published.")
+            content.update(data)
+
+        if layer.size > room:
+            return ""
+        decompressor = Decompressor(take, f"The layer {layer.digest}")
         for chunk in read_blob(self._repository, layer):
             decompressor.write(chunk)
         decompressor.close()

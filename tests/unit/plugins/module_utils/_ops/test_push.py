@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -337,6 +338,21 @@ def test_layer_that_is_something_else_is_not_the_same(place: Place) -> None:
     layer = place.blob(gzip.compress(b"something else"), media.FLUX_LAYER)
     place.change("main", layers=[layer])
     assert place.push("main").tags == {"main": "moved"}
+
+
+def test_layer_that_unpacks_to_far_more_is_not_read_to_its_end(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.push("main")
+    place.change("main", layers=[place.blob(gzip.compress(bytes(50_000_000)), media.FLUX_LAYER)])
+    hashed = 0
+
+    class Counting:
+        def update(self, data: bytes) -> None:
+            nonlocal hashed
+            hashed += len(data)
+
+    monkeypatch.setattr(push_module, "hashlib", SimpleNamespace(sha256=Counting))
+    assert place.push("main").tags == {"main": "moved"}
+    assert hashed < 2_000_000
 
 
 @pytest.mark.parametrize("damage", [b"no gzip at all", gzip.compress(b"x" * 5000)[:-9], b""])

@@ -1,0 +1,123 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The directory that is written to: locks, control directories, what is left after a refusal."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import (
+    CONTROL_NAME,
+    Destination,
+    is_reserved,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.placement import make_plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.state import State
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import FILE, TreeEntry
+
+EMPTY = TreeEntry(FILE, 0o644, 0, "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+
+
+def at(path: Path) -> Destination:
+    return Destination(str(path), Permissions())
+
+
+def place(destination: Destination, *names: str) -> None:
+    with destination.locked() as stage:
+        for name in names:
+            Path(stage, name).touch()
+        state = destination.load_state()
+        plan = make_plan(destination.root, dict.fromkeys(names, EMPTY), state, destination.permissions)
+        destination.apply(plan, stage, state, {"revision": "1"}, {})
+
+
+def test_a_second_run_waits_and_gives_up(tmp_path: Path) -> None:
+    with at(tmp_path).locked(), pytest.raises(StorageError, match="another process"), at(tmp_path).locked(wait=0.05):
+        pass
+
+
+def test_what_was_made_goes_when_nothing_was_placed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), at(tmp_path / "new/dest").locked() as stage:
+        assert stat.S_IMODE(os.stat(os.path.dirname(stage)).st_mode) == 0o700
+        assert not os.listdir(stage)
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_was_there_stays_when_nothing_was_placed(tmp_path: Path) -> None:
+    control = tmp_path / CONTROL_NAME
+    control.mkdir(mode=0o755)
+    (control / "somebody's").touch()
+    with pytest.raises(RuntimeError), at(tmp_path).locked():
+        raise RuntimeError
+    assert os.listdir(control) == ["somebody's"]
+
+
+def test_leftovers_of_a_killed_run_go_whatever_their_modes(tmp_path: Path) -> None:
+    place(at(tmp_path), "a")
+    folder = tmp_path / CONTROL_NAME / "stage/content/closed"
+    folder.mkdir(parents=True)
+    (folder / "file").touch()
+    folder.chmod(0)
+    with at(tmp_path).locked() as stage:
+        assert os.listdir(stage) == []
+    assert sorted(os.listdir(tmp_path / CONTROL_NAME)) == ["lock", "state"]
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
+def test_a_control_directory_that_is_none(tmp_path: Path, kind: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    dest = tmp_path / "dest"
+    dest.mkdir()
+    control = dest / CONTROL_NAME
+    control.touch() if kind == "file" else control.symlink_to(outside if kind == "link" else tmp_path / "none")
+    with pytest.raises(StorageError, match="in the way of the record"), at(dest).locked():
+        pass
+    assert os.listdir(outside) == [] and os.listdir(dest) == [CONTROL_NAME]
+
+
+def test_dest_may_be_a_link_to_a_directory_but_not_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    place(at(tmp_path / "link"), "a")
+    assert (tmp_path / "real/a").exists()
+    (tmp_path / "dangling").symlink_to("none")
+    with pytest.raises(StorageError, match="is not a directory"):
+        at(tmp_path / "dangling").load_state()
+
+
+def test_an_entry_that_somebody_adds_meanwhile_is_not_lost(tmp_path: Path) -> None:
+    """A directory that was to go empty is kept when it no longer is, and everything is taken back."""
+    destination = at(tmp_path)
+    with destination.locked() as stage:
+        Path(stage, "d").mkdir()
+        Path(stage, "d/old").touch()
+        plan = make_plan(destination.root, {"d/old": EMPTY}, State(), destination.permissions)
+        destination.apply(plan, stage, State(), {"revision": "1"}, {})
+    state = destination.load_state()
+    with pytest.raises(StorageError, match="not empty"), destination.locked() as stage:
+        plan = make_plan(destination.root, {}, state, destination.permissions)
+        (tmp_path / "d/mine").touch()
+        destination.apply(plan, stage, state, {"revision": "2"}, {})
+    assert sorted(os.listdir(tmp_path / "d")) == ["mine", "old"]
+    assert destination.load_state() == state
+
+
+@pytest.mark.parametrize(
+    "path", [".oci-artifact", "a/.oci-artifact/state", ".oci-artifact.12/x", ".x.oci-artifact/state"]
+)
+def test_reserved_names(path: str) -> None:
+    assert is_reserved(path)
+
+
+@pytest.mark.parametrize("path", ["oci-artifact", "a.oci-artifact", ".oci", "a/b", "..."])
+def test_names_that_are_not_reserved(path: str) -> None:
+    assert not is_reserved(path)

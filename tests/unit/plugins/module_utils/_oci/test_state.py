@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The record of a pull: what is written is read, and nothing else is believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.state import (
+    PlacedEntry,
+    State,
+    load_state,
+    save_state,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
+
+NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=20).filter(lambda n: n not in (".", ".."))
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
+MODES = st.integers(min_value=0, max_value=0o777)
+ENTRIES = st.one_of(
+    st.builds(TreeEntry, st.just(FILE), MODES, st.integers(min_value=0), st.just("sha256:" + "0" * 64)),
+    st.builds(TreeEntry, st.just(DIRECTORY), MODES),
+    st.builds(TreeEntry, st.just(SYMLINK), MODES, target=st.text()),
+)
+PLACED = st.builds(PlacedEntry, ENTRIES, st.integers())
+
+
+def encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@given(st.dictionaries(PATHS.filter(encodable), PLACED), st.dictionaries(PATHS.filter(encodable), ENTRIES))
+def test_a_record_comes_back_as_it_was(files: dict[str, PlacedEntry], pending: dict[str, TreeEntry]) -> None:
+    with tempfile.TemporaryDirectory() as control:
+        state = State({"revision": "1", "ignore": None}, {"metadata": {"é": "x"}}, files, pending)
+        save_state(control, state)
+        assert load_state(control) == state
+        assert os.listdir(control) == ["state"]
+
+
+GOOD = {"format": 1, "key": {"a": "b"}, "artifact": {}, "files": {"a": [FILE, 420, 1, "d", "", 5]}, "pending": {}}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "garbage",
+        "[]",
+        "[" * 100_000,
+        '{"format": 1}',
+        {**GOOD, "format": 2},
+        {**GOOD, "key": 5},
+        {**GOOD, "files": []},
+        {**GOOD, "files": {"a": []}},
+        {**GOOD, "files": {"a": "text"}},
+        {**GOOD, "files": {"a": ["device", 420, 1, "", "", 5]}},
+        {**GOOD, "files": {"a": [FILE, 0o4755, 1, "", "", 5]}},
+        {**GOOD, "files": {"a": [FILE, "420", 1, "", "", 5]}},
+        {**GOOD, "files": {"a": [FILE, 420, 1, None, "", 5]}},
+        {**GOOD, "files": {"a": [FILE, 420, 1, "", "", None]}},
+        *(
+            {**GOOD, "files": {path: GOOD["files"]["a"]}}
+            for path in ("", "/a", "../a", "a/../b", "a//b", "./a", "a/", "\0")
+        ),
+        {**GOOD, "pending": {"../a": [FILE, 420, 1, "", ""]}},
+    ],
+)
+def test_a_record_that_cannot_be_understood_is_as_none(tmp_path: Path, document: Any) -> None:
+    (tmp_path / "state").write_text(document if isinstance(document, str) else json.dumps(document))
+    assert load_state(str(tmp_path)) == State(is_damaged=True)
+
+
+def test_a_good_record_and_none(tmp_path: Path) -> None:
+    assert load_state(str(tmp_path)) == State()
+    assert load_state(str(tmp_path / "absent")) == State()
+    (tmp_path / "state").write_text(json.dumps(GOOD))
+    assert load_state(str(tmp_path)).files == {"a": PlacedEntry(TreeEntry(FILE, 420, 1, "d"), 5)}
+
+
+def test_what_is_no_file_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "state")
+    assert load_state(str(tmp_path)) == State()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_record_that_may_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("{}")
+    (tmp_path / "state").chmod(0)
+    with pytest.raises(StorageError, match="the record of the last pull"):
+        load_state(str(tmp_path))
+
+
+def test_nothing_is_left_of_a_record_that_could_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with pytest.raises(OSError):
+        save_state(str(tmp_path), State())
+    assert os.listdir(tmp_path) == ["state"]

@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Layers: which are taken, under which names they are kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidOption, LayerError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, Manifest
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import (
+    LayerSelector,
+    Limits,
+    parse_layer_selector,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layers import (
+    check_sizes,
+    file_name,
+    select_layers,
+)
+
+
+def layer(media_type: str, title: str = "", size: int = 1) -> Descriptor:
+    annotations = {media.ANNOTATION_TITLE: title} if title else {}
+    return Descriptor(media_type, "sha256:" + "0" * 64, size, annotations=annotations)
+
+
+def manifest(*layers: Descriptor, **annotations: str) -> Manifest:
+    named = {f"org.opencontainers.image.{name}": value for name, value in annotations.items()}
+    return Manifest(Descriptor(media.OCI_MANIFEST, "sha256:" + "1" * 64, 1), b"", None, layers, (), "", named, None)
+
+
+def test_selection_is_exact_and_in_order() -> None:
+    layers = [layer("a/b"), layer("a/c"), layer("a/b;x=1"), layer("a/b", "second")]
+    found = manifest(*layers)
+    assert select_layers(found, LayerSelector(), "x") == layers[:1]
+    assert select_layers(found, LayerSelector(layers="all"), "x") == layers
+    assert select_layers(found, LayerSelector("a/b", layers="all"), "x") == [layers[0], layers[3]]
+    with pytest.raises(LayerError, match="'A/B'.*it has a/b, a/c, a/b;x=1"):
+        select_layers(found, LayerSelector("A/B"), "x")
+    with pytest.raises(LayerError, match="no layers"):
+        select_layers(manifest(), LayerSelector(), "x")
+
+
+def test_sizes_are_refused_before_the_transfer() -> None:
+    check_sizes([layer("a", size=5), layer("a", size=5)], Limits(10, 1), "x")
+    with pytest.raises(LayerError, match="max_size"):
+        check_sizes([layer("a", size=5), layer("a", size=6)], Limits(10, 1), "x")
+
+
+def test_names() -> None:
+    chart = manifest(title="demo", version="1.0.0+b")
+    assert file_name(layer("text/plain", "dir/notes.txt"), chart, "fallback") == "dir/notes.txt"
+    assert file_name(layer(media.HELM_LAYER), chart, "fallback") == "demo-1.0.0+b.tgz"
+    assert file_name(layer(media.HELM_PROVENANCE), chart, "fallback") == "demo-1.0.0+b.tgz.prov"
+    assert file_name(layer(media.HELM_LAYER), manifest(), "fallback") == "fallback"
+    assert file_name(layer("text/plain"), chart, "fallback") == "fallback"
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["/etc/passwd", "../up", "a/../b", "a//b", "a/", ".", "new\nline", "x" * 256, ".oci-artifact/state", "\x1b[0m"],
+)
+def test_titles_that_are_refused(title: str) -> None:
+    with pytest.raises(LayerError, match="title"):
+        file_name(layer("text/plain", title), manifest(), "")
+
+
+def test_a_chart_whose_name_would_leave_the_directory() -> None:
+    with pytest.raises(LayerError, match="title"):
+        file_name(layer(media.HELM_LAYER), manifest(title="../up", version="1"), "")
+
+
+def test_options() -> None:
+    assert parse_layer_selector(None, "first") == LayerSelector()
+    assert parse_layer_selector({"operation": None, "media_type": "a/b"}, "all") == LayerSelector(
+        "a/b", "extract", "all"
+    )
+    for option, layers in (({"operation": "move"}, "first"), ({}, "last")):
+        with pytest.raises(InvalidOption):
+            parse_layer_selector(option, layers)

@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From module parameters to the core's options, and from the core's errors to a module's failure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pytest
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils import _ansible as adapter
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
+    auth_options,
+    connection_options,
+    reference_options,
+    run_module,
+    string_values,
+    text_lines,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    AuthenticationFailed,
+    InvalidOption,
+    TagImmutable,
+)
+
+CONNECTION: dict[str, Any] = {
+    "insecure": False, "validate_certs": True, "ca_cert": None, "client_cert": None, "client_key": None, "proxy": None,
+    "timeout": "60s", "retries": 3,
+}  # fmt: skip
+ENVIRONMENT = ("OCI_ARTIFACT_USERNAME", "OCI_ARTIFACT_PASSWORD", "OCI_ARTIFACT_AUTH_FILE")
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/home/u")
+
+
+def module(**params: Any) -> Any:
+    names = ("username", "password", "auth_file", "auth_config")
+    return SimpleNamespace(params={**dict.fromkeys(names), **params}, no_log_values=set())
+
+
+class Exit(Exception):
+    """What the module told Ansible."""
+
+
+class FakeModule:
+    """AnsibleModule as far as run_module uses it."""
+
+    def __init__(self, argument_spec: Mapping[str, Any], supports_check_mode: bool, **rules: Any) -> None:
+        assert supports_check_mode
+        self.argument_spec, self.rules = argument_spec, rules
+        self.warned: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+    def exit_json(self, **result: Any) -> NoReturn:
+        raise Exit("ok", result, self.warned)
+
+    def fail_json(self, **result: Any) -> NoReturn:
+        assert sys.exc_info() == (None, None, None)  # else Ansible attaches a traceback
+        raise Exit("failed", result)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "AnsibleModule", FakeModule)
+
+
+@pytest.mark.usefixtures("fake")
+def test_result_and_warnings() -> None:
+    with pytest.raises(Exit) as done:
+        run_module({}, lambda _module: {"changed": True, "warnings": ["a", "b"]})
+    assert done.value.args == ("ok", {"changed": True}, ["a", "b"])
+
+
+@pytest.mark.usefixtures("fake")
+def test_error_becomes_a_failure_with_its_reason_and_no_traceback() -> None:
+    def call(_module: Any) -> dict[str, Any]:
+        raise TagImmutable("It moved.", "Do not.")
+
+    with pytest.raises(Exit) as done:
+        run_module({}, call)
+    assert done.value.args == ("failed", {"msg": "It moved. Do not.", "reason": "TagImmutable"})
+
+
+@pytest.mark.usefixtures("fake")
+def test_anything_else_is_a_bug_and_shows() -> None:
+    def call(_module: Any) -> dict[str, Any]:
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        run_module({}, call)
+
+
+def test_task_wins_over_the_environment_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.setenv(name, "~/environment")
+    given = auth_options(module(username="u"))
+    assert (given.username, given.password, given.auth_file, given.auth_config) == ("u", "", "", None)
+    assert auth_options(module(auth_file="/f")).password == ""
+    assert auth_options(module(auth_config={})).auth_config == {}
+    from_environment = module()
+    found = auth_options(from_environment)
+    assert (found.username, found.password, found.auth_file) == (
+        "~/environment",
+        "~/environment",
+        "/home/u/environment",
+    )
+    assert from_environment.no_log_values == {"~/environment"}
+
+
+def test_auth_config_as_text_and_as_mapping() -> None:
+    assert auth_options(module(auth_config='{"auths": {}}')).auth_config == {"auths": {}}
+    assert auth_options(module(auth_config=b'{"auths": {}}')).auth_config == {"auths": {}}
+    for wrong in ("", "text", "[]", [], 1):
+        with pytest.raises(AuthenticationFailed, match="auth_config"):
+            auth_options(module(auth_config=wrong))
+
+
+def test_secrets_are_not_in_reprs() -> None:
+    given = auth_options(module(username="u", password="s3cret", auth_config={"auths": "s3cret"}))
+    connection = connection_options({**CONNECTION, "client_key": "s3cret", "proxy": "http://u:s3cret@proxy"})
+    assert "s3cret" not in repr(given) + repr(connection)
+
+
+def test_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACE", "/etc")
+    pem = "-----BEGIN CERTIFICATE-----\n$PLACE~"
+    found = connection_options({**CONNECTION, "ca_cert": "$PLACE/ca.pem", "client_cert": pem, "timeout": "1m30s"})
+    assert (found.ca_cert, found.client_cert, found.timeout) == ("/etc/ca.pem", pem, 90.0)
+    assert connection_options({**CONNECTION, "ca_cert": "~/ca.pem"}).ca_cert == "/home/u/ca.pem"
+
+
+@pytest.mark.parametrize(("retries", "works"), [(0, True), (100, True), (-1, False), (101, False)])
+def test_retries(retries: int, works: bool) -> None:
+    if works:
+        assert connection_options({**CONNECTION, "retries": retries}).retries == retries
+    else:
+        with pytest.raises(InvalidOption, match="retries"):
+            connection_options({**CONNECTION, "retries": retries})
+
+
+def test_reference_options_without_what_was_not_given() -> None:
+    policy = {"semver": None, "numerical": {"order": "desc"}, "alphabetical": None}
+    found = reference_options({"url": "oci://x", "tag": None, "filter_tags": {"pattern": None, "policy": policy}})
+    assert (found.url, found.ref, found.tag, found.digest) == ("oci://x", "", "", "")
+    assert found.filter_tags == {"policy": {"numerical": {"order": "desc"}}}
+    assert reference_options({}).filter_tags is None
+
+
+def test_text_lines() -> None:
+    assert text_lines(None, "ignore") is None
+    assert text_lines("", "ignore") == ""
+    assert text_lines("*.md\n!x", "ignore") == "*.md\n!x"
+    assert text_lines(["*.md", "!x"], "ignore") == "*.md\n!x"
+    assert text_lines([], "ignore") == ""
+    for wrong in (1, {"a": "b"}, ["a", 1]):
+        with pytest.raises(InvalidOption, match="'ignore'"):
+            text_lines(wrong, "ignore")
+
+
+def test_string_values() -> None:
+    assert string_values({"a": 1, 2: "b", "c": True, "d": 1.5, "e": "x=y", "f": ""}, "annotations") == {
+        "a": "1", "2": "b", "c": "true", "d": "1.5", "e": "x=y", "f": "",
+    }  # fmt: skip
+    for wrong in (None, [], {}):
+        with pytest.raises(InvalidOption, match="'annotations'"):
+            string_values({"a": wrong}, "annotations")
