@@ -17,18 +17,16 @@ options:
     default: cosign
   public_keys:
     description:
-      - Public keys (PEM, as paths on the host that runs the module or as text), tried in this order. Any one that made
-        a valid
-        signature suffices, so that keys can be rotated. ECDSA (P-256, P-384, P-521), RSA (2048 bits and more) and
-        Ed25519.
+      - Public keys (PEM, as paths on the host that runs the module or as text), tried in this order. Any one that
+        made a valid signature suffices, so that keys can be rotated. ECDSA (P-256, P-384, P-521), RSA (2048 bits and
+        more) and Ed25519.
       - No transparency log is asked for signatures that are made with a key.
     type: list
     elements: str
   identities:
     description:
       - Who may have signed without a key of their own (keyless). Both expressions of one entry have to match the
-        signing
-        certificate; any entry suffices.
+        signing certificate; any entry suffices.
     type: list
     elements: dict
     suboptions:
@@ -41,8 +39,7 @@ options:
       subject:
         description:
           - A regular expression for the subject, as in V(^https://github\.com/stefanprodan/podinfo/.*$). It may match
-            anywhere
-            unless it is anchored with C(^) and C($).
+            anywhere unless it is anchored with C(^) and C($).
         type: str
         required: true
   any_identity:
@@ -53,8 +50,7 @@ options:
   trusted_root:
     description:
       - The path of a C(trusted_root.json), or its text, with the certificate authorities and logs that keyless
-        signatures are
-        checked against. With it the network is used for nothing but the registry.
+        signatures are checked against. With it the network is used for nothing but the registry.
       - Without it the root of the public Sigstore instance is fetched, which needs the Python package sigstore.
     type: str
   min_signers:
@@ -64,8 +60,8 @@ options:
     default: 1
   predicate_types:
     description:
-      - Count only signatures whose signed statement has one of these predicate types. A signature of C(cosign sign) has
-        V(https://sigstore.dev/cosign/sign/v1). Without it an attestation counts as a signature too.
+      - Count only signatures whose signed statement has one of these predicate types. A signature of C(cosign sign)
+        has V(https://sigstore.dev/cosign/sign/v1). Without it an attestation counts as a signature too.
     type: list
     elements: str
   curve_hash:
@@ -81,9 +77,8 @@ options:
     suboptions:
       type:
         description:
-          - The predicate type, or one of cosign's short names
-            (V(slsaprovenance), V(slsaprovenance1), V(spdxjson), V(cyclonedx),
-            V(vuln), V(openvex), V(link), V(custom)).
+          - The predicate type, or one of cosign's short names (V(slsaprovenance), V(slsaprovenance1), V(spdxjson),
+            V(cyclonedx), V(vuln), V(openvex), V(link), V(custom)).
         type: str
         required: true
       min_signers:
@@ -98,8 +93,7 @@ options:
   trust_store:
     description:
       - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of
-        trust stores to
-        lists. A list answers for every store that the policy names.
+        trust stores to lists. A list answers for every store that the policy names.
     type: raw
 """
 
@@ -109,8 +103,7 @@ options:
   verify:
     description:
       - Check the signatures of the artifact before one byte of it is used. The digest that was verified is the one
-        that is
-        pulled. When it fails, O(dest) stays as it was.
+        that is pulled. When it fails, O(dest) stays as it was.
       - Without this option nothing is verified but digests.
     type: dict
     suboptions:
@@ -123,17 +116,15 @@ options:
       public_keys:
         description:
           - Public keys (PEM, as paths on the host that runs the module or as text), tried in this order. Any one that
-            made a valid
-            signature suffices, so that keys can be rotated. ECDSA (P-256, P-384, P-521), RSA (2048 bits and more) and
-            Ed25519.
+            made a valid signature suffices, so that keys can be rotated. ECDSA (P-256, P-384, P-521), RSA (2048 bits
+            and more) and Ed25519.
           - No transparency log is asked for signatures that are made with a key.
         type: list
         elements: str
       identities:
         description:
           - Who may have signed without a key of their own (keyless). Both expressions of one entry have to match the
-            signing
-            certificate; any entry suffices.
+            signing certificate; any entry suffices.
         type: list
         elements: dict
         suboptions:
@@ -146,8 +137,7 @@ options:
           subject:
             description:
               - A regular expression for the subject, as in V(^https://github\.com/stefanprodan/podinfo/.*$). It may
-                match anywhere
-                unless it is anchored with C(^) and C($).
+                match anywhere unless it is anchored with C(^) and C($).
             type: str
             required: true
       any_identity:
@@ -158,8 +148,7 @@ options:
       trusted_root:
         description:
           - The path of a C(trusted_root.json), or its text, with the certificate authorities and logs that keyless
-            signatures are
-            checked against. With it the network is used for nothing but the registry.
+            signatures are checked against. With it the network is used for nothing but the registry.
           - Without it the root of the public Sigstore instance is fetched, which needs the Python package sigstore.
         type: str
       min_signers:
@@ -169,9 +158,8 @@ options:
         default: 1
       predicate_types:
         description:
-          - Count only signatures whose signed statement has one of these predicate types. A signature of
-            C(cosign sign) has
-            V(https://sigstore.dev/cosign/sign/v1). Without it an attestation counts as a signature too.
+          - Count only signatures whose signed statement has one of these predicate types. A signature of C(cosign
+            sign) has V(https://sigstore.dev/cosign/sign/v1). Without it an attestation counts as a signature too.
         type: list
         elements: str
       curve_hash:
@@ -188,9 +176,8 @@ options:
         suboptions:
           type:
             description:
-              - The predicate type, or one of cosign's short names
-                (V(slsaprovenance), V(slsaprovenance1), V(spdxjson), V(cyclonedx),
-                V(vuln), V(openvex), V(link), V(custom)).
+              - The predicate type, or one of cosign's short names (V(slsaprovenance), V(slsaprovenance1),
+                V(spdxjson), V(cyclonedx), V(vuln), V(openvex), V(link), V(custom)).
             type: str
             required: true
           min_signers:
@@ -205,7 +192,6 @@ options:
       trust_store:
         description:
           - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of
-            trust stores to
-            lists. A list answers for every store that the policy names.
+            trust stores to lists. A list answers for every store that the policy names.
         type: raw
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -19,6 +19,9 @@ _ORDER_SPEC = {
     "type": "dict",
     "options": {"order": {"type": "str", "choices": ["asc", "desc"], "default": "asc"}},
 }
+if TYPE_CHECKING:
+    from ._trust.policy import VerifyPolicy
+
 _POLICY_SPEC = {
     "type": "dict",
     "options": {
@@ -164,6 +167,18 @@ def connection_options(params: Mapping[str, Any]) -> ConnectionOptions:
         timeout=parse_duration(params["timeout"]),
         retries=params["retries"],
     )
+
+
+def verify_policy(value: Mapping[str, Any] | None) -> VerifyPolicy | None:
+    """The option ``verify``; None when it is not given.
+
+    :raises InvalidPolicy: when its parts do not fit together.
+    """
+    if value is None:
+        return None
+    from ._ops.verify import parse_policy
+
+    return parse_policy(value)
 
 
 def text_lines(value: Any, name: str) -> str | None:

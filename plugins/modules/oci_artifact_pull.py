@@ -20,6 +20,7 @@ author:
 extends_documentation_fragment:
   - cloudnative.artifacts.reference
   - cloudnative.artifacts.selection
+  - cloudnative.artifacts.verify.option
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.attributes
@@ -164,6 +165,14 @@ EXAMPLES = r"""
     ref: registry.example.com/platform/config@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     dest: /etc/platform
 
+- name: Use only what the release key signed, and check it before anything is fetched
+  cloudnative.artifacts.oci_artifact_pull:
+    url: oci://registry.example.com/platform/config
+    semver: 1.x
+    dest: /etc/platform
+    verify:
+      public_keys: [/etc/keys/release.pub]
+
 - name: Keep a Helm chart as the archive it is
   cloudnative.artifacts.oci_artifact_pull:
     ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
@@ -245,6 +254,16 @@ artifact:
       description: When the content was last put in place (UTC).
       type: str
       sample: "2026-11-21T02:00:00Z"
+verification:
+  description: What the signatures say, as M(cloudnative.artifacts.oci_artifact_verify) returns it.
+  returned: when O(verify) is given
+  type: dict
+  sample:
+    verified: true
+    provider: cosign
+    reason: Verified
+    signers: [{"format": "bundle", "key": "sha256:…", "source": "/etc/keys/release.pub"}]
+    refused: []
 reason:
   description:
     - A stable code for what happened. On success V(NewRevision), V(DriftCorrected), V(ArtifactUpToDate) or
@@ -289,11 +308,13 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
     CONNECTION_SPEC,
     REFERENCE_SPEC,
     SELECTION_SPEC,
+    VERIFY_SPEC,
     auth_options,
     connection_options,
     reference_options,
     run_module,
     text_lines,
+    verify_policy,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_size
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import parse_permissions
@@ -326,11 +347,15 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         force=params["force"],
         check_content=params["check_content"],
         cache_dir=params["cache_dir"] or "",
+        verify=verify_policy(params["verify"]),
         permissions=parse_permissions(params["mode"], params["owner"] or "", params["group"] or ""),
         auth=auth_options(module),
         connection=connection_options(params),
     )
-    return vars(pull(options, check_mode=module.check_mode, want_diff=module._diff))
+    result = vars(pull(options, check_mode=module.check_mode, want_diff=module._diff))
+    if not result["verification"]:
+        del result["verification"]
+    return result
 
 
 def main() -> None:
@@ -339,6 +364,7 @@ def main() -> None:
         **SELECTION_SPEC,
         **AUTH_SPEC,
         **CONNECTION_SPEC,
+        **VERIFY_SPEC,
         "dest": {"type": "path", "required": True},
         "layer_selector": {"type": "dict", "options": LAYER_SELECTOR_SPEC},
         "layers": {"type": "str", "choices": ["first", "all"], "default": "first"},

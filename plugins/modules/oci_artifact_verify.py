@@ -10,15 +10,12 @@ module: oci_artifact_verify
 short_description: Check who signed an OCI artifact
 version_added: 0.1.0
 description:
-  - Resolves a reference to one digest and checks the signatures of that digest against a policy. The module fails when
-    they do
-    not satisfy it, and says what was found and why each signature did not count.
+  - Resolves a reference to one digest and checks the signatures of that digest against a policy. The module fails
+    when they do not satisfy it, and says what was found and why each signature did not count.
   - Cosign signatures are found under the tag C(sha256-….sig) and as Sigstore bundles among the referrers, by the
-    referrers API or
-    the fallback tag; all of them are looked at. Notation signatures are found among the referrers.
-  - The signed payload always has to name the digest. The tag under which a signature was made, and the repository, are
-    not
-    compared, so that mirrored artifacts keep their signatures.
+    referrers API or the fallback tag; all of them are looked at. Notation signatures are found among the referrers.
+  - The signed payload always has to name the digest. The tag under which a signature was made, and the repository,
+    are not compared, so that mirrored artifacts keep their signatures.
   - To pull only what is signed, give the same policy in O(cloudnative.artifacts.oci_artifact_pull#module:verify) of
     M(cloudnative.artifacts.oci_artifact_pull).
 author:

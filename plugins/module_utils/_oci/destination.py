@@ -15,6 +15,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Callable
 
 from .errors import StorageError
@@ -116,16 +117,34 @@ class Destination:
             raise self.refused(exc) from None
         return made
 
-    def apply(self, plan: Plan, stage: str, state: State, key: Mapping[str, Any], artifact: Mapping[str, Any]) -> None:
+    def apply(
+        self,
+        plan: Plan,
+        stage: str,
+        state: State,
+        key: Mapping[str, Any],
+        artifact: Mapping[str, Any],
+        verification: Mapping[str, Any],
+    ) -> None:
         """Carry out a plan whose new and changed entries lie in ``stage``, and record the result.
 
         :raises StorageError: when a step fails; everything is then as it was.
         """
         with self._placing(plan, stage, state) as work:
             pending = {**state.pending, **plan.tree}
-            save_state(self.control, State(state.key, state.artifact, state.files, pending))
+            save_state(self.control, replace(state, pending=pending))
             work.run()
-            save_state(self.control, State(key, artifact, work.placed_entries()))
+            save_state(self.control, State(key, artifact, work.placed_entries(), verification=verification))
+
+    def record_verification(self, state: State, verification: Mapping[str, Any]) -> None:
+        """Note under which policy the signatures of what is in ``dest`` were checked.
+
+        :raises StorageError: when it cannot be written.
+        """
+        try:
+            save_state(self.control, replace(state, verification=verification))
+        except OSError as exc:
+            raise self.refused(exc) from None
 
     def set_permissions(self, paths: list[str], state: State) -> None:
         """Set mode and owner of entries whose content is right.

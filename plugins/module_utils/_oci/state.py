@@ -39,13 +39,15 @@ class State:
 
     ``key`` names everything that decides the content: url, digest, revision, selector, ignore rules. ``artifact`` is
     the result that the pull returned. ``pending`` holds the entries of a placement that was begun; it is empty unless
-    a run was killed. ``is_damaged`` stands for a record that is there but cannot be understood.
+    a run was killed. ``verification`` says under which policy the artifact's signatures were checked, and the outcome;
+    it is empty where nobody asked. ``is_damaged`` stands for a record that is there but cannot be understood.
     """
 
     key: Mapping[str, Any] = field(default_factory=dict)
     artifact: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, PlacedEntry] = field(default_factory=dict)
     pending: Mapping[str, TreeEntry] = field(default_factory=dict)
+    verification: Mapping[str, Any] = field(default_factory=dict)
     is_damaged: bool = False
 
     def owns(self, path: str) -> bool:
@@ -79,6 +81,7 @@ def load_state(control: str) -> State:
             artifact=dict(document["artifact"]),
             files={_path(name): _placed(item) for name, item in document["files"].items()},
             pending={_path(name): _entry(item) for name, item in document["pending"].items()},
+            verification=dict(document["verification"]),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return State(is_damaged=True)
@@ -95,6 +98,7 @@ def save_state(control: str, state: State) -> None:
         "artifact": dict(state.artifact),
         "files": {name: [*astuple(placed.entry), placed.mtime] for name, placed in state.files.items()},
         "pending": {name: list(astuple(entry)) for name, entry in state.pending.items()},
+        "verification": dict(state.verification),
     }
     temporary = os.path.join(control, FILE_NAME + ".new")
     try:

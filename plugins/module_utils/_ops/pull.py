@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pull: resolve → fetch → check → place.
+"""Pull: resolve → verify → fetch → check → place.
 
 Source of the semantics: Flux's OCIRepository (what is fetched, and when again), without its controller.
 """
@@ -30,6 +30,7 @@ from .resolve import ReferenceOptions, Resolved, Target, open_repository, parse_
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor, Manifest
     from .._oci.transport import Repository
+    from .._trust.policy import VerifyPolicy
 
 MAX_LISTED_PATHS = 1000
 
@@ -41,7 +42,7 @@ SUSPENDED = "Suspended"
 
 @dataclass(frozen=True)
 class PullOptions:
-    """Everything that a pull is told. ``ignore`` None means that no rules were given."""
+    """Everything that a pull is told. None means that no rules (``ignore``), or no policy (``verify``), were given."""
 
     reference: ReferenceOptions
     dest: str
@@ -53,6 +54,7 @@ class PullOptions:
     force: bool = False
     check_content: bool = False
     cache_dir: str = ""
+    verify: VerifyPolicy | None = None
     permissions: Permissions = field(default_factory=Permissions)
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
@@ -66,6 +68,7 @@ class PullResult:
     reason: str
     artifact: Mapping[str, Any]
     changes: dict[str, Any]
+    verification: Mapping[str, Any] = field(default_factory=dict)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -91,6 +94,12 @@ class _Pull:
         self._want_diff = want_diff
         self._warnings = list(target.warnings)
         self._name = ""
+        self._verification: Mapping[str, Any] = {}
+        self._policy = ""
+        if options.verify is not None:
+            from .verify import policy_fingerprint
+
+            self._policy = policy_fingerprint(options.verify)
         self._destination = self._open_destination()
 
     def run(self) -> PullResult:
@@ -101,7 +110,8 @@ class _Pull:
         if digest:
             # nothing to ask the registry: what the digest names cannot have changed
             drift = self._drift(state, Resolved(digest, "", None))
-            if drift is not None and drift.is_empty:
+            if drift is not None and drift.is_empty and self._is_verified(state):
+                self._verification = state.verification
                 return self._unchanged(state, UP_TO_DATE)
         repository = open_repository(self._target.reference, self._options.auth, self._options.connection)
         try:
@@ -112,6 +122,13 @@ class _Pull:
     def _run_with(self, repository: Repository, state: State) -> PullResult:
         resolved = self._resolve(repository)
         drift = self._drift(state, resolved)
+        is_intact = drift is not None and not drift.content
+        if is_intact and self._is_verified(state):
+            self._verification = state.verification
+        elif self._options.verify is not None:
+            self._verify(repository, resolved, self._options.verify)
+            if is_intact:
+                self._remember_verification(resolved)
         if drift is not None and drift.is_empty:
             return self._unchanged(state, UP_TO_DATE)
         if drift is not None and not drift.content:
@@ -162,15 +179,51 @@ class _Pull:
 
             diff = diff_of(plan, root, content) or self._revision_diff(state, artifact)
         if not self._check_mode:
-            self._destination.apply(plan, content, state, key, artifact)
+            self._destination.apply(plan, content, state, key, artifact, self._verification)
         return PullResult(
             changed=changed,
             reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
             artifact=artifact,
             changes=_changes(plan, ignored),
+            verification=self._verdict(),
             diff=diff,
             warnings=self._warnings,
         )
+
+    def _is_verified(self, state: State) -> bool:
+        """Whether nothing is demanded, or the record says that the demand was met: a digest's signatures do not change."""
+        return self._options.verify is None or state.verification.get("policy") == self._policy
+
+    def _verify(self, repository: Repository, resolved: Resolved, policy: VerifyPolicy) -> None:
+        """Check the signatures before anything is fetched.
+
+        :raises VerificationFailed: when they do not satisfy the policy.
+        """
+        from .._trust.verdict import as_result
+        from .verify import PolicyVerifier
+
+        verifier = PolicyVerifier(policy)
+        self._warnings += verifier.warnings
+        verdict = verifier.verify(repository, resolved)
+        if not verdict.verified:
+            self._warnings.append(
+                f"{repository.reference.at(tag=resolved.tag, digest=resolved.digest)} is used without a verified "
+                "signature, because the trust policy ignores the result."
+            )
+        self._verification = {"policy": self._policy, "verdict": as_result(verdict)}
+
+    def _remember_verification(self, resolved: Resolved) -> None:
+        """Record what was found for content that is in place already, so that the next run need not ask again."""
+        if self._check_mode:
+            return
+        with self._destination.locked():
+            state = self._load_state()
+            if dict(state.key) == self._key(resolved) and not state.pending:
+                self._destination.record_verification(state, self._verification)
+
+    def _verdict(self) -> Mapping[str, Any]:
+        verdict: Mapping[str, Any] = self._verification.get("verdict", {})
+        return verdict
 
     def _stage(
         self, repository: Repository, manifest: Manifest, layers: list[Descriptor], stage: str, content: str
@@ -258,7 +311,9 @@ class _Pull:
         return find_drift(self._destination.root, state, self._options.permissions, self._options.check_content)
 
     def _unchanged(self, state: State, reason: str) -> PullResult:
-        return PullResult(False, reason, dict(state.artifact), _changes(Plan({}), 0), warnings=self._warnings)
+        return PullResult(
+            False, reason, dict(state.artifact), _changes(Plan({}), 0), self._verdict(), warnings=self._warnings
+        )
 
     def _repair_metadata(self, state: State, drift: Drift, resolved: Resolved) -> PullResult | None:
         """Set modes and owners right, which takes no request; None when by now the content is another one."""
@@ -278,13 +333,16 @@ class _Pull:
 
             diff = permissions_diff(self._destination.root, drift.metadata)
         changes = _changes(Plan({}, metadata=drift.metadata), 0)
-        return PullResult(True, DRIFT_CORRECTED, dict(state.artifact), changes, diff, self._warnings)
+        return PullResult(
+            True, DRIFT_CORRECTED, dict(state.artifact), changes, self._verdict(), diff, self._warnings
+        )
 
     def _predict(self, drift: Drift | None, artifact: dict[str, Any]) -> PullResult:
         if drift is None:
-            return PullResult(True, NEW_REVISION, artifact, _changes(Plan({}), 0), warnings=self._warnings)
+            changes = _changes(Plan({}), 0)
+            return PullResult(True, NEW_REVISION, artifact, changes, self._verdict(), warnings=self._warnings)
         changes = _changes(Plan({}, changed=drift.content, metadata=drift.metadata), 0)
-        return PullResult(True, DRIFT_CORRECTED, artifact, changes, warnings=self._warnings)
+        return PullResult(True, DRIFT_CORRECTED, artifact, changes, self._verdict(), warnings=self._warnings)
 
     def _revision_diff(self, state: State, artifact: Mapping[str, Any]) -> list[dict[str, str]]:
         """Shown when no file differs, and only what the record says does."""
