@@ -12,11 +12,10 @@ options:
     description:
       - The user name for the registry. What the task says wins over the environment.
       - Without credentials in the task, the environment variables E(OCI_ARTIFACT_USERNAME) with
-        E(OCI_ARTIFACT_PASSWORD), and
-        E(OCI_ARTIFACT_AUTH_FILE), are used; then the files E(REGISTRY_AUTH_FILE), C($DOCKER_CONFIG/config.json),
-        C(~/.docker/config.json), C($XDG_RUNTIME_DIR/containers/auth.json) and C(~/.config/containers/auth.json), all
-        of the host
-        that runs the module. The first that knows the registry is used; without one the request is anonymous.
+        E(OCI_ARTIFACT_PASSWORD), and E(OCI_ARTIFACT_AUTH_FILE), are used; then the files E(REGISTRY_AUTH_FILE),
+        C($DOCKER_CONFIG/config.json), C(~/.docker/config.json), C($XDG_RUNTIME_DIR/containers/auth.json) and
+        C(~/.config/containers/auth.json), all of the host that runs the module. The first that knows the registry is
+        used; without one the request is anonymous.
     type: str
   password:
     description:
@@ -25,8 +24,7 @@ options:
   auth_file:
     description:
       - The path of a docker C(config.json) or podman C(auth.json). Entries for a host or for a repository, credential
-        helpers
-        and stores, and identity tokens are understood; of several entries the longest path that fits is used.
+        helpers and stores, and identity tokens are understood; of several entries the longest path that fits is used.
     type: path
   auth_config:
     description:

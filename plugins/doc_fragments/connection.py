@@ -36,16 +36,14 @@ options:
     type: str
   timeout:
     description:
-      - The longest wait for a connection, for an answer and for the next bytes of one, each, as a number of seconds or
-        a text
-        such as V(90s) or V(1m30s).
+      - The longest wait for a connection, for an answer and for the next bytes of one, each, as a number of seconds
+        or a text such as V(90s) or V(1m30s).
     type: str
     default: 60s
   retries:
     description:
-      - How often a request is repeated after a passing failure
-        (no connection, a broken one, status 408, 425, 429, 500, 502,
-        503 or 504), after a growing pause or the one that the registry asks for, up to a minute.
+      - How often a request is repeated after a passing failure (no connection, a broken one, status 408, 425, 429,
+        500, 502, 503 or 504), after a growing pause or the one that the registry asks for, up to a minute.
       - For a download that breaks off, how often it is continued without getting any further.
     type: int
     default: 3

@@ -16,13 +16,10 @@ options:
     description:
       - Take the newest tag in this range of versions, as in V(1.x), V(>=1.2.0 <2.0.0), V(~1.4) or V(^2.1.0 || ^3.0.0).
       - The grammar and meaning are those of Masterminds/semver, which Flux and Helm use. Pre-releases are taken only
-        when the
-        range names one, as in V(>=1.0.0-0). Tags may begin with C(v); tags that are no version of three parts are
-        passed
-        over.
+        when the range names one, as in V(>=1.0.0-0). Tags may begin with C(v); tags that are no version of three
+        parts are passed over.
       - Where two tags have the same precedence, the one with the greater build metadata wins, then the one that sorts
-        last as
-        text.
+        last as text.
       - It takes precedence over O(tag).
     type: str
   semver_filter:
@@ -43,8 +40,7 @@ options:
       extract:
         description:
           - What the policy compares, made from the groups of O(filter_tags.pattern), as in V($ts), V(${ts}) or V($1).
-            The
-            default is the whole tag.
+            The default is the whole tag.
         type: str
       policy:
         description:

@@ -11,8 +11,7 @@ short_description: Pull an OCI artifact into a directory or a file
 version_added: 0.1.0
 description:
   - Resolves a tag, a SemVer range or a digest to one digest, fetches only what is missing, checks every byte against
-    its
-    digest, and puts the content in place, all of it or nothing.
+    its digest, and puts the content in place, all of it or nothing.
   - Works for what Flux, Helm, ORAS and container tools publish, from registries and from OCI image layouts on disk.
   - A run that finds the artifact unchanged makes one request, or none when it is pinned by digest.
 author:
@@ -28,8 +27,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Without C(--diff) the layers are not fetched, and the module says whether the revision or the files differ. With
-        C(--diff) they are unpacked into a temporary directory and compared file by file.
+      - Without C(--diff) the layers are not fetched, and the module says whether the revision or the files differ.
+        With C(--diff) they are unpacked into a temporary directory and compared file by file.
   diff_mode:
     support: full
     details:
@@ -40,13 +39,11 @@ options:
   dest:
     description:
       - The directory to unpack into; it is made when it is missing.
-      - With O(layer_selector.operation=copy) the file to write, or an existing directory
-        (or a path that ends in C(/)), in
-        which the file gets the name that its layer's title or the chart's name and version give it.
+      - With O(layer_selector.operation=copy) the file to write, or an existing directory (or a path that ends in
+        C(/)), in which the file gets the name that its layer's title or the chart's name and version give it.
       - Only what the artifact put there is managed. A control directory C(.oci-artifact) in it (mode 0700) records
-        each file's
-        digest, size and mode; files of an earlier revision that the new one lacks are removed, and any other file is
-        left alone. For a file that is copied, the control directory lies beside it.
+        each file's digest, size and mode; files of an earlier revision that the new one lacks are removed, and any
+        other file is left alone. For a file that is copied, the control directory lies beside it.
     type: path
     required: true
   layer_selector:
@@ -69,10 +66,9 @@ options:
     description:
       - V(first) takes one layer.
       - V(all) takes every layer (with O(layer_selector.media_type), every layer of that type) in order. With
-        V(extract) they
-        become one tree, and whiteouts are honoured; a layer with a title that is not marked for unpacking becomes a
-        file
-        of that name, as C(oras pull) does. With V(copy) each becomes a file in the directory O(dest).
+        V(extract) they become one tree, and whiteouts are honoured; a layer with a title that is not marked for
+        unpacking becomes a file of that name, as C(oras pull) does. With V(copy) each becomes a file in the directory
+        O(dest).
     type: str
     choices: [first, all]
     default: first
@@ -85,10 +81,9 @@ options:
     description:
       - Patterns in the format of C(.gitignore), as text or as a list of lines, for entries that are left out.
       - As in Flux, any pattern here or in a C(.sourceignore) file of the artifact replaces the default exclusions,
-        except those
-        for version control files; it outranks C(.sourceignore). The defaults leave out version control files, C(*.jpg),
-        C(*.jpeg), C(*.gif), C(*.png), C(*.wmv), C(*.flv), C(*.tar.gz), C(*.zip), the configuration of continuous
-        integration services, C(.goreleaser.yml), C(.sops.yaml) and C(.flux.yaml).
+        except those for version control files; it outranks C(.sourceignore). The defaults leave out version control
+        files, C(*.jpg), C(*.jpeg), C(*.gif), C(*.png), C(*.wmv), C(*.flv), C(*.tar.gz), C(*.zip), the configuration
+        of continuous integration services, C(.goreleaser.yml), C(.sops.yaml) and C(.flux.yaml).
       - It has no effect with O(layer_selector.operation=copy).
     type: raw
   suspend:
@@ -98,23 +93,20 @@ options:
     default: false
   force:
     description:
-      - Fetch and compare again even if the record says that nothing changed, and replace files in O(dest) that no pull
-        put
-        there. Directories and links to directories are never replaced.
+      - Fetch and compare again even if the record says that nothing changed, and replace files in O(dest) that no
+        pull put there. Directories and links to directories are never replaced.
     type: bool
     default: false
   check_content:
     description:
       - Compare the files on disk by their digests. Without it a file counts as intact when its size and modification
-        time
-        are those that it was placed with.
+        time are those that it was placed with.
     type: bool
     default: false
   cache_dir:
     description:
       - A directory in which layers are kept by digest, shared by tasks, hosts on one machine and runs. It is the
-        C(blobs) folder
-        of an OCI image layout.
+        C(blobs) folder of an OCI image layout.
       - A download that broke off is continued from there by the next run.
     type: path
   owner:
@@ -128,8 +120,7 @@ options:
   mode:
     description:
       - The permissions of what is put in place, octal (V('0640'), quoted) or symbolic (V(u=rwX,g=rX,o=)). The default
-        is what
-        the artifact says; setuid, setgid and sticky bits are never kept.
+        is what the artifact says; setuid, setgid and sticky bits are never kept.
       - With an octal mode, directories get the execute bit wherever it grants the read bit.
     type: raw
   max_size:
@@ -267,16 +258,14 @@ verification:
 reason:
   description:
     - A stable code for what happened. On success V(NewRevision), V(DriftCorrected), V(ArtifactUpToDate) or
-      V(Suspended). On failure
-      one of the codes in the guide on errors.
+      V(Suspended). On failure one of the codes in the guide on errors.
   returned: always
   type: str
   sample: NewRevision
 changes:
   description:
     - What was done to which path in O(dest), at most 1,000 paths of each kind; in check mode without C(--diff) only
-      drift is
-      known.
+      drift is known.
   returned: success
   type: dict
   contains:

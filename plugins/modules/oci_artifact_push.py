@@ -97,8 +97,8 @@ options:
       - Any pattern here replaces the default exclusions, except those for version control files. The defaults leave
         out version control files, C(*.jpg), C(*.jpeg), C(*.gif), C(*.png), C(*.wmv), C(*.flv), C(*.tar.gz) and
         C(*.zip); with O(type=files) version control files alone.
-      - C(.sourceignore) files are published, and take effect when the artifact is pulled. A chart directory follows its
-        C(.helmignore) in place of this option.
+      - C(.sourceignore) files are published, and take effect when the artifact is pulled. A chart directory follows
+        its C(.helmignore) in place of this option.
     type: raw
   subject:
     description:

@@ -42,6 +42,8 @@ if HTTPAdapter is not object:
         requests.exceptions.InvalidHeader,
     )
 
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+
 POOL_SIZE = 16
 # urllib3 hands file objects to the socket in pieces of this size (bytes)
 SEND_BLOCK_SIZE = 1024 * 1024
@@ -103,14 +105,17 @@ def new_session(options: ConnectionOptions) -> Any:
     """A ``requests.Session`` for one registry.
 
     :raises MissingDependency: when ``requests`` is not installed.
-    :raises InvalidOption: when a certificate or a key cannot be used.
+    :raises InvalidOption: when a certificate, a key or the proxy cannot be used.
     """
     if HTTPAdapter is object:
         raise MissingDependency(
             "Speaking to a registry needs the Python package requests, which is not installed here.",
             "Install the package oras, which brings it: pip install 'oras>=0.2.43,<0.3'.",
         )
-    session = requests.Session()
+    _check_proxy(options.proxy)
+    session: Any = requests.Session()
+    # even where it does not follow a redirect, requests looks at the target and reads the whole body
+    session.get_redirect_target = _no_redirects
     session.auth = _no_netrc
     # a registry that sees its cookies come back may take the client for a browser (Harbor)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -119,6 +124,17 @@ def new_session(options: ConnectionOptions) -> Any:
     session.mount("http://", RegistryAdapter())
     session.mount("https://", LateTlsAdapter(options) if options.insecure else RegistryAdapter(tls_context(options)))
     return session
+
+
+def _check_proxy(proxy: str) -> None:
+    try:
+        parts = urlsplit(proxy if "://" in proxy else "http://" + proxy)
+        is_usable = bool(parts.hostname) and parts.port != 0 and parts.scheme.lower() in _PROXY_SCHEMES
+    except ValueError:
+        is_usable = False
+    if proxy and not is_usable:
+        # it is not repeated: it may hold a password
+        raise InvalidOption("The 'proxy' is no URL of a proxy.", "Wanted http://[user:password@]host:port, or socks5h.")
 
 
 def tls_context(options: ConnectionOptions) -> ssl.SSLContext:
@@ -278,6 +294,10 @@ def _as_file(path_or_pem: str) -> Iterator[str]:
 
 def _reason(error: Exception) -> str:
     return cast(str, getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error))
+
+
+def _no_redirects(response: Any) -> None:
+    """See ``registry_client.py``."""
 
 
 def _no_netrc(request: Any) -> Any:

@@ -43,7 +43,7 @@ def join(url: str, location: str) -> str:
 def shown(url: str) -> str:
     """A URL for messages: without user, password, query and fragment, which may hold a signature or a token."""
     place = url.partition("?")[0].partition("#")[0]
-    scheme, separator, rest = place.partition("://")
+    scheme, separator, rest = place.partition("//")
     host, slash, path = rest.partition("/")
     place = scheme + separator + host.rpartition("@")[2] + slash + path
     return "".join(character if character.isprintable() else "?" for character in place)[:300]

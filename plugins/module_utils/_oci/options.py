@@ -72,10 +72,10 @@ def parse_size(text: str) -> int:
 
     :raises InvalidOption: when it is no such text.
     """
-    match = _SIZE.match(str(text)[:100])
+    text = str(text)
+    match = _SIZE.match(text) if len(text) < 40 else None
     if not match:
-        shown = str(text)[:100]
-        raise InvalidOption(f"{shown!r} is not a size: wanted a number of bytes or a text such as 500M or 10GiB.")
+        raise InvalidOption(f"{text[:100]!r} is not a size: wanted a number of bytes or a text such as 500M or 10GiB.")
     unit = 1024 ** _SIZE_POWER[match[2].lower()]
     return int(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
 

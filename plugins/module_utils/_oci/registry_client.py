@@ -284,8 +284,8 @@ class RegistryClient(BaseRegistry):
             )
         except (requests.exceptions.RequestException, OciError):
             raise
-        except (urllib3.exceptions.HTTPError, ValueError) as exc:
-            # what requests lets through of urllib3 and of the codec for host names
+        except (urllib3.exceptions.HTTPError, ValueError, TypeError) as exc:
+            # what requests lets through of urllib3, of the codec for host names, and for half an URL as a proxy
             raise requests.exceptions.InvalidURL(type(exc).__name__) from None
         if method == "HEAD" or content_length(response) == 0:
             response.raw.read(1, decode_content=False)  # finds the end, which gives the connection back to its pool

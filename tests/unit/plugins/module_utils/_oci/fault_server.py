@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A registry in memory, on a real socket of the loopback address, that fails as a script tells it to.
 
-Without a script it is a small, well-behaved registry. :meth:`FaultServer.script` puts answers in front of that, each used
-once, for the requests that match.
+Without a script it is a small, well-behaved registry. :meth:`FaultServer.script` puts answers in front of that, each
+used once, for the requests that match.
 """
 
 from __future__ import annotations
@@ -144,16 +144,13 @@ class FaultServer:
     def answer(self, seen: Seen) -> Answer:
         with self._lock:
             self.seen.append(seen)
-            scripts = [
-                answers.pop(0)
+            waiting = [
+                answers
                 for method, pattern, answers in self._scripts
                 if answers and method in ("", seen.method) and pattern.search(seen.target)
-            ][:1]
-        for script in scripts:
-            answer = script(seen)
-            if answer is not None:
-                return answer
-        return self._registry(seen)
+            ]
+            script = waiting[0].pop(0) if waiting else self._registry
+        return script(seen) or self._registry(seen)
 
     def wait(self, seconds: float) -> None:
         self._stop.wait(seconds)

@@ -11,7 +11,12 @@ from typing import Any
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, Manifest, canonical_json, parse_manifest
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
+    Descriptor,
+    Manifest,
+    canonical_json,
+    parse_manifest,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry import RegistryRepository

@@ -24,9 +24,20 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     PushFailed,
     RegistryError,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, canonical_json, parse_manifest
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import Answer, FaultServer
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import Harness, manifest_of
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
+    MAX_MANIFEST_SIZE,
+    Descriptor,
+    canonical_json,
+    parse_manifest,
+)
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+    Answer,
+    FaultServer,
+)
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+    Harness,
+    manifest_of,
+)
 
 MANIFESTS = "/manifests/"
 TYPED = {"Content-Type": media.OCI_MANIFEST}
@@ -57,7 +68,9 @@ HEADS = {
     "no type": Answer(200, {"Docker-Content-Digest": digest_of(b"")}),
     "another type": Answer(200, {"Docker-Content-Digest": digest_of(b""), "Content-Type": "application/json"}),
     "no length": Answer(200, {**TYPED, "Docker-Content-Digest": digest_of(b"")}, has_length=False),
-    "a length that is none": Answer(200, {**TYPED, "Docker-Content-Digest": digest_of(b""), "Content-Length": "\u00b2"}),
+    "a length that is none": Answer(
+        200, {**TYPED, "Docker-Content-Digest": digest_of(b""), "Content-Length": "\u00b2"}
+    ),
     "no HEAD": Answer(405),
     "a bad request": Answer(400),
 }
@@ -277,7 +290,10 @@ FALLBACK_TAG = SUBJECT.descriptor.digest.replace(":", "-")
 def test_referrers_by_the_api(server: FaultServer) -> None:
     server.referrers = {SUBJECT.descriptor.digest: [referrer("x/sig"), referrer("x/sbom")]}
     repository = Harness(server).repository
-    assert [entry.artifact_type for entry in repository.list_referrers(SUBJECT.descriptor.digest)] == ["x/sig", "x/sbom"]
+    assert [entry.artifact_type for entry in repository.list_referrers(SUBJECT.descriptor.digest)] == [
+        "x/sig",
+        "x/sbom",
+    ]
     assert len(repository.list_referrers(SUBJECT.descriptor.digest, "x/sbom")) == 1
     assert repository.list_referrers(digest_of(b"lonely")) == []
     assert all("/referrers/" in line for line in server.lines())
@@ -364,7 +380,10 @@ def test_a_faster_client_does_not_lose_its_referrer(server: FaultServer) -> None
     server.script("PUT", FALLBACK_TAG, overwritten)
     repository = Harness(server, push=True).repository
     repository.push_manifest(attached())  # type: ignore[arg-type]
-    assert [entry.artifact_type for entry in repository.list_referrers(SUBJECT.descriptor.digest)] == ["x/faster", "x/sig"]
+    assert [entry.artifact_type for entry in repository.list_referrers(SUBJECT.descriptor.digest)] == [
+        "x/faster",
+        "x/sig",
+    ]
 
 
 def test_a_fallback_tag_that_does_not_stick_is_an_error(server: FaultServer) -> None:

@@ -23,9 +23,21 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     OciError,
     RegistryError,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_auth import RegistryAuth, parse_challenges, wanted_scopes
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import Answer, FaultServer, Seen
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import Harness, manifest_of, source_of
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_auth import (
+    RegistryAuth,
+    parse_challenges,
+    wanted_scopes,
+)
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+    Answer,
+    FaultServer,
+    Seen,
+)
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+    Harness,
+    manifest_of,
+    source_of,
+)
 
 USER = Credential("user", "passw0rd-of-user")
 MANIFEST = manifest_of()
@@ -333,7 +345,15 @@ def test_a_token_server_in_trouble_is_no_wrong_password(server: FaultServer) -> 
 
 @pytest.mark.parametrize(
     "realm",
-    ["http://elsewhere.example/token", "", "ftp://x/", "http://[::1", "//x/token", "token", "http://127.0.0.1.example/"],
+    [
+        "http://elsewhere.example/token",
+        "",
+        "ftp://x/",
+        "http://[::1",
+        "//x/token",
+        "token",
+        "http://127.0.0.1.example/",
+    ],
 )
 def test_a_realm_that_may_not_see_credentials(server: FaultServer, realm: str) -> None:
     server.always("", "", Answer(401, {"WWW-Authenticate": f'Bearer realm="{realm}"'}))

@@ -34,8 +34,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transpo
     BlobSource,
     read_blob,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import Answer, FaultServer
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import Harness, source_of
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+    Answer,
+    FaultServer,
+)
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+    Harness,
+    source_of,
+)
 
 BLOB = os.urandom(1_000_000)
 BLOBS = "/blobs/"
@@ -158,7 +164,9 @@ def test_a_part_that_starts_earlier_is_cut(server: FaultServer) -> None:
     assert whole(Harness(server), descriptor) == BLOB
 
 
-@pytest.mark.parametrize("content_range", ["bytes 500000-999999/1000000", "", "bytes x-y/z", "bytes ²-3/4", "items 1-2/3"])
+@pytest.mark.parametrize(
+    "content_range", ["bytes 500000-999999/1000000", "", "bytes x-y/z", "bytes ²-3/4", "items 1-2/3"]
+)
 def test_a_part_that_starts_elsewhere_is_asked_for_again(server: FaultServer, content_range: str) -> None:
     descriptor = held(server)
     wrong = Answer(206, {"Content-Range": content_range.encode().decode("latin-1")}, BLOB[500_000:])

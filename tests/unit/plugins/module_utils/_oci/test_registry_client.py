@@ -1,0 +1,289 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests to a registry: what is repeated, how long is waited, where redirects lead, what oras may do."""
+
+from __future__ import annotations
+
+import email.utils
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import registry_client
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    ConnectionFailed,
+    InvalidReference,
+    OciError,
+    RegistryError,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.http_url import join, origin, shown
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_answer import retry_after
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_client import Container, api_host
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+    Answer,
+    FaultServer,
+)
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+    Harness,
+    manifest_of,
+)
+
+MANIFEST = manifest_of()
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with FaultServer() as server:
+        server.add_manifest(MANIFEST.raw, "1")
+        yield server
+
+
+# Retries
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_passing_failures_are_repeated(server: FaultServer, status: int) -> None:
+    server.script("HEAD", "", *[Answer(status)] * 3)
+    harness = Harness(server)
+    assert harness.repository.resolve("1") == MANIFEST.descriptor
+    for wait, longest in zip(harness.sleeps, (0.5, 1.0, 2.0)):
+        assert longest / 2 <= wait <= longest
+    assert len(harness.sleeps) == 3
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 418, 501])
+def test_lasting_failures_are_not(server: FaultServer, status: int) -> None:
+    server.always("GET", "", Answer(status))
+    harness = Harness(server)
+    with pytest.raises(OciError, match=f"status {status}|There is no"):
+        harness.repository.fetch_manifest("1")
+    assert (len(server.seen), harness.sleeps) == (1, [])
+
+
+@pytest.mark.parametrize("retries", [0, 1, 4])
+def test_retries_are_counted(server: FaultServer, retries: int) -> None:
+    server.always("HEAD", "", Answer(503))
+    with pytest.raises(RegistryError, match="status 503"):
+        Harness(server, retries=retries).repository.resolve("1")
+    assert len(server.seen) == retries + 1
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 59])
+def test_retry_after_is_honoured(server: FaultServer, seconds: int) -> None:
+    server.script("HEAD", "", Answer(429, {"Retry-After": str(seconds)}))
+    harness = Harness(server)
+    harness.repository.resolve("1")
+    assert harness.sleeps == [seconds]
+
+
+def test_a_long_retry_after_is_not_waited_for(server: FaultServer) -> None:
+    server.script("GET", "", Answer(429, {"Retry-After": "61"}))
+    harness = Harness(server)
+    with pytest.raises(RegistryError, match="limits the rate"):
+        harness.repository.list_tags()
+    assert harness.sleeps == []
+
+
+def test_the_whole_wait_is_bounded(server: FaultServer) -> None:
+    server.always("HEAD", "", Answer(503, {"Retry-After": "50"}))
+    harness = Harness(server, retries=1000)
+    with pytest.raises(RegistryError):
+        harness.repository.resolve("1")
+    assert sum(harness.sleeps) <= registry_client.MAX_TOTAL_WAIT
+
+
+@pytest.mark.parametrize("fault", [Answer(is_silent=True), Answer(stall=30, cut=0, body=b"x")])
+def test_no_answer_is_repeated(server: FaultServer, fault: Answer) -> None:
+    server.script("GET", "", fault)
+    assert Harness(server, timeout=0.3).repository.fetch_manifest("1") == MANIFEST
+
+
+def test_a_registry_that_is_not_there() -> None:
+    with FaultServer() as server:
+        pass
+    harness = Harness(server)
+    with pytest.raises(ConnectionFailed, match="Connection refused"):
+        harness.repository.resolve("1")
+    assert len(harness.sleeps) == 3
+
+
+def test_a_silent_registry_times_out(server: FaultServer) -> None:
+    server.always("", "", Answer(200, stall=30, body=b"x", cut=0))
+
+    def say_nothing(seen: object) -> Answer:
+        server.wait(30)
+        return Answer(is_silent=True)
+
+    server.always("HEAD", "", say_nothing)
+    start = time.monotonic()
+    with pytest.raises(ConnectionFailed, match=r"no answer within 0.2 s"):
+        Harness(server, timeout=0.2, retries=1).repository.resolve("1")
+    assert time.monotonic() - start < 5
+
+
+def test_a_body_is_sent_again_from_its_start(server: FaultServer) -> None:
+    stream = io.BytesIO(b"0123456789")
+    stream.seek(4)
+    server.script("PUT", "", Answer(503), Answer(307, {"Location": "/v2/elsewhere"}), Answer(201))
+    harness = Harness(server)
+    harness.client.request("PUT", server.url + "/v2/x", scope="", body=stream)
+    assert [seen.body for seen in server.seen] == [b"456789"] * 3
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("0", 0.0), ("", None), ("soon", None), ("-1", None), ("\u0663", None), ("1.5", None)],
+)
+def test_retry_after(header: str, seconds: float | None) -> None:
+    assert retry_after(header) == seconds
+
+
+def test_retry_after_as_a_date() -> None:
+    found = retry_after(email.utils.formatdate(time.time() + 30, usegmt=True))
+    assert found is not None
+    assert 28 <= found <= 30
+    assert retry_after("Thu, 01 Jan 1970 00:00:00 GMT") == 0.0
+
+
+@given(
+    st.one_of(
+        st.text(max_size=50), st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,9} Jan [0-9]{1,9} [0-9:]{1,9} GMT", fullmatch=True)
+    )
+)
+def test_any_retry_after_is_read(header: str) -> None:
+    found = retry_after(header)
+    assert found is None or found >= 0
+
+
+# Redirects
+
+
+def test_a_redirect_is_followed(server: FaultServer) -> None:
+    server.script("GET", "/manifests/2", *[Answer(status, {"Location": "1"}) for status in (301, 302, 303, 307, 308)])
+    for _status in range(5):
+        assert Harness(server).repository.fetch_manifest("2") == MANIFEST
+
+
+def test_redirects_end(server: FaultServer) -> None:
+    server.always("GET", "", Answer(302, {"Location": "?again"}))
+    with pytest.raises(OciError, match="redirected more than 5 times"):
+        Harness(server).repository.list_tags()
+    assert len(server.seen) == 6
+
+
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "http://[::1", "ftp://x/y", "http://h:99999/", "javascript:1"]
+)
+def test_redirects_out_of_the_web(server: FaultServer, location: str) -> None:
+    server.script("GET", "", Answer(302, {"Location": location}))
+    with pytest.raises(RegistryError, match="no URL of http or https"):
+        Harness(server).repository.list_tags()
+
+
+@pytest.mark.parametrize(
+    "location", ["http://" + "a" * 64 + ".example/", "http://x..y/", "http://\u00fc\u0308.example/", "http://a b/"]
+)
+def test_redirects_to_hosts_that_cannot_be(server: FaultServer, location: str) -> None:
+    server.script("GET", "", Answer(302, {"Location": location.encode().decode("latin-1")}))
+    with pytest.raises(OciError):
+        Harness(server, retries=0).repository.list_tags()
+
+
+def test_the_body_of_a_redirect_is_not_read(server: FaultServer) -> None:
+    server.script("GET", "/manifests/2", Answer(307, {"Location": "1"}, bytes(300_000_000), has_length=False))
+    start = time.process_time()
+    assert Harness(server).repository.fetch_manifest("2") == MANIFEST
+    assert time.process_time() - start < 0.5
+
+
+def test_a_post_is_not_turned_into_a_get(server: FaultServer) -> None:
+    server.always("POST", "", Answer(302, {"Location": "/v2/elsewhere"}))
+    response = Harness(server).client.request("POST", server.url + "/v2/x", scope="")
+    assert (response.status_code, len(server.seen)) == (302, 1)
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        ("http://a", ("http", "a", 80)),
+        ("https://A:443/x", ("https", "a", 443)),
+        ("https://u:p@a:5000", ("https", "a", 5000)),
+        ("http://[::1]:80/", ("http", "::1", 80)),
+    ],
+)
+def test_origin(url: str, parts: tuple[str, str, int]) -> None:
+    assert origin(url) == parts
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_any_location_is_joined_or_refused(url: str, location: str) -> None:
+    try:
+        origin(join("http://127.0.0.1:5000/" + url, location))
+    except RegistryError:
+        pass
+    assert shown(location).isprintable()
+
+
+@pytest.mark.parametrize("url", ["https://user:s3cret@h/p?s3cret#s3cret", "https://h/p?sig=s3cret", "//user:s3cret@h/"])
+def test_secrets_in_urls_are_not_shown(url: str) -> None:
+    assert "s3cret" not in shown(url)
+
+
+# The seams of oras
+
+
+def test_docker_hub_has_another_host() -> None:
+    reference = parse_reference("docker.io/alpine")
+    assert api_host("docker.io") == "registry-1.docker.io"
+    assert Container(reference).manifest_url("1") == "registry-1.docker.io/v2/library/alpine/manifests/1"
+    assert api_host("ghcr.io") == "ghcr.io"
+
+
+def test_names_are_parsed_strictly(server: FaultServer) -> None:
+    client = Harness(server).client
+    assert client.get_container(f"{server.host}/a/b").manifest_url() == f"{server.host}/v2/a/b/manifests/latest"
+    for name in ("ghcr.io/a/b", f"{server.host}/a//b", "a", f"u:p@{server.host}/a", "oci-layout:/x"):
+        with pytest.raises(InvalidReference):
+            client.get_container(name)
+
+
+def test_what_oras_inherits_goes_through_the_same_door(server: FaultServer) -> None:
+    client = Harness(server).client
+    server.script("GET", "/tags/", Answer(503))
+    url = f"{server.url}/v2/org/app/tags/list"
+    assert client.do_request(url).json()["tags"] == ["1"]
+    assert len(server.seen) == 2
+    server.script("POST", "", Answer(201))
+    client.do_request(f"{server.url}/v2/org/app/blobs/uploads/", "POST", json={"a": 1})
+    assert server.seen[-1].body == b'{"a": 1}'
+
+
+def test_what_checks_nothing_is_not_offered(server: FaultServer) -> None:
+    client = Harness(server).client
+    for name in ("pull", "push", "get_manifest", "download_blob", "upload_blob", "get_tags", "login", "delete_tag"):
+        with pytest.raises(NotImplementedError):
+            getattr(client, name)(f"{server.host}/a/b")
+    assert server.seen == []
+
+
+def test_importing_the_transport_loads_little() -> None:
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import pull, push, info\n"
+        "print([name for name in ('oras', 'requests', 'urllib3', 'jsonschema', 'ssl') if name in set(sys.modules) - before])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
