@@ -1,0 +1,270 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verification of Notary Project signatures against a trust policy.
+
+Source: Notary Project, trust-store-trust-policy.md, "Signature Verification", as notation-go applies it.
+
+What is checked: integrity (the signature, the form of the chain, the descriptor of the artifact), authenticity (trust
+store and trusted identities), expiry, and that the chain is valid at the time of verification. What is not: revocation
+and countersignatures of time stamping authorities, since both depend on places that the signature names. So
+
+* a certificate that names an OCSP responder or a revocation list fails a policy that enforces revocation, and is warned
+  of where the policy logs it. Certificates that name neither cannot be revoked, for notation too.
+* an expired chain always fails ``authenticTimestamp``, and so does every chain where the policy demands a timestamp (a
+  store of the type ``tsa``, unless ``verifyTimestamp`` is ``afterCertExpiry``). No time of signing is reported.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .._oci.errors import InvalidPolicy, VerificationFailed
+from .._oci.manifest import Descriptor
+from .crypto import require_cryptography
+from .distinguished_name import name_of_subject
+from .keys import fingerprint_of
+from .notation_chain import encode, name_of, reading, revocable, why_not_valid
+from .notation_envelope import MAX_ENVELOPE, SignedEnvelope, check_payload, format_of, open_envelope
+from .notation_policy import (
+    AUTHENTICITY,
+    ENFORCE,
+    EXPIRY,
+    LOG,
+    REVOCATION,
+    TIMESTAMP,
+    Statement,
+    parse_trust_policy,
+)
+from .policy import VerifyPolicy
+from .verdict import IGNORED, NOTATION, VERIFIED, Refusal, Rejected, Signer, Verdict, failure_details
+
+__all__ = ["MAX_ATTEMPTS", "MAX_ENVELOPE", "NotationVerifier"]
+
+#: How many signatures of one artifact are tried (notation: 50, Flux: 3).
+MAX_ATTEMPTS = 10
+MAX_SHOWN_REFUSALS = 5
+
+_HINTS = {
+    "revocation": "Revocation is not checked here: override 'revocation' with log or skip in the trust policy.",
+    "timestamp": "Set 'verifyTimestamp' to afterCertExpiry, or override 'authenticTimestamp' with log.",
+    "expired-certificate": "Sign again with a certificate that is valid, or override 'authenticTimestamp' with log.",
+    "expired-signature": "Sign again, or override 'expiry' with log.",
+    "identity": "Check 'trustedIdentities' of the trust policy.",
+    "untrusted-certificate": "Check 'trust_store': a certificate of the signer's chain has to be in it.",
+    "digest-mismatch": "The signature was made for something else: sign this digest.",
+}
+
+
+class NotationVerifier:
+    """Verifies artifacts against one trust policy. ``warnings`` grows with every check that a policy only logs.
+
+    ``now`` gives the time of verification, with a zone.
+
+    :raises InvalidPolicy: when the trust policy or a certificate of the trust store cannot be used.
+    """
+
+    def __init__(self, policy: VerifyPolicy, now: Callable[[], datetime.datetime] | None = None) -> None:
+        if policy.min_signers < 1:
+            raise InvalidPolicy(f"'min_signers' is {policy.min_signers}: wanted 1 or more.")
+        if policy.min_signers > MAX_ATTEMPTS:
+            raise InvalidPolicy(
+                f"'min_signers' is {policy.min_signers}, but only {MAX_ATTEMPTS} signatures of an artifact are tried."
+            )
+        require_cryptography("Verifying Notary Project signatures")
+        self.policy = parse_trust_policy(policy.trust_policy or {}, policy.trust_store or {})
+        self.warnings: list[str] = []
+        self._min_signers = policy.min_signers
+        self._now = now or (lambda: datetime.datetime.now(datetime.timezone.utc))
+
+    def scope_statement(self, scope: str) -> Statement:
+        """The statement of the trust policy for ``host/repository``.
+
+        :raises VerificationFailed: when there is none.
+        """
+        statement = self.policy.statement_for(scope)
+        if statement is None:
+            raise VerificationFailed(
+                f"The trust policy has no statement for {scope}.",
+                "Add it to the 'registryScopes' of a statement, or one with the scope '*', which alone matches image layouts.",
+                {"verification": failure_details(NOTATION, ())},
+            )
+        return statement
+
+    def skips(self, scope: str) -> bool:
+        """True when the trust policy skips verification there, so that no signature has to be fetched.
+
+        :raises VerificationFailed: when no statement applies.
+        """
+        return self.scope_statement(scope).skips
+
+    def verify(self, envelopes: Iterable[tuple[str, str, bytes]], artifact: Descriptor, scope: str) -> Verdict:
+        """Check the signatures of an artifact; each is the digest that it was found in, its media type and its bytes.
+
+        No more is taken from ``envelopes`` than needed, and never more than ``MAX_ATTEMPTS``. The outcome is VERIFIED
+        when ``min_signers`` distinct keys made signatures that satisfy the policy; IGNORED, which is not verified, when
+        the policy skips verification, or when it takes signatures that are not authentic to make up the number.
+
+        :raises VerificationFailed: in every other case.
+        """
+        statement = self.scope_statement(scope)
+        if statement.skips:
+            return Verdict(IGNORED, NOTATION)
+        check = _Check(statement, artifact, self._now())
+        exhausted = True
+        for tried, (found_in, media_type, raw) in enumerate(envelopes):
+            if tried == MAX_ATTEMPTS:
+                exhausted = False
+                break
+            check.attempt(found_in, media_type, raw)
+            if len(check.signers) >= self._min_signers:
+                self._warn(check.warnings)
+                return Verdict(VERIFIED, NOTATION, tuple(check.signers.values()), tuple(check.refusals))
+        if len({*check.signers, *check.doubtful}) >= self._min_signers:
+            self._warn([*check.warnings, *(each for warnings in check.doubtful.values() for each in warnings)])
+            return Verdict(IGNORED, NOTATION, (), tuple(check.refusals))
+        raise self._failed(check, scope, exhausted)
+
+    def _warn(self, warnings: Iterable[str]) -> None:
+        self.warnings += [each for each in dict.fromkeys(warnings) if each not in self.warnings]
+
+    def _failed(self, check: _Check, scope: str, exhausted: bool) -> VerificationFailed:
+        name = f"{scope}@{check.artifact.digest}"
+        found, wanted = len(check.signers), self._min_signers
+        if not check.refusals and not found:
+            message = f"{name} has no Notary Project signature."
+            hint = "Sign it (notation sign …), or check that its signatures were copied with it."
+        else:
+            message = f"No signature of {name} satisfies" if wanted == 1 else ""
+            message = message or f"{name} has signatures by {found} of the {wanted} signers wanted that satisfy"
+            statement = check.statement
+            message += f" the statement {statement.name[:100]!r} (level {statement.level}) of the trust policy"
+            message += f": {_describe(check.refusals)}." if check.refusals else "."
+            codes = [each.code for each in check.refusals if each.code in _HINTS]
+            hint = _HINTS[codes[0]] if codes else "Check who signed this digest, and with what."
+        if not exhausted:
+            message += f" It has more signatures than the {MAX_ATTEMPTS} that are tried."
+        return VerificationFailed(message, hint, {"verification": failure_details(NOTATION, check.refusals)})
+
+
+class _Check:
+    """One artifact against one statement.
+
+    ``signers``, and ``doubtful`` with the warnings about those who may be somebody else, are by the fingerprint of the
+    signer's key.
+    """
+
+    def __init__(self, statement: Statement, artifact: Descriptor, now: datetime.datetime) -> None:
+        self.statement = statement
+        self.artifact = artifact
+        self.now = now
+        self.signers: dict[str, Signer] = {}
+        self.doubtful: dict[str, list[str]] = {}
+        self.refusals: list[Refusal] = []
+        self.warnings: list[str] = []
+
+    def attempt(self, found_in: str, media_type: str, raw: bytes) -> None:
+        """Try one signature; it becomes a signer, or a refusal."""
+        logged: list[str] = []
+        try:
+            signer, doubt = self._signer(found_in, media_type, raw, logged)
+        except Rejected as exc:
+            self.refusals.append(Refusal(found_in, format_of(media_type), exc.code, exc.message))
+            return
+        warnings = [f"The trust policy only logs this, of the signature in {found_in[:19]}: {each}." for each in logged]
+        if doubt is None:
+            self.signers.setdefault(signer.key, signer)
+            self.warnings += warnings
+        else:
+            self.doubtful.setdefault(signer.key, warnings)
+            self.refusals.append(Refusal(found_in, signer.format, doubt.code, doubt.message))
+
+    def _signer(self, found_in: str, media_type: str, raw: bytes, logged: list[str]) -> tuple[Signer, Rejected | None]:
+        """The signer, and why it is not known to be the one that it says, where the policy only logs that.
+
+        :raises Rejected: when a check that is enforced fails.
+        """
+        envelope = open_envelope(media_type, raw)
+        artifact = self.artifact
+        annotations = check_payload(envelope.payload, artifact.media_type, artifact.digest, artifact.size)
+        source, doubt = "", None
+        try:
+            source = self._authenticate(envelope)
+        except Rejected as exc:
+            if self.statement.actions[AUTHENTICITY] == ENFORCE:
+                raise
+            doubt = exc
+            logged.append(exc.message)
+        for kind, failure in (
+            (EXPIRY, self._expiry(envelope)),
+            (TIMESTAMP, self._timestamp(envelope)),
+            (REVOCATION, self._revocation(envelope)),
+        ):
+            if failure is not None and self.statement.actions[kind] == ENFORCE:
+                raise failure
+            if failure is not None and self.statement.actions[kind] == LOG:
+                logged.append(failure.message)
+        return _describe_signer(envelope, found_in, source, annotations), doubt
+
+    def _authenticate(self, envelope: SignedEnvelope) -> str:
+        """Where the trusted certificate comes from.
+
+        :raises Rejected: ``untrusted-certificate`` or ``identity``.
+        """
+        leaf = envelope.chain[0]
+        encoded = {encode(each) for each in envelope.chain}
+        anchor = next((each for each in self.statement.trusted if each.encoded in encoded), None)
+        if anchor is None:
+            names = f"from {name_of(leaf)} to {name_of(envelope.chain[-1])}"
+            raise Rejected("untrusted-certificate", f"No certificate of its chain, {names}, is in the trust store")
+        if self.statement.identities is None:
+            return anchor.source
+        try:
+            with reading("The subject of the signer's certificate"):
+                subject = leaf.subject
+            trusted = self.statement.trusts(name_of_subject(subject))
+        except ValueError as exc:
+            raise Rejected("identity", f"The subject {name_of(leaf)} cannot be compared: {exc}") from None
+        if not trusted:
+            raise Rejected("identity", f"The subject {name_of(leaf)} is none of the trusted identities")
+        return anchor.source
+
+    def _expiry(self, envelope: SignedEnvelope) -> Rejected | None:
+        if envelope.expiry is None or self.now < envelope.expiry:
+            return None
+        return Rejected("expired-signature", f"The signature expired at {envelope.expiry:%Y-%m-%d %H:%M:%S} UTC")
+
+    def _timestamp(self, envelope: SignedEnvelope) -> Rejected | None:
+        if self.statement.wants_timestamp:
+            return Rejected("timestamp", "The trust policy demands a timestamp (tsa), and none is verified here")
+        why = why_not_valid(envelope.chain, self.now)
+        return Rejected("expired-certificate", f"{why[0].upper()}{why[1:]}") if why else None
+
+    def _revocation(self, envelope: SignedEnvelope) -> Rejected | None:
+        names = revocable(envelope.chain)
+        if not names:
+            return None
+        return Rejected("revocation", f"Whether the certificate of {names[0]} was revoked was not asked")
+
+
+def _describe_signer(envelope: SignedEnvelope, found_in: str, source: str, annotations: dict[str, str]) -> Signer:
+    leaf: Any = envelope.chain[0]
+    with reading("The names in the signer's certificate"):
+        return Signer(
+            provider=NOTATION,
+            format=envelope.format,
+            key=fingerprint_of(leaf.public_key()),
+            source=source,
+            issuer=leaf.issuer.rfc4514_string(),
+            subject=leaf.subject.rfc4514_string(),
+            found_in=found_in,
+            annotations=annotations,
+        )
+
+
+def _describe(refusals: list[Refusal]) -> str:
+    shown = [f"{each.format} {each.found_in[:19]} ({each.code}: {each.message})" for each in refusals]
+    more = len(shown) - MAX_SHOWN_REFUSALS
+    return "; ".join(shown[:MAX_SHOWN_REFUSALS]) + (f"; and {more} more" if more > 0 else "")
