@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Signatures that the real tools made, checked through ansible."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import vectors
+from support.ansible_runner import AnsibleRunner
+from support.servers import RegistryServer
+from support.tools import Tools
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidPolicy, VerificationFailed
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry import RegistryRepository
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_client import RegistryClient
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import Resolved
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import PolicyVerifier, parse_policy
+
+MODULE = "cloudnative.artifacts.oci_artifact_verify"
+KEY_A, KEY_B = str(vectors.ROOT / "keys" / "key-a.pub"), str(vectors.ROOT / "keys" / "key-b.pub")
+
+
+def tasks_of(rows: list[dict[str, Any]], source: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": row["name"],
+            MODULE: {**source(row), **vectors.options(row)},
+            "ignore_errors": True,
+        }
+        for row in rows
+    ]
+
+
+def wrong(rows: list[dict[str, Any]], results: list[Any]) -> list[str]:
+    assert len(results) == len(rows)
+    pairs = [(row, vectors.outcome(result)) for row, result in zip(rows, results)]
+    return [f"{row['name']}: {found}, wanted {row['expected']}" for row, found in pairs if found != row["expected"]]
+
+
+def test_every_vector_from_a_layout(ansible: AnsibleRunner) -> None:
+    rows = vectors.rows()
+    results = ansible.tasks(
+        tasks_of(rows, lambda row: {"url": f"oci-layout:{vectors.ROOT / row['path']}", "tag": row["ref"]})
+    )
+    assert wrong(rows, results) == []
+
+
+@pytest.fixture(scope="module", params=["registry", "oci11_registry"])
+def published(request: pytest.FixtureRequest) -> RegistryServer:
+    """A registry without and one with the referrers API, with every vector in it."""
+    server: RegistryServer = request.getfixturevalue(request.param)
+    for row in {row["path"]: row for row in vectors.rows()}.values():
+        vectors.publish(row, server.host)
+    return server
+
+
+def test_every_vector_from_a_registry(published: RegistryServer) -> None:
+    client = RegistryClient(published.host, ConnectionOptions(insecure=True), None)
+    found = []
+    for row in vectors.rows():
+        options = vectors.options(row)
+        policy = parse_policy({**options, "provider": options.pop("signature_provider", None)})
+        reference = Reference(registry=published.host, repository=f"vectors/{Path(row['path']).name}")
+        try:
+            verdict = PolicyVerifier(policy).verify(
+                RegistryRepository(reference, client), Resolved(row["digest"], "", None)
+            )
+            found.append({"verification": {"verified": verdict.verified}})
+        except (VerificationFailed, InvalidPolicy):
+            found.append({"failed": True, "reason": "VerificationError"})
+    assert wrong(vectors.rows(), found) == []
+
+
+def test_vectors_from_a_registry_through_ansible(ansible: AnsibleRunner, published: RegistryServer) -> None:
+    rows = [row for number, row in enumerate(vectors.rows()) if number % 9 == 0]
+    results = ansible.tasks(
+        tasks_of(
+            rows,
+            lambda row: {
+                "ref": f"{published.host}/vectors/{Path(row['path']).name}:{row['ref']}",
+                "insecure": True,
+            },
+        )
+    )
+    assert wrong(rows, results) == []
+
+
+def test_a_legacy_signature_costs_two_requests(ansible: AnsibleRunner, registry: RegistryServer) -> None:
+    row = next(row for row in vectors.rows() if row["name"] == "chart-legacy-a/key-a")
+    name = vectors.publish(row, registry.host)
+    mark = registry.mark()
+    result = ansible.task(MODULE, ref=f"{registry.host}/{name}:1.0.0", insecure=True, public_keys=[KEY_A])
+    assert result["verification"]["signers"][0]["source"] == KEY_A
+    methods = [(each.method, each.path.split("/")[-2]) for each in registry.requests(since=mark)]
+    assert methods == [("HEAD", "manifests"), ("GET", "manifests"), ("GET", "blobs")]
+
+
+def test_a_pull_verifies_before_it_fetches(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path) -> None:
+    row = next(row for row in vectors.rows() if row["name"] == "flux-legacy-a/key-a")
+    name = vectors.publish(row, registry.host)
+    dest = tmp_path / "dest"
+    pull = {"ref": f"{registry.host}/{name}:{row['ref']}", "insecure": True, "dest": str(dest)}
+    mark = registry.mark()
+    refused = ansible.task("cloudnative.artifacts.oci_artifact_pull", **pull, verify={"public_keys": [KEY_B]})
+    assert refused.failed and refused["reason"] == "VerificationError" and not dest.exists()
+    assert "bad-signature" in refused["msg"] and "Traceback" not in refused.stdout
+    manifest = f"/v2/{name}/manifests/{row['digest']}"
+    assert ("GET", manifest) not in [(each.method, each.path) for each in registry.requests(since=mark)]
+    mark = registry.mark()
+    first = ansible.task("cloudnative.artifacts.oci_artifact_pull", **pull, verify={"public_keys": [KEY_B, KEY_A]})
+    assert first.changed and first["verification"]["verified"]
+    assert len(registry.requests(since=mark)) == 5
+    mark = registry.mark()
+    second = ansible.task("cloudnative.artifacts.oci_artifact_pull", **pull, verify={"public_keys": [KEY_B, KEY_A]})
+    assert not second.changed and second["verification"]["verified"]
+    assert len(registry.requests(since=mark)) == 1
+    other = ansible.task("cloudnative.artifacts.oci_artifact_pull", **pull, verify={"public_keys": [KEY_B]})
+    assert other.failed and (dest / "configmap.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"public_keys": []}, "names no signer"),
+        ({"public_keys": [str(vectors.ROOT / "keys" / "key-a.key")]}, "is a private key"),
+        ({"public_keys": [str(vectors.ROOT / "keys" / "notation" / "ca-good.crt")]}, "is a certificate"),
+        ({"public_keys": [str(vectors.ROOT / "README.md")]}, "has no PEM block"),
+        ({"identities": [{"issuer": "(", "subject": "x"}], "trusted_root": "ROOT"}, "issuer"),
+        ({"identities": [{"issuer": "x", "subject": "x"}], "trusted_root": KEY_A}, "trusted"),
+        ({"signature_provider": "notation"}, "trust_policy"),
+        ({"signature_provider": "notation", "public_keys": [KEY_A]}, "has no meaning"),
+    ],
+)
+def test_a_policy_that_cannot_be_used(ansible: AnsibleRunner, options: dict[str, Any], said: str) -> None:
+    if options.get("trusted_root") == "ROOT":
+        options = {**options, "trusted_root": str(vectors.ROOT / "trusted_root.json")}
+    layout = vectors.ROOT / "layouts" / "chart-both-a"
+    result = ansible.task(MODULE, url=f"oci-layout:{layout}", tag="1.0.0", **options)
+    assert result.failed and said in result["msg"]
+    assert result["reason"] == "VerificationError" and "Traceback" not in result.stdout
+
+
+@pytest.mark.parametrize("name", ["chart-keyless-bundle-good/id", "chart-keyless-legacy-good/id"])
+def test_keyless_verification_without_a_network(
+    ansible: AnsibleRunner, tools: Tools, tmp_path: Path, name: str
+) -> None:
+    """In a namespace that has nothing but its own loopback: a registry, and the module."""
+    job = {
+        "registry": tools["registry"],
+        "folder": str(tmp_path),
+        "row": next(row for row in vectors.rows() if row["name"] == name),
+        "collections": str(ansible.collections),
+        "interpreter": ansible.target_python,
+    }
+    script = Path(vectors.__file__).parent / "isolated.py"
+    paths = os.pathsep.join([str(ansible.collections), str(script.parents[1])])
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no way out" in done.stdout and '"verified": true' in done.stdout
