@@ -30,7 +30,7 @@ ISSUER_V1 = "1.3.6.1.4.1.57264.1.1"
 ISSUER_V2 = "1.3.6.1.4.1.57264.1.8"
 OTHER_NAME = "1.3.6.1.4.1.57264.1.7"
 
-_UTF8_STRING = 0x0C
+_UTF8_STRING = b"\x0c"
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,9 @@ class CompiledIdentities:
             raise Rejected("identity", f"The certificate has more than {MAX_NAMES} names")
         if any(len(name) > MAX_NAME for name in (claim.issuer, *claim.subjects)):
             raise Rejected("identity", f"The certificate has a name of more than {MAX_NAME} characters")
+        if not all(name.isprintable() for name in (claim.issuer, *claim.subjects)):
+            # Python's $ also matches before a line feed at the end, Go's does not
+            raise Rejected("identity", "The certificate has a name with control characters")
         if not claim.subjects:
             raise Rejected("identity", "The certificate names nobody: it has no subject alternative name that counts")
         if not self._pairs:
@@ -210,11 +213,11 @@ def _decode_utf8_string(value: bytes | None) -> str | None:
     """The text of a DER UTF8String."""
     if value is None:
         return None
-    length, start = (value[1], 2) if len(value) > 1 else (0, 0)
-    if length & 0x80:
+    length, start = (value[1], 2) if len(value) > 1 else (0x80, 2)
+    if length > 0x80:
         start += length & 0x7F
         length = int.from_bytes(value[2:start], "big")
-    if not start or value[0] != _UTF8_STRING or len(value) != start + length:
+    if value[:1] != _UTF8_STRING or len(value) != start + length:
         raise Rejected("malformed", "An extension of the certificate is no UTF8String")
     return value[start:].decode("utf-8")
 
