@@ -14,12 +14,14 @@ description:
   - The same content gives the same digest, whatever the checkout, umask, clock or Python. A tag that already holds it
     is left alone, and nothing is sent.
   - Tags are written last, and a tag that is a version is never moved to other content unless told so.
+  - It can be signed in the same task, before any tag leads to it; see O(sign).
 author:
   - the cloudnative.artifacts authors (@cloudnative)
 extends_documentation_fragment:
   - cloudnative.artifacts.reference
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
+  - cloudnative.artifacts.sign.option
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -126,9 +128,11 @@ options:
     default: false
 requirements:
   - PyYAML on the host that runs the module, for O(type=helm)
+  - cryptography >= 41 on the host that runs the module, for O(sign)
 seealso:
   - module: cloudnative.artifacts.oci_artifact_pull
   - module: cloudnative.artifacts.oci_artifact_info
+  - module: cloudnative.artifacts.oci_artifact_sign
   - ref: ansible_collections.cloudnative.artifacts.docsite.guide_publish
     description: What each type publishes, and why the same content gives the same digest.
   - ref: ansible_collections.cloudnative.artifacts.docsite.guide_errors
@@ -150,6 +154,14 @@ EXAMPLES = r"""
     tags: [1.4.2, stable]
     source: https://git.example.com/platform/config
     revision: main@sha1:6f1b3c2
+
+- name: Publish a release and sign it
+  cloudnative.artifacts.oci_artifact_push:
+    path: "{{ playbook_dir }}/deploy"
+    ref: registry.example.com/platform/signed:1.4.2
+    sign:
+      key: /etc/keys/release.key
+      key_password: "{{ lookup('ansible.builtin.env', 'SIGNING_PASSWORD') }}"
 
 - name: Publish a Helm chart, tagged with its version
   cloudnative.artifacts.oci_artifact_push:
@@ -229,8 +241,31 @@ blobs:
   returned: success
   type: dict
   sample: {"existed": 1, "mounted": 0, "uploaded": 1}
+signatures:
+  description: The signatures by the key of O(sign) on what the tags hold; empty without that option. See
+    M(cloudnative.artifacts.oci_artifact_sign).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    format:
+      description: V(legacy) or V(bundle).
+      type: str
+    digest:
+      description: The digest of the layer or manifest that carries the signature.
+      type: str
+    key:
+      description: The SHA-256 of the public key (SubjectPublicKeyInfo).
+      type: str
+    status:
+      description: V(created) or V(unchanged).
+      type: str
+    artifact:
+      description: The digest that is signed.
+      type: str
 reason:
-  description: A stable code for what happened. On success V(ArtifactPushed) or V(ArtifactUpToDate).
+  description: A stable code for what happened. On success V(ArtifactPushed), V(ArtifactSigned) when nothing but a
+    signature was missing, or V(ArtifactUpToDate).
   returned: always
   type: str
   sample: ArtifactPushed
@@ -251,6 +286,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.build import BuildOptions, parse_inputs
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import PushOptions, push
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import parse_signing
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -258,6 +294,7 @@ if TYPE_CHECKING:
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
+    signing = params["sign"]
     options = PushOptions(
         reference=reference_options(params),
         build=BuildOptions(
@@ -277,6 +314,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         immutable_tags=params["immutable_tags"],
         mount_from=params["mount_from"],
         force=params["force"],
+        sign=parse_signing(signing, string_values(signing["annotations"], "sign.annotations")) if signing else None,
         auth=auth_options(module),
         connection=connection_options(params),
     )
@@ -303,6 +341,15 @@ def main() -> None:
         "immutable_tags": {"type": "str"},
         "mount_from": {"type": "list", "elements": "str", "default": []},
         "force": {"type": "bool", "default": False},
+        "sign": {
+            "type": "dict",
+            "options": {
+                "key": {"type": "str", "required": True, "no_log": True},
+                "key_password": {"type": "str", "no_log": True},
+                "format": {"type": "str", "choices": ["both", "bundle", "legacy"], "default": "both"},
+                "annotations": {"type": "dict", "default": {}},
+            },
+        },
     }
     run_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
 

@@ -240,6 +240,11 @@ TOOLS = {
             "notation", "1.3.2", ("version",), r"Version:\s+v?1\.[2-9]",
             _build_go_module("github.com/notaryproject/notation@v1.3.2", "./cmd/notation"),
         ),
+        # 2.x would do for the legacy format alone
+        Tool(
+            "cosign", "3.1.1", ("version",), r"GitVersion:\s+(v?3\.|devel)",
+            _build_go_module("github.com/sigstore/cosign/v3@v3.1.1", "./cmd/cosign"),
+        ),
         Tool("skopeo", "debian", ("--version",), r"version 1\.", _unpack_debian_skopeo, in_place=True),
         Tool("oci11-registry", _own_version("oci11-registry"), ("--help",), r"-addr", _build_own("oci11-registry")),
         Tool("flux-artifact", _own_version("flux-artifact"), ("--help",), r"push\|pull", _build_own("flux-artifact")),

@@ -1,11 +1,12 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Push: build → compare → blobs → manifest → tags.
+"""Push: build → compare → blobs → manifest → signatures → tags.
 
 A tag that already holds the content is left alone, also where the compressed bytes differ because another zlib made
 them, or the time because another tool published it. Every tag is looked at before anything is sent, and tags are
-written last, so that a push that is refused or breaks off before them is not seen.
+written last, so that a push that is refused or breaks off before them is not seen, and no tag ever leads to what is not
+signed yet.
 """
 
 from __future__ import annotations
@@ -18,15 +19,25 @@ from typing import TYPE_CHECKING, Any
 
 from .._oci import media
 from .._oci.digest import parse_digest
-from .._oci.errors import InvalidContent, InvalidOption, InvalidReference, LayerError, NotFound, TagImmutable
+from .._oci.errors import (
+    InvalidContent,
+    InvalidOption,
+    InvalidReference,
+    LayerError,
+    NotFound,
+    OciError,
+    TagImmutable,
+)
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from .._oci.transport import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from .build import BuildOptions, Built, Layer, build, with_subject
 from .resolve import ReferenceOptions, Target, open_repository, parse_target
+from .sign import SIGNED, Signer, SigningOptions, as_results, signatures_diff
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor, Manifest
+    from .._trust.sign import Signature
 
 PARALLEL_TRANSFERS = 4
 # What a byte of deflate's output can stand for at most is 1032 bytes (zlib, "Technical Details").
@@ -36,7 +47,10 @@ CREATED, MOVED, UNCHANGED = "created", "moved", "unchanged"
 
 @dataclass(frozen=True)
 class PushOptions:
-    """Everything that a push is told. ``immutable_tags`` None means: tags that are SemVer versions."""
+    """Everything that a push is told.
+
+    ``immutable_tags`` None means: tags that are SemVer versions; ``sign`` None means: no signature is made.
+    """
 
     reference: ReferenceOptions
     build: BuildOptions
@@ -45,19 +59,22 @@ class PushOptions:
     immutable_tags: str | None = None
     mount_from: Sequence[str] = ()
     force: bool = False
+    sign: SigningOptions | None = None
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
 
 
 @dataclass
 class PushResult:
-    """What the module returns. ``tags`` says what became of each tag, ``blobs`` how many were handled in which way."""
+    """What the module returns. ``tags`` says what became of each tag, ``blobs`` how many were handled in which way,
+    ``signatures`` which there are by the key that signs."""
 
     changed: bool
     reason: str
     artifact: dict[str, Any]
     tags: dict[str, str]
     blobs: dict[str, int]
+    signatures: list[dict[str, str]] = field(default_factory=list)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -65,7 +82,8 @@ class PushResult:
 def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = False) -> PushResult:
     """Publish the artifact; with ``check_mode`` everything is read and compared, and nothing is sent.
 
-    :raises InvalidOption: when options do not fit together; :raises BuildError: when the content cannot be packed.
+    :raises InvalidOption: when options do not fit together, or the key cannot be used.
+    :raises BuildError: when the content cannot be packed.
     :raises TagImmutable: when a protected tag holds something else.
     :raises OciError: for everything else that cannot be done. Tags are as they were then, unless it was the writing of
         a tag that failed: those before it in ``tags`` are written.
@@ -75,12 +93,13 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     if reference.digest:
         raise InvalidOption(f"{reference} names a digest, which follows from the content.", "Give a tag, or none.")
     _check_mounts(options.mount_from, reference.registry)
+    signer = Signer(options.sign) if options.sign is not None else None
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace:
         built = build(options.build, workspace)
         tags = _tags(options, built, target)
         repository = open_repository(reference, options.auth, options.connection, push=not check_mode)
         try:
-            return _Push(options, repository, built, tags, check_mode, want_diff).run()
+            return _Push(options, repository, built, tags, signer, check_mode, want_diff).run()
         finally:
             repository.close()
 
@@ -92,6 +111,7 @@ class _Push:
         repository: Repository,
         built: Built,
         tags: list[str],
+        signer: Signer | None,
         check_mode: bool,
         want_diff: bool,
     ) -> None:
@@ -99,12 +119,15 @@ class _Push:
         self._repository = repository
         self._built = built
         self._tags = tags
+        self._signer = signer
         self._check_mode = check_mode
         self._want_diff = want_diff
         # the manifest to publish: the one that was built, or the one with the same content that a tag holds
         self._manifest = built.manifest
         # whether it is in the repository with all it needs
         self._is_there = False
+        self._signatures: list[Signature] = []
+        self._warnings = list(built.warnings)
 
     def run(self) -> PushResult:
         subject = self._find_subject() if self._options.subject else ""
@@ -116,10 +139,27 @@ class _Push:
         changed = bool(pending) or bool(subject and not self._is_listed(subject))
         diff = self._diff(held, pending) if self._want_diff and changed else []
         blobs = {EXISTED: 0, MOUNTED: 0, UPLOADED: 0}
-        if changed and not self._check_mode:
+        is_sent = changed and not self._check_mode
+        if is_sent:
             self._send(pending, blobs)
-        reason = "ArtifactPushed" if changed else "ArtifactUpToDate"
-        return PushResult(changed, reason, self._describe(), outcome, blobs, diff, list(self._built.warnings))
+        if self._signer:
+            self._sign(self._signer, held, outcome)
+        for tag in pending if is_sent else ():
+            self._repository.push_manifest(self._manifest, tag)
+        is_signed = any(signature.status == CREATED for signature in self._signatures)
+        if self._want_diff and is_signed:
+            diff += signatures_diff(self._signatures)
+        reason = "ArtifactPushed" if changed else SIGNED if is_signed else "ArtifactUpToDate"
+        return PushResult(
+            changed=changed or is_signed,
+            reason=reason,
+            artifact=self._describe(),
+            tags=outcome,
+            blobs=blobs,
+            signatures=as_results(self._signatures),
+            diff=diff,
+            warnings=self._warnings,
+        )
 
     def _held(self, tag: str) -> Descriptor | None:
         try:
@@ -223,12 +263,13 @@ class _Push:
             "Publish the new content under a new version, or move the tag with force: true.",
         )
 
-    def _send(self, tags: list[str], blobs: dict[str, int]) -> None:
+    def _send(self, pending: list[str], blobs: dict[str, int]) -> None:
+        """Blobs, and the manifest unless it goes out with its tags: what is to be signed has to be there before."""
         if not self._is_there:
             for outcome in self._send_blobs(self._built.blobs):
                 blobs[outcome] += 1
-        for tag in tags or [""]:
-            self._repository.push_manifest(self._manifest, tag)
+        if not pending or (self._signer and not self._is_there):
+            self._repository.push_manifest(self._manifest)
 
     def _send_blobs(self, sources: list[BlobSource]) -> list[str]:
         distinct = list({source.descriptor.digest: source for source in sources}.values())
@@ -240,6 +281,22 @@ class _Push:
         with ThreadPoolExecutor(min(PARALLEL_TRANSFERS, len(distinct))) as pool:
             pending = [pool.submit(self._repository.push_blob, source, mount_from) for source in distinct]
             return [each.result() for each in pending]
+
+    def _sign(self, signer: Signer, held: dict[str, Descriptor | None], outcome: dict[str, str]) -> None:
+        """Sign what the tags will hold: the artifact, and what tags with the same content hold already."""
+        pending = [tag for tag, became in outcome.items() if became != UNCHANGED]
+        found = [held[tag] for tag in outcome if tag not in pending]
+        if pending or not outcome:
+            found.insert(0, self._manifest.descriptor)
+        for artifact in {each.digest: each for each in found if each}.values():
+            try:
+                signed = signer.sign(self._repository, artifact, check_mode=self._check_mode)
+            except OciError as exc:
+                if pending:
+                    exc.hint = f"{exc.hint} No tag was written: they are, when the artifact is signed.".strip()
+                raise
+            self._signatures += signed.signatures
+            self._warnings += signed.warnings
 
     def _find_subject(self) -> str:
         """Make what was built a referrer; returns the digest that it refers to."""

@@ -1,0 +1,443 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Signing with a key, in both of Cosign's formats.
+
+Sources: cosign, SIGNATURE_SPEC.md and cmd/cosign/cli/sign/sign.go; sigstore, pkg/signature/payload/payload.go;
+sigstore/protobuf-specs, sigstore_bundle.proto. What is signed is written byte for byte as cosign writes it.
+
+The tag of legacy signatures and the fallback tag of referrers are read, completed and written back, and registries have
+no lock for that. So what was written is looked for once more, after everybody who had read before has written too, and
+written again when it is gone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._oci import media
+from .._oci.digest import digest_of
+from .._oci.errors import InvalidContent, InvalidOption, NotFound, PushFailed
+from .._oci.manifest import Descriptor, Manifest, load_json_object, parse_manifest
+from .._oci.reference import Reference, is_tag
+from .._oci.transport import BlobSource, Repository
+from . import formats
+from .discovery import SIGNATURE_SUFFIX, attached_bundles, fetch_attached
+from .keys import spki_of
+from .private_keys import PrivateKey
+from .verdict import BUNDLE, LEGACY, Refusal, Rejected
+
+CREATED, UNCHANGED = "created", "unchanged"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+MAX_WRITES = 8
+MAX_ANNOTATIONS = 100
+# Seconds before what was written is looked for: this many times as long as reading and writing took, within limits.
+SETTLE_FACTOR, MIN_SETTLE, MAX_SETTLE = 4.0, 0.25, 10.0
+
+# cosign names an artifact by its repository; a layout has none, and its path is nobody's business
+_LAYOUT_NAME = "localhost/oci-layout"
+_ZERO_TIME = "0001-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A signature by the key.
+
+    ``digest`` is that of the layer (legacy) or manifest (bundle) that carries it, empty where it cannot be foreseen;
+    ``status`` is CREATED or UNCHANGED; ``artifact`` is the digest that is signed.
+    """
+
+    format: str
+    digest: str
+    key: str
+    status: str
+    artifact: str
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What became of the wanted formats of one artifact."""
+
+    signatures: Sequence[Signature]
+    warnings: Sequence[str] = ()
+
+    @property
+    def changed(self) -> bool:
+        return any(signature.status == CREATED for signature in self.signatures)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The signatures of one format: the digest of the first valid one by the key, and how many there are of others."""
+
+    own: str = ""
+    others: int = 0
+
+
+class CosignSigner:
+    """Signs digests with one key.
+
+    ``created`` is the value of ``org.opencontainers.image.created`` of bundles.
+
+    :raises InvalidOption: when an annotation cannot be signed.
+    """
+
+    def __init__(self, key: PrivateKey, wanted: Sequence[str], annotations: Mapping[str, str], created: str) -> None:
+        self.key = key
+        self._wanted = tuple(wanted)
+        self._annotations = dict(sorted(annotations.items()))
+        self._created = created
+        _check_annotations(self._annotations)
+
+    def sign(self, repository: Repository, artifact: Descriptor, *, check_mode: bool = False) -> Signed:
+        """Make sure that the artifact has a valid signature by the key in each wanted format, with the annotations.
+
+        :raises PushFailed: when the place of signatures holds something else, or other clients kept replacing it.
+        :raises OciError: for everything else that cannot be done.
+        """
+        if LEGACY in self._wanted and not is_tag(_legacy_tag(artifact.digest)):
+            raise InvalidOption(
+                f"{artifact.digest[:30]}… cannot have a legacy signature: its tag would be longer than tags may be.",
+                "Sign it with format: bundle.",
+            )
+        one = _OneArtifact(self.key, repository, artifact, self._annotations, self._created)
+        before = {form: one.find(form) for form in self._wanted}
+        missing = [form for form in self._wanted if not before[form].own]
+        warnings = self._warnings(one, before, missing)
+        if not check_mode:
+            one.add(missing)
+        made = {form: one.foreseen(form) if check_mode else one.made(form) for form in missing}
+        signatures = [
+            Signature(
+                form,
+                made[form] if form in made else before[form].own,
+                self.key.public.fingerprint,
+                CREATED if form in made else UNCHANGED,
+                artifact.digest,
+            )
+            for form in self._wanted
+        ]
+        return Signed(signatures, warnings)
+
+    def _warnings(self, one: _OneArtifact, before: Mapping[str, _Found], missing: Sequence[str]) -> list[str]:
+        """cosign 3 and Flux look at legacy signatures only where there is no bundle at all."""
+        if not missing:
+            return []
+        other = {form: before[form] if form in before else one.find(form) for form in (LEGACY, BUNDLE)}
+        if BUNDLE in missing and not other[BUNDLE].others and other[LEGACY].others:
+            return [
+                f"{one.name} has {other[LEGACY].others} legacy signatures by others. Beside the new bundle, cosign 3 "
+                "and Flux do not look at them any more: their signers should add bundles too."
+            ]
+        if BUNDLE not in self._wanted and not other[BUNDLE].own and other[BUNDLE].others:
+            return [
+                f"{one.name} has bundles by other signers, so that cosign 3 and Flux do not look at its legacy "
+                "signature. Sign it with format: both."
+            ]
+        return []
+
+
+class _OneArtifact:
+    """The signatures of one key on one artifact. What is signed is signed once, however often it has to be written."""
+
+    def __init__(
+        self,
+        key: PrivateKey,
+        repository: Repository,
+        artifact: Descriptor,
+        annotations: Mapping[str, str],
+        created: str,
+    ) -> None:
+        self._key = key
+        self._repository = repository
+        self._artifact = artifact
+        self._annotations = annotations
+        self._created = created
+        self._payload = simple_payload(docker_reference(repository.reference), artifact.digest, annotations)
+        self._signed_layer: Descriptor | None = None
+        self._signed_bundle: tuple[bytes, Manifest] | None = None
+        self.name = str(repository.reference.at(digest=artifact.digest))
+
+    # Looking
+
+    def find(self, form: str) -> _Found:
+        """What the repository has of a format, read anew. A signature with further annotations counts as one."""
+        try:
+            return self._find_legacy() if form == LEGACY else self._find_bundle()
+        except NotFound:
+            return _Found()
+
+    def _find_legacy(self) -> _Found:
+        manifest = self._legacy_manifest()
+        own, others = "", 0
+        for layer in manifest.layers if manifest else ():
+            if formats.ANNOTATION_SIGNATURE not in layer.annotations:
+                continue
+            if self._is_own_layer(layer):
+                own = own or layer.digest
+            else:
+                others += 1
+        return _Found(own, others)
+
+    def _is_own_layer(self, layer: Descriptor) -> bool:
+        if layer.annotations.get(formats.ANNOTATION_CERTIFICATE):
+            return False
+        try:
+            encoded = layer.annotations[formats.ANNOTATION_SIGNATURE]
+            signature = formats.decode_base64(encoded, "The signature annotation")
+            payload = self._payload
+            if layer.digest != digest_of(payload):
+                payload = fetch_attached(self._repository, layer, formats.MAX_PAYLOAD)
+            if not self._key.public.verifies(signature, payload):
+                return False
+            return self._has_annotations(formats.check_simple_payload(payload, self._artifact.digest))
+        except (Rejected, NotFound, InvalidContent):
+            return False
+
+    def _find_bundle(self) -> _Found:
+        refusals: list[Refusal] = []
+        own, others = "", 0
+        for attached in attached_bundles(self._repository, self._artifact.digest, refusals):
+            if self._is_own_bundle(attached.content):
+                own = own or attached.found_in
+            else:
+                others += 1
+        return _Found(own, others)
+
+    def _is_own_bundle(self, raw: bytes) -> bool:
+        try:
+            bundle = formats.parse_bundle(raw)
+            envelope = bundle.envelope
+            if envelope is None or not bundle.is_keyed or not self._key.public.is_named(envelope.key_id):
+                return False
+            if not self._key.public.verifies(envelope.signature, envelope.signed):
+                return False
+            statement = formats.check_statement(envelope, self._artifact.digest, (formats.COSIGN_SIGN,))
+        except Rejected:
+            return False
+        return self._has_annotations(statement.annotations)
+
+    def _has_annotations(self, found: Mapping[str, Any]) -> bool:
+        return all(found.get(name) == value for name, value in self._annotations.items())
+
+    def _legacy_manifest(self) -> Manifest | None:
+        tag = _legacy_tag(self._artifact.digest)
+        try:
+            manifest = self._repository.fetch_manifest(tag)
+        except NotFound:
+            return None
+        problem = ""
+        if manifest.is_index:
+            problem = "is an index, not a manifest of signatures"
+        elif len(manifest.layers) > formats.MAX_LEGACY_LAYERS:
+            problem = f"has {len(manifest.layers)} layers, more than the {formats.MAX_LEGACY_LAYERS} that cosign reads"
+        if problem:
+            raise PushFailed(
+                f"The tag of signatures {self._repository.reference.at(tag=tag)} {problem}.",
+                "Find out who wrote it, and remove it; or sign with format: bundle.",
+            )
+        return manifest
+
+    # Writing
+
+    def made(self, form: str) -> str:
+        return self._layer.digest if form == LEGACY else self._bundle[1].descriptor.digest
+
+    def foreseen(self, form: str) -> str:
+        """The digest that a signature will have; empty when the key's signatures are random."""
+        return digest_of(self._payload) if form == LEGACY else self.made(form) if self._key.is_deterministic else ""
+
+    def add(self, wanted: Sequence[str]) -> None:
+        missing = list(wanted)
+        for attempt in range(MAX_WRITES):
+            if not missing:
+                return
+            if attempt:
+                # whoever collided must not do so again
+                time.sleep(random.uniform(0, MIN_SETTLE * 2**attempt))
+            started = time.monotonic()
+            for form in missing:
+                self._write_legacy() if form == LEGACY else self._write_bundle()
+            needed = time.monotonic() - started
+            time.sleep(min(max(SETTLE_FACTOR * needed, MIN_SETTLE), MAX_SETTLE))
+            missing = [form for form in missing if not self.find(form).own]
+        if missing:
+            raise PushFailed(
+                f"The {' and '.join(missing)} signature of {self.name} was written {MAX_WRITES} times and is gone.",
+                "Other clients keep replacing it, or the registry does not keep what it is sent: sign again later.",
+            )
+
+    @property
+    def _layer(self) -> Descriptor:
+        if self._signed_layer is None:
+            signature = base64.b64encode(self._key.sign(self._payload)).decode("ascii")
+            annotations = {formats.ANNOTATION_SIGNATURE: signature}
+            self._signed_layer = _descriptor(self._payload, formats.SIMPLE_SIGNING, annotations)
+        return self._signed_layer
+
+    @property
+    def _bundle(self) -> tuple[bytes, Manifest]:
+        if self._signed_bundle is None:
+            raw = bundle_of(self._key, statement_for(self._artifact.digest, self._annotations))
+            self._signed_bundle = raw, self._referrer(raw)
+        return self._signed_bundle
+
+    def _write_legacy(self) -> None:
+        """Append to what is there, and leave the rest of it as it is."""
+        self._push_blob(self._payload, formats.SIMPLE_SIGNING)
+        tag = _legacy_tag(self._artifact.digest)
+        existing = self._legacy_manifest()
+        document: dict[str, Any] = {"schemaVersion": 2, "mediaType": media.OCI_MANIFEST, "config": {}, "layers": []}
+        config_type = media.OCI_CONFIG
+        if existing is not None:
+            document = load_json_object(existing.raw, f"The manifest {tag}")
+            config_type = existing.config.media_type if existing.config else config_type
+        layers = [*(document.get("layers") or []), _as_cosign(self._layer)]
+        if len(layers) > formats.MAX_LEGACY_LAYERS:
+            raise PushFailed(
+                f"{self.name} has {len(layers) - 1} legacy signatures already, and cosign reads no more.",
+                "Sign it with format: bundle.",
+            )
+        config = _legacy_config([layer["digest"] for layer in layers])
+        self._push_blob(config, config_type)
+        document["config"], document["layers"] = _as_cosign(_descriptor(config, config_type)), layers
+        kind = existing.descriptor.media_type if existing else media.OCI_MANIFEST
+        self._repository.push_manifest(parse_manifest(_manifest_json(document), kind, f"The manifest {tag}"), tag)
+
+    def _write_bundle(self) -> None:
+        raw, referrer = self._bundle
+        self._push_blob(media.EMPTY_JSON, media.OCI_EMPTY)
+        self._push_blob(raw, formats.BUNDLE_V03)
+        self._repository.push_manifest(referrer)
+
+    def _referrer(self, bundle: bytes) -> Manifest:
+        """cosign, pkg/oci/remote/write.go, WriteReferrer and WriteAttestationNewBundleFormat."""
+        config = {**_as_cosign(_descriptor(media.EMPTY_JSON, media.OCI_EMPTY)), "artifactType": formats.BUNDLE_V03}
+        subject = Descriptor(self._artifact.media_type, self._artifact.digest, self._artifact.size)
+        document = {
+            "schemaVersion": 2,
+            "mediaType": media.OCI_MANIFEST,
+            "config": config,
+            "layers": [_as_cosign(_descriptor(bundle, formats.BUNDLE_V03))],
+            "annotations": {
+                "dev.sigstore.bundle.content": "dsse-envelope",
+                "dev.sigstore.bundle.predicateType": formats.COSIGN_SIGN,
+                media.ANNOTATION_CREATED: self._created,
+            },
+            "subject": _as_cosign(subject),
+            "artifactType": formats.BUNDLE_V03,
+        }
+        return parse_manifest(_manifest_json(document), media.OCI_MANIFEST, "The manifest of the bundle")
+
+    def _push_blob(self, content: bytes, media_type: str) -> None:
+        self._repository.push_blob(BlobSource(_descriptor(content, media_type), lambda: io.BytesIO(content)))
+
+
+def docker_reference(reference: Reference) -> str:
+    """The repository as cosign names it in a payload (go-containerregistry, pkg/name, Repository.Name)."""
+    if reference.is_layout:
+        return _LAYOUT_NAME
+    registry = "index.docker.io" if reference.registry == "docker.io" else reference.registry
+    return f"{registry}/{reference.repository}"
+
+
+def simple_payload(name: str, digest: str, annotations: Mapping[str, str]) -> bytes:
+    """The payload of a legacy signature, as Go's encoding/json writes it."""
+    critical = {
+        "identity": {"docker-reference": name},
+        "image": {"docker-manifest-digest": digest},
+        "type": formats.COSIGN_PAYLOAD_TYPE,
+    }
+    return _go_json({"critical": critical, "optional": dict(sorted(annotations.items())) or None})
+
+
+def statement_for(digest: str, annotations: Mapping[str, str]) -> bytes:
+    """The in-toto statement of ``cosign sign``, as Go's protojson writes it."""
+    algorithm, _colon, encoded = digest.partition(":")
+    document = {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"digest": {algorithm: encoded}, "annotations": dict(sorted(annotations.items()))}],
+        "predicateType": formats.COSIGN_SIGN,
+        "predicate": {},
+    }
+    return _json(document).replace("\x7f", "\\u007f").encode("utf-8")
+
+
+def bundle_of(key: PrivateKey, statement: bytes) -> bytes:
+    """A Sigstore bundle with a DSSE envelope around the statement, without log entries and timestamps."""
+    signature = key.sign(formats.pre_authentication_encoding(formats.IN_TOTO, statement))
+    hint = hashlib.sha256(spki_of(key.public.key)).digest()
+    document = {
+        "mediaType": formats.BUNDLE_V03,
+        "verificationMaterial": {"publicKey": {"hint": base64.b64encode(hint).decode("ascii")}},
+        "dsseEnvelope": {
+            "payload": base64.b64encode(statement).decode("ascii"),
+            "payloadType": formats.IN_TOTO,
+            "signatures": [{"sig": base64.b64encode(signature).decode("ascii")}],
+        },
+    }
+    return _json(document).encode("ascii")
+
+
+def _legacy_config(layers: list[str]) -> bytes:
+    """What go-containerregistry makes of an empty image to which layers are appended."""
+    document = {
+        "architecture": "",
+        "created": _ZERO_TIME,
+        "history": [{"created": _ZERO_TIME} for _layer in layers],
+        "os": "",
+        "rootfs": {"type": "layers", "diff_ids": layers},
+        "config": {},
+    }
+    return _go_json(document)
+
+
+def _legacy_tag(digest: str) -> str:
+    return digest.replace(":", "-") + SIGNATURE_SUFFIX
+
+
+def _descriptor(content: bytes, media_type: str, annotations: Mapping[str, str] | None = None) -> Descriptor:
+    return Descriptor(media_type, digest_of(content), len(content), annotations=annotations or {})
+
+
+def _as_cosign(descriptor: Descriptor) -> dict[str, Any]:
+    """The fields in the order of go-containerregistry's v1.Descriptor."""
+    document = {"mediaType": descriptor.media_type, "size": descriptor.size, "digest": descriptor.digest}
+    return {**document, "annotations": dict(descriptor.annotations)} if descriptor.annotations else document
+
+
+def _manifest_json(document: Mapping[str, Any]) -> bytes:
+    """Escaped, because a manifest of others may hold text that is no valid Unicode."""
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _go_json(document: Mapping[str, Any]) -> bytes:
+    """Go's encoding/json escapes what HTML and JavaScript would stumble over."""
+    text = _json(document)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text.encode("utf-8")
+
+
+def _check_annotations(annotations: Mapping[str, str]) -> None:
+    if len(annotations) > MAX_ANNOTATIONS:
+        raise InvalidOption(f"There are {len(annotations)} annotations to sign: at most {MAX_ANNOTATIONS} are.")
+    for name, value in annotations.items():
+        if not name:
+            raise InvalidOption("An annotation to sign has no name.")
+        try:
+            f"{name}{value}".encode()
+        except UnicodeEncodeError:
+            raise InvalidOption(f"The annotation {name!a} to sign is not valid Unicode.") from None
