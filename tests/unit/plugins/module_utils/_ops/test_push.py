@@ -218,6 +218,8 @@ def test_index_under_the_tag(place: Place) -> None:
     document = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []}
     index = place.publish(document, "main")
     place.publish(document, "1.0.0")
+    assert place.push("main", check=True).tags == {"main": "moved"}
+    assert place.calls == [("resolve", "main")]  # that it is an index says enough
     assert place.push("main", diff=True).tags == {"main": "moved"}
     with pytest.raises(TagImmutable, match=index):
         place.push("1.0.0")
