@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
+import urllib3
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import http_body
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
@@ -45,6 +46,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
 
 BLOB = os.urandom(1_000_000)
 BLOBS = "/blobs/"
+HAS_READ1 = hasattr(urllib3.HTTPResponse, "read1")
 UPLOADS = "/blobs/uploads/"
 
 
@@ -108,8 +110,8 @@ def test_a_broken_download_goes_on_where_it_stopped(server: FaultServer, fault: 
     assert first == ""
     start = int(second.partition("=")[2].partition("-")[0])
     assert second == f"bytes={start}-999999"
-    # a reset may take what the client had not read yet
-    assert start == 400_000 or (fault == "reset" and start <= 400_000)
+    # a reset may take what the client had not read yet, and without read1 a broken piece is lost as a whole
+    assert start == 400_000 or ((fault == "reset" or not HAS_READ1) and 0 < start < 400_000)
     assert len(harness.sleeps) == 1
 
 
@@ -272,6 +274,7 @@ def test_a_stalled_body_times_out(server: FaultServer) -> None:
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.skipif(not HAS_READ1, reason="urllib3 before 2.1 cannot tell")
 def test_a_dripping_body_is_given_up(server: FaultServer) -> None:
     descriptor = held(server)
     server.always("GET", BLOBS, Answer(body=BLOB, drip=(5, 0.05)))
