@@ -291,6 +291,8 @@ def test_expression_that_does_not_parse(place: Place) -> None:
     place.push("main")
     place.write("two")
     with pytest.raises(InvalidSelection, match="immutable_tags"):
+        place.push("a tag that is not there".replace(" ", "-"), immutable_tags="(")
+    with pytest.raises(InvalidSelection, match="immutable_tags"):
         place.push("main", immutable_tags="(")
     assert place.writes == []
 
