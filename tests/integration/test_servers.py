@@ -36,7 +36,7 @@ def push(tools: Tools, folder: Path, reference: str, *flags: str) -> str:
     return digest[1]
 
 
-@pytest.mark.parametrize("name", ["registry", "oras", "crane", "skopeo", "helm", "oci11-registry"])
+@pytest.mark.parametrize("name", ["registry", "oras", "crane", "skopeo", "helm", "oci11-registry", "flux-artifact"])
 def test_tool_is_an_absolute_path(tools: Tools, name: str) -> None:
     assert os.path.isabs(tools[name])
     assert os.access(tools[name], os.X_OK)

@@ -50,7 +50,8 @@ def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
     :raises BodyBroken: when they end early, or come too slowly.
     """
     raw = response.raw
-    # read1 gives what is there instead of waiting for a full piece; urllib3 has it since 2.1
+    # read1 gives what is there instead of waiting for a full piece; urllib3 has it since 2.1. Before, a drip that never
+    # pauses for the time limit is not noticed within a piece.
     read = getattr(raw, "read1", None) or raw.read
     promised = content_length(response)
     total, waited, recent = 0, 0.0, 0

@@ -29,8 +29,8 @@ try:
     from urllib3 import poolmanager
 
     HTTPAdapter: Any = requests.adapters.HTTPAdapter
-    # urllib3 1.26 has no such key for its pools and refuses it
-    _POOLS_KNOW_BLOCKSIZE = "key_blocksize" in poolmanager.PoolKey._fields
+    # urllib3 1.26, which has no such key for its pools and refuses it
+    _IS_OLD_URLLIB3 = "key_blocksize" not in poolmanager.PoolKey._fields
 except ImportError:
     HTTPAdapter = object
 
@@ -56,7 +56,7 @@ class RegistryAdapter(HTTPAdapter):
     """An adapter that uses exactly the given TLS context, in place of the bundle that requests would add."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
-        self._context = context
+        self._context = _fit(context)
         super().__init__(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
@@ -65,12 +65,12 @@ class RegistryAdapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         kwargs.update(self._pool_options())
         # SOCKS proxies know no TLS of their own, and refuse the argument
-        if self._context is not None and proxy.lower().startswith("https:"):
+        if self._context is not None and proxy.lower().startswith("https:") and not _IS_OLD_URLLIB3:
             kwargs["proxy_ssl_context"] = self._context
         return super().proxy_manager_for(proxy, **kwargs)
 
     def _pool_options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"blocksize": SEND_BLOCK_SIZE} if _POOLS_KNOW_BLOCKSIZE else {}
+        options: dict[str, Any] = {} if _IS_OLD_URLLIB3 else {"blocksize": SEND_BLOCK_SIZE}
         if self._context is not None:
             options["ssl_context"] = self._context
         return options
@@ -85,6 +85,15 @@ class RegistryAdapter(HTTPAdapter):
         """Leave the connection to the context."""
 
 
+def _fit(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """urllib3 1.26 hides an IP address from the context, which then refuses to connect; where the context does not
+    compare the host's name with the certificate, it does so itself.
+    """
+    if context is not None and _IS_OLD_URLLIB3:
+        context.check_hostname = False
+    return context
+
+
 class LateTlsAdapter(RegistryAdapter):
     """For a registry over plain HTTP, which may still redirect to https: the context is made when that happens."""
 
@@ -96,7 +105,7 @@ class LateTlsAdapter(RegistryAdapter):
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         with self._lock:
             if self._context is None:
-                self._context = tls_context(self._options)
+                self._context = _fit(tls_context(self._options))
                 self.init_poolmanager(POOL_SIZE, POOL_SIZE)
         return super().send(request, *args, **kwargs)
 

@@ -10,9 +10,7 @@ A ``.sourceignore`` may come from a hostile artifact, with path names made to su
 a regular expression that takes at most a step per byte of path and byte of pattern, and :data:`MAX_WORK` limits
 the sum.
 
-PyPI's ``pathspec`` is not used. Its expressions backtrack: three ``**/`` and a path of a thousand bytes take half
-a second, each further ``*`` or ``**/`` multiplies that. And its ``GitIgnoreSpec`` differs from git, and 0.12 from 1.x,
-so that little but the reading of lines would remain. What git does, and ``pathspec`` does not:
+Where other readers of ``.gitignore`` and git may differ, this is git's answer:
 
 - A pattern matches one path, not what lies below: ``*`` and then ``!docs`` brings back ``docs`` alone.
 - ``a/**`` and ``a/**/`` do not match ``a`` itself, ``a/**/`` matches directories only.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._oci.errors import InvalidContent, InvalidOption, NoMatch, NotFound
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.transport import MAX_SMALL_BLOB, Repository, read_small_blob
-from .resolve import ReferenceOptions, Target, open_repository, parse_target
+from .resolve import ReferenceOptions, Target, open_repository, parse_target, resolve
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor, Manifest
@@ -104,7 +104,11 @@ class _Look:
         if self._only_tags:
             return None
         tag = target.selector.select(names) if target.selector else target.reference.tag
-        identifier = tag or target.reference.digest
+        if target.is_any_of_layout:
+            found = resolve(repository, target)
+            tag, identifier = found.tag, found.digest
+        else:
+            identifier = tag or target.reference.digest
         if set(self._gather) <= {"tags", "referrers"}:
             return tag, repository.resolve(identifier), None
         manifest = repository.fetch_manifest(identifier)

@@ -94,6 +94,8 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
         raise InvalidOption(f"{reference} names a digest, which follows from the content.", "Give a tag, or none.")
     _check_mounts(options.mount_from, reference.registry)
     signer = Signer(options.sign) if options.sign is not None else None
+    # so that an expression that cannot be used is found before anything is sent
+    is_immutable(DEFAULT_TAG, options.immutable_tags)
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace:
         built = build(options.build, workspace)
         tags = _tags(options, built, target)

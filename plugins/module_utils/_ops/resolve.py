@@ -47,6 +47,11 @@ class Target:
     is_explicit: bool = True
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def is_any_of_layout(self) -> bool:
+        """A layout, and nothing said about what in it: ``latest``, or the only manifest where nothing has a tag."""
+        return self.reference.is_layout and not self.is_explicit and not self.reference.digest and not self.selector
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -129,6 +134,8 @@ def open_repository(
 def resolve(repository: Repository, target: Target) -> Resolved:
     """Find the digest: no request for a digest, one HEAD for a tag, the list of tags and one HEAD for a selection.
 
+    Of an image layout without tags, as ``crane`` and ``skopeo`` may write it, the only manifest is meant.
+
     :raises NoMatch: when no tag satisfies the selection.
     :raises NotFound: when the tag, the repository or the layout is not there.
     """
@@ -137,7 +144,9 @@ def resolve(repository: Repository, target: Target) -> Resolved:
     tag = target.reference.tag
     if target.selector is not None:
         tag = target.selector.select(repository.list_tags())
-    descriptor = repository.resolve(tag)
+    descriptor = repository.resolve("" if target.is_any_of_layout else tag)
+    if target.is_any_of_layout and tag not in repository.list_tags():
+        tag = ""
     return Resolved(descriptor.digest, tag, descriptor)
 
 

@@ -61,7 +61,7 @@ class Certificate:
     encrypted_key: Path
 
 
-def create_certificate(folder: Path, name: str) -> Certificate:
+def create_certificate(folder: Path, name: str, address: str = "127.0.0.1") -> Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -73,7 +73,7 @@ def create_certificate(folder: Path, name: str) -> Certificate:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False)
         .add_extension(x509.BasicConstraints(True, None), True)
         .sign(key, hashes.SHA256())
     )
@@ -140,6 +140,18 @@ def test_an_unknown_authority(tls_server: FaultServer) -> None:
     with pytest.raises(TlsFailed, match=r"not trusted .*'ca_cert'"):
         harness.repository.resolve("1")
     assert (harness.sleeps, tls_server.seen) == ([], [])
+
+
+def test_a_certificate_of_another_host(tmp_path: Path) -> None:
+    other = create_certificate(tmp_path, "other", "127.0.0.2")
+    with serve(other) as server:
+        with pytest.raises(TlsFailed, match="127.0.0.1"):
+            resolves(server, ca_cert=str(other.cert))
+        with pytest.raises(TlsFailed, match="localhost"):
+            Harness(
+                server, insecure=False, ca_cert=str(other.cert), host=f"localhost:{server.port}"
+            ).repository.resolve("1")
+        assert server.seen == []
 
 
 def test_an_authority_by_path_text_or_directory(

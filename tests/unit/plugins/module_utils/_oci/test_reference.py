@@ -105,6 +105,7 @@ def test_any_text_is_a_reference_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "a" * 64 + ".b/c", ".".join("a" * 200) + "/c", "[::::]/a",
         "", "a", "a/b", "/a/b", "a.b", "a.b/", "a.b/c:", "a.b/c@", "a.b/c@sha256:xyz", "a.b/c@md5:" + "0" * 32,
         "a.b//c", "a.b/c:v1:v2", "a.b/C", "a.b/c d", " a.b/c", "a.b/c\n", "a.b/../c", "a.b/c:../v1", "a.b/c?x=1",
         "a.b/c#frag", "a.b/c%2f..", "a.b/c:-x", "a.b/c:.x", "-a.b/c", "a-.b/c", "a..b/c", "a.b:x/c", "a.b:/c",

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 
 import pytest
+import urllib3
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import http_body
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
@@ -45,6 +46,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
 
 BLOB = os.urandom(1_000_000)
 BLOBS = "/blobs/"
+HAS_READ1 = hasattr(urllib3.HTTPResponse, "read1")
 UPLOADS = "/blobs/uploads/"
 
 
@@ -108,8 +110,8 @@ def test_a_broken_download_goes_on_where_it_stopped(server: FaultServer, fault: 
     assert first == ""
     start = int(second.partition("=")[2].partition("-")[0])
     assert second == f"bytes={start}-999999"
-    # a reset may take what the client had not read yet
-    assert start == 400_000 or (fault == "reset" and start <= 400_000)
+    # a reset may take what the client had not read yet, and without read1 a broken piece is lost as a whole
+    assert start == 400_000 or ((fault == "reset" or not HAS_READ1) and 0 < start < 400_000)
     assert len(harness.sleeps) == 1
 
 
@@ -264,6 +266,12 @@ def test_a_bomb_is_not_unpacked(server: FaultServer) -> None:
     assert time.process_time() - start < 0.5
 
 
+def test_what_is_unpacked_comes_in_small_pieces() -> None:
+    packed = gzip.compress(bytes(20_000_000))
+    sizes = [len(piece) for piece in http_body.unpacked(iter([packed]))]
+    assert (sum(sizes), max(sizes)) == (20_000_000, http_body.CHUNK_SIZE)
+
+
 def test_a_stalled_body_times_out(server: FaultServer) -> None:
     descriptor = held(server)
     server.script("GET", BLOBS, Answer(body=BLOB, cut=300_000, stall=30))
@@ -272,6 +280,7 @@ def test_a_stalled_body_times_out(server: FaultServer) -> None:
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.skipif(not HAS_READ1, reason="urllib3 before 2.1 cannot tell")
 def test_a_dripping_body_is_given_up(server: FaultServer) -> None:
     descriptor = held(server)
     server.always("GET", BLOBS, Answer(body=BLOB, drip=(5, 0.05)))
@@ -279,7 +288,8 @@ def test_a_dripping_body_is_given_up(server: FaultServer) -> None:
         whole(Harness(server, timeout=0.3, retries=1), descriptor)
 
 
-def test_time_the_caller_takes_is_not_the_registrys(server: FaultServer) -> None:
+def test_time_the_caller_takes_is_not_the_registrys(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_body, "MIN_RATE", 100_000_000)
     descriptor = held(server)
     position = 0
     for chunk in Harness(server, timeout=0.2).repository.stream_blob(descriptor):
@@ -438,6 +448,12 @@ def test_a_blob_is_mounted(server: FaultServer) -> None:
 def test_a_refused_mount_becomes_the_upload(server: FaultServer) -> None:
     assert Harness(server, push=True).repository.push_blob(source_of(BLOB), ["other/base"]) == UPLOADED
     assert [seen.method for seen in server.seen] == ["HEAD", "POST", "PUT"]
+
+
+def test_the_upload_of_a_refused_mount_is_not_used_twice(server: FaultServer) -> None:
+    server.script("PUT", UPLOADS, Answer(503))
+    assert Harness(server, push=True).repository.push_blob(source_of(BLOB), ["other/base"]) == UPLOADED
+    assert [seen.path.rpartition("/")[2] for seen in server.requests("PUT")] == ["1", "2"]
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 500])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import io
 import subprocess
@@ -93,7 +94,7 @@ def test_a_long_retry_after_is_not_waited_for(server: FaultServer) -> None:
 
 
 def test_the_whole_wait_is_bounded(server: FaultServer) -> None:
-    server.always("HEAD", "", Answer(503, {"Retry-After": "50"}))
+    server.always("HEAD", "", Answer(503, {"Retry-After": "45"}))
     harness = Harness(server, retries=1000)
     with pytest.raises(RegistryError):
         harness.repository.resolve("1")
@@ -228,10 +229,8 @@ def test_origin(url: str, parts: tuple[str, str, int]) -> None:
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_location_is_joined_or_refused(url: str, location: str) -> None:
-    try:
+    with contextlib.suppress(RegistryError):
         origin(join("http://127.0.0.1:5000/" + url, location))
-    except RegistryError:
-        pass
     assert shown(location).isprintable()
 
 
@@ -281,7 +280,7 @@ def test_importing_the_transport_loads_little() -> None:
     code = (
         "import sys; before = set(sys.modules)\n"
         "from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import pull, push, info\n"
-        "print([name for name in ('oras', 'requests', 'urllib3', 'jsonschema', 'ssl') if name in set(sys.modules) - before])"
+        "print([name for name in 'oras requests urllib3 jsonschema ssl'.split() if name in set(sys.modules) - before])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)}

@@ -10,7 +10,8 @@ import random
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Union
 
@@ -19,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pythons import discover
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import pack
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import build as build_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.build import BuildOptions, Input, build
 
@@ -79,6 +81,30 @@ def test_two_checkouts(kind: str, tmp_path: Path) -> None:
     (other / "bin/again").unlink()
     os.link(other / "bin/run.sh", other / "bin/again")  # a hard link is a file like any other
     assert digest_of_tree(one, kind) == digest_of_tree(other, kind)
+
+
+@pytest.mark.parametrize("kind", ["flux", "files"])
+def test_order_in_which_the_file_system_lists(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many file systems list by a hash of the name, whatever was made first: so the lists are turned round here."""
+    check_out(tmp_path / "deploy", CONTENT, seed=1, umask=0o022)
+    scandir = os.scandir
+
+    @contextmanager
+    def backwards(folder: int) -> Iterator[list[os.DirEntry[str]]]:
+        with scandir(folder) as entries:
+            yield sorted(entries, key=lambda entry: entry.name, reverse=True)
+
+    @contextmanager
+    def forwards(folder: int) -> Iterator[list[os.DirEntry[str]]]:
+        with scandir(folder) as entries:
+            yield sorted(entries, key=lambda entry: entry.name)
+
+    digests = []
+    for order in (backwards, forwards):
+        with monkeypatch.context() as patched:
+            patched.setattr(pack.os, "scandir", order)
+            digests.append(digest_of_tree(tmp_path / "deploy", kind))
+    assert digests[0] == digests[1]
 
 
 def test_chart_of_two_checkouts(tmp_path: Path) -> None:

@@ -145,6 +145,11 @@ def test_missing(layout: Layout) -> None:
     assert "manifest" not in found and "'2'" in found["missing"]
 
 
+def test_missing_place_has_no_tags(tmp_path: Path) -> None:
+    found = Layout(tmp_path / "none").look("1", "tags", missing_ok=True)
+    assert (found["exists"], found["tags"]) == (False, [])
+
+
 @pytest.mark.parametrize("options", [{"limit": -1}, {"gather": ("nothing",)}])
 def test_refused_before_anything_is_read(options: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(InvalidOption):

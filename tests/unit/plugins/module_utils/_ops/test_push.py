@@ -218,6 +218,8 @@ def test_index_under_the_tag(place: Place) -> None:
     document = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []}
     index = place.publish(document, "main")
     place.publish(document, "1.0.0")
+    assert place.push("main", check=True).tags == {"main": "moved"}
+    assert place.calls == [("resolve", "main")]  # that it is an index says enough
     assert place.push("main", diff=True).tags == {"main": "moved"}
     with pytest.raises(TagImmutable, match=index):
         place.push("1.0.0")
@@ -288,6 +290,8 @@ def test_which_tags_are_protected(tag: str, pattern: str | None, protected: bool
 def test_expression_that_does_not_parse(place: Place) -> None:
     place.push("main")
     place.write("two")
+    with pytest.raises(InvalidSelection, match="immutable_tags"):
+        place.push("a tag that is not there".replace(" ", "-"), immutable_tags="(")
     with pytest.raises(InvalidSelection, match="immutable_tags"):
         place.push("main", immutable_tags="(")
     assert place.writes == []

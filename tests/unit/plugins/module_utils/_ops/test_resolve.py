@@ -5,26 +5,38 @@
 
 from __future__ import annotations
 
+import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
     InvalidOption,
     InvalidReference,
     InvalidSelection,
     NoMatch,
+    NotFound,
     OciError,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
+    Descriptor,
+    canonical_json,
+    parse_manifest,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import (
     ReferenceOptions,
     parse_target,
     resolve,
 )
 
+OCI_MANIFEST = media.OCI_MANIFEST
 DIGEST = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64
 URL = "oci://example.com/app"
@@ -161,3 +173,21 @@ def test_underscore_is_a_plus_for_charts_alone() -> None:
     assert chart.selector is not None and chart.selector.select(tags) == "1.0.0_build.1"
     with pytest.raises(NoMatch):
         parse_target(options).selector.select(tags)  # type: ignore[union-attr]
+
+
+def test_the_only_manifest_of_a_layout_without_tags_is_meant(tmp_path: Path) -> None:
+    layout = tmp_path / "layout"
+    repository = LayoutRepository(Reference(layout=str(layout)))
+    config = b"{}"
+    descriptor = Descriptor("application/vnd.oci.empty.v1+json", digest_of(config), len(config))
+    repository.push_blob(BlobSource(descriptor, lambda: io.BytesIO(config)))
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor.as_json(), "layers": []}
+    manifest = parse_manifest(canonical_json(document), OCI_MANIFEST, "a manifest")
+    repository.push_manifest(manifest)
+    target = parse_target(ReferenceOptions(ref=f"oci-layout:{layout}"))
+    found = resolve(repository, target)
+    assert (found.tag, found.digest, found.revision) == ("", manifest.descriptor.digest, manifest.descriptor.digest)
+    with pytest.raises(NotFound):
+        resolve(repository, parse_target(ReferenceOptions(ref=f"oci-layout:{layout}:latest")))
+    repository.push_manifest(manifest, "latest")
+    assert resolve(repository, target).tag == "latest"
