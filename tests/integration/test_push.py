@@ -507,7 +507,9 @@ def test_secrets_are_not_shown(ansible: AnsibleRunner, htpasswd_registry: Regist
         assert "'password'" not in said.replace('"password": "VALUE', "")
 
 
-def test_private_authority_and_defaults_of_the_group(ansible: AnsibleRunner, tls_registry: RegistryServer, content: Path) -> None:
+def test_private_authority_and_defaults_of_the_group(
+    ansible: AnsibleRunner, tls_registry: RegistryServer, content: Path
+) -> None:
     """TLS from a private authority; and the defaults of the action group reach this module."""
     ref = f"{tls_registry.host}/push/tls:1"
     task = {"name": "push", PUSH: {"path": str(content), "ref": ref}, "ignore_errors": True}

@@ -133,7 +133,7 @@ def test_what_is_not_there(server: RegistryServer) -> None:
         lambda: repository.resolve("1"),
         lambda: repository.fetch_manifest(digest_of(b"")),
         lambda: list(repository.stream_blob(source_of(b"no").descriptor)),
-        lambda: repository.list_tags(),
+        repository.list_tags,
     ):
         with pytest.raises(NotFound):
             call()

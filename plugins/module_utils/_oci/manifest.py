@@ -128,7 +128,8 @@ def load_json_object(raw: bytes, what: str) -> dict[str, Any]:
         )
     except (ValueError, RecursionError) as exc:
         start = raw[:60].decode("utf-8", "replace").strip()
-        reason = str(exc)[:100] if type(exc) is ValueError else type(exc).__name__
+        is_ours = isinstance(exc, ValueError) and not isinstance(exc, (json.JSONDecodeError, UnicodeDecodeError))
+        reason = str(exc)[:100] if is_ours else type(exc).__name__
         found = "HTML" if start[:1] == "<" else f"bytes that begin with {start!r}"
         raise InvalidContent(
             f"{what} is not JSON ({reason}): found {found}.",

@@ -563,7 +563,7 @@ def test_a_write_that_takes_only_a_part_is_continued() -> None:
 
 
 def test_many_writers_at_once(tmp_path: Path) -> None:
-    blobs = [os.urandom(3000) for _ in range(10)]
+    blobs = [os.urandom(3000) for _n in range(10)]
 
     def work() -> None:
         store = BlobStore(str(tmp_path))

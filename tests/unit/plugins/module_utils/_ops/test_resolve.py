@@ -138,7 +138,7 @@ def test_latest_by_default_is_told_from_latest_by_name(options: dict[str, str], 
 def test_refused_before_any_request(options: dict[str, Any], error: type[OciError], words: str) -> None:
     with pytest.raises(error, match=re.escape(words)) as caught:
         parse_target(ReferenceOptions(**options))
-    assert type(caught.value) is error
+    assert caught.value.__class__ is error
 
 
 def test_digest_costs_no_request() -> None:
