@@ -25,7 +25,7 @@ from typing import Any
 
 from .._oci import media
 from .._oci.digest import digest_of
-from .._oci.errors import InvalidContent, InvalidOption, NotFound, PushFailed
+from .._oci.errors import InvalidContent, InvalidOption, NotFound, OciError, PushFailed
 from .._oci.manifest import Descriptor, Manifest, load_json_object, parse_manifest
 from .._oci.reference import Reference, is_tag
 from .._oci.transport import BlobSource, Repository
@@ -131,7 +131,7 @@ class CosignSigner:
         """cosign 3 and Flux look at legacy signatures only where there is no bundle at all."""
         if not missing:
             return []
-        other = {form: before[form] if form in before else one.find(form) for form in (LEGACY, BUNDLE)}
+        other = {form: before[form] if form in before else one.find_if_possible(form) for form in (LEGACY, BUNDLE)}
         if BUNDLE in missing and not other[BUNDLE].others and other[LEGACY].others:
             return [
                 f"{one.name} has {other[LEGACY].others} legacy signatures by others. Beside the new bundle, cosign 3 "
@@ -173,6 +173,13 @@ class _OneArtifact:
         try:
             return self._find_legacy() if form == LEGACY else self._find_bundle()
         except NotFound:
+            return _Found()
+
+    def find_if_possible(self, form: str) -> _Found:
+        """The same for a format that is not wanted, and need not be usable here."""
+        try:
+            return self.find(form)
+        except OciError:
             return _Found()
 
     def _find_legacy(self) -> _Found:
