@@ -88,7 +88,7 @@ class NotationVerifier:
         if statement is None:
             raise VerificationFailed(
                 f"The trust policy has no statement for {scope}.",
-                "Add it to the 'registryScopes' of a statement, or one with the scope '*', which alone matches image layouts.",
+                "Add it to the 'registryScopes' of a statement, or add one for '*', which alone matches image layouts.",
                 {"verification": failure_details(NOTATION, ())},
             )
         return statement

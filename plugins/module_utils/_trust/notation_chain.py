@@ -109,7 +109,8 @@ def revocable(chain: Sequence[Any]) -> list[str]:
 
 def name_of(certificate: Any) -> str:
     """The subject for messages, at most 200 letters, quoted: what a stranger wrote cannot end a line."""
-    return repr(certificate.subject.rfc4514_string()[:200])
+    with reading("The name in a certificate"):
+        return repr(certificate.subject.rfc4514_string()[:200])
 
 
 def encode(certificate: Any) -> bytes:
@@ -141,7 +142,7 @@ def reading(what: str) -> Iterator[None]:
     try:
         yield
     except (
-        ValueError, TypeError, OverflowError, UnsupportedAlgorithm, InternalError, x509.InvalidVersion,
+        ValueError, TypeError, KeyError, OverflowError, UnsupportedAlgorithm, InternalError, x509.InvalidVersion,
         x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
     ) as exc:  # fmt: skip
         raise Rejected("malformed", f"{what} cannot be read: {str(exc)[:100]!r}") from None
