@@ -47,12 +47,11 @@ def wrong(rows: list[dict[str, Any]], results: list[Any]) -> list[str]:
     return [f"{row['name']}: {found}, wanted {row['expected']}" for row, found in pairs if found != row["expected"]]
 
 
-def test_every_vector_from_a_layout(ansible: AnsibleRunner) -> None:
-    rows = vectors.rows()
-    results = ansible.tasks(
-        tasks_of(rows, lambda row: {"url": f"oci-layout:{vectors.ROOT / row['path']}", "tag": row["ref"]})
-    )
-    assert wrong(rows, results) == []
+def test_vectors_from_a_layout_through_ansible(ansible: AnsibleRunner) -> None:
+    """Every fourth; that all of them get their verdict is tested on the core, from layouts and from registries."""
+    rows = vectors.rows()[::4]
+    tasks = tasks_of(rows, lambda row: {"url": f"oci-layout:{vectors.ROOT / row['path']}", "tag": row["ref"]})
+    assert wrong(rows, ansible.tasks(tasks)) == []
 
 
 @pytest.fixture(scope="module", params=["registry", "oci11_registry"])
@@ -82,7 +81,7 @@ def test_every_vector_from_a_registry(published: RegistryServer) -> None:
 
 
 def test_vectors_from_a_registry_through_ansible(ansible: AnsibleRunner, published: RegistryServer) -> None:
-    rows = [row for number, row in enumerate(vectors.rows()) if number % 9 == 0]
+    rows = vectors.rows()[1::15]
     results = ansible.tasks(
         tasks_of(
             rows,
