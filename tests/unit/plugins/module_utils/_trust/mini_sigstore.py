@@ -416,6 +416,19 @@ def intoto(signature: bytes, payload: bytes, verifier: bytes, **changes: Any) ->
     return compact({"apiVersion": "0.0.2", "kind": "intoto", "spec": {"content": {**content, **changes}}})
 
 
+def hashedrekord_v2(signature: bytes, signed: bytes, verifier: bytes, **changes: Any) -> bytes:
+    """As Rekor 2 writes it, over the envelope's signed bytes; the certificate is DER."""
+    record = {
+        "data": {"algorithm": "SHA2_256", "digest": b64(hashlib.sha256(signed).digest())},
+        "signature": {
+            "content": b64(signature),
+            "verifier": {"keyDetails": "PKIX_ECDSA_P256_SHA_256", "x509Certificate": {"rawBytes": b64(verifier)}},
+        },
+    }
+    spec = {"hashedRekordV002": {**record, **changes}}
+    return compact({"apiVersion": "0.0.2", "kind": "hashedrekord", "spec": spec})
+
+
 def tree_hash(leaves: Sequence[bytes]) -> bytes:
     """RFC 6962 section 2.1, as it is written there."""
     if len(leaves) == 1:

@@ -41,6 +41,7 @@ from .mini_sigstore import (
     claim,
     dsse,
     hashedrekord,
+    hashedrekord_v2,
     intoto,
     new_key,
     sign,
@@ -424,15 +425,36 @@ def test_a_bundles_entry_of_anything_else_is_refused(mini: MiniSigstore, kind: C
         assert code_of(lambda b=body: case.bundle(signature=signature, body=b)) == "tlog"  # type: ignore[misc]
 
 
+def test_a_rekor_2_entry_of_anything_else_is_refused(mini: MiniSigstore) -> None:
+    case = Case(mini)
+    pae = formats.pre_authentication_encoding(formats.IN_TOTO, statement())
+    signature, encoded = sign(mini.key, pae), case.certificate.public_bytes(Encoding.DER)
+    bodies = [
+        hashedrekord_v2(sign(mini.key, pae), pae, encoded),
+        hashedrekord_v2(signature, pae, mini.issue(Leaf()).public_bytes(Encoding.DER)),
+        hashedrekord_v2(signature, statement(), encoded),
+        hashedrekord_v2(signature, pae, encoded, data={"algorithm": "SHA2_512", "digest": b64(b"x" * 64)}),
+    ]
+
+    assert code_of(lambda: case.bundle(signature=signature, body=hashedrekord_v2(signature, pae, encoded))) == ""
+    for body in bodies:
+        assert code_of(lambda b=body: case.bundle(signature=signature, body=b)) == "tlog"  # type: ignore[misc]
+
+
 def test_an_entry_with_several_signatures_is_refused(mini: MiniSigstore) -> None:
     case = Case(mini)
     pae = formats.pre_authentication_encoding(formats.IN_TOTO, statement())
     signature, encoded = sign(mini.key, pae), pem(case.certificate)
     one = {"signature": b64(signature), "verifier": b64(encoded)}
 
-    body = dsse(signature, statement(), encoded, signatures=[one, one])
+    other = {"sig": b64(b64(signature).encode("ascii")), "publicKey": b64(encoded)}
+    envelope = {"payloadType": formats.IN_TOTO, "signatures": [other, other]}
 
-    assert code_of(lambda: case.bundle(signature=signature, body=body)) == "malformed"
+    for body in (
+        dsse(signature, statement(), encoded, signatures=[one, one]),
+        intoto(signature, statement(), encoded, envelope=envelope),
+    ):
+        assert code_of(lambda b=body: case.bundle(signature=signature, body=b)) == "malformed"  # type: ignore[misc]
 
 
 # -- one entry of several
