@@ -465,6 +465,13 @@ def test_numbers_of_signers_that_cannot_be(number: int) -> None:
         verifier(min_signers=number)
 
 
+def test_as_many_signers_as_signatures_are_tried() -> None:
+    identities = [make_identity(key=key_of("P-256", str(number))) for number in range(MAX_ATTEMPTS)]
+    envelopes = [make_envelope("jws", who) for who in identities]
+    verify = verifier(min_signers=MAX_ATTEMPTS)
+    assert len(verify.verify(found(*envelopes), ARTIFACT, SCOPE).signers) == MAX_ATTEMPTS
+
+
 def test_a_policy_is_needed() -> None:
     with pytest.raises(InvalidPolicy, match="version"):
         NotationVerifier(VerifyPolicy(provider="notation"))

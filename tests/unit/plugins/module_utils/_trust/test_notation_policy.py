@@ -144,6 +144,7 @@ def test_scopes(scope: str) -> None:
         ({"trustStores": []}, "no 'trustStores'"),
         ({"trustStores": "ca:good"}, "not a list of strings"),
         ({"trustStores": ["good"]}, "wanted type:name"),
+        ({"trustStores": ["ca"]}, "wanted type:name"),
         ({"trustStores": ["CA:good"]}, "wanted type:name, with one of the types ca, signingAuthority, tsa"),
         ({"trustStores": ["ca:"]}, "its name may have"),
         ({"trustStores": ["ca:../good"]}, "its name may have"),
