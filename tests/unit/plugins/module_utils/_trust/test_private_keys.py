@@ -256,12 +256,11 @@ def test_signatures_are_deterministic_where_it_is_said(path: Path) -> None:
 
 
 def test_random_nonces_where_the_library_knows_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = ec.ECDSA
+    class Older(ec.ECDSA):
+        def __init__(self, algorithm: Any) -> None:
+            super().__init__(algorithm)
 
-    def older(algorithm: Any) -> Any:
-        return original(algorithm)
-
-    monkeypatch.setattr(ec, "ECDSA", older)
+    monkeypatch.setattr(ec, "ECDSA", Older)
     key = load_private_key(pem(ec.generate_private_key(ec.SECP256R1()), PrivateFormat.PKCS8))
     assert not key.is_deterministic
     first, second = key.sign(MESSAGE), key.sign(MESSAGE)
