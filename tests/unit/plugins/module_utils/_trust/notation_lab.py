@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -136,7 +136,10 @@ def make_certificate(
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
-    return builder.sign(signed_by or (issuer.key if issuer else key), digest or hashes.SHA256())
+    signing_key = signed_by or (issuer.key if issuer else key)
+    if isinstance(signing_key, ed25519.Ed25519PrivateKey):
+        return builder.sign(signing_key, None)
+    return builder.sign(signing_key, digest or hashes.SHA256())
 
 
 def make_authority(title: str = "root", above: Identity | None = None, **options: Any) -> Identity:

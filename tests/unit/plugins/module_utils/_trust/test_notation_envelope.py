@@ -483,6 +483,7 @@ def authority(**options: Any) -> str:
         ({}, ""),
         ({"path_length": 0}, ""),
         ({"key": key_of("RSA-2048")}, ""),
+        ({"key": ed25519.Ed25519PrivateKey.generate()}, ""),
         ({"ca": None}, "is no authority's"),
         ({"ca": False}, "is no authority's"),
         ({"usages": None}, "has no key usage"),

@@ -289,13 +289,17 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         parse_trust_policy(document(), ["a\0b"])
     path = tmp_path / "large.pem"
     path.write_text(root().root_pem, encoding="utf-8")
-    monkeypatch.setattr(notation_chain, "MAX_STORE_FILE", 100)
-    with pytest.raises(InvalidPolicy, match="more than 100 bytes"):
+    size = path.stat().st_size
+    monkeypatch.setattr(notation_chain, "MAX_STORE_FILE", size)
+    parse_trust_policy(document(), [str(path)])
+    monkeypatch.setattr(notation_chain, "MAX_STORE_FILE", size - 1)
+    with pytest.raises(InvalidPolicy, match=f"more than {size - 1} bytes"):
         parse_trust_policy(document(), [str(path)])
 
 
 def test_the_number_of_certificates_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notation_chain, "MAX_STORE", 2)
+    parse_trust_policy(document(), [root().root_pem] * 2)
     with pytest.raises(InvalidPolicy, match="has 3 certificates, more than the 2"):
         parse_trust_policy(document(), [root().root_pem] * 3)
 
