@@ -30,6 +30,10 @@ ISSUER_V1 = "1.3.6.1.4.1.57264.1.1"
 ISSUER_V2 = "1.3.6.1.4.1.57264.1.8"
 OTHER_NAME = "1.3.6.1.4.1.57264.1.7"
 
+_HINT = (
+    "Issuer and subject are regular expressions in Go's spelling, in which ( [ * + ? . stand for themselves only "
+    "behind a backslash; several entries can say what one does not."
+)
 _UTF8_STRING = b"\x0c"
 
 
@@ -108,7 +112,7 @@ class CompiledIdentities:
         try:
             regex = BoundedRegex(pattern, where, SECONDS_PER_MATCH)
         except InvalidSelection as exc:
-            raise InvalidPolicy(exc.message, exc.hint) from None
+            raise InvalidPolicy(exc.message, _HINT) from None
         if not is_anchored(pattern):
             self.warnings.append(
                 f"The regular expression {pattern[:200]!r} in {where} is not anchored: it also accepts longer names "

@@ -137,7 +137,7 @@ class KeylessVerifier:
     def _trusted_time(self, bundle: Bundle, envelope: Envelope, certificate: Any) -> datetime.datetime:
         """When the signature was made, by an entry for which log, certificate and authorities are in order.
 
-        One such entry is enough: whoever can add others to a bundle can neither help nor harm.
+        One such entry is enough, as for cosign; entries of logs that the trusted root does not have may stand beside.
         """
         entries = [transparency_log.read_entry(each) for each in bundle.material.get("tlogEntries") or []]
         if not entries:

@@ -98,7 +98,7 @@ class TimestampVerifier:
                 except Exception as exc:
                     reasons.append(_describe(exc))
         if not times:
-            raise Rejected("timestamp", f"No timestamp is by a timestamp authority of the trusted root: {reasons[-1:]}")
+            raise Rejected("timestamp", f"No timestamp is by a timestamp authority of the trusted root: {reasons[-1]}")
         return times
 
     def check(self, bundle: Bundle, envelope: Envelope) -> None:

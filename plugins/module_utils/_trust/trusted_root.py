@@ -53,7 +53,6 @@ class Log:
     log_id: bytes
     key: Any = field(repr=False)
     window: Window
-    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ def _log(document: Mapping[str, Any]) -> Log:
     log_id = _bytes(document["logId"]["keyId"], "a log's id")
     if len(log_id) < 4:
         raise Rejected("malformed", "a log's id is too short")
-    return Log(log_id, key, window, str(document.get("baseUrl") or ""))
+    return Log(log_id, key, window)
 
 
 def _bytes(value: Any, what: str) -> bytes:
