@@ -118,8 +118,6 @@ class TimestampVerifier:
 
     def _time(self, encoded: bytes, authority: Any, signature: bytes) -> datetime.datetime:
         chain = load_chain(authority["certChain"]["certificates"])
-        if len(chain) < 2:
-            raise ValueError("the timestamp authority has no chain")
         builder = self._rfc3161.VerifierBuilder(tsa_certificate=chain[0], intermediates=chain[1:-1], roots=[chain[-1]])
         response = self._rfc3161.decode_timestamp_response(encoded)
         builder.build().verify_message(response, signature)

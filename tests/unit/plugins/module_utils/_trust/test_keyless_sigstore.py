@@ -201,6 +201,14 @@ def test_a_rekor_2_bundle_that_was_changed_is_refused(change: Callable[[dict[str
 
 
 @pytest.mark.usefixtures("sigstore")
+def test_a_timestamp_of_another_signature_is_refused() -> None:
+    other = json.loads((CONFORMANCE / "rekor2-dsse-mismatch-sig_fail" / "bundle.sigstore.json").read_bytes())
+
+    assert stamps(other) != stamps(BUNDLE)
+    assert judge(change_bundle=lambda bundle: stamps(bundle).__setitem__(0, stamps(other)[0])) == "timestamp"
+
+
+@pytest.mark.usefixtures("sigstore")
 def test_a_checkpoint_of_another_size_is_refused() -> None:
     """sigstore-python compares the root hashes only."""
 
