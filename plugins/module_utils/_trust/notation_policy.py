@@ -117,8 +117,8 @@ class _Stores:
         sources = given if isinstance(given, Mapping) else {ANY_STORE: [given] if isinstance(given, str) else given}
         for name in sources:
             kind, colon, rest = name.partition(":")
-            known = name == ANY_STORE or not colon or kind in _STORE_TYPES
-            if not known or not (name == ANY_STORE or _STORE_NAME.match(rest if colon else name)):
+            known = not colon or kind in _STORE_TYPES
+            if name != ANY_STORE and not (known and _STORE_NAME.match(rest if colon else name)):
                 raise InvalidPolicy(f"'trust_store' has an invalid name of a store: {_show(name)}.", "As in ca:acme.")
         self._stores = {name: read_trust_store(sources[name]) for name in sources}
 

@@ -251,6 +251,13 @@ def test_certificates_are_valid_to_the_last_second() -> None:
     assert codes(refused(late, make_envelope("jws", who))) == ["expired-certificate"]
 
 
+def test_certificates_are_valid_from_the_first_second_on() -> None:
+    who = make_identity(begins=NOW, ends=NOW + DAY)
+    assert verifier().verify(found(make_envelope("jws", who)), ARTIFACT, SCOPE).verified
+    early = verifier(now=NOW - datetime.timedelta(seconds=1))
+    assert codes(refused(early, make_envelope("jws", who))) == ["expired-certificate"]
+
+
 def test_a_timestamp_that_the_policy_demands_is_not_taken_for_granted() -> None:
     stores = ["ca:good", "tsa:time"]
     error = refused(verifier(trustStores=stores), make_envelope("jws"))

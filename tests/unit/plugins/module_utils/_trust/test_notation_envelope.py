@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import VerificationFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cbor import Tag
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation_chain import MAX_CERTIFICATE
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation_envelope import (
     MAX_ENVELOPE,
     check_payload,
@@ -142,7 +143,10 @@ def test_the_algorithm_has_to_be_named(form: str, value: Any) -> None:
 @FORMS
 @pytest.mark.parametrize("kind", ["RSA-1024", "RSA-2056", "P-256K"])
 def test_keys_of_other_kinds(form: str, kind: str) -> None:
-    assert code(form, make_identity(key=key_of(kind))) == "algorithm"
+    for named in (None, "ES256", "PS256"):
+        error = refusal(form, make_envelope(form, make_identity(key=key_of(kind)), algorithm=named))
+        assert error.code == "algorithm"
+        assert "is not one of those for signatures: RSA of 2048" in error.message
 
 
 @FORMS
@@ -544,7 +548,8 @@ def test_the_chain_is_bounded() -> None:
     assert code("jws", chain=[certificates[0]] + [certificates[1]] * 9) == "chain"
     assert code("jws", chain=[certificates[0]] + [certificates[1]] * 10) == "malformed"
     assert code("jws", chain=[]) == "malformed"
-    assert code("jws", chain=[certificates[0], b"\x30" * 70_000]) == "too-large"
+    assert code("jws", chain=[certificates[0], b"\x30" * (MAX_CERTIFICATE + 1)]) == "too-large"
+    assert code("jws", chain=[certificates[0], b"\x30" * MAX_CERTIFICATE]) == "malformed"
     assert code("cose", chain=[certificates[0], certificates[1] + b"\0"]) == "malformed"
 
 

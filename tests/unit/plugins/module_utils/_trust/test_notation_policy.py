@@ -248,9 +248,14 @@ def private_pem() -> str:
     return key_of("P-256").private_bytes(encoding, form, serialization.NoEncryption()).decode()
 
 
-def test_a_self_signed_certificate_of_a_signer_is_trusted() -> None:
-    own = make_certificate(SUBJECT, key_of("P-256"))
+@pytest.mark.parametrize("ca", [None, False])
+def test_a_self_signed_certificate_of_a_signer_is_trusted(ca: bool | None) -> None:
+    own = make_certificate(SUBJECT, key_of("P-256"), ca=ca)
     assert parse_trust_policy(document(), [pem(own)]).statements[0].trusted[0].encoded == der(own)
+
+
+def test_one_text_is_a_list_of_one() -> None:
+    assert len(parse_trust_policy(document(), root().root_pem).statements[0].trusted) == 1
 
 
 @pytest.mark.parametrize(
