@@ -199,7 +199,7 @@ def _cosign_fields(block: str) -> tuple[bytes, tuple[int, int, int], bytes, byte
         raise _damaged() from None
     if names != ("scrypt", "nacl/secretbox"):
         raise InvalidPolicy(f"{_NAME} is encrypted in a way that cosign does not use.", _HOW_TO_MAKE)
-    if cost not in SCRYPT_PARAMETERS or not all(type(value) is int for value in cost):
+    if cost not in SCRYPT_PARAMETERS or not all(isinstance(each, int) and each is not True for each in cost):
         raise InvalidPolicy(
             f"{_NAME} is encrypted with scrypt parameters that cosign does not use.",
             "Make it again with a current cosign, or give it as PKCS#8.",

@@ -305,6 +305,8 @@ class _OneArtifact:
         document: dict[str, Any] = {"schemaVersion": 2, "mediaType": media.OCI_MANIFEST, "config": {}, "layers": []}
         config_type = media.OCI_CONFIG
         if existing is not None:
+            if self._layer in existing.layers:
+                return  # a registry may show late what it was sent
             document = load_json_object(existing.raw, f"The manifest {tag}")
             config_type = existing.config.media_type if existing.config else config_type
         layers = [*(document.get("layers") or []), _as_cosign(self._layer)]

@@ -510,6 +510,19 @@ def test_a_write_that_is_always_lost_fails(tmp_path: Path, clock: NoPause) -> No
     place.verified(key_of("ed25519"), wanted=BUNDLE)
 
 
+def test_a_registry_that_shows_late_what_it_was_sent(
+    place: Place, clock: NoPause, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = sign_module._OneArtifact._find_legacy
+    monkeypatch.setattr(
+        sign_module._OneArtifact,
+        "_find_legacy",
+        lambda one: original(one) if len(clock.pauses) > 3 else sign_module._Found(),
+    )
+    assert place.sign(key_of("p256-0"), (LEGACY,)).changed
+    assert len(place.repository.fetch_manifest(place.signature_tag).layers) == 1
+
+
 def test_the_wait_follows_the_time_that_writing_takes(place: Place, clock: NoPause) -> None:
     original = place.repository.push_blob
 
