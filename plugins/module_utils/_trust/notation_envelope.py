@@ -50,7 +50,9 @@ _CURVES = {"secp256r1": 256, "secp384r1": 384, "secp521r1": 521}
 _COSE_ALGORITHMS = {-7: "ES256", -35: "ES384", -36: "ES512", -37: "PS256", -38: "PS384", -39: "PS512"}
 _COSE_ALG, _COSE_CRIT, _COSE_TYPE, _COSE_CHAIN, _COSE_SIGN1 = 1, 2, 3, 33, 18
 # RFC 3339 as Go's encoding/json takes it
-_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))\Z", re.ASCII)
+_TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):([0-5]\d))\Z", re.ASCII
+)
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,14 @@ def test_a_signature_that_is_none(form: str, signature: bytes) -> None:
     assert code(form, make_identity(key=key_of("RSA-2048")), signature=signature) == "bad-signature"
 
 
+def test_a_signature_has_one_spelling() -> None:
+    raw = make_envelope("jws")
+    document = json.loads(raw)
+    made = base64.urlsafe_b64decode(document["signature"] + "==")
+    for longer in (made[:32] + b"\0" + made[32:], b"\0" + made[:32] + b"\0" + made[32:]):
+        assert refusal("jws", rebuilt(raw, signature=b64u(longer))).code == "bad-signature"
+
+
 @FORMS
 @pytest.mark.parametrize(
     ("kind", "named"),
@@ -324,7 +332,12 @@ def test_plugins_are_refused_by_name(form: str) -> None:
 
 @FORMS
 def test_expiry_has_to_be_critical_and_after_the_signing_time(form: str) -> None:
-    assert code(form, expiry=NOW, critical=[SCHEME]) == "critical-header"
+    for options, why in (
+        ({"expiry": NOW, "critical": [SCHEME]}, "is not marked as critical"),
+        ({"critical": [SCHEME, EXPIRY]}, "is critical and absent"),
+    ):
+        error = refusal(form, make_envelope(form, **options))
+        assert (error.code, error.message) == ("critical-header", f"The header {EXPIRY!r} {why}")
     assert code(form, expiry=datetime.datetime(2026, 5, 1, tzinfo=UTC)) == "malformed"
     assert code(form, expiry=datetime.datetime(2026, 4, 30, tzinfo=UTC)) == "malformed"
 
@@ -343,6 +356,11 @@ def test_times_of_jws(text: str) -> None:
     assert open_envelope(MEDIA_TYPES["jws"], raw).expiry == NOW
 
 
+def test_fractions_of_seconds() -> None:
+    raw = make_envelope("jws", headers={EXPIRY: "2026-06-01T12:00:00.25Z"}, critical=[SCHEME, EXPIRY])
+    assert open_envelope(MEDIA_TYPES["jws"], raw).expiry == NOW.replace(microsecond=250_000)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -354,6 +372,7 @@ def test_times_of_jws(text: str) -> None:
         "2026-13-01T12:00:00Z",
         "2026-06-01T24:00:00Z",
         "2026-06-01T12:00:00+24:00",
+        "2026-06-01T12:00:00+01:60",
         "0000-06-01T12:00:00Z",
         "0001-01-01T00:00:00+01:00",
         "9999-12-31T23:59:59-01:00",
