@@ -51,7 +51,8 @@ _COSE_ALGORITHMS = {-7: "ES256", -35: "ES384", -36: "ES512", -37: "PS256", -38: 
 _COSE_ALG, _COSE_CRIT, _COSE_TYPE, _COSE_CHAIN, _COSE_SIGN1 = 1, 2, 3, 33, 18
 # RFC 3339 as Go's encoding/json takes it
 _TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):([0-5]\d))\Z", re.ASCII
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):([0-5]\d))\Z",
+    re.ASCII,
 )
 
 
