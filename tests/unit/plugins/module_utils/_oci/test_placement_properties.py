@@ -250,6 +250,7 @@ def new_place() -> Iterator[Place]:
 @given(st.lists(st.tuples(ACTIONS, TREES), min_size=1, max_size=5))
 @example([([], {"a": {"b": "one"}}), ([("mkdir", "a/x")], {"a": "two"})])
 @example([([], {"a": {"b": "one"}}), ([("link", "a/x")], {"a": "two"})])
+@example([([], {"a": "one"}), ([("remove", "a"), ("mkdir", "a")], {})])
 @example([([], EACH_KIND), ([], EACH_OTHER_KIND), ([], EACH_KIND), ([], {})])
 def test_dest_is_the_new_tree_and_what_is_foreign(revisions: list[tuple[list[Action], dict[str, Node]]]) -> None:
     with new_place() as place:
