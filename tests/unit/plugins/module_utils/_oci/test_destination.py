@@ -51,6 +51,15 @@ def test_what_was_made_goes_when_nothing_was_placed(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_a_first_placement_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    destination = at(tmp_path / "dest")
+    with pytest.raises(StorageError, match="No such file"), destination.locked() as stage:
+        Path(stage, "a").touch()
+        plan = make_plan(destination.root, {"a": EMPTY, "b": EMPTY}, State(), destination.permissions)
+        destination.apply(plan, stage, State(), {"revision": "1"}, {})
+    assert os.listdir(tmp_path) == []
+
+
 def test_what_was_there_stays_when_nothing_was_placed(tmp_path: Path) -> None:
     control = tmp_path / CONTROL_NAME
     control.mkdir(mode=0o755)
