@@ -332,6 +332,7 @@ def reset(place: Place, template: str) -> None:
 @given(TREES, ACTIONS, TREES)
 @example(EACH_KIND, [("write", "x"), ("chmod", "a")], EACH_OTHER_KIND)
 @example(EACH_OTHER_KIND, [("link", "b"), ("write", "b/x")], EACH_KIND)
+@example(EACH_KIND, [("chmod", "a"), ("chmod", "b")], EACH_KIND)
 def test_a_failure_of_any_step_leaves_dest_as_it_was(
     first: dict[str, Node], actions: list[Action], second: dict[str, Node]
 ) -> None:
