@@ -362,6 +362,7 @@ def test_a_failure_of_any_step_leaves_dest_as_it_was(
 @given(TREES, ACTIONS, TREES, TREES)
 @example(EACH_KIND, [("write", "x")], EACH_OTHER_KIND, {})
 @example(EACH_OTHER_KIND, [("link", "b")], EACH_KIND, {"a": "two"})
+@example({"a": {"a": {"a": "", "b": ""}}}, [], {"a": "-> a"}, {})
 def test_a_kill_at_any_step_is_healed_by_the_next_run(
     first: dict[str, Node], actions: list[Action], second: dict[str, Node], third: dict[str, Node]
 ) -> None:
