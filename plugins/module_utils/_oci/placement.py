@@ -244,7 +244,8 @@ class _Planner:
         return all(f"{path}/{decoded(name)}" in removed for name in names)
 
     def _leads_through_link(self, path: str) -> bool:
-        for parent in _parents(path):
+        # outermost first: nothing is ever looked up through a link, which may lead anywhere or to itself
+        for parent in reversed(list(_parents(path))):
             status = _lstat(on_disk(self._root, parent))
             if status is not None and not stat.S_ISDIR(status.st_mode):
                 return True

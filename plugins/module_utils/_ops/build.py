@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any
 
 from .._oci import media
-from .._oci.destination import CONTROL_NAME, is_reserved
+from .._oci.destination import is_reserved
 from .._oci.errors import BuildError, InvalidContent, InvalidOption
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_json, parse_manifest
 from .._oci.transport import BlobSource
@@ -288,9 +288,12 @@ def _archive_layer(
             packed = pack_tree(
                 path,
                 output,
-                excluded=lambda paths: excluded_paths(paths, options.ignore or "", {}, defaults),
+                # the records of pulls belong to this host, wherever in the directory they lie
+                excluded=lambda paths: {
+                    *excluded_paths(paths, options.ignore or "", {}, defaults),
+                    *filter(is_reserved, paths),
+                },
                 prefix=prefix,
-                reserved=(CONTROL_NAME,),
             )
         else:
             packed = pack_file(path, output, os.path.basename(path))

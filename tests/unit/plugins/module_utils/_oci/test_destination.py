@@ -19,7 +19,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destina
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.placement import make_plan
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.state import State
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.state import State, save_state
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import FILE, TreeEntry
 
 EMPTY = TreeEntry(FILE, 0o644, 0, "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
@@ -48,6 +48,15 @@ def test_what_was_made_goes_when_nothing_was_placed(tmp_path: Path) -> None:
         assert stat.S_IMODE(os.stat(os.path.dirname(stage)).st_mode) == 0o700
         assert not os.listdir(stage)
         raise RuntimeError
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_first_placement_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    destination = at(tmp_path / "dest")
+    with pytest.raises(StorageError, match="No such file"), destination.locked() as stage:
+        Path(stage, "a").touch()
+        plan = make_plan(destination.root, {"a": EMPTY, "b": EMPTY}, State(), destination.permissions)
+        destination.apply(plan, stage, State(), {"revision": "1"}, {})
     assert os.listdir(tmp_path) == []
 
 
@@ -109,6 +118,24 @@ def test_an_entry_that_somebody_adds_meanwhile_is_not_lost(tmp_path: Path) -> No
         destination.apply(plan, stage, state, {"revision": "2"}, {})
     assert sorted(os.listdir(tmp_path / "d")) == ["mine", "old"]
     assert destination.load_state() == state
+
+
+def test_two_kills_in_a_row_are_both_remembered(tmp_path: Path) -> None:
+    (tmp_path / CONTROL_NAME).mkdir()
+    save_state(str(tmp_path / CONTROL_NAME), State(pending={"first": EMPTY}))
+    destination = at(tmp_path)
+    child = os.fork()
+    if not child:
+        with destination.locked() as stage:
+            state = destination.load_state()
+            plan = make_plan(destination.root, {"second": EMPTY}, state, destination.permissions)
+            # the first step after the plan is recorded
+            os.chmod = lambda *_arguments, **_options: os._exit(9)  # type: ignore[assignment]
+            Path(stage, "second").touch()
+            destination.apply(plan, stage, state, {"revision": "1"}, {})
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert set(destination.load_state().pending) == {"first", "second"}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Union
 
 import pytest
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import destination as destination_module
@@ -42,17 +42,14 @@ Action = tuple[str, str]
 NAMES = ("a", "b", "é", "bad\udcff")
 CONTENTS = ("", "one", "two", "a longer text", "-> a", "-> b/a")
 PATHS = st.lists(st.sampled_from((*NAMES, "x")), min_size=1, max_size=3).map("/".join)
-TREES = st.dictionaries(
-    st.sampled_from(NAMES),
-    st.recursive(
-        st.sampled_from(CONTENTS),
-        lambda inner: st.dictionaries(st.sampled_from(NAMES), inner, max_size=3),
-        max_leaves=4,
-    ),
-    max_size=4,
-)
+NAME = st.sampled_from(NAMES)
+NODES = st.recursive(st.sampled_from(CONTENTS), lambda inner: st.dictionaries(NAME, inner, max_size=3), max_leaves=4)
+TREES = st.dictionaries(NAME, NODES, max_size=4)
 # What somebody else does in dest. On a path of the artifact it is an alteration, on another one it makes it foreign.
 ACTIONS = st.lists(st.tuples(st.sampled_from(("write", "mkdir", "remove", "link", "chmod")), PATHS), max_size=4)
+# between these two every kind of entry takes the place of every other, and some come and go
+EACH_KIND: dict[str, Node] = {"a": {"a": "one", "b": {}}, "b": "one", "é": "-> a", "c": "-> b", "d": "", "e": {}}
+EACH_OTHER_KIND: dict[str, Node] = {"a": "two", "b": {"a": "two"}, "é": {"b": ""}, "c": "three", "e": "-> b"}
 RUNS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 FEW_RUNS = settings(RUNS, max_examples=12)
 
@@ -251,6 +248,10 @@ def new_place() -> Iterator[Place]:
 
 @RUNS
 @given(st.lists(st.tuples(ACTIONS, TREES), min_size=1, max_size=5))
+@example([([], {"a": {"b": "one"}}), ([("mkdir", "a/x")], {"a": "two"})])
+@example([([], {"a": {"b": "one"}}), ([("link", "a/x")], {"a": "two"})])
+@example([([], {"a": "one"}), ([("remove", "a"), ("mkdir", "a")], {})])
+@example([([], EACH_KIND), ([], EACH_OTHER_KIND), ([], EACH_KIND), ([], {})])
 def test_dest_is_the_new_tree_and_what_is_foreign(revisions: list[tuple[list[Action], dict[str, Node]]]) -> None:
     with new_place() as place:
         for actions, node in revisions:
@@ -329,6 +330,9 @@ def reset(place: Place, template: str) -> None:
 
 @FEW_RUNS
 @given(TREES, ACTIONS, TREES)
+@example(EACH_KIND, [("write", "x"), ("chmod", "a")], EACH_OTHER_KIND)
+@example(EACH_OTHER_KIND, [("link", "b"), ("write", "b/x")], EACH_KIND)
+@example(EACH_KIND, [("chmod", "a"), ("chmod", "b")], EACH_KIND)
 def test_a_failure_of_any_step_leaves_dest_as_it_was(
     first: dict[str, Node], actions: list[Action], second: dict[str, Node]
 ) -> None:
@@ -356,6 +360,9 @@ def test_a_failure_of_any_step_leaves_dest_as_it_was(
 
 @FEW_RUNS
 @given(TREES, ACTIONS, TREES, TREES)
+@example(EACH_KIND, [("write", "x")], EACH_OTHER_KIND, {})
+@example(EACH_OTHER_KIND, [("link", "b")], EACH_KIND, {"a": "two"})
+@example({"a": {"a": {"a": "", "b": ""}}}, [], {"a": "-> a"}, {})
 def test_a_kill_at_any_step_is_healed_by_the_next_run(
     first: dict[str, Node], actions: list[Action], second: dict[str, Node], third: dict[str, Node]
 ) -> None:

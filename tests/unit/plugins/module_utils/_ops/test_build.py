@@ -468,3 +468,14 @@ def test_subject(tree: Path, workspace: str) -> None:
     assert document(built)["subject"] == {"mediaType": media.OCI_INDEX, "digest": DIGEST, "size": 7}
     assert built.manifest.descriptor.digest == digest_of(built.manifest.raw) != plain.manifest.descriptor.digest
     assert built.layers == plain.layers
+
+
+def test_records_of_pulls_are_never_published(tmp_path: Path) -> None:
+    source, workspace = tmp_path / "source", tmp_path / "work"
+    workspace.mkdir()
+    for name in (".oci-artifact", ".oci-artifact.0123456789ab", ".x.tgz.oci-artifact", "charts/.oci-artifact"):
+        (source / name).mkdir(parents=True)
+        (source / name / "state").write_text("{}")
+    (source / "charts" / "x.tgz").write_bytes(b"chart")
+    built = build(BuildOptions([Input(str(source))]), str(workspace))
+    assert set(built.layers[0].tree or {}) == {"charts", "charts/x.tgz"}

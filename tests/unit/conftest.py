@@ -1,0 +1,17 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings of all unit tests."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about what else the machine does than about the code.
+settings.register_profile("collection", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("collection")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case by the length of its bytes: archives hold times, and all workers have to find the same cases."""
+    return f"{argname}-{len(val)}-bytes" if isinstance(val, bytes) else None
