@@ -170,17 +170,14 @@ class _Check:
 
     def _check_beside_key(self, layer: Descriptor) -> None:
         """A certificate beside a keyed signature is no evidence; one that is not valid now spoils it, as for cosign."""
-        from cryptography import x509
+        from .certificates import read_certificate, validity
 
         try:
-            certificate = x509.load_pem_x509_certificate(
-                layer.annotations[formats.ANNOTATION_CERTIFICATE].encode("utf-8")
-            )
-        except ValueError:
+            certificate = read_certificate(layer.annotations[formats.ANNOTATION_CERTIFICATE].encode("utf-8"))
+        except Rejected:
             return
-        now = datetime.datetime.now(datetime.timezone.utc)
-        begins, ends = certificate.not_valid_before, certificate.not_valid_after
-        if not begins <= now.replace(tzinfo=None) <= ends:
+        begins, ends = validity(certificate)
+        if not begins <= datetime.datetime.now(datetime.timezone.utc) <= ends:
             raise Rejected(
                 "expired-certificate", f"The certificate beside the signature was valid until {ends:%Y-%m-%d}"
             )
