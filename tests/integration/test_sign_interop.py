@@ -40,9 +40,11 @@ def has_referrers_api(server: RegistryServer, oci11_registry: RegistryServer) ->
     return server is oci11_registry
 
 
-def cosign_verify(tools: Tools, reference: str, key: str, *options: str) -> subprocess.CompletedProcess[str]:
+def cosign_verify(
+    tools: Tools, reference: str, key: str, *options: str, program: str = "cosign"
+) -> subprocess.CompletedProcess[str]:
     return tools.run(
-        "cosign", "verify", "--key", KEYS / f"{key}.pub", "--insecure-ignore-tlog", "--allow-http-registry",
+        program, "verify", "--key", KEYS / f"{key}.pub", "--insecure-ignore-tlog", "--allow-http-registry",
         *options, reference, check=False,
     )  # fmt: skip
 
@@ -128,6 +130,31 @@ def test_we_accept_what_cosign_signs(ansible: AnsibleRunner, tools: Tools, serve
                 "artifact": reference.partition("@")[2],
             }
         ]
+
+
+def test_cosign_2_and_we_accept_each_other(
+    ansible: AnsibleRunner, tools: Tools, server: RegistryServer, has_referrers_api: bool
+) -> None:
+    """Cosign 2 knows the legacy format alone, and Ed25519 and the larger curves as we sign them."""
+    ours = [("key-a", "legacy"), ("key-a", "both")]
+    if not has_referrers_api:
+        ours += [("rsa2048", "legacy"), ("p384", "legacy"), ("ed25519", "legacy")]
+    cases = [(key, form, publish(tools, server, f"cosign2/ours/{key}/{form}")) for key, form in ours]
+    theirs = {key: publish(tools, server, f"cosign2/theirs/{key}") for key in BOTH_WAYS}
+    for key, reference in theirs.items():
+        tools.run(
+            "cosign2", "sign", "--key", KEYS / f"{key}.key", "--tlog-upload=false", "--allow-http-registry", "--yes",
+            reference, env={"COSIGN_PASSWORD": PASSWORD},
+        )  # fmt: skip
+    results = run(
+        ansible,
+        [sign(reference, key, format=form) for key, form, reference in cases]
+        + [verify(reference, key) for key, reference in theirs.items()],
+    )
+    assert all(result["verification"]["signers"][0]["format"] == "legacy" for result in results[len(cases) :])
+    done = [cosign_verify(tools, reference, key, program="cosign2") for key, _form, reference in cases]
+    assert [each.stderr for each in done if each.returncode] == []
+    assert cosign_verify(tools, cases[0][2], "key-b", program="cosign2").returncode
 
 
 @pytest.mark.parametrize("form", ["legacy", "bundle"])

@@ -4,7 +4,8 @@
 """Regular expressions as Flux's users write them (Go, RE2), in terms of Python's ``re``.
 
 Source: Go's regexp/syntax ("Syntax") and regexp.Expand. What Go spells differently is rewritten: ``(?<name>…)``,
-``\\z``, ``\\Q…\\E``, ``\\x{61}``, ``[[:alpha:]]``, flags in the middle as in ``^(?i)main``, a ``{`` that begins no count, and
+``\\z``, ``\\Q…\\E``, ``\\x{61}``, ``[[:alpha:]]``, flags in the middle as in ``^(?i)main``, a ``{`` that begins no
+count, and
 ``$``, which for Go is the very end, not the place before a last newline. What only Python knows (look-around, back
 references) is left alone and works.
 """

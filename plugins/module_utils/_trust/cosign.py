@@ -57,8 +57,8 @@ class CosignVerifier:
         if not (policy.public_keys or policy.identities or policy.any_identity):
             raise InvalidPolicy(
                 "The verification policy names no signer.",
-                "Give 'public_keys', or 'identities' for keyless signatures (any_identity: true accepts every signer that "
-                "the trusted root vouches for).",
+                "Give 'public_keys', or 'identities' for keyless signatures (any_identity: true accepts every signer "
+                "that the trusted root vouches for).",
             )
         if policy.min_signers < 1:
             raise InvalidPolicy(f"'min_signers' is {policy.min_signers}: wanted 1 or more.")
