@@ -29,6 +29,8 @@ from support.attached import attach_notation, open_repository, unit_helper
 from support.servers import RegistryServer
 from support.tools import Tools
 
+pytestmark = pytest.mark.once
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 PUSH, PULL, INFO, VERIFY, SIGN = (
     f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info", "verify", "sign")

@@ -30,6 +30,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registr
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy, verify_notation
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
 
+pytestmark = pytest.mark.once
+
 lab = unit_helper("notation_lab")
 
 MODULE = "cloudnative.artifacts.oci_artifact_verify"

@@ -18,6 +18,8 @@ from support.artifacts import Publisher
 from support.servers import RegistryServer
 from support.tools import Tools
 
+pytestmark = pytest.mark.once
+
 SIGN = "cloudnative.artifacts.oci_artifact_sign"
 VERIFY = "cloudnative.artifacts.oci_artifact_verify"
 KEYS = vectors.ROOT / "keys"
