@@ -160,9 +160,7 @@ def test_cosign_2_and_we_accept_each_other(
 
 
 @pytest.mark.parametrize("form", ["legacy", "bundle"])
-def test_signatures_stand_side_by_side(
-    ansible: AnsibleRunner, tools: Tools, server: RegistryServer, form: str
-) -> None:
+def test_signatures_stand_side_by_side(ansible: AnsibleRunner, tools: Tools, server: RegistryServer, form: str) -> None:
     """Whoever signs after the other keeps what is there: cosign, we, cosign, we."""
     reference = publish(tools, server, f"side-by-side/{form}")
     cosign_sign(tools, reference, "key-a", form)
@@ -177,9 +175,7 @@ def test_signatures_stand_side_by_side(
     assert len(verified["verification"]["signers"]) == 4
 
 
-def test_the_payload_is_that_of_cosign(
-    ansible: AnsibleRunner, tools: Tools, registry: RegistryServer
-) -> None:
+def test_the_payload_is_that_of_cosign(ansible: AnsibleRunner, tools: Tools, registry: RegistryServer) -> None:
     """The signed bytes are the same, so that the layers of both have one digest."""
     for signed_ones in ({}, {"b": "<&> größer", "a": "1"}):
         reference = publish(tools, registry, f"bytes/{len(signed_ones)}")

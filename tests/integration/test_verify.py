@@ -9,12 +9,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import vectors
 from support.ansible_runner import AnsibleRunner
+from support.artifacts import Blob
+from support.hostile_registry import Answer, hostile_registry
 from support.servers import RegistryServer
 from support.tools import Tools
 
@@ -25,6 +28,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registr
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import Resolved
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import PolicyVerifier, parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.formats import SIMPLE_SIGNING
 
 MODULE = "cloudnative.artifacts.oci_artifact_verify"
 ROOT = str(vectors.ROOT / "trusted_root.json")
@@ -183,3 +187,29 @@ def test_keyless_verification_without_a_network(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "no way out" in done.stdout and '"verified": true' in done.stdout
+
+
+def test_what_a_hostile_registry_serves(ansible: AnsibleRunner) -> None:
+    """Web pages for the referrers, and a payload of 1 GiB behind a descriptor that says 200 bytes."""
+    task = {"insecure": True, "public_keys": [KEY_A], "retries": 0}
+    with hostile_registry() as server:
+        digest = server.artifact("app", [Blob(b"content")])
+        page = Answer(b"<html><body>Welcome to the registry</body></html>", "text/html")
+        server.answers[f"/v2/app/referrers/{digest}"] = page
+        web = ansible.task(MODULE, ref=f"{server.host}/app:1", **task)
+        server.answers[f"/v2/app/manifests/{digest.replace(':', '-')}"] = page
+        both = ansible.task(MODULE, ref=f"{server.host}/app:1", **task)
+        payload = Blob(b"{}", SIMPLE_SIGNING, {"dev.cosignproject.cosign/signature": "AAAA"}, {"size": 200})
+        server.artifact("app", [payload], tag=digest.replace(":", "-") + ".sig")
+        large = Answer(b"x" * 65536, repeat=16384)
+        server.blob("app", payload.descriptor["digest"], large)
+        started = time.monotonic()
+        huge = ansible.task(MODULE, ref=f"{server.host}/app:1", **task)
+    assert time.monotonic() - started < 30
+    for result in (web, both, huge):
+        assert result.failed and "Traceback" not in result.stdout + result.stderr, result["msg"]
+        assert result["reason"] == "VerificationError"
+    assert "has no signature" in web["msg"]
+    assert "is not JSON" in both["msg"] and "found HTML" in both["msg"]
+    assert "(too-large:" in huge["msg"] or "(malformed:" in huge["msg"]
+    print(huge["msg"])

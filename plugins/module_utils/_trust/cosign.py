@@ -287,7 +287,9 @@ class _Check:
         return VerificationFailed(message, hint, {"verification": self._details()})
 
     def _refusals_text(self) -> str:
-        shown = [f"{each.format} {each.found_in[:19]} ({each.code}: {each.message})" for each in self._refusals]
+        shown = [
+            f"{each.format} {each.found_in[:19]} ({each.code}: {each.message.rstrip('.')})" for each in self._refusals
+        ]
         more = len(shown) - MAX_SHOWN_REFUSALS
         return "; ".join(shown[:MAX_SHOWN_REFUSALS]) + (f"; and {more} more" if more > 0 else "")
 
