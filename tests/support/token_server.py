@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A token server for registries, on the loopback address: distribution, docs/content/spec/auth/token.md and oauth.md.
 
-Its tokens are JSON Web Tokens that a registry can check (Distribution, ``auth: token``): signed with RS256 or ES256, and
-with the certificate of the key in their header. It knows every flow of the two documents: GET without credentials and
-with Basic, POST with a refresh token and with a password.
+Its tokens are JSON Web Tokens that a registry can check (Distribution, ``auth: token``): signed with RS256 or ES256,
+and with the certificate of the key in their header. It knows every flow of the two documents: GET without credentials
+and with Basic, POST with a refresh token and with a password.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class TokenRequest:
 class TokenServer:
     """Use as a context manager.
 
-    ``users`` (name to password), ``refresh_tokens`` (token to name) and ``rights`` (name to patterns of repositories to
-    actions; the empty name is everybody's) may be changed at any time. ``lifetime`` is for how many seconds (up to one
-    less) Distribution takes a token; ``claimed_lifetime`` is what the answers say instead. ``rotates`` replaces a refresh
-    token each time that it is used. Answers in ``script`` are given first, one each: a status and a body.
+    ``users`` (name to password), ``refresh_tokens`` (token to name) and ``rights`` (name to patterns of repositories
+    to actions; the empty name is everybody's) may be changed at any time. ``lifetime`` is for how many seconds (up to
+    one less) Distribution takes a token; ``claimed_lifetime`` is what the answers say instead. ``rotates`` replaces a
+    refresh token each time that it is used. Answers in ``script`` are given first, one each: a status and a body.
     """
 
     def __init__(
