@@ -45,7 +45,7 @@ def find_credential(options: AuthOptions, registry: str, repository: str) -> Cre
 def check_login(username: str, password: str, registry: str) -> Credential:
     """A user name and a password as a credential.
 
-    :raises AuthenticationFailed: when one is missing, or HTTP cannot carry the user name (RFC 7617, section 2).
+    :raises AuthenticationFailed: when one is missing, or HTTP cannot carry them (RFC 7617, section 2).
     """
     if not (username and password):
         raise AuthenticationFailed(
@@ -53,6 +53,12 @@ def check_login(username: str, password: str, registry: str) -> Credential:
         )
     if ":" in username:
         raise AuthenticationFailed(f"The 'username' given for {registry} contains a colon, which HTTP does not allow.")
+    try:
+        (username + password).encode("utf-8")
+    except UnicodeEncodeError:
+        raise AuthenticationFailed(
+            f"The 'username' or 'password' given for {registry} is no text in UTF-8.", "Check how it is encoded."
+        ) from None
     return Credential(username=username, password=password)
 
 
