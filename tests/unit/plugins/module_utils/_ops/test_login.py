@@ -236,7 +236,8 @@ def test_keys(path: Path, registry: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "registry", ["", "r", "r.example/Org", "r.example/org:1", "r.example:99999", "a b.example", "ftp:", "r.example/a//b"]
+    "registry",
+    ["", "r", "r.example/Org", "r.example/org:1", "r.example:99999", "a b.example", "ftp:", "r.example/a//b"],
 )
 def test_what_is_no_registry(path: Path, registry: str) -> None:
     with pytest.raises(InvalidReference):
