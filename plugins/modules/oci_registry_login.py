@@ -80,7 +80,7 @@ options:
     description:
       - Check the credentials with the registry first, also when they are there already. This is one request, and those
         for a token where the registry wants one, and needs the Python package C(oras).
-      - Without credentials given, those of the credential helper are checked.
+      - Without credentials given, those of the credential helper are checked. With V(false) it need not be installed.
     type: bool
     default: true
 notes:
@@ -108,7 +108,7 @@ EXAMPLES = r"""
     registry: registry.example.com/platform
     username: platform
     password: "{{ registry_password }}"
-    config_file: /etc/platform/auth.json
+    config_file: /etc/containers/auth.json
 
 - name: Let a helper make the credentials
   cloudnative.artifacts.oci_registry_login:

@@ -201,7 +201,7 @@ def _plan_present(
             f"Remove the helper (state: absent with 'credential_helper'), or log in to {target.registry}.",
         )
     plan = _Plan(document, helper)
-    if helper:
+    if helper and (credential or options.validate):
         plan.held = helper.get(target.key)
         plan.wanted = credential or plan.held
     if credential:

@@ -405,6 +405,12 @@ def test_a_helper_is_removed(path: Path, keychain: Keychain) -> None:
     assert keychain.calls == []
 
 
+def test_a_helper_need_not_be_there_to_be_entered(path: Path) -> None:
+    assert run(credential_helper="no-such-helper")["store"] == "docker-credential-no-such-helper"
+    with pytest.raises(AuthenticationFailed, match="not in PATH"):
+        login(LoginOptions("r.example", credential_helper="no-such-helper"))
+
+
 @pytest.mark.parametrize("present", [True, False])
 def test_a_helper_that_is_not_there(path: Path, present: bool) -> None:
     put(path, {"credsStore": "no-such-helper", "auths": {"r.example": {"auth": "eDp5"}}})
