@@ -16,11 +16,20 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .credential import Credential as Credential
-from .docker_config import check_document, find_in_document
-from .docker_config import load_auth_config as load_auth_config
+from .credential import Credential
+from .docker_config import check_document, find_in_document, load_auth_config
 from .errors import AuthenticationFailed
 from .options import AuthOptions
+
+__all__ = [
+    "MAX_FILE_SIZE",
+    "Credential",
+    "check_login",
+    "find_credential",
+    "load_auth_config",
+    "parse_config_file",
+    "read_config_file",
+]
 
 MAX_FILE_SIZE = 4 * 1024 * 1024
 
