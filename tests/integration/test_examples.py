@@ -38,6 +38,7 @@ PUSH, PULL, INFO, VERIFY, SIGN = (
 KEYS, PASSWORD = vectors.ROOT / "keys", "vector-password"
 GITHUB = "https://token.actions.githubusercontent.com"
 WORKFLOW = "https://github.com/stefanprodan/podinfo/.github/workflows/release.yml@refs/tags/6.7.1"
+LOGIN = "cloudnative.artifacts.oci_registry_login"
 # they publish what they need themselves; the others find it published
 PUBLISHING = {"oci_artifact_push", "guide_publish", "guide_air_gap"}
 NOT_RUN = {"README: Install it"}  # needs a Kubernetes cluster
@@ -68,6 +69,9 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "guide_air_gap: Pull the newest release": {"artifact.tag": "2.3.0", "reason": "NewRevision"},
     "guide_errors: Publish a release that may be there already": {"reason": "TagImmutable"},
     "guide_errors: See whether a release was published": {"exists": False},
+    "guide_login: Log in": {"store": "file"},
+    "guide_login: Log out": {"changed": True, "reason": "LoginRemoved"},
+    "oci_registry_login: Let a helper make the credentials": {"store": "docker-credential-ecr-login"},
     "README: Resolve a range": {"artifact.tag": "1.4.2"},
 }
 
@@ -260,7 +264,10 @@ def test_examples(
     results = ansible.tasks(
         [task for task in found if task.get("name") not in NOT_RUN],
         extra_vars={"registry_password": "not-asked-for"},
-        module_defaults={name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
+        module_defaults={
+            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
+            LOGIN: {"insecure": True, "config_file": str(tmp_path / "docker/config.json")},
+        },
     )
     by_name = {result.task: result for result in results}
     failures = [f"{name} did not run" for name in names if name not in by_name and name not in NOT_RUN]

@@ -266,6 +266,10 @@ TOOLS = {
         ),
         Tool("skopeo", "debian", ("--version",), r"version 1\.", _unpack_debian_skopeo, in_place=True),
         Tool("oci11-registry", _own_version("oci11-registry"), ("--help",), r"-addr", _build_own("oci11-registry")),
+        Tool(
+            "docker-credential-tests", _own_version("docker-credential-tests"), ("--version",), r"docker-credential",
+            _build_own("docker-credential-tests"),
+        ),
         Tool("flux-artifact", _own_version("flux-artifact"), ("--help",), r"push\|pull", _build_own("flux-artifact")),
     )
 }  # fmt: skip
