@@ -16,12 +16,13 @@ import base64
 import binascii
 import fnmatch
 import json
+import math
 import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable
 
 from .errors import AuthenticationFailed
 from .options import AuthOptions
@@ -44,6 +45,9 @@ class Credential:
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
     registry_token: str = field(default="", repr=False)
+    # from this moment (time.monotonic) on, ``renew`` gives what takes its place
+    valid_until: float = field(default=math.inf, compare=False)
+    renew: Callable[[], Credential] | None = field(default=None, repr=False, compare=False)
 
     @property
     def basic(self) -> str:

@@ -68,13 +68,21 @@ class RegistryAuth(BaseAuth):
     ) -> None:
         super().__init__()
         self._registry = registry
-        self._credential = credential or Credential()
+        self._held = credential or Credential()
         self._fetch = fetch
         self._lock = threading.Lock()
         self._tokens: dict[str, tuple[str, float]] = {}
         # the scopes that were refused: asking again could lock the account
         self._refusals: dict[str, tuple[str, str]] = {}
-        self._scheme = "bearer" if self._credential.registry_token else ""
+        self._scheme = "bearer" if self._held.registry_token else ""
+
+    @property
+    def _credential(self) -> Credential:
+        """The credential, fetched anew when its time is over: a cloud's may end before a transfer does."""
+        held = self._held
+        if held.renew is not None and time.monotonic() >= held.valid_until:
+            self._held = held = held.renew()
+        return held
 
     def header_for(self, scope: str) -> dict[str, str]:
         """The Authorization header to send for a scope such as ``repository:org/app:pull``; empty when none is known.
