@@ -30,6 +30,9 @@ PUBLIC_TIMEOUT = 30.0
 _FORM = "application/x-www-form-urlencoded"
 _SECRETS = ("access_token", "assertion", "client_assertion", "client_secret", "refresh_token", "subject_token")
 
+# values of a request that no message may repeat
+Secrets = tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -40,7 +43,7 @@ class Answer:
     headers: Mapping[str, str]
     document: Mapping[str, Any]
     text: bytes
-    secrets: tuple[str, ...] = ()
+    secrets: Secrets = ()
 
     def token(self, name: str) -> Token:
         """The token under ``name``.
@@ -120,7 +123,7 @@ class CloudClient:
         :raises Unavailable: when it does not answer.
         """
         try:
-            return self._ask("metadata", "GET", url, headers, None)
+            return self._send("metadata", "GET", url, headers, None)
         except ConnectionFailed as exc:
             raise Unavailable(exc.message.rstrip(".")) from None
 
@@ -133,20 +136,18 @@ class CloudClient:
         return self._connection.retries
 
     def _ask(
-        self,
-        whom: str,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        secrets: tuple[str, ...] = (),
+        self, whom: str, method: str, url: str, headers: Mapping[str, str], body: bytes | None, secrets: Secrets = ()
     ) -> Answer:
-        action = f"{method} {shown(url)}"
         try:
-            response, text = self._client(whom).ask(method, url, {"Accept": "application/json", **headers}, body)
+            return self._send(whom, method, url, headers, body, secrets)
         except ConnectionFailed as exc:
             raise type(exc)(f"The login to {self.registry} failed: {exc.message}", exc.hint) from None
-        return Answer(action, response.status_code, response.headers, _json_object(text), text, secrets)
+
+    def _send(
+        self, whom: str, method: str, url: str, headers: Mapping[str, str], body: bytes | None, secrets: Secrets = ()
+    ) -> Answer:
+        response, text = self._client(whom).ask(method, url, {"Accept": "application/json", **headers}, body)
+        return Answer(f"{method} {shown(url)}", response.status_code, response.headers, _object(text), text, secrets)
 
     def _client(self, whom: str) -> RegistryClient:
         if whom not in self._clients:
@@ -213,11 +214,11 @@ def _scheme_and_host(url: str, named_by: str) -> tuple[str, str]:
     return scheme, host
 
 
-def _secrets_in(form: Mapping[str, str]) -> tuple[str, ...]:
+def _secrets_in(form: Mapping[str, str]) -> Secrets:
     return tuple(form[name] for name in _SECRETS if name in form)
 
 
-def _json_object(text: bytes) -> Mapping[str, Any]:
+def _object(text: bytes) -> Mapping[str, Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

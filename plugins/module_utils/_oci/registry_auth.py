@@ -134,14 +134,18 @@ class RegistryAuth(BaseAuth):
     def _refused(self, challenges: dict[str, dict[str, str]], sent: str) -> AuthenticationFailed:
         if sent:
             return AuthenticationFailed(
-                f"The registry {self._registry} refused the credentials.",
-                "Check user name and password, or log in again.",
+                f"The registry {self._registry} refused the credentials.", self._advice()
             )
         wanted = ", ".join(sorted(challenges)) or "none that it names"
         return AuthenticationFailed(
             f"The registry {self._registry} asks for authentication ({wanted}) and no credentials were found for it.",
             "Give 'username' and 'password', 'auth_file' or 'auth_config', or log in with docker or podman.",
         )
+
+    def _advice(self) -> str:
+        if self._held.renew is not None:
+            return "The identity that 'provider' found may lack a role at this registry."
+        return "Check user name and password, or log in again."
 
     def _request_token(self, challenge: dict[str, str], scope: str) -> tuple[str, float]:
         realm = challenge.get("realm", "").partition("#")[0]
@@ -167,7 +171,7 @@ class RegistryAuth(BaseAuth):
         server = f"The token server {urlsplit(realm).hostname} of the registry {self._registry}"
         if status in RETRY_STATUS:
             return RegistryError(f"{server} answered with status {status}.", "Try later.", status)
-        hint = "Check user name and password, or log in again."
+        hint = self._advice()
         if not (self._credential.basic or self._credential.identity_token):
             hint = "No credentials were found for it: give them, if the repository is not public."
         return AuthenticationFailed(f"{server} refused with status {status}.", hint)

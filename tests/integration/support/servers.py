@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,9 +141,14 @@ def _running(command: list[str | Path], folder: Path) -> Iterator[tuple[int, Pat
 
 @contextmanager
 def distribution(
-    binary: Path, folder: Path, *, certificate: ServerCertificate | None = None, htpasswd: bool = False
+    binary: Path,
+    folder: Path,
+    *,
+    certificate: ServerCertificate | None = None,
+    htpasswd: bool = False,
+    auth: Mapping[str, object] | None = None,
 ) -> Iterator[RegistryServer]:
-    """CNCF Distribution with deletes enabled."""
+    """CNCF Distribution with deletes enabled. ``auth`` is a part of its configuration; ``htpasswd`` makes one."""
     config: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": False}},
@@ -160,6 +165,8 @@ def distribution(
     if htpasswd:
         (folder / "htpasswd").write_text(f"{USERNAME}:{PASSWORD_HASH}\n")
         config["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}
+    if auth:
+        config["auth"] = auth
     (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
     with _running([binary, "serve", folder / "config.yml"], folder) as (port, log):
         yield RegistryServer(

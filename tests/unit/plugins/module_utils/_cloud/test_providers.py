@@ -204,6 +204,16 @@ def test_a_pull_outlives_the_token_of_the_machine(google: Google, monkeypatch: p
     repository.close()
 
 
+def test_a_registry_that_does_not_know_the_identity(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GCE_METADATA_HOST", google.host)
+    auth = AuthOptions(provider="gcp", provider_registry="gcr.io")
+    for header in ('Basic realm="x"', f'Bearer realm="{google.realm}",service="gar"'):
+        google.always("", "^/v2/", Answer(401, {"WWW-Authenticate": header}))
+        repository = open_repository(parse_reference(f"{google.host}/org/app:1"), auth, CONNECTION)
+        with pytest.raises(AuthenticationFailed, match="The identity that 'provider' found may lack a role"):
+            repository.resolve("1")
+
+
 @pytest.mark.parametrize(
     "options",
     [
