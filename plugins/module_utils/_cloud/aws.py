@@ -71,21 +71,14 @@ def parse_host(name: str) -> Ecr | None:
     return Ecr("ecr", match["region"], bool(match["fips"]), bool(match["dual"])) if match else None
 
 
-def is_host(name: str) -> bool:
-    """Whether a host is a registry of AWS."""
-    return parse_host(name) is not None
-
-
-def log_in(name: str, registry: str, connection: ConnectionOptions) -> tuple[Credential, float]:
-    """The credential for the registry ``name``, and how long it is valid (seconds). ``registry`` is the host of the
-    reference, for messages.
+def log_in(ecr: Ecr, registry: str, connection: ConnectionOptions) -> tuple[Credential, float]:
+    """The credential for a registry, and how long it is valid (seconds). ``registry`` is the host of the reference, for
+    messages.
 
     :raises MissingDependency: without botocore.
     :raises AuthenticationFailed: when there is no identity, or it is refused.
     :raises ConnectionFailed: when an endpoint was not reached, or the login took more than 120 s.
     """
-    ecr = parse_host(name)
-    assert ecr is not None
     _botocore("session")
     if connection.proxy.lower().startswith("socks"):
         raise InvalidOption(

@@ -37,15 +37,13 @@ def is_host(name: str) -> bool:
 
 
 def log_in(name: str, client: CloudClient) -> tuple[Credential, float]:
-    """The credential for the registry ``name``, and how long it is valid (seconds).
+    """The credential for the registry ``name``, which :func:`is_host`, and how long it is valid (seconds).
 
     The exchange takes place at the host of the reference, which is ``name`` but for a registry behind another name.
 
     :raises AuthenticationFailed: when there is no identity, or it is refused.
     """
-    match = _HOST.match(name)
-    assert match is not None
-    token = entra_token(client, _AUTHORITIES[match[1]])
+    token = entra_token(client, _AUTHORITIES[name.rpartition(".")[2]])
     answer = client.post_to_registry(
         "/oauth2/exchange", {"grant_type": "access_token", "service": name, "access_token": token.value}
     )

@@ -29,6 +29,7 @@ PUBLIC_TIMEOUT = 30.0
 
 _FORM = "application/x-www-form-urlencoded"
 _SECRETS = ("access_token", "assertion", "client_assertion", "client_secret", "refresh_token", "subject_token")
+_SECRET_HEADERS = ("Authorization", "X-IDENTITY-HEADER")
 
 # values of a request that no message may repeat
 Secrets = tuple[str, ...]
@@ -146,6 +147,7 @@ class CloudClient:
     def _send(
         self, whom: str, method: str, url: str, headers: Mapping[str, str], body: bytes | None, secrets: Secrets = ()
     ) -> Answer:
+        secrets += tuple(value.split(" ")[-1] for name, value in headers.items() if name in _SECRET_HEADERS)
         response, text = self._client(whom).ask(method, url, {"Accept": "application/json", **headers}, body)
         return Answer(f"{method} {shown(url)}", response.status_code, response.headers, _object(text), text, secrets)
 

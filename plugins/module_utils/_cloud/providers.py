@@ -61,15 +61,16 @@ def _login(auth: AuthOptions, name: str, registry: str, connection: ConnectionOp
     if auth.provider == AWS:
         from . import aws
 
-        _check(aws.is_host(name), name, auth, aws.HOSTS)
-        return partial(aws.log_in, name, registry, connection)
+        ecr = aws.parse_host(name)
+        if ecr is None:
+            raise _foreign(name, auth, aws.HOSTS)
+        return partial(aws.log_in, ecr, registry, connection)
     from . import azure, gcp
     from .endpoint import CloudClient
 
-    if auth.provider == AZURE:
-        _check(azure.is_host(name), name, auth, azure.HOSTS)
-    else:
-        _check(gcp.is_host(name), name, auth, gcp.HOSTS)
+    is_host, hosts = (azure.is_host, azure.HOSTS) if auth.provider == AZURE else (gcp.is_host, gcp.HOSTS)
+    if not is_host(name):
+        raise _foreign(name, auth, hosts)
 
     def log_in() -> tuple[Credential, float]:
         with CloudClient(registry, connection) as client:
@@ -78,12 +79,10 @@ def _login(auth: AuthOptions, name: str, registry: str, connection: ConnectionOp
     return log_in
 
 
-def _check(is_host: bool, name: str, auth: AuthOptions, hosts: str) -> None:
-    if is_host:
-        return
-    option = "'provider_registry' is" if auth.provider_registry else "The host of the reference is"
-    raise AuthenticationFailed(
-        f"{option} {name}, which is no registry of {_NAMES[auth.provider]}: "
+def _foreign(name: str, auth: AuthOptions, hosts: str) -> AuthenticationFailed:
+    what = "'provider_registry' is" if auth.provider_registry else "The host of the reference is"
+    return AuthenticationFailed(
+        f"{what} {name}, which is no registry of {_NAMES[auth.provider]}: "
         f"provider: {auth.provider} logs in to {hosts}.",
         "" if auth.provider_registry else "If it stands for one of these, name that in 'provider_registry'.",
     )
