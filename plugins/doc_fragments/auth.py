@@ -32,4 +32,25 @@ options:
       - The content of such a file, as a mapping or as JSON text; the C(.dockerconfigjson) of a Kubernetes pull secret
         is one.
     type: raw
+  provider:
+    description:
+      - The cloud whose registry is logged in to with the identity that it gives to the host that runs the module. No
+        command line tool of the cloud is needed. What the other options, the environment and the files have for the
+        registry wins over it.
+      - V(aws) is for Amazon ECR, private and public; V(azure) for Azure Container Registry; V(gcp) for Google Artifact
+        Registry and Container Registry. Other hosts are refused, see O(provider_registry).
+      - V(generic) does nothing of the kind.
+      - Where each looks for an identity is in the guide on cloud logins.
+    type: str
+    choices: [generic, aws, azure, gcp]
+    default: generic
+  provider_registry:
+    description:
+      - The name that the registry has at O(provider), such as V(contoso.azurecr.io), when the reference reaches it
+        under another one (a private DNS name, a reverse proxy, a pull-through cache). The host of the reference gets
+        what would be given to the registry of this name.
+    type: str
+requirements:
+  - botocore >= 1.31 on the host that runs the module, for O(provider=aws)
+  - cryptography >= 41 there, for O(provider=azure) with a certificate and O(provider=gcp) with a service account's key
 """

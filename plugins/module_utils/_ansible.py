@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ._oci.errors import AuthenticationFailed, InvalidOption, OciError
-from ._oci.options import AuthOptions, ConnectionOptions, parse_duration
+from ._oci.options import GENERIC, PROVIDERS, AuthOptions, ConnectionOptions, parse_duration
 from ._ops.resolve import ReferenceOptions
 
 _ORDER_SPEC = {
@@ -52,6 +52,8 @@ AUTH_SPEC: dict[str, Any] = {
     "password": {"type": "str", "no_log": True},
     "auth_file": {"type": "path"},
     "auth_config": {"type": "raw", "no_log": True},
+    "provider": {"type": "str", "choices": list(PROVIDERS), "default": GENERIC},
+    "provider_registry": {"type": "str"},
 }
 
 CONNECTION_SPEC: dict[str, Any] = {
@@ -135,12 +137,14 @@ def auth_options(module: AnsibleModule) -> AuthOptions:
     ``auth_file`` of the task.
     """
     params = module.params
+    provider = {"provider": params["provider"], "provider_registry": params["provider_registry"] or ""}
     if params["username"] or params["password"] or params["auth_file"] or params["auth_config"] is not None:
         return AuthOptions(
             username=params["username"] or "",
             password=params["password"] or "",
             auth_file=params["auth_file"] or "",
             auth_config=_auth_config(params["auth_config"]),
+            **provider,
         )
     environ = os.environ
     password = environ.get("OCI_ARTIFACT_PASSWORD", "")
@@ -150,6 +154,7 @@ def auth_options(module: AnsibleModule) -> AuthOptions:
         username=environ.get("OCI_ARTIFACT_USERNAME", ""),
         password=password,
         auth_file=os.path.expanduser(environ.get("OCI_ARTIFACT_AUTH_FILE", "")),
+        **provider,
     )
 
 

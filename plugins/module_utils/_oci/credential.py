@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import base64
+import math
 from dataclasses import dataclass, field
+from typing import Callable
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,9 @@ class Credential:
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
     registry_token: str = field(default="", repr=False)
+    # from this moment (time.monotonic) on, ``renew`` gives what takes its place
+    valid_until: float = field(default=math.inf, compare=False)
+    renew: Callable[[], Credential] | None = field(default=None, repr=False, compare=False)
 
     @property
     def basic(self) -> str:

@@ -15,6 +15,10 @@ from .errors import InvalidOption
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_RETRIES = 3
 
+# AuthOptions.provider
+GENERIC, AWS, AZURE, GCP = "generic", "aws", "azure", "gcp"
+PROVIDERS = (GENERIC, AWS, AZURE, GCP)
+
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?b?)\s*\Z", re.IGNORECASE | re.ASCII)
@@ -23,12 +27,18 @@ _SIZE_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 @dataclass(frozen=True)
 class AuthOptions:
-    """Where credentials come from. ``auth_config`` is the content of a docker ``config.json``."""
+    """Where credentials come from. ``auth_config`` is the content of a docker ``config.json``.
+
+    ``provider`` is the cloud to log in to where none of the others knows the registry; ``provider_registry`` is the
+    registry's name there when it is reached under another one.
+    """
 
     username: str = ""
     password: str = field(default="", repr=False)
     auth_file: str = ""
     auth_config: Mapping[str, Any] | None = field(default=None, repr=False)
+    provider: str = GENERIC
+    provider_registry: str = ""
 
 
 @dataclass(frozen=True)

@@ -78,14 +78,23 @@ class RegistryAuth(BaseAuth):
     ) -> None:
         super().__init__()
         self._registry = registry
-        self._credential = credential or Credential()
+        self._held = credential or Credential()
         self._fetch = fetch
         self._lock = threading.Lock()
-        self._identity_token = self._credential.identity_token
+        self._identity_token = self._held.identity_token
         self._tokens: dict[str, _Token] = {}
         # the scopes that were refused: asking again could lock the account
         self._refusals: dict[str, tuple[str, str]] = {}
-        self._scheme = "bearer" if self._credential.registry_token else ""
+        self._scheme = "bearer" if self._held.registry_token else ""
+
+    @property
+    def _credential(self) -> Credential:
+        """The credential, fetched anew when its time is over: a cloud's may end before a transfer does."""
+        held = self._held
+        if held.renew is not None and time.monotonic() >= held.valid_until:
+            self._held = held = held.renew()
+            self._identity_token = held.identity_token
+        return held
 
     @property
     def is_anonymous(self) -> bool:
@@ -157,10 +166,7 @@ class RegistryAuth(BaseAuth):
 
     def _refused(self, challenges: dict[str, dict[str, str]], sent: str) -> AuthenticationFailed:
         if sent:
-            return AuthenticationFailed(
-                f"The registry {self._registry} refused the credentials.",
-                "Check user name and password, or log in again.",
-            )
+            return AuthenticationFailed(f"The registry {self._registry} refused the credentials.", self._advice())
         if self._identity_token and challenges:
             return AuthenticationFailed(
                 f"The registry {self._registry} has no token server that the identity token could be given to.",
@@ -172,12 +178,18 @@ class RegistryAuth(BaseAuth):
             "Give 'username' and 'password', 'auth_file' or 'auth_config', or log in with docker or podman.",
         )
 
+    def _advice(self) -> str:
+        if self._held.renew is not None:
+            return "The identity that 'provider' found may lack a role at this registry."
+        return "Check user name and password, or log in again."
+
     def _request_token(self, challenge: Mapping[str, str], scope: str) -> _Token:
         realm = challenge.get("realm", "").partition("#")[0]
         self._check_realm(realm)
         service = [("service", challenge["service"])] if challenge.get("service") else []
         scopes = wanted_scopes(scope, challenge.get("scope", ""))
         headers = {"Accept": "application/json"}
+        credential = self._credential  # first of all: it may bring another identity token
         if self._identity_token:
             form = [("grant_type", "refresh_token"), ("refresh_token", self._identity_token), *service]
             form += [("scope", " ".join(scopes))] if scopes else []
@@ -185,8 +197,8 @@ class RegistryAuth(BaseAuth):
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             status, body = self._fetch("POST", realm, headers, urlencode(form).encode("ascii"))
         else:
-            if self._credential.basic:
-                headers["Authorization"] = "Basic " + self._credential.basic
+            if credential.basic:
+                headers["Authorization"] = "Basic " + credential.basic
             query = urlencode([*service, *(("scope", entry) for entry in scopes)])
             status, body = self._fetch("GET", realm + ("&" if urlsplit(realm).query else "?") + query, headers, None)
         if status != 200:
@@ -197,10 +209,10 @@ class RegistryAuth(BaseAuth):
         server = f"The token server {urlsplit(realm).hostname} of the registry {self._registry}"
         if status in RETRY_STATUS:
             return RegistryError(f"{server} answered with status {status}.", "Try later.", status)
-        hint = "Check user name and password, or log in again."
+        hint = self._advice()
         if self.is_anonymous:
             hint = NO_CREDENTIALS
-        elif self._identity_token:
+        elif self._identity_token and self._held.renew is None:
             is_unknown = status in (404, 405, 501)  # oauth.md: "Not all token servers implement oauth2"
             hint = "It takes no identity tokens: log in with a password." if is_unknown else "Log in again."
         return AuthenticationFailed(f"{server} refused with status {status}.", hint)

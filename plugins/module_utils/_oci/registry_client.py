@@ -316,7 +316,14 @@ class RegistryClient(BaseRegistry):
             response.raw.read(1, decode_content=False)  # finds the end, which gives the connection back to its pool
         return response
 
-    def _fetch_token(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
+    def ask(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[Any, bytes]:
+        """One request beside the registry's own protocol, as to a token server: the answer and its body, of at most
+        1 MiB. Passing failures are repeated as in :meth:`request`; redirects are not followed, no authorization is
+        added.
+
+        :raises RegistryError: when the body is larger.
+        :raises ConnectionFailed: when no answer was had.
+        """
         answer = b""
 
         def send() -> Any:
@@ -325,7 +332,10 @@ class RegistryClient(BaseRegistry):
             answer = read_body(response, MAX_TOKEN_ANSWER, self.connection.timeout)
             return response
 
-        response = self._repeat(f"{method} {shown(url)}", send)
+        return self._repeat(f"{method} {shown(url)}", send), answer
+
+    def _fetch_token(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
+        response, answer = self.ask(method, url, headers, body)
         return response.status_code, answer
 
 

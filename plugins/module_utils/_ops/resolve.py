@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._oci import media
 from .._oci.digest import parse_digest
 from .._oci.errors import InvalidOption
-from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.options import GENERIC, AuthOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, Reference, check_tag, parse_reference, parse_url
 from .._oci.transport import Repository
 
@@ -117,7 +117,9 @@ def open_repository(
 ) -> Repository:
     """The backend for a reference.
 
-    :raises AuthenticationFailed: when the credentials that were given cannot be used.
+    Credentials that were given, or that files have for the registry, win over the provider's.
+
+    :raises AuthenticationFailed: when the credentials that were given cannot be used, or the provider gives none.
     """
     if reference.is_layout:
         from .._oci.layout import LayoutRepository
@@ -128,6 +130,10 @@ def open_repository(
     from .._oci.registry_client import RegistryClient
 
     credential = find_credential(auth, reference.registry, reference.repository)
+    if credential is None and auth.provider != GENERIC:
+        from .._cloud.providers import provider_credential
+
+        credential = provider_credential(auth, reference.registry, connection)
     return RegistryRepository(reference, RegistryClient(reference.registry, connection, credential), push=push)
 
 

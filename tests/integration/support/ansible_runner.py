@@ -18,7 +18,8 @@ COLLECTION = "cloudnative.artifacts"
 TIMEOUT = 300.0
 
 # what would lead Ansible to another configuration, or the modules to the credentials of whoever runs the tests
-_DROPPED_PREFIXES = ("ANSIBLE_", "OCI_ARTIFACT_")
+_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "GCE_", "CLOUDSDK_", "IDENTITY_", "IMDS_")
+_DROPPED_PREFIXES = ("ANSIBLE_", "OCI_ARTIFACT_", *_CLOUDS)
 _DROPPED = frozenset({"DOCKER_AUTH_CONFIG", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_CONFIG_HOME", "PYTHONPATH"})
 
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,8 +148,10 @@ def distribution(
     certificate: ServerCertificate | None = None,
     htpasswd: bool = False,
     tokens: TokenServer | None = None,
+    auth: Mapping[str, object] | None = None,
 ) -> Iterator[RegistryServer]:
-    """CNCF Distribution with deletes enabled; ``tokens`` is the server whose tokens it takes."""
+    """CNCF Distribution with deletes enabled. ``auth`` is a part of its configuration; ``htpasswd`` makes one, and
+    ``tokens``, the server whose tokens it takes, another."""
     config: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": False}},
@@ -168,6 +170,8 @@ def distribution(
         config["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}
     if tokens:
         config["auth"] = tokens.registry_auth(folder)
+    if auth:
+        config["auth"] = auth
     (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
     with _running([binary, "serve", folder / "config.yml"], folder) as (port, log):
         yield RegistryServer(

@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils import _ansible as adapter
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
+    AUTH_SPEC,
     auth_options,
     connection_options,
     reference_options,
@@ -26,6 +27,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     InvalidOption,
     TagImmutable,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions
 
 CONNECTION: dict[str, Any] = {
     "insecure": False, "validate_certs": True, "ca_cert": None, "client_cert": None, "client_key": None, "proxy": None,
@@ -42,8 +44,8 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def module(**params: Any) -> Any:
-    names = ("username", "password", "auth_file", "auth_config")
-    return SimpleNamespace(params={**dict.fromkeys(names), **params}, no_log_values=set())
+    defaults = {name: option.get("default") for name, option in AUTH_SPEC.items()}
+    return SimpleNamespace(params={**defaults, **params}, no_log_values=set())
 
 
 class Exit(Exception):
@@ -115,6 +117,15 @@ def test_task_wins_over_the_environment_as_a_whole(monkeypatch: pytest.MonkeyPat
         "/home/u/environment",
     )
     assert from_environment.no_log_values == {"~/environment"}
+
+
+def test_the_provider_goes_with_any_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert auth_options(module()).provider == "generic"
+    chosen = {"provider": "azure", "provider_registry": "contoso.azurecr.io"}
+    assert auth_options(module(**chosen)) == AuthOptions(**chosen)
+    assert auth_options(module(auth_file="/x", **chosen)) == AuthOptions(auth_file="/x", **chosen)
+    monkeypatch.setenv("OCI_ARTIFACT_USERNAME", "env-user")
+    assert auth_options(module(**chosen)) == AuthOptions(username="env-user", **chosen)
 
 
 def test_auth_config_as_text_and_as_mapping() -> None:
