@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import base64
 import datetime
+import ipaddress
 import json
 import secrets
+import ssl
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -148,9 +152,23 @@ def key(name: str) -> Key:
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=2))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
         .sign(private, hashes.SHA256())
     )
     return Key(private, certificate)
+
+
+@contextmanager
+def behind_tls(emulator: Emulator, folder: Path) -> Iterator[FaultServer]:
+    """The same endpoints over TLS, with a certificate for which only ``key("authority")`` vouches."""
+    own = key("authority")
+    path = folder / "server.pem"
+    path.write_text(own.pem + own.certificate_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    with FaultServer(tls=context) as server:
+        server.always("", "", emulator.answer)
+        yield server
 
 
 def workload_token(**changes: Any) -> str:

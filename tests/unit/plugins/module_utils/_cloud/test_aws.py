@@ -36,6 +36,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     Aws,
 )
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._cloud.emulator import (
+    behind_tls,
     key,
     workload_token,
 )
@@ -343,6 +344,15 @@ def test_an_authority_is_added(user: Aws, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert text.count("BEGIN CERTIFICATE") == 2 and added.strip() in text and own.read_text().strip() in text
     assert mode == "0o600"
     assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_an_endpoint_has_to_be_vouched_for(user: Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with behind_tls(user, tmp_path) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ECR_PUBLIC", server.url)
+        for options in ({}, {"validate_certs": False}):
+            with pytest.raises(ConnectionFailed, match=r"was not reached \(SSLError\).*ca_cert"):
+                log_in("public.ecr.aws", **options)
+        assert log_in("public.ecr.aws", ca_cert=key("authority").certificate_pem) == Credential("AWS", PASSWORD)
 
 
 def test_without_botocore(tmp_path: Path) -> None:

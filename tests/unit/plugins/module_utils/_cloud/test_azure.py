@@ -23,6 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     AuthenticationFailed,
     ConnectionFailed,
     RegistryError,
+    TlsFailed,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._cloud.azure_emulator import (
@@ -34,6 +35,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     Entra,
 )
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._cloud.emulator import (
+    behind_tls,
     key,
     workload_token,
 )
@@ -459,6 +461,19 @@ def test_what_a_task_says_of_its_registry_holds_for_the_registry_alone() -> None
         assert of_cloud.validate_certs and not of_cloud.client_cert and not of_cloud.client_key
     assert (public.ca_cert, public.proxy, public.timeout) == ("ca", "http://proxy:1", 30.0)
     assert (metadata.proxy, metadata.timeout) == ("", 5.0)
+
+
+def test_the_authority_has_to_be_vouched_for(
+    acr: Acr, entra: Entra, environ: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret_in(environ)
+    with behind_tls(entra, tmp_path) as server:
+        environ.setenv("AZURE_AUTHORITY_HOST", server.url)
+        for options in ({}, {"validate_certs": False}):
+            with pytest.raises(TlsFailed, match="not trusted"):
+                log_in(acr, **options)  # type: ignore[arg-type]
+        assert not server.seen
+        assert log_in(acr, ca_cert=key("authority").certificate_pem).identity_token in acr.refresh_tokens
 
 
 def test_how_long_a_refresh_token_is_valid(acr: Acr, environ: pytest.MonkeyPatch) -> None:
