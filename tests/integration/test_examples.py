@@ -35,10 +35,10 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PUSH, PULL, INFO, VERIFY, SIGN = (
     f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info", "verify", "sign")
 )
+LOGIN = "cloudnative.artifacts.oci_registry_login"
 KEYS, PASSWORD = vectors.ROOT / "keys", "vector-password"
 GITHUB = "https://token.actions.githubusercontent.com"
 WORKFLOW = "https://github.com/stefanprodan/podinfo/.github/workflows/release.yml@refs/tags/6.7.1"
-LOGIN = "cloudnative.artifacts.oci_registry_login"
 # they publish what they need themselves; the others find it published
 PUBLISHING = {"oci_artifact_push", "guide_publish", "guide_air_gap"}
 # its examples run where there are clouds, in test_cloud_login.py

@@ -134,7 +134,8 @@ class ConfigFile:
                 f"Cannot use {self.path}: it is a link of another user, who could lead the credentials anywhere.",
                 "Name the file that is meant, or run as its owner (become_user).",
             )
-        return place
+        # tempfile would take '..' behind a linked folder for the folder above the link
+        return os.path.join(os.path.realpath(os.path.dirname(place)), os.path.basename(place))
 
 
 def _create(place: str) -> bool:

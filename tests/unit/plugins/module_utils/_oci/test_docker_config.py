@@ -305,12 +305,14 @@ def test_encoded_entries(before: Any, credential: Credential, after: dict[str, s
     assert decode_entry(entry, "x", "y") == credential
 
 
-@given(st.text(min_size=1).filter(lambda text: ":" not in text), st.text(min_size=1))
+# docker, too, takes NULs at the end for padding
+@given(
+    st.text(min_size=1).filter(lambda text: ":" not in text),
+    st.text(min_size=1).filter(lambda text: not text.endswith("\0")),
+)
 def test_what_is_written_is_read(username: str, password: str) -> None:
     try:
         entry = encode_entry(None, Credential(username, password))
     except UnicodeEncodeError:
         return  # a lone surrogate is no text
-    found = decode_entry(entry, "x", "y")
-    # docker, too, takes NULs at the end for padding
-    assert password.rstrip("\0") == "" or found == Credential(username, password.rstrip("\0"))
+    assert decode_entry(entry, "x", "y") == Credential(username, password)
