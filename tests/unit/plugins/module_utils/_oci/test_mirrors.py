@@ -71,7 +71,7 @@ NOWHERE = "127.0.0.1:9"
         ("ghcr.io/org", "https://m.test/flux", "ghcr.io/org/a/b", "m.test/flux/a/b"),
         ("ghcr.io/org", "https://m.test/flux", "ghcr.io/organisation/a", ""),
         ("ghcr.io/org/app", "https://m.test/flux/app", "ghcr.io/org/app", "m.test/flux/app"),
-        ("oci://ghcr.io/org", "oci://m.test/flux", "ghcr.io/org/app", ""),
+        ("ghcr.io/org", "oci://m.test/flux", "ghcr.io/org/app", "m.test/flux/app"),
         ("r.test:5000", "http://m.test:5001/", "r.test:5000/app", "m.test:5001/app"),
         ("r.test:5000", "http://m.test:5001/", "r.test/app", ""),
         ("[::1]:5000", "http://[::1]:5001/x", "[::1]:5000/app", "[::1]:5001/x/app"),
@@ -82,10 +82,6 @@ NOWHERE = "127.0.0.1:9"
     ],
 )
 def test_where_a_repository_is_at_a_mirror(key: str, url: str, name: str, wanted: str) -> None:
-    if key.startswith("oci:"):
-        with pytest.raises(InvalidOption, match="which is no registry"):
-            parse_mirrors({key: [{"url": url}]})
-        return
     found = places(parse_reference(name), ConnectionOptions(mirrors=parse_mirrors({key: [{"url": url}]})))
     assert [place.reference.name for place in found if not place.is_origin] == ([wanted] if wanted else [])
     assert found[-1].reference == parse_reference(name)
@@ -155,6 +151,7 @@ def test_what_a_mirror_takes_over() -> None:
     [
         ({"docker": ["https://m.test"]}, "'docker', which is no registry"),
         ({"https://r.test": ["https://m.test"]}, "which is no registry"),
+        ({"oci://r.test": ["https://m.test"]}, "which is no registry"),
         ({"r.test/app:1": ["https://m.test"]}, "which is no registry|has a tag"),
         ({"r.test/UPPER": ["https://m.test"]}, "which is no registry"),
         ({"docker.io": ["https://m.test"], "index.docker.io": []}, "docker.io twice"),
@@ -404,8 +401,8 @@ def test_empty_lists_are_asked_for_elsewhere(ground: Ground) -> None:
 
 
 def test_without_the_registry_the_mirrors_word_counts_for_signatures(ground: Ground) -> None:
-    """A mirror has the artifact and its bundles, the registry is down: that the mirror has no signature of one kind must
-    not keep those of another kind from counting.
+    """A mirror has the artifact and its bundles, the registry is down: that the mirror has no signature of one kind
+    must not keep those of another kind from counting.
     """
     ground.first.add_manifest(MANIFEST.raw, "1")
     ground.first.referrers = {}
