@@ -33,12 +33,12 @@ options:
       issuer:
         description:
           - A regular expression for the issuer of the identity, as in
-            V(^https://token\.actions\.githubusercontent\.com$).
+            V(^https://token\\.actions\\.githubusercontent\\.com$).
         type: str
         required: true
       subject:
         description:
-          - A regular expression for the subject, as in V(^https://github\.com/stefanprodan/podinfo/.*$). It may match
+          - A regular expression for the subject, as in V(^https://github\\.com/stefanprodan/podinfo/.*$). It may match
             anywhere unless it is anchored with C(^) and C($).
         type: str
         required: true
@@ -94,6 +94,8 @@ options:
     description:
       - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of
         trust stores to lists. A list answers for every store that the policy names.
+      - Revocation is never asked for online, and timestamp countersignatures are not evaluated; the guide on
+        verification says what that means for each level of the policy.
     type: raw
 """
 
@@ -131,12 +133,12 @@ options:
           issuer:
             description:
               - A regular expression for the issuer of the identity, as in
-                V(^https://token\.actions\.githubusercontent\.com$).
+                V(^https://token\\.actions\\.githubusercontent\\.com$).
             type: str
             required: true
           subject:
             description:
-              - A regular expression for the subject, as in V(^https://github\.com/stefanprodan/podinfo/.*$). It may
+              - A regular expression for the subject, as in V(^https://github\\.com/stefanprodan/podinfo/.*$). It may
                 match anywhere unless it is anchored with C(^) and C($).
             type: str
             required: true
@@ -193,5 +195,7 @@ options:
         description:
           - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of
             trust stores to lists. A list answers for every store that the policy names.
+          - Revocation is never asked for online, and timestamp countersignatures are not evaluated; the guide on
+            verification says what that means for each level of the policy.
         type: raw
 """
