@@ -37,8 +37,9 @@ options:
     type: str
   proxy:
     description:
-      - The URL of a proxy to use in place of those in the environment, with its user name and password if it wants them,
-        as in V(http://user:password@proxy.example.com:3128). Characters with a meaning in URLs are written as V(%XX).
+      - The URL of a proxy to use in place of those in the environment, with its user name and password if it wants
+        them, as in V(http://user:password@proxy.example.com:3128). Characters with a meaning in URLs are written as
+        V(%XX).
       - The schemes are V(http), V(https), V(socks5h) (the proxy looks names up) and V(socks5) (this host does). SOCKS
         needs the Python package C(PySocks).
       - Without it, E(HTTPS_PROXY), E(HTTP_PROXY) and E(ALL_PROXY) of the host that runs the module are used, each in
@@ -54,8 +55,8 @@ options:
     elements: str
   mirrors:
     description:
-      - Places that are asked in place of a registry, by its name, as in V(docker.io) or V(registry.example.com:5000), or
-        by the start of a repository's name, as in V(ghcr.io/fluxcd). Of several that fit, the longest counts, alone.
+      - Places that are asked in place of a registry, by its name, as in V(docker.io) or V(registry.example.com:5000),
+        or by the start of a repository's name, as in V(ghcr.io/fluxcd). Of several that fit, the longest counts, alone.
       - 'Each has a list of mirrors, which are asked in this order. A mirror is a mapping: C(url) says where it is, with
         the path that takes the place of the name that was given (V(https://mirror.example.com/dockerhub) for
         V(docker.io) means that V(docker.io/library/nginx) is V(dockerhub/library/nginx) there); V(http://) stands for

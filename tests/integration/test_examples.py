@@ -26,8 +26,11 @@ from support import vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import Blob, Publisher
 from support.attached import attach_notation, open_repository, unit_helper
+from support.certificates import PHRASE, create_client_certificate
 from support.servers import RegistryServer
 from support.tools import Tools
+
+from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy import ForwardProxy
 
 pytestmark = pytest.mark.once
 
@@ -41,6 +44,7 @@ WORKFLOW = "https://github.com/stefanprodan/podinfo/.github/workflows/release.ym
 # they publish what they need themselves; the others find it published
 PUBLISHING = {"oci_artifact_push", "guide_publish", "guide_air_gap"}
 NOT_RUN = {"README: Install it"}  # needs a Kubernetes cluster
+PROXY_PASSWORD = "p@ss/word:of%20the#proxy"
 EXAMPLE_DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 EXPECTED: dict[str, dict[str, Any]] = {
@@ -68,6 +72,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "guide_air_gap: Pull the newest release": {"artifact.tag": "2.3.0", "reason": "NewRevision"},
     "guide_errors: Publish a release that may be there already": {"reason": "TagImmutable"},
     "guide_errors: See whether a release was published": {"exists": False},
+    "guide_network: Fetch a chart that is published on Docker Hub": {
+        "artifact.url": "oci://docker.io/bitnamicharts/nginx",
+        "reason": "NewRevision",
+    },
     "README: Resolve a range": {"artifact.tag": "1.4.2"},
 }
 
@@ -98,8 +106,9 @@ def _constant(path: Path, name: str) -> str:
 class Ground:
     """What the examples find: names of places, files to publish, published artifacts."""
 
-    def __init__(self, registry: RegistryServer, folder: Path) -> None:
+    def __init__(self, registry: RegistryServer, folder: Path, proxy: ForwardProxy) -> None:
         self.registry = registry
+        self.proxy = proxy
         self.folder = folder
         self.digest = ""
         files = {
@@ -118,6 +127,10 @@ class Ground:
             path.write_text(content)
         for own in ["shared", *sorted(PUBLISHING)]:
             self._place_keys(folder / own / "etc/keys")
+        certificate = create_client_certificate(folder / "certificates")
+        self._write("shared/etc/pki/host.crt", certificate.cert.read_text())
+        self._write("shared/etc/pki/site-ca.pem", certificate.ca_cert.read_text())
+        self.host_key = certificate.locked_key.read_text()
 
     def _place_keys(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -130,6 +143,8 @@ class Ground:
         """The text with the names of places of this test."""
         host = f"{self.registry.host}/{document if document in PUBLISHING else 'published'}"
         text = re.sub(r"registry\.example\.com|contoso\.azurecr\.io", host, text)
+        text = text.replace("https://mirror.example.com", f"http://{self.registry.host}/mirror")
+        text = text.replace("proxy.example.com:3128", self.proxy.host)
         text = text.replace("{{ playbook_dir }}", str(self.folder / "play"))
         own = document if document in PUBLISHING else "shared"
         text = re.sub(r"(?<![\w}/.])/(etc|srv|opt|var|media)/", rf"{self.folder}/{own}/\1/", text)
@@ -154,6 +169,10 @@ class Ground:
         - {PUSH}:
             path: "{{{{ playbook_dir }}}}/charts/podinfo"
             ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
+            type: helm
+        - {PUSH}:
+            path: "{{{{ playbook_dir }}}}/charts/podinfo"
+            ref: {self.registry.host}/mirror/dockerhub/bitnamicharts/nginx:18.1.0
             type: helm
         - {PUSH}:
             path: ["{{{{ playbook_dir }}}}/build/model.onnx", "{{{{ playbook_dir }}}}/build/README.md"]
@@ -248,7 +267,12 @@ def value_at(result: TaskResult, path: str) -> Any:
 def test_examples(
     ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ground = Ground(registry, tmp_path)
+    with ForwardProxy(("deploy", PROXY_PASSWORD)) as proxy:
+        check_examples(ansible, Ground(registry, tmp_path, proxy), tools, monkeypatch)
+    assert {line.rpartition(" ")[2] for line in proxy.lines()} == {"200"}
+
+
+def check_examples(ansible: AnsibleRunner, ground: Ground, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     ground.publish(ansible)
     ground.attest(tools)
     for name in ("SIGNING_PASSWORD", "COSIGN_PASSWORD"):
@@ -259,7 +283,12 @@ def test_examples(
     assert set(EXPECTED) | NOT_RUN <= set(names), "what is expected of an example that is no more"
     results = ansible.tasks(
         [task for task in found if task.get("name") not in NOT_RUN],
-        extra_vars={"registry_password": "not-asked-for"},
+        extra_vars={
+            "registry_password": "not-asked-for",
+            "proxy_password": PROXY_PASSWORD,
+            "host_key": ground.host_key,
+            "host_key_password": PHRASE,
+        },
         module_defaults={name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
     )
     by_name = {result.task: result for result in results}
