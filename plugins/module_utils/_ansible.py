@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ._oci.errors import AuthenticationFailed, InvalidOption, OciError
-from ._oci.options import GENERIC, PROVIDERS, AuthOptions, ConnectionOptions, parse_duration
+from ._oci.options import GENERIC, PROVIDERS, AuthOptions, ConnectionOptions, MirrorRule, parse_duration
 from ._ops.resolve import ReferenceOptions
 
 _ORDER_SPEC = {
@@ -62,7 +62,10 @@ CONNECTION_SPEC: dict[str, Any] = {
     "ca_cert": {"type": "str"},
     "client_cert": {"type": "str"},
     "client_key": {"type": "str", "no_log": True},
+    "client_key_password": {"type": "str", "no_log": True},
     "proxy": {"type": "str", "no_log": True},
+    "no_proxy": {"type": "list", "elements": "str"},
+    "mirrors": {"type": "dict"},
     "timeout": {"type": "str", "default": "60s"},
     "retries": {"type": "int", "default": 3},
 }
@@ -102,6 +105,11 @@ MAX_RETRIES = 100
 def run_module(argument_spec: dict[str, Any], call: Callable[[AnsibleModule], dict[str, Any]], **rules: Any) -> None:
     """Run a module: ``call`` turns parameters into the result; an error of the core becomes the module's failure."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **rules)
+    if module.params.get("mirrors"):
+        from ._oci.mirrors import secrets_of
+
+        # a dictionary with keys of the user's own has no suboptions that could be marked
+        module.no_log_values.update(secrets_of(module.params["mirrors"]))
     result: dict[str, Any] = {}
     failure: OciError | None = None
     try:
@@ -168,10 +176,21 @@ def connection_options(params: Mapping[str, Any]) -> ConnectionOptions:
         ca_cert=_path_or_pem(params["ca_cert"]),
         client_cert=_path_or_pem(params["client_cert"]),
         client_key=_path_or_pem(params["client_key"]),
+        client_key_password=params["client_key_password"] or "",
         proxy=params["proxy"] or "",
+        no_proxy=None if params["no_proxy"] is None else tuple(params["no_proxy"]),
         timeout=parse_duration(params["timeout"]),
         retries=params["retries"],
+        mirrors=_mirrors(params["mirrors"]),
     )
+
+
+def _mirrors(value: Mapping[str, Any] | None) -> tuple[MirrorRule, ...]:
+    if not value:
+        return ()
+    from ._oci.mirrors import parse_mirrors
+
+    return parse_mirrors(value, _path_or_pem)
 
 
 def verify_policy(value: Mapping[str, Any] | None) -> VerifyPolicy | None:

@@ -262,6 +262,14 @@ reason:
   returned: always
   type: str
   sample: NewRevision
+served_by:
+  description:
+    - The hosts that answered, in the order of their first answer, which are mirrors or the registry itself. Empty when
+      nothing was asked, and for an OCI image layout.
+  returned: success
+  type: list
+  elements: str
+  sample: ["mirror.example.com"]
 changes:
   description:
     - What was done to which path in O(dest), at most 1,000 paths of each kind; in check mode without C(--diff) only

@@ -26,8 +26,11 @@ from support import vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import Blob, Publisher
 from support.attached import attach_notation, open_repository, unit_helper
+from support.certificates import PHRASE, create_client_certificate
 from support.servers import RegistryServer
 from support.tools import Tools
+
+from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy import ForwardProxy
 
 pytestmark = pytest.mark.once
 
@@ -44,6 +47,7 @@ PUBLISHING = {"oci_artifact_push", "guide_publish", "guide_air_gap"}
 # its examples run where there are clouds, in test_cloud_login.py
 ELSEWHERE = {"guide_login_cloud"}
 NOT_RUN = {"README: Install it"}  # needs a Kubernetes cluster
+PROXY_PASSWORD = "p@ss/word:of%20the#proxy"
 EXAMPLE_DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 EXPECTED: dict[str, dict[str, Any]] = {
@@ -74,6 +78,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "guide_login: Log in": {"store": "file"},
     "guide_login: Log out": {"changed": True, "reason": "LoginRemoved"},
     "oci_registry_login: Let a helper make the credentials": {"store": "docker-credential-ecr-login"},
+    "guide_network: Fetch a chart that is published on Docker Hub": {
+        "artifact.url": "oci://docker.io/bitnamicharts/nginx",
+        "reason": "NewRevision",
+    },
     "README: Resolve a range": {"artifact.tag": "1.4.2"},
 }
 
@@ -106,8 +114,9 @@ def _constant(path: Path, name: str) -> str:
 class Ground:
     """What the examples find: names of places, files to publish, published artifacts."""
 
-    def __init__(self, registry: RegistryServer, folder: Path) -> None:
+    def __init__(self, registry: RegistryServer, folder: Path, proxy: ForwardProxy) -> None:
         self.registry = registry
+        self.proxy = proxy
         self.folder = folder
         self.digest = ""
         files = {
@@ -126,6 +135,10 @@ class Ground:
             path.write_text(content)
         for own in ["shared", *sorted(PUBLISHING)]:
             self._place_keys(folder / own / "etc/keys")
+        certificate = create_client_certificate(folder / "certificates")
+        self._write("shared/etc/pki/host.crt", certificate.cert.read_text())
+        self._write("shared/etc/pki/site-ca.pem", certificate.ca_cert.read_text())
+        self.host_key = certificate.locked_key.read_text()
 
     def _place_keys(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -138,6 +151,8 @@ class Ground:
         """The text with the names of places of this test."""
         host = f"{self.registry.host}/{document if document in PUBLISHING else 'published'}"
         text = re.sub(r"registry\.example\.com|contoso\.azurecr\.io", host, text)
+        text = text.replace("https://mirror.example.com", f"http://{self.registry.host}/mirror")
+        text = text.replace("proxy.example.com:3128", self.proxy.host)
         text = text.replace("{{ playbook_dir }}", str(self.folder / "play"))
         own = document if document in PUBLISHING else "shared"
         text = re.sub(r"(?<![\w}/.])/(etc|srv|opt|var|media)/", rf"{self.folder}/{own}/\1/", text)
@@ -162,6 +177,10 @@ class Ground:
         - {PUSH}:
             path: "{{{{ playbook_dir }}}}/charts/podinfo"
             ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
+            type: helm
+        - {PUSH}:
+            path: "{{{{ playbook_dir }}}}/charts/podinfo"
+            ref: {self.registry.host}/mirror/dockerhub/bitnamicharts/nginx:18.1.0
             type: helm
         - {PUSH}:
             path: ["{{{{ playbook_dir }}}}/build/model.onnx", "{{{{ playbook_dir }}}}/build/README.md"]
@@ -256,7 +275,12 @@ def value_at(result: TaskResult, path: str) -> Any:
 def test_examples(
     ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ground = Ground(registry, tmp_path)
+    with ForwardProxy(("deploy", PROXY_PASSWORD)) as proxy:
+        check_examples(ansible, Ground(registry, tmp_path, proxy), tools, monkeypatch)
+    assert {line.rpartition(" ")[2] for line in proxy.lines()} == {"200"}
+
+
+def check_examples(ansible: AnsibleRunner, ground: Ground, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     ground.publish(ansible)
     ground.attest(tools)
     for name in ("SIGNING_PASSWORD", "COSIGN_PASSWORD"):
@@ -267,10 +291,15 @@ def test_examples(
     assert set(EXPECTED) | NOT_RUN <= set(names), "what is expected of an example that is no more"
     results = ansible.tasks(
         [task for task in found if task.get("name") not in NOT_RUN],
-        extra_vars={"registry_password": "not-asked-for"},
+        extra_vars={
+            "registry_password": "not-asked-for",
+            "proxy_password": PROXY_PASSWORD,
+            "host_key": ground.host_key,
+            "host_key_password": PHRASE,
+        },
         module_defaults={
             **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
-            LOGIN: {"insecure": True, "config_file": str(tmp_path / "docker/config.json")},
+            LOGIN: {"insecure": True, "config_file": str(ground.folder / "docker/config.json")},
         },
     )
     by_name = {result.task: result for result in results}

@@ -68,15 +68,26 @@ class AuthenticationFailed(OciError):
 
 
 class ConnectionFailed(OciError):
-    """The registry was not reached, did not answer in time, or broke off for good."""
+    """The registry was not reached, did not answer in time, or broke off for good.
+
+    ``is_lasting`` stands for a failure that waiting does not cure: a proxy that refuses, a URL that cannot be used.
+    """
 
     reason = "ConnectionFailed"
+
+    def __init__(self, message: str, hint: str = "", *, is_lasting: bool = False) -> None:
+        super().__init__(message, hint)
+        self.is_lasting = is_lasting
 
 
 class TlsFailed(ConnectionFailed):
     """TLS was not established: unknown authority, plain HTTP behind an https URL, a bad client certificate."""
 
     reason = "TLSFailed"
+
+
+class NotAtMirrors(ConnectionFailed):
+    """The mirrors that answered do not have it, and whether the registry does could not be asked."""
 
 
 class RegistryError(OciError):

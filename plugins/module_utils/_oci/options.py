@@ -42,11 +42,40 @@ class AuthOptions:
 
 
 @dataclass(frozen=True)
+class Mirror:
+    """A place that stands in for a registry: ``host[:port]`` and the path that goes in front of the repository there.
+
+    With ``replaces`` the registry itself is never asked. None, and an empty ``ca_cert``, mean: as for the registry
+    itself; the certificate that a client presents is never taken over from there.
+    """
+
+    host: str
+    path: str = ""
+    replaces: bool = False
+    insecure: bool | None = None
+    validate_certs: bool | None = None
+    ca_cert: str = ""
+    client_cert: str = ""
+    client_key: str = field(default="", repr=False)
+    client_key_password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class MirrorRule:
+    """The mirrors, in the order in which they are asked, of a registry or of the repositories below a path of it."""
+
+    registry: str
+    path: str
+    mirrors: tuple[Mirror, ...]
+
+
+@dataclass(frozen=True)
 class ConnectionOptions:
     """How a registry is spoken to.
 
-    ``ca_cert``, ``client_cert`` and ``client_key`` are paths or PEM text. ``timeout`` is in seconds and bounds each
-    wait (connect, answer, stalled read), ``retries`` how often a request is repeated after a passing failure.
+    ``ca_cert``, ``client_cert`` and ``client_key`` are paths or PEM text. ``no_proxy`` None means that of the
+    environment. ``timeout`` is in seconds and bounds each wait (connect, answer, stalled read), ``retries`` how often a
+    request is repeated after a passing failure.
     """
 
     insecure: bool = False
@@ -54,9 +83,12 @@ class ConnectionOptions:
     ca_cert: str = ""
     client_cert: str = ""
     client_key: str = field(default="", repr=False)
+    client_key_password: str = field(default="", repr=False)
     proxy: str = field(default="", repr=False)
+    no_proxy: tuple[str, ...] | None = None
     timeout: float = DEFAULT_TIMEOUT
     retries: int = DEFAULT_RETRIES
+    mirrors: tuple[MirrorRule, ...] = ()
 
 
 def parse_duration(text: str) -> float:

@@ -32,7 +32,7 @@ from .reference import Reference, check_tag, is_tag
 from .registry_answer import check_status
 from .registry_blobs import BlobTransfers, check_pushed
 from .registry_client import Container, RegistryClient, pull_scope, push_scope
-from .transport import BlobSource
+from .transport import BlobSource, SinglePlace
 
 ACCEPT = ", ".join(media.MANIFEST_TYPES + media.INDEX_TYPES)
 MAX_PAGE_SIZE = 16 * 1024 * 1024
@@ -43,7 +43,7 @@ MAX_REFERRERS = 10_000
 MAX_FALLBACK_WRITES = 5
 
 
-class RegistryRepository:
+class RegistryRepository(SinglePlace):
     """Implements :class:`~.transport.Repository` for a registry."""
 
     def __init__(self, reference: Reference, client: RegistryClient, *, push: bool = False) -> None:
@@ -54,6 +54,10 @@ class RegistryRepository:
         # one scope for the whole run, so that a push needs one token and not two
         self._scope = push_scope(reference.repository) if push else pull_scope(reference.repository)
         self._blobs = BlobTransfers(client, self._container, self.reference.name, self._scope)
+
+    @property
+    def served_by(self) -> list[str]:
+        return [self.reference.registry]
 
     def close(self) -> None:
         self._client.session.close()

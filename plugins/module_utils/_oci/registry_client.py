@@ -95,8 +95,8 @@ class RegistryClient(BaseRegistry):
         self.connection = connection
         self.registry = registry
         self._origin = origin(f"{self.prefix}://{self.hostname}")
+        self.session.identified.add(self._origin)
         self._sleep = sleep
-        self._proxies = {"http": connection.proxy, "https": connection.proxy} if connection.proxy else None
         self.auth = RegistryAuth(registry, credential, self._fetch_token)
         self.auth.prefix = self.prefix
 
@@ -305,7 +305,6 @@ class RegistryClient(BaseRegistry):
                 stream=True,
                 allow_redirects=False,
                 timeout=(self.connection.timeout, self.connection.timeout),
-                proxies=self._proxies,
             )
         except (requests.exceptions.RequestException, OciError):
             raise
@@ -335,6 +334,8 @@ class RegistryClient(BaseRegistry):
         return self._repeat(f"{method} {shown(url)}", send), answer
 
     def _fetch_token(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
+        # the registry\'s own delegate, which is trusted with its password, too
+        self.session.identified.add(origin(url))
         response, answer = self.ask(method, url, headers, body)
         return response.status_code, answer
 

@@ -38,7 +38,7 @@ class InfoOptions:
 
 
 def info(options: InfoOptions) -> dict[str, Any]:
-    """What the module returns: ``exists``, ``artifact``, and each gathered part under its name.
+    """What the module returns: ``exists``, ``artifact``, ``served_by``, and each gathered part under its name.
 
     A listing of tags without a tag, digest or selection of its own resolves nothing: a repository has tags without
     having ``latest``.
@@ -56,9 +56,12 @@ def info(options: InfoOptions) -> dict[str, Any]:
     target = parse_target(options.reference, lists_tags="tags" in gathered(options.gather))
     repository = open_repository(target.reference, options.auth, options.connection)
     try:
-        return _Look(options, target, repository).run()
+        result = _Look(options, target, repository).run()
     finally:
         repository.close()
+    result["served_by"] = repository.served_by
+    result["warnings"] += repository.warnings
+    return result
 
 
 def gathered(names: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .._oci import media, platforms
 from .._oci.destination import is_reserved
-from .._oci.errors import LayerError
+from .._oci.errors import DigestMismatch, LayerError
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.placement import on_disk
 from .._oci.transport import Repository, read_blob
@@ -117,9 +117,11 @@ def file_name(layer: Descriptor, manifest: Manifest, fallback: str) -> str:
 def layer_reader(repository: Repository, layers: Sequence[Descriptor], cache_dir: str, stage: str) -> LayerReader:
     """A reader of the layers: of a cache, which they were fetched into in parallel, or of the repository itself.
 
-    A single layer without a cache streams from the repository in one pass, without a copy on disk.
+    A single layer without a cache streams from the repository in one pass, without a copy on disk, unless there is
+    another place to begin again at when its bytes turn out wrong.
     """
-    if not cache_dir and (len(layers) == 1 or repository.reference.is_layout):
+    streams = repository.reference.is_layout or (len(layers) == 1 and not repository.has_alternatives)
+    if streams and not cache_dir:
         return lambda layer: read_blob(repository, layer)
     from .._oci.blob_store import BlobStore
 
@@ -127,7 +129,12 @@ def layer_reader(repository: Repository, layers: Sequence[Descriptor], cache_dir
 
     def fetch(layer: Descriptor) -> str:
         what = f"The blob {layer.digest} of {repository.reference.name}"
-        return store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what)
+        while True:
+            try:
+                return store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what)
+            except DigestMismatch:
+                if not repository.distrust(layer):
+                    raise
 
     distinct = list({layer.digest: layer for layer in layers}.values())
     if len(distinct) == 1:

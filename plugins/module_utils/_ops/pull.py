@@ -62,7 +62,9 @@ class PullOptions:
 
 @dataclass
 class PullResult:
-    """What the module returns. ``changes`` lists paths by what happened to them, at most 1,000 of each."""
+    """What the module returns. ``changes`` lists paths by what happened to them, at most 1,000 of each; ``served_by``
+    the hosts that answered.
+    """
 
     changed: bool
     reason: str
@@ -71,6 +73,7 @@ class PullResult:
     verification: Mapping[str, Any] = field(default_factory=dict)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    served_by: list[str] = field(default_factory=list)
 
 
 def pull(options: PullOptions, *, check_mode: bool = False, want_diff: bool = False) -> PullResult:
@@ -115,9 +118,12 @@ class _Pull:
                 return self._unchanged(state, UP_TO_DATE)
         repository = open_repository(self._target.reference, self._options.auth, self._options.connection)
         try:
-            return self._run_with(repository, state)
+            result = self._run_with(repository, state)
         finally:
             repository.close()
+        result.served_by = repository.served_by
+        result.warnings = [*result.warnings, *repository.warnings]
+        return result
 
     def _run_with(self, repository: Repository, state: State) -> PullResult:
         resolved = self._resolve(repository)

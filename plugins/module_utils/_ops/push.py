@@ -99,7 +99,9 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace:
         built = build(options.build, workspace)
         tags = _tags(options, built, target)
-        repository = open_repository(reference, options.auth, options.connection, push=not check_mode)
+        repository = open_repository(
+            reference, options.auth, options.connection, push=not check_mode, mirrored=False
+        )
         try:
             return _Push(options, repository, built, tags, signer, check_mode, want_diff).run()
         finally:

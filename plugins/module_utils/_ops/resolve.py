@@ -113,18 +113,42 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "", *, lists
 
 
 def open_repository(
-    reference: Reference, auth: AuthOptions, connection: ConnectionOptions, *, push: bool = False
+    reference: Reference,
+    auth: AuthOptions,
+    connection: ConnectionOptions,
+    *,
+    push: bool = False,
+    mirrored: bool = True,
 ) -> Repository:
-    """The backend for a reference.
+    """The backend for a reference: its mirrors, too, unless it is to be written to.
+
+    A task that writes sets ``mirrored`` to False in check mode as well: what it compares with is the registry's.
 
     Credentials that were given, or that files have for the registry, win over the provider's.
 
     :raises AuthenticationFailed: when the credentials that were given cannot be used, or the provider gives none.
+    :raises InvalidOption: when a mirror cannot stand in for this repository.
     """
     if reference.is_layout:
         from .._oci.layout import LayoutRepository
 
         return LayoutRepository(reference)
+    if mirrored and not push and connection.mirrors:
+        from .._oci.mirrors import places
+
+        found = places(reference, connection)
+        if len(found) > 1 or not found[0].is_origin:
+            from .._oci.mirrored import MirroredRepository
+
+            return MirroredRepository(
+                reference, found, lambda place: _open_registry(place.reference, place.auth(auth), place.connection)
+            )
+    return _open_registry(reference, auth, connection, push=push)
+
+
+def _open_registry(
+    reference: Reference, auth: AuthOptions, connection: ConnectionOptions, *, push: bool = False
+) -> Repository:
     from .._oci.credentials import find_credential
     from .._oci.registry import RegistryRepository
     from .._oci.registry_client import RegistryClient

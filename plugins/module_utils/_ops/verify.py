@@ -96,8 +96,9 @@ def verify(options: VerifyOptions) -> dict[str, Any]:
             "digest": resolved.digest,
         },
         "verification": as_result(verdict),
+        "served_by": repository.served_by,
         "reason": "VerificationIgnored" if verdict.outcome == IGNORED else "Verified",
-        "warnings": [*target.warnings, *verifier.warnings],
+        "warnings": [*target.warnings, *verifier.warnings, *repository.warnings],
     }
 
 

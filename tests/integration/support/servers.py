@@ -34,7 +34,7 @@ PASSWORD_HASH = "$2a$04$KeH8CZ5fXY8vGQos7zr.P.NnSRLP9duxLmaYUErZFdMZcJ0JG1mtW"
 # `127.0.0.1 - user [21/Nov/2026:02:19:00 +0000] "GET /v2/ HTTP/1.1" 200 2 "" "agent"`, Apache's combined format
 _COMBINED = re.compile(r'^\S+ - .*? \[[^\]]+\] "(?P<method>[A-Z]+) (?P<target>\S+) HTTP/[\d.]+" (?P<status>\d{3}) ')
 _SHORT = re.compile(r"^(?P<method>[A-Z]+) (?P<target>/\S*) (?P<status>\d{3})$")
-_LISTENING = re.compile(r"listening on (?:\[::\]|[\d.]+):(?P<port>\d+)")
+_LISTENING = re.compile(r"listening on (?:\[[\d:]+\]|[\d.]+):(?P<port>\d+)")
 
 
 class Request(NamedTuple):
@@ -55,11 +55,12 @@ class RegistryServer:
     username: str | None = None
     password: str | None = None
     ca_cert: Path | None = None
+    address: str = "127.0.0.1"
 
     @property
     def host(self) -> str:
         """What goes in front of the repository in a reference."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -149,9 +150,16 @@ def distribution(
     htpasswd: bool = False,
     tokens: TokenServer | None = None,
     auth: Mapping[str, object] | None = None,
+    client_ca: Path | None = None,
+    mirrored: RegistryServer | None = None,
+    address: str = "127.0.0.1",
 ) -> Iterator[RegistryServer]:
-    """CNCF Distribution with deletes enabled. ``auth`` is a part of its configuration; ``htpasswd`` makes one, and
-    ``tokens``, the server whose tokens it takes, another."""
+    """CNCF Distribution with deletes enabled.
+
+    ``auth`` is a part of its configuration; ``htpasswd`` makes one, and ``tokens``, the server whose tokens it takes,
+    another. With ``client_ca`` it wants a client certificate of that authority; with ``mirrored`` it is a pull-through
+    cache of that registry, whose credentials it has.
+    """
     config: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": False}},
@@ -160,11 +168,14 @@ def distribution(
             "delete": {"enabled": True},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
-        "http": {"addr": "127.0.0.1:0", "secret": "of no use to anyone"},
     }
+    http: dict[str, object] = {"addr": f"{address}:0", "secret": "of no use to anyone"}
+    config["http"] = http
     if certificate:
-        tls = {"certificate": str(certificate.cert), "key": str(certificate.key)}
-        config["http"] = {"addr": "127.0.0.1:0", "secret": "of no use to anyone", "tls": tls}
+        tls: dict[str, object] = {"certificate": str(certificate.cert), "key": str(certificate.key)}
+        http["tls"] = {**tls, "clientcas": [str(client_ca)]} if client_ca else tls
+    if mirrored:
+        config["proxy"] = {"remoteurl": mirrored.url, "username": mirrored.username, "password": mirrored.password}
     if htpasswd:
         (folder / "htpasswd").write_text(f"{USERNAME}:{PASSWORD_HASH}\n")
         config["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}
@@ -181,6 +192,7 @@ def distribution(
             username=USERNAME if htpasswd else None,
             password=PASSWORD if htpasswd else None,
             ca_cert=certificate.ca_cert if certificate else None,
+            address=address,
         )
 
 
