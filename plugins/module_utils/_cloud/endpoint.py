@@ -153,10 +153,7 @@ class CloudClient:
 
     def _client(self, whom: str) -> RegistryClient:
         if whom not in self._clients:
-            client = RegistryClient(self.registry, self._options(whom), None, self._sleep)
-            # with the environment's proxies a metadata server would be asked for by another host, with its identity
-            client.session.trust_env = whom != "metadata"
-            self._clients[whom] = client
+            self._clients[whom] = RegistryClient(self.registry, self._options(whom), None, self._sleep)
         return self._clients[whom]
 
     def _options(self, whom: str) -> ConnectionOptions:
@@ -166,9 +163,12 @@ class CloudClient:
         options = self._connection
         if whom == "registry":
             return options
-        options = replace(options, insecure=True, validate_certs=True, client_cert="", client_key="")
+        options = replace(
+            options, insecure=True, validate_certs=True, client_cert="", client_key="", client_key_password=""
+        )
         if whom == "metadata":
-            return replace(options, proxy="", timeout=min(options.timeout, METADATA_TIMEOUT))
+            # through a proxy a metadata server would be asked by another host, for that host's identity
+            return replace(options, proxy="", no_proxy=("*",), timeout=min(options.timeout, METADATA_TIMEOUT))
         return replace(options, timeout=min(options.timeout, PUBLIC_TIMEOUT))
 
 
