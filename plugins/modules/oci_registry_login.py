@@ -87,8 +87,8 @@ notes:
   - When the file names a credential helper for the host (C(credHelpers)) or for all hosts (C(credsStore)), the login is
     kept there, as C(docker login) does, and the file has an empty entry for it. Logins with a path are kept in the file
     whatever C(credsStore) says, since helpers know hosts only.
-  - What is given is what is kept. A password is not exchanged for an identity token, as C(docker login) does where a token
-    server offers one, since nobody could tell later which password it stood for.
+  - What is given is what is kept. A password is not exchanged for an identity token, as C(docker login) does where a
+    token server offers one, since nobody could tell later which password it stood for.
   - The module is not in the action group C(cloudnative.artifacts.oci). Defaults of the group such as C(auth_file)
     have no meaning here, and a default C(password) that is meant for single requests should not end up on a disk.
 seealso:
