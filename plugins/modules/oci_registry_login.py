@@ -11,8 +11,8 @@ short_description: Keep a login to a registry in docker's configuration
 version_added: 0.1.0
 description:
   - Keeps the credentials for a registry in a docker C(config.json), or in the credential helper that it names, where
-    C(docker), C(podman), C(skopeo), C(oras), C(crane), C(helm) and the modules of this collection find them; or
-    removes them from there.
+    C(docker), C(podman), C(skopeo), C(oras), C(crane), C(helm) and the modules of this collection find them; or removes
+    them from there.
   - The other modules of this collection do not need it. They take credentials as options, which leaves nothing behind
     on the host.
   - The credentials are checked with the registry before anything is written.
@@ -61,8 +61,8 @@ options:
     type: str
   credential_helper:
     description:
-      - The name of a credential helper for this host, without C(docker-credential-), as in V(ecr-login). It is
-        entered in C(credHelpers).
+      - The name of a credential helper for this host, without C(docker-credential-), as in V(ecr-login). It is entered
+        in C(credHelpers).
       - With credentials given, these are stored with the helper. Without, the helper is expected to have or to make
         them.
       - With O(state=absent), the entry is removed when it names this helper. What the helper keeps is left alone.
@@ -71,22 +71,22 @@ options:
     description:
       - The file. Podman's C(auth.json) has the same form. The default is C($DOCKER_CONFIG/config.json), or else
         C(~/.docker/config.json), of the user that runs the module.
-      - The file is written as a whole, with mode C(0600), and keeps its owner. What else it holds stays, in its
-        order. Tasks of this collection that write to it at the same time take turns.
-      - A link is followed, and stays, when it belongs to the user that runs the module, to root, or to the owner of
-        the file that it leads to.
+      - The file is written as a whole, with mode C(0600), and keeps its owner. What else it holds stays, in its order.
+        Tasks of this collection that write to it at the same time take turns.
+      - A link is followed, and stays, when it belongs to the user that runs the module, to root, or to the owner of the
+        file that it leads to.
     type: path
   validate:
     description:
-      - Check the credentials with the registry first, also when they are there already. This is one request, and
-        those for a token where the registry wants one, and needs the Python package C(oras).
+      - Check the credentials with the registry first, also when they are there already. This is one request, and those
+        for a token where the registry wants one, and needs the Python package C(oras).
       - Without credentials given, those of the credential helper are checked. With V(false) it need not be installed.
     type: bool
     default: true
 notes:
-  - When the file names a credential helper for the host (C(credHelpers)) or for all hosts (C(credsStore)), the login
-    is kept there, as C(docker login) does, and the file has an empty entry for it. Logins with a path are kept in the
-    file whatever C(credsStore) says, since helpers know hosts only.
+  - When the file names a credential helper for the host (C(credHelpers)) or for all hosts (C(credsStore)), the login is
+    kept there, as C(docker login) does, and the file has an empty entry for it. Logins with a path are kept in the file
+    whatever C(credsStore) says, since helpers know hosts only.
   - What is given is what is kept. A password is not exchanged for an identity token, as C(docker login) does where a
     token server offers one, since nobody could tell later which password it stood for.
   - The module is not in the action group C(cloudnative.artifacts.oci). Defaults of the group such as C(auth_file)

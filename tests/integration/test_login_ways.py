@@ -207,6 +207,7 @@ def test_every_way_to_log_in(ansible: AnsibleRunner, ground: Ground, token_serve
     }
 
 
+@pytest.mark.once
 def test_ways_that_lead_nowhere(ansible: AnsibleRunner, ground: Ground, token_server: TokenServer) -> None:
     server, host = token_server, ground.host
     server.rights["reader"] = {"ways/*": "pull"}

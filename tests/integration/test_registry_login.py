@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.servers import RegistryServer
 from support.tools import Tools
@@ -121,6 +122,7 @@ def test_present_and_absent(ansible: AnsibleRunner, htpasswd_registry: RegistryS
     assert statuses == [401, 401] + [401, 200] * 3 + [401, 401]
 
 
+@pytest.mark.once
 def test_tokens_are_checked_too(
     ansible: AnsibleRunner, token_server: TokenServer, token_registry: RegistryServer, tmp_path: Path
 ) -> None:
@@ -174,6 +176,7 @@ class Home:
         return json.loads(file.read_text()) if file.exists() else {}
 
 
+@pytest.mark.once
 def test_the_tools_log_in_with_what_it_stores(
     ansible: AnsibleRunner, htpasswd_registry: RegistryServer, tools: Tools, tmp_path: Path
 ) -> None:
@@ -207,6 +210,7 @@ def test_the_tools_log_in_with_what_it_stores(
         assert "UNAUTHORIZED" in denied.stderr
 
 
+@pytest.mark.once
 def test_what_the_tools_store_is_a_login(
     ansible: AnsibleRunner, htpasswd_registry: RegistryServer, tools: Tools, tmp_path: Path
 ) -> None:

@@ -35,6 +35,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registr
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import UPLOADED, BlobSource
 
+pytestmark = pytest.mark.once
+
 PULL, PUSH, INFO, VERIFY = (f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("pull", "push", "info", "verify"))
 KEYS = vectors.ROOT / "keys"
 LIFETIME = 3.0
