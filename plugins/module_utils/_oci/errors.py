@@ -68,9 +68,16 @@ class AuthenticationFailed(OciError):
 
 
 class ConnectionFailed(OciError):
-    """The registry was not reached, did not answer in time, or broke off for good."""
+    """The registry was not reached, did not answer in time, or broke off for good.
+
+    ``is_lasting`` stands for a failure that waiting does not cure: a proxy that refuses, a URL that cannot be used.
+    """
 
     reason = "ConnectionFailed"
+
+    def __init__(self, message: str, hint: str = "", *, is_lasting: bool = False) -> None:
+        super().__init__(message, hint)
+        self.is_lasting = is_lasting
 
 
 class TlsFailed(ConnectionFailed):
@@ -87,6 +94,17 @@ class RegistryError(OciError):
     def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
         super().__init__(message, hint)
         self.status = status
+
+
+def is_outage(error: OciError) -> bool:
+    """Whether an error says that the registry, or its token server, is out of reach or in trouble: no connection, a
+    broken one, no answer in time, too many requests, or a status of 500 or more, after all retries.
+
+    Any other error is an answer (no such tag, no right, other bytes, no signature), or a matter of options.
+    """
+    if isinstance(error, ConnectionFailed):
+        return not error.is_lasting
+    return isinstance(error, RegistryError) and (error.status >= 500 or error.status in (408, 425, 429))
 
 
 class InvalidContent(OciError):

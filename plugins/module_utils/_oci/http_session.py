@@ -195,12 +195,17 @@ def explain(error: Exception, action: str, options: ConnectionOptions) -> OciErr
             "Check the host and the network between, or raise 'timeout'.",
         )
     if isinstance(error, requests.exceptions.ProxyError):
-        return ConnectionFailed(f"{action} failed at the proxy: {_cause(error)}.", "Check 'proxy' and the environment.")
+        return ConnectionFailed(
+            f"{action} failed at the proxy: {_cause(error)}.",
+            "Check 'proxy' and the environment.",
+            is_lasting=not may_pass(error),
+        )
     if isinstance(error, LASTING):
         # its text is not repeated: it may hold the URL of a proxy with its password, or a header
         return ConnectionFailed(
             f"{action} is not possible ({type(error).__name__}).",
             "Check the host's name and 'proxy'; a SOCKS proxy needs the Python package PySocks.",
+            is_lasting=True,
         )
     return ConnectionFailed(
         f"{action} failed: {_cause(error)}.", "Check the host's name and port, and that the registry runs."
@@ -210,16 +215,16 @@ def explain(error: Exception, action: str, options: ConnectionOptions) -> OciErr
 def _explain_tls(error: Exception, action: str) -> OciError:
     text = str(error)
     if any(mark in text for mark in _NOT_TLS):
-        return TlsFailed(
-            f"{action} failed: the server does not speak TLS on this port.",
-            "If the registry speaks plain HTTP, set insecure: true.",
-        )
+        found = f"{action} failed: the server does not speak TLS on this port."
+        return TlsFailed(found, "If the registry speaks plain HTTP, set insecure: true.", is_lasting=True)
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return TlsFailed(
-            f"{action} failed: the server's certificate is not trusted ({_cause(error)}).",
-            "Give the authority that signed it in 'ca_cert'.",
-        )
-    return TlsFailed(f"{action} failed in the TLS handshake: {_cause(error)}.", "Check 'client_cert' and 'client_key'.")
+        found = f"{action} failed: the server's certificate is not trusted ({_cause(error)})."
+        return TlsFailed(found, "Give the authority that signed it in 'ca_cert'.", is_lasting=True)
+    return TlsFailed(
+        f"{action} failed in the TLS handshake: {_cause(error)}.",
+        "Check 'client_cert' and 'client_key'.",
+        is_lasting=not may_pass(error),
+    )
 
 
 def _cause(error: BaseException) -> str:
