@@ -146,7 +146,7 @@ class RegistryRepository:
             )
         stored = response.headers.get("Docker-Content-Digest", "")
         same_algorithm = is_digest(stored) and parse_digest(stored)[0] == parse_digest(descriptor.digest)[0]
-        if same_algorithm and stored != descriptor.digest:
+        if same_algorithm and stored != descriptor.digest and not self._reads_back(manifest, identifier):
             raise PushFailed(
                 f"The registry stored {self._named(identifier)} as {stored}, not as {descriptor.digest} that was sent.",
                 "It altered the manifest: report it to its operator.",
@@ -167,6 +167,14 @@ class RegistryRepository:
                 return bool(response.status_code == 200 and held == digest)
         except OciError:
             return False
+
+    def _reads_back(self, manifest: Manifest, identifier: str) -> bool:
+        """Whether the bytes that the registry gives out are those that were sent, whatever its headers say."""
+        response, raw = self._client.fetch(
+            self._manifest_url(identifier), scope=self._scope, headers={"Accept": ACCEPT}, limit=MAX_MANIFEST_SIZE
+        )
+        response.close()
+        return raw == manifest.raw
 
     def _is_referrer(self, manifest: Manifest) -> bool:
         if manifest.subject is None:

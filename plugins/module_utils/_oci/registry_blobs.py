@@ -69,6 +69,8 @@ class BlobTransfers:
             response = self._get(descriptor, {}, failures)
         with response:
             check_status(response, f"Fetching the blob {descriptor.digest} of {self._name}")
+            if _is_page(response, descriptor.size):
+                raise BodyBroken("a web page came in its place")
             skip = position
             if response.status_code == 206:
                 skip = position - _range_start(response.headers.get("Content-Range", ""), position)
@@ -197,6 +199,14 @@ def _is_packed(response: Any, size: int | None) -> bool:
     ``.tar.gz`` with a Content-Encoding that describes the blob itself.
     """
     return is_encoded(response) and (size is None or content_length(response) != size)
+
+
+def _is_page(response: Any, size: int) -> bool:
+    """Whether a gateway or a portal answers in the registry's place: taken for the start of the blob, its page would
+    spoil what follows.
+    """
+    is_html = response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html"
+    return is_html and response.status_code == 200 and content_length(response) != size
 
 
 def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:

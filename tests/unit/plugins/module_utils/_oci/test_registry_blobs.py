@@ -159,6 +159,25 @@ def test_the_bound_on_pauses_ends_a_download_that_does_not(
     assert 10 < sum(harness.sleeps) <= 20
 
 
+PAGE = {"Content-Type": "text/html; charset=utf-8"}
+
+
+def test_a_page_in_place_of_a_blob_is_not_taken_for_its_start(server: FaultServer) -> None:
+    descriptor = held(server)
+    server.script("GET", BLOBS, Answer(200, PAGE, b"<html>"))
+    assert whole(Harness(server), descriptor) == BLOB
+    assert ranges(server) == ["", ""]
+    server.always("GET", BLOBS, Answer(200, PAGE, b"<html>"))
+    with pytest.raises(ConnectionFailed, match="a web page came in its place"):
+        whole(Harness(server), descriptor)
+
+
+def test_a_blob_that_is_a_page_is_one(server: FaultServer) -> None:
+    page = b"<html>a file of a web site</html>"
+    server.always("GET", BLOBS, Answer(200, PAGE, page))
+    assert whole(Harness(server), held(server, page)) == page
+
+
 def test_a_trickle_of_progress_is_a_failure(server: FaultServer) -> None:
     descriptor = held(server)
 
