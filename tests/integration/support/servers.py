@@ -141,9 +141,9 @@ def _running(command: list[str | Path], folder: Path) -> Iterator[tuple[int, Pat
 
 @contextmanager
 def distribution(
-    binary: Path, folder: Path, *, certificate: ServerCertificate | None = None, htpasswd: bool = False
+    binary: Path, folder: Path, *, certificate: ServerCertificate | None = None, htpasswd: bool = False, port: int = 0
 ) -> Iterator[RegistryServer]:
-    """CNCF Distribution with deletes enabled."""
+    """CNCF Distribution with deletes enabled; ``port`` is for one that was stopped and comes back."""
     config: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": False}},
@@ -152,18 +152,18 @@ def distribution(
             "delete": {"enabled": True},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
-        "http": {"addr": "127.0.0.1:0", "secret": "of no use to anyone"},
+        "http": {"addr": f"127.0.0.1:{port}", "secret": "of no use to anyone"},
     }
     if certificate:
         tls = {"certificate": str(certificate.cert), "key": str(certificate.key)}
-        config["http"] = {"addr": "127.0.0.1:0", "secret": "of no use to anyone", "tls": tls}
+        config["http"] = {"addr": f"127.0.0.1:{port}", "secret": "of no use to anyone", "tls": tls}
     if htpasswd:
         (folder / "htpasswd").write_text(f"{USERNAME}:{PASSWORD_HASH}\n")
         config["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}
     (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
-    with _running([binary, "serve", folder / "config.yml"], folder) as (port, log):
+    with _running([binary, "serve", folder / "config.yml"], folder) as (chosen, log):
         yield RegistryServer(
-            port=port,
+            port=chosen,
             access_log=log,
             scheme="https" if certificate else "http",
             username=USERNAME if htpasswd else None,
