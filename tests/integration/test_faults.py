@@ -89,8 +89,8 @@ def run_cell(operation: Operation, row: Row, timeout: float, clocks: dict[str, C
     ground, cell, clock = operation.ground, operation.cell, Clock()
     problem = ""
     with FaultProxy(ground.registry.host) as proxy, FaultProxy(ground.registry.host) as other:
-        scene = Scene(proxy, other)
-        row.install(scene, operation.strike())
+        scene, strike = Scene(proxy, other), operation.strike()
+        row.install(scene, strike)
         clock.on_pause = scene.on_pause
         clocks[proxy.host] = clock
         text = "ok"
@@ -101,6 +101,8 @@ def run_cell(operation: Operation, row: Row, timeout: float, clocks: dict[str, C
             problem = _unclear(exc, proxy)
         if any(seen.authorization for seen in other.seen):
             problem = "a credential went to another host"
+        if text == "ok" and not proxy.requests(strike.method, strike.pattern):
+            problem = "nothing was there to be spoiled"
         requests = len(proxy.seen) + len(other.seen)
     problem = problem or operation.wrong()
     is_overtaken = row.timeout == IMPATIENT and clock.pauses > proxy.stalls
