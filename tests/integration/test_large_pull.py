@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -25,8 +24,8 @@ BREAKS_EVERY = 64 * MIB
 MEMORY = 512 * 1024
 
 
-def put_zeros(registry: RegistryServer, repository: str) -> None:
-    """Lay the blob into the registry's storage, as a file with a hole: to upload it would cost seconds."""
+def put_zeros(registry: RegistryServer, repository: str) -> Path:
+    """Lay the blob into the registry's storage, as a file that is one hole: to upload it would cost seconds."""
     storage = registry.access_log.parent / "storage/docker/registry/v2"
     algorithm, encoded = DIGEST.split(":")
     data = storage / "blobs" / algorithm / encoded[:2] / encoded / "data"
@@ -36,6 +35,7 @@ def put_zeros(registry: RegistryServer, repository: str) -> None:
     link.write_text(DIGEST)
     with open(data, "wb") as stream:
         stream.truncate(SIZE)
+    return data
 
 
 @pytest.mark.once
@@ -43,7 +43,7 @@ def test_a_gibibyte_over_a_link_that_breaks_every_64_mib(
     ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path
 ) -> None:
     place = Publisher(registry.host, "large")
-    put_zeros(registry, "large")
+    zeros = put_zeros(registry, "large")
     place.publish("config", [])
     layer = {"mediaType": "application/octet-stream", "digest": DIGEST, "size": SIZE}
     config = Blob(b"{}", CONFIG).descriptor
@@ -77,5 +77,5 @@ def test_a_gibibyte_over_a_link_that_breaks_every_64_mib(
         assert attempts == SIZE // BREAKS_EVERY
         assert SIZE <= fetched <= 1.1 * SIZE
     finally:
-        if dest.exists():
-            os.unlink(dest)
+        dest.unlink(missing_ok=True)
+        zeros.unlink()

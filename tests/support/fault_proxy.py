@@ -15,7 +15,6 @@ import fcntl
 import http.client
 import json
 import re
-import secrets
 import socket
 import struct
 import termios
@@ -26,6 +25,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
+
+from secret_search import SEARCH, new_secret
 
 PIECE = 1024 * 1024
 # seconds after which a stalled connection ends, should its peer not have given up before
@@ -120,6 +121,8 @@ class FaultProxy:
         self._stop.set()
         self._close_listener()
         self._drop_connections()
+        # what an access log would hold
+        SEARCH.capture("a fault proxy's log", "\n".join(f"{seen.method} {seen.target}" for seen in self.seen))
 
     # The script
 
@@ -172,7 +175,7 @@ class FaultProxy:
             if fault.expires_tokens:
                 self._tokens.clear()
             if seen.path == "/token":
-                token = secrets.token_hex(20)
+                token = new_secret("token")
                 self._tokens.add(token)
                 self.issued.append(token)
                 return Answer(200, {"Content-Type": "application/json"}, json.dumps({"token": token}).encode())

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from secret_search import register_key
 
 
 @dataclass(frozen=True)
@@ -84,4 +85,5 @@ def create_server_certificate(folder: Path) -> ServerCertificate:
     paths.key.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+    register_key(paths.key)
     return paths

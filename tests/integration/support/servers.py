@@ -19,16 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from secret_search import MARK
 from support.certificates import ServerCertificate
 
 START_TIMEOUT = 30.0
 # A server writes a log line just after it answered: the log is complete when it has been quiet for this long.
 LOG_QUIET = 0.15
 
-# The hash is bcrypt's, at its lowest cost. Long and odd, since Ansible blanks a password in every result it appears in.
+# The hash is bcrypt's, at its lowest cost. Long and odd, since Ansible blanks a password in every result it appears in;
+# with the mark that a search for secrets goes by.
 USERNAME = "tester"
-PASSWORD = "N0t:a/Real+Passw0rd=of~any%20one"
-PASSWORD_HASH = "$2a$04$KeH8CZ5fXY8vGQos7zr.P.NnSRLP9duxLmaYUErZFdMZcJ0JG1mtW"
+PASSWORD = f"N0t:a/Real+{MARK}=of~any%20one"
+PASSWORD_HASH = "$2a$04$S9/aT5HT0NJ7hzzgAIkI1O.ufAWGQgGDPuuoBWuS63e4yAyR6LIyO"
 
 # `127.0.0.1 - user [21/Nov/2026:02:19:00 +0000] "GET /v2/ HTTP/1.1" 200 2 "" "agent"`, Apache's combined format
 _COMBINED = re.compile(r'^\S+ - .*? \[[^\]]+\] "(?P<method>[A-Z]+) (?P<target>\S+) HTTP/[\d.]+" (?P<status>\d{3}) ')
