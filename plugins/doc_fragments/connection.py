@@ -77,8 +77,11 @@ options:
   retries:
     description:
       - How often a request is repeated after a passing failure (no connection, a broken one, status 408, 425, 429,
-        500, 502, 503 or 504), after a growing pause or the one that the registry asks for, up to a minute.
+        500, 502, 503 or 504), after a growing pause, or the one that the registry or its token server asks for in
+        C(Retry-After), up to a minute. A request that asks for more than a minute is not repeated.
       - For a download that breaks off, how often it is continued without getting any further.
+      - Part of each pause is random, so that the hosts of a fleet do not come back at one moment. All pauses of a task
+        together take at most five minutes, whatever the number here.
     type: int
     default: 3
 seealso:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from collection_tree import make_tree
+from secret_search import SEARCH
 from support import servers
 from support.ansible_runner import AnsibleRunner
 from support.certificates import ServerCertificate, create_server_certificate
@@ -20,6 +21,28 @@ from support.tools import Tools
 from token_server import TokenServer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_secret_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The last thing of a run, in each of its processes: none of its secrets is where it should not be.
+
+    It is set up before all other fixtures, so that servers have ended and logs are complete when it searches.
+    """
+    SEARCH.register("vector-password", "the password of the vectors' keys")
+    for pattern in ("*.key", "*.raw.pem"):
+        for key in (CHECKOUT / "tests/vectors/keys").glob(pattern):
+            SEARCH.register_key(key)
+    with SEARCH.over(tmp_path_factory.getbasetemp()):
+        yield
+    findings = SEARCH.findings()
+    if findings:
+        pytest.fail("\n".join(["secrets were found where they should not be:", *findings]), pytrace=False)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    for name, text in report.sections:
+        SEARCH.capture(f"{report.nodeid} ({name})", text)
 
 
 @pytest.fixture(scope="session")

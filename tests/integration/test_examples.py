@@ -199,7 +199,7 @@ class Ground:
         results = ansible.tasks(
             tasks,
             module_defaults={name: {"insecure": True} for name in (PUSH, SIGN)},
-            environment={"COSIGN_PASSWORD": PASSWORD},
+            vars={"ansible_python_interpreter": ansible.python_with({"COSIGN_PASSWORD": PASSWORD})},
         )
         assert [result.get("msg") for result in results if result.failed] == []
         assert len(results) == len(tasks)

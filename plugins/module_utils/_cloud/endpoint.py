@@ -130,7 +130,7 @@ class CloudClient:
 
     def pause(self, attempts: int) -> None:
         """Wait before asking a metadata server again, the longer the more attempts there were."""
-        self._client("metadata").pause(attempts)
+        self._client("metadata").pauses.pause(attempts)
 
     @property
     def retries(self) -> int:

@@ -100,6 +100,17 @@ class RegistryError(OciError):
         self.status = status
 
 
+def is_outage(error: OciError) -> bool:
+    """Whether an error says that the registry, or its token server, is out of reach or in trouble: no connection, a
+    broken one, no answer in time, too many requests, or a status of 500 or more, after all retries.
+
+    Any other error is an answer (no such tag, no right, other bytes, no signature), or a matter of options.
+    """
+    if isinstance(error, ConnectionFailed):
+        return not error.is_lasting
+    return isinstance(error, RegistryError) and (error.status >= 500 or error.status in (408, 425, 429))
+
+
 class InvalidContent(OciError):
     """Bytes that are not what their descriptor or their type promises: digest, size, JSON, manifest shape."""
 

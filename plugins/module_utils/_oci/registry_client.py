@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json as json_module
 import logging
-import random
 import re
 import time
 from collections.abc import Mapping
@@ -24,8 +23,9 @@ from .http_body import BodyBroken, content_length, discard, read_body
 from .http_session import explain, may_pass, new_session
 from .http_url import join, origin, shown
 from .options import ConnectionOptions
+from .pauses import Pauses
 from .reference import DEFAULT_TAG, Reference, parse_reference
-from .registry_answer import MAX_RETRY_WAIT, RETRY_STATUS, check_status, wait_asked_for
+from .registry_answer import RETRY_STATUS, check_status, wait_asked_for
 from .registry_auth import MAX_TOKEN_ANSWER, NO_CREDENTIALS, RegistryAuth
 
 try:
@@ -42,9 +42,6 @@ except ImportError:
     BaseRegistry = BaseContainer = object
 
 MAX_REDIRECTS = 5
-FIRST_RETRY_WAIT = 0.5
-# seconds, over all the repetitions of one request, however many 'retries' allows
-MAX_TOTAL_WAIT = 300.0
 # what an inherited method of oras may load into memory
 MAX_INHERITED_ANSWER = 16 * 1024 * 1024
 REDIRECT_STATUS = (301, 302, 303, 307, 308)
@@ -84,6 +81,7 @@ class RegistryClient(BaseRegistry):
         connection: ConnectionOptions,
         credential: Credential | None,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if BaseRegistry is object:
             raise MissingDependency(
@@ -96,7 +94,7 @@ class RegistryClient(BaseRegistry):
         self.registry = registry
         self._origin = origin(f"{self.prefix}://{self.hostname}")
         self.session.identified.add(self._origin)
-        self._sleep = sleep
+        self.pauses = Pauses(sleep, clock)
         self.auth = RegistryAuth(registry, credential, self._fetch_token)
         self.auth.prefix = self.prefix
 
@@ -160,9 +158,10 @@ class RegistryClient(BaseRegistry):
         """Send a request and return the streaming ``requests.Response``, whatever its status.
 
         Passing failures (no connection, broken connection, status 408, 425, 429, 500, 502, 503, 504) are repeated
-        ``retries`` times, after the time that Retry-After asks for, or after a growing, jittered pause. ``attempts``
-        are the failures that the caller has already seen. A body that is a file is sent again from where it stood.
-        A repeated POST may leave an upload open that nobody uses; registries expire those.
+        ``retries`` times, after the time that Retry-After asks for, or after a growing, jittered pause; see
+        :class:`~.pauses.Pauses` for the bound on all pauses of a task together. ``attempts`` are the failures that the
+        caller has already seen. A body that is a file is sent again from where it stood. A repeated POST may leave an
+        upload open that nobody uses; registries expire those.
 
         :raises ConnectionFailed: when no answer was had.
         :raises AuthenticationFailed: when the registry asks for credentials that there are not, or refuses them.
@@ -218,21 +217,11 @@ class RegistryClient(BaseRegistry):
         discard(response, self.connection.timeout)
         return asks
 
-    def pause(self, attempts: int, wait: float | None = None) -> float:
-        """Wait before the next attempt: as long as the registry asked, else 0.5 s doubled each time, less a random
-        part. Returns the seconds.
-        """
-        if wait is None:
-            wait = min(MAX_RETRY_WAIT, FIRST_RETRY_WAIT * 2 ** min(attempts, 10)) * random.uniform(0.5, 1.0)
-        self._sleep(wait)
-        return wait
-
     def _repeat(self, action: str, send: Callable[[], Any], attempts: int = 0) -> Any:
         """Call ``send`` until its answer is no passing failure, or the retries are used up."""
-        total = 0.0
         while True:
             wait = None
-            is_last = attempts >= self.connection.retries or total >= MAX_TOTAL_WAIT
+            is_last = attempts >= self.connection.retries or not self.pauses.allow()
             try:
                 response = send()
             except BodyBroken as exc:
@@ -243,11 +232,10 @@ class RegistryClient(BaseRegistry):
                     raise explain(exc, action, self.connection) from None
             else:
                 wait = wait_asked_for(response)
-                too_long = wait is not None and wait > min(MAX_RETRY_WAIT, MAX_TOTAL_WAIT - total)
-                if response.status_code not in RETRY_STATUS or is_last or too_long:
+                if response.status_code not in RETRY_STATUS or is_last or not self.pauses.allow(wait):
                     return response
                 discard(response, self.connection.timeout)
-            total += self.pause(attempts, wait)
+            self.pauses.pause(attempts, wait)
             attempts += 1
 
     def _send_authorized(

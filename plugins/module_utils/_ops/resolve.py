@@ -48,6 +48,11 @@ class Target:
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def wanted(self) -> str:
+        """What was asked for, as text: the same for two tasks that ask for the same, whatever it stands for now."""
+        return f"{self.reference}\n{self.selector.selection if self.selector else ''}"
+
+    @property
     def is_any_of_layout(self) -> bool:
         """A layout, and nothing said about what in it: ``latest``, or the only manifest where nothing has a tag."""
         return self.reference.is_layout and not self.is_explicit and not self.reference.digest and not self.selector

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from secret_search import SEARCH
+
 COLLECTION = "cloudnative.artifacts"
 TIMEOUT = 300.0
 
@@ -121,6 +123,16 @@ class AnsibleRunner:
         name = module if "." in module else f"{COLLECTION}.{module}"
         return self._run("ansible", "localhost", "-m", name, "-a", arguments, *flags, environment=environment)
 
+    def python_with(self, environment: Mapping[str, str]) -> str:
+        """An interpreter for a task that has these variables. Unlike the keyword ``environment``, which Ansible puts on
+        the command line of a shell, it shows them to nobody.
+        """
+        path = self._new_run() / "python"
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+        path.write_text("\n".join(["#!/bin/sh", *lines, f'exec {shlex.quote(self.target_python)} "$@"', ""]))
+        path.chmod(0o700)
+        return str(path)
+
     def _new_run(self) -> Path:
         self._runs += 1
         folder = self._home / f"run-{self._runs}"
@@ -138,7 +150,7 @@ class AnsibleRunner:
         full = [str(Path(sys.executable).parent / command), "-i", str(self._inventory), *arguments]
         if extra_vars:
             full += ["-e", json.dumps(dict(extra_vars), default=str)]
-        return subprocess.run(
+        done = subprocess.run(
             full,
             check=False,
             stdin=subprocess.DEVNULL,
@@ -148,6 +160,8 @@ class AnsibleRunner:
             cwd=self._home,
             env={**self._environment(results_file), **(environment or {})},
         )
+        SEARCH.capture(" ".join([command, *arguments])[:200], _words(done))
+        return done
 
     def _environment(self, results_file: Path | None) -> dict[str, str]:
         kept = {

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from secret_search import register_key
 
 AUTHORITY = "cloudnative.artifacts test authority"
 # of encrypted keys
@@ -119,6 +120,7 @@ def create_server_certificate(
     paths.ca_cert.write_bytes(ca_cert.public_bytes(serialization.Encoding.PEM))
     paths.cert.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
     paths.key.write_bytes(_pem(key, serialization.NoEncryption()))
+    register_key(paths.key)
     return paths
 
 
@@ -132,5 +134,6 @@ def create_client_certificate(folder: Path) -> ClientCertificate:
     paths.ca_cert.write_bytes(ca_cert.public_bytes(serialization.Encoding.PEM))
     paths.cert.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
     paths.key.write_bytes(_pem(key, serialization.NoEncryption()))
+    register_key(paths.key)
     paths.locked_key.write_bytes(_pem(key, serialization.BestAvailableEncryption(PHRASE.encode())))
     return paths
