@@ -26,6 +26,8 @@ from .shared_file import locked_file, open_regular, storage_error, write_all
 # seconds; the owner of the lock may wait for a credential helper
 LOCK_TIMEOUT = 150.0
 MAX_LINKS = 40
+# of lists and objects in each other, far below what Python's recursion allows
+MAX_DEPTH = 100
 
 _NEW = b"{}\n"
 # docker's own (encoding/json, MarshalIndent)
@@ -51,7 +53,10 @@ class ConfigFile:
         :raises AuthenticationFailed: when it is no docker ``config.json``.
         :raises StorageError: when it cannot be read.
         """
-        return parse_config_file(_read(self._place()), self.path)
+        document = parse_config_file(_read(self._place()), self.path)
+        if _depth(document) > MAX_DEPTH:
+            raise StorageError(f"Cannot use {self.path}: its values are nested more than {MAX_DEPTH} deep.")
+        return document
 
     def mode(self) -> int | None:
         """The permission bits, None where there is no file."""
@@ -85,7 +90,7 @@ class ConfigFile:
         :raises StorageError: when that is not possible; the old document is then still there.
         """
         place = self._place()
-        data = _encode(document, _read(place), self.path)
+        data = _encode(document, _read(place))
         temporary = ""
         try:
             owner = _owner(place)
@@ -179,16 +184,22 @@ def _give_to(descriptor: int, owner: tuple[int, int]) -> None:
             raise PermissionError(errno.EPERM, "it belongs to another user") from None
 
 
-def _encode(document: Mapping[str, Any], before: bytes, path: str) -> bytes:
+def _depth(value: Any) -> int:
+    """How many lists and objects lie in each other; one more than ``MAX_DEPTH`` stands for any greater number."""
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        containers = [item for item in level if isinstance(item, (dict, list))]
+        level = [item for held in containers for item in (held.values() if isinstance(held, dict) else held)]
+        depth += bool(containers)
+    return depth
+
+
+def _encode(document: Mapping[str, Any], before: bytes) -> bytes:
     """JSON in the manner of what was there: indentation and the line end behind it."""
     found = re.match(rb"\s*\{\r?\n([ \t]+)\"", before)
     indent = found[1].decode("ascii") if found else _INDENT
     try:
-        text = json.dumps(document, indent=indent, ensure_ascii=False)
-        try:
-            data = text.encode("utf-8")
-        except UnicodeEncodeError:  # half a surrogate pair, which JSON allows as an escape
-            data = json.dumps(document, indent=indent).encode("ascii")
-    except RecursionError:
-        raise StorageError(f"Cannot change {path}: its values are nested too deeply.") from None
+        data = json.dumps(document, indent=indent, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON allows as an escape
+        data = json.dumps(document, indent=indent).encode("ascii")
     return data + b"\n" if before.endswith(b"\n") else data

@@ -104,14 +104,21 @@ def test_what_is_no_config_is_left_alone(tmp_path: Path, content: bytes) -> None
     assert path.read_bytes() == content
 
 
-def test_a_document_that_is_too_deep(tmp_path: Path) -> None:
+@pytest.mark.parametrize("levels", [101, 900])
+def test_a_document_that_is_too_deep(tmp_path: Path, levels: int) -> None:
     path = tmp_path / "config.json"
-    deep: Any = 1
-    for _level in range(3000):
-        deep = [deep]
-    with pytest.raises(StorageError, match="nested too deeply"):
-        put(ConfigFile(str(path)), {"x": deep})
-    assert os.listdir(tmp_path) == []
+    path.write_text('{"x": ' + "[" * (levels - 1) + "1" + "]" * (levels - 1) + "}")
+    with pytest.raises(StorageError, match="more than 100 deep"):
+        ConfigFile(str(path)).read()
+
+
+def test_a_document_that_is_deep_enough(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"x": ' + "[" * 99 + "]" * 99 + ', "y": [{"z": []}, 1, {}]}')
+    file = ConfigFile(str(path))
+    document = file.read()
+    put(file, document)
+    assert file.read() == document
 
 
 def test_a_file_that_is_too_large(tmp_path: Path) -> None:
