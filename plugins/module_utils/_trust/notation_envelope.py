@@ -178,7 +178,7 @@ def _parse_cose(raw: bytes) -> _Parsed:
     chain = unprotected.get(_COSE_CHAIN)
     if not isinstance(chain, list) or not all(isinstance(each, bytes) for each in chain):
         raise Rejected("malformed", "The envelope has no certificate chain (x5chain)")
-    number = headers.get(_COSE_ALG)
+    number: Any = headers.get(_COSE_ALG)
     return _Parsed(
         format=COSE,
         algorithm=_COSE_ALGORITHMS.get(number, number) if cbor.is_integer(number) else None,
