@@ -373,7 +373,7 @@ def test_an_ipv6_registry(kind: str, tmp_path: Path) -> None:
     own = create_certificate(tmp_path, "six", "::1")
     other = create_certificate(tmp_path, "other", "::2")
     http = ForwardProxy(LOGIN, address="::1" if "IPv6" in kind else "127.0.0.1")
-    with serve(own, address="::1") as server, http, SocksProxy(LOGIN) as socks:
+    with http, serve(own, address="::1") as server, SocksProxy(LOGIN) as socks:
         assert server.host == f"[::1]:{server.port}"
         options: dict[str, Any] = {"ca_cert": str(own.cert)}
         if kind:

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,6 +184,46 @@ def test_no_repository_is_left() -> None:
     connection = ConnectionOptions(mirrors=parse_mirrors({"r.test/app": ["https://m.test"]}))
     with pytest.raises(InvalidOption, match=r"m\.test of r\.test/app cannot be asked"):
         places(parse_reference("r.test/app"), connection)
+
+
+def test_an_unchanged_pinned_pull_with_mirrors_loads_no_http_library(tmp_path: Path) -> None:
+    """It stops where a request would be made: the registry, and its mirror, are out of reach."""
+    code = """
+import io, json, sys
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.mirrors import parse_mirrors
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
+mirror, digest, dest = sys.argv[1:]
+options = pull.PullOptions(
+    ReferenceOptions(ref=f"docker.io/app@{digest}"), dest, LayerSelector(operation="copy"), Limits(10**9, 10),
+    connection=ConnectionOptions(retries=0, mirrors=parse_mirrors({"docker.io": [{"url": mirror, "mode": "replace"}]})),
+)
+result = pull.pull(options)
+names = [name for name in "oras requests urllib3 ssl socket".split() if name in sys.modules]
+print(json.dumps([result.changed, result.served_by, names]))
+"""
+    layer = source_of(SMALL)
+    manifest = manifest_of(layers=[layer.descriptor.as_json()])
+    with FaultServer() as server:
+        server.add_manifest(manifest.raw)
+        server.add_blob(SMALL)
+        outcomes = [
+            subprocess.run(
+                [sys.executable, "-c", code, url, manifest.descriptor.digest, str(tmp_path / "file")],
+                check=False,
+                capture_output=True,
+                text=True,
+                env={"PYTHONPATH": ":".join(sys.path)},
+            )
+            for url in (server.url, f"http://{NOWHERE}")
+        ]
+    assert [outcome.stderr for outcome in outcomes] == ["", ""]
+    pulled, unchanged = (json.loads(outcome.stdout) for outcome in outcomes)
+    assert pulled[:2] == [True, [server.host]]
+    assert unchanged == [False, [], []]
+    assert (tmp_path / "file").read_bytes() == SMALL
 
 
 # On sockets: "first" and "second" are mirrors of "origin"
