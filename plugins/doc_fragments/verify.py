@@ -94,6 +94,8 @@ options:
     description:
       - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of
         trust stores to lists. A list answers for every store that the policy names.
+      - Revocation is never asked for online, and timestamp countersignatures are not evaluated; the guide on
+        verification says what that means for each level of the policy.
     type: raw
 """
 
@@ -193,5 +195,7 @@ options:
         description:
           - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of
             trust stores to lists. A list answers for every store that the policy names.
+          - Revocation is never asked for online, and timestamp countersignatures are not evaluated; the guide on
+            verification says what that means for each level of the policy.
         type: raw
 """

@@ -150,10 +150,22 @@ verification:
           description: Annotations under the signature.
           type: dict
     refused:
-      description: The signatures that do not count, with where they were (RV(verification.refused[].found_in)), their format, a
-        stable code and a message.
+      description: The signatures that do not count.
       type: list
       elements: dict
+      contains:
+        found_in:
+          description: The digest of the manifest or layer that carried the signature.
+          type: str
+        format:
+          description: As for the signatures that count, or V(attestation).
+          type: str
+        code:
+          description: A stable code for the cause; the guide on verification lists them.
+          type: str
+        message:
+          description: What is wrong with it.
+          type: str
 reason:
   description:
     - A stable code, V(Verified) or V(VerificationIgnored) on success, V(VerificationError) when the policy is not

@@ -11,19 +11,33 @@ from __future__ import annotations
 import ast
 import getpass
 import grp
+import json
 import os
 import re
+import shutil
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from support import vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
+from support.artifacts import Blob, Publisher
+from support.attached import attach_notation, open_repository, unit_helper
 from support.servers import RegistryServer
+from support.tools import Tools
+
+pytestmark = pytest.mark.once
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PUSH, PULL, INFO = (f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info"))
+PUSH, PULL, INFO, VERIFY, SIGN = (
+    f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info", "verify", "sign")
+)
+KEYS, PASSWORD = vectors.ROOT / "keys", "vector-password"
+GITHUB = "https://token.actions.githubusercontent.com"
+WORKFLOW = "https://github.com/stefanprodan/podinfo/.github/workflows/release.yml@refs/tags/6.7.1"
 # they publish what they need themselves; the others find it published
 PUBLISHING = {"oci_artifact_push", "guide_publish", "guide_air_gap"}
 NOT_RUN = {"README: Install it"}  # needs a Kubernetes cluster
@@ -36,6 +50,13 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
     "oci_artifact_info: List the five newest 1.x releases": {"tags": ["1.4.2", "1.2.0"]},
     "oci_artifact_info: See whether a release was published already": {"exists": True},
+    "oci_artifact_pull: Use only what the release key signed, and check it before anything is fetched": {
+        "verification.verified": True
+    },
+    "oci_artifact_verify: Demand two signers and an SBOM": {"verification.verified": True, "reason": "Verified"},
+    "oci_artifact_verify: Check a Notation signature": {"verification.provider": "notation", "reason": "Verified"},
+    "oci_artifact_sign: Sign a release": {"reason": "ArtifactUpToDate"},
+    "guide_verify: Deploy only what the project's release workflow signed": {"verification.verified": True},
     "guide_selection: Follow the release candidates": {"artifact.tag": "1.5.0-rc.1"},
     "guide_selection: Take only release candidates": {"artifact.tag": "1.5.0-rc.1", "reason": "ArtifactUpToDate"},
     "guide_selection: List the five newest releases": {"tags": ["1.4.2", "1.2.0"]},
@@ -95,6 +116,15 @@ class Ground:
             path = folder / "play" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
+        for own in ["shared", *sorted(PUBLISHING)]:
+            self._place_keys(folder / own / "etc/keys")
+
+    def _place_keys(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        names = {"release": "key-a", "release-2026": "key-a", "release-2025": "key-b", "build": "key-b"}
+        for name, key in names.items():
+            for suffix in (".key", ".pub"):
+                shutil.copy(KEYS / (key + suffix), folder / (name + suffix))
 
     def placed(self, text: str, document: str) -> str:
         """The text with the names of places of this test."""
@@ -131,12 +161,62 @@ class Ground:
             type: files
         - {PUSH}: {{path: "{{{{ playbook_dir }}}}/deploy", ref: "oci-layout:/media/transfer/bundle:2.3.0"}}
         - {PUSH}: {{path: "{{{{ playbook_dir }}}}/deploy", ref: "oci-layout:/srv/bundle:2.3.0"}}
+        - {SIGN}: {{ref: registry.example.com/platform/config:1.4.2, key: /etc/keys/release.key}}
+        - {SIGN}: {{ref: registry.example.com/platform/config:1.4.2, key: /etc/keys/build.key}}
+        - {PUSH}:
+            path: "{{{{ playbook_dir }}}}/charts/podinfo"
+            ref: registry.example.com/charts/podinfo:6.7.1
+            type: helm
         """
         tasks = yaml.safe_load(self.placed(textwrap.dedent(wanted), "published"))
-        results = ansible.tasks(tasks, module_defaults={PUSH: {"insecure": True}})
-        assert [result for result in results if result.failed] == []
+        results = ansible.tasks(
+            tasks,
+            module_defaults={name: {"insecure": True} for name in (PUSH, SIGN)},
+            environment={"COSIGN_PASSWORD": PASSWORD},
+        )
+        assert [result.get("msg") for result in results if result.failed] == []
         assert len(results) == len(tasks)
         self.digest = results[0]["artifact"]["digest"]
+        self._sign_keyless(results[-1]["artifact"]["digest"])
+        self._sign_with_notation()
+
+    def attest(self, tools: Tools) -> None:
+        """An SBOM of the release, attested with the release key."""
+        reference = f"{self.registry.host}/published/platform/config@{self.digest}"
+        tools.run(
+            "cosign", "attest", "--key", KEYS / "key-a.key", "--type", "spdxjson", "--predicate",
+            self.folder / "play/build/sbom.spdx.json", "--use-signing-config=false", "--tlog-upload=false",
+            "--allow-http-registry", "--yes", reference, env={"COSIGN_PASSWORD": PASSWORD},
+        )  # fmt: skip
+
+    def _sign_keyless(self, digest: str) -> None:
+        """Sign the chart as the release workflow of its project would, in a Sigstore of this test."""
+        mini = unit_helper("mini_sigstore")
+        sigstore = mini.MiniSigstore()
+        leaf = mini.Leaf(
+            names=(mini.general_name(WORKFLOW),), issuer=GITHUB.encode("ascii"), issuer_v2=mini.utf8_string(GITHUB)
+        )
+        layer, payload = sigstore.legacy(sigstore.issue(leaf), mini.claim(digest))
+        Publisher(self.registry.host, "published/charts/podinfo").publish(
+            digest.replace(":", "-") + ".sig", [Blob(payload, layer.media_type, dict(layer.annotations))]
+        )
+        self._write("shared/etc/sigstore/trusted_root.json", json.dumps(sigstore.trusted_root()))
+
+    def _sign_with_notation(self) -> None:
+        lab = unit_helper("notation_lab")
+        repository = open_repository(self.registry, "published/platform/config")
+        artifact = repository.fetch_manifest(self.digest).descriptor
+        envelope = lab.make_envelope("jws", payload=lab.payload_for(artifact))
+        attach_notation(repository, artifact, envelope, lab.MEDIA_TYPES["jws"])
+        repository.close()
+        self._write("shared/etc/notation/ca.crt", lab.root().root_pem)
+        policy = {"version": "1.0", "trustPolicies": [lab.statement()]}
+        self._write("shared/etc/notation/trustpolicy.json", json.dumps(policy))
+
+    def _write(self, name: str, content: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
 
 
 def examples(ground: Ground, document: str, blocks: list[str]) -> Iterator[dict[str, Any]]:
@@ -165,9 +245,14 @@ def value_at(result: TaskResult, path: str) -> Any:
     return value
 
 
-def test_examples(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path) -> None:
+def test_examples(
+    ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ground = Ground(registry, tmp_path)
     ground.publish(ansible)
+    ground.attest(tools)
+    for name in ("SIGNING_PASSWORD", "COSIGN_PASSWORD"):
+        monkeypatch.setenv(name, PASSWORD)
     found = [task for name, blocks in documents().items() for task in examples(ground, name, blocks)]
     names = names_of(found)
     assert len(set(names)) == len(names), "two examples of one document have one name"
@@ -175,7 +260,7 @@ def test_examples(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Pa
     results = ansible.tasks(
         [task for task in found if task.get("name") not in NOT_RUN],
         extra_vars={"registry_password": "not-asked-for"},
-        module_defaults={name: {"insecure": True} for name in (PUSH, PULL, INFO)},
+        module_defaults={name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
     )
     by_name = {result.task: result for result in results}
     failures = [f"{name} did not run" for name in names if name not in by_name and name not in NOT_RUN]

@@ -18,6 +18,8 @@ from support.ansible_runner import AnsibleRunner, TaskResult
 from support.servers import RegistryServer
 from support.tools import Tools
 
+pytestmark = pytest.mark.once
+
 PUSH = "cloudnative.artifacts.oci_artifact_push"
 PULL = "cloudnative.artifacts.oci_artifact_pull"
 INFO = "cloudnative.artifacts.oci_artifact_info"

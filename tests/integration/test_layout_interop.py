@@ -28,6 +28,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource, read_blob
 
+pytestmark = pytest.mark.once
+
 CONTENT = b"interoperable\n" * 5000
 IMAGE_CONFIG = canonical_json({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}})
 

@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
-import io
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,42 +17,24 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 from support.ansible_runner import AnsibleRunner
+from support.attached import attach_notation, open_repository, push, put, unit_helper
 from support.servers import RegistryServer
 from support.tools import Tools
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
-    Descriptor,
     Manifest,
-    canonical_json,
-    parse_manifest,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry import RegistryRepository
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_client import RegistryClient
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy, verify_notation
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
 
-_LAB = Path(__file__).resolve().parents[1] / "unit/plugins/module_utils/_trust/notation_lab.py"
+pytestmark = pytest.mark.once
 
-
-def _load_lab() -> Any:
-    spec = importlib.util.spec_from_file_location("cloudnative_artifacts_notation_lab", _LAB)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their own module up
-    spec.loader.exec_module(module)
-    return module
-
-
-lab = _load_lab()
+lab = unit_helper("notation_lab")
 
 MODULE = "cloudnative.artifacts.oci_artifact_verify"
-SIGNATURE = "application/vnd.cncf.notary.signature"
 DAY = datetime.timedelta(days=1)
 NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
 SUBJECT = lab.SUBJECT
@@ -111,33 +90,9 @@ def notation(tools: Tools, tmp_path: Path) -> Notation:
     return Notation(tools, tmp_path / "config")
 
 
-def open_repository(server: RegistryServer, name: str) -> RegistryRepository:
-    client = RegistryClient(server.host, ConnectionOptions(insecure=True), None)
-    return RegistryRepository(Reference(registry=server.host, repository=name), client, push=True)
-
-
-def put(repository: RegistryRepository, data: bytes, media_type: str) -> Descriptor:
-    found = Descriptor(media_type, digest_of(data), len(data))
-    repository.push_blob(BlobSource(found, lambda: io.BytesIO(data)))
-    return found
-
-
-def push(repository: RegistryRepository, tag: str = "", **fields: Any) -> Manifest:
-    raw = canonical_json({"schemaVersion": 2, "mediaType": media.OCI_MANIFEST, **fields})
-    manifest = parse_manifest(raw, "", "the manifest")
-    repository.push_manifest(manifest, tag)
-    return manifest
-
-
 def push_artifact(repository: RegistryRepository, content: bytes = b"signed\n") -> Manifest:
     config, layer = put(repository, b"{}", media.OCI_EMPTY), put(repository, content, "text/plain")
     return push(repository, "1", artifactType="text/plain", config=config.as_json(), layers=[layer.as_json()])
-
-
-def attach(repository: RegistryRepository, artifact: Manifest, envelope: bytes, media_type: str) -> None:
-    config, layer = put(repository, b"{}", SIGNATURE), put(repository, envelope, media_type)
-    subject = artifact.descriptor.as_json()
-    push(repository, config=config.as_json(), layers=[layer.as_json()], subject=subject)
 
 
 def policy_of(**changes: Any) -> dict[str, Any]:
@@ -359,7 +314,7 @@ def test_the_verdicts_are_notations(registry: RegistryServer, notation: Notation
             repository = open_repository(registry, f"notation/case-{number}-{form}")
             artifact = push_artifact(repository)
             envelope, trusted = make(case, form, artifact)
-            attach(repository, artifact, envelope, lab.MEDIA_TYPES[form])
+            attach_notation(repository, artifact.descriptor, envelope, lab.MEDIA_TYPES[form])
             policy = policy_of(**case.policy)
             notation.configure(policy, trusted)
             theirs, words = notation.accepts(f"{repository.reference.name}@{artifact.descriptor.digest}")

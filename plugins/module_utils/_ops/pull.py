@@ -191,7 +191,8 @@ class _Pull:
         )
 
     def _is_verified(self, state: State) -> bool:
-        """Whether nothing is demanded, or the record says that the demand was met: a digest's signatures do not change."""
+        """Whether nothing is demanded, or the record says that the demand was met: a digest's signatures do not
+        change."""
         return self._options.verify is None or state.verification.get("policy") == self._policy
 
     def _verify(self, repository: Repository, resolved: Resolved, policy: VerifyPolicy) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import struct
-from collections.abc import Sequence
 from typing import Any
 
 from .._oci.errors import InvalidPolicy
@@ -90,7 +89,7 @@ def _check_leaf(leaf: Any, time: datetime.datetime) -> None:
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    begins, ends = _validity(leaf)
+    begins, ends = validity(leaf)
     if not begins <= time <= ends:
         raise Rejected(
             "expired-certificate",
@@ -147,7 +146,7 @@ def _may_issue(certificate: Any, below: int, time: datetime.datetime) -> bool:
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    begins, ends = _validity(certificate)
+    begins, ends = validity(certificate)
     constraints = _value(certificate, x509.BasicConstraints)
     usage = _value(certificate, x509.KeyUsage)
     usages = _value(certificate, x509.ExtendedKeyUsage)
@@ -235,7 +234,8 @@ def _value(certificate: Any, kind: Any) -> Any:
         return None
 
 
-def _validity(certificate: Any) -> Sequence[datetime.datetime]:
+def validity(certificate: Any) -> tuple[datetime.datetime, datetime.datetime]:
+    """The first and the last moment at which a certificate is valid, in UTC."""
     if hasattr(certificate, "not_valid_before_utc"):
         return certificate.not_valid_before_utc, certificate.not_valid_after_utc
     # cryptography 41 only has naive times, in UTC

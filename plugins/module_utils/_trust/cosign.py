@@ -57,8 +57,8 @@ class CosignVerifier:
         if not (policy.public_keys or policy.identities or policy.any_identity):
             raise InvalidPolicy(
                 "The verification policy names no signer.",
-                "Give 'public_keys', or 'identities' for keyless signatures (any_identity: true accepts every signer that "
-                "the trusted root vouches for).",
+                "Give 'public_keys', or 'identities' for keyless signatures (any_identity: true accepts every signer "
+                "that the trusted root vouches for).",
             )
         if policy.min_signers < 1:
             raise InvalidPolicy(f"'min_signers' is {policy.min_signers}: wanted 1 or more.")
@@ -170,17 +170,14 @@ class _Check:
 
     def _check_beside_key(self, layer: Descriptor) -> None:
         """A certificate beside a keyed signature is no evidence; one that is not valid now spoils it, as for cosign."""
-        from cryptography import x509
+        from .certificates import read_certificate, validity
 
         try:
-            certificate = x509.load_pem_x509_certificate(
-                layer.annotations[formats.ANNOTATION_CERTIFICATE].encode("utf-8")
-            )
-        except ValueError:
+            certificate = read_certificate(layer.annotations[formats.ANNOTATION_CERTIFICATE].encode("utf-8"))
+        except Rejected:
             return
-        now = datetime.datetime.now(datetime.timezone.utc)
-        begins, ends = certificate.not_valid_before, certificate.not_valid_after
-        if not begins <= now.replace(tzinfo=None) <= ends:
+        begins, ends = validity(certificate)
+        if not begins <= datetime.datetime.now(datetime.timezone.utc) <= ends:
             raise Rejected(
                 "expired-certificate", f"The certificate beside the signature was valid until {ends:%Y-%m-%d}"
             )
@@ -290,7 +287,9 @@ class _Check:
         return VerificationFailed(message, hint, {"verification": self._details()})
 
     def _refusals_text(self) -> str:
-        shown = [f"{each.format} {each.found_in[:19]} ({each.code}: {each.message})" for each in self._refusals]
+        shown = [
+            f"{each.format} {each.found_in[:19]} ({each.code}: {each.message.rstrip('.')})" for each in self._refusals
+        ]
         more = len(shown) - MAX_SHOWN_REFUSALS
         return "; ".join(shown[:MAX_SHOWN_REFUSALS]) + (f"; and {more} more" if more > 0 else "")
 

@@ -84,7 +84,11 @@ def attached_notation(repository: Repository, digest: str, refusals: list[Refusa
 
 def referring_manifests(repository: Repository, digest: str, refusals: list[Refusal]) -> Iterator[Manifest]:
     """The manifests that really name ``digest`` as their subject, each once, at most ``MAX_REFERRERS``."""
-    listed = {entry.digest: entry for entry in repository.list_referrers(digest)}
+    try:
+        listed = {entry.digest: entry for entry in repository.list_referrers(digest)}
+    except InvalidContent as exc:
+        refusals.append(Refusal(digest, "referrers", "malformed", exc.message))
+        return
     if len(listed) > MAX_REFERRERS:
         message = f"The registry lists {len(listed)} referrers; only {MAX_REFERRERS} are looked at."
         refusals.append(Refusal(digest, "referrers", "too-large", message))

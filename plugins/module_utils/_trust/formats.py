@@ -207,7 +207,10 @@ def _check_material(material: Mapping[str, Any]) -> None:
             raise Rejected("malformed", "A log entry of the bundle has no body of a known shape")
         if (body.get("kind"), body.get("apiVersion")) != (kind.get("kind"), kind.get("version")):
             raise Rejected("malformed", "A log entry of the bundle has a body of another kind than it says")
-    stamps = (material.get("timestampVerificationData") or {}).get("rfc3161Timestamps") or []
+    timestamps = material.get("timestampVerificationData") or {}
+    if not isinstance(timestamps, dict):
+        raise Rejected("malformed", "The bundle's timestamps are malformed")
+    stamps = timestamps.get("rfc3161Timestamps") or []
     if not isinstance(stamps, list) or len(stamps) > MAX_TIMESTAMPS:
         raise Rejected("too-large", f"The bundle has more than {MAX_TIMESTAMPS} timestamps")
 

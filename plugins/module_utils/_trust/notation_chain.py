@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._oci.errors import InvalidPolicy
+from .certificates import validity
 from .crypto import require_cryptography
 from .keys import check_kind
 from .verdict import Rejected
@@ -91,7 +92,7 @@ def why_not_valid(chain: Sequence[Any], now: datetime.datetime) -> str:
     """A clause that names the certificate that is not valid at the time; empty when all of them are."""
     with reading("A certificate of the envelope"):
         for certificate in chain:
-            begins, ends = _validity(certificate)
+            begins, ends = validity(certificate)
             if now < begins:
                 return f"the certificate of {name_of(certificate)} is valid from {begins:%Y-%m-%d %H:%M:%S} UTC on"
             if now > ends:
@@ -226,13 +227,6 @@ def _value(certificate: Any, kind: Any) -> Any:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
-
-
-def _validity(certificate: Any) -> tuple[datetime.datetime, datetime.datetime]:
-    if hasattr(certificate, "not_valid_before_utc"):
-        return certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    zone = datetime.timezone.utc
-    return certificate.not_valid_before.replace(tzinfo=zone), certificate.not_valid_after.replace(tzinfo=zone)
 
 
 def _read_source(source: str, number: int) -> Iterator[TrustedCertificate]:

@@ -68,6 +68,28 @@ def test_matches_are_those_of_go() -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        ("^x$", "x", True),
+        ("^x$", "x\n", False),
+        ("^(x$|y)$", "x\n", False),
+        (r"^x\$$", "x$", True),
+        ("^x[$]$", "x$", True),
+        ("(?m)^x$", "x\ny", True),
+        ("(?m:^x$)$", "x\ny", False),
+        ("(?m:^x$)", "x\ny", True),
+        ("(?m)(?-m:^x$)", "x\ny", False),
+        ("(?m)(^(?i)X$)", "a\nx\ny", True),
+        ("(?:(?m)^x)$", "x\ny", False),
+        ("(?m)a|x$", "x\ny", True),
+    ],
+)
+def test_a_dollar_is_the_very_end(pattern: str, text: str, found: bool) -> None:
+    """Each row's verdict is that of Go's regexp.MatchString."""
+    assert bool(BoundedRegex(pattern, "test").search_all([text])) == found
+
+
 @pytest.mark.parametrize("row", ORACLE["expand"], ids=lambda row: f"{row[1]} {row[2]}")
 def test_templates_are_those_of_go(row: list[str]) -> None:
     pattern, template, tag, wanted = row
@@ -129,7 +151,7 @@ def test_patterns_that_are_refused(pattern: str) -> None:
 
 def test_plain_patterns_are_left_alone() -> None:
     assert to_python("[a[b|&&]") == r"[a\[b\|\&\&]"  # what Python reserves in a class does not stay plain
-    for pattern in (r"^v?[0-9]+\.[0-9]+$", r"(?P<ts>\d+)-(?:a|b)", r"a{2,3}|b{4}", r"[^a-z\]]"):
+    for pattern in (r"^v?[0-9]+\.[0-9]+", r"(?P<ts>\d+)-(?:a|b)", r"a{2,3}|b{4}", r"[^a-z\]]"):
         assert re.compile(to_python(pattern)).pattern == pattern
 
 
