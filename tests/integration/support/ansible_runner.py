@@ -20,7 +20,7 @@ TIMEOUT = 300.0
 # what would lead Ansible to another configuration, or the modules to the credentials of whoever runs the tests
 _DROPPED_PREFIXES = ("ANSIBLE_", "OCI_ARTIFACT_", "K8S_AUTH_")
 _DROPPED = frozenset(
-    {"DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "PYTHONPATH", "KUBECONFIG"}
+    {"DOCKER_AUTH_CONFIG", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_CONFIG_HOME", "PYTHONPATH", "KUBECONFIG"}
 )
 
 
@@ -158,6 +158,8 @@ class AnsibleRunner:
         }
         kept.update(
             HOME=str(self._home),
+            # without one, podman's file in /run/containers would be looked for
+            XDG_RUNTIME_DIR=str(self._home / "run"),
             LC_ALL="C.UTF-8",
             ANSIBLE_COLLECTIONS_PATH=str(self.collections),
             ANSIBLE_NOCOLOR="1",
