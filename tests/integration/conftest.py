@@ -17,6 +17,7 @@ from support.ansible_runner import AnsibleRunner
 from support.certificates import ServerCertificate, create_server_certificate
 from support.kube_api import KubeCluster, kube_cluster
 from support.servers import RegistryServer
+from support.ssh_host import SshHost, ssh_host
 from support.tools import Tools
 from token_server import TokenServer
 
@@ -107,3 +108,12 @@ def ansible(collections_tree: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Runs modules and playbooks; TARGET_PYTHON names the interpreter the modules get (default: this one)."""
     target_python = os.environ.get("TARGET_PYTHON") or sys.executable
     return AnsibleRunner(collections_tree, tmp_path_factory.mktemp("ansible-home"), target_python)
+
+
+@pytest.fixture(scope="session")
+def second_host(
+    ansible: AnsibleRunner, tools: Tools, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SshHost]:
+    """A host behind a real SSH connection, with a home and an environment of its own."""
+    with ssh_host(tools, tmp_path_factory.mktemp("second-host"), ansible.target_python) as host:
+        yield host
