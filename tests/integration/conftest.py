@@ -16,7 +16,9 @@ from secret_search import SEARCH
 from support import servers
 from support.ansible_runner import AnsibleRunner
 from support.certificates import ServerCertificate, create_server_certificate
+from support.kube_api import KubeCluster, kube_cluster
 from support.servers import RegistryServer
+from support.ssh_host import SshHost, ssh_host
 from support.tools import Tools
 from token_server import TokenServer
 
@@ -107,6 +109,13 @@ def oci11_registry(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(scope="session")
+def cluster(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeCluster]:
+    """A Kubernetes API with RBAC and controllers but no node: of KUBECONFIG, else started for this run."""
+    with kube_cluster(tools, tmp_path_factory.mktemp("kube")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def collections_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that holds ansible_collections/cloudnative/artifacts; COLLECTIONS_TREE names a ready one."""
     ready = os.environ.get("COLLECTIONS_TREE")
@@ -122,3 +131,12 @@ def ansible(collections_tree: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Runs modules and playbooks; TARGET_PYTHON names the interpreter the modules get (default: this one)."""
     target_python = os.environ.get("TARGET_PYTHON") or sys.executable
     return AnsibleRunner(collections_tree, tmp_path_factory.mktemp("ansible-home"), target_python)
+
+
+@pytest.fixture(scope="session")
+def second_host(
+    ansible: AnsibleRunner, tools: Tools, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SshHost]:
+    """A host behind a real SSH connection, with a home and an environment of its own."""
+    with ssh_host(tools, tmp_path_factory.mktemp("second-host"), ansible.target_python) as host:
+        yield host

@@ -9,6 +9,7 @@ Only names of places are replaced. A new example runs without a word here, and f
 from __future__ import annotations
 
 import ast
+import base64
 import getpass
 import grp
 import json
@@ -26,7 +27,8 @@ from support import vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import Blob, Publisher
 from support.attached import attach_notation, open_repository, unit_helper
-from support.certificates import PHRASE, create_client_certificate
+from support.certificates import PHRASE, create_client_certificate, create_server_certificate
+from support.kube_api import KubeCluster
 from support.servers import RegistryServer
 from support.tools import Tools
 
@@ -89,7 +91,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
 def documents() -> dict[str, list[str]]:
     """The YAML in each document."""
     found = {}
-    for path in sorted((CHECKOUT / "plugins/modules").glob("*.py")):
+    for path in sorted([*(CHECKOUT / "plugins/modules").glob("*.py"), *(CHECKOUT / "plugins/lookup").glob("*.py")]):
         found[path.stem] = [_constant(path, "EXAMPLES")]
     for path in sorted((CHECKOUT / "docs/docsite/rst").glob("*.rst")):
         if path.stem in ELSEWHERE:
@@ -119,6 +121,7 @@ class Ground:
         self.proxy = proxy
         self.folder = folder
         self.digest = ""
+        self.namespace = ""
         files = {
             "deploy/base/app.yaml": "kind: ConfigMap\n",
             "deploy/notes.txt": "notes\n",
@@ -156,6 +159,7 @@ class Ground:
         text = text.replace("{{ playbook_dir }}", str(self.folder / "play"))
         own = document if document in PUBLISHING else "shared"
         text = re.sub(r"(?<![\w}/.])/(etc|srv|opt|var|media)/", rf"{self.folder}/{own}/\1/", text)
+        text = re.sub(r"namespace='(flux-system|apps)'", f"namespace='{self.namespace}'", text)
         text = text.replace("owner: app", f"owner: {getpass.getuser()}")
         text = text.replace("group: app", f"group: {grp.getgrgid(os.getgid()).gr_name}")
         return text.replace(EXAMPLE_DIGEST, self.digest.partition(":")[2])
@@ -216,6 +220,40 @@ class Ground:
             "--allow-http-registry", "--yes", reference, env={"COSIGN_PASSWORD": PASSWORD},
         )  # fmt: skip
 
+    def fill(self, cluster: KubeCluster, namespace: str) -> None:
+        """What the examples read from Kubernetes; the example's namespaces are all this one."""
+        self.namespace = namespace
+        entry = {"auth": base64.b64encode(b"not:asked-for").decode()}
+        docker_config = json.dumps({"auths": {self.registry.host: entry}})
+        certificate = create_server_certificate(self.folder)
+        cluster.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "regcred"},
+                "type": "kubernetes.io/dockerconfigjson",
+                "stringData": {".dockerconfigjson": docker_config},
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "registry-tls"},
+                "stringData": {
+                    "ca.crt": certificate.ca_cert.read_text(),
+                    "tls.crt": certificate.cert.read_text(),
+                    "tls.key": certificate.key.read_text(),
+                },
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": "default"},
+                "imagePullSecrets": [{"name": "regcred"}],
+            },
+            namespace=namespace,
+        )
+        self._write("shared/etc/kubernetes/reader.conf", cluster.kubeconfig.read_text())
+
     def _sign_keyless(self, digest: str) -> None:
         """Sign the chart as the release workflow of its project would, in a Sigstore of this test."""
         mini = unit_helper("mini_sigstore")
@@ -272,15 +310,31 @@ def value_at(result: TaskResult, path: str) -> Any:
     return value
 
 
+@pytest.fixture
+def namespace(cluster: KubeCluster) -> Iterator[str]:
+    with cluster.namespace("examples") as name:
+        yield name
+
+
 def test_examples(
-    ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ansible: AnsibleRunner,
+    registry: RegistryServer,
+    cluster: KubeCluster,
+    namespace: str,
+    tools: Tools,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with ForwardProxy(("deploy", PROXY_PASSWORD)) as proxy:
-        check_examples(ansible, Ground(registry, tmp_path, proxy), tools, monkeypatch)
+        ground = Ground(registry, tmp_path, proxy)
+        ground.fill(cluster, namespace)
+        check_examples(ansible, ground, cluster, tools, monkeypatch)
     assert {line.rpartition(" ")[2] for line in proxy.lines()} == {"200"}
 
 
-def check_examples(ansible: AnsibleRunner, ground: Ground, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+def check_examples(
+    ansible: AnsibleRunner, ground: Ground, cluster: KubeCluster, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ground.publish(ansible)
     ground.attest(tools)
     for name in ("SIGNING_PASSWORD", "COSIGN_PASSWORD"):
@@ -297,6 +351,7 @@ def check_examples(ansible: AnsibleRunner, ground: Ground, tools: Tools, monkeyp
             "host_key": ground.host_key,
             "host_key_password": PHRASE,
         },
+        controller_environment={"K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig)},
         module_defaults={
             **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
             LOGIN: {"insecure": True, "config_file": str(ground.folder / "docker/config.json")},

@@ -108,7 +108,7 @@ def matching_keys(auths: Mapping[str, Any], registry: str, repository: str) -> l
     for key in map(str, auths):
         host, path = split_key(key)
         is_exact = host == registry
-        if not is_exact and not _host_matches(host, registry):
+        if not is_exact and not host_matches(host, registry):
             continue
         if path and repository != path and not repository.startswith(path + "/"):
             continue
@@ -134,7 +134,7 @@ def split_key(key: str) -> tuple[str, str]:
     return host, path.strip("/")
 
 
-def _host_matches(pattern: str, registry: str) -> bool:
+def host_matches(pattern: str, registry: str) -> bool:
     """``*`` and ``?`` within one label, the same number of labels, the same port; nothing else is special."""
     if "*" not in pattern and "?" not in pattern:
         return False

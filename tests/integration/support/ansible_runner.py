@@ -21,8 +21,10 @@ TIMEOUT = 300.0
 
 # what would lead Ansible to another configuration, or the modules to the credentials of whoever runs the tests
 _CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "GCE_", "CLOUDSDK_", "IDENTITY_", "IMDS_")
-_DROPPED_PREFIXES = ("ANSIBLE_", "OCI_ARTIFACT_", *_CLOUDS)
-_DROPPED = frozenset({"DOCKER_AUTH_CONFIG", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_CONFIG_HOME", "PYTHONPATH"})
+_DROPPED_PREFIXES = ("ANSIBLE_", "OCI_ARTIFACT_", "K8S_AUTH_", *_CLOUDS)
+_DROPPED = frozenset(
+    {"DOCKER_AUTH_CONFIG", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_CONFIG_HOME", "PYTHONPATH", "KUBECONFIG"}
+)
 
 
 class TaskResult(dict[str, Any]):
@@ -88,6 +90,8 @@ class AnsibleRunner:
         check: bool = False,
         diff: bool = False,
         extra_vars: Mapping[str, Any] | None = None,
+        controller_environment: Mapping[str, str] | None = None,
+        flags: Sequence[str] = (),
         **play: Any,
     ) -> list[TaskResult]:
         """Run tasks, written as in YAML, in one play (further keywords are the play's, as `module_defaults`).
@@ -98,9 +102,17 @@ class AnsibleRunner:
         playbook = folder / "playbook.yml"
         document = [{"hosts": "localhost", "gather_facts": False, **play, "tasks": list(tasks)}]
         playbook.write_text(json.dumps(document, indent=2, default=str))  # JSON is YAML
-        flags = [flag for flag, wanted in (("--check", check), ("--diff", diff)) if wanted]
+        modes = [flag for flag, wanted in (("--check", check), ("--diff", diff)) if wanted]
         results_file = folder / "results.jsonl"
-        done = self._run("ansible-playbook", *flags, str(playbook), extra_vars=extra_vars, results_file=results_file)
+        done = self._run(
+            "ansible-playbook",
+            *modes,
+            *flags,
+            str(playbook),
+            extra_vars=extra_vars,
+            environment=controller_environment,
+            results_file=results_file,
+        )
         lines = results_file.read_text(encoding="utf-8").splitlines() if results_file.exists() else []
         if not lines and tasks:
             raise AssertionError(f"ansible-playbook exited {done.returncode} without a result\n{_words(done)}")
