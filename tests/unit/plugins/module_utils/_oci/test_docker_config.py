@@ -238,14 +238,14 @@ FLUX += [
     (NESTED, "fake.registry.io/nested/repo/dirt", "fake.registry.io/nested/repo"),
 ]
 
-# where that is loose, or order decides in place of length
+# beyond that table, or in place of it
 STRICTER = [
-    # a part of a path is no path: Flux takes /par for /partial
+    # a part of a path is no path
     (NESTED, "fake.registry.io/partial", "fake.registry.io"),
     (["ghcr.io/org/ap"], "ghcr.io/org/app", None),
     # the longest path, also where another key is later in the alphabet
     (["*.registry.io/org", "fake.registry.io"], "fake.registry.io/org/app", "*.registry.io/org"),
-    # Flux misses the end without a slash, and Docker Hub's own name
+    # an end without a slash, and Docker Hub's own name
     (["https://fake.registry.io/v1"], "fake.registry.io/repo", "https://fake.registry.io/v1"),
     (["docker.io"], "docker.io/ubuntu", "docker.io"),
     # without a scheme it may be a namespace
