@@ -21,6 +21,7 @@ options:
   ca_cert:
     description:
       - A certificate authority to trust beside those of the system, as a path or as PEM text.
+      - The default is the content of the file that E(OCI_ARTIFACT_CA_CERT) names on the Ansible controller.
     type: str
   client_cert:
     description:
