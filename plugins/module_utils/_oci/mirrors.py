@@ -41,8 +41,10 @@ class Place:
     takes_login: bool
 
     def auth(self, given: AuthOptions) -> AuthOptions:
-        """The part of a task's credentials that may be used here: of a mirror, what is filed under its own host."""
-        return given if self.takes_login else replace(given, username="", password="")
+        """The part of a task's credentials that may be used here: at a mirror, what is filed under its own host."""
+        if self.takes_login:
+            return given
+        return AuthOptions(auth_file=given.auth_file, auth_config=given.auth_config)
 
 
 def parse_mirrors(
