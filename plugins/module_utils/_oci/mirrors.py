@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from .errors import InvalidOption, InvalidReference
-from .options import GENERIC, AuthOptions, ConnectionOptions, Mirror, MirrorRule
+from .options import AuthOptions, ConnectionOptions, Mirror, MirrorRule
 from .reference import Reference, parse_reference
 
 MODES = REPLACE, FALLBACK = "replace", "fallback"
@@ -41,10 +41,10 @@ class Place:
     takes_login: bool
 
     def auth(self, given: AuthOptions) -> AuthOptions:
-        """The part of a task's credentials that may be used here: of a mirror, what is filed under its own host."""
+        """The part of a task's credentials that may be used here: at a mirror, what is filed under its own host."""
         if self.takes_login:
             return given
-        return replace(given, username="", password="", provider=GENERIC, provider_registry="")
+        return AuthOptions(auth_file=given.auth_file, auth_config=given.auth_config)
 
 
 def parse_mirrors(
