@@ -38,6 +38,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PUSH, PULL, INFO, VERIFY, SIGN = (
     f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info", "verify", "sign")
 )
+LOGIN = "cloudnative.artifacts.oci_registry_login"
 KEYS, PASSWORD = vectors.ROOT / "keys", "vector-password"
 GITHUB = "https://token.actions.githubusercontent.com"
 WORKFLOW = "https://github.com/stefanprodan/podinfo/.github/workflows/release.yml@refs/tags/6.7.1"
@@ -71,6 +72,9 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "guide_air_gap: Pull the newest release": {"artifact.tag": "2.3.0", "reason": "NewRevision"},
     "guide_errors: Publish a release that may be there already": {"reason": "TagImmutable"},
     "guide_errors: See whether a release was published": {"exists": False},
+    "guide_login: Log in": {"store": "file"},
+    "guide_login: Log out": {"changed": True, "reason": "LoginRemoved"},
+    "oci_registry_login: Let a helper make the credentials": {"store": "docker-credential-ecr-login"},
     "README: Resolve a range": {"artifact.tag": "1.4.2"},
 }
 
@@ -313,7 +317,10 @@ def test_examples(
         [task for task in found if task.get("name") not in NOT_RUN],
         extra_vars={"registry_password": "not-asked-for"},
         controller_environment={"K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig)},
-        module_defaults={name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
+        module_defaults={
+            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
+            LOGIN: {"insecure": True, "config_file": str(tmp_path / "docker/config.json")},
+        },
     )
     by_name = {result.task: result for result in results}
     failures = [f"{name} did not run" for name in names if name not in by_name and name not in NOT_RUN]

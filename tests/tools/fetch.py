@@ -324,6 +324,10 @@ TOOLS = {
         ),
         _kubernetes_tool("etcd", ".", "go.etcd.io/etcd/server/v3", ("--version",), r"etcd Version: 3\.[5-9]"),
         Tool("oci11-registry", _own_version("oci11-registry"), ("--help",), r"-addr", _build_own("oci11-registry")),
+        Tool(
+            "docker-credential-tests", _own_version("docker-credential-tests"), ("--version",), r"docker-credential",
+            _build_own("docker-credential-tests"),
+        ),
         Tool("flux-artifact", _own_version("flux-artifact"), ("--help",), r"push\|pull", _build_own("flux-artifact")),
     )
 }  # fmt: skip

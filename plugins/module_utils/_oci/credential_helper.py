@@ -163,7 +163,8 @@ def _run(command: list[str], text: bytes, timeout: float) -> tuple[int, bytes, b
 
 def _converse(process: subprocess.Popen[bytes], text: bytes, deadline: float) -> tuple[bytes, bytes]:
     """Send the text and take what comes, until the program has ended or closed its output."""
-    assert process.stdin and process.stdout and process.stderr
+    if not (process.stdin and process.stdout and process.stderr):
+        raise AssertionError("unreachable")
     taken = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
     unsent = memoryview(text)
     with selectors.DefaultSelector() as selector:

@@ -16,11 +16,20 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .credential import Credential as Credential
-from .docker_config import check_document, find_in_document
-from .docker_config import load_auth_config as load_auth_config
+from .credential import Credential
+from .docker_config import check_document, find_in_document, load_auth_config
 from .errors import AuthenticationFailed
 from .options import AuthOptions
+
+__all__ = [
+    "MAX_FILE_SIZE",
+    "Credential",
+    "check_login",
+    "find_credential",
+    "load_auth_config",
+    "parse_config_file",
+    "read_config_file",
+]
 
 MAX_FILE_SIZE = 4 * 1024 * 1024
 
@@ -45,7 +54,7 @@ def find_credential(options: AuthOptions, registry: str, repository: str) -> Cre
 def check_login(username: str, password: str, registry: str) -> Credential:
     """A user name and a password as a credential.
 
-    :raises AuthenticationFailed: when one is missing, or HTTP cannot carry the user name (RFC 7617, section 2).
+    :raises AuthenticationFailed: when one is missing, or HTTP cannot carry them (RFC 7617, section 2).
     """
     if not (username and password):
         raise AuthenticationFailed(
@@ -53,6 +62,12 @@ def check_login(username: str, password: str, registry: str) -> Credential:
         )
     if ":" in username:
         raise AuthenticationFailed(f"The 'username' given for {registry} contains a colon, which HTTP does not allow.")
+    try:
+        (username + password).encode("utf-8")
+    except UnicodeEncodeError:
+        raise AuthenticationFailed(
+            f"The 'username' or 'password' given for {registry} is no text in UTF-8.", "Check how it is encoded."
+        ) from None
     return Credential(username=username, password=password)
 
 

@@ -19,11 +19,10 @@ from typing import Any
 from .credential import Credential
 from .credential_helper import CredentialHelper
 from .errors import AuthenticationFailed
+from .reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 
-DOCKER_HUB = "docker.io"
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 
-_DOCKER_HUB_HOSTS = ("index.docker.io", DOCKER_HUB, "registry-1.docker.io")
 _FIELDS = ("auth", "username", "password", "identitytoken", "registrytoken")
 
 
@@ -85,11 +84,15 @@ def named_helper(document: Mapping[str, Any], registry: str) -> str | None:
     An empty name is one too: docker then keeps the credential in the file, whatever ``credsStore`` says.
     """
     helpers = document.get("credHelpers") or {}
-    names = (DOCKER_HUB_KEY, *_DOCKER_HUB_HOSTS) if registry == DOCKER_HUB else (registry,)
-    for name in names:
+    for name in helper_keys(registry):
         if name in helpers:
             return str(helpers[name] or "")
     return None
+
+
+def helper_keys(registry: str) -> tuple[str, ...]:
+    """The keys of ``credHelpers`` that mean a registry, docker's own first."""
+    return (DOCKER_HUB_KEY, *DOCKER_HUB_HOSTS) if registry == DOCKER_HUB else (registry,)
 
 
 def server_address(registry: str) -> str:
@@ -123,7 +126,7 @@ def split_key(key: str) -> tuple[str, str]:
     _scheme, is_url, rest = key.rpartition("://")
     host, _slash, path = rest.partition("/")
     host = host.lower()
-    if host in _DOCKER_HUB_HOSTS:
+    if host in DOCKER_HUB_HOSTS:
         host = DOCKER_HUB
     first, _slash, remainder = path.partition("/")
     if first in ("v1", "v2") and (is_url or path in ("v1/", "v2/") or host == DOCKER_HUB):

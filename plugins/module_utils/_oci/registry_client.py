@@ -25,8 +25,8 @@ from .http_session import explain, may_pass, new_session
 from .http_url import join, origin, shown
 from .options import ConnectionOptions
 from .reference import DEFAULT_TAG, Reference, parse_reference
-from .registry_answer import MAX_RETRY_WAIT, RETRY_STATUS, wait_asked_for
-from .registry_auth import MAX_TOKEN_ANSWER, RegistryAuth
+from .registry_answer import MAX_RETRY_WAIT, RETRY_STATUS, check_status, wait_asked_for
+from .registry_auth import MAX_TOKEN_ANSWER, NO_CREDENTIALS, RegistryAuth
 
 try:
     import oras.container
@@ -195,6 +195,29 @@ class RegistryClient(BaseRegistry):
         response = self._repeat(f"GET {shown(url)}", send)
         return response, body
 
+    def check_login(self) -> bool:
+        """Whether the registry asks for credentials, and takes this client's; False when it asks for none.
+
+        Source: distribution-spec, "Determining Support" (``GET /v2/``), with a token where the answer names a token
+        server. First without credentials: what a registry accepts unasked says nothing about them.
+
+        :raises AuthenticationFailed: when the registry or its token server refuses them.
+        :raises RegistryError: when the host is no registry.
+        :raises ConnectionFailed: when no answer was had.
+        """
+        url = f"{self.prefix}://{self.hostname}/v2/"
+        response = self._repeat(f"GET {shown(url)}", lambda: self._send("GET", url, {}, None, _nothing))
+        asks: bool = response.status_code == 401
+        if asks:
+            discard(response, self.connection.timeout)
+            response = self.request("GET", url, scope="")
+        if response.status_code == 404:
+            response.close()
+            raise RegistryError(f"{shown(url)} is not there.", "Check the host: it seems to be no registry.", 404)
+        check_status(response, f"Logging in to {self.registry}")
+        discard(response, self.connection.timeout)
+        return asks
+
     def pause(self, attempts: int, wait: float | None = None) -> float:
         """Wait before the next attempt: as long as the registry asked, else 0.5 s doubled each time, less a random
         part. Returns the seconds.
@@ -245,8 +268,10 @@ class RegistryClient(BaseRegistry):
                 break
             renewed = self.auth.answer(challenge, scope, authorization.get("Authorization", ""))
         raise AuthenticationFailed(
-            f"The registry {self.registry} refused the token that its token server gave for {scope}.",
-            "The account may lack the right to this repository, or there is no such repository.",
+            f"The registry {self.registry} refused the token that its token server gave for {scope or 'it'}.",
+            NO_CREDENTIALS
+            if self.auth.is_anonymous
+            else "The account may lack the right to this repository, or there is no such repository.",
         )
 
     def _send(self, method: str, url: str, headers: dict[str, str], body: Any, rewind: Callable[[], None]) -> Any:
