@@ -64,7 +64,7 @@ options:
         plain HTTP. C(mode) is V(fallback) (the registry itself is asked last, for what no mirror has or could be asked
         for; the default) or V(replace) (the registry itself is never asked).'
       - A mirror may have C(ca_cert), C(client_cert), C(client_key), C(client_key_password) and C(validate_certs) of its
-        own. Its credentials are those that O(auth_file), O(auth_config) or a docker config have for its host;
+        own. Its credentials are those that C(auth_file), C(auth_config) or a docker config have for its host;
         O(username), O(password) and O(client_cert) are for the registry and never sent to a mirror.
       - Only what is read goes to mirrors. Modules that write (push, sign) take the option and always use the registry.
       - A mirror is trusted to say what a tag stands for. All bytes are checked against that digest.
