@@ -82,8 +82,8 @@ class Fault:
     is_chunked: bool = False
     digest: str = ""
     ignores_range: bool = False
-    # before the request is looked at, all tokens become invalid
-    expires_tokens: bool = False
+    # the token that the request carries is refused, as one that expired
+    refuses_token: bool = False
 
     @property
     def breaks_at(self) -> int | None:
@@ -172,14 +172,12 @@ class FaultProxy:
         with self._lock:
             if self._tokens is None:
                 return None
-            if fault.expires_tokens:
-                self._tokens.clear()
             if seen.path == "/token":
                 token = new_secret("token")
                 self._tokens.add(token)
                 self.issued.append(token)
                 return Answer(200, {"Content-Type": "application/json"}, json.dumps({"token": token}).encode())
-            if seen.authorization.partition("Bearer ")[2] in self._tokens:
+            if seen.authorization.partition("Bearer ")[2] in self._tokens and not fault.refuses_token:
                 return None
         challenge = f'Bearer realm="{self.url}/token",service="tests"'
         return Answer(401, {"WWW-Authenticate": challenge, "Content-Type": "application/json"}, b'{"errors":[]}')

@@ -62,6 +62,12 @@ class Destination:
             )
         return load_state(self.control)
 
+    def remove_leftovers(self) -> None:
+        """Remove what a run left that was killed after it had placed everything; not while another one works here."""
+        if os.path.lexists(os.path.join(self.control, _STAGE)):
+            with contextlib.suppress(StorageError), self.locked(wait=0):
+                pass  # to enter is to remove
+
     @contextlib.contextmanager
     def locked(self, wait: float = LOCK_WAIT) -> Iterator[str]:
         """Keep other runs away from this destination; gives an empty staging directory on the same file system.

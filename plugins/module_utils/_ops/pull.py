@@ -74,6 +74,8 @@ class _Pull:
         state = self._load_state()
         if self._options.suspend:
             return self._unchanged(state, SUSPENDED)
+        if not self._check_mode:
+            self._destination.remove_leftovers()
         digest = self._target.reference.digest
         if digest:
             # nothing to ask the registry: what the digest names cannot have changed

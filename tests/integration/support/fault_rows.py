@@ -165,8 +165,8 @@ def rows() -> Sequence[Row]:
         ),
         Row("status 429, Retry-After: 3600", _spoil(lambda _at: _answer(429, Retry_After="3600"), None)),
         Row("status 429, always", _spoil(lambda _at: _answer(429), None)),
-        Row("status 401 in the middle, once", _spoil(lambda _at: Fault(expires_tokens=True), 1, tokens=True)),
-        Row("status 401 in the middle, always", _spoil(lambda _at: Fault(expires_tokens=True), None, tokens=True)),
+        Row("status 401 in the middle, once", _spoil(lambda _at: Fault(refuses_token=True), 1, tokens=True)),
+        Row("status 401 in the middle, always", _spoil(lambda _at: Fault(refuses_token=True), None, tokens=True)),
         Row("redirect to another host", _redirect(to_itself=False)),
         Row("redirect loop", _redirect(to_itself=True)),
         Row(

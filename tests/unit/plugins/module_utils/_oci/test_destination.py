@@ -80,6 +80,21 @@ def test_leftovers_of_a_killed_run_go_whatever_their_modes(tmp_path: Path) -> No
     assert sorted(os.listdir(tmp_path / CONTROL_NAME)) == ["lock", "state"]
 
 
+def test_leftovers_go_unless_a_run_is_at_work(tmp_path: Path) -> None:
+    place(at(tmp_path), "a")
+    control, stage = tmp_path / CONTROL_NAME, tmp_path / CONTROL_NAME / "stage"
+    before = control.stat().st_mtime_ns
+    at(tmp_path).remove_leftovers()
+    assert control.stat().st_mtime_ns == before, "there are none, so nothing is touched"
+    with at(tmp_path).locked():
+        (stage / "content").touch()
+        at(tmp_path).remove_leftovers()
+        assert os.listdir(stage) == ["content"]
+    stage.mkdir()
+    at(tmp_path).remove_leftovers()
+    assert sorted(os.listdir(control)) == ["lock", "state"]
+
+
 @pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
 def test_a_control_directory_that_is_none(tmp_path: Path, kind: str) -> None:
     outside = tmp_path / "outside"

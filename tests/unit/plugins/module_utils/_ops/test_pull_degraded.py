@@ -463,6 +463,15 @@ def test_a_note_that_cannot_be_written_is_a_warning(place: Place, tmp_path: Path
     assert "could not be noted" in warning and not (tmp_path / "elsewhere").exists()
 
 
+def test_an_unchanged_run_removes_what_a_killed_one_left(place: Place) -> None:
+    place.pull(last_good=None)
+    (place.control / "stage/content").mkdir(parents=True)
+    place.pull(last_good=None, check_mode=True)
+    assert (place.control / "stage/content").exists()
+    assert place.pull(last_good=None).reason == "ArtifactUpToDate"
+    assert sorted(os.listdir(place.control)) == ["lock", "state"]
+
+
 def test_unchanged_runs_without_the_option_write_nothing(place: Place) -> None:
     place.pull(last_good=None)
     before = {path: path.stat().st_mtime_ns for path in place.dest.rglob("*")}
