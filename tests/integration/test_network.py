@@ -208,7 +208,9 @@ def test_an_ipv6_registry(
         ]
         results = run(ansible, tasks, [PROXY_LOGIN[1], PROXY_USERINFO])
         assert failures(results) == {}
-        assert set(proxy.lines()) == {f"CONNECT {server.host} 200"}
+        # http.client of older Pythons leaves the brackets out
+        bare = server.host.replace("[", "").replace("]", "")
+        assert {line.replace("[", "").replace("]", "") for line in proxy.lines()} == {f"CONNECT {bare} 200"}
         assert results["proxy"]["artifact"]["url"] == f"oci://[::1]:{server.port}/six/config"
         assert results["exempt"]["served_by"] == [server.host]
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from secret_search import belongs
 from support.certificates import create_server_certificate
 from support.servers import end_with_parent
 from support.tools import Tools
@@ -182,6 +183,8 @@ def _start(tools: Tools, folder: Path, stack: ExitStack) -> Path:
     folder.chmod(0o700)
     # sockets in the working directory, which etcd and the API server share; etcd wants them named like host:port
     etcd_url, peer_url = "unix://etcd-clients:0", "unix://etcd-peers:0"
+    # what tests put into the cluster on purpose
+    belongs(folder / "etcd")
     etcd = stack.enter_context(
         _process(
             folder,
