@@ -121,7 +121,7 @@ def test_the_whole_wait_of_one_request_is_bounded(server: FaultServer, headers: 
     harness = Harness(server, retries=1000)
     with pytest.raises(RegistryError):
         harness.repository.resolve("1")
-    assert pauses.MAX_TOTAL - 60 <= sum(harness.sleeps) <= pauses.MAX_TOTAL
+    assert pauses.MAX_TOTAL - 60 <= sum(harness.sleeps) <= pauses.MAX_TOTAL + 1e-6
 
 
 def test_the_whole_wait_of_many_requests_is_bounded(server: FaultServer) -> None:
@@ -130,7 +130,7 @@ def test_the_whole_wait_of_many_requests_is_bounded(server: FaultServer) -> None
     for _request in range(20):
         with pytest.raises(RegistryError):
             harness.repository.resolve("1")
-    assert sum(harness.sleeps) <= pauses.MAX_TOTAL
+    assert sum(harness.sleeps) <= pauses.MAX_TOTAL + 1e-6
     assert len(server.seen) < 40
 
 
