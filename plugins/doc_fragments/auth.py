@@ -22,6 +22,8 @@ options:
   password:
     description:
       - The password or access token that belongs to O(username).
+      - Do not set E(OCI_ARTIFACT_PASSWORD) with the keyword C(environment) of a task or play. Ansible puts what stands
+        there on the command line of a shell, where every user of the host can read it.
     type: str
   auth_file:
     description:

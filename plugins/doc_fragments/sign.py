@@ -19,7 +19,8 @@ options:
   key_password:
     description:
       - The password that O(key) is encrypted with. The default is the environment variable E(COSIGN_PASSWORD), else
-        the empty password, with which cosign encrypts too.
+        the empty password, with which cosign encrypts too. It is not safe in the keyword C(environment) of a task,
+        which Ansible puts on the command line of a shell.
     type: str
   format:
     description:

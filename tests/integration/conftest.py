@@ -38,6 +38,7 @@ def _no_secret_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     with SEARCH.over(tmp_path_factory.getbasetemp()):
         yield
     findings = SEARCH.findings()
+    SEARCH.forget()
     if findings:
         pytest.fail("\n".join(["secrets were found where they should not be:", *findings]), pytrace=False)
 

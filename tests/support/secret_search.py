@@ -22,6 +22,7 @@ import json
 import mmap
 import os
 import secrets
+import shutil
 import stat
 import sys
 import tempfile
@@ -67,7 +68,7 @@ class SecretSearch:
         self._belonging: set[str] = set()
         self._inputs: set[str] = set()
         self._own_commands: set[str] = set()
-        self._folder: Path | None = None
+        self._folders: list[Path] = []
         self._sampler: _Sampler | None = None
 
     # What tests say
@@ -105,13 +106,14 @@ class SecretSearch:
     def over(self, folder: Path) -> Iterator[None]:
         """Watch this process, and what it starts, while the block runs.
 
-        ``folder`` is where everything is left; temporary files of every process that is started go there too.
+        ``folder`` is where everything is left. Temporary files of every process that is started get a place of their
+        own, which all users may use, as they may the usual one.
         """
-        self._folder = folder
-        temporary = folder / "temporary-files"
-        temporary.mkdir(exist_ok=True)
+        temporary = tempfile.mkdtemp(prefix="secret-search-")
+        os.chmod(temporary, 0o1777)
+        self._folders = [folder, Path(temporary)]
         before, tempfile.tempdir = (os.environ.get("TMPDIR"), tempfile.tempdir), None
-        os.environ["TMPDIR"] = str(temporary)
+        os.environ["TMPDIR"] = temporary
         _watch(self)
         self._sampler = _Sampler(folder) if sys.platform == "linux" else None
         try:
@@ -135,11 +137,16 @@ class SecretSearch:
         for command in sorted(self._sampler.commands) if self._sampler else ():
             if not any(command.endswith(own) for own in self._own_commands):
                 found += self._look("the command line of a process", _encoded(command.replace("\0", " ")))
-        if self._folder:
-            for path in _files(self._folder):
+        for folder in self._folders:
+            for path in _files(folder):
                 if not self._is_exempt(path):
                     found += self._look_into(path)
         return found[:MAX_FINDINGS]
+
+    def forget(self) -> None:
+        """Remove the place of temporary files."""
+        for folder in self._folders[1:]:
+            shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def looked_at(self) -> dict[str, int]:
