@@ -15,6 +15,7 @@ from collection_tree import make_tree
 from support import servers
 from support.ansible_runner import AnsibleRunner
 from support.certificates import ServerCertificate, create_server_certificate
+from support.kube_api import KubeCluster, kube_cluster
 from support.servers import RegistryServer
 from support.tools import Tools
 
@@ -63,6 +64,13 @@ def oci11_registry(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> It
     """A registry over plain HTTP with the referrers API of OCI 1.1."""
     with servers.oci11(Path(tools["oci11-registry"]), tmp_path_factory.mktemp("oci11-registry")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeCluster]:
+    """A Kubernetes API with RBAC and controllers but no node: of KUBECONFIG, else started for this run."""
+    with kube_cluster(tools, tmp_path_factory.mktemp("kube")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find or build the external tools the tests talk to: registries, oras, crane, skopeo, helm, and Flux's own code.
+"""Find or build the external tools the tests talk to: registries, oras, crane, skopeo, helm, Kubernetes, Flux's code.
 
 Each tool is looked for on PATH, then in ${XDG_CACHE_HOME:-~/.cache}/cloudnative-artifacts/tools/, and is else
-built into that cache at a pinned version. Nothing is installed on the machine itself.
+built into that cache at a pinned version. Nothing is installed on the machine itself. The parts of Kubernetes are first
+looked for in the folder that KUBEBUILDER_ASSETS names, where envtest keeps them.
 
     python3 tests/tools/fetch.py                print a line per tool: its path, or why it is missing
     python3 tests/tools/fetch.py oras helm      only these
@@ -136,6 +137,36 @@ def _build_own(name: str) -> Callable[[Path], None]:
     return build
 
 
+def _kubernetes_module(module: str) -> str:
+    """The version of a module in kubernetes/go.mod, without the v."""
+    required = (HERE / "kubernetes/go.mod").read_text()
+    found = re.search(rf"^(?:require)?\s+{re.escape(module)} v(\S+)", required, re.MULTILINE)
+    assert found, f"kubernetes/go.mod requires no {module}"
+    return found[1]
+
+
+def _build_kubernetes(package: str) -> Callable[[Path], None]:
+    """Build a command that kubernetes/go.mod requires; go.sum beside it pins the content of every module."""
+
+    def build(target: Path) -> None:
+        version = _kubernetes_module("k8s.io/kubernetes")
+        major, minor, _patch = version.split(".")
+        stamp = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "archive"}
+        flags = ["-s", "-w"]
+        # unstamped programs call themselves v0.0.0-master, and charts that ask for a version of Kubernetes refuse them
+        for name in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
+            flags += [f"-X {name}.{variable}={value}" for variable, value in stamp.items()]
+        _run(
+            [
+                _go(), "build", "-C", HERE / "kubernetes", "-buildvcs=false", "-trimpath",
+                "-ldflags", " ".join(flags), "-o", target, package,
+            ],
+            f"build of {package}", **_go_environment(),
+        )  # fmt: skip
+
+    return build
+
+
 def _own_version(name: str) -> str:
     digest = hashlib.sha256()
     for source in sorted((HERE / name).iterdir()):
@@ -228,10 +259,16 @@ class Tool:
     build: Callable[[Path], None]
     path_names: tuple[str, ...] = ()
     in_place: bool = False  # its files know their own place: build them where they stay
+    folder_variable: str = ""  # the environment variable that may name a folder with it
 
     @property
     def cached(self) -> Path:
         return cache_root() / f"{self.name}-{self.version}" / self.name
+
+
+def _kubernetes_tool(name: str, package: str, module: str, probe: tuple[str, ...], accepts: str) -> Tool:
+    version = f"{_kubernetes_module(module)}-{_own_version('kubernetes')}"
+    return Tool(name, version, probe, accepts, _build_kubernetes(package), folder_variable="KUBEBUILDER_ASSETS")
 
 
 TOOLS = {
@@ -265,6 +302,18 @@ TOOLS = {
             _build_go_module("github.com/sigstore/cosign/v3@v3.1.1", "./cmd/cosign"),
         ),
         Tool("skopeo", "debian", ("--version",), r"version 1\.", _unpack_debian_skopeo, in_place=True),
+        *(
+            _kubernetes_tool(
+                name, f"k8s.io/kubernetes/cmd/{name}", "k8s.io/kubernetes", ("--version",), r"Kubernetes v1\.3[0-9]\."
+            )
+            for name in ("kube-apiserver", "kube-controller-manager")
+        ),
+        # at most one minor version away from the API server, as its rules want it
+        _kubernetes_tool(
+            "kubectl", "k8s.io/kubernetes/cmd/kubectl", "k8s.io/kubernetes",
+            ("version", "--client"), r"Client Version: v1\.3[5-7]\.",
+        ),
+        _kubernetes_tool("etcd", ".", "go.etcd.io/etcd/server/v3", ("--version",), r"etcd Version: 3\.[5-9]"),
         Tool("oci11-registry", _own_version("oci11-registry"), ("--help",), r"-addr", _build_own("oci11-registry")),
         Tool("flux-artifact", _own_version("flux-artifact"), ("--help",), r"push\|pull", _build_own("flux-artifact")),
     )
@@ -284,6 +333,9 @@ def _works(tool: Tool, path: str) -> bool:
 def locate(name: str) -> Path | None:
     """The tool's absolute path when it is there already."""
     tool = TOOLS[name]
+    given = os.environ.get(tool.folder_variable) if tool.folder_variable else None
+    if given and os.access(Path(given, name), os.X_OK):
+        return Path(given, name).absolute()
     for candidate in tool.path_names or (name,):
         path = shutil.which(candidate)
         if path and _works(tool, path):
@@ -326,10 +378,10 @@ def main() -> int:
             path = locate(name) if arguments.list else fetch(name)
             if path is None:
                 raise Unavailable("not on PATH and not in the cache")
-            print(f"{name:15} {path}  ({time.monotonic() - started:.0f}s)", flush=True)
+            print(f"{name:23} {path}  ({time.monotonic() - started:.0f}s)", flush=True)
         except Unavailable as reason:
             missing += 1
-            print(f"{name:15} MISSING: {reason}", flush=True)
+            print(f"{name:23} MISSING: {reason}", flush=True)
     return 1 if missing else 0
 
 

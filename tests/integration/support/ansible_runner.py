@@ -18,8 +18,10 @@ COLLECTION = "cloudnative.artifacts"
 TIMEOUT = 300.0
 
 # what would lead Ansible to another configuration, or the modules to the credentials of whoever runs the tests
-_DROPPED_PREFIXES = ("ANSIBLE_", "OCI_ARTIFACT_")
-_DROPPED = frozenset({"DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "PYTHONPATH"})
+_DROPPED_PREFIXES = ("ANSIBLE_", "OCI_ARTIFACT_", "K8S_AUTH_")
+_DROPPED = frozenset(
+    {"DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "PYTHONPATH", "KUBECONFIG"}
+)
 
 
 class TaskResult(dict[str, Any]):

@@ -99,7 +99,7 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A test run that is killed runs no teardown: on Linux the kernel ends its servers."""
     if _LIBC:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -117,7 +117,7 @@ def _running(command: list[str | Path], folder: Path) -> Iterator[tuple[int, Pat
             stderr=err,
             cwd=folder,
             env=_clean_environment(),
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
         try:
             deadline = time.monotonic() + START_TIMEOUT
