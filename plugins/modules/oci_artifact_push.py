@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.reference
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
+  - cloudnative.artifacts.cache
   - cloudnative.artifacts.sign.option
   - cloudnative.artifacts.attributes
 attributes:
@@ -275,9 +276,11 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
     AUTH_SPEC,
+    CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
     auth_options,
+    cache_options,
     connection_options,
     reference_options,
     run_module,
@@ -317,6 +320,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         sign=parse_signing(signing, string_values(signing["annotations"], "sign.annotations")) if signing else None,
         auth=auth_options(module),
         connection=connection_options(params),
+        cache=cache_options(module),
     )
     return vars(push(options, check_mode=module.check_mode, want_diff=module._diff))
 
@@ -326,6 +330,7 @@ def main() -> None:
         **REFERENCE_SPEC,
         **AUTH_SPEC,
         **CONNECTION_SPEC,
+        **CACHE_SPEC,
         "path": {"type": "raw", "required": True},
         "type": {"type": "str", "choices": ["flux", "helm", "files"], "default": "flux"},
         "tags": {"type": "list", "elements": "str", "default": []},

@@ -141,16 +141,12 @@ class BlobStore:
         except OSError as exc:
             raise storage_error("read", path, exc) from exc
         with handle:
-            verifier = Verifier(descriptor.digest, descriptor.size, f"The file {path}")
-            try:
-                _hash_file(handle, verifier, path)
-                verifier.finish()
-            except DigestMismatch:
-                # another process may have put a good one in its place since the file was opened
-                if is_at(handle, path):
-                    remove(path)
-                return None
-        return path
+            if is_sound(handle, descriptor, path):
+                return path
+            # another process may have put a good one in its place since the file was opened
+            if is_at(handle, path):
+                remove(path)
+        return None
 
     def add_bytes(self, data: bytes, algorithm: str = "sha256") -> str:
         """Store bytes that are in memory; returns their digest."""
@@ -204,7 +200,8 @@ class BlobStore:
         partial = os.path.join(self._ingest, f"{algorithm}-{encoded}{_PARTIAL}")
         self._sweep(keep=partial)
         try:
-            with locked_file(partial, self._lock_timeout) as handle:
+            self.make_folder(self._ingest)
+            with locked_file(partial, self._lock_timeout, follows_links=False) as handle:
                 path = self.verified_path(descriptor)
                 if path:
                     remove(partial)
@@ -256,6 +253,7 @@ class BlobStore:
     @contextlib.contextmanager
     def _temporary(self, name: str) -> Iterator[tuple[BinaryIO, str]]:
         self._sweep()
+        self.make_folder(self._ingest)
         path = os.path.join(self._ingest, f"{name}-{secrets.token_hex(8)}{_TEMPORARY}")
         descriptor = open_creating(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
         try:
@@ -271,15 +269,25 @@ class BlobStore:
         finally:
             self._tidy()
 
-    @staticmethod
-    def _publish(handle: BinaryIO, source: str, path: str, durable: bool) -> None:
+    def _publish(self, handle: BinaryIO, source: str, path: str, durable: bool) -> None:
         try:
+            self._set_mode(handle)
             if durable:
                 os.fsync(handle.fileno())
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            self.make_folder(os.path.dirname(path))
             os.replace(source, path)
         except OSError as exc:
             raise storage_error("write", path, exc) from exc
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder of the store with its parents; modes follow the umask."""
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as exc:
+            raise storage_error("create", path, exc) from exc
+
+    def _set_mode(self, handle: BinaryIO) -> None:
+        """Set the mode of a file that is about to get its name; here it follows the umask."""
 
     def _tidy(self) -> None:
         # fails while others have files there, as it should
@@ -292,6 +300,17 @@ def _remove_abandoned(path: str, age: float) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if time.time() - os.fstat(handle.fileno()).st_mtime >= age and is_at(handle, path):
             os.unlink(path)
+
+
+def is_sound(handle: BinaryIO, descriptor: Descriptor, path: str) -> bool:
+    """Whether a file has the size and digest of the descriptor."""
+    verifier = Verifier(descriptor.digest, descriptor.size, f"The file {path}")
+    try:
+        _hash_file(handle, verifier, path)
+        verifier.finish()
+    except DigestMismatch:
+        return False
+    return True
 
 
 def _hash_file(handle: BinaryIO, verifier: Verifier, path: str) -> None:

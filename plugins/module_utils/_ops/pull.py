@@ -19,18 +19,29 @@ from typing import TYPE_CHECKING, Any
 
 from .._oci.destination import CONTROL_NAME, Destination
 from .._oci.errors import NotFound, StorageError
-from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.permissions import Permissions
 from .._oci.placement import Drift, Plan, find_drift, make_plan, native, shown
 from .._oci.reference import Reference
 from .._oci.state import State
 from .layer_selector import ALL, COPY, LayerSelector, Limits
-from .resolve import ReferenceOptions, Resolved, Target, open_repository, parse_target, resolve
+from .resolve import (
+    ReferenceOptions,
+    Resolved,
+    Target,
+    cache_warnings,
+    open_cache,
+    open_repository,
+    parse_target,
+    resolve,
+)
 
 if TYPE_CHECKING:
+    from .._oci.cache import ArtifactCache, CachedRepository
     from .._oci.manifest import Descriptor, Manifest
     from .._oci.transport import Repository
     from .._trust.policy import VerifyPolicy
+    from .layers import LayerReader
 
 MAX_LISTED_PATHS = 1000
 
@@ -53,7 +64,7 @@ class PullOptions:
     suspend: bool = False
     force: bool = False
     check_content: bool = False
-    cache_dir: str = ""
+    cache: CacheOptions = field(default_factory=CacheOptions)
     verify: VerifyPolicy | None = None
     permissions: Permissions = field(default_factory=Permissions)
     auth: AuthOptions = field(default_factory=AuthOptions)
@@ -101,6 +112,7 @@ class _Pull:
 
             self._policy = policy_fingerprint(options.verify)
         self._destination = self._open_destination()
+        self._cache: ArtifactCache | None = None
 
     def run(self) -> PullResult:
         state = self._load_state()
@@ -113,11 +125,15 @@ class _Pull:
             if drift is not None and drift.is_empty and self._is_verified(state):
                 self._verification = state.verification
                 return self._unchanged(state, UP_TO_DATE)
-        repository = open_repository(self._target.reference, self._options.auth, self._options.connection)
+        options = self._options
+        self._cache = open_cache(options.cache)
+        repository = open_repository(self._target.reference, options.auth, options.connection, cache=self._cache)
         try:
-            return self._run_with(repository, state)
+            result = self._run_with(repository, state)
         finally:
             repository.close()
+        result.warnings += cache_warnings(self._cache)
+        return result
 
     def _run_with(self, repository: Repository, state: State) -> PullResult:
         resolved = self._resolve(repository)
@@ -165,7 +181,14 @@ class _Pull:
     ) -> PullResult:
         content = os.path.join(stage, "content")
         os.mkdir(content, 0o700)
-        tree, ignored = self._stage(repository, manifest, layers, stage, content)
+        from .layers import opened_layers
+
+        cached = self._cached(repository)
+        with opened_layers(repository, cached, layers, stage) as read:
+            tree, ignored = self._stage(manifest, layers, read, content)
+            if cached is not None:
+                # of an index, the cache holds one platform, which the tag does not stand for
+                cached.enter(artifact["tag"] if artifact["digest"] == manifest.descriptor.digest else "", manifest)
         options, root = self._options, self._destination.root
         trust_times = not (options.force or options.check_content)
         plan = make_plan(root, tree, state, options.permissions, force=options.force, trust_times=trust_times)
@@ -226,14 +249,19 @@ class _Pull:
         verdict: Mapping[str, Any] = self._verification.get("verdict", {})
         return verdict
 
+    def _cached(self, repository: Repository) -> CachedRepository | None:
+        """The repository as one with a cache, None when it has none."""
+        if self._cache is None:
+            return None
+        from .._oci.cache import CachedRepository
+
+        return repository if isinstance(repository, CachedRepository) else None
+
     def _stage(
-        self, repository: Repository, manifest: Manifest, layers: list[Descriptor], stage: str, content: str
+        self, manifest: Manifest, layers: list[Descriptor], read: LayerReader, content: str
     ) -> tuple[Mapping[str, Any], int]:
         from . import layers as layer_operations
 
-        # a cache is no place for check mode to write to
-        cache_dir = "" if self._check_mode else self._options.cache_dir
-        read = layer_operations.layer_reader(repository, layers, cache_dir, stage)
         if self._options.selector.operation == COPY:
             names = self._copy_names(manifest, layers)
             return layer_operations.stage_copied(list(zip(names, layers)), read, content), 0
@@ -334,9 +362,7 @@ class _Pull:
 
             diff = permissions_diff(self._destination.root, drift.metadata)
         changes = _changes(Plan({}, metadata=drift.metadata), 0)
-        return PullResult(
-            True, DRIFT_CORRECTED, dict(state.artifact), changes, self._verdict(), diff, self._warnings
-        )
+        return PullResult(True, DRIFT_CORRECTED, dict(state.artifact), changes, self._verdict(), diff, self._warnings)
 
     def _predict(self, drift: Drift | None, artifact: dict[str, Any]) -> PullResult:
         if drift is None:

@@ -28,11 +28,11 @@ from .._oci.errors import (
     OciError,
     TagImmutable,
 )
-from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from .._oci.transport import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from .build import BuildOptions, Built, Layer, build, with_subject
-from .resolve import ReferenceOptions, Target, open_repository, parse_target
+from .resolve import ReferenceOptions, Target, cache_warnings, open_cache, open_repository, parse_target
 from .sign import SIGNED, Signer, SigningOptions, as_results, signatures_diff
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class PushOptions:
     sign: SigningOptions | None = None
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+    cache: CacheOptions = field(default_factory=CacheOptions)
 
 
 @dataclass
@@ -99,11 +100,14 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace:
         built = build(options.build, workspace)
         tags = _tags(options, built, target)
-        repository = open_repository(reference, options.auth, options.connection, push=not check_mode)
+        cache = open_cache(options.cache)
+        repository = open_repository(reference, options.auth, options.connection, push=not check_mode, cache=cache)
         try:
-            return _Push(options, repository, built, tags, signer, check_mode, want_diff).run()
+            result = _Push(options, repository, built, tags, signer, check_mode, want_diff).run()
         finally:
             repository.close()
+    result.warnings += cache_warnings(cache)
+    return result
 
 
 class _Push:

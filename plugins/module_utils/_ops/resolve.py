@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from .._oci import media
 from .._oci.digest import parse_digest
 from .._oci.errors import InvalidOption
-from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, Reference, check_tag, parse_reference, parse_url
 from .._oci.transport import Repository
 
 if TYPE_CHECKING:
+    from .._oci.cache import ArtifactCache
     from .._oci.manifest import Descriptor
     from .._oci.selection import TagSelector
 
@@ -112,10 +113,32 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "", *, lists
     return Target(reference.at(tag=tag or DEFAULT_TAG), ranking=ranking, is_explicit=bool(tag), warnings=warnings)
 
 
+def open_cache(options: CacheOptions) -> ArtifactCache | None:
+    """The cache, None when there shall be none.
+
+    :raises InvalidOption: when the directory holds something else.
+    """
+    if not options.root:
+        return None
+    from .._oci.cache import ArtifactCache
+
+    return ArtifactCache(options.root, read_only=options.read_only)
+
+
+def cache_warnings(cache: ArtifactCache | None) -> list[str]:
+    """What a run has to say about the cache that it used."""
+    return [] if cache is None else list(cache.warnings)
+
+
 def open_repository(
-    reference: Reference, auth: AuthOptions, connection: ConnectionOptions, *, push: bool = False
+    reference: Reference,
+    auth: AuthOptions,
+    connection: ConnectionOptions,
+    *,
+    push: bool = False,
+    cache: ArtifactCache | None = None,
 ) -> Repository:
-    """The backend for a reference.
+    """The backend for a reference. Of a registry, what a ``cache`` has is taken from there; a layout needs none.
 
     :raises AuthenticationFailed: when the credentials that were given cannot be used.
     """
@@ -123,12 +146,20 @@ def open_repository(
         from .._oci.layout import LayoutRepository
 
         return LayoutRepository(reference)
-    from .._oci.credentials import find_credential
-    from .._oci.registry import RegistryRepository
-    from .._oci.registry_client import RegistryClient
 
-    credential = find_credential(auth, reference.registry, reference.repository)
-    return RegistryRepository(reference, RegistryClient(reference.registry, connection, credential), push=push)
+    def connect() -> Repository:
+        from .._oci.credentials import find_credential
+        from .._oci.registry import RegistryRepository
+        from .._oci.registry_client import RegistryClient
+
+        credential = find_credential(auth, reference.registry, reference.repository)
+        return RegistryRepository(reference, RegistryClient(reference.registry, connection, credential), push=push)
+
+    if cache is None:
+        return connect()
+    from .._oci.cache import CachedRepository
+
+    return CachedRepository(reference, cache, connect)
 
 
 def resolve(repository: Repository, target: Target) -> Resolved:
