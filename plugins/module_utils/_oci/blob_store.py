@@ -45,8 +45,8 @@ TEMPORARY_AGE = 3600.0
 PARTIAL_AGE = 7 * 24 * 3600.0
 
 _INGEST = ".ingest"
-_TEMPORARY = ".tmp"
-_PARTIAL = ".partial"
+TEMPORARY = ".tmp"
+PARTIAL = ".partial"
 
 
 class BlobStore:
@@ -197,7 +197,7 @@ class BlobStore:
         if path:
             return path
         algorithm, encoded = parse_digest(descriptor.digest)
-        partial = os.path.join(self._ingest, f"{algorithm}-{encoded}{_PARTIAL}")
+        partial = os.path.join(self._ingest, f"{algorithm}-{encoded}{PARTIAL}")
         self._sweep(keep=partial)
         try:
             self.make_folder(self._ingest)
@@ -244,17 +244,15 @@ class BlobStore:
             return
         for name in names:
             path = os.path.join(self._ingest, name)
-            age = {_TEMPORARY: temporary_age, _PARTIAL: partial_age}.get(os.path.splitext(name)[1])
+            age = {TEMPORARY: temporary_age, PARTIAL: partial_age}.get(os.path.splitext(name)[1])
             if age is not None and path != keep:
-                # leftovers cost space only: a failure to remove one must not fail the work at hand
-                with contextlib.suppress(OSError):
-                    _remove_abandoned(path, age)
+                remove_abandoned(path, age)
 
     @contextlib.contextmanager
     def _temporary(self, name: str) -> Iterator[tuple[BinaryIO, str]]:
         self._sweep()
         self.make_folder(self._ingest)
-        path = os.path.join(self._ingest, f"{name}-{secrets.token_hex(8)}{_TEMPORARY}")
+        path = os.path.join(self._ingest, f"{name}-{secrets.token_hex(8)}{TEMPORARY}")
         descriptor = open_creating(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
         try:
             with os.fdopen(descriptor, "r+b", buffering=0) as handle:
@@ -295,11 +293,19 @@ class BlobStore:
             os.rmdir(self._ingest)
 
 
-def _remove_abandoned(path: str, age: float) -> None:
-    with open_regular(path) as handle:
+def remove_abandoned(path: str, age: float, *, only_look: bool = False) -> bool:
+    """Remove a file that is unchanged for so many seconds, and that nobody has locked; False when it stays.
+
+    With ``only_look``, say what would become of it. What is left over costs space only: that it cannot be removed is no
+    error.
+    """
+    with contextlib.suppress(OSError), open_regular(path) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if time.time() - os.fstat(handle.fileno()).st_mtime >= age and is_at(handle, path):
-            os.unlink(path)
+            if not only_look:
+                os.unlink(path)
+            return True
+    return False
 
 
 def is_sound(handle: BinaryIO, descriptor: Descriptor, path: str) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO, Callable, TypeVar
 
-from .cache_layout import CacheLayout, is_cache, parts_of
+from .cache_layout import CacheEntry, CacheLayout, is_cache, parts_of
 from .cache_store import CacheStore, checked
 from .digest import is_digest
 from .errors import InvalidContent, OciError, StorageError
@@ -95,6 +95,10 @@ class ArtifactCache:
                 what = f"The blob {part.digest} of {place}"
                 held.enter_context(self.store.fetch_held(part, functools.partial(fetch, part), what))
             self._layout.enter(place, tag, manifest)
+
+    def entries(self) -> list[CacheEntry]:
+        """What the index lists; see :meth:`~.cache_layout.CacheLayout.entries`."""
+        return self._layout.entries()
 
     def _is_writable(self) -> bool:
         """Whether there is a cache to write to; the first call makes it."""

@@ -76,8 +76,8 @@ class CacheLayout(LayoutRepository):
                 os.mkdir(self.root, _NEW_MODE)
         except OSError as exc:
             raise storage_error("create", self.root, exc) from exc
-        if not is_cache(self.root):
-            self.store.replace_file(os.path.join(self.root, CACHE_TAG), _TAG_CONTENT)
+        is_cache(self.root)
+        self._tag()
         self._share_layout_file()
         try:
             self._ensure_layout()
@@ -88,6 +88,11 @@ class CacheLayout(LayoutRepository):
             except OSError as exc:
                 raise storage_error("write", self._layout_path, exc) from exc
             self._ensure_layout()
+
+    def _tag(self) -> None:
+        path = os.path.join(self.root, CACHE_TAG)
+        if not os.path.exists(path):
+            self.store.replace_file(path, _TAG_CONTENT)
 
     def _share_layout_file(self) -> None:
         """In a shared directory, give the file that is locked its rights before somebody locks it."""
@@ -112,24 +117,37 @@ class CacheLayout(LayoutRepository):
         digest = manifest.descriptor.digest
         if _is_listed(self._listed(), place, tag, digest):
             return
-        with self.rewriting() as entries:
+        with self.locked_entries() as entries:
             if all(self.store.has(part) for part in parts_of(manifest)):
                 self.store.add(manifest.descriptor, (manifest.raw,))
-                entries[:] = _with_entry(entries, place, tag, manifest)
+                self.write_entries(_with_entry(entries, place, tag, manifest))
+
+    def raw_entries(self) -> list[dict[str, Any]]:
+        """The entries of ``index.json`` as they are there; none when there is no layout."""
+        try:
+            return list(self._load_index().document.get("manifests") or ())
+        except NotFound:
+            return []
 
     @contextlib.contextmanager
-    def rewriting(self) -> Iterator[list[dict[str, Any]]]:
-        """The entries of ``index.json``, to be changed in place, under the lock; written when they were.
+    def locked_entries(self) -> Iterator[list[dict[str, Any]]]:
+        """The entries of ``index.json``, which nobody else changes until this is left.
 
         :raises StorageError: when the file system refuses, or the lock is not had in time.
         """
+        # first, since of the other files alone nobody could say whose they are; and again, since whoever had the lock
+        # may have removed them all
+        self._tag()
         with self._locked():
-            document = self._load_index().document
-            before = list(document.get("manifests") or ())
-            entries = list(before)
-            yield entries
-            if entries != before:
-                self._write_index({**document, "manifests": entries})
+            self._tag()
+            yield self.raw_entries()
+
+    def write_entries(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the entries, under the lock.
+
+        :raises StorageError: when the file system refuses.
+        """
+        self._write_index({**self._load_index().document, "manifests": list(entries)})
 
     def _load_index(self) -> LayoutIndex:
         try:

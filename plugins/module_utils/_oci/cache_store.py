@@ -100,6 +100,14 @@ class CacheStore(BlobStore):
         with handle:
             return b"".join(checked(handle, Descriptor("", digest, size)))
 
+    def under_way(self, suffix: str) -> list[str]:
+        """The paths of what is being written, or was when its process was killed, by the ending of its name."""
+        try:
+            names = os.listdir(self._ingest)
+        except OSError:
+            return []
+        return [os.path.join(self._ingest, name) for name in names if name.endswith(suffix)]
+
     def _open_held(self, digest: str) -> BinaryIO | None:
         path = self.path(digest)
         for _attempt in range(MAX_ATTEMPTS):

@@ -89,6 +89,18 @@ class RegistryError(OciError):
         self.status = status
 
 
+class CatalogRefused(OciError):
+    """A registry that does not let this account list its repositories."""
+
+    reason = "CatalogNotPermitted"
+
+
+class CatalogUnsupported(CatalogRefused):
+    """A registry that lets nobody list its repositories."""
+
+    reason = "CatalogNotSupported"
+
+
 class InvalidContent(OciError):
     """Bytes that are not what their descriptor or their type promises: digest, size, JSON, manifest shape."""
 

@@ -92,7 +92,7 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "", *, lists
             "Give it once.",
         )
     tag, digest = options.tag or reference.tag, options.digest or reference.digest
-    ranking = _compile(options, layer_media_type)
+    ranking = compile_selection(options, layer_media_type)
     selector = ranking if ranking is not None and ranking.selection.has_policy else None
     losers = []
     # a tag and a digest in one reference is how a pinned tag is written: nothing is lost
@@ -181,7 +181,11 @@ def resolve(repository: Repository, target: Target) -> Resolved:
     return Resolved(descriptor.digest, tag, descriptor)
 
 
-def _compile(options: ReferenceOptions, layer_media_type: str) -> TagSelector | None:
+def compile_selection(options: ReferenceOptions, layer_media_type: str = "") -> TagSelector | None:
+    """The selection among tags, None when there is none.
+
+    :raises InvalidSelection: when a range, an expression or a policy cannot be used.
+    """
     if not (options.semver or options.filter_tags or options.semver_filter):
         return None
     from .._oci.selection import FilterTags, Selection, TagSelector
