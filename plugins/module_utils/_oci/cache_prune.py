@@ -136,6 +136,8 @@ class _Pruner:
 
     def _prune(self, entries: list[dict[str, Any]]) -> PruneResult:
         """Decide, write the index, remove. Called under the lock, unless nothing is to be changed."""
+        # first, since whoever writes to the cache removes those that are old on the way
+        leftovers = self._remove_leftovers()
         before = sound = _inventory(self._store, entries)
         damaged = self._damaged(before) if self._rules.check_content else set()
         if damaged:
@@ -148,7 +150,6 @@ class _Pruner:
         if kept != entries and not self._check_mode:
             self._layout.write_entries(kept)
         removed = {digest for digest in goes if self._remove(digest, is_damaged=digest in damaged)}
-        leftovers = self._remove_leftovers()
         sizes = {digest: size for digest, size in before.sizes.items() if digest not in removed}
         return PruneResult(
             before=before,

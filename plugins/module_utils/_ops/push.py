@@ -76,6 +76,7 @@ class PushResult:
     tags: dict[str, str]
     blobs: dict[str, int]
     signatures: list[dict[str, str]] = field(default_factory=list)
+    chart: dict[str, str] = field(default_factory=dict)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -163,6 +164,7 @@ class _Push:
             tags=outcome,
             blobs=blobs,
             signatures=as_results(self._signatures),
+            chart=dict(self._built.chart),
             diff=diff,
             warnings=self._warnings,
         )
