@@ -45,6 +45,7 @@ TEMPORARY_AGE = 3600.0
 PARTIAL_AGE = 7 * 24 * 3600.0
 
 _INGEST = ".ingest"
+_PUBLISH_ATTEMPTS = 10
 TEMPORARY = ".tmp"
 PARTIAL = ".partial"
 
@@ -272,10 +273,17 @@ class BlobStore:
             self._set_mode(handle)
             if durable:
                 os.fsync(handle.fileno())
-            self.make_folder(os.path.dirname(path))
-            os.replace(source, path)
         except OSError as exc:
             raise storage_error("write", path, exc) from exc
+        for attempt in range(_PUBLISH_ATTEMPTS):
+            self.make_folder(os.path.dirname(path))
+            try:
+                os.replace(source, path)
+                return
+            except OSError as exc:
+                # who empties a cache may have removed the folder between the two calls
+                if not isinstance(exc, FileNotFoundError) or attempt == _PUBLISH_ATTEMPTS - 1:
+                    raise storage_error("write", path, exc) from exc
 
     def make_folder(self, path: str) -> None:
         """Make a folder of the store with its parents; modes follow the umask."""

@@ -41,7 +41,6 @@ _TAG_CONTENT = (
 )
 # What may stand in a directory that is nobody's yet.
 _NOBODYS = frozenset(["lost+found", "blobs", ".ingest"])
-_NEW_MODE = 0o700
 
 
 @dataclass(frozen=True)
@@ -70,12 +69,6 @@ class CacheLayout(LayoutRepository):
         :raises InvalidOption: when it holds something else.
         :raises StorageError: when the file system refuses.
         """
-        try:
-            os.makedirs(os.path.dirname(self.root), exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(self.root, _NEW_MODE)
-        except OSError as exc:
-            raise storage_error("create", self.root, exc) from exc
         is_cache(self.root)
         self._tag()
         self._share_layout_file()

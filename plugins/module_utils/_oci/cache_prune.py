@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a cache holds, and how it gets smaller.
 
-What goes together stays together: a manifest that the index lists, with all that it names. What nothing lists (layers
-of images that were pulled in part, indexes, signatures) stands for itself. Each was last used when the youngest of its
-files was. A blob goes when nothing that stays needs it, and nobody has it locked.
+What goes together stays together: a manifest that the index lists, with all that it names; it was last used when the
+manifest was, since other artifacts may use the rest. What nothing lists (layers of images that were pulled in part,
+indexes, signatures) stands for itself. A blob goes when nothing that stays needs it, and nobody has it locked.
 
 The index is rewritten before a blob is removed, and locked until the last one is: whoever is killed in between leaves
 blobs that nothing lists, and never an index that lists what is not there.
@@ -270,7 +270,7 @@ def _holding(
         names=names,
         blobs=blobs,
         size=sum(found[each].st_size for each in blobs),
-        last_used=max(found[each].st_mtime for each in blobs),
+        last_used=found[digest].st_mtime,
         manifest=manifest,
     )
 

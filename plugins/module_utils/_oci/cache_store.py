@@ -31,14 +31,15 @@ LOCK_PATIENCE = 1.0
 # How often a blob is fetched that is removed again each time before it can be held.
 MAX_ATTEMPTS = 5
 
+_NEW_MODE = 0o700
 _GROUP_OR_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class CacheStore(BlobStore):
     """The blobs of the cache in the directory ``root``; with ``read_only`` nothing in it is changed.
 
-    The modes of what is created follow the umask, unless group or others may write to ``root``: it is shared then, and
-    everything in it gets the rights that ``root`` has.
+    ``root`` gets mode 0700 when it is missing. The modes of what is created in it follow the umask, unless group or
+    others may write to ``root``: it is shared then, and everything in it gets the rights that ``root`` has.
     """
 
     def __init__(self, root: str, *, read_only: bool = False) -> None:
@@ -139,6 +140,8 @@ class CacheStore(BlobStore):
         return mode if mode & _GROUP_OR_OTHERS_WRITE else 0
 
     def make_folder(self, path: str) -> None:
+        if not os.path.isdir(self.root):
+            self._make_root()
         mode = self.shared_mode()
         if not mode or os.path.isdir(path):
             super().make_folder(path)
@@ -152,6 +155,14 @@ class CacheStore(BlobStore):
             pass
         except OSError as exc:
             raise storage_error("create", path, exc) from exc
+
+    def _make_root(self) -> None:
+        try:
+            os.makedirs(os.path.dirname(self.root), exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.root, _NEW_MODE)
+        except OSError as exc:
+            raise storage_error("create", self.root, exc) from exc
 
     def _set_mode(self, handle: BinaryIO) -> None:
         mode = self.shared_mode()
