@@ -52,14 +52,15 @@ options:
     choices: [manifest, config, layers, tags, charts, platforms, referrers, all, none]
   registry:
     description:
-      - A registry to search for repositories, as in V(registry.example.com), in place of O(ref) and O(url). With
-        O(gather=charts) the newest chart of each is returned as well.
+      - A registry to search for repositories, as in V(registry.example.com), or a path in it that their names are
+        below, as in V(registry.example.com/charts), in place of O(ref) and O(url). With O(gather=charts) the newest
+        chart of each is returned as well.
       - Many registries let nobody, or only some accounts, list repositories. That is a failure with the reason
         V(CatalogNotPermitted) or V(CatalogNotSupported), or a result with O(missing_ok); never an empty list.
     type: str
   name_filter:
     description:
-      - A regular expression for the names of repositories to look for (without the registry); it may match anywhere in
+      - A regular expression for the names of repositories (without the registry) to look for; it may match anywhere in
         the name. Only with O(registry), or O(from_cache) alone.
     type: str
   max_repositories:
@@ -147,8 +148,8 @@ EXAMPLES = r"""
 
 - name: Search a registry for charts
   cloudnative.artifacts.oci_artifact_info:
-    registry: registry.example.com
-    name_filter: ^charts/
+    registry: registry.example.com/charts
+    name_filter: podinfo
     gather: [charts]
 
 - name: Search the local cache, without any request

@@ -76,7 +76,7 @@ def test_charts_are_found(ansible: AnsibleRunner, registry: RegistryServer, tool
         task(INFO, **search),
         task(INFO, **search, **look),
         task(INFO, **search, **look, limit=0, semver=">=1.1"),
-        task(INFO, registry=registry.host, name_filter="^search/.*word"),
+        task(INFO, registry=f"oci://{registry.host}/search/team/", name_filter="^search/.*word"),
         task(INFO, **search, max_repositories=1),
     ]
     pulls = [

@@ -45,7 +45,7 @@ TEMPORARY_AGE = 3600.0
 PARTIAL_AGE = 7 * 24 * 3600.0
 
 _INGEST = ".ingest"
-_PUBLISH_ATTEMPTS = 10
+_ATTEMPTS = 10
 TEMPORARY = ".tmp"
 PARTIAL = ".partial"
 
@@ -201,7 +201,7 @@ class BlobStore:
         partial = os.path.join(self._ingest, f"{algorithm}-{encoded}{PARTIAL}")
         self._sweep(keep=partial)
         try:
-            self.make_folder(self._ingest)
+            self._prepare_ingest()
             with locked_file(partial, self._lock_timeout, follows_links=False) as handle:
                 path = self.verified_path(descriptor)
                 if path:
@@ -252,14 +252,9 @@ class BlobStore:
     @contextlib.contextmanager
     def _temporary(self, name: str) -> Iterator[tuple[BinaryIO, str]]:
         self._sweep()
-        self.make_folder(self._ingest)
-        path = os.path.join(self._ingest, f"{name}-{secrets.token_hex(8)}{TEMPORARY}")
-        descriptor = open_creating(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+        handle, path = self._open_temporary(name)
         try:
-            with os.fdopen(descriptor, "r+b", buffering=0) as handle:
-                # marks the file as one that is worked on; where locks are not to be had its age must do
-                with contextlib.suppress(OSError):
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with handle:
                 yield handle, path
         except BaseException:
             with contextlib.suppress(OSError):
@@ -268,6 +263,17 @@ class BlobStore:
         finally:
             self._tidy()
 
+    def _open_temporary(self, name: str) -> tuple[BinaryIO, str]:
+        while True:
+            self._prepare_ingest()
+            path = os.path.join(self._ingest, f"{name}-{secrets.token_hex(8)}{TEMPORARY}")
+            descriptor = open_creating(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+            handle = os.fdopen(descriptor, "r+b", buffering=0)
+            if _is_marked(handle) and is_at(handle, path):
+                return handle, path
+            # who empties a cache has taken it for a leftover
+            handle.close()
+
     def _publish(self, handle: BinaryIO, source: str, path: str, durable: bool) -> None:
         try:
             self._set_mode(handle)
@@ -275,22 +281,30 @@ class BlobStore:
                 os.fsync(handle.fileno())
         except OSError as exc:
             raise storage_error("write", path, exc) from exc
-        for attempt in range(_PUBLISH_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             self.make_folder(os.path.dirname(path))
             try:
                 os.replace(source, path)
                 return
             except OSError as exc:
                 # who empties a cache may have removed the folder between the two calls
-                if not isinstance(exc, FileNotFoundError) or attempt == _PUBLISH_ATTEMPTS - 1:
+                if not isinstance(exc, FileNotFoundError) or attempt == _ATTEMPTS - 1:
                     raise storage_error("write", path, exc) from exc
+
+    def _prepare_ingest(self) -> None:
+        """Called before a file is made in the folder for what is under way, which is made with it."""
 
     def make_folder(self, path: str) -> None:
         """Make a folder of the store with its parents; modes follow the umask."""
-        try:
-            os.makedirs(path, exist_ok=True)
-        except OSError as exc:
-            raise storage_error("create", path, exc) from exc
+        for attempt in range(_ATTEMPTS):
+            try:
+                os.makedirs(path, exist_ok=True)
+                return
+            except OSError as exc:
+                # of a folder that is removed between its steps, makedirs says now this and now that
+                is_race = isinstance(exc, (FileExistsError, FileNotFoundError))
+                if not is_race or attempt == _ATTEMPTS - 1:
+                    raise storage_error("create", path, exc) from exc
 
     def _set_mode(self, handle: BinaryIO) -> None:
         """Set the mode of a file that is about to get its name; here it follows the umask."""
@@ -299,6 +313,17 @@ class BlobStore:
         # fails while others have files there, as it should
         with contextlib.suppress(OSError):
             os.rmdir(self._ingest)
+
+
+def _is_marked(handle: BinaryIO) -> bool:
+    """Mark a file as one that is worked on; False when another process has it already."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # where locks are not to be had, its age must do
+    return True
 
 
 def remove_abandoned(path: str, age: float, *, only_look: bool = False) -> bool:

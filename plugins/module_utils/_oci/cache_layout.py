@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,6 +42,8 @@ _TAG_CONTENT = (
 )
 # What may stand in a directory that is nobody's yet.
 _NOBODYS = frozenset(["lost+found", "blobs", ".ingest"])
+# Seconds between looks at a directory without the tag.
+_SETTLE_PAUSES = (0.02, 0.1)
 
 
 @dataclass(frozen=True)
@@ -197,14 +200,12 @@ def is_cache(root: str) -> bool:
     :raises InvalidOption: when there is something else, which must not be taken for one.
     :raises StorageError: when that cannot be seen.
     """
-    try:
-        names = set(os.listdir(root))
-    except FileNotFoundError:
-        return False
-    except NotADirectoryError:
-        raise InvalidOption(f"The cache {root} is not a directory.", "Give a directory in 'cache_dir'.") from None
-    except OSError as exc:
-        raise storage_error("read", root, exc) from exc
+    for pause in (*_SETTLE_PAUSES, 0.0):
+        names = _names(root)
+        if CACHE_TAG in names or names <= _NOBODYS or not pause:
+            break
+        # one that is being removed may have lost the tag and not yet the rest
+        time.sleep(pause)
     if CACHE_TAG in names:
         if _is_ours(os.path.join(root, CACHE_TAG)):
             return True
@@ -216,6 +217,17 @@ def is_cache(root: str) -> bool:
     else:
         what = f"is no cache: it holds {min(names - _NOBODYS)[:100]!r} and no {CACHE_TAG}"
     raise InvalidOption(f"The directory {root} {what}.", "Give a directory of its own in 'cache_dir'.")
+
+
+def _names(root: str) -> set[str]:
+    try:
+        return set(os.listdir(root))
+    except FileNotFoundError:
+        return set()
+    except NotADirectoryError:
+        raise InvalidOption(f"The cache {root} is not a directory.", "Give a directory in 'cache_dir'.") from None
+    except OSError as exc:
+        raise storage_error("read", root, exc) from exc
 
 
 def parts_of(manifest: Manifest) -> list[Descriptor]:

@@ -151,10 +151,12 @@ class CacheStore(BlobStore):
             os.mkdir(path)
             # chmod, since mkdir heeds the umask
             os.chmod(path, mode)
-        except FileExistsError:
-            pass
-        except OSError as exc:
-            raise storage_error("create", path, exc) from exc
+        except OSError:
+            # made by another process, removed by yet another, or not to be made at all
+            super().make_folder(path)
+
+    def _prepare_ingest(self) -> None:
+        self.make_folder(self._ingest)
 
     def _make_root(self) -> None:
         try:

@@ -32,8 +32,9 @@ Ranking = Callable[[list[str], "int | None"], "list[str]"]
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Everything that a search is told. ``registry`` empty means every one that the cache knows.
+    """Everything that a search is told.
 
+    ``registry`` is a host, or a host with a path that the names are below; empty means every one that the cache knows.
     ``max_repositories`` and ``limit`` (tags of each repository to look at) are 0 for all of them.
     """
 
@@ -59,14 +60,14 @@ def search(
     :raises InvalidSelection: when ``name_filter`` does not parse, or does not finish.
     :raises OciError: when the registry does not answer.
     """
-    registry = _registry(options.registry)
+    within = _within(options.registry)
     result: dict[str, Any] = {"changed": False, "exists": True, "repositories": [], "denied": [], "truncated": False}
     if options.charts:
         result["charts"] = []
     warnings: list[str] = []
     run = _Search(options, rank, cache, from_cache)
     try:
-        found, result["truncated"] = run.find(registry)
+        found, result["truncated"] = run.find(within)
     except CatalogRefused as exc:
         if not options.missing_ok:
             raise
@@ -92,14 +93,15 @@ class _Search:
 
             self._filter = BoundedRegex(options.name_filter, "name_filter")
 
-    def find(self, registry: str) -> tuple[list[Reference], bool]:
+    def find(self, within: Reference) -> tuple[list[Reference], bool]:
         """The repositories whose names match, and whether there are more than are wanted."""
-        pages = self._held(registry) if self._from_cache else self._listed(registry)
+        pages = self._held(within.registry) if self._from_cache else self._listed(within.registry)
+        start = f"{within.repository}/" if within.repository else ""
         found: list[Reference] = []
         limit = self._options.max_repositories
         with closing(pages):
             for page in pages:
-                matching = {reference.repository for reference in page}
+                matching = {each.repository for each in page if each.repository.startswith(start)}
                 if self._filter is not None:
                     matching = {text for text, _groups in self._filter.search_all(sorted(matching))}
                 found += [reference for reference in page if reference.repository in matching]
@@ -174,17 +176,17 @@ class _Search:
         return open_repository(reference, self._options.auth, self._options.connection, cache=self._cache)
 
 
-def _registry(text: str) -> str:
-    """The registry as references name it.
+def _within(text: str) -> Reference:
+    """Where to search: a registry, and the part of its names that are below a path (empty: all).
 
-    :raises InvalidReference: when it is no host, or more than one.
+    :raises InvalidReference: when it is neither.
     """
-    if not text:
-        return ""
-    host = text[len("oci://") :] if text.startswith("oci://") else text
-    if "/" in host.rstrip("/"):
-        raise InvalidReference(
-            f"The registry {text[:300]!r} names more than a host.",
-            "Give a host with its port; choose among its repositories with 'name_filter'.",
-        )
-    return parse_reference(f"{host.rstrip('/')}/any").registry
+    place = text.rstrip("/")
+    if not place:
+        return Reference()
+    host = place[len("oci://") :] if place.startswith("oci://") else place
+    # a host alone is no reference
+    found = parse_reference(place if "/" in host else f"{place}/any")
+    if found.identifier or found.is_layout:
+        raise InvalidReference(f"{text[:300]!r} is no registry.", "Give a host, or a host and a path.")
+    return Reference(registry=found.registry, repository=found.repository if "/" in host else "")

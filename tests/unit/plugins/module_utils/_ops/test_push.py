@@ -96,7 +96,7 @@ class Place:
         self.opened: list[bool] = []
         self.write("one")
 
-        def open_repository(reference: Reference, *_options: Any, push: bool = False) -> Spy:
+        def open_repository(reference: Reference, *_options: Any, push: bool = False, cache: Any = None) -> Spy:
             self.opened.append(push)
             return Spy(reference, self.calls, self.fail)
 
