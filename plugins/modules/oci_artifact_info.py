@@ -137,14 +137,13 @@ EXAMPLES = r"""
     ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
     gather: [all]
 
-- name: List the newest versions of a chart that are not deprecated
+- name: List the five newest versions of a chart, with application version, deprecation and digest
   cloudnative.artifacts.oci_artifact_info:
-    url: oci://contoso.azurecr.io/marketing/campaign1/chart
-    gather: [charts]
+    url: oci://registry.example.com/charts/podinfo
     semver: ">=6"
+    gather: [charts]
     limit: 5
-  register: versions
-  # versions.charts | rejectattr('deprecated') | map(attribute='app_version')
+  register: podinfo
 
 - name: Search a registry for charts
   cloudnative.artifacts.oci_artifact_info:
