@@ -59,7 +59,7 @@ class Holding:
     blobs: frozenset[str]
     size: int
     last_used: float
-    manifest: Manifest | None = None
+    artifact_type: str = ""
 
 
 @dataclass
@@ -252,9 +252,10 @@ def _inventory(store: CacheStore, entries: Sequence[dict[str, Any]], without: Co
             inventory.broken.add(digest)
             continue
         listed |= blobs
-        inventory.holdings[digest] = _holding(digest, sorted(given), blobs, found, manifest)
+        artifact_type = manifest.effective_artifact_type if manifest else ""
+        inventory.holdings[digest] = _holding(digest, sorted(given), blobs, found, artifact_type)
     for digest in sorted(found.keys() - listed):
-        inventory.holdings[digest] = _holding(digest, (), frozenset([digest]), found, None)
+        inventory.holdings[digest] = _holding(digest, (), frozenset([digest]), found)
     return inventory
 
 
@@ -263,7 +264,7 @@ def _holding(
     names: Sequence[str],
     blobs: frozenset[str],
     found: Mapping[str, os.stat_result],
-    manifest: Manifest | None,
+    artifact_type: str = "",
 ) -> Holding:
     return Holding(
         digest=digest,
@@ -271,7 +272,7 @@ def _holding(
         blobs=blobs,
         size=sum(found[each].st_size for each in blobs),
         last_used=found[digest].st_mtime,
-        manifest=manifest,
+        artifact_type=artifact_type,
     )
 
 

@@ -82,7 +82,7 @@ def _results(holdings: Sequence[Holding]) -> list[dict[str, Any]]:
         {
             "names": list(holding.names),
             "digest": holding.digest,
-            "artifact_type": holding.manifest.effective_artifact_type if holding.manifest else "",
+            "artifact_type": holding.artifact_type,
             "size": holding.size,
             "last_used": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(holding.last_used)),
         }
@@ -96,6 +96,8 @@ def _lines(inventory: Inventory) -> str:
         for holding in inventory.holdings.values()
         for name in (holding.names or ("",))
     )
+    if len(lines) > MAX_LISTED:
+        lines[MAX_LISTED:] = [f"and {len(lines) - MAX_LISTED} more"]
     return "".join(f"{line}\n" for line in [*lines, f"{len(inventory.sizes)} blobs, {inventory.size} bytes"])
 
 
