@@ -162,16 +162,14 @@ class _Search:
             client.session.close()
 
     def _held(self, registry: str) -> Generator[list[Reference], None, None]:
-        assert self._cache is not None
-        places = {entry.place for entry in self._cache.entries()}
+        places = {entry.place for entry in self._cache.entries()} if self._cache is not None else set()
         references: Iterable[Reference] = map(parse_reference, sorted(places))
         yield [reference for reference in references if registry in ("", reference.registry)]
 
     def _open(self, reference: Reference) -> Repository:
-        if self._from_cache:
+        if self._from_cache and self._cache is not None:
             from .._oci.cache_layout import CachedPlace
 
-            assert self._cache is not None
             return CachedPlace(self._cache.root, reference)
         return open_repository(reference, self._options.auth, self._options.connection, cache=self._cache)
 
