@@ -35,6 +35,12 @@ def ok(results: list[TaskResult]) -> list[TaskResult]:
     return results
 
 
+def pull_all(ansible: AnsibleRunner, folder: Path, cache: Path, *pulls: dict[str, Any]) -> None:
+    """Fill a cache by modules that run at the same time."""
+    started = [start_module(ansible, PULL, folder, insecure=True, cache_dir=str(cache), **each) for each in pulls]
+    assert [result["msg"] for result in map(module_result, started) if result.get("failed")] == []
+
+
 def blob(cache: Path, digest: str) -> Path:
     return cache / "blobs" / digest.replace(":", "/")
 
@@ -61,7 +67,9 @@ def test_what_is_held_is_not_asked_for(
         (task(PULL, ref=f"{place.name}:1", dest=str(tmp_path / "a")), ["HEAD", "GET", "GET", "GET"]),
         (task(PULL, ref=f"{place.name}:1", dest=str(tmp_path / "a")), ["HEAD"]),
         (task(PULL, ref=f"{place.name}:1", dest=str(tmp_path / "b")), ["HEAD"]),
-        (task(PULL, ref=f"{place.name}@{digest}", dest=str(tmp_path / "c")), []),
+        # neither the registry is reached nor are credentials looked for, in this repository or another
+        (task(PULL, ref=f"{place.name}@{digest}", dest=str(tmp_path / "c"), auth_file=str(tmp_path / "absent")), []),
+        (task(PULL, ref=f"registry.invalid/other@{digest}", dest=str(tmp_path / "d")), []),
         (task(INFO, ref=f"{place.name}:1", gather=["manifest", "config", "layers"]), ["HEAD"]),
         (task(INFO, ref=f"{place.name}@{digest}", gather=["config"]), []),
         (task(INFO, ref=f"{place.name}@{digest}", gather=["config"], cache_dir=""), ["GET", "GET"]),
@@ -76,36 +84,13 @@ def test_what_is_held_is_not_asked_for(
         assert methods[: len(wanted)] == wanted, (number, step, methods)
         del methods[: len(wanted)]
     assert methods == []
-    assert (
-        contents(tmp_path / "a")
-        == contents(tmp_path / "b")
-        == contents(tmp_path / "c")
-        == {"app.yaml": "replicas: 3\n"}
-    )
+    assert [contents(tmp_path / name) for name in "abcd"] == [{"app.yaml": "replicas: 3\n"}] * 4
     assert [result["warnings"] for result in results if result["warnings"]] == []
-    assert results[4]["config"] == results[5]["config"] == {}
+    assert results[5]["config"] == results[6]["config"] == {}
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_digest_that_is_held_needs_no_registry(ansible: AnsibleRunner, place: Publisher, tmp_path: Path) -> None:
-    """Neither is it reached, nor are credentials looked for, in the same repository or another."""
-    digest = place.publish("1", {"a": "a"})
-    cache = str(tmp_path / "cache")
-    nowhere = "registry.invalid/other"
-    config = {"cache_dir": cache, "auth_file": str(tmp_path / "absent.json"), "retries": 0}
-    _filled, same, other, missing = ansible.tasks(
-        [
-            task(PULL, ref=f"{place.name}:1", dest=str(tmp_path / "a"), cache_dir=cache),
-            task(PULL, ref=f"{place.name}@{digest}", dest=str(tmp_path / "b"), **config),
-            task(PULL, ref=f"{nowhere}@{digest}", dest=str(tmp_path / "c"), **config),
-            task(PULL, ref=f"{nowhere}:1", dest=str(tmp_path / "d"), cache_dir=cache, retries=0),
-        ]
-    )
-    ok([same, other])
-    assert contents(tmp_path / "b") == contents(tmp_path / "c") == {"a": "a"}
-    assert missing.failed and missing["reason"] == "ConnectionFailed", "a tag is what the registry says"
-
-
+@pytest.mark.once
 def test_signatures_come_from_the_cache(
     ansible: AnsibleRunner, registry: RegistryServer, place: Publisher, tmp_path: Path
 ) -> None:
@@ -123,6 +108,7 @@ def test_signatures_come_from_the_cache(
     assert len(named) == len(set(named)) > 0
 
 
+@pytest.mark.once
 def test_other_tools_read_the_cache(
     ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, place: Publisher, tmp_path: Path
 ) -> None:
@@ -139,14 +125,9 @@ def test_other_tools_read_the_cache(
     big = Blob(os.urandom(5 * 1024 * 1024), "application/octet-stream")
     partial = place.publish("partial", [Blob(tgz({"first": "layer"})), big])
     cache = tmp_path / "cache"
-    pulls = [
-        task(PULL, ref=f"{place.name}:1", dest=str(tmp_path / "1"), cache_dir=str(cache), layers="all"),
-        *(
-            task(PULL, ref=f"{place.name}:{tag}", dest=str(tmp_path / tag), cache_dir=str(cache))
-            for tag in ("2", "index", "partial")
-        ),
-    ]
-    ok(ansible.tasks(pulls))
+    pulls = [{"ref": f"{place.name}:{tag}", "dest": str(tmp_path / tag)} for tag in ("1", "2", "index", "partial")]
+    pulls[0]["layers"] = "all"
+    pull_all(ansible, tmp_path, cache, *pulls)
     assert blob(cache, partial).exists() and blob(cache, index).exists()
     entries = json.loads((cache / "index.json").read_text())["manifests"]
     names = {entry["annotations"]["org.opencontainers.image.ref.name"]: entry["digest"] for entry in entries}
@@ -194,10 +175,12 @@ def test_prune(ansible: AnsibleRunner, place: Publisher, tmp_path: Path) -> None
     used, *others = digests
     cache = tmp_path / "cache"
     given = {"cache_dir": str(cache)}
-    pulls = [task(PULL, ref=f"{place.name}:{n}", dest=str(tmp_path / f"d{n}"), **given) for n in range(5)]
-    (*_pulled, seen) = ok(ansible.tasks([*pulls, task(CACHE, **given)]))
+    pull_all(
+        ansible, tmp_path, cache, *({"ref": f"{place.name}:{n}", "dest": str(tmp_path / f"d{n}")} for n in range(5))
+    )
+    (seen,) = ok(ansible.tasks([task(CACHE, **given)]))
     assert (seen.changed, seen["reason"], seen["cache"]["artifacts"]) == (False, "CacheShown", 5)
-    assert seen["artifacts"][0]["names"] == [f"{place.name}:4"]
+    assert {name for each in seen["artifacts"] for name in each["names"]} == {f"{place.name}:{n}" for n in range(5)}
     # all of them share a config, which is of no consequence: each is as old as the rest of it
     config = json.loads(blob(cache, used).read_text())["config"]["digest"]
     os.utime(blob(cache, config), (0, 0))
@@ -228,6 +211,7 @@ def test_prune(ansible: AnsibleRunner, place: Publisher, tmp_path: Path) -> None
     assert missing["cache"] == {"path": str(cache), "size": 0, "blobs": 0, "artifacts": 0}
 
 
+@pytest.mark.once
 def test_pulls_and_prunes_at_the_same_time(ansible: AnsibleRunner, place: Publisher, tmp_path: Path) -> None:
     """Many processes on one cache: every pull ends well, whatever is removed under it, and the cache stays sound."""
     data = {name: os.urandom(300_000) for name in "ab"}
@@ -251,6 +235,7 @@ def test_pulls_and_prunes_at_the_same_time(ansible: AnsibleRunner, place: Publis
     assert not sound.get("failed") and not sound["changed"], sound
 
 
+@pytest.mark.once
 def test_a_killed_pull_leaves_a_cache_that_works(
     ansible: AnsibleRunner, server: HostileRegistry, tmp_path: Path
 ) -> None:
@@ -277,6 +262,7 @@ def test_a_killed_pull_leaves_a_cache_that_works(
     assert ranges[0] == "" and all(wanted.startswith("bytes=") for wanted in ranges[1:]) and len(ranges) > 1
 
 
+@pytest.mark.once
 def test_directories_that_are_no_cache(ansible: AnsibleRunner, place: Publisher, tmp_path: Path) -> None:
     """They are neither filled nor emptied; what cannot be written is gone without, and said."""
     place.publish("1", {"a": "a"})

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import HELM_LAYER, Blob, Publisher, manifest_of, tgz
-from support.hostile_registry import Answer, HostileRegistry, hostile_registry
+from support.hostile_registry import Answer, hostile_registry
 from support.servers import RegistryServer
 from support.tools import Tools
 
@@ -29,12 +28,6 @@ def task(module: str, **options: Any) -> dict[str, Any]:
 def ok(results: list[TaskResult]) -> list[TaskResult]:
     assert [result["msg"] for result in results if result.failed] == []
     return results
-
-
-@pytest.fixture
-def server() -> Iterator[HostileRegistry]:
-    with hostile_registry() as registry:
-        yield registry
 
 
 class Charts(Publisher):
@@ -135,6 +128,7 @@ def test_charts_are_found(ansible: AnsibleRunner, registry: RegistryServer, tool
     assert "deprecated: true" in shown and 'appVersion: "2025.1"' in shown
 
 
+@pytest.mark.once
 def test_what_a_search_costs(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path) -> None:
     """Two requests for a tag without a cache; with it, one, and what the cache lacks."""
     charts = Charts(registry, "search-costs")
@@ -150,38 +144,36 @@ def test_what_a_search_costs(ansible: AnsibleRunner, registry: RegistryServer, t
     assert sorted(methods[17:]) == ["GET"] + ["HEAD"] * 3
 
 
-def test_what_is_not_permitted_is_said(
-    ansible: AnsibleRunner, server: HostileRegistry, htpasswd_registry: RegistryServer
-) -> None:
+@pytest.mark.once
+def test_what_is_not_permitted_is_said(ansible: AnsibleRunner, htpasswd_registry: RegistryServer) -> None:
     """A reason and never an empty list; what may be searched but not read is named."""
-    ping, catalog = Answer(b"{}", "application/json"), "/v2/_catalog"
-    server.answers["/v2/"] = ping
-    hosts = {"CatalogNotPermitted": 403, "CatalogNotSupported": 404}
-    results = []
-    for reason, status in hosts.items():
-        server.answers[catalog] = Answer(b"{}", "application/json", status)
-        strict, lenient = ansible.tasks(
-            [task(INFO, registry=server.host), task(INFO, registry=server.host, missing_ok=True, gather=["charts"])]
+    login = {"username": htpasswd_registry.username, "password": htpasswd_registry.password}
+    with hostile_registry() as private, hostile_registry() as plain, hostile_registry() as partial:
+        for server, status in ((private, 403), (plain, 404)):
+            server.answers["/v2/"] = Answer(b"{}", "application/json")
+            server.answers["/v2/_catalog"] = Answer(b"{}", "application/json", status)
+        partial.answers["/v2/_catalog"] = Answer(b'{"repositories": ["secret", "gone"]}', "application/json")
+        partial.answers["/v2/secret/tags/list"] = Answer(b"{}", "application/json", 403)
+        *closed, denied, nobody, somebody = ansible.tasks(
+            [
+                task(INFO, registry=private.host),
+                task(INFO, registry=private.host, missing_ok=True, gather=["charts"]),
+                task(INFO, registry=plain.host),
+                task(INFO, registry=plain.host, missing_ok=True, gather=["charts"]),
+                task(INFO, registry=partial.host, gather=["charts"]),
+                task(INFO, registry=htpasswd_registry.host, missing_ok=True),
+                task(INFO, registry=htpasswd_registry.host, **login),
+            ]
         )
+    for number, (server, reason) in enumerate(((private, "CatalogNotPermitted"), (plain, "CatalogNotSupported"))):
+        strict, lenient = closed[2 * number : 2 * number + 2]
         assert strict.failed and strict["reason"] == reason and "'ref'" in strict["msg"]
-        results.append(lenient)
-    for reason, lenient in zip(hosts, ok(results)):
+        ok([lenient])
         assert (lenient["exists"], lenient["reason"]) == (False, reason)
         assert lenient["charts"] == lenient["repositories"] == [] and server.host in lenient["missing"]
-    server.answers[catalog] = Answer(b'{"repositories": ["secret", "gone"]}', "application/json")
-    server.answers["/v2/secret/tags/list"] = Answer(b"{}", "application/json", 403)
-    anonymous = {"registry": htpasswd_registry.host}
-    login = {"username": htpasswd_registry.username, "password": htpasswd_registry.password}
-    denied, nobody, somebody = ansible.tasks(
-        [
-            task(INFO, registry=server.host, gather=["charts"]),
-            task(INFO, **anonymous, missing_ok=True),
-            task(INFO, **anonymous, **login),
-        ]
-    )
     ok([denied, somebody])
-    assert denied["denied"] == [f"{server.host}/secret"] and denied["charts"] == []
-    assert denied["repositories"] == [f"{server.host}/{name}" for name in ("secret", "gone")]
+    assert denied["denied"] == [f"{partial.host}/secret"] and denied["charts"] == []
+    assert denied["repositories"] == [f"{partial.host}/{name}" for name in ("secret", "gone")]
     # who is not let in at all has to log in first
     assert nobody.failed and nobody["reason"] == "AuthenticationFailed"
     assert somebody["exists"] is True

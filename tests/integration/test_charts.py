@@ -67,8 +67,8 @@ def ok(results: list[TaskResult]) -> list[TaskResult]:
     return results
 
 
-def make_chart(folder: Path, files: dict[str, str] = FILES) -> Path:
-    for name, text in files.items():
+def make_chart(folder: Path, files: dict[str, str] | None = None) -> Path:
+    for name, text in (FILES if files is None else files).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
@@ -207,10 +207,7 @@ def test_what_is_no_good_chart(
     head = "apiVersion: v2\nname: demo\n"
     bad = {
         "no-version": ({"Chart.yaml": head}, "Chart.yaml: the field 'version' is missing"),
-        "bad-version": ({"Chart.yaml": head + "version: one\n"}, "the field 'version' is 'one'"),
         "no-yaml": ({"Chart.yaml": head + "\tversion: 1\n"}, "is not YAML"),
-        "bad-type": ({"Chart.yaml": head + "version: 1.0.0\nkeywords: x\n"}, "the field 'keywords' is the text 'x'"),
-        "no-chart": ({"values.yaml": ""}, "Chart.yaml is missing"),
         "missing-dependency": ({"Chart.yaml": FILES["Chart.yaml"]}, "the dependencies lib are not in"),
         "bad-lock": ({"Chart.yaml": head + "version: 1.0.0\n", "Chart.lock": "digest: [1]\n"}, "Chart.lock: the field"),
     }
