@@ -12,10 +12,12 @@ options:
     description:
       - The user name for the registry. What the task says wins over the environment.
       - Without credentials in the task, the environment variables E(OCI_ARTIFACT_USERNAME) with
-        E(OCI_ARTIFACT_PASSWORD), and E(OCI_ARTIFACT_AUTH_FILE), are used; then the files E(REGISTRY_AUTH_FILE),
-        C($DOCKER_CONFIG/config.json), C(~/.docker/config.json), C($XDG_RUNTIME_DIR/containers/auth.json) and
-        C(~/.config/containers/auth.json), all of the host that runs the module. The first that knows the registry is
-        used; without one the request is anonymous.
+        E(OCI_ARTIFACT_PASSWORD), and E(OCI_ARTIFACT_AUTH_FILE), of the Ansible controller are used, wherever the module
+        runs; then the same of the host that runs the module; then its file E(REGISTRY_AUTH_FILE), the
+        document in E(DOCKER_AUTH_CONFIG), and the files of docker and podman (C($DOCKER_CONFIG/config.json),
+        C(~/.docker/config.json), C($XDG_RUNTIME_DIR/containers/auth.json) or C(/run/containers/$UID/auth.json),
+        C(~/.config/containers/auth.json), C(~/.dockercfg)). The first that knows the registry is used; without one the
+        request is anonymous.
     type: str
   password:
     description:
@@ -31,4 +33,25 @@ options:
       - The content of such a file, as a mapping or as JSON text; the C(.dockerconfigjson) of a Kubernetes pull secret
         is one.
     type: raw
+  provider:
+    description:
+      - The cloud whose registry is logged in to with the identity that it gives to the host that runs the module. No
+        command line tool of the cloud is needed. What the other options, the environment and the files have for the
+        registry wins over it.
+      - V(aws) is for Amazon ECR, private and public; V(azure) for Azure Container Registry; V(gcp) for Google Artifact
+        Registry and Container Registry. Other hosts are refused, see O(provider_registry).
+      - V(generic) does nothing of the kind.
+      - Where each looks for an identity is in the guide on cloud logins.
+    type: str
+    choices: [generic, aws, azure, gcp]
+    default: generic
+  provider_registry:
+    description:
+      - The name that the registry has at O(provider), such as V(contoso.azurecr.io), when the reference reaches it
+        under another one (a private DNS name, a reverse proxy, a pull-through cache). The host of the reference gets
+        what would be given to the registry of this name.
+    type: str
+requirements:
+  - botocore >= 1.31 on the host that runs the module, for O(provider=aws)
+  - cryptography >= 41 there, for O(provider=azure) with a certificate and O(provider=gcp) with a service account's key
 """

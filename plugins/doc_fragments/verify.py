@@ -33,12 +33,12 @@ options:
       issuer:
         description:
           - A regular expression for the issuer of the identity, as in
-            V(^https://token\.actions\.githubusercontent\.com$).
+            V(^https://token\\.actions\\.githubusercontent\\.com$).
         type: str
         required: true
       subject:
         description:
-          - A regular expression for the subject, as in V(^https://github\.com/stefanprodan/podinfo/.*$). It may match
+          - A regular expression for the subject, as in V(^https://github\\.com/stefanprodan/podinfo/.*$). It may match
             anywhere unless it is anchored with C(^) and C($).
         type: str
         required: true
@@ -133,12 +133,12 @@ options:
           issuer:
             description:
               - A regular expression for the issuer of the identity, as in
-                V(^https://token\.actions\.githubusercontent\.com$).
+                V(^https://token\\.actions\\.githubusercontent\\.com$).
             type: str
             required: true
           subject:
             description:
-              - A regular expression for the subject, as in V(^https://github\.com/stefanprodan/podinfo/.*$). It may
+              - A regular expression for the subject, as in V(^https://github\\.com/stefanprodan/podinfo/.*$). It may
                 match anywhere unless it is anchored with C(^) and C($).
             type: str
             required: true

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ._oci.errors import AuthenticationFailed, InvalidOption, OciError
-from ._oci.options import AuthOptions, CacheOptions, ConnectionOptions, parse_duration
+from ._oci.options import (
+    GENERIC,
+    PROVIDERS,
+    AuthOptions,
+    CacheOptions,
+    ConnectionOptions,
+    MirrorRule,
+    parse_duration,
+)
 from ._ops.resolve import ReferenceOptions
 
 _ORDER_SPEC = {
@@ -52,6 +60,8 @@ AUTH_SPEC: dict[str, Any] = {
     "password": {"type": "str", "no_log": True},
     "auth_file": {"type": "path"},
     "auth_config": {"type": "raw", "no_log": True},
+    "provider": {"type": "str", "choices": list(PROVIDERS), "default": GENERIC},
+    "provider_registry": {"type": "str"},
 }
 
 CONNECTION_SPEC: dict[str, Any] = {
@@ -60,7 +70,10 @@ CONNECTION_SPEC: dict[str, Any] = {
     "ca_cert": {"type": "str"},
     "client_cert": {"type": "str"},
     "client_key": {"type": "str", "no_log": True},
+    "client_key_password": {"type": "str", "no_log": True},
     "proxy": {"type": "str", "no_log": True},
+    "no_proxy": {"type": "list", "elements": "str"},
+    "mirrors": {"type": "dict"},
     "timeout": {"type": "str", "default": "60s"},
     "retries": {"type": "int", "default": 3},
 }
@@ -102,6 +115,11 @@ MAX_RETRIES = 100
 def run_module(argument_spec: dict[str, Any], call: Callable[[AnsibleModule], dict[str, Any]], **rules: Any) -> None:
     """Run a module: ``call`` turns parameters into the result; an error of the core becomes the module's failure."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **rules)
+    if module.params.get("mirrors"):
+        from ._oci.mirrors import secrets_of
+
+        # a dictionary with keys of the user's own has no suboptions that could be marked
+        module.no_log_values.update(secrets_of(module.params["mirrors"]))
     result: dict[str, Any] = {}
     failure: OciError | None = None
     try:
@@ -137,12 +155,14 @@ def auth_options(module: AnsibleModule) -> AuthOptions:
     ``auth_file`` of the task.
     """
     params = module.params
+    provider = {"provider": params["provider"], "provider_registry": params["provider_registry"] or ""}
     if params["username"] or params["password"] or params["auth_file"] or params["auth_config"] is not None:
         return AuthOptions(
             username=params["username"] or "",
             password=params["password"] or "",
             auth_file=params["auth_file"] or "",
             auth_config=_auth_config(params["auth_config"]),
+            **provider,
         )
     environ = os.environ
     password = environ.get("OCI_ARTIFACT_PASSWORD", "")
@@ -152,6 +172,7 @@ def auth_options(module: AnsibleModule) -> AuthOptions:
         username=environ.get("OCI_ARTIFACT_USERNAME", ""),
         password=password,
         auth_file=os.path.expanduser(environ.get("OCI_ARTIFACT_AUTH_FILE", "")),
+        **provider,
     )
 
 
@@ -165,9 +186,12 @@ def connection_options(params: Mapping[str, Any]) -> ConnectionOptions:
         ca_cert=_path_or_pem(params["ca_cert"]),
         client_cert=_path_or_pem(params["client_cert"]),
         client_key=_path_or_pem(params["client_key"]),
+        client_key_password=params["client_key_password"] or "",
         proxy=params["proxy"] or "",
+        no_proxy=None if params["no_proxy"] is None else tuple(params["no_proxy"]),
         timeout=parse_duration(params["timeout"]),
         retries=params["retries"],
+        mirrors=_mirrors(params["mirrors"]),
     )
 
 
@@ -179,6 +203,14 @@ def cache_options(module: AnsibleModule) -> CacheOptions:
     given = module.params["cache_dir"]
     root = os.path.expanduser(os.environ.get("OCI_ARTIFACT_CACHE_DIR", "")) if given is None else given
     return CacheOptions(root=root, read_only=module.check_mode)
+
+
+def _mirrors(value: Mapping[str, Any] | None) -> tuple[MirrorRule, ...]:
+    if not value:
+        return ()
+    from ._oci.mirrors import parse_mirrors
+
+    return parse_mirrors(value, _path_or_pem)
 
 
 def verify_policy(value: Mapping[str, Any] | None) -> VerifyPolicy | None:

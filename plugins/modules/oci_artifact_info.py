@@ -305,6 +305,14 @@ referrers:
   returned: when gathered
   type: list
   elements: dict
+served_by:
+  description:
+    - The hosts that answered, in the order of their first answer, which are mirrors or the registry itself. Empty when
+      nothing was asked, and for an OCI image layout.
+  returned: success
+  type: list
+  elements: str
+  sample: ["mirror.example.com"]
 reason:
   description: A stable code for the failure, or for what is missing.
   returned: on failure, and when RV(exists) is false

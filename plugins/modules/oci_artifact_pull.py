@@ -128,6 +128,32 @@ options:
       - The most entries (files, directories, links) that the artifact may have.
     type: int
     default: 200000
+  on_registry_error:
+    description:
+      - What to do when the registry, or its token server, is out of reach or in trouble. That is no connection, one
+        that breaks, no answer in time, too many requests, or a status of 500 or more, each after all O(retries).
+      - A refused login, an artifact that is not there, bytes of another digest, a signature that does not satisfy
+        O(verify), and a TLS certificate that is not trusted are failures whatever this option says.
+    type: dict
+    suboptions:
+      use:
+        description:
+          - V(last_good) keeps what is in O(dest), and the task succeeds with RV(degraded=true) and a warning, if the
+            last pull was asked for the same reference, selection, layers, platform and ignore rules, satisfied the same
+            O(verify) policy (if one is given), and is intact on disk. Modes and owners are set right; altered files
+            cannot be, and the task fails. It does with O(force=true), too.
+          - V(fail) is as without the option.
+        type: str
+        choices: [last_good, fail]
+        required: true
+      max_age:
+        description:
+          - The longest time since the registry last confirmed what is in O(dest), as a number of seconds or a Go
+            duration such as V(24h) or V(1h30m). A task that finds it older fails.
+          - Tasks with O(on_registry_error.use=last_good) note the time of each confirmation beside the record in
+            C(.oci-artifact); where there is no note, the time when the content was put in place counts.
+          - Without it, any age will do.
+        type: str
 requirements:
   - zstandard on the host that runs the module, for layers that are compressed with zstd (Python 3.14 needs none)
 seealso:
@@ -179,6 +205,14 @@ EXAMPLES = r"""
     dest: /opt/app
     username: deploy
     password: "{{ registry_password }}"
+
+- name: Keep what is there for up to a day when the registry is down
+  cloudnative.artifacts.oci_artifact_pull:
+    ref: registry.example.com/platform/config:stable
+    dest: /etc/platform
+    on_registry_error:
+      use: last_good
+      max_age: 24h
 
 - name: Pull in an air-gapped site from an OCI image layout on a disk
   cloudnative.artifacts.oci_artifact_pull:
@@ -252,11 +286,45 @@ verification:
     refused: []
 reason:
   description:
-    - A stable code for what happened. On success V(NewRevision), V(DriftCorrected), V(ArtifactUpToDate) or
-      V(Suspended). On failure one of the codes in the guide on errors.
+    - A stable code for what happened. On success V(NewRevision), V(DriftCorrected), V(ArtifactUpToDate),
+      V(LastGoodKept) or V(Suspended). On failure one of the codes in the guide on errors.
   returned: always
   type: str
   sample: NewRevision
+served_by:
+  description:
+    - The hosts that answered, in the order of their first answer, which are mirrors or the registry itself. Empty when
+      nothing was asked, and for an OCI image layout.
+  returned: success
+  type: list
+  elements: str
+  sample: ["mirror.example.com"]
+degraded:
+  description:
+    - Whether O(dest) was kept without an answer of the registry, as O(on_registry_error) allows.
+  returned: success
+  type: bool
+  sample: false
+degraded_since:
+  description: When the registry last confirmed what O(dest) holds (UTC).
+  returned: when RV(degraded) is true
+  type: str
+  sample: "2026-11-21T02:00:00Z"
+degraded_seconds:
+  description: How long ago that was.
+  returned: when RV(degraded) is true
+  type: int
+  sample: 7200
+degraded_reason:
+  description: The reason code that the task would have failed with.
+  returned: when RV(degraded) is true
+  type: str
+  sample: ConnectionFailed
+degraded_message:
+  description: The message that the task would have failed with.
+  returned: when RV(degraded) is true
+  type: str
+  sample: "HEAD https://registry.example.com/v2/platform/config/manifests/stable failed: Connection refused."
 changes:
   description:
     - What was done to which path in O(dest), at most 1,000 paths of each kind; in check mode without C(--diff) only
@@ -304,12 +372,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_size
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import parse_permissions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.last_good import parse_last_good
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import (
     Limits,
     parse_layer_selector,
     parse_platform,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import PullOptions, pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -317,6 +387,10 @@ if TYPE_CHECKING:
 LAYER_SELECTOR_SPEC = {
     "media_type": {"type": "str"},
     "operation": {"type": "str", "choices": ["extract", "copy"], "default": "extract"},
+}
+ON_REGISTRY_ERROR_SPEC = {
+    "use": {"type": "str", "choices": ["last_good", "fail"], "required": True},
+    "max_age": {"type": "str"},
 }
 
 
@@ -334,6 +408,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         check_content=params["check_content"],
         cache=cache_options(module),
         verify=verify_policy(params["verify"]),
+        last_good=parse_last_good(params["on_registry_error"]),
         permissions=parse_permissions(params["mode"], params["owner"] or "", params["group"] or ""),
         auth=auth_options(module),
         connection=connection_options(params),
@@ -341,6 +416,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     result = vars(pull(options, check_mode=module.check_mode, want_diff=module._diff))
     if not result["verification"]:
         del result["verification"]
+    degradation = result.pop("degradation")
+    result["degraded"] = degradation is not None
+    if degradation is not None:
+        result.update(degradation.as_result())
     return result
 
 
@@ -365,6 +444,7 @@ def main() -> None:
         "mode": {"type": "raw"},
         "max_size": {"type": "str", "default": "8GiB"},
         "max_files": {"type": "int", "default": 200000},
+        "on_registry_error": {"type": "dict", "options": ON_REGISTRY_ERROR_SPEC},
     }
     run_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
 

@@ -167,6 +167,14 @@ verification:
         message:
           description: What is wrong with it.
           type: str
+served_by:
+  description:
+    - The hosts that answered, in the order of their first answer, which are mirrors or the registry itself. Empty when
+      nothing was asked, and for an OCI image layout.
+  returned: success
+  type: list
+  elements: str
+  sample: ["mirror.example.com"]
 reason:
   description:
     - A stable code, V(Verified) or V(VerificationIgnored) on success, V(VerificationError) when the policy is not

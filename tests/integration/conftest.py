@@ -12,14 +12,39 @@ from pathlib import Path
 
 import pytest
 from collection_tree import make_tree
+from secret_search import SEARCH
 from support import servers
 from support.ansible_runner import AnsibleRunner
 from support.certificates import ServerCertificate, create_server_certificate
 from support.kube_api import KubeCluster, kube_cluster
 from support.servers import RegistryServer
+from support.ssh_host import SshHost, ssh_host
 from support.tools import Tools
+from token_server import TokenServer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_secret_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The last thing of a run, in each of its processes: none of its secrets is where it should not be.
+
+    It is set up before all other fixtures, so that servers have ended and logs are complete when it searches.
+    """
+    SEARCH.register("vector-password", "the password of the vectors' keys")
+    for pattern in ("*.key", "*.raw.pem"):
+        for key in (CHECKOUT / "tests/vectors/keys").glob(pattern):
+            SEARCH.register_key(key)
+    with SEARCH.over(tmp_path_factory.getbasetemp()):
+        yield
+    findings = SEARCH.findings()
+    if findings:
+        pytest.fail("\n".join(["secrets were found where they should not be:", *findings]), pytrace=False)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    for name, text in report.sections:
+        SEARCH.capture(f"{report.nodeid} ({name})", text)
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +71,23 @@ def htpasswd_registry(tools: Tools, tmp_path_factory: pytest.TempPathFactory) ->
     """Distribution over plain HTTP that asks for .username and .password."""
     folder = tmp_path_factory.mktemp("htpasswd-registry")
     with servers.distribution(Path(tools["registry"]), folder, htpasswd=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def token_server() -> Iterator[TokenServer]:
+    """What gives the tokens for token_registry; a user of its own for each test that counts them."""
+    with TokenServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def token_registry(
+    tools: Tools, token_server: TokenServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RegistryServer]:
+    """Distribution over plain HTTP that takes the tokens of token_server."""
+    folder = tmp_path_factory.mktemp("token-registry")
+    with servers.distribution(Path(tools["registry"]), folder, tokens=token_server) as server:
         yield server
 
 
@@ -89,3 +131,12 @@ def ansible(collections_tree: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Runs modules and playbooks; TARGET_PYTHON names the interpreter the modules get (default: this one)."""
     target_python = os.environ.get("TARGET_PYTHON") or sys.executable
     return AnsibleRunner(collections_tree, tmp_path_factory.mktemp("ansible-home"), target_python)
+
+
+@pytest.fixture(scope="session")
+def second_host(
+    ansible: AnsibleRunner, tools: Tools, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SshHost]:
+    """A host behind a real SSH connection, with a home and an environment of its own."""
+    with ssh_host(tools, tmp_path_factory.mktemp("second-host"), ansible.target_python) as host:
+        yield host

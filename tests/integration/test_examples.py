@@ -9,6 +9,7 @@ Only names of places are replaced. A new example runs without a word here, and f
 from __future__ import annotations
 
 import ast
+import base64
 import getpass
 import grp
 import json
@@ -26,8 +27,12 @@ from support import vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import Blob, Publisher
 from support.attached import attach_notation, open_repository, unit_helper
+from support.certificates import PHRASE, create_client_certificate, create_server_certificate
+from support.kube_api import KubeCluster
 from support.servers import RegistryServer
 from support.tools import Tools
+
+from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy import ForwardProxy
 
 pytestmark = pytest.mark.once
 
@@ -35,12 +40,16 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PUSH, PULL, INFO, VERIFY, SIGN = (
     f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info", "verify", "sign")
 )
+LOGIN = "cloudnative.artifacts.oci_registry_login"
 KEYS, PASSWORD = vectors.ROOT / "keys", "vector-password"
 GITHUB = "https://token.actions.githubusercontent.com"
 WORKFLOW = "https://github.com/stefanprodan/podinfo/.github/workflows/release.yml@refs/tags/6.7.1"
 # they publish what they need themselves; the others find it published
 PUBLISHING = {"oci_artifact_push", "guide_publish", "guide_air_gap"}
+# its examples run where there are clouds, in test_cloud_login.py
+ELSEWHERE = {"guide_login_cloud"}
 NOT_RUN = {"README: Install it"}  # needs a Kubernetes cluster
+PROXY_PASSWORD = "p@ss/word:of%20the#proxy"
 EXAMPLE_DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 EXPECTED: dict[str, dict[str, Any]] = {
@@ -78,6 +87,13 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "guide_air_gap: Pull the newest release": {"artifact.tag": "2.3.0", "reason": "NewRevision"},
     "guide_errors: Publish a release that may be there already": {"reason": "TagImmutable"},
     "guide_errors: See whether a release was published": {"exists": False},
+    "guide_login: Log in": {"store": "file"},
+    "guide_login: Log out": {"changed": True, "reason": "LoginRemoved"},
+    "oci_registry_login: Let a helper make the credentials": {"store": "docker-credential-ecr-login"},
+    "guide_network: Fetch a chart that is published on Docker Hub": {
+        "artifact.url": "oci://docker.io/bitnamicharts/nginx",
+        "reason": "NewRevision",
+    },
     "README: Resolve a range": {"artifact.tag": "1.4.2"},
 }
 
@@ -85,9 +101,11 @@ EXPECTED: dict[str, dict[str, Any]] = {
 def documents() -> dict[str, list[str]]:
     """The YAML in each document."""
     found = {}
-    for path in sorted((CHECKOUT / "plugins/modules").glob("*.py")):
+    for path in sorted([*(CHECKOUT / "plugins/modules").glob("*.py"), *(CHECKOUT / "plugins/lookup").glob("*.py")]):
         found[path.stem] = [_constant(path, "EXAMPLES")]
     for path in sorted((CHECKOUT / "docs/docsite/rst").glob("*.rst")):
+        if path.stem in ELSEWHERE:
+            continue
         blocks = re.findall(r"^\.\. code-block:: yaml\n\n((?:(?:   .*)?\n)+)", path.read_text(), re.MULTILINE)
         found[path.stem] = [textwrap.dedent(block) for block in blocks]
         assert len(blocks) == path.read_text().count("code-block:: yaml")
@@ -108,10 +126,12 @@ def _constant(path: Path, name: str) -> str:
 class Ground:
     """What the examples find: names of places, files to publish, published artifacts."""
 
-    def __init__(self, registry: RegistryServer, folder: Path) -> None:
+    def __init__(self, registry: RegistryServer, folder: Path, proxy: ForwardProxy) -> None:
         self.registry = registry
+        self.proxy = proxy
         self.folder = folder
         self.digest = ""
+        self.namespace = ""
         files = {
             "deploy/base/app.yaml": "kind: ConfigMap\n",
             "deploy/notes.txt": "notes\n",
@@ -128,6 +148,10 @@ class Ground:
             path.write_text(content)
         for own in ["shared", *sorted(PUBLISHING)]:
             self._place_keys(folder / own / "etc/keys")
+        certificate = create_client_certificate(folder / "certificates")
+        self._write("shared/etc/pki/host.crt", certificate.cert.read_text())
+        self._write("shared/etc/pki/site-ca.pem", certificate.ca_cert.read_text())
+        self.host_key = certificate.locked_key.read_text()
 
     def _place_keys(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -140,9 +164,12 @@ class Ground:
         """The text with the names of places of this test."""
         host = f"{self.registry.host}/{document if document in PUBLISHING else 'published'}"
         text = re.sub(r"registry\.example\.com|contoso\.azurecr\.io", host, text)
+        text = text.replace("https://mirror.example.com", f"http://{self.registry.host}/mirror")
+        text = text.replace("proxy.example.com:3128", self.proxy.host)
         text = text.replace("{{ playbook_dir }}", str(self.folder / "play"))
         own = document if document in PUBLISHING else "shared"
         text = re.sub(r"(?<![\w}/.])/(etc|srv|opt|var|media)/", rf"{self.folder}/{own}/\1/", text)
+        text = re.sub(r"namespace='(flux-system|apps)'", f"namespace='{self.namespace}'", text)
         text = text.replace("owner: app", f"owner: {getpass.getuser()}")
         text = text.replace("group: app", f"group: {grp.getgrgid(os.getgid()).gr_name}")
         return text.replace(EXAMPLE_DIGEST, self.digest.partition(":")[2])
@@ -166,6 +193,10 @@ class Ground:
             ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
             type: helm
         - {PUSH}:
+            path: "{{{{ playbook_dir }}}}/charts/podinfo"
+            ref: {self.registry.host}/mirror/dockerhub/bitnamicharts/nginx:18.1.0
+            type: helm
+        - {PUSH}:
             path: ["{{{{ playbook_dir }}}}/build/model.onnx", "{{{{ playbook_dir }}}}/build/README.md"]
             ref: registry.example.com/models/ranker:7
             type: files
@@ -182,7 +213,7 @@ class Ground:
         results = ansible.tasks(
             tasks,
             module_defaults={name: {"insecure": True} for name in (PUSH, SIGN)},
-            environment={"COSIGN_PASSWORD": PASSWORD},
+            vars={"ansible_python_interpreter": ansible.python_with({"COSIGN_PASSWORD": PASSWORD})},
         )
         assert [result.get("msg") for result in results if result.failed] == []
         assert len(results) == len(tasks)
@@ -198,6 +229,40 @@ class Ground:
             self.folder / "play/build/sbom.spdx.json", "--use-signing-config=false", "--tlog-upload=false",
             "--allow-http-registry", "--yes", reference, env={"COSIGN_PASSWORD": PASSWORD},
         )  # fmt: skip
+
+    def fill(self, cluster: KubeCluster, namespace: str) -> None:
+        """What the examples read from Kubernetes; the example's namespaces are all this one."""
+        self.namespace = namespace
+        entry = {"auth": base64.b64encode(b"not:asked-for").decode()}
+        docker_config = json.dumps({"auths": {self.registry.host: entry}})
+        certificate = create_server_certificate(self.folder)
+        cluster.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "regcred"},
+                "type": "kubernetes.io/dockerconfigjson",
+                "stringData": {".dockerconfigjson": docker_config},
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "registry-tls"},
+                "stringData": {
+                    "ca.crt": certificate.ca_cert.read_text(),
+                    "tls.crt": certificate.cert.read_text(),
+                    "tls.key": certificate.key.read_text(),
+                },
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": "default"},
+                "imagePullSecrets": [{"name": "regcred"}],
+            },
+            namespace=namespace,
+        )
+        self._write("shared/etc/kubernetes/reader.conf", cluster.kubeconfig.read_text())
 
     def _sign_keyless(self, digest: str) -> None:
         """Sign the chart as the release workflow of its project would, in a Sigstore of this test."""
@@ -255,10 +320,31 @@ def value_at(result: TaskResult, path: str) -> Any:
     return value
 
 
+@pytest.fixture
+def namespace(cluster: KubeCluster) -> Iterator[str]:
+    with cluster.namespace("examples") as name:
+        yield name
+
+
 def test_examples(
-    ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ansible: AnsibleRunner,
+    registry: RegistryServer,
+    cluster: KubeCluster,
+    namespace: str,
+    tools: Tools,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ground = Ground(registry, tmp_path)
+    with ForwardProxy(("deploy", PROXY_PASSWORD)) as proxy:
+        ground = Ground(registry, tmp_path, proxy)
+        ground.fill(cluster, namespace)
+        check_examples(ansible, ground, cluster, tools, monkeypatch)
+    assert {line.rpartition(" ")[2] for line in proxy.lines()} == {"200"}
+
+
+def check_examples(
+    ansible: AnsibleRunner, ground: Ground, cluster: KubeCluster, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ground.publish(ansible)
     ground.attest(tools)
     for name in ("SIGNING_PASSWORD", "COSIGN_PASSWORD"):
@@ -269,8 +355,17 @@ def test_examples(
     assert set(EXPECTED) | NOT_RUN <= set(names), "what is expected of an example that is no more"
     results = ansible.tasks(
         [task for task in found if task.get("name") not in NOT_RUN],
-        extra_vars={"registry_password": "not-asked-for"},
-        module_defaults={name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
+        extra_vars={
+            "registry_password": "not-asked-for",
+            "proxy_password": PROXY_PASSWORD,
+            "host_key": ground.host_key,
+            "host_key_password": PHRASE,
+        },
+        controller_environment={"K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig)},
+        module_defaults={
+            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
+            LOGIN: {"insecure": True, "config_file": str(ground.folder / "docker/config.json")},
+        },
     )
     by_name = {result.task: result for result in results}
     failures = [f"{name} did not run" for name in names if name not in by_name and name not in NOT_RUN]

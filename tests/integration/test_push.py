@@ -483,7 +483,10 @@ def test_credentials(ansible: AnsibleRunner, htpasswd_registry: RegistryServer, 
     results = run(
         ansible,
         *(
-            push(f"{server.host}/push/credentials:main", content, check=True, environment=dict(environment), **options)
+            {
+                **push(f"{server.host}/push/credentials:main", content, check=True, **options),
+                "vars": {"ansible_python_interpreter": ansible.python_with(environment)},
+            }
             for options, environment, _works in cases
         ),
     )

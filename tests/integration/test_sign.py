@@ -245,7 +245,10 @@ def test_keys_and_passwords(ansible: AnsibleRunner, content: Path) -> None:
         ansible,
         task(PUSH, ref=ref, path=str(content)),
         task(SIGN, ref=ref, key=encrypted, key_password=PASSWORD),
-        task(SIGN, ref=ref, key=encrypted, environment={"COSIGN_PASSWORD": PASSWORD}),
+        {
+            **task(SIGN, ref=ref, key=encrypted),
+            "vars": {"ansible_python_interpreter": ansible.python_with({"COSIGN_PASSWORD": PASSWORD})},
+        },
         task(SIGN, ref=ref, key=(KEYS / "key-nopass.key").read_text()),
         task(SIGN, ref=ref, key=(KEYS / "p384.raw.pem").read_text()),
         task(SIGN, ref=ref, key=encrypted),

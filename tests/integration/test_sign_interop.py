@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from secret_search import new_secret
 from support import vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import Publisher
@@ -192,7 +193,7 @@ def test_the_payload_is_that_of_cosign(ansible: AnsibleRunner, tools: Tools, reg
 def test_a_key_that_cosign_made_and_one_that_it_imported(
     ansible: AnsibleRunner, tools: Tools, registry: RegistryServer, tmp_path: Path
 ) -> None:
-    environment = {"COSIGN_PASSWORD": "correct horse battery staple"}
+    environment = {"COSIGN_PASSWORD": new_secret("correct horse battery staple ")}
     tools.run("cosign", "generate-key-pair", "--output-key-prefix", tmp_path / "made", env=environment)
     plain = KEYS / "rsa2048.raw.pem"
     tools.run(
@@ -201,7 +202,8 @@ def test_a_key_that_cosign_made_and_one_that_it_imported(
     for name in ("made", "imported"):
         reference = publish(tools, registry, f"keys/{name}")
         task = sign(reference, "none", key=str(tmp_path / f"{name}.key"), key_password=None)
-        (signed,) = run(ansible, [{**task, "environment": environment}])
+        interpreter = {"ansible_python_interpreter": ansible.python_with(environment)}
+        (signed,) = run(ansible, [{**task, "vars": interpreter}])
         assert signed.changed
         tools.run(
             "cosign", "verify", "--key", tmp_path / f"{name}.pub", "--insecure-ignore-tlog", "--allow-http-registry",

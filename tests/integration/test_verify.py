@@ -175,7 +175,8 @@ def test_keyless_verification_without_a_network(
         "interpreter": ansible.target_python,
     }
     script = Path(vectors.__file__).parent / "isolated.py"
-    paths = os.pathsep.join([str(ansible.collections), str(script.parents[1])])
+    folders = [ansible.collections, script.parents[1], script.parents[2] / "support"]
+    paths = os.pathsep.join(str(folder) for folder in folders)
     done = subprocess.run(
         [sys.executable, str(script)],
         input=json.dumps(job),

@@ -140,7 +140,8 @@ class Run:
                 jobs.append(pool.submit(make_venv, self._venv(core), core.python, wish, files))
                 target = self._target(core)
                 if target is not core.python:
-                    jobs.append(pool.submit(make_venv, self._target_venv(target), target, [], [REQUIREMENTS]))
+                    files = [SUPPORT / "requirements-target.txt", REQUIREMENTS]
+                    jobs.append(pool.submit(make_venv, self._target_venv(target), target, [], files))
             for job in jobs:
                 job.result()
 

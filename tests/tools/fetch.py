@@ -248,6 +248,14 @@ def _unpack_debian_skopeo(target: Path) -> None:
     target.chmod(0o755)
 
 
+def _unpack_debian_sshd(target: Path) -> None:
+    root = target.parent / "root"
+    _unpack_debian("openssh-server", root)
+    libraries = ":".join(sorted(str(folder) for folder in root.glob("**/*-linux-gnu*") if folder.is_dir()))
+    target.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH="{libraries}" exec "{root}/usr/sbin/sshd" "$@"\n')
+    target.chmod(0o755)
+
+
 @dataclass(frozen=True)
 class Tool:
     """One external program: how to recognise an installed one, how to build it."""
@@ -306,6 +314,7 @@ TOOLS = {
             _build_go_module("github.com/sigstore/cosign/v3@v3.1.1", "./cmd/cosign"),
         ),
         Tool("skopeo", "debian", ("--version",), r"version 1\.", _unpack_debian_skopeo, in_place=True),
+        Tool("sshd", "debian", ("-V",), r"OpenSSH_", _unpack_debian_sshd, in_place=True),
         *(
             _kubernetes_tool(
                 name, f"k8s.io/kubernetes/cmd/{name}", "k8s.io/kubernetes", ("--version",), r"Kubernetes v1\.3[0-9]\."
@@ -319,6 +328,10 @@ TOOLS = {
         ),
         _kubernetes_tool("etcd", ".", "go.etcd.io/etcd/server/v3", ("--version",), r"etcd Version: 3\.[5-9]"),
         Tool("oci11-registry", _own_version("oci11-registry"), ("--help",), r"-addr", _build_own("oci11-registry")),
+        Tool(
+            "docker-credential-tests", _own_version("docker-credential-tests"), ("--version",), r"docker-credential",
+            _build_own("docker-credential-tests"),
+        ),
         Tool("flux-artifact", _own_version("flux-artifact"), ("--help",), r"push\|pull", _build_own("flux-artifact")),
     )
 }  # fmt: skip

@@ -20,7 +20,7 @@ from typing import BinaryIO, Callable, TypeVar
 from .cache_layout import CacheEntry, CacheLayout, is_cache, parts_of
 from .cache_store import CacheStore, checked
 from .digest import is_digest
-from .errors import InvalidContent, OciError, StorageError
+from .errors import DigestMismatch, InvalidContent, OciError, StorageError
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
 from .reference import Reference
 from .transport import MAX_SMALL_BLOB, BlobSource, Repository
@@ -142,6 +142,21 @@ class CachedRepository:
                 self._opened = self._open()
             return self._opened
 
+    @property
+    def served_by(self) -> list[str]:
+        return [] if self._opened is None else self._opened.served_by
+
+    @property
+    def warnings(self) -> list[str]:
+        return [*self.cache.warnings, *([] if self._opened is None else self._opened.warnings)]
+
+    @property
+    def has_alternatives(self) -> bool:
+        return self._registry.has_alternatives
+
+    def distrust(self, descriptor: Descriptor) -> bool:
+        return self._registry.distrust(descriptor)
+
     def resolve(self, identifier: str) -> Descriptor:
         return self._registry.resolve(identifier)
 
@@ -172,7 +187,12 @@ class CachedRepository:
         """A blob of any size from the cache, into which it is fetched first when it is missing. See
         :meth:`ArtifactCache.hold` for the rest."""
         what = f"The blob {descriptor.digest} of {self.reference.name}"
-        return self.cache.hold(descriptor, lambda offset: self._registry.stream_blob(descriptor, offset), what)
+        while True:
+            try:
+                return self.cache.hold(descriptor, lambda offset: self._registry.stream_blob(descriptor, offset), what)
+            except DigestMismatch:
+                if not self._registry.distrust(descriptor):
+                    raise
 
     def enter(self, tag: str, manifest: Manifest) -> None:
         """Have the cache list an artifact whose layers were used; ``tag`` is the one that led to it, or empty."""

@@ -62,6 +62,12 @@ class Destination:
             )
         return load_state(self.control)
 
+    def remove_leftovers(self) -> None:
+        """Remove what a run left that was killed after it had placed everything; not while another one works here."""
+        if os.path.lexists(os.path.join(self.control, _STAGE)):
+            with contextlib.suppress(StorageError), self.locked(wait=0):
+                pass  # to enter is to remove
+
     @contextlib.contextmanager
     def locked(self, wait: float = LOCK_WAIT) -> Iterator[str]:
         """Keep other runs away from this destination; gives an empty staging directory on the same file system.
@@ -124,9 +130,11 @@ class Destination:
         state: State,
         key: Mapping[str, Any],
         artifact: Mapping[str, Any],
-        verification: Mapping[str, Any],
+        verification: Mapping[str, Any] | None = None,
+        request: str = "",
     ) -> None:
-        """Carry out a plan whose new and changed entries lie in ``stage``, and record the result.
+        """Carry out a plan whose new and changed entries lie in ``stage``, and record the result; see
+        :class:`~.state.State` for what is recorded.
 
         :raises StorageError: when a step fails; everything is then as it was.
         """
@@ -134,7 +142,9 @@ class Destination:
             pending = {**state.pending, **plan.tree}
             save_state(self.control, replace(state, pending=pending))
             work.run()
-            save_state(self.control, State(key, artifact, work.placed_entries(), verification=verification))
+            placed = work.placed_entries()
+            done = State(key, artifact, placed, verification=verification or {}, request=request)
+            save_state(self.control, done)
 
     def record_verification(self, state: State, verification: Mapping[str, Any]) -> None:
         """Note under which policy the signatures of what is in ``dest`` were checked.

@@ -68,15 +68,26 @@ class AuthenticationFailed(OciError):
 
 
 class ConnectionFailed(OciError):
-    """The registry was not reached, did not answer in time, or broke off for good."""
+    """The registry was not reached, did not answer in time, or broke off for good.
+
+    ``is_lasting`` stands for a failure that waiting does not cure: a proxy that refuses, a URL that cannot be used.
+    """
 
     reason = "ConnectionFailed"
+
+    def __init__(self, message: str, hint: str = "", *, is_lasting: bool = False) -> None:
+        super().__init__(message, hint)
+        self.is_lasting = is_lasting
 
 
 class TlsFailed(ConnectionFailed):
     """TLS was not established: unknown authority, plain HTTP behind an https URL, a bad client certificate."""
 
     reason = "TLSFailed"
+
+
+class NotAtMirrors(ConnectionFailed):
+    """The mirrors that answered do not have it, and whether the registry does could not be asked."""
 
 
 class RegistryError(OciError):
@@ -99,6 +110,17 @@ class CatalogUnsupported(CatalogRefused):
     """A registry that lets nobody list its repositories."""
 
     reason = "CatalogNotSupported"
+
+
+def is_outage(error: OciError) -> bool:
+    """Whether an error says that the registry, or its token server, is out of reach or in trouble: no connection, a
+    broken one, no answer in time, too many requests, or a status of 500 or more, after all retries.
+
+    Any other error is an answer (no such tag, no right, other bytes, no signature), or a matter of options.
+    """
+    if isinstance(error, ConnectionFailed):
+        return not error.is_lasting
+    return isinstance(error, RegistryError) and (error.status >= 500 or error.status in (408, 425, 429))
 
 
 class InvalidContent(OciError):

@@ -29,7 +29,7 @@ from .layout_index import LayoutIndex, list_manifest, parse_index, ref_name
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, load_json_object, parse_manifest
 from .reference import DEFAULT_TAG, Reference, check_tag
 from .shared_file import locked_file, open_regular, storage_error
-from .transport import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource
+from .transport import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource, SinglePlace
 
 LAYOUT_VERSION = "1.0.0"
 
@@ -57,7 +57,7 @@ class _Scanned:
     manifests: Sequence[Descriptor]
 
 
-class LayoutRepository:
+class LayoutRepository(SinglePlace):
     """The image layout at ``reference.layout`` (``~`` stands for the home directory); see ``transport.Repository``.
 
     Reading needs no write access. The first push creates the layout with its parents; modes follow the umask.

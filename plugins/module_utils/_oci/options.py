@@ -15,6 +15,10 @@ from .errors import InvalidOption
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_RETRIES = 3
 
+# AuthOptions.provider
+GENERIC, AWS, AZURE, GCP = "generic", "aws", "azure", "gcp"
+PROVIDERS = (GENERIC, AWS, AZURE, GCP)
+
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _AGE = re.compile(r"([0-9]+)([smhdw]?)\Z", re.ASCII)
@@ -25,20 +29,55 @@ _SIZE_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 @dataclass(frozen=True)
 class AuthOptions:
-    """Where credentials come from. ``auth_config`` is the content of a docker ``config.json``."""
+    """Where credentials come from. ``auth_config`` is the content of a docker ``config.json``.
+
+    ``provider`` is the cloud to log in to where none of the others knows the registry; ``provider_registry`` is the
+    registry's name there when it is reached under another one.
+    """
 
     username: str = ""
     password: str = field(default="", repr=False)
     auth_file: str = ""
     auth_config: Mapping[str, Any] | None = field(default=None, repr=False)
+    provider: str = GENERIC
+    provider_registry: str = ""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A place that stands in for a registry: ``host[:port]`` and the path that goes in front of the repository there.
+
+    With ``replaces`` the registry itself is never asked. None, and an empty ``ca_cert``, mean: as for the registry
+    itself; the certificate that a client presents is never taken over from there.
+    """
+
+    host: str
+    path: str = ""
+    replaces: bool = False
+    insecure: bool | None = None
+    validate_certs: bool | None = None
+    ca_cert: str = ""
+    client_cert: str = ""
+    client_key: str = field(default="", repr=False)
+    client_key_password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class MirrorRule:
+    """The mirrors, in the order in which they are asked, of a registry or of the repositories below a path of it."""
+
+    registry: str
+    path: str
+    mirrors: tuple[Mirror, ...]
 
 
 @dataclass(frozen=True)
 class ConnectionOptions:
     """How a registry is spoken to.
 
-    ``ca_cert``, ``client_cert`` and ``client_key`` are paths or PEM text. ``timeout`` is in seconds and bounds each
-    wait (connect, answer, stalled read), ``retries`` how often a request is repeated after a passing failure.
+    ``ca_cert``, ``client_cert`` and ``client_key`` are paths or PEM text. ``no_proxy`` None means that of the
+    environment. ``timeout`` is in seconds and bounds each wait (connect, answer, stalled read), ``retries`` how often a
+    request is repeated after a passing failure.
     """
 
     insecure: bool = False
@@ -46,9 +85,12 @@ class ConnectionOptions:
     ca_cert: str = ""
     client_cert: str = ""
     client_key: str = field(default="", repr=False)
+    client_key_password: str = field(default="", repr=False)
     proxy: str = field(default="", repr=False)
+    no_proxy: tuple[str, ...] | None = None
     timeout: float = DEFAULT_TIMEOUT
     retries: int = DEFAULT_RETRIES
+    mirrors: tuple[MirrorRule, ...] = ()
 
 
 @dataclass(frozen=True)

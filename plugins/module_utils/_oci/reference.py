@@ -22,6 +22,8 @@ LAYOUT_SCHEME = "oci-layout:"
 DEFAULT_TAG = "latest"
 MAX_LENGTH = 4096
 MAX_REPOSITORY_LENGTH = 255
+DOCKER_HUB = "docker.io"
+DOCKER_HUB_HOSTS = (DOCKER_HUB, "index.docker.io", "registry-1.docker.io")
 
 _HOST = re.compile(
     r"(?P<name>\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*)"
@@ -29,7 +31,6 @@ _HOST = re.compile(
 )
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
-_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f]")
 
@@ -132,8 +133,8 @@ def parse_reference(text: str) -> Reference:
     if colon:
         _check_part(_TAG, tag, "tag", text)
     registry = _parse_host(host, text)
-    if registry in _DOCKER_HUB:
-        registry, path = "docker.io", path if "/" in path else "library/" + path
+    if registry in DOCKER_HUB_HOSTS:
+        registry, path = DOCKER_HUB, path if "/" in path else "library/" + path
     if len(path) > MAX_REPOSITORY_LENGTH:
         raise InvalidReference(
             f"The repository in {text[:300]!r} is longer than {MAX_REPOSITORY_LENGTH} characters."
@@ -159,6 +160,20 @@ def parse_url(text: str) -> Reference:
             "Put it in 'tag' or 'digest', or give the whole in 'ref'.",
         )
     return reference
+
+
+def parse_place(host: str, path: str) -> tuple[str, str]:
+    """A registry (``host[:port]``) and a namespace or repository of it, which may be empty, in the spelling of
+    references.
+
+    :raises InvalidReference: when one is outside the grammar.
+    """
+    text = f"{host}/{path}" if path else host
+    _check_text(text)
+    registry = _parse_host(host, text)
+    if path:
+        _check_part(_REPOSITORY, path, "repository", text)
+    return DOCKER_HUB if registry in DOCKER_HUB_HOSTS else registry, path
 
 
 def _check_text(text: str) -> None:

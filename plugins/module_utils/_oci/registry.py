@@ -15,7 +15,7 @@ from typing import Any
 
 from . import media
 from .digest import is_digest, parse_digest, verify_bytes
-from .errors import InvalidContent, NotFound, PushFailed, RegistryError
+from .errors import ConnectionFailed, InvalidContent, NotFound, OciError, PushFailed, RegistryError
 from .http_body import content_length, discard
 from .manifest import (
     MAX_MANIFEST_SIZE,
@@ -26,11 +26,11 @@ from .manifest import (
     parse_manifest,
 )
 from .reference import Reference, check_tag, is_tag
-from .registry_answer import check_status
+from .registry_answer import RETRY_STATUS, check_status
 from .registry_blobs import BlobTransfers, check_pushed
 from .registry_client import Container, RegistryClient, pull_scope, push_scope
 from .registry_pages import NotJson, fetch_pages
-from .transport import BlobSource
+from .transport import BlobSource, SinglePlace
 
 ACCEPT = ", ".join(media.MANIFEST_TYPES + media.INDEX_TYPES)
 TAGS_PER_PAGE = 1000
@@ -39,7 +39,7 @@ MAX_REFERRERS = 10_000
 MAX_FALLBACK_WRITES = 5
 
 
-class RegistryRepository:
+class RegistryRepository(SinglePlace):
     """Implements :class:`~.transport.Repository` for a registry."""
 
     def __init__(self, reference: Reference, client: RegistryClient, *, push: bool = False) -> None:
@@ -50,6 +50,10 @@ class RegistryRepository:
         # one scope for the whole run, so that a push needs one token and not two
         self._scope = push_scope(reference.repository) if push else pull_scope(reference.repository)
         self._blobs = BlobTransfers(client, self._container, self.reference.name, self._scope)
+
+    @property
+    def served_by(self) -> list[str]:
+        return [self.reference.registry]
 
     def close(self) -> None:
         self._client.session.close()
@@ -83,6 +87,8 @@ class RegistryRepository:
                 url, scope=self._scope, headers={"Accept": ACCEPT}, limit=MAX_MANIFEST_SIZE
             )
         except RegistryError as exc:
+            if exc.status:
+                raise  # the token server's trouble, not an answer to this request
             raise InvalidContent(
                 f"{what} cannot be read: {exc.message}",
                 "Check that the host is a registry and that the reference names an artifact.",
@@ -101,26 +107,80 @@ class RegistryRepository:
         return manifest
 
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
+        has_subject = self._put_manifest(manifest, tag or manifest.descriptor.digest)
+        if manifest.subject is not None and not has_subject:
+            self._add_to_fallback_tag(manifest, manifest.subject.digest)
+
+    def _put_manifest(self, manifest: Manifest, identifier: str) -> bool:
+        """Store a manifest under a tag or its digest; whether the registry lists it as a referrer of its subject.
+
+        Where the answer is lost, or is no plain yes, the registry is asked what it holds.
+        """
         descriptor = manifest.descriptor
-        named = self._named(tag or descriptor.digest)
-        response = self._client.request(
-            "PUT",
-            self._manifest_url(tag or descriptor.digest),
-            scope=self._scope,
-            headers={"Content-Type": descriptor.media_type},
-            body=manifest.raw,
-        )
-        check_pushed(response, f"Pushing the manifest {named}")
+        action = f"Pushing the manifest {self._named(identifier)}"
+        try:
+            response = self._client.request(
+                "PUT",
+                self._manifest_url(identifier),
+                scope=self._scope,
+                headers={"Content-Type": descriptor.media_type},
+                body=manifest.raw,
+            )
+        except ConnectionFailed as exc:
+            if exc.is_lasting or not self._holds(identifier, descriptor.digest):
+                exc.hint = f"{exc.hint} Whether the registry took the manifest is not known: run the task again."
+                raise
+            return self._is_referrer(manifest)
+        status = response.status_code
+        # what a gateway says in the registry's place, and what is no plain yes
+        is_doubtful = status in RETRY_STATUS or (status < 300 and status != 201)
+        if is_doubtful and self._holds(identifier, descriptor.digest):
+            response.close()
+            return self._is_referrer(manifest)
+        check_pushed(response, action)
         discard(response, self._client.connection.timeout)
+        if is_doubtful:
+            raise PushFailed(
+                f"{action} was answered with status {status}, but it is not there now.",
+                "Check that the host is a registry, and what stands between it and this host.",
+            )
         stored = response.headers.get("Docker-Content-Digest", "")
         same_algorithm = is_digest(stored) and parse_digest(stored)[0] == parse_digest(descriptor.digest)[0]
-        if same_algorithm and stored != descriptor.digest:
+        if same_algorithm and stored != descriptor.digest and not self._reads_back(manifest, identifier):
             raise PushFailed(
-                f"The registry stored {named} as {stored}, not as {descriptor.digest} that was sent.",
+                f"The registry stored {self._named(identifier)} as {stored}, not as {descriptor.digest} that was sent.",
                 "It altered the manifest: report it to its operator.",
             )
-        if manifest.subject is not None and not response.headers.get("OCI-Subject"):
-            self._add_to_fallback_tag(manifest, manifest.subject.digest)
+        return bool(response.headers.get("OCI-Subject"))
+
+    def _holds(self, identifier: str, digest: str) -> bool:
+        """Whether the registry says, asked once, that a tag or digest stands for ``digest``."""
+        try:
+            with self._client.request(
+                "HEAD",
+                self._manifest_url(identifier),
+                scope=self._scope,
+                headers={"Accept": ACCEPT},
+                attempts=self._client.connection.retries,
+            ) as response:
+                held: str = response.headers.get("Docker-Content-Digest", "")
+                return bool(response.status_code == 200 and held == digest)
+        except OciError:
+            return False
+
+    def _reads_back(self, manifest: Manifest, identifier: str) -> bool:
+        """Whether the bytes that the registry gives out are those that were sent, whatever its headers say."""
+        response, raw = self._client.fetch(
+            self._manifest_url(identifier), scope=self._scope, headers={"Accept": ACCEPT}, limit=MAX_MANIFEST_SIZE
+        )
+        response.close()
+        return raw == manifest.raw
+
+    def _is_referrer(self, manifest: Manifest) -> bool:
+        if manifest.subject is None:
+            return False
+        listed = self._referrers_by_api(manifest.subject.digest) or ()
+        return any(entry.digest == manifest.descriptor.digest for entry in listed)
 
     # Blobs
 

@@ -18,8 +18,6 @@ MAX_ERROR_ANSWER = 64 * 1024
 # seconds; the words of a refusal are a help, not worth a long wait
 ERROR_ANSWER_TIMEOUT = 10.0
 RETRY_STATUS = (408, 425, 429, 500, 502, 503, 504)
-# seconds; a registry that asks for more in Retry-After is not waited for
-MAX_RETRY_WAIT = 60.0
 
 _SUCCESS = (200, 201, 202, 204, 206)
 _WRONG_PORT = "If the registry speaks TLS on this port, set insecure: false."
@@ -40,37 +38,50 @@ def check_status(response: Any, action: str) -> None:
         raise NotFound(found, "Check the repository and the tag or digest.")
     if status in (401, 403):
         raise AuthenticationFailed(found, "The account may lack the right to this repository.")
-    raise RegistryError(found, _hint(status, urlsplit(response.url).scheme), status)
+    raise RegistryError(found, _hint(response), status)
 
 
 def wait_asked_for(response: Any) -> float | None:
-    """Seconds that an answer with a passing failure asks to wait, None when it leaves that open.
+    """Seconds that an answer with a passing failure asks to wait, None when it leaves that open."""
+    return retry_after(response.headers.get("Retry-After", ""), response.headers.get("Date", ""))
 
-    More than ``MAX_RETRY_WAIT`` means that it is not worth repeating now.
+
+def retry_after(header: str, date: str = "") -> float | None:
+    """Seconds to wait, from either form of Retry-After (RFC 9110, section 10.2.3); None when there is none.
+
+    A moment is read by the clock that it was written by, which is that of the answer's ``date``; by this host's only
+    when the answer has none.
     """
-    return retry_after(response.headers.get("Retry-After", ""))
-
-
-def retry_after(header: str) -> float | None:
-    """Seconds to wait, from either form of Retry-After (RFC 9110, section 10.2.3); None when there is none."""
     header = header.strip()
     if header.isascii() and header.isdigit():
         return float(header[:9])
+    moment = _moment(header)
+    if moment is None:
+        return None
+    now = _moment(date)
+    return max(0.0, moment - (time.time() if now is None else now))
+
+
+def _moment(header: str) -> float | None:
     try:
-        moment = email.utils.parsedate_to_datetime(header).timestamp()
+        return email.utils.parsedate_to_datetime(header).timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    return max(0.0, moment - time.time())
 
 
-def _hint(status: int, scheme: str) -> str:
-    if status == 400 and scheme == "http":
+def _hint(response: Any) -> str:
+    status = response.status_code
+    if status == 400 and urlsplit(response.url).scheme == "http":
         return _WRONG_PORT
     if status == 407:
         return "The proxy asks for credentials: give them in 'proxy', as in http://user:password@host:port."
+    if status != 429 and status < 500:
+        return ""
+    asked = wait_asked_for(response)
+    later = f"try again in {asked:.0f} s" if asked else "try later"
     if status == 429:
-        return "The registry limits the rate of requests: try later, or log in."
-    return "The registry seems to be in trouble: try later." if status >= 500 else ""
+        return f"The registry limits the rate of requests: {later}, or log in."
+    return f"The registry seems to be in trouble: {later}."
 
 
 def _registry_words(response: Any) -> str:

@@ -13,10 +13,11 @@ import json
 import re
 import threading
 import time
-from typing import Any, Callable
+from collections.abc import Mapping
+from typing import Any, Callable, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from .credentials import Credential
+from .credential import Credential
 from .errors import AuthenticationFailed, OciError, RegistryError
 from .http_url import origin, shown
 from .registry_answer import RETRY_STATUS
@@ -34,6 +35,7 @@ MAX_SCOPES = 10
 DEFAULT_TOKEN_SECONDS = 60
 # renewed this much (seconds) before it expires, so that a request that is under way does not lose it
 EXPIRY_MARGIN = 5
+NO_CREDENTIALS = "No credentials were found for it: give them, if the repository is not public."
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CHALLENGE = re.compile(
@@ -54,6 +56,14 @@ def parse_challenges(header: str) -> dict[str, dict[str, str]]:
     return challenges
 
 
+class _Token(NamedTuple):
+    """A bearer token, until when it is sent (by the monotonic clock), and the challenge that it was fetched for."""
+
+    value: str
+    expires: float
+    challenge: Mapping[str, str]
+
+
 class RegistryAuth(BaseAuth):
     """Answers a registry's challenges with one credential; safe for use by several threads.
 
@@ -68,29 +78,55 @@ class RegistryAuth(BaseAuth):
     ) -> None:
         super().__init__()
         self._registry = registry
-        self._credential = credential or Credential()
+        self._held = credential or Credential()
         self._fetch = fetch
         self._lock = threading.Lock()
-        self._tokens: dict[str, tuple[str, float]] = {}
+        self._identity_token = self._held.identity_token
+        self._tokens: dict[str, _Token] = {}
         # the scopes that were refused: asking again could lock the account
         self._refusals: dict[str, tuple[str, str]] = {}
-        self._scheme = "bearer" if self._credential.registry_token else ""
+        self._scheme = "bearer" if self._held.registry_token else ""
+
+    @property
+    def _credential(self) -> Credential:
+        """The credential, fetched anew when its time is over: a cloud's may end before a transfer does."""
+        held = self._held
+        if held.renew is not None and time.monotonic() >= held.valid_until:
+            self._held = held = held.renew()
+            self._identity_token = held.identity_token
+        return held
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self._credential == Credential()
 
     def header_for(self, scope: str) -> dict[str, str]:
         """The Authorization header to send for a scope such as ``repository:org/app:pull``; empty when none is known.
 
         A password is sent at once, before any challenge: a registry with Basic authentication then needs no second
-        request.
+        request. A token whose time is over is renewed first, so that no body is sent in vain.
 
         :raises AuthenticationFailed: when the credential was refused for this scope before: it is not sent again.
+        :raises ConnectionFailed: when the token server cannot be reached.
         """
         if scope in self._refusals:
             raise AuthenticationFailed(*self._refusals[scope])
+        if self._is_over(scope):
+            with self._lock:
+                if self._is_over(scope):  # no other thread was quicker
+                    self._fetch_token_for(scope, self._tokens[scope].challenge)
+        return self._header(scope)
+
+    def _is_over(self, scope: str) -> bool:
+        token = self._tokens.get(scope)
+        return token is not None and token.expires <= time.monotonic()
+
+    def _header(self, scope: str) -> dict[str, str]:
         if self._credential.registry_token:
             return {"Authorization": "Bearer " + self._credential.registry_token}
         token = self._tokens.get(scope)
-        if token and token[1] > time.monotonic():
-            return {"Authorization": "Bearer " + token[0]}
+        if token and token.expires > time.monotonic():
+            return {"Authorization": "Bearer " + token.value}
         if self._scheme != "bearer" and self._credential.basic:
             return {"Authorization": "Basic " + self._credential.basic}
         return {}
@@ -105,16 +141,14 @@ class RegistryAuth(BaseAuth):
         """
         challenges = parse_challenges(header)
         with self._lock:
-            current = self.header_for(scope).get("Authorization", "")
+            if scope in self._refusals:
+                raise AuthenticationFailed(*self._refusals[scope])
+            current = self._header(scope).get("Authorization", "")
             if "bearer" in challenges and not self._credential.registry_token:
                 if current.startswith("Bearer ") and current != sent:
                     return False  # another thread was quicker
                 self._scheme = "bearer"
-                try:
-                    self._tokens[scope] = self._request_token(challenges["bearer"], scope)
-                except AuthenticationFailed as exc:
-                    self._refusals[scope] = (exc.message, exc.hint)
-                    raise
+                self._fetch_token_for(scope, challenges["bearer"])
                 return True
             if "basic" in challenges and self._credential.basic and not sent.startswith("Basic "):
                 self._scheme = "basic"
@@ -123,11 +157,20 @@ class RegistryAuth(BaseAuth):
             self._refusals[scope] = (refused.message, refused.hint)
             raise refused
 
+    def _fetch_token_for(self, scope: str, challenge: Mapping[str, str]) -> None:
+        try:
+            self._tokens[scope] = self._request_token(challenge, scope)
+        except AuthenticationFailed as exc:
+            self._refusals[scope] = (exc.message, exc.hint)
+            raise
+
     def _refused(self, challenges: dict[str, dict[str, str]], sent: str) -> AuthenticationFailed:
         if sent:
+            return AuthenticationFailed(f"The registry {self._registry} refused the credentials.", self._advice())
+        if self._identity_token and challenges:
             return AuthenticationFailed(
-                f"The registry {self._registry} refused the credentials.",
-                "Check user name and password, or log in again.",
+                f"The registry {self._registry} has no token server that the identity token could be given to.",
+                "Give 'username' and 'password', or log in again.",
             )
         wanted = ", ".join(sorted(challenges)) or "none that it names"
         return AuthenticationFailed(
@@ -135,48 +178,62 @@ class RegistryAuth(BaseAuth):
             "Give 'username' and 'password', 'auth_file' or 'auth_config', or log in with docker or podman.",
         )
 
-    def _request_token(self, challenge: dict[str, str], scope: str) -> tuple[str, float]:
+    def _advice(self) -> str:
+        if self._held.renew is not None:
+            return "The identity that 'provider' found may lack a role at this registry."
+        return "Check user name and password, or log in again."
+
+    def _request_token(self, challenge: Mapping[str, str], scope: str) -> _Token:
         realm = challenge.get("realm", "").partition("#")[0]
         self._check_realm(realm)
         service = [("service", challenge["service"])] if challenge.get("service") else []
         scopes = wanted_scopes(scope, challenge.get("scope", ""))
         headers = {"Accept": "application/json"}
-        if self._credential.identity_token:
-            form = [("grant_type", "refresh_token"), ("refresh_token", self._credential.identity_token), *service]
-            form += [("scope", " ".join(scopes)), ("client_id", "cloudnative.artifacts")]
+        credential = self._credential  # first of all: it may bring another identity token
+        if self._identity_token:
+            form = [("grant_type", "refresh_token"), ("refresh_token", self._identity_token), *service]
+            form += [("scope", " ".join(scopes))] if scopes else []
+            form += [("client_id", "cloudnative.artifacts")]
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             status, body = self._fetch("POST", realm, headers, urlencode(form).encode("ascii"))
         else:
-            if self._credential.basic:
-                headers["Authorization"] = "Basic " + self._credential.basic
+            if credential.basic:
+                headers["Authorization"] = "Basic " + credential.basic
             query = urlencode([*service, *(("scope", entry) for entry in scopes)])
             status, body = self._fetch("GET", realm + ("&" if urlsplit(realm).query else "?") + query, headers, None)
         if status != 200:
             raise self._token_refused(realm, status)
-        return self._read_token(body, realm)
+        return self._read_token(body, realm, challenge)
 
     def _token_refused(self, realm: str, status: int) -> OciError:
         server = f"The token server {urlsplit(realm).hostname} of the registry {self._registry}"
         if status in RETRY_STATUS:
             return RegistryError(f"{server} answered with status {status}.", "Try later.", status)
-        hint = "Check user name and password, or log in again."
-        if not (self._credential.basic or self._credential.identity_token):
-            hint = "No credentials were found for it: give them, if the repository is not public."
+        hint = self._advice()
+        if self.is_anonymous:
+            hint = NO_CREDENTIALS
+        elif self._identity_token and self._held.renew is None:
+            is_unknown = status in (404, 405, 501)  # oauth.md: "Not all token servers implement oauth2"
+            hint = "It takes no identity tokens: log in with a password." if is_unknown else "Log in again."
         return AuthenticationFailed(f"{server} refused with status {status}.", hint)
 
-    def _read_token(self, body: bytes, realm: str) -> tuple[str, float]:
+    def _read_token(self, body: bytes, realm: str, challenge: Mapping[str, str]) -> _Token:
         try:
             document = json.loads(body)
             token = document.get("token") or document.get("access_token")
             seconds = float(document.get("expires_in") or DEFAULT_TOKEN_SECONDS)
+            renewed = document.get("refresh_token")
         except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
-            token, seconds = "", 0.0
+            token, seconds, renewed = "", 0.0, ""
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
             host = urlsplit(realm).hostname
             raise AuthenticationFailed(
                 f"The token server {host} of the registry {self._registry} answered without a token."
             )
-        return token, time.monotonic() + max(1, seconds - EXPIRY_MARGIN)
+        if self._identity_token and isinstance(renewed, str) and renewed:
+            # RFC 6749, section 6: the new one takes the place of the old one, which may be good for nothing any more
+            self._identity_token = renewed
+        return _Token(token, time.monotonic() + max(1, seconds - EXPIRY_MARGIN), challenge)
 
     def _check_realm(self, realm: str) -> None:
         """Only https, or the registry's own host when that is spoken to over plain HTTP, may see a credential."""

@@ -14,7 +14,7 @@ from .errors import AuthenticationFailed, ConnectionFailed, NotFound, PushFailed
 from .http_body import CHUNK_SIZE, BodyBroken, content_length, discard, is_encoded, raw_chunks, unpacked
 from .http_url import join, origin
 from .manifest import Descriptor
-from .registry_answer import MAX_RETRY_WAIT, RETRY_STATUS, check_status, wait_asked_for
+from .registry_answer import RETRY_STATUS, check_status, wait_asked_for
 from .registry_client import Container, RegistryClient, pull_scope
 from .transport import EXISTED, MOUNTED, UPLOADED, BlobSource
 
@@ -49,14 +49,15 @@ class BlobTransfers:
             if position >= descriptor.size:
                 return
             # progress is no failure: over a bad link only the attempts count that brought nothing to speak of
-            failures = 1 if position - before >= MIN_PROGRESS else failures + 1
-            if failures > self._client.connection.retries:
+            has_progress = position - before >= MIN_PROGRESS
+            failures = 1 if has_progress else failures + 1
+            if failures > self._client.connection.retries or not (has_progress or self._client.pauses.allow()):
                 raise ConnectionFailed(
                     f"The download of {descriptor.digest} from {self._name} {failure}, "
                     f"{failures} times without progress.",
                     "Try again, or raise 'retries'; with 'cache_dir' the next run goes on from there.",
                 )
-            self._client.pause(failures - 1)
+            self._client.pauses.pause(failures - 1, counts=not has_progress)
 
     def _part(self, descriptor: Descriptor, position: int, failures: int) -> Iterator[bytes]:
         # a closed range: some registries answer an open one with 416
@@ -68,6 +69,8 @@ class BlobTransfers:
             response = self._get(descriptor, {}, failures)
         with response:
             check_status(response, f"Fetching the blob {descriptor.digest} of {self._name}")
+            if _is_page(response, descriptor.size):
+                raise BodyBroken("a web page came in its place")
             skip = position
             if response.status_code == 206:
                 skip = position - _range_start(response.headers.get("Content-Range", ""), position)
@@ -137,20 +140,30 @@ class BlobTransfers:
             except TlsFailed:
                 raise
             except ConnectionFailed:
-                if failures >= retries:
+                if failures >= retries or not self._client.pauses.allow():
                     raise
             else:
                 wait = wait_asked_for(response)
                 is_final = response.status_code not in RETRY_STATUS or failures >= retries
-                if is_final or (wait or 0) > MAX_RETRY_WAIT:
-                    check_pushed(response, f"Uploading {source.descriptor.digest} to {self._name}")
-                    discard(response, self._client.connection.timeout)
+                if is_final or not self._client.pauses.allow(wait):
+                    self._finish_upload(source, response)
                     return
                 discard(response, self._client.connection.timeout)
-            self._client.pause(failures, wait)
+            self._client.pauses.pause(failures, wait)
             failures, location = failures + 1, ""
             if self.exists(source.descriptor):
                 return
+
+    def _finish_upload(self, source: BlobSource, response: Any) -> None:
+        action = f"Uploading {source.descriptor.digest} to {self._name}"
+        check_pushed(response, action)
+        discard(response, self._client.connection.timeout)
+        # what is no plain yes (a proxy's page, say) has to be seen
+        if response.status_code != 201 and not self.exists(source.descriptor):
+            raise PushFailed(
+                f"{action} was answered with status {response.status_code}, but the blob is not there now.",
+                "Check that the host is a registry, and what stands between it and this host.",
+            )
 
     def _put(self, source: BlobSource, location: str) -> Any:
         descriptor = source.descriptor
@@ -186,6 +199,14 @@ def _is_packed(response: Any, size: int | None) -> bool:
     ``.tar.gz`` with a Content-Encoding that describes the blob itself.
     """
     return is_encoded(response) and (size is None or content_length(response) != size)
+
+
+def _is_page(response: Any, size: int) -> bool:
+    """Whether a gateway or a portal answers in the registry's place: taken for the start of the blob, its page would
+    spoil what follows.
+    """
+    is_html = response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html"
+    return is_html and response.status_code == 200 and content_length(response) != size
 
 
 def _skip(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:

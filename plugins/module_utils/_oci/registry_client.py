@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json as json_module
 import logging
-import random
 import re
 import time
 from collections.abc import Mapping
@@ -24,9 +23,10 @@ from .http_body import BodyBroken, content_length, discard, read_body
 from .http_session import explain, may_pass, new_session
 from .http_url import join, origin, shown
 from .options import ConnectionOptions
+from .pauses import Pauses
 from .reference import DEFAULT_TAG, Reference, parse_reference
-from .registry_answer import MAX_RETRY_WAIT, RETRY_STATUS, wait_asked_for
-from .registry_auth import MAX_TOKEN_ANSWER, RegistryAuth
+from .registry_answer import RETRY_STATUS, check_status, wait_asked_for
+from .registry_auth import MAX_TOKEN_ANSWER, NO_CREDENTIALS, RegistryAuth
 
 try:
     import oras.container
@@ -42,9 +42,6 @@ except ImportError:
     BaseRegistry = BaseContainer = object
 
 MAX_REDIRECTS = 5
-FIRST_RETRY_WAIT = 0.5
-# seconds, over all the repetitions of one request, however many 'retries' allows
-MAX_TOTAL_WAIT = 300.0
 # what an inherited method of oras may load into memory
 MAX_INHERITED_ANSWER = 16 * 1024 * 1024
 REDIRECT_STATUS = (301, 302, 303, 307, 308)
@@ -84,6 +81,7 @@ class RegistryClient(BaseRegistry):
         connection: ConnectionOptions,
         credential: Credential | None,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if BaseRegistry is object:
             raise MissingDependency(
@@ -95,8 +93,8 @@ class RegistryClient(BaseRegistry):
         self.connection = connection
         self.registry = registry
         self._origin = origin(f"{self.prefix}://{self.hostname}")
-        self._sleep = sleep
-        self._proxies = {"http": connection.proxy, "https": connection.proxy} if connection.proxy else None
+        self.session.identified.add(self._origin)
+        self.pauses = Pauses(sleep, clock)
         self.auth = RegistryAuth(registry, credential, self._fetch_token)
         self.auth.prefix = self.prefix
 
@@ -160,9 +158,10 @@ class RegistryClient(BaseRegistry):
         """Send a request and return the streaming ``requests.Response``, whatever its status.
 
         Passing failures (no connection, broken connection, status 408, 425, 429, 500, 502, 503, 504) are repeated
-        ``retries`` times, after the time that Retry-After asks for, or after a growing, jittered pause. ``attempts``
-        are the failures that the caller has already seen. A body that is a file is sent again from where it stood.
-        A repeated POST may leave an upload open that nobody uses; registries expire those.
+        ``retries`` times, after the time that Retry-After asks for, or after a growing, jittered pause; see
+        :class:`~.pauses.Pauses` for the bound on all pauses of a task together. ``attempts`` are the failures that the
+        caller has already seen. A body that is a file is sent again from where it stood. A repeated POST may leave an
+        upload open that nobody uses; registries expire those.
 
         :raises ConnectionFailed: when no answer was had.
         :raises AuthenticationFailed: when the registry asks for credentials that there are not, or refuses them.
@@ -195,21 +194,34 @@ class RegistryClient(BaseRegistry):
         response = self._repeat(f"GET {shown(url)}", send)
         return response, body
 
-    def pause(self, attempts: int, wait: float | None = None) -> float:
-        """Wait before the next attempt: as long as the registry asked, else 0.5 s doubled each time, less a random
-        part. Returns the seconds.
+    def check_login(self) -> bool:
+        """Whether the registry asks for credentials, and takes this client's; False when it asks for none.
+
+        Source: distribution-spec, "Determining Support" (``GET /v2/``), with a token where the answer names a token
+        server. First without credentials: what a registry accepts unasked says nothing about them.
+
+        :raises AuthenticationFailed: when the registry or its token server refuses them.
+        :raises RegistryError: when the host is no registry.
+        :raises ConnectionFailed: when no answer was had.
         """
-        if wait is None:
-            wait = min(MAX_RETRY_WAIT, FIRST_RETRY_WAIT * 2 ** min(attempts, 10)) * random.uniform(0.5, 1.0)
-        self._sleep(wait)
-        return wait
+        url = f"{self.prefix}://{self.hostname}/v2/"
+        response = self._repeat(f"GET {shown(url)}", lambda: self._send("GET", url, {}, None, _nothing))
+        asks: bool = response.status_code == 401
+        if asks:
+            discard(response, self.connection.timeout)
+            response = self.request("GET", url, scope="")
+        if response.status_code == 404:
+            response.close()
+            raise RegistryError(f"{shown(url)} is not there.", "Check the host: it seems to be no registry.", 404)
+        check_status(response, f"Logging in to {self.registry}")
+        discard(response, self.connection.timeout)
+        return asks
 
     def _repeat(self, action: str, send: Callable[[], Any], attempts: int = 0) -> Any:
         """Call ``send`` until its answer is no passing failure, or the retries are used up."""
-        total = 0.0
         while True:
             wait = None
-            is_last = attempts >= self.connection.retries or total >= MAX_TOTAL_WAIT
+            is_last = attempts >= self.connection.retries or not self.pauses.allow()
             try:
                 response = send()
             except BodyBroken as exc:
@@ -220,11 +232,10 @@ class RegistryClient(BaseRegistry):
                     raise explain(exc, action, self.connection) from None
             else:
                 wait = wait_asked_for(response)
-                too_long = wait is not None and wait > min(MAX_RETRY_WAIT, MAX_TOTAL_WAIT - total)
-                if response.status_code not in RETRY_STATUS or is_last or too_long:
+                if response.status_code not in RETRY_STATUS or is_last or not self.pauses.allow(wait):
                     return response
                 discard(response, self.connection.timeout)
-            total += self.pause(attempts, wait)
+            self.pauses.pause(attempts, wait)
             attempts += 1
 
     def _send_authorized(
@@ -245,8 +256,10 @@ class RegistryClient(BaseRegistry):
                 break
             renewed = self.auth.answer(challenge, scope, authorization.get("Authorization", ""))
         raise AuthenticationFailed(
-            f"The registry {self.registry} refused the token that its token server gave for {scope}.",
-            "The account may lack the right to this repository, or there is no such repository.",
+            f"The registry {self.registry} refused the token that its token server gave for {scope or 'it'}.",
+            NO_CREDENTIALS
+            if self.auth.is_anonymous
+            else "The account may lack the right to this repository, or there is no such repository.",
         )
 
     def _send(self, method: str, url: str, headers: dict[str, str], body: Any, rewind: Callable[[], None]) -> Any:
@@ -280,7 +293,6 @@ class RegistryClient(BaseRegistry):
                 stream=True,
                 allow_redirects=False,
                 timeout=(self.connection.timeout, self.connection.timeout),
-                proxies=self._proxies,
             )
         except (requests.exceptions.RequestException, OciError):
             raise
@@ -291,7 +303,14 @@ class RegistryClient(BaseRegistry):
             response.raw.read(1, decode_content=False)  # finds the end, which gives the connection back to its pool
         return response
 
-    def _fetch_token(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
+    def ask(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[Any, bytes]:
+        """One request beside the registry's own protocol, as to a token server: the answer and its body, of at most
+        1 MiB. Passing failures are repeated as in :meth:`request`; redirects are not followed, no authorization is
+        added.
+
+        :raises RegistryError: when the body is larger.
+        :raises ConnectionFailed: when no answer was had.
+        """
         answer = b""
 
         def send() -> Any:
@@ -300,7 +319,12 @@ class RegistryClient(BaseRegistry):
             answer = read_body(response, MAX_TOKEN_ANSWER, self.connection.timeout)
             return response
 
-        response = self._repeat(f"{method} {shown(url)}", send)
+        return self._repeat(f"{method} {shown(url)}", send), answer
+
+    def _fetch_token(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
+        # the registry\'s own delegate, which is trusted with its password, too
+        self.session.identified.add(origin(url))
+        response, answer = self.ask(method, url, headers, body)
         return response.status_code, answer
 
 

@@ -40,7 +40,8 @@ class State:
     ``key`` names everything that decides the content: url, digest, revision, selector, ignore rules. ``artifact`` is
     the result that the pull returned. ``pending`` holds the entries of a placement that was begun; it is empty unless
     a run was killed. ``verification`` says under which policy the artifact's signatures were checked, and the outcome;
-    it is empty where nobody asked. ``is_damaged`` stands for a record that is there but cannot be understood.
+    it is empty where nobody asked. ``request`` is how the artifact was asked for, see ``Target.wanted``. ``is_damaged``
+    stands for a record that is there but cannot be understood.
     """
 
     key: Mapping[str, Any] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class State:
     files: Mapping[str, PlacedEntry] = field(default_factory=dict)
     pending: Mapping[str, TreeEntry] = field(default_factory=dict)
     verification: Mapping[str, Any] = field(default_factory=dict)
+    request: str = ""
     is_damaged: bool = False
 
     def owns(self, path: str) -> bool:
@@ -81,7 +83,8 @@ def load_state(control: str) -> State:
             artifact=dict(document["artifact"]),
             files={_path(name): _placed(item) for name, item in document["files"].items()},
             pending={_path(name): _entry(item) for name, item in document["pending"].items()},
-            verification=dict(document["verification"]),
+            verification=dict(document.get("verification") or {}),
+            request=str(document.get("request") or ""),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return State(is_damaged=True)
@@ -99,6 +102,7 @@ def save_state(control: str, state: State) -> None:
         "files": {name: [*astuple(placed.entry), placed.mtime] for name, placed in state.files.items()},
         "pending": {name: list(astuple(entry)) for name, entry in state.pending.items()},
         "verification": dict(state.verification),
+        "request": state.request,
     }
     temporary = os.path.join(control, FILE_NAME + ".new")
     try:

@@ -40,6 +40,21 @@ class Repository(Protocol):
 
     reference: Reference
 
+    @property
+    def served_by(self) -> list[str]:
+        """The hosts that answered, in the order of their first answer; none for a layout."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What did not work and was made up for: the mirrors that could not be used."""
+
+    @property
+    def has_alternatives(self) -> bool:
+        """Whether another place could be asked for a blob whose bytes turn out wrong."""
+
+    def distrust(self, descriptor: Descriptor) -> bool:
+        """Ask no more where the bytes of a blob came from, which were not its; whether there is another place."""
+
     def resolve(self, identifier: str) -> Descriptor:
         """The descriptor that a tag or digest stands for now; one HEAD request on a registry.
 
@@ -87,6 +102,23 @@ class Repository(Protocol):
 
     def close(self) -> None:
         """Give up connections and files."""
+
+
+class SinglePlace:
+    """What a repository is that is in one place."""
+
+    has_alternatives = False
+
+    @property
+    def served_by(self) -> list[str]:
+        return []
+
+    @property
+    def warnings(self) -> list[str]:
+        return []
+
+    def distrust(self, descriptor: Descriptor) -> bool:
+        return False
 
 
 def read_blob(repository: Repository, descriptor: Descriptor) -> Iterator[bytes]:

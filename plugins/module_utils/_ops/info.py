@@ -68,7 +68,7 @@ class InfoOptions:
 
 
 def info(options: InfoOptions) -> dict[str, Any]:
-    """What the module returns: ``exists``, ``artifact``, and each gathered part under its name.
+    """What the module returns: ``exists``, ``artifact``, ``served_by``, and each gathered part under its name.
 
     A listing of tags without a tag, digest or selection of its own resolves nothing: a repository has tags without
     having ``latest``.
@@ -97,7 +97,8 @@ def info(options: InfoOptions) -> dict[str, Any]:
         result = _Look(options, gather, target, repository).run()
     finally:
         repository.close()
-    result["warnings"] += cache_warnings(cache)
+    result["served_by"] = repository.served_by
+    result["warnings"] += repository.warnings
     return result
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from .._oci import media, platforms
 from .._oci.destination import is_reserved
-from .._oci.errors import LayerError
+from .._oci.errors import DigestMismatch, LayerError
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.placement import on_disk
 from .._oci.transport import Repository, read_blob
@@ -124,8 +124,9 @@ def opened_layers(
     """A reader of the layers: of the cache (where ``cached`` is the repository with one), of ``stage``, into which
     several are fetched in parallel, or of the repository itself.
 
-    A single layer without a cache streams from the repository in one pass, without a copy on disk. What is taken from
-    the cache stays in it until the reader is done with.
+    A single layer without a cache streams from the repository in one pass, without a copy on disk, unless there is
+    another place to begin again at when its bytes turn out wrong. What is taken from the cache stays in it until the
+    reader is done with.
     """
     distinct = {layer.digest: layer for layer in layers}
     with contextlib.ExitStack() as stack:
@@ -162,7 +163,7 @@ def _hold_all(
 
 
 def _staged_reader(repository: Repository, layers: Sequence[Descriptor], count: int, stage: str) -> LayerReader:
-    if count == 1 or not layers or repository.reference.is_layout:
+    if not layers or repository.reference.is_layout or (count == 1 and not repository.has_alternatives):
         return lambda layer: read_blob(repository, layer)
     from .._oci.blob_store import BlobStore
 
@@ -170,7 +171,13 @@ def _staged_reader(repository: Repository, layers: Sequence[Descriptor], count: 
 
     def fetch(layer: Descriptor) -> None:
         what = f"The blob {layer.digest} of {repository.reference.name}"
-        store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what)
+        while True:
+            try:
+                store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what)
+                return
+            except DigestMismatch:
+                if not repository.distrust(layer):
+                    raise
 
     _fetch_all(fetch, layers)
     return store.stream

@@ -14,33 +14,23 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._oci.destination import CONTROL_NAME, Destination
-from .._oci.errors import NotFound, StorageError
-from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
-from .._oci.permissions import Permissions
+from .._oci.errors import NotFound, OciError, StorageError, is_outage
 from .._oci.placement import Drift, Plan, find_drift, make_plan, native, shown
 from .._oci.reference import Reference
 from .._oci.state import State
-from .layer_selector import ALL, COPY, LayerSelector, Limits
-from .resolve import (
-    ReferenceOptions,
-    Resolved,
-    Target,
-    cache_warnings,
-    open_cache,
-    open_repository,
-    parse_target,
-    resolve,
-)
+from .layer_selector import ALL, COPY
+from .pull_options import PullOptions, PullResult
+from .resolve import Resolved, Target, open_cache, open_repository, parse_target, resolve
 
 if TYPE_CHECKING:
     from .._oci.cache import ArtifactCache, CachedRepository
     from .._oci.manifest import Descriptor, Manifest
     from .._oci.transport import Repository
     from .._trust.policy import VerifyPolicy
+    from .last_good import LastGood
     from .layers import LayerReader
 
 MAX_LISTED_PATHS = 1000
@@ -49,39 +39,7 @@ NEW_REVISION = "NewRevision"
 DRIFT_CORRECTED = "DriftCorrected"
 UP_TO_DATE = "ArtifactUpToDate"
 SUSPENDED = "Suspended"
-
-
-@dataclass(frozen=True)
-class PullOptions:
-    """Everything that a pull is told. None means that no rules (``ignore``), or no policy (``verify``), were given."""
-
-    reference: ReferenceOptions
-    dest: str
-    selector: LayerSelector
-    limits: Limits
-    platform: str = ""
-    ignore: str | None = None
-    suspend: bool = False
-    force: bool = False
-    check_content: bool = False
-    cache: CacheOptions = field(default_factory=CacheOptions)
-    verify: VerifyPolicy | None = None
-    permissions: Permissions = field(default_factory=Permissions)
-    auth: AuthOptions = field(default_factory=AuthOptions)
-    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
-
-
-@dataclass
-class PullResult:
-    """What the module returns. ``changes`` lists paths by what happened to them, at most 1,000 of each."""
-
-    changed: bool
-    reason: str
-    artifact: Mapping[str, Any]
-    changes: dict[str, Any]
-    verification: Mapping[str, Any] = field(default_factory=dict)
-    diff: list[dict[str, str]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+LAST_GOOD_KEPT = "LastGoodKept"
 
 
 def pull(options: PullOptions, *, check_mode: bool = False, want_diff: bool = False) -> PullResult:
@@ -107,6 +65,7 @@ class _Pull:
         self._name = ""
         self._verification: Mapping[str, Any] = {}
         self._policy = ""
+        self._resolved: Resolved | None = None
         if options.verify is not None:
             from .verify import policy_fingerprint
 
@@ -118,6 +77,8 @@ class _Pull:
         state = self._load_state()
         if self._options.suspend:
             return self._unchanged(state, SUSPENDED)
+        if not self._check_mode:
+            self._destination.remove_leftovers()
         digest = self._target.reference.digest
         if digest:
             # nothing to ask the registry: what the digest names cannot have changed
@@ -125,14 +86,24 @@ class _Pull:
             if drift is not None and drift.is_empty and self._is_verified(state):
                 self._verification = state.verification
                 return self._unchanged(state, UP_TO_DATE)
-        options = self._options
+        options, last_good = self._options, self._options.last_good
         self._cache = open_cache(options.cache)
-        repository = open_repository(self._target.reference, options.auth, options.connection, cache=self._cache)
         try:
-            result = self._run_with(repository, state)
-        finally:
-            repository.close()
-        result.warnings += cache_warnings(self._cache)
+            repository = open_repository(self._target.reference, options.auth, options.connection, cache=self._cache)
+            try:
+                result = self._run_with(repository, state)
+            finally:
+                repository.close()
+            result.served_by = repository.served_by
+            result.warnings = [*result.warnings, *repository.warnings]
+        except OciError as exc:
+            if last_good is None or not is_outage(exc):
+                raise
+            return self._keep(last_good, exc)
+        if last_good is not None and self._resolved is not None and not self._check_mode:
+            from .last_good import confirm
+
+            result.warnings += confirm(self._destination.control, self._target, self._key(self._resolved))
         return result
 
     def _run_with(self, repository: Repository, state: State) -> PullResult:
@@ -202,7 +173,8 @@ class _Pull:
 
             diff = diff_of(plan, root, content) or self._revision_diff(state, artifact)
         if not self._check_mode:
-            self._destination.apply(plan, content, state, key, artifact, self._verification)
+            wanted = self._target.wanted
+            self._destination.apply(plan, content, state, key, artifact, self._verification, wanted)
         return PullResult(
             changed=changed,
             reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
@@ -298,9 +270,8 @@ class _Pull:
 
     def _purpose(self) -> str:
         """Tells apart what several tasks copy into one directory: each has a record of its own."""
-        target, selector = self._target, self._options.selector
-        wanted = [str(target.reference), str(target.selector.selection) if target.selector else ""]
-        wanted += [selector.media_type, selector.layers, self._options.platform]
+        selector = self._options.selector
+        wanted = [self._target.wanted, selector.media_type, selector.layers, self._options.platform]
         return hashlib.sha256("\n".join(wanted).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
     def _load_state(self) -> State:
@@ -315,11 +286,36 @@ class _Pull:
 
     def _resolve(self, repository: Repository) -> Resolved:
         try:
-            return resolve(repository, self._target)
+            self._resolved = resolve(repository, self._target)
         except NotFound as exc:
             # Flux's word for a tag whose digest cannot be determined
             exc.reason = "OCIArtifactPullFailed"
             raise
+        return self._resolved
+
+    def _keep(self, allowed: LastGood, error: OciError) -> PullResult:
+        """Answer with what is in place, when the registry confirmed it before, and say so; else ``error`` is raised."""
+        from . import last_good
+
+        state = self._load_state()
+        held = last_good.held_revision(state)
+        drift = self._drift(state, held)
+        found = last_good.judge(
+            allowed,
+            self._destination.control,
+            state,
+            drift,
+            self._target,
+            is_forced=self._options.force,
+            is_verified=self._is_verified(state),
+            error=error,
+        )
+        self._verification = state.verification
+        result = self._repair_metadata(state, drift, held) if drift is not None and drift.metadata else None
+        result = result or self._unchanged(state, LAST_GOOD_KEPT)
+        result.degradation = found
+        result.warnings.append(last_good.warning(found, self._target, held, self._resolved))
+        return result
 
     def _key(self, resolved: Resolved) -> dict[str, Any]:
         selector = self._options.selector
@@ -362,7 +358,8 @@ class _Pull:
 
             diff = permissions_diff(self._destination.root, drift.metadata)
         changes = _changes(Plan({}, metadata=drift.metadata), 0)
-        return PullResult(True, DRIFT_CORRECTED, dict(state.artifact), changes, self._verdict(), diff, self._warnings)
+        artifact = dict(state.artifact)
+        return PullResult(True, DRIFT_CORRECTED, artifact, changes, self._verdict(), diff, warnings=self._warnings)
 
     def _predict(self, drift: Drift | None, artifact: dict[str, Any]) -> PullResult:
         if drift is None:

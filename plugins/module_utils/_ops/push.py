@@ -102,7 +102,9 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
         built = build(options.build, workspace)
         tags = _tags(options, built, target)
         cache = open_cache(options.cache)
-        repository = open_repository(reference, options.auth, options.connection, push=not check_mode, cache=cache)
+        repository = open_repository(
+            reference, options.auth, options.connection, push=not check_mode, mirrored=False, cache=cache
+        )
         try:
             result = _Push(options, repository, built, tags, signer, check_mode, want_diff).run()
         finally:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from .._oci import media
 from .._oci.digest import parse_digest
 from .._oci.errors import InvalidOption
-from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
+from .._oci.options import GENERIC, AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, Reference, check_tag, parse_reference, parse_url
 from .._oci.transport import Repository
 
 if TYPE_CHECKING:
     from .._oci.cache import ArtifactCache
     from .._oci.manifest import Descriptor
+    from .._oci.registry_client import RegistryClient
     from .._oci.selection import TagSelector
 
 
@@ -47,6 +48,11 @@ class Target:
     ranking: TagSelector | None = None
     is_explicit: bool = True
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def wanted(self) -> str:
+        """What was asked for, as text: the same for two tasks that ask for the same, whatever it stands for now."""
+        return f"{self.reference}\n{self.selector.selection if self.selector else ''}"
 
     @property
     def is_any_of_layout(self) -> bool:
@@ -136,11 +142,19 @@ def open_repository(
     connection: ConnectionOptions,
     *,
     push: bool = False,
+    mirrored: bool = True,
     cache: ArtifactCache | None = None,
 ) -> Repository:
-    """The backend for a reference. Of a registry, what a ``cache`` has is taken from there; a layout needs none.
+    """The backend for a reference: its mirrors, too, unless it is to be written to.
 
-    :raises AuthenticationFailed: when the credentials that were given cannot be used.
+    What a ``cache`` has is taken from there; a layout needs neither.
+
+    A task that writes sets ``mirrored`` to False in check mode as well: what it compares with is the registry's.
+
+    Credentials that were given, or that files have for the registry, win over the provider's.
+
+    :raises AuthenticationFailed: when the credentials that were given cannot be used, or the provider gives none.
+    :raises InvalidOption: when a mirror cannot stand in for this repository.
     """
     if reference.is_layout:
         from .._oci.layout import LayoutRepository
@@ -148,18 +162,48 @@ def open_repository(
         return LayoutRepository(reference)
 
     def connect() -> Repository:
-        from .._oci.credentials import find_credential
-        from .._oci.registry import RegistryRepository
-        from .._oci.registry_client import RegistryClient
+        if mirrored and not push and connection.mirrors:
+            from .._oci.mirrors import places
 
-        credential = find_credential(auth, reference.registry, reference.repository)
-        return RegistryRepository(reference, RegistryClient(reference.registry, connection, credential), push=push)
+            found = places(reference, connection)
+            if len(found) > 1 or not found[0].is_origin:
+                from .._oci.mirrored import MirroredRepository
+
+                return MirroredRepository(
+                    reference, found, lambda place: _open_registry(place.reference, place.auth(auth), place.connection)
+                )
+        return _open_registry(reference, auth, connection, push=push)
 
     if cache is None:
         return connect()
     from .._oci.cache import CachedRepository
 
     return CachedRepository(reference, cache, connect)
+
+
+def open_client(registry: str, repository: str, auth: AuthOptions, connection: ConnectionOptions) -> RegistryClient:
+    """A client of a registry with the credentials for a repository in it.
+
+    :raises AuthenticationFailed: when those that were given cannot be used, or the provider gives none.
+    """
+    from .._oci.credentials import find_credential
+    from .._oci.registry_client import RegistryClient
+
+    credential = find_credential(auth, registry, repository)
+    if credential is None and auth.provider != GENERIC:
+        from .._cloud.providers import provider_credential
+
+        credential = provider_credential(auth, registry, connection)
+    return RegistryClient(registry, connection, credential)
+
+
+def _open_registry(
+    reference: Reference, auth: AuthOptions, connection: ConnectionOptions, *, push: bool = False
+) -> Repository:
+    from .._oci.registry import RegistryRepository
+
+    client = open_client(reference.registry, reference.repository, auth, connection)
+    return RegistryRepository(reference, client, push=push)
 
 
 def resolve(repository: Repository, target: Target) -> Resolved:

@@ -11,12 +11,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._oci.errors import AuthenticationFailed, CatalogRefused, InvalidReference, NotFound
+from .._oci.errors import AuthenticationFailed, CatalogRefused, CatalogUnsupported, InvalidReference, NotFound
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.reference import Reference, parse_reference
 from .._oci.transport import Repository
 from .charts import PARALLEL_LOOKS, look_at_chart
-from .resolve import open_repository
+from .resolve import open_client, open_repository
 
 if TYPE_CHECKING:
     from .._oci.bounded_regex import BoundedRegex
@@ -149,12 +149,16 @@ class _Search:
         return charts, sorted(denied), [each for each in found if isinstance(each, str)]
 
     def _listed(self, registry: str) -> Generator[list[Reference], None, None]:
-        from .._oci.credentials import find_credential
         from .._oci.registry_catalog import list_repositories
-        from .._oci.registry_client import RegistryClient
 
         options = self._options
-        client = RegistryClient(registry, options.connection, find_credential(options.auth, registry, ""))
+        rules = [rule for rule in options.connection.mirrors if rule.registry == registry]
+        if any(mirror.replaces for rule in rules for mirror in rule.mirrors):
+            raise CatalogUnsupported(
+                f"Mirrors replace the registry {registry} for this task, and their names are not its.",
+                "Search a mirror itself: give its host in 'registry'.",
+            )
+        client = open_client(registry, "", options.auth, options.connection)
         try:
             for names in list_repositories(client):
                 yield [Reference(registry=registry, repository=name) for name in names]

@@ -79,7 +79,9 @@ def sign(options: SignOptions, *, check_mode: bool = False, want_diff: bool = Fa
     target = parse_target(options.reference)
     signer = Signer(options.signing)
     cache = open_cache(options.cache)
-    repository = open_repository(target.reference, options.auth, options.connection, push=not check_mode, cache=cache)
+    repository = open_repository(
+        target.reference, options.auth, options.connection, push=not check_mode, mirrored=False, cache=cache
+    )
     try:
         resolved = resolve(repository, target)
         artifact = resolved.descriptor or repository.resolve(resolved.digest)

@@ -19,7 +19,7 @@ from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.transport import Repository
 from .._trust.policy import AttestationRule, Identity, VerifyPolicy
 from .._trust.verdict import COSIGN, IGNORED, NOTATION, Verdict, as_result
-from .resolve import ReferenceOptions, Resolved, cache_warnings, open_cache, open_repository, parse_target, resolve
+from .resolve import ReferenceOptions, Resolved, open_cache, open_repository, parse_target, resolve
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor
@@ -98,8 +98,9 @@ def verify(options: VerifyOptions) -> dict[str, Any]:
             "digest": resolved.digest,
         },
         "verification": as_result(verdict),
+        "served_by": repository.served_by,
         "reason": "VerificationIgnored" if verdict.outcome == IGNORED else "Verified",
-        "warnings": [*target.warnings, *verifier.warnings, *cache_warnings(cache)],
+        "warnings": [*target.warnings, *verifier.warnings, *repository.warnings],
     }
 
 

@@ -46,6 +46,11 @@ def decode(data: bytes, what: str) -> Any:
     return value
 
 
+def is_integer(value: Any) -> bool:
+    """Whether a decoded item is an integer: for Python a boolean is one as well, for CBOR it is not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def encode_bytes(data: bytes) -> bytes:
     """A byte string in its shortest form (section 4.1)."""
     size = len(data)

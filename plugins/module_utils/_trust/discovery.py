@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .._oci.errors import InvalidContent, NotFound
+from .._oci.errors import InvalidContent, NotAtMirrors, NotFound
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.transport import Repository, read_blob
 from .formats import BUNDLE_PREFIX, MAX_BUNDLE, MAX_LEGACY_LAYERS, MAX_REFERRERS
@@ -46,7 +46,8 @@ def tagged_layers(repository: Repository, digest: str, suffix: str, refusals: li
     tag = digest.replace(":", "-") + suffix
     try:
         manifest = repository.fetch_manifest(tag)
-    except NotFound:
+    except (NotFound, NotAtMirrors):
+        # a signature that is not there cannot make anything valid; another kind may be at a mirror
         return []
     except InvalidContent as exc:
         refusals.append(Refusal(tag, "legacy", "malformed", exc.message))

@@ -178,10 +178,10 @@ def _parse_cose(raw: bytes) -> _Parsed:
     chain = unprotected.get(_COSE_CHAIN)
     if not isinstance(chain, list) or not all(isinstance(each, bytes) for each in chain):
         raise Rejected("malformed", "The envelope has no certificate chain (x5chain)")
-    number = headers.get(_COSE_ALG)
+    number: Any = headers.get(_COSE_ALG)
     return _Parsed(
         format=COSE,
-        algorithm=_COSE_ALGORITHMS.get(number, number) if type(number) is int else None,
+        algorithm=_COSE_ALGORITHMS.get(number, number) if cbor.is_integer(number) else None,
         headers=headers,
         critical=headers.get(_COSE_CRIT),
         content_type=headers.get(_COSE_TYPE),
@@ -287,7 +287,7 @@ def _jws_time(value: Any, what: str) -> datetime.datetime:
 
 def _cose_time(value: Any, what: str) -> datetime.datetime:
     """RFC 8949, section 3.4.2; fractions of seconds, which should not be used, are refused."""
-    if not isinstance(value, cbor.Tag) or value.number != 1 or type(value.value) is not int:
+    if not isinstance(value, cbor.Tag) or value.number != 1 or not cbor.is_integer(value.value):
         raise Rejected("malformed", f"The {what} {repr(value)[:100]} is no time in whole seconds")
     try:
         return datetime.datetime.fromtimestamp(value.value, datetime.timezone.utc)

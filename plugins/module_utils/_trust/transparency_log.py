@@ -94,7 +94,7 @@ def number(value: Any) -> int:
     """
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = int(value)
-    if type(value) is not int or not 0 <= value < 2**63:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
         raise Rejected("malformed", f"{str(value)[:50]!r} is not a number")
     return value
 

@@ -14,13 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from secret_search import SEARCH
+
 COLLECTION = "cloudnative.artifacts"
 TIMEOUT = 300.0
 
 # what would lead Ansible to another configuration, or the modules to the credentials of whoever runs the tests
-_DROPPED_PREFIXES = ("ANSIBLE_", "OCI_ARTIFACT_", "K8S_AUTH_")
+_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "GCE_", "CLOUDSDK_", "IDENTITY_", "IMDS_")
+_DROPPED_PREFIXES = ("ANSIBLE_", "OCI_ARTIFACT_", "K8S_AUTH_", *_CLOUDS)
 _DROPPED = frozenset(
-    {"DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "PYTHONPATH", "KUBECONFIG"}
+    {"DOCKER_AUTH_CONFIG", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_CONFIG_HOME", "PYTHONPATH", "KUBECONFIG"}
 )
 
 
@@ -87,6 +90,8 @@ class AnsibleRunner:
         check: bool = False,
         diff: bool = False,
         extra_vars: Mapping[str, Any] | None = None,
+        controller_environment: Mapping[str, str] | None = None,
+        flags: Sequence[str] = (),
         **play: Any,
     ) -> list[TaskResult]:
         """Run tasks, written as in YAML, in one play (further keywords are the play's, as `module_defaults`).
@@ -97,9 +102,17 @@ class AnsibleRunner:
         playbook = folder / "playbook.yml"
         document = [{"hosts": "localhost", "gather_facts": False, **play, "tasks": list(tasks)}]
         playbook.write_text(json.dumps(document, indent=2, default=str))  # JSON is YAML
-        flags = [flag for flag, wanted in (("--check", check), ("--diff", diff)) if wanted]
+        modes = [flag for flag, wanted in (("--check", check), ("--diff", diff)) if wanted]
         results_file = folder / "results.jsonl"
-        done = self._run("ansible-playbook", *flags, str(playbook), extra_vars=extra_vars, results_file=results_file)
+        done = self._run(
+            "ansible-playbook",
+            *modes,
+            *flags,
+            str(playbook),
+            extra_vars=extra_vars,
+            environment=controller_environment,
+            results_file=results_file,
+        )
         lines = results_file.read_text(encoding="utf-8").splitlines() if results_file.exists() else []
         if not lines and tasks:
             raise AssertionError(f"ansible-playbook exited {done.returncode} without a result\n{_words(done)}")
@@ -122,6 +135,16 @@ class AnsibleRunner:
         name = module if "." in module else f"{COLLECTION}.{module}"
         return self._run("ansible", "localhost", "-m", name, "-a", arguments, *flags, environment=environment)
 
+    def python_with(self, environment: Mapping[str, str]) -> str:
+        """An interpreter for a task that has these variables. Unlike the keyword ``environment``, which Ansible puts on
+        the command line of a shell, it shows them to nobody.
+        """
+        path = self._new_run() / "python"
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+        path.write_text("\n".join(["#!/bin/sh", *lines, f'exec {shlex.quote(self.target_python)} "$@"', ""]))
+        path.chmod(0o700)
+        return str(path)
+
     def _new_run(self) -> Path:
         self._runs += 1
         folder = self._home / f"run-{self._runs}"
@@ -139,7 +162,7 @@ class AnsibleRunner:
         full = [str(Path(sys.executable).parent / command), "-i", str(self._inventory), *arguments]
         if extra_vars:
             full += ["-e", json.dumps(dict(extra_vars), default=str)]
-        return subprocess.run(
+        done = subprocess.run(
             full,
             check=False,
             stdin=subprocess.DEVNULL,
@@ -149,6 +172,8 @@ class AnsibleRunner:
             cwd=self._home,
             env={**self._environment(results_file), **(environment or {})},
         )
+        SEARCH.capture(" ".join([command, *arguments])[:200], _words(done))
+        return done
 
     def _environment(self, results_file: Path | None) -> dict[str, str]:
         kept = {
@@ -158,6 +183,8 @@ class AnsibleRunner:
         }
         kept.update(
             HOME=str(self._home),
+            # without one, podman's file in /run/containers would be looked for
+            XDG_RUNTIME_DIR=str(self._home / "run"),
             LC_ALL="C.UTF-8",
             ANSIBLE_COLLECTIONS_PATH=str(self.collections),
             ANSIBLE_NOCOLOR="1",

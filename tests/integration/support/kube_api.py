@@ -26,6 +26,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from secret_search import belongs
 from support.certificates import create_server_certificate
 from support.servers import end_with_parent
 from support.tools import Tools
@@ -164,24 +165,26 @@ class KubeCluster:
 def kube_cluster(tools: Tools, folder: Path) -> Iterator[KubeCluster]:
     """The cluster that KUBECONFIG names, or one that is started here and ends here."""
     kubectl = Path(tools["kubectl"])
-    given = os.environ.get("KUBECONFIG")
-    if given:
-        # a copy: it may be a list of files, and what kubectl caches goes beside it
-        view = [str(kubectl), "config", "view", "--raw", "--minify", "--flatten"]
-        path = folder / "given.kubeconfig"
-        path.touch(mode=0o600)
-        path.write_bytes(subprocess.run(view, check=True, capture_output=True).stdout)
-        yield KubeCluster(path, kubectl)
-        return
     with ExitStack() as stack:
-        kubeconfig = _start(tools, folder, stack)
+        kubeconfig = _copy_given(kubectl, folder) if os.environ.get("KUBECONFIG") else _start(tools, folder, stack)
         yield KubeCluster(kubeconfig, kubectl)
+
+
+def _copy_given(kubectl: Path, folder: Path) -> Path:
+    """A copy: KUBECONFIG may be a list of files, and what kubectl caches goes beside it."""
+    path = folder / "given.kubeconfig"
+    path.touch(mode=0o600)
+    view = [str(kubectl), "config", "view", "--raw", "--minify", "--flatten"]
+    path.write_bytes(subprocess.run(view, check=True, capture_output=True).stdout)
+    return path
 
 
 def _start(tools: Tools, folder: Path, stack: ExitStack) -> Path:
     folder.chmod(0o700)
     # sockets in the working directory, which etcd and the API server share; etcd wants them named like host:port
     etcd_url, peer_url = "unix://etcd-clients:0", "unix://etcd-peers:0"
+    # what tests put into the cluster on purpose
+    belongs(folder / "etcd")
     etcd = stack.enter_context(
         _process(
             folder,

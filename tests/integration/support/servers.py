@@ -13,27 +13,30 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from secret_search import MARK
 from support.certificates import ServerCertificate
+from token_server import TokenServer
 
 START_TIMEOUT = 30.0
 # A server writes a log line just after it answered: the log is complete when it has been quiet for this long.
 LOG_QUIET = 0.15
 
-# The hash is bcrypt's, at its lowest cost. Long and odd, since Ansible blanks a password in every result it appears in.
+# The hash is bcrypt's, at its lowest cost. Long and odd, since Ansible blanks a password in every result it appears in;
+# with the mark that a search for secrets goes by.
 USERNAME = "tester"
-PASSWORD = "N0t:a/Real+Passw0rd=of~any%20one"
-PASSWORD_HASH = "$2a$04$KeH8CZ5fXY8vGQos7zr.P.NnSRLP9duxLmaYUErZFdMZcJ0JG1mtW"
+PASSWORD = f"N0t:a/Real+{MARK}=of~any%20one"
+PASSWORD_HASH = "$2a$04$S9/aT5HT0NJ7hzzgAIkI1O.ufAWGQgGDPuuoBWuS63e4yAyR6LIyO"
 
 # `127.0.0.1 - user [21/Nov/2026:02:19:00 +0000] "GET /v2/ HTTP/1.1" 200 2 "" "agent"`, Apache's combined format
 _COMBINED = re.compile(r'^\S+ - .*? \[[^\]]+\] "(?P<method>[A-Z]+) (?P<target>\S+) HTTP/[\d.]+" (?P<status>\d{3}) ')
 _SHORT = re.compile(r"^(?P<method>[A-Z]+) (?P<target>/\S*) (?P<status>\d{3})$")
-_LISTENING = re.compile(r"listening on (?:\[::\]|[\d.]+):(?P<port>\d+)")
+_LISTENING = re.compile(r"listening on (?:\[[\d:]+\]|[\d.]+):(?P<port>\d+)")
 
 
 class Request(NamedTuple):
@@ -54,11 +57,12 @@ class RegistryServer:
     username: str | None = None
     password: str | None = None
     ca_cert: Path | None = None
+    address: str = "127.0.0.1"
 
     @property
     def host(self) -> str:
         """What goes in front of the repository in a reference."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -141,9 +145,24 @@ def _running(command: list[str | Path], folder: Path) -> Iterator[tuple[int, Pat
 
 @contextmanager
 def distribution(
-    binary: Path, folder: Path, *, certificate: ServerCertificate | None = None, htpasswd: bool = False
+    binary: Path,
+    folder: Path,
+    *,
+    certificate: ServerCertificate | None = None,
+    htpasswd: bool = False,
+    tokens: TokenServer | None = None,
+    auth: Mapping[str, object] | None = None,
+    client_ca: Path | None = None,
+    mirrored: RegistryServer | None = None,
+    address: str = "127.0.0.1",
+    port: int = 0,
 ) -> Iterator[RegistryServer]:
-    """CNCF Distribution with deletes enabled."""
+    """CNCF Distribution with deletes enabled.
+
+    ``auth`` is a part of its configuration; ``htpasswd`` makes one, and ``tokens``, the server whose tokens it takes,
+    another. With ``client_ca`` it wants a client certificate of that authority; with ``mirrored`` it is a pull-through
+    cache of that registry, whose credentials it has. ``port`` is for one that was stopped and comes back.
+    """
     config: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": False}},
@@ -152,23 +171,31 @@ def distribution(
             "delete": {"enabled": True},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
-        "http": {"addr": "127.0.0.1:0", "secret": "of no use to anyone"},
     }
+    http: dict[str, object] = {"addr": f"{address}:{port}", "secret": "of no use to anyone"}
+    config["http"] = http
     if certificate:
-        tls = {"certificate": str(certificate.cert), "key": str(certificate.key)}
-        config["http"] = {"addr": "127.0.0.1:0", "secret": "of no use to anyone", "tls": tls}
+        tls: dict[str, object] = {"certificate": str(certificate.cert), "key": str(certificate.key)}
+        http["tls"] = {**tls, "clientcas": [str(client_ca)]} if client_ca else tls
+    if mirrored:
+        config["proxy"] = {"remoteurl": mirrored.url, "username": mirrored.username, "password": mirrored.password}
     if htpasswd:
         (folder / "htpasswd").write_text(f"{USERNAME}:{PASSWORD_HASH}\n")
         config["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}
+    if tokens:
+        config["auth"] = tokens.registry_auth(folder)
+    if auth:
+        config["auth"] = auth
     (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
-    with _running([binary, "serve", folder / "config.yml"], folder) as (port, log):
+    with _running([binary, "serve", folder / "config.yml"], folder) as (chosen, log):
         yield RegistryServer(
-            port=port,
+            port=chosen,
             access_log=log,
             scheme="https" if certificate else "http",
             username=USERNAME if htpasswd else None,
             password=PASSWORD if htpasswd else None,
             ca_cert=certificate.ca_cert if certificate else None,
+            address=address,
         )
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils import _ansible as adapter
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
+    AUTH_SPEC,
     auth_options,
     cache_options,
     connection_options,
@@ -27,10 +28,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     InvalidOption,
     TagImmutable,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions
 
 CONNECTION: dict[str, Any] = {
-    "insecure": False, "validate_certs": True, "ca_cert": None, "client_cert": None, "client_key": None, "proxy": None,
-    "timeout": "60s", "retries": 3,
+    "insecure": False, "validate_certs": True, "ca_cert": None, "client_cert": None, "client_key": None,
+    "client_key_password": None, "proxy": None, "no_proxy": None, "timeout": "60s", "retries": 3, "mirrors": None,
 }  # fmt: skip
 ENVIRONMENT = ("OCI_ARTIFACT_USERNAME", "OCI_ARTIFACT_PASSWORD", "OCI_ARTIFACT_AUTH_FILE")
 CACHE = "OCI_ARTIFACT_CACHE_DIR"
@@ -44,8 +46,8 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def module(**params: Any) -> Any:
-    names = ("username", "password", "auth_file", "auth_config")
-    return SimpleNamespace(params={**dict.fromkeys(names), **params}, no_log_values=set())
+    defaults = {name: option.get("default") for name, option in AUTH_SPEC.items()}
+    return SimpleNamespace(params={**defaults, **params}, no_log_values=set())
 
 
 class Exit(Exception):
@@ -55,10 +57,14 @@ class Exit(Exception):
 class FakeModule:
     """AnsibleModule as far as run_module uses it."""
 
+    given: Mapping[str, Any] = {}
+
     def __init__(self, argument_spec: Mapping[str, Any], supports_check_mode: bool, **rules: Any) -> None:
         assert supports_check_mode
         self.argument_spec, self.rules = argument_spec, rules
         self.warned: list[str] = []
+        self.params: dict[str, Any] = dict(self.given)
+        self.no_log_values: set[str] = set()
 
     def warn(self, text: str) -> None:
         self.warned.append(text)
@@ -119,6 +125,15 @@ def test_task_wins_over_the_environment_as_a_whole(monkeypatch: pytest.MonkeyPat
     assert from_environment.no_log_values == {"~/environment"}
 
 
+def test_the_provider_goes_with_any_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert auth_options(module()).provider == "generic"
+    chosen = {"provider": "azure", "provider_registry": "contoso.azurecr.io"}
+    assert auth_options(module(**chosen)) == AuthOptions(**chosen)
+    assert auth_options(module(auth_file="/x", **chosen)) == AuthOptions(auth_file="/x", **chosen)
+    monkeypatch.setenv("OCI_ARTIFACT_USERNAME", "env-user")
+    assert auth_options(module(**chosen)) == AuthOptions(username="env-user", **chosen)
+
+
 def test_auth_config_as_text_and_as_mapping() -> None:
     assert auth_options(module(auth_config='{"auths": {}}')).auth_config == {"auths": {}}
     assert auth_options(module(auth_config=b'{"auths": {}}')).auth_config == {"auths": {}}
@@ -129,7 +144,12 @@ def test_auth_config_as_text_and_as_mapping() -> None:
 
 def test_secrets_are_not_in_reprs() -> None:
     given = auth_options(module(username="u", password="s3cret", auth_config={"auths": "s3cret"}))
-    connection = connection_options({**CONNECTION, "client_key": "s3cret", "proxy": "http://u:s3cret@proxy"})
+    secret = {"client_key": "s3cret", "client_key_password": "s3cret"}
+    mirrors = {"docker.io": [{"url": "https://mirror.test", **secret}]}
+    connection = connection_options(
+        {**CONNECTION, **secret, "proxy": "http://u:s3cret@proxy", "mirrors": mirrors}
+    )
+    assert connection.mirrors[0].mirrors[0].client_key_password == "s3cret"
     assert "s3cret" not in repr(given) + repr(connection)
 
 
@@ -139,6 +159,28 @@ def test_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     found = connection_options({**CONNECTION, "ca_cert": "$PLACE/ca.pem", "client_cert": pem, "timeout": "1m30s"})
     assert (found.ca_cert, found.client_cert, found.timeout) == ("/etc/ca.pem", pem, 90.0)
     assert connection_options({**CONNECTION, "ca_cert": "~/ca.pem"}).ca_cert == "/home/u/ca.pem"
+    assert found.no_proxy is None
+    assert found.mirrors == ()
+    assert connection_options({**CONNECTION, "no_proxy": ["a", "b"]}).no_proxy == ("a", "b")
+    mirrors = {"docker.io": [{"url": "https://mirror.test", "ca_cert": "~/ca.pem", "client_key": "$PLACE/key"}]}
+    mirror = connection_options({**CONNECTION, "mirrors": mirrors}).mirrors[0].mirrors[0]
+    assert (mirror.ca_cert, mirror.client_key) == ("/home/u/ca.pem", "/etc/key")
+
+
+@pytest.mark.usefixtures("fake")
+def test_secrets_in_mirrors_are_blanked() -> None:
+    seen = []
+
+    def call(module: Any) -> dict[str, Any]:
+        seen.extend(module.no_log_values)
+        return {}
+
+    entries = [{"url": "https://user:s3cret@m.test", "client_key": "/path/key"}, {"client_key_password": "phrase"}]
+    FakeModule.given = {"mirrors": {"docker.io": entries, "ghcr.io": "https://other:pass@m.test"}}
+    with pytest.raises(Exit):
+        run_module({}, call)
+    FakeModule.given = {}
+    assert set(seen) == {"user:s3cret", "s3cret", "phrase", "other:pass", "pass"}
 
 
 @pytest.mark.parametrize(("retries", "works"), [(0, True), (100, True), (-1, False), (101, False)])

@@ -57,6 +57,8 @@ class Seen:
     headers: Any
     body: bytes
     connection: int
+    # the common name of the client's certificate
+    client: str = ""
 
     @property
     def path(self) -> str:
@@ -73,7 +75,8 @@ Script = Callable[[Seen], "Answer | None"]
 class FaultServer:
     """Use as a context manager; ``host`` goes in front of a repository."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> None:
+        self.tls = tls
         self.seen: list[Seen] = []
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, tuple[str, bytes]] = {}
@@ -85,13 +88,13 @@ class FaultServer:
         self._uploads = 0
         self._stop = threading.Event()
         handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
+        self._server = _Server((address, 0), handler)
         # a server that tests break on purpose prints no tracebacks
         self._server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self._server.server_address[1]
-        self.host = f"127.0.0.1:{self.port}"
+        self.host = f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
         self.url = f"{'https' if tls else 'http'}://{self.host}"
 
     def __enter__(self) -> FaultServer:
@@ -215,6 +218,10 @@ class FaultServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, address: tuple[str, int], handler: Any) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
     def shutdown_request(self, request: Any) -> None:
         request.close()  # without the orderly end that would come before a reset
 
@@ -225,8 +232,11 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
+        self._client = ""
         if isinstance(self.request, ssl.SSLSocket):
             self.request.do_handshake()
+            subject: Any = (self.request.getpeercert() or {}).get("subject", ())
+            self._client = "".join(value for names in subject for name, value in names if name == "commonName")
         self._number = self.owner.next_connection()
         super().setup()
 
@@ -241,7 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _do(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        answer = self.owner.answer(Seen(self.command, self.path, self.headers, body, self._number))
+        answer = self.owner.answer(Seen(self.command, self.path, self.headers, body, self._number, self._client))
         if answer.is_silent:
             self.close_connection = True
             return

@@ -45,7 +45,11 @@ class Harness:
         options = {"insecure": True, "timeout": 5.0, **options}
         reference = parse_reference(f"{host or server.host}/{repository}")
         self.client = RegistryClient(
-            reference.registry, ConnectionOptions(**options), credential, sleep=self.sleeps.append
+            reference.registry,
+            ConnectionOptions(**options),
+            credential,
+            sleep=self.sleeps.append,
+            clock=lambda: sum(self.sleeps),
         )
         self.repository = RegistryRepository(reference, self.client, push=push)
 

@@ -35,7 +35,7 @@ def place(destination: Destination, *names: str) -> None:
             Path(stage, name).touch()
         state = destination.load_state()
         plan = make_plan(destination.root, dict.fromkeys(names, EMPTY), state, destination.permissions)
-        destination.apply(plan, stage, state, {"revision": "1"}, {})
+        destination.apply(plan, stage, state, {"revision": "1"}, {}, {})
 
 
 def test_a_second_run_waits_and_gives_up(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_first_placement_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="No such file"), destination.locked() as stage:
         Path(stage, "a").touch()
         plan = make_plan(destination.root, {"a": EMPTY, "b": EMPTY}, State(), destination.permissions)
-        destination.apply(plan, stage, State(), {"revision": "1"}, {})
+        destination.apply(plan, stage, State(), {"revision": "1"}, {}, {})
     assert os.listdir(tmp_path) == []
 
 
@@ -78,6 +78,21 @@ def test_leftovers_of_a_killed_run_go_whatever_their_modes(tmp_path: Path) -> No
     with at(tmp_path).locked() as stage:
         assert os.listdir(stage) == []
     assert sorted(os.listdir(tmp_path / CONTROL_NAME)) == ["lock", "state"]
+
+
+def test_leftovers_go_unless_a_run_is_at_work(tmp_path: Path) -> None:
+    place(at(tmp_path), "a")
+    control, stage = tmp_path / CONTROL_NAME, tmp_path / CONTROL_NAME / "stage"
+    before = control.stat().st_mtime_ns
+    at(tmp_path).remove_leftovers()
+    assert control.stat().st_mtime_ns == before, "there are none, so nothing is touched"
+    with at(tmp_path).locked():
+        (stage / "content").touch()
+        at(tmp_path).remove_leftovers()
+        assert os.listdir(stage) == ["content"]
+    stage.mkdir()
+    at(tmp_path).remove_leftovers()
+    assert sorted(os.listdir(control)) == ["lock", "state"]
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
@@ -110,12 +125,12 @@ def test_an_entry_that_somebody_adds_meanwhile_is_not_lost(tmp_path: Path) -> No
         Path(stage, "d").mkdir()
         Path(stage, "d/old").touch()
         plan = make_plan(destination.root, {"d/old": EMPTY}, State(), destination.permissions)
-        destination.apply(plan, stage, State(), {"revision": "1"}, {})
+        destination.apply(plan, stage, State(), {"revision": "1"}, {}, {})
     state = destination.load_state()
     with pytest.raises(StorageError, match="not empty"), destination.locked() as stage:
         plan = make_plan(destination.root, {}, state, destination.permissions)
         (tmp_path / "d/mine").touch()
-        destination.apply(plan, stage, state, {"revision": "2"}, {})
+        destination.apply(plan, stage, state, {"revision": "2"}, {}, {})
     assert sorted(os.listdir(tmp_path / "d")) == ["mine", "old"]
     assert destination.load_state() == state
 
@@ -126,14 +141,17 @@ def test_two_kills_in_a_row_are_both_remembered(tmp_path: Path) -> None:
     destination = at(tmp_path)
     child = os.fork()
     if not child:
-        with destination.locked() as stage:
-            state = destination.load_state()
-            plan = make_plan(destination.root, {"second": EMPTY}, state, destination.permissions)
-            # the first step after the plan is recorded
-            os.chmod = lambda *_arguments, **_options: os._exit(9)  # type: ignore[assignment]
-            Path(stage, "second").touch()
-            destination.apply(plan, stage, state, {"revision": "1"}, {})
-        os._exit(0)
+        # whatever happens, the child must never go on with the tests
+        try:
+            with destination.locked() as stage:
+                state = destination.load_state()
+                plan = make_plan(destination.root, {"second": EMPTY}, state, destination.permissions)
+                # the first step after the plan is recorded
+                os.chmod = lambda *_arguments, **_options: os._exit(9)  # type: ignore[assignment]
+                Path(stage, "second").touch()
+                destination.apply(plan, stage, state, {"revision": "1"}, {}, {})
+        finally:
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert set(destination.load_state().pending) == {"first", "second"}
 

@@ -1,20 +1,15 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS, client certificates and proxies on real sockets."""
+"""TLS and client certificates on real sockets."""
 
 from __future__ import annotations
 
-import base64
-import datetime
-import ipaddress
 import os
 import ssl
-import tempfile
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,65 +19,25 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     OciError,
     TlsFailed,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.http_session import tls_context
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tls import explain_tls, tls_context
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
     Answer,
     FaultServer,
 )
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
     Harness,
-    manifest_of,
     source_of,
 )
-
-x509 = pytest.importorskip("cryptography.x509")
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
-MANIFEST = manifest_of()
-PROXIES = (
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "SSL_CERT_FILE",
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.tls_harness import (
+    ENVIRONMENT,
+    MANIFEST,
+    PHRASE,
+    Certificate,
+    create_certificate,
+    resolves,
+    serve,
 )
-
-
-@dataclass
-class Certificate:
-    """A self-signed certificate, which is its own authority, and its key."""
-
-    cert: Path
-    key: Path
-    encrypted_key: Path
-
-
-def create_certificate(folder: Path, name: str, address: str = "127.0.0.1") -> Certificate:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False)
-        .add_extension(x509.BasicConstraints(True, None), True)
-        .sign(key, hashes.SHA256())
-    )
-    found = Certificate(folder / f"{name}.crt", folder / f"{name}.key", folder / f"{name}.locked.key")
-    found.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
-    found.key.write_bytes(key.private_bytes(*form, serialization.NoEncryption()))
-    found.encrypted_key.write_bytes(key.private_bytes(*form, serialization.BestAvailableEncryption(b"phrase")))
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -97,20 +52,9 @@ def client_certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in PROXIES:
+    for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-
-
-def serve(certificate: Certificate, client: Certificate | None = None) -> FaultServer:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.cert, certificate.key)
-    if client:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cafile=str(client.cert))
-    server = FaultServer(context)
-    server.add_manifest(MANIFEST.raw, "1")
-    return server
 
 
 @pytest.fixture
@@ -121,15 +65,8 @@ def tls_server(certificate: Certificate) -> Iterator[FaultServer]:
 
 @pytest.fixture
 def server() -> Iterator[FaultServer]:
-    with FaultServer() as server:
-        server.add_manifest(MANIFEST.raw, "1")
+    with serve() as server:
         yield server
-
-
-def resolves(server: FaultServer, **options: Any) -> bool:
-    return (
-        Harness(server, **{"insecure": False, "retries": 0, **options}).repository.resolve("1") == MANIFEST.descriptor
-    )
 
 
 # TLS
@@ -142,16 +79,30 @@ def test_an_unknown_authority(tls_server: FaultServer) -> None:
     assert (harness.sleeps, tls_server.seen) == ([], [])
 
 
-def test_a_certificate_of_another_host(tmp_path: Path) -> None:
-    other = create_certificate(tmp_path, "other", "127.0.0.2")
+@pytest.mark.parametrize(
+    ("address", "days", "words"),
+    [
+        ("127.0.0.1", (-2, -1), "has expired.*clock"),
+        ("127.0.0.1", (1, 2), "is not valid yet.*clock"),
+        ("127.0.0.2", (-1, 1), "is for another host .*127.0.0.1.*Use a name that it carries"),
+        ("registry.example.com", (-1, 1), "is for another host .*127.0.0.1"),
+    ],
+)
+def test_a_certificate_that_is_not_good_here(
+    tmp_path: Path, address: str, days: tuple[float, float], words: str
+) -> None:
+    other = create_certificate(tmp_path, "other", address, days)
     with serve(other) as server:
-        with pytest.raises(TlsFailed, match="127.0.0.1"):
+        with pytest.raises(TlsFailed, match=words):
             resolves(server, ca_cert=str(other.cert))
-        with pytest.raises(TlsFailed, match="localhost"):
-            Harness(
-                server, insecure=False, ca_cert=str(other.cert), host=f"localhost:{server.port}"
-            ).repository.resolve("1")
         assert server.seen == []
+
+
+def test_a_certificate_of_another_name(certificate: Certificate) -> None:
+    with serve(certificate) as server, pytest.raises(TlsFailed, match="is for another host .*localhost"):
+        Harness(
+            server, insecure=False, ca_cert=str(certificate.cert), host=f"localhost:{server.port}"
+        ).repository.resolve("1")
 
 
 def test_an_authority_by_path_text_or_directory(
@@ -182,15 +133,21 @@ def test_an_authority_from_the_environment(
     assert resolves(tls_server)
 
 
-def test_ca_cert_is_added_to_the_systems() -> None:
-    plain = tls_context(ConnectionOptions()).cert_store_stats()["x509_ca"]
-    bundle = Path(__file__)  # any file that is no certificate
-    with pytest.raises(InvalidOption, match="'ca_cert' cannot be used"):
-        tls_context(ConnectionOptions(ca_cert=str(bundle)))
-    assert plain >= 0
+def test_ca_cert_is_added_to_the_systems(
+    tls_server: FaultServer, certificate: Certificate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = create_certificate(tmp_path, "private")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.cert))
+    with serve(private) as server:
+        assert resolves(server, ca_cert=str(private.cert))
+        assert resolves(tls_server, ca_cert=str(private.cert))
+        with pytest.raises(TlsFailed, match="not trusted"):
+            resolves(server)
 
 
-@pytest.mark.parametrize("ca_cert", ["/does/not/exist", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"])
+@pytest.mark.parametrize(
+    "ca_cert", ["/does/not/exist", __file__, "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"]
+)
 def test_an_authority_that_cannot_be_used(ca_cert: str) -> None:
     with pytest.raises(InvalidOption, match="'ca_cert' cannot be used"):
         tls_context(ConnectionOptions(ca_cert=ca_cert))
@@ -215,30 +172,126 @@ def test_http_to_a_tls_port_and_back(tls_server: FaultServer, server: FaultServe
 
 def test_a_client_certificate(certificate: Certificate, client_certificate: Certificate) -> None:
     own, key = client_certificate.cert, client_certificate.key
-    before = set(os.listdir(tempfile.gettempdir()))
+    locked = client_certificate.encrypted_key
     with serve(certificate, client_certificate) as server:
         ca_cert = str(certificate.cert)
         assert resolves(server, ca_cert=ca_cert, client_cert=str(own), client_key=str(key))
         assert resolves(server, ca_cert=ca_cert, client_cert=own.read_text(), client_key=key.read_text())
-        with pytest.raises(ConnectionFailed):
+        for locked_key in (str(locked), locked.read_text()):
+            assert resolves(
+                server, ca_cert=ca_cert, client_cert=str(own), client_key=locked_key, client_key_password=PHRASE
+            )
+        assert {seen.client for seen in server.seen} == {"client"}
+        with pytest.raises(ConnectionFailed, match="client certificate"):
             resolves(server, ca_cert=ca_cert)
-    left = [name for name in set(os.listdir(tempfile.gettempdir())) - before if name.startswith("oci-artifact-")]
-    assert left == []
+        assert len(server.seen) == 4
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_certificate_that_is_not_accepted(
+    certificate: Certificate, client_certificate: Certificate, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    stranger = create_certificate(tmp_path, "stranger")
+    ca_cert = str(certificate.cert)
+    with serve(certificate, client_certificate) as server:
+        server.tls.maximum_version = version
+        with pytest.raises(ConnectionFailed, match="asks for a client certificate"):
+            resolves(server, ca_cert=ca_cert, retries=3)
+        with pytest.raises(ConnectionFailed, match="not accept the client certificate"):
+            resolves(server, ca_cert=ca_cert, client_cert=str(stranger.cert), client_key=str(stranger.key), retries=3)
+        assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("words", "has_certificate", "meaning", "is_lasting"),
+    [
+        ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required", False, "asks for a", True),
+        ("[SSL: SSLV3_ALERT_BAD_CERTIFICATE] ssl/tls alert bad certificate", False, "asks for a", True),
+        ("[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure", False, "asks for a", True),
+        ("[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure", True, "handshake with", True),
+        ("[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca", True, "did not accept", True),
+        ("[SSL: SSLV3_ALERT_CERTIFICATE_EXPIRED] sslv3 alert certificate expired", True, "did not accept", True),
+        ("EOF occurred in violation of protocol", False, "asks for a", False),
+        ("EOF occurred in violation of protocol", True, "does not accept", False),
+    ],
+)
+def test_what_a_servers_alert_means(words: str, has_certificate: bool, meaning: str, is_lasting: bool) -> None:
+    options = ConnectionOptions(client_cert="/own.crt" if has_certificate else "")
+    failure = explain_tls(ssl.SSLError(1, words), "GET https://h/", "the server", options)
+    assert meaning in str(failure)
+    assert failure.is_lasting == is_lasting
+
+
+@pytest.mark.parametrize("has_memory_files", [True, False])
+def test_no_key_ever_lies_in_a_file(
+    client_certificate: Certificate, monkeypatch: pytest.MonkeyPatch, has_memory_files: bool
+) -> None:
+    """Every file that is opened for writing is seen by the interpreter's own audit."""
+    if not has_memory_files:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    written: list[object] = []
+    watched = [True]
+
+    def audit(event: str, arguments: tuple[object, ...]) -> None:
+        if watched and event == "open" and int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            written.append(arguments[0])
+
+    sys.addaudithook(audit)
+    key = client_certificate.key.read_text()
+    certificate = client_certificate.cert.read_text()
+    tls_context(ConnectionOptions(client_cert=certificate, client_key=key))
+    with pytest.raises(InvalidOption, match="is damaged"):
+        tls_context(ConnectionOptions(client_cert=key, client_key=key + "x" * 500_000))
+    watched.clear()
+    # what has no name in a file system is opened by its number
+    assert [name for name in written if not isinstance(name, int)] == []
 
 
 def test_client_certificates_that_cannot_be_used(certificate: Certificate, client_certificate: Certificate) -> None:
     own, key = str(client_certificate.cert), str(client_certificate.key)
-    cases = {
-        "without 'client_key'": (own, ""),
-        "without 'client_cert'": ("", key),
-        "No such file": ("/does/not/exist", key),
-        "cannot be used.*unencrypted": (own, str(client_certificate.encrypted_key)),
-        "cannot be used": (own, str(certificate.key)),
-    }
-    for words, (client_cert, client_key) in cases.items():
-        with pytest.raises(InvalidOption, match=words):
-            tls_context(ConnectionOptions(client_cert=client_cert, client_key=client_key))
+    locked, damaged = str(client_certificate.encrypted_key), client_certificate.key.read_text().replace("MI", "!!")
+    cases = [
+        ("without 'client_key'", own, "", ""),
+        ("without 'client_cert'", "", key, ""),
+        ("file in 'client_cert' cannot be read: No such file", "/does/not/exist", key, ""),
+        ("file in 'client_key' cannot be read: No such file", own, "/does/not/exist", ""),
+        ("'client_key' is no PEM text", own, __file__.replace("test_http_session", "fault_server"), ""),
+        ("'client_key' is encrypted.*Give its passphrase in 'client_key_password'", own, locked, ""),
+        ("'client_key_password' does not decrypt", own, locked, "wr0ng-phrase"),
+        ("is the key of another certificate", own, str(certificate.key), ""),
+        ("is damaged", own, damaged, ""),
+        ("is damaged", key, key, ""),
+    ]
+    for words, client_cert, client_key, password in cases:
+        options = ConnectionOptions(client_cert=client_cert, client_key=client_key, client_key_password=password)
+        with pytest.raises(InvalidOption, match=words) as failure:
+            tls_context(options)
+        assert "wr0ng" not in str(failure.value)
+        assert "wr0ng" not in repr(options)
     assert "KEY" not in repr(ConnectionOptions(client_key=client_certificate.key.read_text()))
+
+
+def test_the_client_certificate_is_for_the_registry_alone(
+    certificate: Certificate, client_certificate: Certificate
+) -> None:
+    """Both servers would take it; only the registry and its token server see it."""
+    wanted = ssl.CERT_OPTIONAL
+    options = {
+        "ca_cert": str(certificate.cert),
+        "client_cert": str(client_certificate.cert),
+        "client_key": str(client_certificate.key),
+    }
+    with serve(certificate, client_certificate, wanted) as server, serve(
+        certificate, client_certificate, wanted
+    ) as other, serve(certificate, client_certificate, wanted) as tokens:
+        server.script("HEAD", "", Answer(307, {"Location": other.url + "/v2/org/app/manifests/1"}))
+        challenge = f'Bearer realm="{tokens.url}/token",service="registry"'
+        server.script("HEAD", "", Answer(401, {"WWW-Authenticate": challenge}))
+        tokens.always("GET", "/token", Answer(200, {}, b'{"token": "abc"}'))
+        assert resolves(server, **options)
+        assert [seen.client for seen in server.seen] == ["client", "client"]
+        assert [(seen.client, seen.authorization) for seen in other.seen] == [("", "")]
+        assert [seen.client for seen in tokens.seen] == ["client"]
 
 
 def test_https_is_not_left_by_a_redirect(
@@ -266,62 +319,3 @@ def test_an_upload_does_not_leave_https(tls_server: FaultServer, server: FaultSe
     with pytest.raises(OciError, match="over plain HTTP"):
         harness.repository.push_blob(source_of(MANIFEST.raw))
     assert server.seen == []
-
-
-# Proxies: a request through an HTTP proxy names the whole URL
-
-
-@pytest.fixture
-def proxy() -> Iterator[FaultServer]:
-    with FaultServer() as server:
-        headers = {"Content-Type": MANIFEST.descriptor.media_type, "Docker-Content-Digest": MANIFEST.descriptor.digest}
-        server.always("HEAD", "^http://", Answer(200, headers, MANIFEST.raw))
-        yield server
-
-
-def test_the_proxy_option(server: FaultServer, proxy: FaultServer) -> None:
-    assert resolves(server, insecure=True, proxy=proxy.url.replace("http://", "http://user:p%40ss@"))
-    assert proxy.lines() == [f"HEAD {server.url}/v2/org/app/manifests/1"]
-    credentials = base64.b64encode(b"user:p@ss").decode()
-    assert proxy.seen[0].headers["Proxy-Authorization"] == f"Basic {credentials}"
-    assert server.seen == []
-
-
-def test_the_environments_proxy(server: FaultServer, proxy: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    monkeypatch.setenv("http_proxy", proxy.url)
-    assert resolves(server, insecure=True)
-    assert (len(proxy.seen), len(server.seen)) == (1, 0)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    assert resolves(server, insecure=True)
-    assert (len(proxy.seen), len(server.seen)) == (1, 1)
-
-
-def test_the_option_wins_over_the_environment(
-    server: FaultServer, proxy: FaultServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    assert resolves(server, insecure=True, proxy=proxy.url)
-    assert len(proxy.seen) == 1
-
-
-def test_a_proxys_refusal_is_not_repeated(tls_server: FaultServer, proxy: FaultServer) -> None:
-    proxy.always("CONNECT", "", Answer(407, {"Proxy-Authenticate": "Basic"}))
-    address = proxy.url.replace("http://", "http://user:s3cret@")
-    harness = Harness(tls_server, insecure=False, proxy=address)
-    with pytest.raises(ConnectionFailed, match="at the proxy: .*407") as failure:
-        harness.repository.resolve("1")
-    assert len(proxy.seen) == 1
-    assert "s3cret" not in str(failure.value)
-
-
-@pytest.mark.parametrize(
-    "address", ["http://user:s3cret@[bad", "http://user:s3cret@h:99999", "x://user:s3cret@h", "http://user:s3cret@"]
-)
-def test_a_malformed_proxy_is_not_shown(server: FaultServer, address: str) -> None:
-    with pytest.raises(OciError) as failure:
-        resolves(server, insecure=True, proxy=address)
-    assert "s3cret" not in str(failure.value)
-    assert "s3cret" not in repr(ConnectionOptions(proxy=address))

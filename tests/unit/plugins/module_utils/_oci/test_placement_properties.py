@@ -117,7 +117,7 @@ def pull(root: str, node: Mapping[str, Node], *, force: bool = False) -> None:
         write(node, content)
         state = destination.load_state()
         plan = make_plan(root, flat(node), state, destination.permissions, force=force, trust_times=False)
-        destination.apply(plan, content, state, {"revision": str(node)}, {})
+        destination.apply(plan, content, state, {"revision": str(node)}, {}, {})
 
 
 def owned(root: str) -> dict[str, set[str]]:
@@ -376,9 +376,13 @@ def test_a_kill_at_any_step_is_healed_by_the_next_run(
         for number in range(1, 1000):
             child = os.fork()
             if not child:
-                with struck(number, lambda: os._exit(9)):
-                    pull(place.root, second)
-                os._exit(0)
+                # whatever happens, the child must never go on with the tests
+                try:
+                    with struck(number, lambda: os._exit(9)):
+                        pull(place.root, second)
+                    os._exit(0)
+                finally:
+                    os._exit(1)
             done = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             assert done in (0, 9)
             halfway, known = snapshot(place.root), owned(place.root)

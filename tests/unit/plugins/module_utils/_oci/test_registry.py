@@ -33,6 +33,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
     Answer,
     FaultServer,
+    Seen,
 )
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
     Harness,
@@ -200,6 +201,67 @@ def test_a_registry_that_alters_a_manifest_is_found_out(server: FaultServer) -> 
     server.script("PUT", MANIFESTS, Answer(201, {"Docker-Content-Digest": digest_of(b"altered")}))
     with pytest.raises(PushFailed, match="stored .*/org/app:1 as sha256"):
         Harness(server, push=True).repository.push_manifest(manifest_of(), "1")
+
+
+def lose(server: FaultServer, answer: Answer) -> None:
+    """Take manifests, and never say so."""
+
+    def take(seen: Seen) -> Answer:
+        server._registry(seen)
+        return answer
+
+    server.always("PUT", "", take)
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(is_silent=True), Answer(504), Answer(200), Answer(202)], ids=["silent", "504", "200", "202"]
+)
+def test_a_manifest_whose_answer_is_lost_is_asked_for(server: FaultServer, answer: Answer) -> None:
+    lose(server, answer)
+    Harness(server, push=True, retries=1).repository.push_manifest(manifest_of(), "1")
+    assert server.lines()[-1] == "HEAD /v2/org/app/manifests/1"
+    assert server.tags == {"1": manifest_of().descriptor.digest}
+
+
+def test_a_referrer_whose_answer_is_lost_is_listed(server: FaultServer) -> None:
+    lose(server, Answer(is_silent=True))
+    manifest = attached()
+    harness = Harness(server, push=True, retries=0)
+    server.referrers = {manifest.subject.digest: [manifest.descriptor.as_json()]}  # type: ignore[attr-defined]
+    harness.repository.push_manifest(manifest)  # type: ignore[arg-type]
+    assert server.tags == {}, "the registry lists it: no fallback tag"
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_a_page_in_place_of_a_manifest_is_found_out(server: FaultServer, status: int) -> None:
+    server.always("PUT", "", Answer(status, {"Content-Type": "text/html"}, b""))
+    with pytest.raises(PushFailed, match=f"status {status}, but it is not there"):
+        Harness(server, push=True).repository.push_manifest(manifest_of(), "1")
+    assert server.tags == {}
+
+
+def test_a_manifest_that_nobody_heard_of_again_is_an_error(server: FaultServer) -> None:
+    server.always("", "", Answer(is_silent=True))
+    with pytest.raises(ConnectionFailed, match="is not known: run the task again"):
+        Harness(server, push=True, retries=1).repository.push_manifest(manifest_of(), "1")
+    assert [seen.method for seen in server.seen] == ["PUT", "PUT", "HEAD"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
+def test_a_plain_no_is_not_doubted(server: FaultServer, status: int) -> None:
+    server.always("PUT", "", Answer(status))
+    with pytest.raises(OciError):
+        Harness(server, push=True).repository.push_manifest(manifest_of(), "1")
+    assert [seen.method for seen in server.seen] == ["PUT"]
+
+
+def test_trouble_of_the_token_server_is_not_taken_for_a_bad_manifest(server: FaultServer) -> None:
+    realm = f'Bearer realm="{server.url}/token",service="s"'
+    server.always("", "^/v2/", Answer(401, {"WWW-Authenticate": realm}))
+    server.always("GET", "^/token", Answer(503))
+    with pytest.raises(RegistryError, match="token server 127.0.0.1 .* status 503") as failure:
+        Harness(server).repository.fetch_manifest("1")
+    assert failure.value.status == 503
 
 
 def test_a_refused_manifest_says_why(server: FaultServer) -> None:

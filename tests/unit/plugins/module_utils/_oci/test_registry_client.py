@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import registry_client
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import pauses
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
     ConnectionFailed,
     InvalidReference,
@@ -77,28 +77,61 @@ def test_retries_are_counted(server: FaultServer, retries: int) -> None:
     assert len(server.seen) == retries + 1
 
 
-@pytest.mark.parametrize("seconds", [0, 1, 59])
-def test_retry_after_is_honoured(server: FaultServer, seconds: int) -> None:
-    server.script("HEAD", "", Answer(429, {"Retry-After": str(seconds)}))
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("seconds", "longest"), [(0, 0.5), (1, 1.5), (20, 25), (60, 75)])
+def test_retry_after_is_honoured(server: FaultServer, status: int, seconds: int, longest: float) -> None:
+    server.script("HEAD", "", Answer(status, {"Retry-After": str(seconds)}))
     harness = Harness(server)
     harness.repository.resolve("1")
-    assert harness.sleeps == [seconds]
+    (slept,) = harness.sleeps
+    assert seconds <= slept <= longest
+
+
+def test_retry_after_as_a_date_is_honoured_whatever_the_clock_here_says(server: FaultServer) -> None:
+    date, later = "Sat, 01 Jan 2000 00:00:00 GMT", "Sat, 01 Jan 2000 00:00:20 GMT"
+    server.script("HEAD", "", Answer(429, {"Retry-After": later, "Date": date}))
+    harness = Harness(server)
+    harness.repository.resolve("1")
+    assert 20 <= harness.sleeps[0] <= 25
 
 
 def test_a_long_retry_after_is_not_waited_for(server: FaultServer) -> None:
     server.script("GET", "", Answer(429, {"Retry-After": "61"}))
     harness = Harness(server)
-    with pytest.raises(RegistryError, match="limits the rate"):
+    with pytest.raises(RegistryError, match="limits the rate of requests: try again in 61 s, or log in"):
         harness.repository.list_tags()
     assert harness.sleeps == []
 
 
-def test_the_whole_wait_is_bounded(server: FaultServer) -> None:
-    server.always("HEAD", "", Answer(503, {"Retry-After": "45"}))
+def test_hosts_that_were_turned_away_together_do_not_come_back_together(server: FaultServer) -> None:
+    server.always("HEAD", "", Answer(429, {"Retry-After": "20"}))
+    slept: list[float] = []
+    for _host in range(20):
+        harness = Harness(server, retries=1)
+        with pytest.raises(RegistryError):
+            harness.repository.resolve("1")
+        slept += harness.sleeps
+    assert max(slept) - min(slept) > 1
+    assert len(set(slept)) == 20
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "45"}, {}])
+def test_the_whole_wait_of_one_request_is_bounded(server: FaultServer, headers: dict[str, str]) -> None:
+    server.always("HEAD", "", Answer(503, headers))
     harness = Harness(server, retries=1000)
     with pytest.raises(RegistryError):
         harness.repository.resolve("1")
-    assert sum(harness.sleeps) <= registry_client.MAX_TOTAL_WAIT
+    assert pauses.MAX_TOTAL - 60 <= sum(harness.sleeps) <= pauses.MAX_TOTAL + 1e-6
+
+
+def test_the_whole_wait_of_many_requests_is_bounded(server: FaultServer) -> None:
+    server.always("", "", Answer(503, {"Retry-After": "30"}))
+    harness = Harness(server, retries=2)
+    for _request in range(20):
+        with pytest.raises(RegistryError):
+            harness.repository.resolve("1")
+    assert sum(harness.sleeps) <= pauses.MAX_TOTAL + 1e-6
+    assert len(server.seen) < 40
 
 
 @pytest.mark.parametrize("fault", [Answer(is_silent=True), Answer(stall=30, cut=0, body=b"x")])
@@ -152,6 +185,14 @@ def test_retry_after_as_a_date() -> None:
     assert found is not None
     assert 28 <= found <= 30
     assert retry_after("Thu, 01 Jan 1970 00:00:00 GMT") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [("Sat, 01 Jan 2000 00:00:00 GMT", 30.0), ("Sat, 01 Jan 2000 00:01:00 GMT", 0.0), ("soon", 0.0), ("", 0.0)],
+)
+def test_retry_after_is_read_by_the_clock_of_the_answer(date: str, seconds: float) -> None:
+    assert retry_after("Sat, 01 Jan 2000 00:00:30 GMT", date) == seconds
 
 
 @given(

@@ -52,7 +52,14 @@ def test_a_record_comes_back_as_it_was(files: dict[str, PlacedEntry], pending: d
         assert os.listdir(control) == ["state"]
 
 
-GOOD = {"format": 1, "key": {"a": "b"}, "artifact": {}, "files": {"a": [FILE, 420, 1, "d", "", 5]}, "pending": {}}
+GOOD = {
+    "format": 1,
+    "key": {"a": "b"},
+    "artifact": {},
+    "files": {"a": [FILE, 420, 1, "d", "", 5]},
+    "pending": {},
+    "verification": {},
+}
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ BAD_AUTHORITIES: Sequence[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("changes", BAD_AUTHORITIES, ids=lambda changes: "-".join(changes))
+@pytest.mark.parametrize("changes", BAD_AUTHORITIES, ids="-".join)
 def test_an_authority_that_may_not_issue_is_refused(mini: MiniSigstore, changes: dict[str, Any]) -> None:
     top = mini.authority("top")
     middle = mini.authority("middle", top, **changes)

@@ -1,0 +1,58 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Azure Container Registry: a token of Microsoft Entra ID is exchanged for a refresh token of the registry.
+
+Source: Azure/acr, docs/AAD-OAuth.md ("Calling POST /oauth2/exchange to get an ACR refresh token"). What follows,
+refresh token to access token for each repository, is the ordinary flow of token servers.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .._oci.credentials import Credential
+from .._oci.errors import AuthenticationFailed
+from .azure_identity import entra_token
+from .endpoint import CloudClient
+from .flow import check_token
+from .jwt import seconds_left
+
+HOSTS = "<registry>.azurecr.io, .azurecr.us or .azurecr.cn"
+# seconds; the documented life of a refresh token is 3 hours
+DEFAULT_REFRESH_SECONDS = 3600.0
+
+# the authority that knows the identities of each cloud
+_AUTHORITIES = {
+    "io": "https://login.microsoftonline.com",
+    "us": "https://login.microsoftonline.us",
+    "cn": "https://login.chinacloudapi.cn",
+}
+_HOST = re.compile(r"[a-z0-9][a-z0-9-]*(?:\.[a-z0-9-]+)*\.azurecr\.(io|us|cn)\Z")
+
+
+def is_host(name: str) -> bool:
+    """Whether a host is a registry of Azure."""
+    return bool(_HOST.match(name))
+
+
+def log_in(name: str, client: CloudClient) -> tuple[Credential, float]:
+    """The credential for the registry ``name``, which :func:`is_host`, and how long it is valid (seconds).
+
+    The exchange takes place at the host of the reference, which is ``name`` but for a registry behind another name.
+
+    :raises AuthenticationFailed: when there is no identity, or it is refused.
+    """
+    token = entra_token(client, _AUTHORITIES[name.rpartition(".")[2]])
+    answer = client.post_to_registry(
+        "/oauth2/exchange", {"grant_type": "access_token", "service": name, "access_token": token.value}
+    )
+    if answer.status == 404:
+        raise AuthenticationFailed(
+            f"The login failed: {answer.place} was not found.",
+            f"{client.registry} does not answer as a registry of Azure does; a proxy in front of one has to pass "
+            "/oauth2/ on.",
+        )
+    answer.check("Give the identity a role at the registry, such as AcrPull.")
+    refresh_token = check_token(answer.document.get("refresh_token"), f"The answer of {answer.place}")
+    return Credential(identity_token=refresh_token), seconds_left(refresh_token, DEFAULT_REFRESH_SECONDS)

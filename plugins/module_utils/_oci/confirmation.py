@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When the registry last confirmed that what is in ``dest`` is what was asked for.
+
+One line of fixed length in a file of its own, written in place: each run of a task that wants it writes it, and the
+record itself, which can be large, need not be written for it. The time is in the file, since times of files change
+when directories are copied or restored.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from .shared_file import open_regular
+
+FILE_NAME = "confirmed"
+
+_LINE = re.compile(rb"([0-9a-f]{64}) ([0-9]{20})\n\Z")
+
+
+def record(control: str, fingerprint: str, moment: float) -> None:
+    """Note that what ``fingerprint`` (64 hexadecimal digits) stands for was confirmed at ``moment`` (s since 1970).
+
+    :raises OSError: as the file system says.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(os.path.join(control, FILE_NAME), flags, 0o600)
+    try:
+        os.pwrite(descriptor, b"%s %020d\n" % (fingerprint.encode("ascii"), int(moment)), 0)
+    finally:
+        os.close(descriptor)
+
+
+def last(control: str, fingerprint: str) -> float | None:
+    """When that was confirmed last (seconds since 1970); None when it never was, or nothing can be read of it."""
+    try:
+        with open_regular(os.path.join(control, FILE_NAME)) as stream:
+            match = _LINE.match(stream.read(200))
+    except OSError:
+        return None
+    return float(match[2]) if match and match[1].decode("ascii") == fingerprint else None

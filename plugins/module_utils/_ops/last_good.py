@@ -1,0 +1,166 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a pull may keep when the registry is out of reach: what it confirmed before, verified, intact, not too old."""
+
+from __future__ import annotations
+
+import calendar
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .._oci import confirmation
+from .._oci.errors import OciError
+from .._oci.options import parse_duration
+from .._oci.placement import MAX_NAMED, Drift
+from .._oci.state import State
+from .resolve import Resolved, Target
+
+LAST_GOOD = "last_good"
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True)
+class LastGood:
+    """That what is in place may be kept. ``max_age`` (seconds) is since the registry confirmed it; None is any age."""
+
+    max_age: float | None = None
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """What a module returns beside the content that it kept. ``since`` is in seconds since 1970."""
+
+    since: float
+    seconds: int
+    reason: str
+    message: str
+
+    def as_result(self) -> dict[str, Any]:
+        return {
+            "degraded_since": time.strftime(TIME_FORMAT, time.gmtime(self.since)),
+            "degraded_seconds": self.seconds,
+            "degraded_reason": self.reason,
+            "degraded_message": self.message,
+        }
+
+
+def parse_last_good(option: Mapping[str, Any] | None) -> LastGood | None:
+    """The option ``on_registry_error``; None when a failure is to be a failure.
+
+    :raises InvalidOption: when ``max_age`` is no duration.
+    """
+    if option is None:
+        return None
+    max_age = parse_duration(option["max_age"]) if option.get("max_age") else None
+    return LastGood(max_age) if option["use"] == LAST_GOOD else None
+
+
+def held_revision(state: State) -> Resolved:
+    """What the record says that the reference was resolved to."""
+    return Resolved(str(state.artifact.get("digest", "")), str(state.artifact.get("tag", "")), None)
+
+
+def _fingerprint(target: Target, key: Mapping[str, Any]) -> str:
+    """What a confirmation is of: the reference and selection that were asked for, and what they stood for."""
+    text = json.dumps([target.wanted, dict(key)], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def confirm(control: str, target: Target, key: Mapping[str, Any]) -> list[str]:
+    """Note in the control directory that the registry said just now what is there; returns warnings."""
+    try:
+        confirmation.record(control, _fingerprint(target, key), time.time())
+    except OSError as exc:
+        return [
+            f"When the registry confirmed {target.reference.name} could not be noted in {control}: {exc.strerror}. "
+            "'on_registry_error' may find it older than it is."
+        ]
+    return []
+
+
+def judge(
+    allowed: LastGood,
+    control: str,
+    state: State,
+    drift: Drift | None,
+    target: Target,
+    *,
+    is_forced: bool,
+    is_verified: bool,
+    error: OciError,
+) -> Degradation:
+    """Decide whether the content that is recorded may stand in for the registry's answer.
+
+    ``drift`` is None when the record is of other options, or of a run that did not end, or need not be looked at.
+
+    :raises OciError: ``error`` itself, with a word on why nothing could be kept.
+    """
+    confirmed = confirmation.last(control, _fingerprint(target, state.key))
+    since = max(filter(None, (confirmed, _placed_at(state))), default=None)
+    seconds = max(0, int(time.time() - since)) if since is not None else 0
+    problem = ""
+    if not state.key:
+        problem = "nothing that was pulled before is there"
+    elif is_forced:
+        problem = "with 'force' the artifact is always fetched"
+    elif state.pending:
+        problem = "the last run into it did not end"
+    elif drift is None or not (confirmed or _is_same_request(state, target)):
+        problem = "what is there was pulled for another reference or selection, or with other options"
+    elif not is_verified:
+        problem = "what is there was not verified under this policy"
+    elif drift.content:
+        named = ", ".join(drift.content[:MAX_NAMED])
+        problem = f"what is there was altered ({named}), and only the registry has the original"
+    elif since is None:
+        problem = "the record does not say since when it is there"
+    elif allowed.max_age is not None and seconds > allowed.max_age:
+        age, limit = shown(seconds), shown(allowed.max_age)
+        problem = f"the registry last confirmed what is there {age} ago, and 'max_age' is {limit}"
+    if problem or since is None:
+        error.hint = f"{error.hint} 'on_registry_error' has no effect: {problem}.".strip()
+        raise error
+    return Degradation(since, seconds, error.reason, str(error))
+
+
+def warning(found: Degradation, target: Target, held: Resolved, resolved: Resolved | None) -> str:
+    """What the user is told of content that was kept; ``resolved`` is what the registry still said."""
+    newer = ""
+    if resolved is not None and resolved.digest != held.digest:
+        newer = f"It names {resolved.revision} now, which is not used. "
+    return (
+        f"{held.revision} of {target.reference.name} is kept, which the registry last confirmed {shown(found.seconds)} "
+        f"ago: it fails now. {newer}{found.message}"
+    )
+
+
+def shown(seconds: float) -> str:
+    """Seconds in the form of a Go duration, without what is too small to matter: ``26h5m``, ``90s``."""
+    whole = int(seconds)
+    if whole < 120:
+        return f"{seconds:g}s" if seconds < 1 else f"{whole}s"
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")
+
+
+def _is_same_request(state: State, target: Target) -> bool:
+    """Whether what was resolved then is what is asked for now, although no confirmation of it is on record."""
+    held = held_revision(state)
+    if target.reference.digest:
+        return held.revision == target.reference.digest
+    if target.selector is None:
+        return held.tag == target.reference.tag
+    return state.request == target.wanted
+
+
+def _placed_at(state: State) -> float | None:
+    try:
+        moment = time.strptime(str(state.artifact.get("last_update_time", "")), TIME_FORMAT)
+    except ValueError:
+        return None
+    return float(calendar.timegm(moment))

@@ -1,0 +1,58 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a pull is told, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
+from .._oci.permissions import Permissions
+from .layer_selector import LayerSelector, Limits
+from .resolve import ReferenceOptions
+
+if TYPE_CHECKING:
+    from .._trust.policy import VerifyPolicy
+    from .last_good import Degradation, LastGood
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """Everything that a pull is told. None means that no rules (``ignore``), or no policy (``verify``), were given;
+    for ``last_good``, that nothing is kept when the registry fails."""
+
+    reference: ReferenceOptions
+    dest: str
+    selector: LayerSelector
+    limits: Limits
+    platform: str = ""
+    ignore: str | None = None
+    suspend: bool = False
+    force: bool = False
+    check_content: bool = False
+    cache: CacheOptions = field(default_factory=CacheOptions)
+    verify: VerifyPolicy | None = None
+    last_good: LastGood | None = None
+    permissions: Permissions = field(default_factory=Permissions)
+    auth: AuthOptions = field(default_factory=AuthOptions)
+    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+
+
+@dataclass
+class PullResult:
+    """What the module returns. ``changes`` lists paths by what happened to them, at most 1,000 of each. ``degradation``
+    says since when and why the registry's answer is missing, when what was there was kept without it. ``served_by``
+    lists the hosts that answered."""
+
+    changed: bool
+    reason: str
+    artifact: Mapping[str, Any]
+    changes: dict[str, Any]
+    verification: Mapping[str, Any] = field(default_factory=dict)
+    diff: list[dict[str, str]] = field(default_factory=list)
+    degradation: Degradation | None = None
+    warnings: list[str] = field(default_factory=list)
+    served_by: list[str] = field(default_factory=list)

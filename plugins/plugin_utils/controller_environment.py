@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the environment of the Ansible controller adds to the options of a task, wherever its module runs.
+
+A module sees the environment of its own host only. Where credentials are injected into the controller, as AWX does,
+they have to travel with the task: as options, which Ansible keeps off command lines and this collection off results.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.config_part import part_for
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import read_config_file
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.docker_config import split_key
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    AuthenticationFailed,
+    InvalidReference,
+    TlsFailed,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference, parse_url
+
+USERNAME, PASSWORD = "OCI_ARTIFACT_USERNAME", "OCI_ARTIFACT_PASSWORD"
+AUTH_FILE, CA_CERT = "OCI_ARTIFACT_AUTH_FILE", "OCI_ARTIFACT_CA_CERT"
+
+MAX_CA_SIZE = 4 * 1024 * 1024
+
+_AUTH_OPTIONS = ("username", "password", "auth_file", "auth_config")
+_REFERENCES = {"ref": parse_reference, "url": parse_url}
+
+
+def carried_options(
+    options: Mapping[str, Any], environ: Mapping[str, str], task_environment: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The options that ``environ``, the controller's, adds to those of the task.
+
+    Credentials of the task win over the environment as a whole. So do those variables that the playbook sets for the
+    task (``task_environment``): they are closer to it. Of the file of credentials only what concerns the registries of
+    the task is taken. Where it does not know them, nothing is: the environment and the files of the target are asked.
+
+    :raises OciError: when a file that the environment names cannot be used.
+    """
+    return {
+        **_credentials(options, environ, task_environment),
+        **_authorities(options, environ, task_environment),
+    }
+
+
+def _credentials(
+    options: Mapping[str, Any], environ: Mapping[str, str], task_environment: Mapping[str, Any]
+) -> dict[str, Any]:
+    given = any(options.get(name) for name in _AUTH_OPTIONS) or options.get("auth_config") is not None
+    if given or any(name in task_environment for name in (USERNAME, PASSWORD, AUTH_FILE)):
+        return {}
+    login = {"username": environ.get(USERNAME, ""), "password": environ.get(PASSWORD, "")}
+    if any(login.values()):
+        return {name: value for name, value in login.items() if value}
+    if not environ.get(AUTH_FILE):
+        return {}
+    path = os.path.expanduser(environ[AUTH_FILE])
+    origin = f"{path} ({AUTH_FILE} of the controller)"
+    try:
+        part = part_for(read_config_file(path), origin, dict.fromkeys(_registries(options)))
+    except AuthenticationFailed as exc:
+        where = "" if origin in exc.message else f"It is {AUTH_FILE} of the Ansible controller."
+        raise AuthenticationFailed(exc.message, f"{where} {exc.hint}".strip()) from None
+    return {"auth_config": part} if part else {}
+
+
+def _authorities(
+    options: Mapping[str, Any], environ: Mapping[str, str], task_environment: Mapping[str, Any]
+) -> dict[str, Any]:
+    if options.get("ca_cert") or not environ.get(CA_CERT) or CA_CERT in task_environment:
+        return {}
+    path = os.path.expanduser(environ[CA_CERT])
+    try:
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read(MAX_CA_SIZE + 1)
+    except OSError as exc:
+        raise TlsFailed(f"{path} ({CA_CERT} of the controller) cannot be read: {exc.strerror}.") from None
+    except UnicodeDecodeError:
+        text = ""
+    if len(text) > MAX_CA_SIZE or "-----BEGIN " not in text:
+        raise TlsFailed(f"{path} ({CA_CERT} of the controller) holds no PEM text of up to {MAX_CA_SIZE} bytes.")
+    return {"ca_cert": text}
+
+
+def _registries(options: Mapping[str, Any]) -> Iterator[str]:
+    """The registries that the task may talk to; the module itself reports a reference that is none."""
+    for name, parse in _REFERENCES.items():
+        value = options.get(name)
+        if not isinstance(value, str) or not value:
+            continue
+        try:
+            registry = parse(value).registry
+        except InvalidReference:
+            continue
+        if registry:
+            yield registry
+    mirrors = options.get("mirrors")
+    if not isinstance(mirrors, Mapping):
+        return
+    for rules in mirrors.values():
+        for rule in rules if isinstance(rules, list) else []:
+            url = rule.get("url") if isinstance(rule, Mapping) else None
+            if isinstance(url, str):
+                yield split_key(url)[0]

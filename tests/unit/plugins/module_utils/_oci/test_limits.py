@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of limits in the guide on connections says what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
+    blob_store,
+    credential_helper,
+    credentials,
+    http_body,
+    manifest,
+    mirrors,
+    options,
+    pauses,
+    registry,
+    registry_answer,
+    registry_auth,
+    registry_client,
+    tls,
+    transport,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layers, push
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats
+from ansible_collections.cloudnative.artifacts.plugins.modules import oci_artifact_pull
+
+PULL = yaml.safe_load(oci_artifact_pull.DOCUMENTATION)["options"]
+GUIDE = Path(__file__).resolve().parents[5] / "docs/docsite/rst/guide_network.rst"
+WANTED = {
+    "Wait for a connection": f"{options.DEFAULT_TIMEOUT:g} s",
+    "Slowest transfer": f"{http_body.MIN_RATE} bytes/s",
+    "Repetitions after a passing failure": f"{options.DEFAULT_RETRIES}",
+    "Repetitions at a mirror": f"{mirrors.RETRIES_BEFORE_NEXT}",
+    "Pause before the first repetition": f"{pauses.FIRST_PAUSE:g} s",
+    "Longest pause": f"{pauses.MAX_PAUSE:g} s",
+    "All pauses": f"{pauses.MAX_TOTAL:g} s",
+    "Redirects": f"{registry_client.MAX_REDIRECTS}",
+    "Mirrors": f"{mirrors.MAX_MIRRORS}",
+    "Answer of a credential helper": f"{credential_helper.HELPER_TIMEOUT:g} s",
+    "Docker or podman config": f"{credentials.MAX_FILE_SIZE >> 20} MiB",
+    "Client certificate": f"{tls.MAX_PEM >> 20} MiB",
+    "Answer of a token server": f"{registry_auth.MAX_TOKEN_ANSWER >> 20} MiB",
+    "Manifest or index": f"{manifest.MAX_MANIFEST_SIZE >> 20} MiB",
+    "Config, signature or other blob": f"{transport.MAX_SMALL_BLOB >> 20} MiB",
+    "One page of a list": f"{registry.MAX_PAGE_SIZE >> 20} MiB",
+    "Pages of a list": f"{registry.MAX_PAGES}",
+    "Tags of a repository": f"{registry.MAX_TAGS}",
+    "Referrers that are listed": f"{registry.MAX_REFERRERS}",
+    "Referrers that a verification": f"{formats.MAX_REFERRERS}",
+    "Words of a refusal": (
+        f"{registry_answer.MAX_ERROR_ANSWER >> 10} KiB, {registry_answer.ERROR_ANSWER_TIMEOUT:g} s"
+    ),
+    "Parallel transfers": f"{layers.PARALLEL_TRANSFERS}",
+    "Layers of one pull": f"{layers.MAX_LAYERS}",
+    "What an artifact unpacks to": (
+        f"{options.parse_size(PULL['max_size']['default']) >> 30} GiB, {PULL['max_files']['default']} entries"
+    ),
+    "Wait for another task": f"{blob_store.DEFAULT_LOCK_TIMEOUT:g} s",
+}
+
+
+def test_the_table_of_limits() -> None:
+    table = GUIDE.read_text().partition("\nLimits\n------\n")[2]
+    rows = dict(re.findall(r"^   \* - (.+)\n     - (.+)\n", table, re.MULTILINE))
+    del rows["What"]
+    found = {next((start for start in WANTED if what.startswith(start)), what): limit for what, limit in rows.items()}
+    assert found == WANTED
+    assert push.PARALLEL_TRANSFERS == layers.PARALLEL_TRANSFERS

@@ -1,0 +1,208 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the controller's environment adds to a task, and what it does not."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import AuthenticationFailed, TlsFailed
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_environment import (
+    AUTH_FILE,
+    CA_CERT,
+    PASSWORD,
+    USERNAME,
+    carried_options,
+)
+
+COLLECTION = Path(__file__).resolve().parents[4]
+LOGIN = {USERNAME: "robot", PASSWORD: "hush-hush"}
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+TASK = {"ref": "registry.example.com/a/b:1", "dest": "/srv"}
+
+
+def entry(name: str) -> dict[str, str]:
+    return {"auth": base64.b64encode(f"{name}:hush-{name}".encode()).decode()}
+
+
+def carried(environ: dict[str, str], task: dict[str, Any] | None = None, **task_environment: str) -> dict[str, Any]:
+    return carried_options(TASK if task is None else task, environ, task_environment)
+
+
+@pytest.fixture
+def auth_file(tmp_path: Path) -> Path:
+    path = tmp_path / "auth.json"
+    path.write_text(
+        json.dumps(
+            {
+                "auths": {
+                    "registry.example.com": entry("host"),
+                    "https://registry.example.com/a/": entry("path"),
+                    "*.example.com": entry("pattern"),
+                    "other.example.org": entry("other"),
+                    "https://index.docker.io/v1/": entry("hub"),
+                    "empty.example.org": {},
+                },
+                "HttpHeaders": {"X-Secret": "hush-header"},
+            }
+        )
+    )
+    return path
+
+
+def helper(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = folder / f"docker-credential-{name}"
+    program.write_text(f"#!/bin/sh\nread server\n{script}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_nothing_is_added_without_variables() -> None:
+    assert carried({}) == {}
+    assert carried({USERNAME: "", PASSWORD: "", AUTH_FILE: "", CA_CERT: ""}) == {}
+
+
+def test_a_login_is_added(auth_file: Path) -> None:
+    wanted = {"username": "robot", "password": "hush-hush"}
+    assert carried(LOGIN) == wanted
+    assert carried({**LOGIN, AUTH_FILE: str(auth_file)}) == wanted
+    assert carried(LOGIN, {"ref": "no reference at all"}) == wanted
+    # the module says that half of it is missing
+    assert carried({USERNAME: "robot"}) == {"username": "robot"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"username": "me"}, {"password": "mine"}, {"auth_file": "/etc/auth.json"}, {"auth_config": {"auths": {}}}]
+    + [{"auth_config": {}}],
+)
+def test_credentials_of_the_task_win_as_a_whole(options: dict[str, Any], auth_file: Path) -> None:
+    assert carried({**LOGIN, AUTH_FILE: str(auth_file)}, {**TASK, **options}) == {}
+
+
+@pytest.mark.parametrize("name", [USERNAME, PASSWORD, AUTH_FILE])
+def test_variables_that_the_playbook_sets_win_as_a_whole(name: str, auth_file: Path) -> None:
+    assert carried({**LOGIN, AUTH_FILE: str(auth_file)}, **{name: "x"}) == {}
+    assert carried(LOGIN, OTHER="x") != {}
+
+
+def test_only_what_concerns_the_registry_travels(auth_file: Path) -> None:
+    environ = {AUTH_FILE: str(auth_file)}
+    assert carried(environ) == {
+        "auth_config": {
+            "auths": {
+                "registry.example.com": entry("host"),
+                "https://registry.example.com/a/": entry("path"),
+                "*.example.com": entry("pattern"),
+            }
+        }
+    }
+    hub = {"auths": {"https://index.docker.io/v1/": entry("hub")}}
+    assert carried(environ, {"url": "oci://docker.io/library/alpine"}) == {"auth_config": hub}
+    mirrored = {
+        "ref": "docker.io/library/alpine:3",
+        "mirrors": {"docker.io": [{"url": "https://other.example.org/hub", "mode": "fallback"}]},
+    }
+    assert carried(environ, mirrored) == {
+        "auth_config": {"auths": {**hub["auths"], "other.example.org": entry("other")}}
+    }
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"ref": "unknown.example.org:5000/a/b:1"},
+        {"ref": "empty.example.org/a/b:1"},
+        {"ref": "oci-layout:/srv/layout:1"},
+        {"ref": "::"},
+        {"ref": None, "url": "", "mirrors": "x"},
+        {"mirrors": {"docker.io": [{"url": 5}, "x"], "x": "y"}},
+        {},
+    ],
+)
+def test_nothing_is_added_for_a_registry_that_the_file_does_not_know(task: dict[str, Any], auth_file: Path) -> None:
+    """So the environment and the files of the target are asked."""
+    assert carried({AUTH_FILE: str(auth_file)}, task) == {}
+
+
+def test_helpers_are_asked_on_the_controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helper(tmp_path, "mine", 'echo "{\\"Username\\": \\"$server\\", \\"Secret\\": \\"s\\"}"', monkeypatch)
+    helper(tmp_path, "token", 'echo "{\\"Username\\": \\"<token>\\", \\"Secret\\": \\"t\\"}"', monkeypatch)
+    helper(tmp_path, "none", 'echo "credentials not found in native keychain"; exit 1', monkeypatch)
+    path = tmp_path / "auth.json"
+
+    def with_document(document: dict[str, Any]) -> dict[str, Any]:
+        path.write_text(json.dumps(document))
+        return carried({AUTH_FILE: str(path)})
+
+    name = "registry.example.com"
+    own = base64.b64encode(f"{name}:s".encode()).decode()
+    helpers, store = {"credHelpers": {name: "mine"}}, {"credsStore": "mine"}
+    answered = {"auth_config": {"auths": {name: {"auth": own}}}}
+    assert with_document({**helpers, "auths": {name: entry("x")}}) == answered
+    assert with_document({**store, "auths": {name: {}}}) == answered
+    assert with_document(store) == answered
+    # as docker and podman would choose: an entry with a secret, then the store; a path of its own before both
+    assert with_document({**store, "auths": {name: entry("x")}}) == {"auth_config": {"auths": {name: entry("x")}}}
+    both = {f"{name}/a": entry("x"), name: {"auth": own}}
+    assert with_document({**store, "auths": {f"{name}/a": entry("x")}}) == {"auth_config": {"auths": both}}
+    assert with_document({**store, "credHelpers": {name: ""}}) == {}
+    assert with_document({"credsStore": "none"}) == {}
+    token = with_document({"credsStore": "token"})["auth_config"]["auths"][name]
+    assert token["identitytoken"] == "t"
+
+
+def test_a_file_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "auth.json"
+    with pytest.raises(AuthenticationFailed, match=f"{path} cannot be read: .* It is {AUTH_FILE} of the Ansible contr"):
+        carried({AUTH_FILE: str(path)})
+    path.write_text("{hush-hush")
+    with pytest.raises(AuthenticationFailed, match=f"{path} is not JSON. It is {AUTH_FILE}") as caught:
+        carried({AUTH_FILE: str(path)})
+    assert "hush" not in str(caught.value)
+    path.write_text(json.dumps({"auths": {"registry.example.com": {"auth": "hush-hush"}}}))
+    with pytest.raises(AuthenticationFailed, match=f"'registry.example.com' of {path} .{AUTH_FILE} of") as caught:
+        carried({AUTH_FILE: str(path)})
+    assert "hush" not in str(caught.value)
+    assert carried({AUTH_FILE: str(path)}, {**TASK, "username": "me"}) == {}, "it is not read when it is not needed"
+
+
+def test_authorities_are_added_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "ca.pem"
+    path.write_text(PEM)
+    assert carried({CA_CERT: "~/ca.pem"}) == {"ca_cert": PEM}
+    assert carried({**LOGIN, CA_CERT: str(path)}, {**TASK, "username": "me"}) == {"ca_cert": PEM}
+    assert carried({CA_CERT: str(path)}, {**TASK, "ca_cert": "/etc/ca.pem"}) == {}
+    assert carried({CA_CERT: str(path)}, **{CA_CERT: "/etc/ca.pem"}) == {}
+    for content in (b"", b"no PEM", b"\xff\xfe", PEM.encode() + b"x" * (4 * 1024 * 1024)):
+        path.write_bytes(content)
+        with pytest.raises(TlsFailed, match=f"{path} .{CA_CERT} of the controller. holds no PEM"):
+            carried({CA_CERT: str(path)})
+    path.unlink()
+    with pytest.raises(TlsFailed, match=f"{path} .* cannot be read"):
+        carried({CA_CERT: str(path)})
+
+
+def test_every_module_that_logs_in_has_the_action() -> None:
+    runtime = yaml.safe_load((COLLECTION / "meta/runtime.yml").read_text())
+    routed = {
+        name
+        for name, routes in runtime["plugin_routing"]["modules"].items()
+        if routes.get("action_plugin") == "cloudnative.artifacts.oci_artifact_pull"
+    }
+    modules = {
+        path.stem
+        for path in (COLLECTION / "plugins/modules").glob("oci_artifact_*.py")
+        if "AUTH_SPEC" in path.read_text()
+    }
+    assert modules == routed | {"oci_artifact_pull"}
+    assert modules <= set(runtime["action_groups"]["oci"])
