@@ -11,9 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._oci.errors import AuthenticationFailed, CatalogRefused, CatalogUnsupported, InvalidReference, NotFound
+from .._oci.errors import AuthenticationFailed, CatalogRefused, CatalogUnsupported, NotFound
 from .._oci.options import AuthOptions, ConnectionOptions
-from .._oci.reference import Reference, parse_reference
+from .._oci.reference import Reference, parse_reference, parse_registry
 from .._oci.transport import Repository
 from .charts import PARALLEL_LOOKS, look_at_chart
 from .resolve import open_client, open_repository
@@ -60,7 +60,7 @@ def search(
     :raises InvalidSelection: when ``name_filter`` does not parse, or does not finish.
     :raises OciError: when the registry does not answer.
     """
-    within = _within(options.registry)
+    within = parse_registry(options.registry) if options.registry else Reference()
     result: dict[str, Any] = {"changed": False, "exists": True, "repositories": [], "denied": [], "truncated": False}
     if options.charts:
         result["charts"] = []
@@ -176,19 +176,3 @@ class _Search:
 
             return CachedPlace(self._cache.root, reference)
         return open_repository(reference, self._options.auth, self._options.connection, cache=self._cache)
-
-
-def _within(text: str) -> Reference:
-    """Where to search: a registry, and the part of its names that are below a path (empty: all).
-
-    :raises InvalidReference: when it is neither.
-    """
-    place = text.rstrip("/")
-    if not place:
-        return Reference()
-    host = place[len("oci://") :] if place.startswith("oci://") else place
-    # a host alone is no reference
-    found = parse_reference(place if "/" in host else f"{place}/any")
-    if found.identifier or found.is_layout:
-        raise InvalidReference(f"{text[:300]!r} is no registry.", "Give a host, or a host and a path.")
-    return Reference(registry=found.registry, repository=found.repository if "/" in host else "")
