@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    CatalogUnsupported,
     InvalidOption,
     InvalidReference,
     InvalidSelection,
@@ -27,7 +28,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     canonical_json,
     parse_manifest,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.mirrors import parse_mirrors
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions, ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import MAX_SMALL_BLOB, BlobSource
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts import list_charts
@@ -186,6 +188,14 @@ def test_searches_that_cannot_be_made(
     with pytest.raises(kind) as caught:
         info(InfoOptions(ReferenceOptions(**reference), **options))
     assert words in str(caught.value) and "password@" not in str(caught.value)
+
+
+def test_a_registry_that_mirrors_replace_is_not_asked() -> None:
+    """Whoever replaces a registry does not want it reached; which names its mirrors have is not known."""
+    rules = parse_mirrors({"registry.example.com": [{"url": "https://mirror.example.com", "mode": "replace"}]})
+    connection = ConnectionOptions(mirrors=rules)
+    with pytest.raises(CatalogUnsupported, match="Mirrors replace the registry"):
+        info(InfoOptions(ReferenceOptions(), registry="registry.example.com", connection=connection))
 
 
 def test_a_cache_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
