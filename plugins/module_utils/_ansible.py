@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ._oci.errors import AuthenticationFailed, InvalidOption, OciError
-from ._oci.options import GENERIC, PROVIDERS, AuthOptions, ConnectionOptions, MirrorRule, parse_duration
+from ._oci.options import (
+    GENERIC,
+    PROVIDERS,
+    AuthOptions,
+    CacheOptions,
+    ConnectionOptions,
+    MirrorRule,
+    parse_duration,
+)
 from ._ops.resolve import ReferenceOptions
 
 _ORDER_SPEC = {
@@ -69,6 +77,8 @@ CONNECTION_SPEC: dict[str, Any] = {
     "timeout": {"type": "str", "default": "60s"},
     "retries": {"type": "int", "default": 3},
 }
+
+CACHE_SPEC: dict[str, Any] = {"cache_dir": {"type": "path"}}
 
 # Without the provider, which is called signature_provider where these stand beside the registry's options.
 POLICY_SPEC: dict[str, Any] = {
@@ -183,6 +193,16 @@ def connection_options(params: Mapping[str, Any]) -> ConnectionOptions:
         retries=params["retries"],
         mirrors=_mirrors(params["mirrors"]),
     )
+
+
+def cache_options(module: AnsibleModule) -> CacheOptions:
+    """The options of the documentation fragment ``cache``; check mode does not write to a cache.
+
+    Without the option the environment says where it is; an empty option means none, whatever the environment says.
+    """
+    given = module.params["cache_dir"]
+    root = os.path.expanduser(os.environ.get("OCI_ARTIFACT_CACHE_DIR", "")) if given is None else given
+    return CacheOptions(root=root, read_only=module.check_mode)
 
 
 def _mirrors(value: Mapping[str, Any] | None) -> tuple[MirrorRule, ...]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: oci_artifact_info
-short_description: Look at an OCI artifact, its tags and what refers to it
+short_description: Look at an OCI artifact, its tags and what refers to it, and find charts
 version_added: 0.1.0
 description:
   - Resolves a tag, a SemVer range or a digest, lists and ranks tags, and shows manifest, config, layers, annotations,
     platforms and referrers of an artifact in a registry or in an OCI image layout.
+  - Lists the versions of a Helm chart with application version, deprecation and digest, and searches a registry or the
+    local cache for charts.
   - Nothing is downloaded but what is asked for. With O(gather=[]) the module makes one HEAD request.
 author:
   - the cloudnative.artifacts authors (@cloudnative)
@@ -20,6 +22,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.selection
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
+  - cloudnative.artifacts.cache
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -37,22 +40,51 @@ attributes:
 options:
   gather:
     description:
-      - Which parts to return. V(all) stands for every part. V(none), or an empty list, only resolves the reference.
-      - With only V(tags), and neither a tag, a digest nor a policy, nothing is resolved, and RV(artifact) is not
-        returned.
+      - Which parts to return. V(all) stands for every part but V(charts). V(none), or an empty list, only resolves the
+        reference. The default is V([manifest]).
+      - V(charts) looks at tags, in the order of O(sort), for what the Helm charts among them say about themselves. That
+        takes two requests for each tag, or one with O(cache_dir) and a tag that was looked at before.
+      - With only V(tags) and V(charts), and neither a tag, a digest nor a policy, nothing is resolved, and
+        RV(artifact) is not returned.
+      - With O(registry), and with O(from_cache) alone, V(charts) is the only part there is, and the default is none.
     type: list
     elements: str
-    choices: [manifest, config, layers, tags, platforms, referrers, all, none]
-    default: [manifest]
+    choices: [manifest, config, layers, tags, charts, platforms, referrers, all, none]
+  registry:
+    description:
+      - A registry to search for repositories, as in V(registry.example.com), or a path in it that their names are
+        below, as in V(registry.example.com/charts), in place of O(ref) and O(url). With O(gather=charts) the newest
+        chart of each is returned as well.
+      - Many registries let nobody, or only some accounts, list repositories. That is a failure with the reason
+        V(CatalogNotPermitted) or V(CatalogNotSupported), or a result with O(missing_ok); never an empty list.
+    type: str
+  name_filter:
+    description:
+      - A regular expression for the names of repositories (without the registry) to look for; it may match anywhere in
+        the name. Only with O(registry), or O(from_cache) alone.
+    type: str
+  max_repositories:
+    description:
+      - The most repositories to return, V(0) for all of them; RV(truncated) says whether there are more.
+    type: int
+    default: 100
+  from_cache:
+    description:
+      - Look into the cache in O(cache_dir) in place of the registry, without any request. It holds what other tasks
+        pulled as a whole, under the tags that led to it then.
+      - Without O(ref), O(url) and O(registry), everything in it is searched.
+    type: bool
+    default: false
   limit:
     description:
-      - The most tags to return, V(0) for all of them.
+      - The most tags to return, and to look at for charts; V(0) for all of them. The default is all tags, and for
+        charts 20 of one repository, and 1 of each in a search.
     type: int
-    default: 0
   sort:
     description:
-      - The order of RV(tags). V(policy) puts the newest first by the policy in force (O(semver) or O(filter_tags));
-        without one, versions come first, the newest first, then other names in reverse alphabetical order.
+      - The order of RV(tags) and RV(charts). V(policy) puts the newest first by the policy in force (O(semver) or
+        O(filter_tags)); without one, versions come first, the newest first, then other names in reverse alphabetical
+        order.
       - V(semver) is that order whatever the policy, V(alphabetical) is reverse alphabetical, V(registry) is as the
         registry lists them.
       - Tags that only carry signatures or lists of referrers are left out, except with V(registry) and no selection.
@@ -71,8 +103,8 @@ options:
     type: str
   missing_ok:
     description:
-      - Return RV(exists=false) in place of failing when the repository, the tag or the digest is not there, or no tag
-        matches.
+      - Return RV(exists=false) in place of failing when the repository, the tag or the digest is not there, no tag
+        matches, or the registry does not list its repositories.
     type: bool
     default: false
 seealso:
@@ -80,6 +112,8 @@ seealso:
   - module: cloudnative.artifacts.oci_artifact_push
   - ref: ansible_collections.cloudnative.artifacts.docsite.guide_selection
     description: Version ranges, tag policies and the order of tags.
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_charts
+    description: Publishing, finding and pulling charts.
   - ref: ansible_collections.cloudnative.artifacts.docsite.guide_errors
     description: All reason codes, and what to do about each.
 """
@@ -103,6 +137,26 @@ EXAMPLES = r"""
     ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
     gather: [all]
 
+- name: List the five newest versions of a chart, with application version, deprecation and digest
+  cloudnative.artifacts.oci_artifact_info:
+    url: oci://registry.example.com/charts/podinfo
+    semver: ">=6"
+    gather: [charts]
+    limit: 5
+  register: podinfo
+
+- name: Search a registry for charts
+  cloudnative.artifacts.oci_artifact_info:
+    registry: registry.example.com/charts
+    name_filter: podinfo
+    gather: [charts]
+
+- name: Search the local cache, without any request
+  cloudnative.artifacts.oci_artifact_info:
+    from_cache: true
+    cache_dir: /var/cache/oci-artifacts
+    gather: [charts]
+
 - name: See whether a release was published already
   cloudnative.artifacts.oci_artifact_info:
     ref: oci-layout:/srv/bundle:2.3.0
@@ -113,7 +167,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 exists:
-  description: Whether the artifact is there; only ever false with O(missing_ok).
+  description: Whether the artifact, or the list of repositories, is there; only ever false with O(missing_ok).
   returned: success
   type: bool
 missing:
@@ -124,7 +178,7 @@ artifact:
   description:
     - The artifact. RV(artifact.artifact_type), RV(artifact.metadata), RV(artifact.size) and RV(artifact.layer) are
       there when a part was gathered that needs the manifest.
-  returned: unless only tags were asked for
+  returned: unless only tags and charts were asked for
   type: dict
   contains:
     url:
@@ -176,6 +230,70 @@ tags:
   type: list
   elements: str
   sample: ["1.4.2", "1.4.1", "1.3.0"]
+charts:
+  description:
+    - The Helm charts among the tags that match the selection, best first; in a search, those of each repository in
+      turn. Tags that are no charts are left out.
+  returned: when gathered
+  type: list
+  elements: dict
+  contains:
+    url:
+      description: The repository or layout.
+      type: str
+      sample: oci://contoso.azurecr.io/marketing/campaign1/chart
+    tag:
+      description: The tag; it need not be the version of the chart.
+      type: str
+      sample: "1.1"
+    digest:
+      description: The digest of the manifest. With C(url@digest) as a reference, this very chart is pulled.
+      type: str
+    revision:
+      description: V(tag@digest).
+      type: str
+    name:
+      description: The name of the chart, which the repository need not have.
+      type: str
+      sample: campaign1
+    version:
+      description: The version of the chart.
+      type: str
+      sample: 1.1.0
+    app_version:
+      description: The version of the application in it, or empty.
+      type: str
+      sample: "2026.4"
+    kube_version:
+      description: The range of Kubernetes versions that it wants, or empty.
+      type: str
+    type:
+      description: V(application) or V(library).
+      type: str
+    description:
+      description: What the chart says that it is, at most 1,000 characters.
+      type: str
+    deprecated:
+      description: Whether the chart says that it is deprecated.
+      type: bool
+    created:
+      description: The annotation C(org.opencontainers.image.created), or empty.
+      type: str
+truncated:
+  description: Whether there are more tags to look at for charts, or more repositories, than the limit allows.
+  returned: when charts are gathered, and in a search
+  type: bool
+repositories:
+  description: The repositories that were found, each as it can be given in O(ref).
+  returned: in a search
+  type: list
+  elements: str
+  sample: ["registry.example.com/charts/podinfo"]
+denied:
+  description: Repositories among them that the account may not read.
+  returned: in a search
+  type: list
+  elements: str
 platforms:
   description: Platform, media type, digest and size (bytes) of each manifest of an index; empty for a manifest.
   returned: when gathered
@@ -196,8 +314,8 @@ served_by:
   elements: str
   sample: ["mirror.example.com"]
 reason:
-  description: A stable code for the failure.
-  returned: failure
+  description: A stable code for the failure, or for what is missing.
+  returned: on failure, and when RV(exists) is false
   type: str
   sample: ReadOperationFailed
 """
@@ -206,10 +324,12 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
     AUTH_SPEC,
+    CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
     SELECTION_SPEC,
     auth_options,
+    cache_options,
     connection_options,
     reference_options,
     run_module,
@@ -233,6 +353,11 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         missing_ok=params["missing_ok"],
         auth=auth_options(module),
         connection=connection_options(params),
+        cache=cache_options(module),
+        registry=params["registry"] or "",
+        name_filter=params["name_filter"] or "",
+        max_repositories=params["max_repositories"],
+        from_cache=params["from_cache"],
     )
     return info(options)
 
@@ -243,13 +368,17 @@ def main() -> None:
         **SELECTION_SPEC,
         **AUTH_SPEC,
         **CONNECTION_SPEC,
+        **CACHE_SPEC,
         "gather": {
             "type": "list",
             "elements": "str",
-            "choices": ["manifest", "config", "layers", "tags", "platforms", "referrers", "all", "none"],
-            "default": ["manifest"],
+            "choices": ["manifest", "config", "layers", "tags", "charts", "platforms", "referrers", "all", "none"],
         },
-        "limit": {"type": "int", "default": 0},
+        "limit": {"type": "int"},
+        "registry": {"type": "str"},
+        "name_filter": {"type": "str"},
+        "max_repositories": {"type": "int", "default": 100},
+        "from_cache": {"type": "bool", "default": False},
         "sort": {"type": "str", "choices": ["policy", "semver", "alphabetical", "registry"], "default": "policy"},
         "platform": {"type": "str"},
         "artifact_type": {"type": "str"},

@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.verify.option
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
+  - cloudnative.artifacts.cache
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -103,12 +104,6 @@ options:
         time are those that it was placed with.
     type: bool
     default: false
-  cache_dir:
-    description:
-      - A directory in which layers are kept by digest, shared by tasks, hosts on one machine and runs. It is the
-        C(blobs) folder of an OCI image layout.
-      - A download that broke off is continued from there by the next run.
-    type: path
   owner:
     description:
       - The name (or number) of the user who shall own what is put in place.
@@ -362,11 +357,13 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
     AUTH_SPEC,
+    CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
     SELECTION_SPEC,
     VERIFY_SPEC,
     auth_options,
+    cache_options,
     connection_options,
     reference_options,
     run_module,
@@ -409,7 +406,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         suspend=params["suspend"],
         force=params["force"],
         check_content=params["check_content"],
-        cache_dir=params["cache_dir"] or "",
+        cache=cache_options(module),
         verify=verify_policy(params["verify"]),
         last_good=parse_last_good(params["on_registry_error"]),
         permissions=parse_permissions(params["mode"], params["owner"] or "", params["group"] or ""),
@@ -432,6 +429,7 @@ def main() -> None:
         **SELECTION_SPEC,
         **AUTH_SPEC,
         **CONNECTION_SPEC,
+        **CACHE_SPEC,
         **VERIFY_SPEC,
         "dest": {"type": "path", "required": True},
         "layer_selector": {"type": "dict", "options": LAYER_SELECTOR_SPEC},
@@ -441,7 +439,6 @@ def main() -> None:
         "suspend": {"type": "bool", "default": False},
         "force": {"type": "bool", "default": False},
         "check_content": {"type": "bool", "default": False},
-        "cache_dir": {"type": "path"},
         "owner": {"type": "str"},
         "group": {"type": "str"},
         "mode": {"type": "raw"},

@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.reference
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
+  - cloudnative.artifacts.cache
   - cloudnative.artifacts.sign.option
   - cloudnative.artifacts.attributes
 attributes:
@@ -29,7 +30,7 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Shows tags, annotations and layers before and after, and the files of a packed directory.
+      - Shows tags, annotations and layers before and after, and the files of a packed directory or a chart.
   idempotent:
     support: full
 options:
@@ -45,12 +46,20 @@ options:
     description:
       - V(flux) makes what C(flux push artifact) makes, one archive of a directory or file.
       - V(helm) makes what C(helm push) makes. A directory is packaged as C(helm package) does; the bytes of a
-        packaged chart are kept, and a provenance file C(<chart>.tgz.prov) beside it is published with it. The tag is
-        the chart's version, with C(+) written as C(_), unless tags are given.
+        packaged chart are kept, and its provenance file is published with it, see O(provenance). The tag is the
+        chart's version, with C(+) written as C(_), unless tags are given. Unlike C(helm push), the name of the chart
+        is not added to the repository.
       - V(files) makes what C(oras push) makes, one layer for each path, titled with its name.
     type: str
     choices: [flux, helm, files]
     default: flux
+  provenance:
+    description:
+      - The provenance file of the chart, with O(type=helm), which C(helm pull --verify) checks. It has to name the
+        digest of the archive that is published; its signature is not checked.
+      - The default is the file C(<chart>.tgz.prov) beside a packaged chart, when there is one; an empty text means
+        none. A chart directory has none, unless one is given that was made for the very archive it is packaged to.
+    type: path
   tags:
     description:
       - Tags to publish under, beside the one in the reference. Without any the tag is V(latest), with O(type=helm)
@@ -263,6 +272,22 @@ signatures:
     artifact:
       description: The digest that is signed.
       type: str
+chart:
+  description: What the chart says about itself.
+  returned: with O(type=helm)
+  type: dict
+  contains:
+    name:
+      description: Its name, which the repository need not have.
+      type: str
+      sample: podinfo
+    version:
+      description: Its version, which is not necessarily the tag.
+      type: str
+      sample: 6.7.1+build.2
+    app_version:
+      description: The version of the application in it, or empty.
+      type: str
 reason:
   description: A stable code for what happened. On success V(ArtifactPushed), V(ArtifactSigned) when nothing but a
     signature was missing, or V(ArtifactUpToDate).
@@ -275,9 +300,11 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
     AUTH_SPEC,
+    CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
     auth_options,
+    cache_options,
     connection_options,
     reference_options,
     run_module,
@@ -308,6 +335,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             revision=params["revision"] or "",
             created=params["created"] or "",
             ignore=text_lines(params["ignore"], "ignore"),
+            provenance=params["provenance"],
         ),
         tags=params["tags"],
         subject=params["subject"] or "",
@@ -317,8 +345,12 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         sign=parse_signing(signing, string_values(signing["annotations"], "sign.annotations")) if signing else None,
         auth=auth_options(module),
         connection=connection_options(params),
+        cache=cache_options(module),
     )
-    return vars(push(options, check_mode=module.check_mode, want_diff=module._diff))
+    result = vars(push(options, check_mode=module.check_mode, want_diff=module._diff))
+    if not result["chart"]:
+        del result["chart"]
+    return result
 
 
 def main() -> None:
@@ -326,8 +358,10 @@ def main() -> None:
         **REFERENCE_SPEC,
         **AUTH_SPEC,
         **CONNECTION_SPEC,
+        **CACHE_SPEC,
         "path": {"type": "raw", "required": True},
         "type": {"type": "str", "choices": ["flux", "helm", "files"], "default": "flux"},
+        "provenance": {"type": "path"},
         "tags": {"type": "list", "elements": "str", "default": []},
         "artifact_type": {"type": "str"},
         "config_media_type": {"type": "str"},

@@ -29,6 +29,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.sign
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
+  - cloudnative.artifacts.cache
   - cloudnative.artifacts.attributes
 requirements:
   - cryptography >= 41 on the host that runs the module
@@ -132,10 +133,12 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
     AUTH_SPEC,
+    CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
     SELECTION_SPEC,
     auth_options,
+    cache_options,
     connection_options,
     reference_options,
     run_module,
@@ -154,6 +157,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         signing=parse_signing(params, string_values(params["annotations"], "annotations")),
         auth=auth_options(module),
         connection=connection_options(params),
+        cache=cache_options(module),
     )
     return sign(options, check_mode=module.check_mode, want_diff=module._diff)
 
@@ -164,6 +168,7 @@ def main() -> None:
         **SELECTION_SPEC,
         **AUTH_SPEC,
         **CONNECTION_SPEC,
+        **CACHE_SPEC,
         "key": {"type": "str", "required": True, "no_log": True},
         "key_password": {"type": "str", "no_log": True},
         "format": {"type": "str", "choices": ["both", "bundle", "legacy"], "default": "both"},

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.verify
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
+  - cloudnative.artifacts.cache
   - cloudnative.artifacts.attributes
 requirements:
   - cryptography >= 41 on the host that runs the module
@@ -187,12 +188,14 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
     AUTH_SPEC,
+    CACHE_SPEC,
     CONNECTION_SPEC,
     POLICY_SPEC,
     REFERENCE_SPEC,
     SELECTION_SPEC,
     SIGNATURE_PROVIDER,
     auth_options,
+    cache_options,
     connection_options,
     reference_options,
     run_module,
@@ -214,6 +217,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         policy=parse_policy({**params, "provider": params["signature_provider"]}),
         auth=auth_options(module),
         connection=connection_options(params),
+        cache=cache_options(module),
     )
     return verify(options)
 
@@ -226,6 +230,7 @@ def main() -> None:
         **POLICY_SPEC,
         **AUTH_SPEC,
         **CONNECTION_SPEC,
+        **CACHE_SPEC,
     }
     run_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
 

@@ -21,7 +21,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     InvalidReference,
     TlsFailed,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference, parse_url
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import (
+    parse_reference,
+    parse_registry,
+    parse_url,
+)
 
 USERNAME, PASSWORD = "OCI_ARTIFACT_USERNAME", "OCI_ARTIFACT_PASSWORD"
 AUTH_FILE, CA_CERT = "OCI_ARTIFACT_AUTH_FILE", "OCI_ARTIFACT_CA_CERT"
@@ -29,7 +33,7 @@ AUTH_FILE, CA_CERT = "OCI_ARTIFACT_AUTH_FILE", "OCI_ARTIFACT_CA_CERT"
 MAX_CA_SIZE = 4 * 1024 * 1024
 
 _AUTH_OPTIONS = ("username", "password", "auth_file", "auth_config")
-_REFERENCES = {"ref": parse_reference, "url": parse_url}
+_REFERENCES = {"ref": parse_reference, "url": parse_url, "registry": parse_registry}
 
 
 def carried_options(

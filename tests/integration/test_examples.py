@@ -59,6 +59,16 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
     "oci_artifact_info: List the five newest 1.x releases": {"tags": ["1.4.2", "1.2.0"]},
     "oci_artifact_info: See whether a release was published already": {"exists": True},
+    "oci_artifact_info: List the five newest versions of a chart, with application version, deprecation and digest": {
+        "truncated": False,
+        "artifact.tag": "6.7.1",
+    },
+    "oci_artifact_info: Search a registry for charts": {"truncated": False, "denied": []},
+    "oci_artifact_cache: Remove the cache": {"cache.artifacts": 0},
+    "guide_charts: Follow a line of versions": {"artifact.tag": "6.7.1"},
+    "guide_charts: Search the charts of a registry": {"exists": True, "truncated": False},
+    "guide_charts: Package a chart and publish it under its version": {"chart.version": "6.7.1+build.2"},
+    "guide_cache: Keep what was used in the last month, and at most 5 GiB of it": {"reason": "CacheUpToDate"},
     "oci_artifact_pull: Use only what the release key signed, and check it before anything is fetched": {
         "verification.verified": True
     },
@@ -285,12 +295,12 @@ class Ground:
 
 
 def examples(ground: Ground, document: str, blocks: list[str]) -> Iterator[dict[str, Any]]:
-    """The tasks of a document, those of plays in a block with the play's defaults; each is named after its document."""
+    """The tasks of a document, those of plays in a block with what the play sets; each is named after its document."""
     for block in blocks:
         for item in yaml.safe_load(ground.placed(block, document)):
             if "hosts" in item:
-                defaults = {**item.get("module_defaults", {})}
-                yield {"module_defaults": defaults, "block": [_named(task, document) for task in item["tasks"]]}
+                kept = {name: item[name] for name in ("module_defaults", "environment") if name in item}
+                yield {**kept, "block": [_named(task, document) for task in item["tasks"]]}
             else:
                 yield _named(item, document)
 

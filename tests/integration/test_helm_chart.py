@@ -20,7 +20,6 @@ from support.tools import Tools
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.chart import (
     Chart,
     pack_chart,
-    provenance_path,
     read_chart,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import BuildError
@@ -352,15 +351,3 @@ def test_digest_does_not_depend_on_the_checkout(tmp_path: Path) -> None:
         os.utime(path, (number, number * 1000))
     assert pack(one, tmp_path / "one.tgz") == pack(two, tmp_path / "two.tgz")
     assert (tmp_path / "one.tgz").read_bytes() == (tmp_path / "two.tgz").read_bytes()
-
-
-def test_provenance_lies_beside_the_archive(tools: Tools, registry: RegistryServer, tmp_path: Path) -> None:
-    folder = make_chart(tmp_path / "source", chart_files("minimal"))
-    archive = tmp_path / "demo-0.1.0.tgz"
-    pack(folder, archive)
-    assert provenance_path(str(archive)) is None
-    signed = tmp_path / "demo-0.1.0.tgz.prov"
-    signed.write_text("signed\n")
-    assert provenance_path(str(archive)) == str(signed)
-    manifest = pushed(tools, registry, archive, "charts/provenance", read_chart(str(archive)))
-    assert len(manifest["layers"]) == 2

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Artifacts between this collection's modules and flux, oras, helm, skopeo and crane: identical bytes, both ways."""
+"""Artifacts between this collection's modules and flux, oras, skopeo and crane: identical bytes, both ways."""
 
 from __future__ import annotations
 
@@ -256,84 +256,6 @@ def test_referrers_that_oras_attached(
         },
     )
     assert tree(dest) == {"app.yaml": tree(content)["app.yaml"]}
-
-
-# Helm
-
-
-@pytest.fixture
-def chart(tmp_path: Path) -> Path:
-    root = tmp_path / "demo"
-    (root / "templates").mkdir(parents=True)
-    (root / "Chart.yaml").write_text(
-        "apiVersion: v2\nname: demo # a comment\nversion: 1.2.3+build.5\ndescription: Demo\nappVersion: '1'\n"
-    )
-    (root / "values.yaml").write_text("greeting: hello\n")
-    (root / "templates/map.yaml").write_text(
-        'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: demo}\ndata: {greeting: "{{ .Values.greeting }}"}\n'
-    )
-    (root / ".helmignore").write_text("*.tmp\n")
-    (root / "left.tmp").write_text("out")
-    return root
-
-
-def test_helm_takes_our_charts(ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, chart: Path) -> None:
-    """A directory and an archive with provenance; by tag and by digest."""
-    folder = chart.parent
-    tools.run("helm", "package", chart, "-d", folder)
-    archive = folder / "demo-1.2.3+build.5.tgz"
-    Path(f"{archive}.prov").write_text("signed\n")
-    place = f"{registry.host}/interop/charts-ours"
-    directory, packed = run(
-        ansible,
-        {PUSH: {"path": str(chart), "ref": f"{place}/dir/demo", "type": "helm"}},
-        {PUSH: {"path": str(archive), "ref": f"{place}/tgz/demo", "type": "helm"}},
-    )
-    assert directory["artifact"]["tag"] == packed["artifact"]["tag"] == "1.2.3_build.5"
-    for name, result in (("dir", directory), ("tgz", packed)):
-        url = f"oci://{place}/{name}/demo"
-        by_digest = f"{url}@{result['artifact']['digest']}"
-        for arguments in ([url, "--version", "1.2.3+build.5"], [by_digest]):
-            shown = tools.run("helm", "show", "chart", "--plain-http", *arguments).stdout
-            assert "version: 1.2.3+build.5" in shown and "left.tmp" not in shown
-            assert 'greeting: "hello"' in tools.run("helm", "template", "--plain-http", *arguments).stdout
-        target = folder / f"pulled-{name}"
-        target.mkdir()
-        flags = ["--prov"] if name == "tgz" else []
-        tools.run("helm", "pull", "--plain-http", url, "--version", "1.2.3+build.5", "-d", target, *flags)
-        pulled = (target / archive.name).read_bytes()
-        digests = [result["artifact"]["layer"]["digest"]] if name == "dir" else [digest_of(archive.read_bytes())]
-        assert digest_of(pulled) in digests
-    assert (folder / "pulled-tgz" / f"{archive.name}.prov").read_text() == "signed\n"
-
-
-def test_we_take_what_helm_pushes(ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, chart: Path) -> None:
-    folder = chart.parent
-    tools.run("helm", "package", chart, "-d", folder)
-    archive = folder / "demo-1.2.3+build.5.tgz"
-    Path(f"{archive}.prov").write_text("signed\n")
-    place = f"{registry.host}/interop/charts-helm"
-    tools.run("helm", "push", "--plain-http", archive, f"oci://{place}")
-    before = tools.run("crane", "digest", "--insecure", f"{place}/demo:1.2.3_build.5").stdout.strip()
-    chart_layer = {"media_type": "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "operation": "copy"}
-    copied, ranged, again = run(
-        ansible,
-        {PULL: {"ref": f"{place}/demo:1.2.3_build.5", "dest": f"{folder}/copied/", "layer_selector": chart_layer}},
-        {
-            PULL: {
-                "url": f"oci://{place}/demo",
-                "semver": ">=1.2.0",
-                "dest": f"{folder}/ranged.tgz",
-                "layer_selector": chart_layer,
-            }
-        },
-        {PUSH: {"path": str(archive), "ref": f"{place}/demo", "type": "helm"}},
-    )
-    assert (folder / "copied" / archive.name).read_bytes() == archive.read_bytes()
-    assert (folder / "ranged.tgz").read_bytes() == archive.read_bytes()
-    assert copied["artifact"]["digest"] == ranged["artifact"]["digest"] == before
-    # the same chart: only the time that helm noted differs, so the version stays what it is
-    assert (again.changed, again["artifact"]["digest"]) == (False, before)
 
 
 # Container images, indexes

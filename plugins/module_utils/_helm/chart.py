@@ -110,12 +110,6 @@ def pack_chart(directory: str, output: BinaryIO) -> PackResult:
     return pack_members(members, output)
 
 
-def provenance_path(archive_path: str) -> str | None:
-    """The provenance file beside a packaged chart, None when there is none."""
-    path = f"{archive_path}.prov"
-    return path if os.path.isfile(path) else None
-
-
 def _load_directory(directory: str, files: list[ChartFile], packing: bool) -> Metadata:
     contents = {file.name: without_bom(_read(file.path)) if is_needed(file.name) else None for file in files}
     return load_chart(contents, os.path.join(directory, ""), packing=packing)

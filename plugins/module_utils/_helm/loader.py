@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from .._oci.errors import BuildError
 from .archive_files import Budget, read_archive
+from .dependencies import lock_warning, version_warnings
 from .go_yaml import load
 from .metadata import Metadata
 
@@ -67,18 +68,32 @@ def load_chart(
     metadata.check()
     if packing:
         _check_content(files, prefix)
-    names = set()
+    charts = []
     for directory, members in sorted(_subcharts(files).items()):
         below = _load_subchart(directory, members, prefix, packing, budget, depth + 1)
-        names.add(below.text("name"))
+        charts.append((below.text("name"), below.text("version")))
         metadata.warnings += below.warnings
-    missing = [name for name in metadata.dependencies if name not in names]
+    missing = [name for name in metadata.dependencies if name not in dict(charts)]
     if packing and missing:
         raise BuildError(
             f"{metadata.what}: the dependencies {', '.join(missing)[:300]} are not in the directory charts/.",
             "Run 'helm dependency build' for the chart first.",
         )
+    if depth == 0:
+        metadata.warnings += _dependency_warnings(metadata, files, prefix, charts)
     return metadata
+
+
+def _dependency_warnings(
+    metadata: Metadata, files: Mapping[str, bytes | None], prefix: str, charts: list[tuple[str, str]]
+) -> list[str]:
+    """Of the chart itself: what is in charts of others, their authors have to see to."""
+    warnings = version_warnings(metadata, charts)
+    # Helm takes the one that it reads last, which is the old name
+    name = "requirements.lock" if files.get("requirements.lock") is not None else "Chart.lock"
+    lock = files.get(name)
+    out_of_sync = lock_warning(metadata, lock, prefix + name) if lock is not None else ""
+    return [*warnings, out_of_sync] if out_of_sync else warnings
 
 
 def _check_content(files: Mapping[str, bytes | None], prefix: str) -> None:

@@ -106,6 +106,8 @@ _METADATA = _Record(
     }
 )
 
+_LOCK = _Record({"digest": _RAW, "dependencies": _List(_DEPENDENCY)})
+
 
 @dataclass
 class Metadata:
@@ -137,7 +139,16 @@ class Metadata:
     @property
     def dependencies(self) -> list[str]:
         """The names of the charts that this one needs."""
-        return [item.get("name", "") for item in self.values.get("dependencies") or []]
+        return [item.get("name", "") for item in self.dependency_items]
+
+    @property
+    def dependency_items(self) -> list[dict[str, Any]]:
+        """What is said of each chart that this one needs."""
+        return list(self.values.get("dependencies") or [])
+
+    def dependencies_json(self) -> str:
+        """The dependencies as Go writes them, for the digest of a lock."""
+        return _dependencies_json(self.values, self.what)
 
     def check(self) -> None:
         """Sanitise the texts, and refuse what Helm refuses (``Metadata.Validate``), or could not install.
@@ -275,6 +286,27 @@ class _Reader:
 
     def _error(self, path: str, value: Value, wanted: str) -> BuildError:
         return BuildError(f"{self._what}: the field '{path[:100]}' is {_kind(value)}, wanted is {wanted}.")
+
+
+def read_lock(data: bytes, what: str) -> tuple[str, str] | None:
+    """The digest that a ``Chart.lock`` carries, and its dependencies as Go writes them; None for an empty file.
+
+    :raises BuildError: when it is not YAML, or has a field of the wrong kind.
+    """
+    if len(data) > MAX_FILE:
+        raise BuildError(f"{what} has {len(data)} bytes, more than the {MAX_FILE} that are allowed.")
+    document = load(data, what, unique=False)
+    if document is None:
+        return None
+    if not isinstance(document, dict):
+        raise BuildError(f"{what} is {_kind(document)}, wanted is a mapping (key: value).")
+    values = _Reader(what, []).read(document, _LOCK, "", {})
+    return values.get("digest", ""), _dependencies_json(values, what)
+
+
+def _dependencies_json(values: Mapping[str, Any], what: str) -> str:
+    items = values.get("dependencies")
+    return "null" if items is None else _Writer(what).write(items, _List(_DEPENDENCY))
 
 
 def _kind(value: Value) -> str:

@@ -45,8 +45,9 @@ TEMPORARY_AGE = 3600.0
 PARTIAL_AGE = 7 * 24 * 3600.0
 
 _INGEST = ".ingest"
-_TEMPORARY = ".tmp"
-_PARTIAL = ".partial"
+_ATTEMPTS = 10
+TEMPORARY = ".tmp"
+PARTIAL = ".partial"
 
 
 class BlobStore:
@@ -141,16 +142,12 @@ class BlobStore:
         except OSError as exc:
             raise storage_error("read", path, exc) from exc
         with handle:
-            verifier = Verifier(descriptor.digest, descriptor.size, f"The file {path}")
-            try:
-                _hash_file(handle, verifier, path)
-                verifier.finish()
-            except DigestMismatch:
-                # another process may have put a good one in its place since the file was opened
-                if is_at(handle, path):
-                    remove(path)
-                return None
-        return path
+            if is_sound(handle, descriptor, path):
+                return path
+            # another process may have put a good one in its place since the file was opened
+            if is_at(handle, path):
+                remove(path)
+        return None
 
     def add_bytes(self, data: bytes, algorithm: str = "sha256") -> str:
         """Store bytes that are in memory; returns their digest."""
@@ -201,10 +198,11 @@ class BlobStore:
         if path:
             return path
         algorithm, encoded = parse_digest(descriptor.digest)
-        partial = os.path.join(self._ingest, f"{algorithm}-{encoded}{_PARTIAL}")
+        partial = os.path.join(self._ingest, f"{algorithm}-{encoded}{PARTIAL}")
         self._sweep(keep=partial)
         try:
-            with locked_file(partial, self._lock_timeout) as handle:
+            self._prepare_ingest()
+            with locked_file(partial, self._lock_timeout, follows_links=False) as handle:
                 path = self.verified_path(descriptor)
                 if path:
                     remove(partial)
@@ -247,22 +245,16 @@ class BlobStore:
             return
         for name in names:
             path = os.path.join(self._ingest, name)
-            age = {_TEMPORARY: temporary_age, _PARTIAL: partial_age}.get(os.path.splitext(name)[1])
+            age = {TEMPORARY: temporary_age, PARTIAL: partial_age}.get(os.path.splitext(name)[1])
             if age is not None and path != keep:
-                # leftovers cost space only: a failure to remove one must not fail the work at hand
-                with contextlib.suppress(OSError):
-                    _remove_abandoned(path, age)
+                remove_abandoned(path, age)
 
     @contextlib.contextmanager
     def _temporary(self, name: str) -> Iterator[tuple[BinaryIO, str]]:
         self._sweep()
-        path = os.path.join(self._ingest, f"{name}-{secrets.token_hex(8)}{_TEMPORARY}")
-        descriptor = open_creating(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+        handle, path = self._open_temporary(name)
         try:
-            with os.fdopen(descriptor, "r+b", buffering=0) as handle:
-                # marks the file as one that is worked on; where locks are not to be had its age must do
-                with contextlib.suppress(OSError):
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with handle:
                 yield handle, path
         except BaseException:
             with contextlib.suppress(OSError):
@@ -271,15 +263,51 @@ class BlobStore:
         finally:
             self._tidy()
 
-    @staticmethod
-    def _publish(handle: BinaryIO, source: str, path: str, durable: bool) -> None:
+    def _open_temporary(self, name: str) -> tuple[BinaryIO, str]:
+        while True:
+            self._prepare_ingest()
+            path = os.path.join(self._ingest, f"{name}-{secrets.token_hex(8)}{TEMPORARY}")
+            descriptor = open_creating(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+            handle = os.fdopen(descriptor, "r+b", buffering=0)
+            if _is_marked(handle) and is_at(handle, path):
+                return handle, path
+            # who empties a cache has taken it for a leftover
+            handle.close()
+
+    def _publish(self, handle: BinaryIO, source: str, path: str, durable: bool) -> None:
         try:
+            self._set_mode(handle)
             if durable:
                 os.fsync(handle.fileno())
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            os.replace(source, path)
         except OSError as exc:
             raise storage_error("write", path, exc) from exc
+        for attempt in range(_ATTEMPTS):
+            self.make_folder(os.path.dirname(path))
+            try:
+                os.replace(source, path)
+                return
+            except OSError as exc:
+                # who empties a cache may have removed the folder between the two calls
+                if not isinstance(exc, FileNotFoundError) or attempt == _ATTEMPTS - 1:
+                    raise storage_error("write", path, exc) from exc
+
+    def _prepare_ingest(self) -> None:
+        """Called before a file is made in the folder for what is under way, which is made with it."""
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder of the store with its parents; modes follow the umask."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                os.makedirs(path, exist_ok=True)
+                return
+            except OSError as exc:
+                # of a folder that is removed between its steps, makedirs says now this and now that
+                is_race = isinstance(exc, (FileExistsError, FileNotFoundError))
+                if not is_race or attempt == _ATTEMPTS - 1:
+                    raise storage_error("create", path, exc) from exc
+
+    def _set_mode(self, handle: BinaryIO) -> None:
+        """Set the mode of a file that is about to get its name; here it follows the umask."""
 
     def _tidy(self) -> None:
         # fails while others have files there, as it should
@@ -287,11 +315,41 @@ class BlobStore:
             os.rmdir(self._ingest)
 
 
-def _remove_abandoned(path: str, age: float) -> None:
-    with open_regular(path) as handle:
+def _is_marked(handle: BinaryIO) -> bool:
+    """Mark a file as one that is worked on; False when another process has it already."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # where locks are not to be had, its age must do
+    return True
+
+
+def remove_abandoned(path: str, age: float, *, only_look: bool = False) -> bool:
+    """Remove a file that is unchanged for so many seconds, and that nobody has locked; False when it stays.
+
+    With ``only_look``, say what would become of it. What is left over costs space only: that it cannot be removed is no
+    error.
+    """
+    with contextlib.suppress(OSError), open_regular(path) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if time.time() - os.fstat(handle.fileno()).st_mtime >= age and is_at(handle, path):
-            os.unlink(path)
+            if not only_look:
+                os.unlink(path)
+            return True
+    return False
+
+
+def is_sound(handle: BinaryIO, descriptor: Descriptor, path: str) -> bool:
+    """Whether a file has the size and digest of the descriptor."""
+    verifier = Verifier(descriptor.digest, descriptor.size, f"The file {path}")
+    try:
+        _hash_file(handle, verifier, path)
+        verifier.finish()
+    except DigestMismatch:
+        return False
+    return True
 
 
 def _hash_file(handle: BinaryIO, verifier: Verifier, path: str) -> None:

@@ -100,6 +100,18 @@ class RegistryError(OciError):
         self.status = status
 
 
+class CatalogRefused(OciError):
+    """A registry that does not let this account list its repositories."""
+
+    reason = "CatalogNotPermitted"
+
+
+class CatalogUnsupported(CatalogRefused):
+    """A registry that lets nobody list its repositories."""
+
+    reason = "CatalogNotSupported"
+
+
 def is_outage(error: OciError) -> bool:
     """Whether an error says that the registry, or its token server, is out of reach or in trouble: no connection, a
     broken one, no answer in time, too many requests, or a status of 500 or more, after all retries.

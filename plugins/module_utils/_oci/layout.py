@@ -337,9 +337,9 @@ class LayoutRepository(SinglePlace):
             try:
                 if os.fstat(handle.fileno()).st_size == 0:
                     handle.write(json.dumps({"imageLayoutVersion": LAYOUT_VERSION}).encode())
-                os.makedirs(os.path.join(self.root, "blobs"), exist_ok=True)
             except OSError as exc:
                 raise storage_error("write", self._layout_path, exc) from exc
+            self.store.make_folder(os.path.join(self.root, "blobs"))
             self._check_layout_file()
             if not os.path.exists(self._index_path):
                 self._write_index({"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []})

@@ -21,6 +21,8 @@ PROVIDERS = (GENERIC, AWS, AZURE, GCP)
 
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_AGE = re.compile(r"([0-9]+)([smhdw]?)\Z", re.ASCII)
+_AGE_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?b?)\s*\Z", re.IGNORECASE | re.ASCII)
 _SIZE_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -91,6 +93,14 @@ class ConnectionOptions:
     mirrors: tuple[MirrorRule, ...] = ()
 
 
+@dataclass(frozen=True)
+class CacheOptions:
+    """Where artifacts are kept by digest: a directory, or nowhere when it is empty. ``read_only``: it is only read."""
+
+    root: str = ""
+    read_only: bool = False
+
+
 def parse_duration(text: str) -> float:
     """Seconds from a number of seconds or a Go duration such as ``1m30s`` (Go, time.ParseDuration; no signs).
 
@@ -106,6 +116,20 @@ def parse_duration(text: str) -> float:
             f"{text[:100]!r} is not a duration: wanted a positive number of seconds or a text such as 90s or 1m30s."
         )
     return seconds
+
+
+def parse_age(text: str) -> int:
+    """Seconds from a whole number with an optional unit (s, m, h, d, w), as ``ansible.builtin.find`` takes an age.
+
+    :raises InvalidOption: when it is no such text.
+    """
+    text = str(text).strip()
+    match = _AGE.match(text) if len(text) < 20 else None
+    if not match:
+        raise InvalidOption(
+            f"{text[:100]!r} is not an age: wanted a whole number of seconds, or with a unit as in 12h, 30d or 4w."
+        )
+    return int(match[1]) * _AGE_SECONDS[match[2]]
 
 
 def parse_size(text: str) -> int:

@@ -143,6 +143,20 @@ def parse_reference(text: str) -> Reference:
     return Reference(registry=registry, repository=path, tag=tag, digest=digest)
 
 
+def parse_registry(text: str) -> Reference:
+    """Parse a registry, or a path in one that names of repositories are below: ``ghcr.io``, ``ghcr.io/org``.
+
+    :raises InvalidReference: when it is neither.
+    """
+    place = text.rstrip("/")
+    host = place[len(SCHEME) :] if place.startswith(SCHEME) else place
+    # what is added makes a repository of a path that may be empty
+    found = parse_reference(f"{place}/any")
+    if found.identifier or found.is_layout:
+        raise InvalidReference(f"{text[:300]!r} is no registry.", "Give a host, or a host and a path.")
+    return Reference(registry=found.registry, repository=found.repository[: -len("/any")] if "/" in host else "")
+
+
 def parse_url(text: str) -> Reference:
     """Parse Flux's ``url``: a place that carries neither tag nor digest.
 

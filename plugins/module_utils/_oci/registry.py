@@ -12,33 +12,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from . import media
 from .digest import is_digest, parse_digest, verify_bytes
 from .errors import ConnectionFailed, InvalidContent, NotFound, OciError, PushFailed, RegistryError
 from .http_body import content_length, discard
-from .http_url import join, origin
 from .manifest import (
     MAX_MANIFEST_SIZE,
     Descriptor,
     Manifest,
     canonical_json,
     descriptor_from_json,
-    load_json_object,
     parse_manifest,
 )
 from .reference import Reference, check_tag, is_tag
 from .registry_answer import RETRY_STATUS, check_status
 from .registry_blobs import BlobTransfers, check_pushed
 from .registry_client import Container, RegistryClient, pull_scope, push_scope
+from .registry_pages import NotJson, fetch_pages
 from .transport import BlobSource, SinglePlace
 
 ACCEPT = ", ".join(media.MANIFEST_TYPES + media.INDEX_TYPES)
-MAX_PAGE_SIZE = 16 * 1024 * 1024
 TAGS_PER_PAGE = 1000
 MAX_TAGS = 1_000_000
-MAX_PAGES = 20_000
 MAX_REFERRERS = 10_000
 MAX_FALLBACK_WRITES = 5
 
@@ -229,7 +225,7 @@ class RegistryRepository(SinglePlace):
                 found += _referrer_descriptors(document, f"The referrers list of {self._named(digest)}")
                 if len(found) > MAX_REFERRERS:
                     raise InvalidContent(f"{self._named(digest)} has more than {MAX_REFERRERS} referrers.")
-        except (NotFound, _NotJson):
+        except (NotFound, NotJson):
             return None
         except RegistryError as exc:
             if exc.status in (400, 405, 406, 501):
@@ -276,27 +272,7 @@ class RegistryRepository(SinglePlace):
         )
 
     def _pages(self, url: str, action: str, headers: dict[str, str]) -> Iterator[dict[str, Any]]:
-        """Documents of a paged list, as long as the Link header leads on, within this registry."""
-        seen: set[str] = set()
-        for _page in range(MAX_PAGES):
-            seen.add(url)
-            response, raw = self._client.fetch(url, scope=self._scope, headers=headers, limit=MAX_PAGE_SIZE)
-            check_status(response, action)
-            link = response.links.get("next", {}).get("url", "")
-            content_type = response.headers.get("Content-Type", "")
-            if "json" not in content_type and raw[:1] != b"{":
-                raise _NotJson(f"{action} was answered with {content_type[:100]!r} in place of JSON.")
-            yield load_json_object(raw, f"The answer to {action[0].lower()}{action[1:]}")
-            if not link:
-                return
-            following = join(url, link)
-            if origin(following) != origin(url):
-                host = urlsplit(following).hostname
-                raise RegistryError(f"{action} leads on to another host, {host!r}: not followed.")
-            if following in seen:
-                raise RegistryError(f"{action} never ends: the registry repeats a page.")
-            url = following
-        raise RegistryError(f"{action} takes more than {MAX_PAGES} pages.")
+        return fetch_pages(self._client, url, self._scope, action, headers)
 
     # Helpers
 
@@ -313,10 +289,6 @@ class RegistryRepository(SinglePlace):
             f"There is no {self._named(identifier)} in the registry.",
             "Check host, repository and tag; some registries answer so when the account lacks the right to see it.",
         )
-
-
-class _NotJson(RegistryError):
-    """A page that is no JSON at all, as web servers give for paths they do not know."""
 
 
 def _fallback_tag(digest: str) -> str:

@@ -50,17 +50,21 @@ def open_regular(path: str) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def locked_file(path: str, timeout: float, *, may_be_foreign: bool = False) -> Iterator[BinaryIO]:
+def locked_file(
+    path: str, timeout: float, *, may_be_foreign: bool = False, follows_links: bool = True
+) -> Iterator[BinaryIO]:
     """Hold the lock on a file, which is created (empty, with its folders) when it is missing.
 
     The lock belongs to the file, not to its name: the name is looked at again once the lock is held. Waits as long as
     the file grows, and at most ``timeout`` seconds while it does not. A file that ``may_be_foreign`` is opened for
-    reading when its owner lets nobody else write: who may replace its neighbours has to be able to lock it.
+    reading when its owner lets nobody else write: who may replace its neighbours has to be able to lock it. Without
+    ``follows_links`` a symbolic link, a second name of a file elsewhere or a fifo, as somebody else with access to the
+    folder could put it there, is removed and replaced by a file.
 
     :raises StorageError: when the time is up, or the file system refuses.
     """
     while True:
-        handle = _open_to_lock(path, may_be_foreign)
+        handle = _open_to_lock(path, may_be_foreign) if follows_links else _open_own(path)
         try:
             _wait_for_lock(handle, path, timeout)
             if is_at(handle, path):
@@ -81,6 +85,19 @@ def _open_to_lock(path: str, may_be_foreign: bool) -> BinaryIO:
             with contextlib.suppress(OSError):
                 return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
         raise
+
+
+def _open_own(path: str) -> BinaryIO:
+    for _attempt in range(_CREATE_ATTEMPTS):
+        if os.path.islink(path):
+            remove(path)
+        handle = os.fdopen(open_creating(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW), "r+b", buffering=0)
+        status = os.fstat(handle.fileno())
+        if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
+            return handle
+        handle.close()
+        remove(path)
+    raise StorageError(f"Cannot create {path}: links keep being put in its place.")
 
 
 def _wait_for_lock(handle: BinaryIO, path: str, timeout: float) -> None:

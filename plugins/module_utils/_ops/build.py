@@ -53,7 +53,8 @@ class Input:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What to build, and of what. ``ignore`` None means that no rules were given."""
+    """What to build, and of what. ``ignore`` None means that no rules were given, ``provenance`` None the file beside a
+    packaged chart, and empty none."""
 
     inputs: Sequence[Input]
     type: str = FLUX
@@ -65,6 +66,7 @@ class BuildOptions:
     revision: str = ""
     created: str = ""
     ignore: str | None = None
+    provenance: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class Built:
     """An artifact, ready to be published. ``tag`` is the one that its content implies (a chart's version), or empty.
 
     ``has_own_time`` says that ``org.opencontainers.image.created`` was given, by an option, the environment or the
-    chart: a tag that holds the same content of another time then holds something else.
+    chart: a tag that holds the same content of another time then holds something else. ``chart`` is what a Helm chart
+    says about itself.
     """
 
     manifest: Manifest
@@ -92,6 +95,7 @@ class Built:
     tag: str = ""
     has_own_time: bool = False
     warnings: Sequence[str] = ()
+    chart: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def blobs(self) -> list[BlobSource]:
@@ -178,6 +182,8 @@ def _check(options: BuildOptions) -> None:
             )
         if value and options.type == HELM:
             raise InvalidOption(f"'{option}' cannot be combined with type: helm, whose media types are Helm's own.")
+    if options.provenance and options.type != HELM:
+        raise InvalidOption(f"'provenance' is of charts: it cannot be combined with type: {options.type}.")
     if options.type != FILES and len(options.inputs) > 1:
         raise InvalidOption(f"'path' names {len(options.inputs)} places, but type: {options.type} publishes one.", "")
     for each in options.inputs:
@@ -205,10 +211,12 @@ def _build_flux(options: BuildOptions, workspace: str) -> Built:
 
 def _build_helm(options: BuildOptions, workspace: str) -> Built:
     """As `helm push`: the chart's archive unaltered, its metadata as config, its provenance when one lies beside it."""
-    from .._helm.chart import pack_chart, provenance_path, read_chart
+    from .._helm.chart import pack_chart, read_chart
+    from .._helm.provenance import check_provenance, provenance_beside
 
     path = options.inputs[0].path
     chart = read_chart(path)
+    warnings = list(chart.warnings)
     layers = []
     if os.path.isdir(path):
         archive = os.path.join(workspace, "chart.tgz")
@@ -219,20 +227,25 @@ def _build_helm(options: BuildOptions, workspace: str) -> Built:
     else:
         descriptor = describe_file(path, media.HELM_LAYER)
         layers.append(Layer(blob_of_file(path, descriptor)))
-        provenance = provenance_path(path)
-        if provenance:
-            layers.append(Layer(blob_of_file(provenance, describe_file(provenance, media.HELM_PROVENANCE))))
+    provenance = options.provenance
+    if provenance is None:
+        # a directory has none: what helm signs is the archive that it made itself
+        provenance = "" if os.path.isdir(path) else provenance_beside(path)
+    if provenance:
+        file_name = f"{chart.name}-{chart.version}.tgz"
+        warnings += check_provenance(provenance, path, descriptor.digest, file_name)
+        layers.append(Layer(blob_of_file(provenance, describe_file(provenance, media.HELM_PROVENANCE))))
     # as helm's registry client orders them
     layers.sort(key=lambda layer: layer.source.descriptor.digest)
     annotations = {media.ANNOTATION_CREATED: creation_time(options.created), **chart.annotations}
     if options.created:
         annotations[media.ANNOTATION_CREATED] = creation_time(options.created)
-    warnings = list(chart.warnings)
     if options.ignore is not None:
         warnings.append("'ignore' has no effect with type: helm, where '.helmignore' says what is left out of a chart.")
     built = _assemble(options, blob_of_bytes(chart.config, media.HELM_CONFIG), layers, annotations)
     has_own_time = built.has_own_time or media.ANNOTATION_CREATED in chart.annotations
-    return replace(built, tag=chart.tag, has_own_time=has_own_time, warnings=warnings)
+    about = {"name": chart.name, "version": chart.version, "app_version": chart.app_version}
+    return replace(built, tag=chart.tag, has_own_time=has_own_time, warnings=warnings, chart=about)
 
 
 def _build_files(options: BuildOptions, workspace: str) -> Built:

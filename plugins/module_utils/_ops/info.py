@@ -10,31 +10,61 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._oci import media
 from .._oci.errors import InvalidContent, InvalidOption, NoMatch, NotFound
-from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.transport import MAX_SMALL_BLOB, Repository, read_small_blob
-from .resolve import ReferenceOptions, Target, open_repository, parse_target, resolve
+from .resolve import (
+    ReferenceOptions,
+    Target,
+    cache_warnings,
+    compile_selection,
+    open_cache,
+    open_repository,
+    parse_target,
+    resolve,
+)
 
 if TYPE_CHECKING:
+    from .._oci.cache import ArtifactCache
     from .._oci.manifest import Descriptor, Manifest
+    from .._oci.selection import TagSelector
 
 GATHERED = ("manifest", "config", "layers", "tags", "platforms", "referrers")
+CHARTS = "charts"
 SORTS = ("policy", "semver", "alphabetical", "registry")
+# each chart takes two requests
+DEFAULT_CHARTS = 20
 
 
 @dataclass(frozen=True)
 class InfoOptions:
-    """Everything that a look is told. ``limit`` bounds the list of tags (0: all)."""
+    """Everything that a look is told.
+
+    ``gather`` None means the manifest, or in a search nothing. ``limit`` bounds the tags that are listed, and those
+    that are looked at for charts: 0 is all, None all tags and a few charts. ``registry`` and ``from_cache`` without a
+    reference make a search of it.
+    """
 
     reference: ReferenceOptions
-    gather: Sequence[str] = ("manifest",)
-    limit: int = 0
+    gather: Sequence[str] | None = None
+    limit: int | None = None
     sort: str = "policy"
     platform: str = ""
     artifact_type: str = ""
     missing_ok: bool = False
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+    cache: CacheOptions = field(default_factory=CacheOptions)
+    registry: str = ""
+    name_filter: str = ""
+    max_repositories: int = 100
+    from_cache: bool = False
+
+    @property
+    def is_search(self) -> bool:
+        """Whether repositories are looked for, and not into."""
+        return bool(self.registry or (self.from_cache and not (self.reference.ref or self.reference.url)))
 
 
 def info(options: InfoOptions) -> dict[str, Any]:
@@ -51,12 +81,20 @@ def info(options: InfoOptions) -> dict[str, Any]:
     :raises NoMatch: when no tag satisfies the selection (not with ``missing_ok``).
     :raises OciError: for everything else that cannot be found out.
     """
-    if options.limit < 0:
-        raise InvalidOption(f"'limit' is {options.limit}: wanted 0 or more.")
-    target = parse_target(options.reference, lists_tags="tags" in gathered(options.gather))
-    repository = open_repository(target.reference, options.auth, options.connection)
+    for name in ("limit", "max_repositories"):
+        value = getattr(options, name)
+        if value is not None and value < 0:
+            raise InvalidOption(f"'{name}' is {value}: wanted 0 or more.")
+    if options.is_search:
+        return _search(options)
+    gather = gathered(("manifest",) if options.gather is None else options.gather)
+    # as for Flux, only in the tags of charts does an underscore stand for a plus
+    layer = media.HELM_LAYER if CHARTS in gather else ""
+    target = parse_target(options.reference, layer, lists_tags=bool({"tags", CHARTS} & set(gather)))
+    cache = _open_cache(options)
+    repository = _open(options, target, cache)
     try:
-        result = _Look(options, target, repository).run()
+        result = _Look(options, gather, target, repository).run()
     finally:
         repository.close()
     result["served_by"] = repository.served_by
@@ -69,30 +107,85 @@ def gathered(names: Sequence[str]) -> tuple[str, ...]:
 
     :raises InvalidOption: when a name is unknown.
     """
-    unknown = [name for name in names if name not in (*GATHERED, "all", "none")]
+    known = (*GATHERED, CHARTS)
+    unknown = [name for name in names if name not in (*known, "all", "none")]
     if unknown:
-        raise InvalidOption(f"'gather' names {unknown[0]!r}: wanted any of {', '.join(GATHERED)}, or all.")
-    return GATHERED if "all" in names else tuple(name for name in GATHERED if name in names)
+        raise InvalidOption(f"'gather' names {unknown[0]!r}: wanted any of {', '.join(known)}, or all.")
+    return tuple(name for name in known if name in names or ("all" in names and name != CHARTS))
+
+
+def _search(options: InfoOptions) -> dict[str, Any]:
+    gather = gathered(options.gather or ())
+    given = options.reference
+    misplaced = [name for name in ("ref", "url", "tag", "digest") if getattr(given, name)]
+    misplaced += [f"gather: {name}" for name in gather if name != CHARTS]
+    if misplaced:
+        raise InvalidOption(
+            f"'{misplaced[0]}' has no meaning in a search for repositories.",
+            "Name one repository in 'ref' or 'url' to look into it, and leave out 'registry'.",
+        )
+    from .search import DEFAULT_CHARTS, SearchOptions, search
+
+    selector = compile_selection(given, media.HELM_LAYER)
+    cache = _open_cache(options)
+    result = search(
+        SearchOptions(
+            registry=options.registry,
+            name_filter=options.name_filter,
+            max_repositories=options.max_repositories,
+            charts=CHARTS in gather,
+            limit=DEFAULT_CHARTS if options.limit is None else options.limit,
+            missing_ok=options.missing_ok,
+            auth=options.auth,
+            connection=options.connection,
+        ),
+        lambda names, limit: rank_tags(selector, options.sort, names, limit, chart_tags=True),
+        cache,
+        from_cache=options.from_cache,
+    )
+    result["warnings"] = [*result.get("warnings", ()), *cache_warnings(cache)]
+    return result
+
+
+def _open_cache(options: InfoOptions) -> ArtifactCache | None:
+    if options.from_cache and not options.cache.root:
+        raise InvalidOption(
+            "'from_cache' is given, and no cache.",
+            "Give its directory in 'cache_dir', or in the environment as OCI_ARTIFACT_CACHE_DIR.",
+        )
+    return open_cache(options.cache)
+
+
+def _open(options: InfoOptions, target: Target, cache: ArtifactCache | None) -> Repository:
+    if not options.from_cache or cache is None:
+        return open_repository(target.reference, options.auth, options.connection, cache=cache)
+    if target.reference.is_layout:
+        raise InvalidOption(f"{target.reference} is an image layout, and nothing of it is in a cache.")
+    from .._oci.cache_layout import CachedPlace
+
+    return CachedPlace(cache.root, target.reference)
 
 
 class _Look:
-    def __init__(self, options: InfoOptions, target: Target, repository: Repository) -> None:
+    def __init__(self, options: InfoOptions, gather: tuple[str, ...], target: Target, repository: Repository) -> None:
         self._options = options
         self._target = target
         self._repository = repository
-        self._gather = gathered(options.gather)
-        self._only_tags = self._gather == ("tags",) and not target.is_explicit
+        self._gather = gather
+        self._only_tags = bool(gather) and set(gather) <= {"tags", CHARTS} and not target.is_explicit
 
     def run(self) -> dict[str, Any]:
         result: dict[str, Any] = {"changed": False, "exists": True, "warnings": list(self._target.warnings)}
         if "tags" in self._gather:
             result["tags"] = []
+        if CHARTS in self._gather:
+            result.update(charts=[], truncated=False)
         try:
             found = self._find(result)
         except (NotFound, NoMatch) as exc:
             if not self._options.missing_ok:
                 raise
-            result.update(exists=False, artifact={}, missing=exc.message)
+            result.update(exists=False, artifact={}, missing=exc.message, reason=exc.reason)
             return result
         if found is not None:
             self._show_artifact(*found, result)
@@ -101,9 +194,12 @@ class _Look:
     def _find(self, result: dict[str, Any]) -> tuple[str, Descriptor, Manifest | None] | None:
         """The tag, the descriptor and, where a part of it is gathered, the manifest; None when only tags are wanted."""
         target, repository = self._target, self._repository
-        names = repository.list_tags() if "tags" in self._gather or target.selector else []
+        lists = bool({"tags", CHARTS} & set(self._gather))
+        names = repository.list_tags() if lists or target.selector else []
         if "tags" in self._gather:
-            result["tags"] = self._ranked(names)
+            result["tags"] = self._ranked(names, self._options.limit or None)
+        if CHARTS in self._gather:
+            self._show_charts(names, result)
         if self._only_tags:
             return None
         tag = target.selector.select(names) if target.selector else target.reference.tag
@@ -112,7 +208,7 @@ class _Look:
             tag, identifier = found.tag, found.digest
         else:
             identifier = tag or target.reference.digest
-        if set(self._gather) <= {"tags", "referrers"}:
+        if set(self._gather) <= {"tags", CHARTS, "referrers"}:
             return tag, repository.resolve(identifier), None
         manifest = repository.fetch_manifest(identifier)
         return tag, manifest.descriptor, manifest
@@ -149,7 +245,7 @@ class _Look:
         from .._oci import platforms
         from .layers import choose_image
 
-        if "all" in self._options.gather and not self._options.platform:
+        if "all" in (self._options.gather or ()) and not self._options.platform:
             try:
                 platforms.select(manifest.manifests, platforms.host(), "")
             except InvalidContent:
@@ -191,19 +287,39 @@ class _Look:
 
         return {**entry.as_result(), "platform": describe(entry.platform)}
 
-    def _ranked(self, names: list[str]) -> list[str]:
-        from .._oci.selection import Selection, TagSelector, rank_all
+    def _show_charts(self, names: list[str], result: dict[str, Any]) -> None:
+        from .charts import list_charts
 
-        limit = self._options.limit or None
-        ranking = self._target.ranking or TagSelector(Selection())
-        if self._options.sort == "policy":
-            return ranking.rank(names, limit)
-        if self._options.sort == "registry" and self._target.ranking is None:
-            return names[:limit]
-        chosen = ranking.rank(names)
-        if self._options.sort == "semver":
-            return rank_all(chosen, limit=limit)
-        if self._options.sort == "alphabetical":
-            return sorted(chosen, reverse=True)[:limit]
-        allowed = set(chosen)
-        return [name for name in names if name in allowed][:limit]
+        limit = DEFAULT_CHARTS if self._options.limit is None else self._options.limit
+        ranked = self._ranked(names, limit + 1 if limit else None)
+        tags = ranked[:limit] if limit else ranked
+        result["charts"], warnings = list_charts(self._repository, tags)
+        result["truncated"] = len(tags) < len(ranked)
+        result["warnings"] += warnings
+
+    def _ranked(self, names: list[str], limit: int | None) -> list[str]:
+        is_chart = CHARTS in self._gather
+        return rank_tags(self._target.ranking, self._options.sort, names, limit, chart_tags=is_chart)
+
+
+def rank_tags(
+    selector: TagSelector | None, sort: str, names: list[str], limit: int | None, *, chart_tags: bool = False
+) -> list[str]:
+    """The tags that the selection allows, in the order that ``sort`` names, the best first.
+
+    :raises InvalidSelection: when an expression does not finish.
+    """
+    from .._oci.selection import Selection, TagSelector, rank_all
+
+    ranking = selector or TagSelector(Selection(), chart_tags=chart_tags)
+    if sort == "policy":
+        return ranking.rank(names, limit)
+    if sort == "registry" and selector is None:
+        return names[:limit]
+    chosen = ranking.rank(names)
+    if sort == "semver":
+        return rank_all(chosen, chart_tags, limit)
+    if sort == "alphabetical":
+        return sorted(chosen, reverse=True)[:limit]
+    allowed = set(chosen)
+    return [name for name in names if name in allowed][:limit]

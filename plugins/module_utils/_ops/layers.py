@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from .._oci import media, platforms
 from .._oci.destination import is_reserved
@@ -20,10 +21,12 @@ from .._oci.tree import DIRECTORY, FILE, TreeEntry
 from .layer_selector import FIRST, LayerSelector, Limits
 
 if TYPE_CHECKING:
+    from .._oci.cache import CachedRepository
     from .._oci.unpack import LayerWriter
 
 MAX_LAYERS = 1000
 PARALLEL_TRANSFERS = 4
+SPARE_OPEN_FILES = 256
 SOURCE_IGNORE = ".sourceignore"
 MAX_SOURCE_IGNORE = 1024 * 1024
 MAX_INDEX_DEPTH = 3
@@ -114,40 +117,91 @@ def file_name(layer: Descriptor, manifest: Manifest, fallback: str) -> str:
     return _checked_title(fallback)
 
 
-def layer_reader(repository: Repository, layers: Sequence[Descriptor], cache_dir: str, stage: str) -> LayerReader:
-    """A reader of the layers: of a cache, which they were fetched into in parallel, or of the repository itself.
+@contextlib.contextmanager
+def opened_layers(
+    repository: Repository, cached: CachedRepository | None, layers: Sequence[Descriptor], stage: str
+) -> Iterator[LayerReader]:
+    """A reader of the layers: of the cache (where ``cached`` is the repository with one), of ``stage``, into which
+    several are fetched in parallel, or of the repository itself.
 
     A single layer without a cache streams from the repository in one pass, without a copy on disk, unless there is
-    another place to begin again at when its bytes turn out wrong.
+    another place to begin again at when its bytes turn out wrong. What is taken from the cache stays in it until the
+    reader is done with.
     """
-    streams = repository.reference.is_layout or (len(layers) == 1 and not repository.has_alternatives)
-    if streams and not cache_dir:
+    distinct = {layer.digest: layer for layer in layers}
+    with contextlib.ExitStack() as stack:
+        held: dict[str, BinaryIO] = {}
+        if cached is not None:
+            held = _hold_all(cached, list(distinct.values()), stack)
+        rest = [layer for digest, layer in distinct.items() if digest not in held]
+        read_rest = _staged_reader(repository, rest, len(distinct), stage)
+
+        def read(layer: Descriptor) -> Iterator[bytes]:
+            handle = held.get(layer.digest)
+            if handle is None:
+                return read_rest(layer)
+            from .._oci.cache_store import checked
+
+            return checked(handle, layer)
+
+        yield read
+
+
+def _hold_all(
+    repository: CachedRepository, layers: Sequence[Descriptor], stack: contextlib.ExitStack
+) -> dict[str, BinaryIO]:
+    _allow_open_files(len(layers))
+    held: dict[str, BinaryIO] = {}
+
+    def hold(layer: Descriptor) -> None:
+        found = repository.hold_blob(layer)
+        if found is not None:
+            held[layer.digest] = stack.enter_context(found)
+
+    _fetch_all(hold, layers)
+    return held
+
+
+def _staged_reader(repository: Repository, layers: Sequence[Descriptor], count: int, stage: str) -> LayerReader:
+    if not layers or repository.reference.is_layout or (count == 1 and not repository.has_alternatives):
         return lambda layer: read_blob(repository, layer)
     from .._oci.blob_store import BlobStore
 
-    store = BlobStore(cache_dir or os.path.join(stage, ".layers"))
+    store = BlobStore(os.path.join(stage, ".layers"))
 
-    def fetch(layer: Descriptor) -> str:
+    def fetch(layer: Descriptor) -> None:
         what = f"The blob {layer.digest} of {repository.reference.name}"
         while True:
             try:
-                return store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what)
+                store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what)
+                return
             except DigestMismatch:
                 if not repository.distrust(layer):
                     raise
 
-    distinct = list({layer.digest: layer for layer in layers}.values())
-    if len(distinct) == 1:
-        fetch(distinct[0])
-    else:
-        _fetch_all(fetch, distinct)
+    _fetch_all(fetch, layers)
     return store.stream
 
 
-def _fetch_all(fetch: Callable[[Descriptor], str], layers: Sequence[Descriptor]) -> None:
+def _allow_open_files(count: int) -> None:
+    """Raise the limit of open files for so many, beside those that are open anyway, as far as the system allows it."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + SPARE_OPEN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def _fetch_all(fetch: Callable[[Descriptor], None], layers: Sequence[Descriptor]) -> None:
+    if len(layers) == 1:
+        fetch(layers[0])
+        return
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-    with ThreadPoolExecutor(min(PARALLEL_TRANSFERS, len(layers))) as pool:
+    with ThreadPoolExecutor(max(1, min(PARALLEL_TRANSFERS, len(layers)))) as pool:
         started = [pool.submit(fetch, layer) for layer in layers]
         wait(started, return_when=FIRST_EXCEPTION)
         # the first failure is the answer: what has not begun need not begin

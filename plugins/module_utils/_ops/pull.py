@@ -23,13 +23,15 @@ from .._oci.reference import Reference
 from .._oci.state import State
 from .layer_selector import ALL, COPY
 from .pull_options import PullOptions, PullResult
-from .resolve import Resolved, Target, open_repository, parse_target, resolve
+from .resolve import Resolved, Target, open_cache, open_repository, parse_target, resolve
 
 if TYPE_CHECKING:
+    from .._oci.cache import ArtifactCache, CachedRepository
     from .._oci.manifest import Descriptor, Manifest
     from .._oci.transport import Repository
     from .._trust.policy import VerifyPolicy
     from .last_good import LastGood
+    from .layers import LayerReader
 
 MAX_LISTED_PATHS = 1000
 
@@ -69,6 +71,7 @@ class _Pull:
 
             self._policy = policy_fingerprint(options.verify)
         self._destination = self._open_destination()
+        self._cache: ArtifactCache | None = None
 
     def run(self) -> PullResult:
         state = self._load_state()
@@ -83,9 +86,10 @@ class _Pull:
             if drift is not None and drift.is_empty and self._is_verified(state):
                 self._verification = state.verification
                 return self._unchanged(state, UP_TO_DATE)
-        last_good = self._options.last_good
+        options, last_good = self._options, self._options.last_good
+        self._cache = open_cache(options.cache)
         try:
-            repository = open_repository(self._target.reference, self._options.auth, self._options.connection)
+            repository = open_repository(self._target.reference, options.auth, options.connection, cache=self._cache)
             try:
                 result = self._run_with(repository, state)
             finally:
@@ -148,7 +152,14 @@ class _Pull:
     ) -> PullResult:
         content = os.path.join(stage, "content")
         os.mkdir(content, 0o700)
-        tree, ignored = self._stage(repository, manifest, layers, stage, content)
+        from .layers import opened_layers
+
+        cached = self._cached(repository)
+        with opened_layers(repository, cached, layers, stage) as read:
+            tree, ignored = self._stage(manifest, layers, read, content)
+            if cached is not None:
+                # of an index, the cache holds one platform, which the tag does not stand for
+                cached.enter(artifact["tag"] if artifact["digest"] == manifest.descriptor.digest else "", manifest)
         options, root = self._options, self._destination.root
         trust_times = not (options.force or options.check_content)
         plan = make_plan(root, tree, state, options.permissions, force=options.force, trust_times=trust_times)
@@ -210,14 +221,19 @@ class _Pull:
         verdict: Mapping[str, Any] = self._verification.get("verdict", {})
         return verdict
 
+    def _cached(self, repository: Repository) -> CachedRepository | None:
+        """The repository as one with a cache, None when it has none."""
+        if self._cache is None:
+            return None
+        from .._oci.cache import CachedRepository
+
+        return repository if isinstance(repository, CachedRepository) else None
+
     def _stage(
-        self, repository: Repository, manifest: Manifest, layers: list[Descriptor], stage: str, content: str
+        self, manifest: Manifest, layers: list[Descriptor], read: LayerReader, content: str
     ) -> tuple[Mapping[str, Any], int]:
         from . import layers as layer_operations
 
-        # a cache is no place for check mode to write to
-        cache_dir = "" if self._check_mode else self._options.cache_dir
-        read = layer_operations.layer_reader(repository, layers, cache_dir, stage)
         if self._options.selector.operation == COPY:
             names = self._copy_names(manifest, layers)
             return layer_operations.stage_copied(list(zip(names, layers)), read, content), 0

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.permissions import Permissions
 from .layer_selector import LayerSelector, Limits
 from .resolve import ReferenceOptions
@@ -33,7 +33,7 @@ class PullOptions:
     suspend: bool = False
     force: bool = False
     check_content: bool = False
-    cache_dir: str = ""
+    cache: CacheOptions = field(default_factory=CacheOptions)
     verify: VerifyPolicy | None = None
     last_good: LastGood | None = None
     permissions: Permissions = field(default_factory=Permissions)

@@ -28,11 +28,11 @@ from .._oci.errors import (
     OciError,
     TagImmutable,
 )
-from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from .._oci.transport import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from .build import BuildOptions, Built, Layer, build, with_subject
-from .resolve import ReferenceOptions, Target, open_repository, parse_target
+from .resolve import ReferenceOptions, Target, cache_warnings, open_cache, open_repository, parse_target
 from .sign import SIGNED, Signer, SigningOptions, as_results, signatures_diff
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class PushOptions:
     sign: SigningOptions | None = None
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+    cache: CacheOptions = field(default_factory=CacheOptions)
 
 
 @dataclass
@@ -75,6 +76,7 @@ class PushResult:
     tags: dict[str, str]
     blobs: dict[str, int]
     signatures: list[dict[str, str]] = field(default_factory=list)
+    chart: dict[str, str] = field(default_factory=dict)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -99,13 +101,16 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace:
         built = build(options.build, workspace)
         tags = _tags(options, built, target)
+        cache = open_cache(options.cache)
         repository = open_repository(
-            reference, options.auth, options.connection, push=not check_mode, mirrored=False
+            reference, options.auth, options.connection, push=not check_mode, mirrored=False, cache=cache
         )
         try:
-            return _Push(options, repository, built, tags, signer, check_mode, want_diff).run()
+            result = _Push(options, repository, built, tags, signer, check_mode, want_diff).run()
         finally:
             repository.close()
+    result.warnings += cache_warnings(cache)
+    return result
 
 
 class _Push:
@@ -161,6 +166,7 @@ class _Push:
             tags=outcome,
             blobs=blobs,
             signatures=as_results(self._signatures),
+            chart=dict(self._built.chart),
             diff=diff,
             warnings=self._warnings,
         )

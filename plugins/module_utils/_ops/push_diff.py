@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from .._oci import media
+from .._oci.blob_store import CHUNK_SIZE
 from .._oci.content_diff import diff_of
 from .._oci.errors import InvalidContent, NotFound, OciError
 from .._oci.manifest import Descriptor, Manifest
@@ -32,7 +34,8 @@ def push_diff(
     held: dict[str, str],
     will_hold: dict[str, str],
 ) -> list[dict[str, str]]:
-    """Entries for ``--diff``: what each tag holds and will hold, the manifests, and the files of a packed directory.
+    """Entries for ``--diff``: what each tag holds and will hold, the manifests, and the files of a packed directory or
+    of a chart.
 
     ``manifest`` is what is published, ``before`` what the first tag that moves holds now. ``held`` and ``will_hold``
     give the digest of each tag, empty for none.
@@ -47,6 +50,8 @@ def push_diff(
             "after": _text(will_hold, manifest),
         }
     ]
+    if built.chart:
+        return result + _chart_diff(repository, built, remote)
     layer = built.layers[0]
     if layer.tree is not None and layer.directory:
         result += _content_diff(repository, layer.tree, layer.directory, remote)
@@ -72,26 +77,58 @@ def _text(tags: dict[str, str], manifest: Manifest | None) -> str:
 def _content_diff(
     repository: Repository, tree: Mapping[str, TreeEntry], directory: str, remote: Manifest | None
 ) -> list[dict[str, str]]:
+    """The files of a packed directory, beside those in the first layer of what is there."""
+    with tempfile.TemporaryDirectory(prefix="oci-artifact-") as root:
+        published = _published(repository, remote.layers[:1] if remote is not None else (), root)
+        return [] if published is None else _diff_of_trees(root, published, directory, tree)
+
+
+def _chart_diff(repository: Repository, built: Built, remote: Manifest | None) -> list[dict[str, str]]:
+    """The files in a packaged chart, beside those in the chart that is there, whatever order their layers have."""
+    layers = [layer for layer in remote.layers if layer.media_type == media.HELM_LAYER] if remote is not None else []
+    chart = next(layer.source for layer in built.layers if layer.source.descriptor.media_type == media.HELM_LAYER)
+    with tempfile.TemporaryDirectory(prefix="oci-artifact-") as root:
+        roots = [os.path.join(root, name) for name in ("before", "after")]
+        for each in roots:
+            os.mkdir(each)
+        published = _published(repository, layers[:1], roots[0])
+        with chart.open() as archive:
+            tree = _unpacked(iter(lambda: archive.read(CHUNK_SIZE), b""), roots[1])
+        if published is None or tree is None:
+            return []
+        return _diff_of_trees(roots[0], published, roots[1], tree)
+
+
+def _published(repository: Repository, layers: Sequence[Descriptor], root: str) -> dict[str, TreeEntry] | None:
+    """What a published layer unpacks to, below ``root``; None for no archive of ours: the digests say enough."""
+    if not layers or layers[0].size > MAX_COMPARED_SIZE:
+        return {}
+    return _unpacked(read_blob(repository, layers[0]), root)
+
+
+def _unpacked(chunks: Iterator[bytes], root: str) -> dict[str, TreeEntry] | None:
     from .._oci.unpack import Limits, Unpacker
 
-    with tempfile.TemporaryDirectory(prefix="oci-artifact-") as root:
-        published: dict[str, TreeEntry] = {}
-        if remote is not None and remote.layers and remote.layers[0].size <= MAX_COMPARED_SIZE:
-            unpacker = Unpacker(root, Limits(MAX_COMPARED_SIZE, MAX_COMPARED_FILES))
-            try:
-                writer = unpacker.layer("The published layer", whiteouts=False)
-                for chunk in read_blob(repository, remote.layers[0]):
-                    writer.write(chunk)
-                writer.close()
-                published = dict(unpacker.tree())
-            except OciError:
-                return []  # what is there is no archive of ours: the digests above say enough
-            finally:
-                unpacker.abort()
-        state = State(files={path: PlacedEntry(entry) for path, entry in published.items()})
-        plan = make_plan(root, tree, state, Permissions(), force=False)
-        plan.metadata = []
-        entries = diff_of(plan, root, directory)
+    unpacker = Unpacker(root, Limits(MAX_COMPARED_SIZE, MAX_COMPARED_FILES))
+    try:
+        writer = unpacker.layer("The layer", whiteouts=False)
+        for chunk in chunks:
+            writer.write(chunk)
+        writer.close()
+        return dict(unpacker.tree())
+    except OciError:
+        return None
+    finally:
+        unpacker.abort()
+
+
+def _diff_of_trees(
+    root: str, published: Mapping[str, TreeEntry], directory: str, tree: Mapping[str, TreeEntry]
+) -> list[dict[str, str]]:
+    state = State(files={path: PlacedEntry(entry) for path, entry in published.items()})
+    plan = make_plan(root, tree, state, Permissions(), force=False)
+    plan.metadata = []
+    entries = diff_of(plan, root, directory)
     for entry in entries:
         for header in ("before_header", "after_header"):
             if header in entry and entry[header].startswith(root + os.sep):

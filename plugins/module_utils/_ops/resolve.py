@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from .._oci import media
 from .._oci.digest import parse_digest
 from .._oci.errors import InvalidOption
-from .._oci.options import GENERIC, AuthOptions, ConnectionOptions
+from .._oci.options import GENERIC, AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, Reference, check_tag, parse_reference, parse_url
 from .._oci.transport import Repository
 
 if TYPE_CHECKING:
+    from .._oci.cache import ArtifactCache
     from .._oci.manifest import Descriptor
+    from .._oci.registry_client import RegistryClient
     from .._oci.selection import TagSelector
 
 
@@ -96,7 +98,7 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "", *, lists
             "Give it once.",
         )
     tag, digest = options.tag or reference.tag, options.digest or reference.digest
-    ranking = _compile(options, layer_media_type)
+    ranking = compile_selection(options, layer_media_type)
     selector = ranking if ranking is not None and ranking.selection.has_policy else None
     losers = []
     # a tag and a digest in one reference is how a pinned tag is written: nothing is lost
@@ -117,6 +119,23 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "", *, lists
     return Target(reference.at(tag=tag or DEFAULT_TAG), ranking=ranking, is_explicit=bool(tag), warnings=warnings)
 
 
+def open_cache(options: CacheOptions) -> ArtifactCache | None:
+    """The cache, None when there shall be none.
+
+    :raises InvalidOption: when the directory holds something else.
+    """
+    if not options.root:
+        return None
+    from .._oci.cache import ArtifactCache
+
+    return ArtifactCache(options.root, read_only=options.read_only)
+
+
+def cache_warnings(cache: ArtifactCache | None) -> list[str]:
+    """What a run has to say about the cache that it used."""
+    return [] if cache is None else list(cache.warnings)
+
+
 def open_repository(
     reference: Reference,
     auth: AuthOptions,
@@ -124,8 +143,11 @@ def open_repository(
     *,
     push: bool = False,
     mirrored: bool = True,
+    cache: ArtifactCache | None = None,
 ) -> Repository:
     """The backend for a reference: its mirrors, too, unless it is to be written to.
+
+    What a ``cache`` has is taken from there; a layout needs neither.
 
     A task that writes sets ``mirrored`` to False in check mode as well: what it compares with is the registry's.
 
@@ -138,32 +160,50 @@ def open_repository(
         from .._oci.layout import LayoutRepository
 
         return LayoutRepository(reference)
-    if mirrored and not push and connection.mirrors:
-        from .._oci.mirrors import places
 
-        found = places(reference, connection)
-        if len(found) > 1 or not found[0].is_origin:
-            from .._oci.mirrored import MirroredRepository
+    def connect() -> Repository:
+        if mirrored and not push and connection.mirrors:
+            from .._oci.mirrors import places
 
-            return MirroredRepository(
-                reference, found, lambda place: _open_registry(place.reference, place.auth(auth), place.connection)
-            )
-    return _open_registry(reference, auth, connection, push=push)
+            found = places(reference, connection)
+            if len(found) > 1 or not found[0].is_origin:
+                from .._oci.mirrored import MirroredRepository
+
+                return MirroredRepository(
+                    reference, found, lambda place: _open_registry(place.reference, place.auth(auth), place.connection)
+                )
+        return _open_registry(reference, auth, connection, push=push)
+
+    if cache is None:
+        return connect()
+    from .._oci.cache import CachedRepository
+
+    return CachedRepository(reference, cache, connect)
+
+
+def open_client(registry: str, repository: str, auth: AuthOptions, connection: ConnectionOptions) -> RegistryClient:
+    """A client of a registry with the credentials for a repository in it.
+
+    :raises AuthenticationFailed: when those that were given cannot be used, or the provider gives none.
+    """
+    from .._oci.credentials import find_credential
+    from .._oci.registry_client import RegistryClient
+
+    credential = find_credential(auth, registry, repository)
+    if credential is None and auth.provider != GENERIC:
+        from .._cloud.providers import provider_credential
+
+        credential = provider_credential(auth, registry, connection)
+    return RegistryClient(registry, connection, credential)
 
 
 def _open_registry(
     reference: Reference, auth: AuthOptions, connection: ConnectionOptions, *, push: bool = False
 ) -> Repository:
-    from .._oci.credentials import find_credential
     from .._oci.registry import RegistryRepository
-    from .._oci.registry_client import RegistryClient
 
-    credential = find_credential(auth, reference.registry, reference.repository)
-    if credential is None and auth.provider != GENERIC:
-        from .._cloud.providers import provider_credential
-
-        credential = provider_credential(auth, reference.registry, connection)
-    return RegistryRepository(reference, RegistryClient(reference.registry, connection, credential), push=push)
+    client = open_client(reference.registry, reference.repository, auth, connection)
+    return RegistryRepository(reference, client, push=push)
 
 
 def resolve(repository: Repository, target: Target) -> Resolved:
@@ -185,7 +225,11 @@ def resolve(repository: Repository, target: Target) -> Resolved:
     return Resolved(descriptor.digest, tag, descriptor)
 
 
-def _compile(options: ReferenceOptions, layer_media_type: str) -> TagSelector | None:
+def compile_selection(options: ReferenceOptions, layer_media_type: str = "") -> TagSelector | None:
+    """The selection among tags, None when there is none.
+
+    :raises InvalidSelection: when a range, an expression or a policy cannot be used.
+    """
     if not (options.semver or options.filter_tags or options.semver_filter):
         return None
     from .._oci.selection import FilterTags, Selection, TagSelector

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._oci.errors import InvalidOption
-from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._trust.verdict import BUNDLE, LEGACY
 from .build import creation_time
-from .resolve import ReferenceOptions, open_repository, parse_target, resolve
+from .resolve import ReferenceOptions, cache_warnings, open_cache, open_repository, parse_target, resolve
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor
@@ -46,6 +46,7 @@ class SignOptions:
     signing: SigningOptions
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+    cache: CacheOptions = field(default_factory=CacheOptions)
 
 
 class Signer:
@@ -77,8 +78,9 @@ def sign(options: SignOptions, *, check_mode: bool = False, want_diff: bool = Fa
     """
     target = parse_target(options.reference)
     signer = Signer(options.signing)
+    cache = open_cache(options.cache)
     repository = open_repository(
-        target.reference, options.auth, options.connection, push=not check_mode, mirrored=False
+        target.reference, options.auth, options.connection, push=not check_mode, mirrored=False, cache=cache
     )
     try:
         resolved = resolve(repository, target)
@@ -96,7 +98,7 @@ def sign(options: SignOptions, *, check_mode: bool = False, want_diff: bool = Fa
         },
         "signatures": as_results(signed.signatures),
         "reason": SIGNED if signed.changed else UP_TO_DATE,
-        "warnings": [*target.warnings, *signed.warnings],
+        "warnings": [*target.warnings, *signed.warnings, *cache_warnings(cache)],
     }
     if want_diff and signed.changed:
         result["diff"] = signatures_diff(signed.signatures)

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._oci.errors import InvalidPolicy, VerificationFailed
-from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.transport import Repository
 from .._trust.policy import AttestationRule, Identity, VerifyPolicy
 from .._trust.verdict import COSIGN, IGNORED, NOTATION, Verdict, as_result
-from .resolve import ReferenceOptions, Resolved, open_repository, parse_target, resolve
+from .resolve import ReferenceOptions, Resolved, open_cache, open_repository, parse_target, resolve
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor
@@ -35,6 +35,7 @@ class VerifyOptions:
     policy: VerifyPolicy
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+    cache: CacheOptions = field(default_factory=CacheOptions)
 
 
 class PolicyVerifier:
@@ -81,7 +82,8 @@ def verify(options: VerifyOptions) -> dict[str, Any]:
     """
     target = parse_target(options.reference)
     verifier = PolicyVerifier(options.policy)
-    repository = open_repository(target.reference, options.auth, options.connection)
+    cache = open_cache(options.cache)
+    repository = open_repository(target.reference, options.auth, options.connection, cache=cache)
     try:
         resolved = resolve(repository, target)
         verdict = verifier.verify(repository, resolved)

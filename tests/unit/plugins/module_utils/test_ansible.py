@@ -16,6 +16,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils import _ansi
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
     AUTH_SPEC,
     auth_options,
+    cache_options,
     connection_options,
     reference_options,
     run_module,
@@ -34,11 +35,12 @@ CONNECTION: dict[str, Any] = {
     "client_key_password": None, "proxy": None, "no_proxy": None, "timeout": "60s", "retries": 3, "mirrors": None,
 }  # fmt: skip
 ENVIRONMENT = ("OCI_ARTIFACT_USERNAME", "OCI_ARTIFACT_PASSWORD", "OCI_ARTIFACT_AUTH_FILE")
+CACHE = "OCI_ARTIFACT_CACHE_DIR"
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ENVIRONMENT:
+    for name in (*ENVIRONMENT, CACHE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/home/u")
 
@@ -196,6 +198,22 @@ def test_reference_options_without_what_was_not_given() -> None:
     assert (found.url, found.ref, found.tag, found.digest) == ("oci://x", "", "", "")
     assert found.filter_tags == {"policy": {"numerical": {"order": "desc"}}}
     assert reference_options({}).filter_tags is None
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_one_rule_for_the_cache(monkeypatch: pytest.MonkeyPatch, check_mode: bool) -> None:
+    """The option, else the environment, else none; an empty option is none."""
+
+    def root(given: str | None) -> str:
+        options = cache_options(SimpleNamespace(params={"cache_dir": given}, check_mode=check_mode))  # type: ignore[arg-type]
+        assert options.read_only is check_mode
+        return options.root
+
+    assert [root(given) for given in (None, "", "/option")] == ["", "", "/option"]
+    monkeypatch.setenv(CACHE, "~/environment")
+    assert [root(given) for given in (None, "", "/option")] == ["/home/u/environment", "", "/option"]
+    monkeypatch.setenv(CACHE, "")
+    assert root(None) == ""
 
 
 def test_text_lines() -> None:

@@ -22,7 +22,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm import
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.chart import (
     Chart,
     pack_chart,
-    provenance_path,
     read_chart,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import BuildError, MissingDependency
@@ -499,10 +498,3 @@ def test_digest_depends_on_content_alone(tmp_path: Path) -> None:
     assert pack_chart(one, io.BytesIO()) == pack_chart(two, io.BytesIO())
     (Path(two) / "b").write_text("B")
     assert pack_chart(one, io.BytesIO()).digest != pack_chart(two, io.BytesIO()).digest
-
-
-def test_provenance_path(tmp_path: Path) -> None:
-    archive = str(tmp_path / "a.tgz")
-    assert provenance_path(archive) is None
-    (tmp_path / "a.tgz.prov").write_text("signed")
-    assert provenance_path(archive) == f"{archive}.prov"

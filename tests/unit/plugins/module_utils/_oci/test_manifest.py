@@ -36,7 +36,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     load_json_object,
     parse_manifest,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration, parse_size
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
+    parse_age,
+    parse_duration,
+    parse_size,
+)
 
 CONFIG: dict[str, Any] = {"mediaType": media.OCI_EMPTY, "digest": digest_of(b"{}"), "size": 2}
 MANIFEST: dict[str, Any] = {"schemaVersion": 2, "mediaType": media.OCI_MANIFEST, "config": CONFIG, "layers": [CONFIG]}
@@ -277,6 +281,30 @@ def test_sizes(text: str, size: int) -> None:
 def test_any_text_is_a_size_or_refused(text: str) -> None:
     with contextlib.suppress(InvalidOption):
         assert parse_size(text) >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("90", 90),
+        ("90s", 90),
+        ("5m", 300),
+        ("12h", 43_200),
+        ("30d", 2_592_000),
+        ("4w", 2_419_200),
+        (" 7 ", 7),
+    ],
+)
+def test_ages(text: str, seconds: int) -> None:
+    assert parse_age(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5d", "1d12h", "d", "1y", "1 d", "9" * 400, "\u0663", "1D"])
+def test_what_is_no_age(text: str) -> None:
+    with pytest.raises(InvalidOption, match="is not an age") as failure:
+        parse_age(text)
+    assert len(str(failure.value)) < 300
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1x", "1e3", "9" * 400, "\u0663"])

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache, CachedRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
     AuthenticationFailed,
@@ -37,7 +38,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transpo
     Repository,
     read_blob,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layers import layer_reader
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layers import opened_layers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import open_repository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.discovery import tagged_layers
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
@@ -386,16 +387,24 @@ def test_a_manifest_with_other_bytes_comes_from_elsewhere(ground: Ground) -> Non
 
 def read_layer(repository: Repository, data: bytes, folder: Path) -> bytes:
     layer = Descriptor(media.OCTET_STREAM, digest_of(data), len(data))
-    return b"".join(layer_reader(repository, [layer], "", str(folder))(layer))
+    cached = repository if isinstance(repository, CachedRepository) else None
+    with opened_layers(repository, cached, [layer], str(folder)) as read:
+        return b"".join(read(layer))
 
 
+@pytest.mark.parametrize("is_cached", [False, True])
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
-def test_a_blob_with_other_bytes_comes_from_elsewhere(ground: Ground, data: bytes, tmp_path: Path) -> None:
+def test_a_blob_with_other_bytes_comes_from_elsewhere(
+    ground: Ground, data: bytes, tmp_path: Path, is_cached: bool
+) -> None:
     wrong = data[:-1] + bytes([data[-1] ^ 1])
     ground.first.always("GET", "", Answer(200, {}, wrong))
     ground.second.always("GET", "", Answer(200, {}, data[:-1]))
     ground.origin.add_blob(data)
-    repository = ground.open(ground.first, ground.second)
+    mirrored = ground.open(ground.first, ground.second)
+    repository: Repository = mirrored
+    if is_cached:
+        repository = CachedRepository(mirrored.reference, ArtifactCache(str(tmp_path / "cache")), lambda: mirrored)
     assert read_layer(repository, data, tmp_path) == data
     assert repository.served_by[-1] == ground.origin.host
     assert [ground.first.host in repository.warnings[0], ground.second.host in repository.warnings[1]] == [True, True]

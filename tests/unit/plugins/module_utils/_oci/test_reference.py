@@ -17,6 +17,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.referen
     check_tag,
     is_tag,
     parse_reference,
+    parse_registry,
     parse_url,
 )
 
@@ -164,3 +165,24 @@ def test_what_is_no_tag(tag: str) -> None:
 def test_tags() -> None:
     assert check_tag("_1.0-x") == "_1.0-x"
     assert not is_tag(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "registry", "path"),
+    [
+        ("ghcr.io", "ghcr.io", ""),
+        ("oci://ghcr.io/", "ghcr.io", ""),
+        ("localhost:5000/org/charts/", "localhost:5000", "org/charts"),
+        ("index.docker.io", "docker.io", ""),
+        ("docker.io/org", "docker.io", "org"),
+    ],
+)
+def test_registries(text: str, registry: str, path: str) -> None:
+    found = parse_registry(text)
+    assert (found.registry, found.repository, found.identifier) == (registry, path, "")
+
+
+@pytest.mark.parametrize("text", ["", "/", "org", "ghcr.io/org:1", "ghcr.io/Org", "oci-layout:/x", "https://ghcr.io"])
+def test_what_is_no_registry(text: str) -> None:
+    with pytest.raises(InvalidReference):
+        parse_registry(text)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media, registry
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media, registry, registry_pages
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
     ConnectionFailed,
@@ -320,7 +320,7 @@ def test_tag_lists_that_lead_nowhere(server: FaultServer, answers: list[Answer],
 
 def test_tag_lists_end(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "MAX_TAGS", 5)
-    monkeypatch.setattr(registry, "MAX_PAGES", 7)
+    monkeypatch.setattr(registry_pages, "MAX_PAGES", 7)
     server.script("GET", "", page([f"t{number}" for number in range(6)]))
     with pytest.raises(InvalidContent, match="more than 5 tags"):
         Harness(server).repository.list_tags()

@@ -418,16 +418,43 @@ def test_chart_directory(chart: Path, workspace: str) -> None:
     assert set(members(built.layers[0].source)) == {"demo/Chart.yaml", "demo/templates/map.yaml"}
 
 
+def provenance_of(data: bytes, name: str = "demo-1.2.3+build.tgz") -> str:
+    return (
+        "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nname: demo\n\n...\n"
+        f"files:\n  {name}: {digest_of(data)}\n\n-----BEGIN PGP SIGNATURE-----\n\n=\n-----END PGP SIGNATURE-----"
+    )
+
+
 def test_packaged_chart_with_provenance(chart: Path, workspace: str, tmp_path: Path) -> None:
     packed = build(BuildOptions([Input(str(chart))], type="helm"), workspace).layers[0].source
     archive = tmp_path / "demo.tgz"
     archive.write_bytes(content(packed))
-    (tmp_path / "demo.tgz.prov").write_text("signed\n")
-    built = build(BuildOptions([Input(str(archive))], type="helm"), workspace)
-    by_type = {layer.source.descriptor.media_type: content(layer.source) for layer in built.layers}
-    assert by_type == {media.HELM_LAYER: archive.read_bytes(), media.HELM_PROVENANCE: b"signed\n"}
-    digests = [layer.source.descriptor.digest for layer in built.layers]
-    assert digests == sorted(digests)  # as helm orders them
+    words = provenance_of(archive.read_bytes())
+    beside = tmp_path / "demo.tgz.prov"
+    beside.write_text(words)
+    elsewhere = tmp_path / "elsewhere.prov"
+    elsewhere.write_text(provenance_of(archive.read_bytes(), "other.tgz"))
+    for path, given, wanted in (
+        (archive, None, words),
+        (archive, str(elsewhere), elsewhere.read_text()),
+        (archive, "", ""),
+        # a directory has none, but one may be given for what it is packaged to
+        (chart, None, ""),
+        (chart, str(beside), words),
+    ):
+        built = build(BuildOptions([Input(str(path))], type="helm", provenance=given), workspace)
+        by_type = {layer.source.descriptor.media_type: content(layer.source) for layer in built.layers}
+        assert by_type.pop(media.HELM_LAYER) == archive.read_bytes()
+        assert by_type == ({media.HELM_PROVENANCE: wanted.encode()} if wanted else {})
+        digests = [layer.source.descriptor.digest for layer in built.layers]
+        assert digests == sorted(digests)  # as helm orders them
+        assert ["'helm pull --verify'" in text for text in built.warnings] == [True] * (given == str(elsewhere))
+        assert built.chart == {"name": "demo", "version": "1.2.3+build", "app_version": ""}
+    beside.write_text(provenance_of(b"another"))
+    with pytest.raises(BuildError, match="is the provenance of another archive"):
+        build(BuildOptions([Input(str(archive))], type="helm"), workspace)
+    with pytest.raises(InvalidOption, match="type: flux"):
+        build(BuildOptions([Input(str(archive))], type="flux", provenance="x"), workspace)
 
 
 def test_a_charts_own_time(chart: Path, workspace: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,9 @@ class Place:
         self.opened: list[bool] = []
         self.write("one")
 
-        def open_repository(reference: Reference, *_options: Any, push: bool = False, mirrored: bool = True) -> Spy:
+        def open_repository(
+            reference: Reference, *_options: Any, push: bool = False, mirrored: bool = True, cache: Any = None
+        ) -> Spy:
             assert not mirrored, "what is written, or compared with, is the registry's own"
             self.opened.append(push)
             return Spy(reference, self.calls, self.fail)

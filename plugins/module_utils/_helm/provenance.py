@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Provenance files of charts: which archive one vouches for. The PGP signature on it is not checked here.
+
+Source: helm 3.22, pkg/provenance/sign.go; RFC 9580, section 7, for the cleartext signature framework. What is signed is
+the metadata of the chart and, behind a line ``...``, the SHA-256 of the archive under its file name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from .._oci.errors import BuildError
+from .go_yaml import load
+
+MAX_PROVENANCE = 1 << 20
+
+_BEGIN = "-----BEGIN PGP SIGNED MESSAGE-----"
+_SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
+_END = "-----END PGP SIGNATURE-----"
+_HINT = "Give the file that 'helm package --sign' or 'helm gpg sign' made for this archive, or none."
+
+
+def provenance_beside(archive_path: str) -> str | None:
+    """The provenance file beside a packaged chart, None when there is none."""
+    path = f"{archive_path}.prov"
+    return path if os.path.isfile(path) else None
+
+
+def check_provenance(path: str, archive: str, digest: str, file_name: str) -> list[str]:
+    """Make sure that a provenance file is the one of an archive; returns warnings.
+
+    :param archive: names the archive in errors; ``digest`` is its digest.
+    :param file_name: the name under which ``helm pull`` keeps the archive, and looks for its sum when it verifies.
+    :raises BuildError: when it is no provenance file, or that of another archive.
+    """
+    files = read_provenance(path)
+    if files.get(file_name) == digest:
+        return []
+    if digest in files.values():
+        names = _listed([name for name, value in files.items() if value == digest])
+        return [
+            f"The provenance file {path} names the archive {names}; 'helm pull --verify' looks for {file_name!r} and "
+            "will refuse it."
+        ]
+    said = _listed([f"{name} with {value}" for name, value in files.items()]) or "no file"
+    raise BuildError(f"{path} is the provenance of another archive: {archive} has {digest}, it names {said}.", _HINT)
+
+
+def read_provenance(path: str) -> Mapping[str, str]:
+    """The digests that a provenance file vouches for, by the names of the files.
+
+    :raises BuildError: when it is no provenance file.
+    """
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_PROVENANCE + 1)
+    except OSError as exc:
+        raise BuildError(
+            f"The provenance file {path} cannot be read: {exc.strerror or exc}.", "Check 'provenance'."
+        ) from None
+    if len(data) > MAX_PROVENANCE:
+        raise BuildError(f"The provenance file {path} has more than {MAX_PROVENANCE} bytes.", _HINT)
+    text = _signed_text(data.decode("utf-8", "replace"), path)
+    _metadata, separator, sums = text.partition("\n...\n")
+    document = load(sums.encode("utf-8"), path, unique=False) if separator else None
+    files = document.get("files") if isinstance(document, dict) else None
+    if not isinstance(files, dict):
+        raise BuildError(f"{path} is no provenance file: its signed text has no list of files.", _HINT)
+    return {name: value for name, value in files.items() if isinstance(value, str)}
+
+
+def _signed_text(text: str, path: str) -> str:
+    """The text between the armour headers and the signature, dash-escapes undone."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    try:
+        begin = lines.index(_BEGIN)
+        start = lines.index("", begin) + 1
+        end = lines.index(_SIGNATURE, start)
+        lines.index(_END, end)
+    except ValueError:
+        raise BuildError(f"{path} is no provenance file: it is no text with a PGP signature.", _HINT) from None
+    return "\n".join(line[2:] if line.startswith("- ") else line for line in lines[start:end])
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:3])[:300]

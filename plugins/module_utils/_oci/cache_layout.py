@@ -1,0 +1,280 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The directory of a cache: an OCI image layout whose ``index.json`` lists what is there as a whole.
+
+``index.json`` names manifests in the way of skopeo, with the reference that led to them (image-spec, annotations.md,
+``org.opencontainers.image.ref.name``): ``registry/repository:tag``, or ``registry/repository@digest`` where no tag did,
+or where the tag has moved on. The names are for people and other tools, and for a look at what there is.
+
+A file ``CACHEDIR.TAG`` says that all of it may be removed (https://bford.info/cachedir/). A directory without it is
+never taken for a cache, so that nobody's image layout is pruned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from . import media
+from .cache_store import CacheStore
+from .errors import InvalidContent, InvalidOption, NotFound, OciError
+from .layout import LayoutRepository
+from .layout_index import LayoutIndex, parse_index
+from .manifest import Descriptor, Manifest
+from .reference import Reference, parse_reference
+from .shared_file import open_regular, storage_error
+
+CACHE_TAG = "CACHEDIR.TAG"
+_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
+_OWNER = b"cloudnative.artifacts"
+_TAG_CONTENT = (
+    _SIGNATURE
+    + b"""
+# A cache of OCI artifacts, made by the Ansible collection cloudnative.artifacts; it is an OCI image layout.
+# All of it may be removed at any time, best with cloudnative.artifacts.oci_artifact_cache.
+# For information about cache directory tags see https://bford.info/cachedir/
+"""
+)
+# What may stand in a directory that is nobody's yet.
+_NOBODYS = frozenset(["lost+found", "blobs", ".ingest"])
+# Seconds between looks at a directory without the tag.
+_SETTLE_PAUSES = (0.02, 0.1)
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """A line of the index: a manifest, and the place and tag that led to it (no tag: its digest alone did)."""
+
+    place: str
+    tag: str
+    descriptor: Descriptor
+
+
+class CacheLayout(LayoutRepository):
+    """A cache as the layout that it is, with the names of its own in ``index.json``.
+
+    A damaged index counts as empty: only names are lost with it, and what is used gets listed again.
+    """
+
+    def __init__(self, root: str) -> None:
+        super().__init__(Reference(layout=root))
+        self._rights = CacheStore(self.root)
+        self.store = self._rights
+
+    def make(self) -> None:
+        """Make the directory (mode 0700, when it is missing) a cache; write anew what is damaged of a layout's files.
+
+        :raises InvalidOption: when it holds something else.
+        :raises StorageError: when the file system refuses.
+        """
+        is_cache(self.root)
+        self._tag()
+        self._share_layout_file()
+        try:
+            self._ensure_layout()
+            self._check_layout_file()
+        except InvalidContent:
+            try:
+                os.truncate(self._layout_path, 0)
+            except OSError as exc:
+                raise storage_error("write", self._layout_path, exc) from exc
+            self._ensure_layout()
+
+    def _tag(self) -> None:
+        path = os.path.join(self.root, CACHE_TAG)
+        if not os.path.exists(path):
+            self.store.replace_file(path, _TAG_CONTENT)
+
+    def _share_layout_file(self) -> None:
+        """In a shared directory, give the file that is locked its rights before somebody locks it."""
+        mode = self._rights.shared_mode()
+        if mode:
+            with contextlib.suppress(OSError):
+                handle = os.open(self._layout_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                try:
+                    os.fchmod(handle, mode & 0o666)
+                finally:
+                    os.close(handle)
+
+    def entries(self) -> list[CacheEntry]:
+        """What the index lists, in its order; nothing when there is no cache."""
+        return [entry for entry in map(parse_entry, self._listed()) if entry is not None]
+
+    def enter(self, place: str, tag: str, manifest: Manifest) -> None:
+        """List a manifest under what led to it, when all that it names is there.
+
+        :raises StorageError: when the file system refuses, or the lock is not had in time.
+        """
+        digest = manifest.descriptor.digest
+        if _is_listed(self._listed(), place, tag, digest):
+            return
+        with self.locked_entries() as entries:
+            if all(self.store.has(part) for part in parts_of(manifest)):
+                self.store.add(manifest.descriptor, (manifest.raw,))
+                self.write_entries(_with_entry(entries, place, tag, manifest))
+
+    def raw_entries(self) -> list[dict[str, Any]]:
+        """The entries of ``index.json`` as they are there; none when there is no layout."""
+        try:
+            return list(self._load_index().document.get("manifests") or ())
+        except NotFound:
+            return []
+
+    @contextlib.contextmanager
+    def locked_entries(self) -> Iterator[list[dict[str, Any]]]:
+        """The entries of ``index.json``, which nobody else changes until this is left.
+
+        :raises StorageError: when the file system refuses, or the lock is not had in time.
+        """
+        # first, since of the other files alone nobody could say whose they are; and again, since whoever had the lock
+        # may have removed them all
+        self._tag()
+        with self._locked():
+            self._tag()
+            yield self.raw_entries()
+
+    def write_entries(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the entries, under the lock.
+
+        :raises StorageError: when the file system refuses.
+        """
+        self._write_index({**self._load_index().document, "manifests": list(entries)})
+
+    def _load_index(self) -> LayoutIndex:
+        try:
+            return super()._load_index()
+        except InvalidContent:
+            return LayoutIndex({"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []}, (), {})
+
+    def _listed(self) -> Sequence[Descriptor]:
+        try:
+            return self._index().entries
+        except NotFound:
+            return ()
+
+
+class CachedPlace(CacheLayout):
+    """What a cache holds of one repository, as a repository to read from, without any request."""
+
+    def __init__(self, root: str, reference: Reference) -> None:
+        super().__init__(root)
+        self.reference = reference.at()
+
+    def _index(self) -> LayoutIndex:
+        manifests = []
+        for descriptor in self._whole().entries:
+            entry = parse_entry(descriptor)
+            if entry is not None and entry.place == self.reference.name:
+                names = {media.ANNOTATION_REF_NAME: entry.tag} if entry.tag else {}
+                manifests.append(replace(descriptor, annotations=names).as_json())
+        if not manifests:
+            raise NotFound(f"The cache {self.root} holds nothing of {self.reference.name}.")
+        return parse_index({"schemaVersion": 2, "manifests": manifests}, f"The index of the cache {self.root}")
+
+    def _whole(self) -> LayoutIndex:
+        try:
+            return super()._index()
+        except NotFound:
+            raise NotFound(f"There is no cache at {self.root}.", "Check 'cache_dir'.") from None
+
+
+def parse_entry(descriptor: Descriptor) -> CacheEntry | None:
+    """What an entry of ``index.json`` says; None for one that no cache made."""
+    try:
+        reference = parse_reference(descriptor.annotations.get(media.ANNOTATION_REF_NAME, ""))
+    except OciError:
+        return None
+    if reference.is_layout or (reference.digest and reference.digest != descriptor.digest):
+        return None
+    return CacheEntry(reference.name, reference.tag, descriptor)
+
+
+def is_cache(root: str) -> bool:
+    """Whether there is a cache; False when there is nothing yet.
+
+    :raises InvalidOption: when there is something else, which must not be taken for one.
+    :raises StorageError: when that cannot be seen.
+    """
+    for pause in (*_SETTLE_PAUSES, 0.0):
+        names = _names(root)
+        if CACHE_TAG in names or names <= _NOBODYS or not pause:
+            break
+        # one that is being removed may have lost the tag and not yet the rest
+        time.sleep(pause)
+    if CACHE_TAG in names:
+        if _is_ours(os.path.join(root, CACHE_TAG)):
+            return True
+        what = f"is the cache of another program, as its {CACHE_TAG} says"
+    elif names <= _NOBODYS:
+        return False
+    elif "oci-layout" in names:
+        what = f"is an OCI image layout and no cache: it has no {CACHE_TAG}"
+    else:
+        what = f"is no cache: it holds {min(names - _NOBODYS)[:100]!r} and no {CACHE_TAG}"
+    raise InvalidOption(f"The directory {root} {what}.", "Give a directory of its own in 'cache_dir'.")
+
+
+def _names(root: str) -> set[str]:
+    try:
+        return set(os.listdir(root))
+    except FileNotFoundError:
+        return set()
+    except NotADirectoryError:
+        raise InvalidOption(f"The cache {root} is not a directory.", "Give a directory in 'cache_dir'.") from None
+    except OSError as exc:
+        raise storage_error("read", root, exc) from exc
+
+
+def parts_of(manifest: Manifest) -> list[Descriptor]:
+    """The blobs that a manifest names."""
+    return [*([manifest.config] if manifest.config else []), *manifest.layers]
+
+
+def raw_name(entry: Mapping[str, Any]) -> str:
+    """The name of an entry of ``index.json``, empty for none."""
+    return str((entry.get("annotations") or {}).get(media.ANNOTATION_REF_NAME, ""))
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        with open_regular(path) as stream:
+            content = stream.read(4096)
+    except OSError:
+        return False
+    return content.startswith(_SIGNATURE) and _OWNER in content
+
+
+def _is_listed(entries: Sequence[Descriptor], place: str, tag: str, digest: str) -> bool:
+    """Whether the index says it already; without a tag, any name of that place will do."""
+    for descriptor in entries:
+        if descriptor.digest == digest:
+            entry = parse_entry(descriptor)
+            if entry is not None and entry.place == place and tag in ("", entry.tag):
+                return True
+    return False
+
+
+def _with_entry(entries: list[dict[str, Any]], place: str, tag: str, manifest: Manifest) -> list[dict[str, Any]]:
+    """The entries with one more, sorted by name. What had its name before gets its digest for a name."""
+    found = manifest.descriptor
+    pinned = f"{place}@{found.digest}"
+    name = f"{place}:{tag}" if tag else pinned
+    new = Descriptor(found.media_type, found.digest, found.size, artifact_type=manifest.artifact_type).as_json()
+    kept = {(name, found.digest): _named(new, name)}
+    for entry in entries:
+        own, digest = raw_name(entry), str(entry["digest"])
+        if own == name and digest != found.digest:
+            own = f"{place}@{digest}"
+        elif own == pinned:
+            continue
+        kept.setdefault((own, digest), _named(entry, own) if own else entry)
+    return [kept[key] for key in sorted(kept)]
+
+
+def _named(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {**entry, "annotations": {**(entry.get("annotations") or {}), media.ANNOTATION_REF_NAME: name}}

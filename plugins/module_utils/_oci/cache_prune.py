@@ -1,0 +1,324 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a cache holds, and how it gets smaller.
+
+What goes together stays together: a manifest that the index lists, with all that it names; it was last used when the
+manifest was, since other artifacts may use the rest. What nothing lists (layers of images that were pulled in part,
+indexes, signatures) stands for itself. A blob goes when nothing that stays needs it, and nobody has it locked.
+
+The index is rewritten before a blob is removed, and locked until the last one is: whoever is killed in between leaves
+blobs that nothing lists, and never an index that lists what is not there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .blob_store import PARTIAL, PARTIAL_AGE, TEMPORARY, TEMPORARY_AGE, remove_abandoned
+from .cache_layout import CACHE_TAG, CacheLayout, is_cache, parts_of, raw_name
+from .cache_store import CacheStore
+from .digest import is_digest
+from .errors import InvalidContent
+from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
+from .shared_file import is_at, open_regular, storage_error
+
+
+@dataclass(frozen=True)
+class PruneRules:
+    """What goes. ``max_age`` is in seconds since the last use, ``max_size`` in bytes of blobs, None for no limit.
+
+    ``everything`` removes the cache itself, ``check_content`` what does not have the digest it is named after.
+    """
+
+    max_age: int | None = None
+    max_size: int | None = None
+    everything: bool = False
+    check_content: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        return self.max_age is None and self.max_size is None and not (self.everything or self.check_content)
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What stays or goes as one; ``names`` is empty for a blob that nothing lists. ``last_used`` is in seconds since
+    1970."""
+
+    digest: str
+    names: Sequence[str]
+    blobs: frozenset[str]
+    size: int
+    last_used: float
+    artifact_type: str = ""
+
+
+@dataclass
+class Inventory:
+    """The blobs of a cache with their sizes in bytes, and what they make, by digest."""
+
+    sizes: dict[str, int] = field(default_factory=dict)
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    # what the index lists although not all of it is there
+    broken: set[str] = field(default_factory=set)
+
+    @property
+    def artifacts(self) -> list[Holding]:
+        return [holding for holding in self.holdings.values() if holding.names]
+
+    @property
+    def size(self) -> int:
+        return sum(self.sizes.values())
+
+
+@dataclass
+class PruneResult:
+    """What there was, what stays, what went (in check mode, would go), and how much of it is in use and stays so."""
+
+    before: Inventory
+    after: Inventory
+    removed: list[Holding] = field(default_factory=list)
+    removed_blobs: int = 0
+    removed_size: int = 0
+    damaged: list[str] = field(default_factory=list)
+    leftovers: int = 0
+    in_use: int = 0
+    changed: bool = False
+
+
+def take_stock(root: str) -> Inventory:
+    """Read what a cache holds, without a lock: what another process removes meanwhile is not in it, or still is.
+
+    :raises InvalidOption: when there is something else.
+    :raises StorageError: when it cannot be read.
+    """
+    if not is_cache(root):
+        return Inventory()
+    return _inventory(CacheStore(root, read_only=True), CacheLayout(root).raw_entries())
+
+
+def prune(root: str, rules: PruneRules, *, check_mode: bool = False) -> PruneResult:
+    """Remove from a cache what the rules say; with ``check_mode`` only say what that is.
+
+    :raises InvalidOption: when there is something else.
+    :raises StorageError: when the file system refuses, or the lock is not had in time.
+    """
+    if not is_cache(root):
+        return PruneResult(Inventory(), Inventory())
+    return _Pruner(root, rules, check_mode).run()
+
+
+class _Pruner:
+    def __init__(self, root: str, rules: PruneRules, check_mode: bool) -> None:
+        self._root = root
+        self._rules = rules
+        self._check_mode = check_mode
+        self._store = CacheStore(root, read_only=check_mode)
+        self._layout = CacheLayout(root)
+
+    def run(self) -> PruneResult:
+        if self._check_mode:
+            return self._prune(self._layout.raw_entries())
+        with self._layout.locked_entries() as entries:
+            result = self._prune(entries)
+            if self._rules.everything and not result.after.sizes:
+                self._remove_directory()
+        return result
+
+    def _prune(self, entries: list[dict[str, Any]]) -> PruneResult:
+        """Decide, write the index, remove. Called under the lock, unless nothing is to be changed."""
+        # first, since whoever writes to the cache removes those that are old on the way
+        leftovers = self._remove_leftovers()
+        before = sound = _inventory(self._store, entries)
+        damaged = self._damaged(before) if self._rules.check_content else set()
+        if damaged:
+            sound = _inventory(self._store, entries, damaged)
+        doomed, in_use = self._choose(sound)
+        stays = [holding for digest, holding in sound.holdings.items() if digest not in doomed]
+        needed = {digest for holding in stays for digest in holding.blobs}
+        goes = {digest for holding in doomed.values() for digest in holding.blobs} - needed | damaged
+        kept = [entry for entry in entries if entry["digest"] not in doomed and entry["digest"] not in sound.broken]
+        if kept != entries and not self._check_mode:
+            self._layout.write_entries(kept)
+        removed = {digest for digest in goes if self._remove(digest, is_damaged=digest in damaged)}
+        sizes = {digest: size for digest, size in before.sizes.items() if digest not in removed}
+        return PruneResult(
+            before=before,
+            after=Inventory(sizes, {holding.digest: holding for holding in stays}),
+            removed=list(doomed.values()),
+            removed_blobs=len(removed),
+            removed_size=sum(before.sizes[digest] for digest in removed),
+            damaged=sorted(damaged),
+            leftovers=leftovers,
+            in_use=in_use,
+            changed=bool(removed or leftovers or kept != entries),
+        )
+
+    def _damaged(self, inventory: Inventory) -> set[str]:
+        """What has another content than its name says. That it is looked at is no use of it."""
+        reader, damaged = CacheStore(self._root, read_only=True), set()
+        for digest, size in inventory.sizes.items():
+            held = reader.hold(Descriptor("", digest, size))
+            if held is None:
+                damaged.add(digest)
+            else:
+                held.close()
+        return damaged
+
+    def _choose(self, inventory: Inventory) -> tuple[dict[str, Holding], int]:
+        """What goes: all, what is too old, and then the least recently used until the rest is small enough; and how
+        many would go but for being in use."""
+        rules, doomed, in_use = self._rules, {}, 0
+        users = Counter(digest for holding in inventory.holdings.values() for digest in holding.blobs)
+        size, limit = inventory.size, time.time() - (rules.max_age or 0)
+        for holding in sorted(inventory.holdings.values(), key=lambda each: (each.last_used, each.digest)):
+            is_old = rules.max_age is not None and holding.last_used <= limit
+            if not (rules.everything or is_old or (rules.max_size is not None and size > rules.max_size)):
+                continue
+            freed = [digest for digest in holding.blobs if users[digest] == 1]
+            if any(self._is_used(digest) for digest in freed):
+                in_use += 1
+                continue
+            users.subtract(holding.blobs)
+            size -= sum(inventory.sizes[digest] for digest in freed)
+            doomed[holding.digest] = holding
+        return doomed, in_use
+
+    def _is_used(self, digest: str) -> bool:
+        with _locked_blob(self._store.path(digest)) as is_locked:
+            return not is_locked
+
+    def _remove(self, digest: str, is_damaged: bool) -> bool:
+        path = self._store.path(digest)
+        with _locked_blob(path) as is_locked:
+            if not (is_locked or is_damaged):
+                return False
+            if not self._check_mode:
+                try:
+                    os.unlink(path)
+                except FileNotFoundError:
+                    return False
+                except OSError as exc:
+                    raise storage_error("remove", path, exc) from exc
+        return True
+
+    def _remove_leftovers(self) -> int:
+        """What killed processes left under way goes by its age; returns how many files."""
+        rules = self._rules
+        if rules.max_age is None and rules.max_size is None and not rules.everything:
+            return 0
+        limit = 0 if rules.everything else float("inf") if rules.max_age is None else rules.max_age
+        count = 0
+        for suffix, age in ((TEMPORARY, TEMPORARY_AGE), (PARTIAL, PARTIAL_AGE)):
+            for path in self._store.under_way(suffix):
+                count += remove_abandoned(path, min(age, limit), only_look=self._check_mode)
+        return count
+
+    def _remove_directory(self) -> None:
+        """Remove what is left of a cache without blobs, under its lock; what another process puts there now stays."""
+        blobs = os.path.join(self._root, "blobs")
+        with contextlib.suppress(OSError):
+            for name in os.listdir(blobs):
+                os.rmdir(os.path.join(blobs, name))
+            os.rmdir(blobs)
+            for name in ("index.json", CACHE_TAG, "oci-layout"):
+                os.unlink(os.path.join(self._root, name))
+            for name in (".ingest", ""):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(os.path.join(self._root, name))
+
+
+def _inventory(store: CacheStore, entries: Sequence[dict[str, Any]], without: Collection[str] = ()) -> Inventory:
+    """What the entries make of the blobs that are there, but for some."""
+    found = {digest: status for digest, status in _blobs(store) if digest not in without}
+    inventory = Inventory({digest: status.st_size for digest, status in found.items()})
+    names: dict[str, list[str]] = {}
+    for entry in entries:
+        names.setdefault(str(entry["digest"]), []).append(raw_name(entry))
+    listed: set[str] = set()
+    for digest, given in names.items():
+        manifest = _manifest(store, digest) if digest in found else None
+        blobs = frozenset([digest, *(part.digest for part in parts_of(manifest))]) if manifest else frozenset()
+        if not blobs or not blobs <= found.keys():
+            inventory.broken.add(digest)
+            continue
+        listed |= blobs
+        artifact_type = manifest.effective_artifact_type if manifest else ""
+        inventory.holdings[digest] = _holding(digest, sorted(given), blobs, found, artifact_type)
+    for digest in sorted(found.keys() - listed):
+        inventory.holdings[digest] = _holding(digest, (), frozenset([digest]), found)
+    return inventory
+
+
+def _holding(
+    digest: str,
+    names: Sequence[str],
+    blobs: frozenset[str],
+    found: Mapping[str, os.stat_result],
+    artifact_type: str = "",
+) -> Holding:
+    return Holding(
+        digest=digest,
+        names=names,
+        blobs=blobs,
+        size=sum(found[each].st_size for each in blobs),
+        last_used=found[digest].st_mtime,
+        artifact_type=artifact_type,
+    )
+
+
+def _blobs(store: CacheStore) -> Iterator[tuple[str, os.stat_result]]:
+    for algorithm in ("sha256", "sha512"):
+        try:
+            with os.scandir(os.path.join(store.root, "blobs", algorithm)) as files:
+                for file in files:
+                    digest = f"{algorithm}:{file.name}"
+                    with contextlib.suppress(FileNotFoundError):
+                        status = file.stat(follow_symlinks=False)
+                        if is_digest(digest) and stat.S_ISREG(status.st_mode):
+                            yield digest, status
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as exc:
+            raise storage_error("read", exc.filename or store.root, exc) from exc
+
+
+def _manifest(store: CacheStore, digest: str) -> Manifest | None:
+    """A manifest, whose use this is not; None when it is none."""
+    try:
+        with open_regular(store.path(digest)) as handle:
+            raw = handle.read(MAX_MANIFEST_SIZE + 1)
+        return parse_manifest(raw, "", f"The manifest {digest}") if len(raw) <= MAX_MANIFEST_SIZE else None
+    except (OSError, InvalidContent):
+        return None
+
+
+@contextlib.contextmanager
+def _locked_blob(path: str) -> Iterator[bool]:
+    """Whether nobody uses the blob; nobody can hold it until this is left."""
+    try:
+        handle = open_regular(path)
+    except FileNotFoundError:
+        yield True
+        return
+    except OSError as exc:
+        raise storage_error("read", path, exc) from exc
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            # a file system without locks: who uses the blob has it open, which is enough to read it to its end
+            pass
+        yield is_at(handle, path)

@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The blobs of a cache: as those of a layout, and beside that held while they are used, dated when they are used, and
+shared by users when the directory is.
+
+A blob that is in use is open and carries a shared ``flock`` lock. Who removes blobs takes the exclusive lock first, and
+leaves alone what is locked. The kernel gives a lock up when its process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from typing import BinaryIO, Callable
+
+from .blob_store import CHUNK_SIZE, BlobStore, is_sound
+from .digest import Verifier
+from .errors import StorageError
+from .manifest import Descriptor
+from .shared_file import is_at, open_regular, remove, storage_error
+
+# Seconds to wait for the lock on a blob. Whoever removes a blob holds it for less than that; a process that holds it
+# longer means no good, and without the lock the open file is as good.
+LOCK_PATIENCE = 1.0
+
+# How often a blob is fetched that is removed again each time before it can be held.
+MAX_ATTEMPTS = 5
+
+_NEW_MODE = 0o700
+_GROUP_OR_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class CacheStore(BlobStore):
+    """The blobs of the cache in the directory ``root``; with ``read_only`` nothing in it is changed.
+
+    ``root`` gets mode 0700 when it is missing. The modes of what is created in it follow the umask, unless group or
+    others may write to ``root``: it is shared then, and everything in it gets the rights that ``root`` has.
+    """
+
+    def __init__(self, root: str, *, read_only: bool = False) -> None:
+        super().__init__(root)
+        self._read_only = read_only
+
+    def hold(self, descriptor: Descriptor) -> BinaryIO | None:
+        """The blob, hashed by this call, open at its start and locked against removal; None when it is not there.
+
+        A blob of another size or content is removed. The time of the file becomes now, as far as its owner lets it.
+
+        :raises StorageError: when the file system refuses.
+        """
+        handle = self._open_held(descriptor.digest)
+        if handle is None:
+            return None
+        path = self.path(descriptor.digest)
+        try:
+            if is_sound(handle, descriptor, path):
+                handle.seek(0)
+                self._note_use(handle)
+                return handle
+            if is_at(handle, path) and not self._read_only:
+                remove(path)
+        except BaseException:
+            handle.close()
+            raise
+        handle.close()
+        return None
+
+    def fetch_held(self, descriptor: Descriptor, stream: Callable[[int], Iterator[bytes]], what: str) -> BinaryIO:
+        """As :meth:`hold`, of a blob that is fetched when it is missing, see :meth:`fetch`.
+
+        :raises DigestMismatch: when the bytes of one uninterrupted download are not what the descriptor says.
+        :raises StorageError: when the file system refuses, or the download of another process stalls.
+        """
+        for _attempt in range(MAX_ATTEMPTS):
+            handle = self.hold(descriptor)
+            if handle is not None:
+                return handle
+            self.fetch(descriptor, stream, what)
+            # what was just hashed needs no second look before it is read, which hashes it again
+            handle = self._open_held(descriptor.digest)
+            if handle is not None:
+                return handle
+        raise StorageError(
+            f"The blob {descriptor.digest} was removed from {self.root} as often as it was fetched.",
+            "Let whatever empties the cache finish, or use another one.",
+        )
+
+    def read(self, digest: str, limit: int) -> bytes | None:
+        """The bytes of a small blob, checked; None when it is not there, damaged, or has more than ``limit`` bytes."""
+        size = self.size(digest)
+        if size is None or size > limit:
+            return None
+        handle = self.hold(Descriptor("", digest, size))
+        if handle is None:
+            return None
+        with handle:
+            return b"".join(checked(handle, Descriptor("", digest, size)))
+
+    def under_way(self, suffix: str) -> list[str]:
+        """The paths of what is being written, or was when its process was killed, by the ending of its name."""
+        try:
+            names = os.listdir(self._ingest)
+        except OSError:
+            return []
+        return [os.path.join(self._ingest, name) for name in names if name.endswith(suffix)]
+
+    def _open_held(self, digest: str) -> BinaryIO | None:
+        path = self.path(digest)
+        for _attempt in range(MAX_ATTEMPTS):
+            try:
+                handle = open_regular(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            except OSError as exc:
+                raise storage_error("read", path, exc) from exc
+            _share(handle)
+            if is_at(handle, path):
+                return handle
+            handle.close()
+        return None
+
+    def _note_use(self, handle: BinaryIO) -> None:
+        if not self._read_only:
+            with contextlib.suppress(OSError):
+                os.utime(handle.fileno())
+
+    # -- rights
+
+    def shared_mode(self) -> int:
+        """The mode of the directory when it is shared, else 0."""
+        try:
+            mode = stat.S_IMODE(os.stat(self.root).st_mode)
+        except OSError:
+            return 0
+        return mode if mode & _GROUP_OR_OTHERS_WRITE else 0
+
+    def make_folder(self, path: str) -> None:
+        if not os.path.isdir(self.root):
+            self._make_root()
+        mode = self.shared_mode()
+        if not mode or os.path.isdir(path):
+            super().make_folder(path)
+            return
+        self.make_folder(os.path.dirname(path))
+        try:
+            os.mkdir(path)
+            # chmod, since mkdir heeds the umask
+            os.chmod(path, mode)
+        except OSError:
+            # made by another process, removed by yet another, or not to be made at all
+            super().make_folder(path)
+
+    def _prepare_ingest(self) -> None:
+        self.make_folder(self._ingest)
+
+    def _make_root(self) -> None:
+        try:
+            os.makedirs(os.path.dirname(self.root), exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.root, _NEW_MODE)
+        except OSError as exc:
+            raise storage_error("create", self.root, exc) from exc
+
+    def _set_mode(self, handle: BinaryIO) -> None:
+        mode = self.shared_mode()
+        if mode:
+            # the owner alone may do this: a download that another user began has its rights already
+            with contextlib.suppress(PermissionError):
+                os.fchmod(handle.fileno(), mode & 0o666)
+
+    def _tidy(self) -> None:
+        # made anew by a process with another umask, the folder would be closed to the others
+        if not self.shared_mode():
+            super()._tidy()
+
+
+def checked(handle: BinaryIO, descriptor: Descriptor) -> Iterator[bytes]:
+    """The bytes of a blob that is held, from the start; whether they are right is known at their end.
+
+    :raises DigestMismatch: when they were changed since they were hashed.
+    """
+    what = f"The blob {descriptor.digest} in the cache"
+    verifier = Verifier(descriptor.digest, descriptor.size, what)
+    try:
+        handle.seek(0)
+        chunk = handle.read(CHUNK_SIZE)
+        while chunk:
+            verifier.update(chunk)
+            yield chunk
+            chunk = handle.read(CHUNK_SIZE)
+    except OSError as exc:
+        raise storage_error("read", what, exc) from exc
+    verifier.finish()
+
+
+def _share(handle: BinaryIO) -> None:
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return
+        except OSError:
+            # a file system without locks
+            return
+        time.sleep(0.01)

@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Helm charts behind tags: what each says about itself, from its config alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from .._oci import media
+from .._oci.errors import InvalidContent, NotFound, OciError
+from .._oci.manifest import Descriptor, Manifest
+from .._oci.transport import Repository, read_small_blob
+
+PARALLEL_LOOKS = 8
+# Characters of a description, and of other texts.
+MAX_DESCRIPTION = 1000
+MAX_TEXT = 256
+_TEXTS = {"name": "name", "version": "version", "app_version": "appVersion", "kube_version": "kubeVersion"}
+
+
+def list_charts(repository: Repository, tags: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """A description of each tag that is a chart, in the order of the tags, and a warning for each that is damaged.
+
+    Takes two requests for a tag (manifest and config), or with a cache one and what the cache lacks. What is no chart,
+    and what was removed in the meantime, is left out.
+
+    :raises AuthenticationFailed: when the account may not read them.
+    :raises OciError: when the registry does not answer.
+    """
+    if not tags:
+        return [], []
+    with ThreadPoolExecutor(min(PARALLEL_LOOKS, len(tags))) as pool:
+        found = list(pool.map(lambda tag: look_at_chart(repository, tag), tags))
+    return [each for each in found if isinstance(each, dict)], [each for each in found if isinstance(each, str)]
+
+
+def look_at_chart(repository: Repository, tag: str) -> dict[str, Any] | str | None:
+    """The chart of a tag, None when it is no chart, a warning when it is damaged. Raises as :func:`list_charts`."""
+    try:
+        manifest = repository.fetch_manifest(tag)
+    except NotFound:
+        return None
+    except InvalidContent as exc:
+        return _left_out(repository, tag, exc)
+    if manifest.config is None or manifest.config.media_type != media.HELM_CONFIG:
+        return None
+    try:
+        return _describe(repository, tag, manifest, manifest.config)
+    except (NotFound, InvalidContent) as exc:
+        return _left_out(repository, tag, exc)
+
+
+def _left_out(repository: Repository, tag: str, exc: OciError) -> str:
+    return f"{repository.reference.at(tag=tag)} is left out of the charts: {exc.message}"
+
+
+def _describe(repository: Repository, tag: str, manifest: Manifest, descriptor: Descriptor) -> dict[str, Any]:
+    try:
+        config = json.loads(read_small_blob(repository, descriptor))
+    except (ValueError, RecursionError):
+        config = None
+    if not isinstance(config, Mapping):
+        raise InvalidContent("Its config is no JSON object, which the metadata of a chart are.")
+    digest = manifest.descriptor.digest
+    return {
+        "url": repository.reference.url,
+        "tag": tag,
+        "digest": digest,
+        "revision": f"{tag}@{digest}",
+        **{name: _text(config, key, MAX_TEXT) for name, key in _TEXTS.items()},
+        # what Helm takes a chart for that does not say
+        "type": _text(config, "type", MAX_TEXT) or "application",
+        "description": _text(config, "description", MAX_DESCRIPTION),
+        "deprecated": config.get("deprecated") is True,
+        "created": manifest.annotations.get(media.ANNOTATION_CREATED, "")[:MAX_TEXT],
+    }
+
+
+def _text(config: Mapping[str, Any], key: str, limit: int) -> str:
+    value = config.get(key)
+    if not isinstance(value, str):
+        return ""
+    # half a surrogate pair, which JSON may escape, is no text that can be printed
+    return value[:limit].encode("utf-8", "replace").decode("utf-8")
