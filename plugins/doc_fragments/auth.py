@@ -12,10 +12,11 @@ options:
     description:
       - The user name for the registry. What the task says wins over the environment.
       - Without credentials in the task, the environment variables E(OCI_ARTIFACT_USERNAME) with
-        E(OCI_ARTIFACT_PASSWORD), and E(OCI_ARTIFACT_AUTH_FILE), are used; then the files E(REGISTRY_AUTH_FILE),
-        C($DOCKER_CONFIG/config.json), C(~/.docker/config.json), C($XDG_RUNTIME_DIR/containers/auth.json) and
-        C(~/.config/containers/auth.json), all of the host that runs the module. The first that knows the registry is
-        used; without one the request is anonymous.
+        E(OCI_ARTIFACT_PASSWORD), and E(OCI_ARTIFACT_AUTH_FILE), are used; then the file E(REGISTRY_AUTH_FILE), the
+        document in E(DOCKER_AUTH_CONFIG), and the files of docker and podman (C($DOCKER_CONFIG/config.json),
+        C(~/.docker/config.json), C($XDG_RUNTIME_DIR/containers/auth.json) or C(/run/containers/$UID/auth.json),
+        C(~/.config/containers/auth.json), C(~/.dockercfg)), all of the host that runs the module. The first that knows
+        the registry is used; without one the request is anonymous.
     type: str
   password:
     description:

@@ -18,6 +18,7 @@ from support.certificates import ServerCertificate, create_server_certificate
 from support.kube_api import KubeCluster, kube_cluster
 from support.servers import RegistryServer
 from support.tools import Tools
+from token_server import TokenServer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -46,6 +47,23 @@ def htpasswd_registry(tools: Tools, tmp_path_factory: pytest.TempPathFactory) ->
     """Distribution over plain HTTP that asks for .username and .password."""
     folder = tmp_path_factory.mktemp("htpasswd-registry")
     with servers.distribution(Path(tools["registry"]), folder, htpasswd=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def token_server() -> Iterator[TokenServer]:
+    """What gives the tokens for token_registry; a user of its own for each test that counts them."""
+    with TokenServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def token_registry(
+    tools: Tools, token_server: TokenServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RegistryServer]:
+    """Distribution over plain HTTP that takes the tokens of token_server."""
+    folder = tmp_path_factory.mktemp("token-registry")
+    with servers.distribution(Path(tools["registry"]), folder, tokens=token_server) as server:
         yield server
 
 

@@ -9,6 +9,7 @@ Only names of places are replaced. A new example runs without a word here, and f
 from __future__ import annotations
 
 import ast
+import base64
 import getpass
 import grp
 import json
@@ -26,6 +27,8 @@ from support import vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import Blob, Publisher
 from support.attached import attach_notation, open_repository, unit_helper
+from support.certificates import create_server_certificate
+from support.kube_api import KubeCluster
 from support.servers import RegistryServer
 from support.tools import Tools
 
@@ -75,7 +78,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
 def documents() -> dict[str, list[str]]:
     """The YAML in each document."""
     found = {}
-    for path in sorted((CHECKOUT / "plugins/modules").glob("*.py")):
+    for path in sorted([*(CHECKOUT / "plugins/modules").glob("*.py"), *(CHECKOUT / "plugins/lookup").glob("*.py")]):
         found[path.stem] = [_constant(path, "EXAMPLES")]
     for path in sorted((CHECKOUT / "docs/docsite/rst").glob("*.rst")):
         blocks = re.findall(r"^\.\. code-block:: yaml\n\n((?:(?:   .*)?\n)+)", path.read_text(), re.MULTILINE)
@@ -102,6 +105,7 @@ class Ground:
         self.registry = registry
         self.folder = folder
         self.digest = ""
+        self.namespace = ""
         files = {
             "deploy/base/app.yaml": "kind: ConfigMap\n",
             "deploy/notes.txt": "notes\n",
@@ -133,6 +137,7 @@ class Ground:
         text = text.replace("{{ playbook_dir }}", str(self.folder / "play"))
         own = document if document in PUBLISHING else "shared"
         text = re.sub(r"(?<![\w}/.])/(etc|srv|opt|var|media)/", rf"{self.folder}/{own}/\1/", text)
+        text = re.sub(r"namespace='(flux-system|apps)'", f"namespace='{self.namespace}'", text)
         text = text.replace("owner: app", f"owner: {getpass.getuser()}")
         text = text.replace("group: app", f"group: {grp.getgrgid(os.getgid()).gr_name}")
         return text.replace(EXAMPLE_DIGEST, self.digest.partition(":")[2])
@@ -188,6 +193,40 @@ class Ground:
             self.folder / "play/build/sbom.spdx.json", "--use-signing-config=false", "--tlog-upload=false",
             "--allow-http-registry", "--yes", reference, env={"COSIGN_PASSWORD": PASSWORD},
         )  # fmt: skip
+
+    def fill(self, cluster: KubeCluster, namespace: str) -> None:
+        """What the examples read from Kubernetes; the example's namespaces are all this one."""
+        self.namespace = namespace
+        entry = {"auth": base64.b64encode(b"not:asked-for").decode()}
+        docker_config = json.dumps({"auths": {self.registry.host: entry}})
+        certificate = create_server_certificate(self.folder)
+        cluster.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "regcred"},
+                "type": "kubernetes.io/dockerconfigjson",
+                "stringData": {".dockerconfigjson": docker_config},
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "registry-tls"},
+                "stringData": {
+                    "ca.crt": certificate.ca_cert.read_text(),
+                    "tls.crt": certificate.cert.read_text(),
+                    "tls.key": certificate.key.read_text(),
+                },
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": "default"},
+                "imagePullSecrets": [{"name": "regcred"}],
+            },
+            namespace=namespace,
+        )
+        self._write("shared/etc/kubernetes/reader.conf", cluster.kubeconfig.read_text())
 
     def _sign_keyless(self, digest: str) -> None:
         """Sign the chart as the release workflow of its project would, in a Sigstore of this test."""
@@ -245,10 +284,23 @@ def value_at(result: TaskResult, path: str) -> Any:
     return value
 
 
+@pytest.fixture
+def namespace(cluster: KubeCluster) -> Iterator[str]:
+    with cluster.namespace("examples") as name:
+        yield name
+
+
 def test_examples(
-    ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ansible: AnsibleRunner,
+    registry: RegistryServer,
+    cluster: KubeCluster,
+    namespace: str,
+    tools: Tools,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ground = Ground(registry, tmp_path)
+    ground.fill(cluster, namespace)
     ground.publish(ansible)
     ground.attest(tools)
     for name in ("SIGNING_PASSWORD", "COSIGN_PASSWORD"):
@@ -260,6 +312,7 @@ def test_examples(
     results = ansible.tasks(
         [task for task in found if task.get("name") not in NOT_RUN],
         extra_vars={"registry_password": "not-asked-for"},
+        controller_environment={"K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig)},
         module_defaults={name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
     )
     by_name = {result.task: result for result in results}

@@ -17,6 +17,7 @@ from venvs import child_environment
 
 SUPPORT = Path(__file__).resolve().parent
 SHIPPED = ("README.md", "LICENSE", "meta/runtime.yml", "CHANGELOG.md")
+TYPED = ("module_utils", "plugin_utils")
 NOT_SHIPPED = (".git/", ".ci/", ".work/")
 # what pip says while ansible-test fills its environments
 _PIP_NOISE = re.compile(
@@ -77,7 +78,8 @@ class Gates:
         self.steps.run("ruff", [self.bin / "ruff", "check", "--no-cache", "."], cwd=self.collection, env=env)
         # from the root of the tree, where each file has its real package
         mypy = [self.bin / "mypy", "--config-file", self.collection / "pyproject.toml"]
-        mypy += ["--cache-dir", self.home / "mypy", self.collection.relative_to(self.tree) / "plugins/module_utils"]
+        mypy += ["--cache-dir", self.home / "mypy"]
+        mypy += [self.collection.relative_to(self.tree) / "plugins" / room for room in TYPED]
         self.steps.run("mypy --strict", mypy, cwd=self.tree, env=env)
 
     def _sanity(self) -> None:

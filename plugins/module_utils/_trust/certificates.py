@@ -13,7 +13,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import struct
-from collections.abc import Sequence
 from typing import Any
 
 from .._oci.errors import InvalidPolicy

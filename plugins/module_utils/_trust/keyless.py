@@ -144,23 +144,24 @@ class KeylessVerifier:
             raise Rejected("tlog", "The bundle has no log entry")
         if len({(entry.log_id, entry.index) for entry in entries}) < len(entries):
             raise Rejected("tlog", "The bundle has the same log entry twice")
-        promised = [entry for entry in entries if entry.promise is not None]
+        promised = [(entry, entry.promise) for entry in entries if entry.promise is not None]
         if not promised and (bundle.material.get("timestampVerificationData") or {}).get("rfc3161Timestamps"):
             return self._timestamped(bundle, envelope, certificate, entries)
         refusals = []
-        for entry in promised:
+        for entry, promise in promised:
             try:
-                return self._logged(entry, envelope, certificate)
+                return self._logged(entry, promise, envelope, certificate)
             except Rejected as exc:
                 refusals.append(exc)
         if refusals:
             raise Rejected(refusals[0].code, "; ".join(dict.fromkeys(exc.message for exc in refusals[:3])))
         raise Rejected("tlog", "The log entry has no signed entry timestamp (SET): nothing tells when it was signed")
 
-    def _logged(self, entry: transparency_log.Entry, envelope: Envelope, certificate: Any) -> datetime.datetime:
+    def _logged(
+        self, entry: transparency_log.Entry, promise: transparency_log.Promise, envelope: Envelope, certificate: Any
+    ) -> datetime.datetime:
         transparency_log.check_envelope_entry(entry, certificate, envelope)
-        assert entry.promise is not None
-        time = transparency_log.check_promise(self._root, entry.promise)
+        time = transparency_log.check_promise(self._root, promise)
         transparency_log.check_inclusion(self._root, entry)
         check_signing_certificate(self._root, certificate, time)
         return time

@@ -20,7 +20,7 @@ TIMEOUT = 300.0
 # what would lead Ansible to another configuration, or the modules to the credentials of whoever runs the tests
 _DROPPED_PREFIXES = ("ANSIBLE_", "OCI_ARTIFACT_", "K8S_AUTH_")
 _DROPPED = frozenset(
-    {"DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "PYTHONPATH", "KUBECONFIG"}
+    {"DOCKER_AUTH_CONFIG", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_CONFIG_HOME", "PYTHONPATH", "KUBECONFIG"}
 )
 
 
@@ -87,6 +87,8 @@ class AnsibleRunner:
         check: bool = False,
         diff: bool = False,
         extra_vars: Mapping[str, Any] | None = None,
+        controller_environment: Mapping[str, str] | None = None,
+        flags: Sequence[str] = (),
         **play: Any,
     ) -> list[TaskResult]:
         """Run tasks, written as in YAML, in one play (further keywords are the play's, as `module_defaults`).
@@ -97,9 +99,17 @@ class AnsibleRunner:
         playbook = folder / "playbook.yml"
         document = [{"hosts": "localhost", "gather_facts": False, **play, "tasks": list(tasks)}]
         playbook.write_text(json.dumps(document, indent=2, default=str))  # JSON is YAML
-        flags = [flag for flag, wanted in (("--check", check), ("--diff", diff)) if wanted]
+        modes = [flag for flag, wanted in (("--check", check), ("--diff", diff)) if wanted]
         results_file = folder / "results.jsonl"
-        done = self._run("ansible-playbook", *flags, str(playbook), extra_vars=extra_vars, results_file=results_file)
+        done = self._run(
+            "ansible-playbook",
+            *modes,
+            *flags,
+            str(playbook),
+            extra_vars=extra_vars,
+            environment=controller_environment,
+            results_file=results_file,
+        )
         lines = results_file.read_text(encoding="utf-8").splitlines() if results_file.exists() else []
         if not lines and tasks:
             raise AssertionError(f"ansible-playbook exited {done.returncode} without a result\n{_words(done)}")
@@ -158,6 +168,8 @@ class AnsibleRunner:
         }
         kept.update(
             HOME=str(self._home),
+            # without one, podman's file in /run/containers would be looked for
+            XDG_RUNTIME_DIR=str(self._home / "run"),
             LC_ALL="C.UTF-8",
             ANSIBLE_COLLECTIONS_PATH=str(self.collections),
             ANSIBLE_NOCOLOR="1",

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support.certificates import ServerCertificate
+from token_server import TokenServer
 
 START_TIMEOUT = 30.0
 # A server writes a log line just after it answered: the log is complete when it has been quiet for this long.
@@ -141,9 +142,14 @@ def _running(command: list[str | Path], folder: Path) -> Iterator[tuple[int, Pat
 
 @contextmanager
 def distribution(
-    binary: Path, folder: Path, *, certificate: ServerCertificate | None = None, htpasswd: bool = False
+    binary: Path,
+    folder: Path,
+    *,
+    certificate: ServerCertificate | None = None,
+    htpasswd: bool = False,
+    tokens: TokenServer | None = None,
 ) -> Iterator[RegistryServer]:
-    """CNCF Distribution with deletes enabled."""
+    """CNCF Distribution with deletes enabled; ``tokens`` is the server whose tokens it takes."""
     config: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": False}},
@@ -160,6 +166,8 @@ def distribution(
     if htpasswd:
         (folder / "htpasswd").write_text(f"{USERNAME}:{PASSWORD_HASH}\n")
         config["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}
+    if tokens:
+        config["auth"] = tokens.registry_auth(folder)
     (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
     with _running([binary, "serve", folder / "config.yml"], folder) as (port, log):
         yield RegistryServer(

@@ -77,4 +77,6 @@ class Tools:
 
 
 # variables that would lead a tool to the credentials of whoever runs the tests
-_LOGIN_VARIABLES = frozenset({"DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"})
+_LOGIN_VARIABLES = frozenset(
+    {"DOCKER_AUTH_CONFIG", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"}
+)

@@ -187,14 +187,13 @@ def attach(repository: LayoutRepository, digest: str, key: Any, predicate_type: 
     }
     payload = json.dumps(statement).encode("utf-8")
     signature = key.sign(formats.pre_authentication_encoding(formats.IN_TOTO, payload), ec.ECDSA(hashes.SHA256()))
-    encode = lambda data: base64.b64encode(data).decode("ascii")  # noqa: E731
     bundle = {
         "mediaType": formats.BUNDLE_V03,
         "verificationMaterial": {"publicKey": {"hint": ""}},
         "dsseEnvelope": {
-            "payload": encode(payload),
+            "payload": base64.b64encode(payload).decode("ascii"),
             "payloadType": formats.IN_TOTO,
-            "signatures": [{"sig": encode(signature)}],
+            "signatures": [{"sig": base64.b64encode(signature).decode("ascii")}],
         },
     }
     layer = add_blob(repository, canonical_json(bundle), formats.BUNDLE_V03)

@@ -1,0 +1,284 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets and service accounts, read through the Kubernetes API with the ``kubernetes`` client.
+
+Where the cluster is comes from the options, then as kubectl finds it: ``$KUBECONFIG``, ``~/.kube/config``, and inside a
+Pod from its service account.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import importlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from .._oci.errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    InvalidContent,
+    InvalidOption,
+    MissingDependency,
+    NotFound,
+    OciError,
+    TlsFailed,
+)
+
+# etcd takes no object beyond 1.5 MiB; base64 and JSON make more of it
+MAX_ANSWER = 4 * 1024 * 1024
+MAX_WORDS = 500
+RETRIES = 2
+
+_DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?\Z")
+
+
+@dataclass(frozen=True)
+class KubeOptions:
+    """Where the API is and who asks. What is empty is taken from the kubeconfig."""
+
+    kubeconfig: str | Mapping[str, Any] = field(default="", repr=False)
+    context: str = ""
+    host: str = ""
+    api_key: str = field(default="", repr=False)
+    client_cert: str = ""
+    client_key: str = ""
+    ca_cert: str = ""
+    validate_certs: bool | None = None
+    proxy: str = field(default="", repr=False)
+    timeout: float = 30.0  # seconds, for connecting and for each wait for an answer
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A Secret with its values decoded."""
+
+    namespace: str
+    name: str
+    type: str
+    data: Mapping[str, bytes] = field(repr=False)
+
+    @property
+    def origin(self) -> str:
+        """What messages call it."""
+        return f"Secret {self.namespace}/{self.name}"
+
+
+class KubeApi:
+    """The few objects that the collection reads."""
+
+    def __init__(self, options: KubeOptions) -> None:
+        """:raises OciError: when the client is not installed, or there is no usable configuration."""
+        self._timeout = (options.timeout, options.timeout)
+        self._client = _make_client(options)
+
+    def secret(self, namespace: str, name: str) -> Secret:
+        """:raises OciError: when it is not there, may not be read, or the API cannot be reached."""
+        document = self._read("Secret", namespace, name, self._client.read_namespaced_secret)
+        return parse_secret(document, namespace, name)
+
+    def pull_secret_names(self, namespace: str, service_account: str) -> list[str]:
+        """The ``imagePullSecrets`` of a service account, in its order."""
+        read = self._client.read_namespaced_service_account
+        document = self._read("ServiceAccount", namespace, service_account, read)
+        references = document.get("imagePullSecrets") or []
+        if not isinstance(references, list):
+            raise InvalidContent(f"The ServiceAccount {namespace}/{service_account} has 'imagePullSecrets' of no list.")
+        names = [item.get("name") for item in references if isinstance(item, Mapping)]
+        return [name for name in names if isinstance(name, str) and name]
+
+    def _read(self, kind: str, namespace: str, name: str, read: Callable[..., Any]) -> dict[str, Any]:
+        import urllib3.exceptions
+
+        refused = _package("client.exceptions").ApiException
+        for value, meaning in ((namespace, "namespace"), (name, kind)):
+            if not _DNS_SUBDOMAIN.match(value):
+                raise InvalidOption(
+                    f"{value[:300]!r} cannot be the name of a {meaning}.",
+                    "Wanted lower case letters, digits, dots and hyphens.",
+                )
+        what = f"{kind} {namespace}/{name}"
+        failure: OciError
+        try:
+            response = read(name, namespace, _preload_content=False, _request_timeout=self._timeout)
+            raw = response.read(MAX_ANSWER + 1)
+        except refused as exc:
+            failure = _refusal(what, exc.status or 0, exc.body)
+        except urllib3.exceptions.HTTPError as exc:
+            failure = _no_connection(what, exc)
+        except ValueError as exc:  # a URL of the configuration that is none
+            failure = InvalidOption(f"The {what} cannot be asked for: {exc}.")
+        else:
+            return _parse(raw, what)
+        raise failure
+
+
+def parse_secret(document: Mapping[str, Any], namespace: str, name: str) -> Secret:
+    """A Secret as the API answers it.
+
+    :raises InvalidContent: when it has not the shape of one.
+    """
+    data = document.get("data") or {}
+    kind = document.get("type") or "Opaque"
+    try:
+        decoded = {str(key): base64.b64decode(value, validate=True) for key, value in data.items()}
+    except (AttributeError, TypeError, ValueError, binascii.Error):
+        raise InvalidContent(
+            f"The API answered for the Secret {namespace}/{name} with data that is not base64."
+        ) from None
+    return Secret(namespace, name, str(kind), decoded)
+
+
+def _parse(raw: bytes, what: str) -> dict[str, Any]:
+    if len(raw) > MAX_ANSWER:
+        raise InvalidContent(f"The API answered for the {what} with more than {MAX_ANSWER} bytes.")
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise InvalidContent(
+            f"The answer for the {what} is not JSON.", "Is the address that of a Kubernetes API server?"
+        )
+    return document
+
+
+def _make_client(options: KubeOptions) -> Any:
+    """A CoreV1Api that retries little, keeps nothing on disk and has the options on top of the kubeconfig."""
+    client = _package("client")
+    configuration = client.Configuration()
+    _load(options, configuration)
+    _override(options, configuration)
+    renew = getattr(configuration, "refresh_api_key_hook", None)
+    if renew is not None:
+        # runs before each request, and sets all that the kubeconfig says once more
+        def renew_and_override(current: Any) -> None:
+            renew(current)
+            _override(options, current)
+
+        configuration.refresh_api_key_hook = renew_and_override
+    configuration.retries = RETRIES
+    for name in ("cert_file", "key_file", "ssl_ca_cert"):
+        path = getattr(configuration, name)
+        if path and not os.access(path, os.R_OK):
+            raise InvalidOption(f"The file {path}, for the connection to the Kubernetes API, cannot be read.")
+    return client.CoreV1Api(client.ApiClient(configuration))
+
+
+def _package(name: str) -> Any:
+    try:
+        return importlib.import_module(f"kubernetes.{name}")
+    except ImportError:
+        raise MissingDependency(
+            "Reading Kubernetes secrets needs the Python package kubernetes on the Ansible controller.",
+            "Install it there (pip install kubernetes), or in the execution environment.",
+        ) from None
+
+
+def _override(options: KubeOptions, configuration: Any) -> None:
+    for name, value in (
+        ("host", options.host),
+        ("cert_file", _path(options.client_cert)),
+        ("key_file", _path(options.client_key)),
+        ("ssl_ca_cert", _path(options.ca_cert)),
+        ("proxy", options.proxy),
+    ):
+        if value:
+            setattr(configuration, name, value)
+    if options.api_key:
+        # releases of the client differ in the name they look it up by
+        configuration.api_key = dict.fromkeys(("authorization", "BearerToken"), f"Bearer {options.api_key}")
+    if options.validate_certs is not None:
+        configuration.verify_ssl = options.validate_certs
+
+
+def _load(options: KubeOptions, configuration: Any) -> None:
+    config = _package("config")
+    if options.host and (options.api_key or options.client_cert):
+        return
+    context = options.context or None
+    try:
+        if isinstance(options.kubeconfig, Mapping):
+            loaded = json.loads(json.dumps(dict(options.kubeconfig)))  # Ansible's own kinds of text and dict
+            config.load_kube_config_from_dict(
+                loaded, context=context, client_configuration=configuration, persist_config=False
+            )
+        elif options.kubeconfig or options.context or _has_kubeconfig():
+            if options.kubeconfig and not _any_exists(options.kubeconfig):
+                raise InvalidOption(f"The kubeconfig {_path(options.kubeconfig)} does not exist.")
+            config.load_kube_config(
+                config_file=_path(options.kubeconfig) or None,
+                context=context,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+        elif os.environ.get("KUBERNETES_SERVICE_HOST"):
+            config.load_incluster_config(client_configuration=configuration)
+        elif not options.host:
+            raise InvalidOption(
+                "There is no way to a Kubernetes cluster: no kubeconfig, no host, and no Pod around.",
+                "Give 'kubeconfig', or 'host' and 'api_key'.",
+            )
+    except config.ConfigException as exc:
+        raise InvalidOption(f"The kubeconfig cannot be used: {str(exc)[:MAX_WORDS]}") from None
+    except OciError:
+        raise
+    except Exception as exc:  # broken YAML, an unreadable file, wrong types in it: the client guards against none
+        # its words may repeat a line of the file
+        raise InvalidOption(f"The kubeconfig cannot be used ({type(exc).__name__}).") from None
+
+
+def _has_kubeconfig() -> bool:
+    return _any_exists(os.environ.get("KUBECONFIG") or os.path.join("~", ".kube", "config"))
+
+
+def _any_exists(paths: str) -> bool:
+    return any(os.path.exists(_path(path)) for path in paths.split(os.pathsep) if path)
+
+
+def _path(value: str) -> str:
+    return os.path.expanduser(os.path.expandvars(value))
+
+
+def _refusal(what: str, status: int, body: Any) -> OciError:
+    words = _words(body)
+    if status == 404:
+        return NotFound(f"The {what} does not exist.", "Names are looked up in that namespace only.")
+    if status == 401:
+        return AuthenticationFailed(
+            f"The Kubernetes API did not accept the credentials it was asked for the {what} with.",
+            "A token may have expired.",
+        )
+    if status == 403:
+        resource = what.split(" ", 1)[0].lower()
+        return AuthenticationFailed(
+            f"The Kubernetes API does not allow to read the {what}: {words}.",
+            f"Allow the verb 'get' on {resource}s with a Role; kubectl auth can-i get --list shows what is allowed.",
+        )
+    return ConnectionFailed(f"The Kubernetes API answered {status} for the {what}: {words}.")
+
+
+def _words(body: Any) -> str:
+    """The message of a Status object: no part of any Secret."""
+    try:
+        message = json.loads(body)["message"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        message = None
+    return str(message)[:MAX_WORDS].rstrip(".") if isinstance(message, str) else "it gave no reason"
+
+
+def _no_connection(what: str, exc: Exception) -> ConnectionFailed:
+    import urllib3.exceptions
+
+    cause = getattr(exc, "reason", None) or exc
+    if isinstance(cause, urllib3.exceptions.SSLError):
+        return TlsFailed(
+            f"No TLS connection to the Kubernetes API, to read the {what}: {str(cause)[:MAX_WORDS]}.",
+            "Give its authority in 'ca_cert' or in the kubeconfig.",
+        )
+    return ConnectionFailed(f"The Kubernetes API cannot be reached to read the {what}: {str(cause)[:MAX_WORDS]}.")

@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Secrets hold for a registry: pull secrets, and client certificates with their authority.
+
+Types and keys are those of Kubernetes (kubernetes.io/docs/concepts/configuration/secret) and of Flux's ``secretRef``
+and ``certSecretRef``. A Secret of another shape is an error: leaving it out would make an anonymous request of one that
+was meant to have credentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .._oci.docker_config import decode_entry, load_auth_config, split_key
+from .._oci.errors import AuthenticationFailed
+from .api import KubeApi, Secret
+
+DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
+DOCKER_CFG = "kubernetes.io/dockercfg"
+# option of a module -> the key, and its older name
+TLS_KEYS = {
+    "client_cert": ("tls.crt", "certFile"),
+    "client_key": ("tls.key", "keyFile"),
+    "ca_cert": ("ca.crt", "caFile"),
+}
+
+
+def read_auth_config(api: KubeApi, namespace: str, secret: str = "", service_account: str = "") -> dict[str, Any]:
+    """One docker ``config.json`` of a Secret and of a service account's ``imagePullSecrets``, in this order.
+
+    :raises OciError: when one of them is not there, or is no pull secret, or there is no credential in any of them.
+    """
+    names = [secret] if secret else []
+    if service_account:
+        own = api.pull_secret_names(namespace, service_account)
+        if not own:
+            raise AuthenticationFailed(
+                f"The ServiceAccount {namespace}/{service_account} has no imagePullSecrets.",
+                'Add one: kubectl patch serviceaccount NAME -p \'{"imagePullSecrets": [{"name": "SECRET"}]}\'.',
+            )
+        names += [name for name in own if name not in names]
+    return merge_pull_secrets(api.secret(namespace, name) for name in names)
+
+
+def merge_pull_secrets(secrets: Iterable[Secret]) -> dict[str, Any]:
+    """The ``auths`` of pull secrets as one document.
+
+    For one registry and path the first Secret wins, as in Flux. Empty entries are left out, and so are ``credsStore``
+    and ``credHelpers``, which no kubelet follows.
+    """
+    auths: dict[str, Any] = {}
+    places: set[tuple[str, str]] = set()
+    empty = []
+    for secret in secrets:
+        entries = _auths(secret).items()
+        own = {key: entry for key, entry in entries if decode_entry(entry, secret.origin, key) is not None}
+        auths.update((key, entry) for key, entry in own.items() if split_key(key) not in places)
+        places.update(map(split_key, own))
+        if not own:
+            empty.append(f"{secret.namespace}/{secret.name}")
+    if not auths:
+        raise AuthenticationFailed(
+            f"There is no credential in the pull secret {', '.join(empty)}.",
+            "A docker config.json whose secrets lie in a credentials store has none in its 'auths': "
+            "make the Secret with kubectl create secret docker-registry.",
+        )
+    return {"auths": auths}
+
+
+def read_tls_options(api: KubeApi, namespace: str, secret: str) -> dict[str, str]:
+    """``client_cert``, ``client_key`` and ``ca_cert`` (PEM text, empty when absent) of a Secret."""
+    return tls_options(api.secret(namespace, secret))
+
+
+def tls_options(secret: Secret) -> dict[str, str]:
+    """The options of a connection that a Secret holds; of two names of a key, the newer one is used.
+
+    :raises AuthenticationFailed: when a key has no certificate or the reverse, when there is nothing, or no PEM.
+    """
+    found = {}
+    for option, names in TLS_KEYS.items():
+        name = next((name for name in names if secret.data.get(name)), "")
+        found[option] = _pem(secret, name) if name else ""
+    if bool(found["client_cert"]) != bool(found["client_key"]):
+        given, lacking = ("client_cert", "client_key") if found["client_cert"] else ("client_key", "client_cert")
+        raise AuthenticationFailed(
+            f"{secret.origin} has a {_spelt(given)} but no {_spelt(lacking)}.", "Wanted both or neither."
+        )
+    if not any(found.values()):
+        raise AuthenticationFailed(
+            f"{secret.origin} holds no certificate: its keys are {_keys(secret)}.",
+            "Wanted ca.crt, or tls.crt with tls.key (or the older caFile, certFile, keyFile).",
+        )
+    return found
+
+
+def _auths(secret: Secret) -> Mapping[str, Any]:
+    if secret.type == DOCKER_CONFIG_JSON:
+        return load_auth_config(_text(secret, ".dockerconfigjson"), secret.origin).get("auths") or {}
+    if secret.type == DOCKER_CFG:
+        # the older format is the 'auths' alone
+        return load_auth_config(_text(secret, ".dockercfg"), secret.origin)
+    raise AuthenticationFailed(
+        f"{secret.origin} is of type {secret.type[:200]}, wanted {DOCKER_CONFIG_JSON} or {DOCKER_CFG}.",
+        "Make it with kubectl create secret docker-registry.",
+    )
+
+
+def _text(secret: Secret, key: str) -> str:
+    if key not in secret.data:
+        raise AuthenticationFailed(f"{secret.origin} has no key {key}: its keys are {_keys(secret)}.")
+    try:
+        return secret.data[key].decode("utf-8")
+    except UnicodeDecodeError:
+        raise AuthenticationFailed(f"The key {key} of {secret.origin} is not UTF-8 text.") from None
+
+
+def _pem(secret: Secret, key: str) -> str:
+    text = _text(secret, key)
+    # modules take text without this mark for the path of a file
+    if "-----BEGIN " not in text:
+        raise AuthenticationFailed(f"The key {key} of {secret.origin} holds no PEM text.")
+    return text
+
+
+def _spelt(option: str) -> str:
+    return " or ".join(TLS_KEYS[option])
+
+
+def _keys(secret: Secret) -> str:
+    return ", ".join(sorted(secret.data)[:20]) or "none"

@@ -1,0 +1,238 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Credentials and certificates in a real Kubernetes API open a real registry, through ansible-playbook."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.ansible_runner import AnsibleRunner, TaskResult
+from support.kube_api import KubeCluster
+from support.servers import RegistryServer
+
+PUSH, PULL, INFO = (f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info"))
+PULL_SECRET, TLS_SECRET = (f"cloudnative.artifacts.kubernetes_{kind}_secret" for kind in ("pull", "tls"))
+READ = {"apiGroups": [""], "resources": ["secrets", "serviceaccounts"], "verbs": ["get"]}
+WRONG_PASSWORD = "N0t/the~right-0ne%at+all"
+
+
+def secret(name: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind, "stringData": texts}
+
+
+def pull_secret(name: str, auths: dict[str, Any], **further: Any) -> dict[str, Any]:
+    return secret(name, "kubernetes.io/dockerconfigjson", {".dockerconfigjson": {"auths": auths, **further}})
+
+
+def service_account(name: str, *secrets: str) -> dict[str, Any]:
+    references = [{"name": secret} for secret in secrets]
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": name},
+        "imagePullSecrets": references,
+    }
+
+
+def basic(username: str, password: str) -> dict[str, str]:
+    return {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
+
+
+def lookup(plugin: str, **options: str) -> str:
+    arguments = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    return f"{{{{ lookup({plugin!r}, {arguments}) }}}}"
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster: KubeCluster) -> Iterator[str]:
+    with cluster.namespace("lookups") as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def reader(cluster: KubeCluster, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> KubeCluster:
+    """May read Secrets and ServiceAccounts of the namespace, and nothing else."""
+    return cluster.as_user(tmp_path_factory.mktemp("reader"), namespace, "reader", [READ])
+
+
+def test_pull_secrets(
+    ansible: AnsibleRunner,
+    cluster: KubeCluster,
+    reader: KubeCluster,
+    namespace: str,
+    htpasswd_registry: RegistryServer,
+    tmp_path: Path,
+) -> None:
+    registry, username, password = htpasswd_registry.host, htpasswd_registry.username, htpasswd_registry.password
+    assert username and password
+    good, stale = {registry: basic(username, password)}, {registry: basic(username, WRONG_PASSWORD)}
+    cluster.apply(
+        pull_secret("good", good),
+        secret("older", "kubernetes.io/dockercfg", {".dockercfg": {f"http://{registry}/v1/": good[registry]}}),
+        pull_secret("stale", stale),
+        pull_secret("elsewhere", {"registry.example.com": basic("someone", WRONG_PASSWORD)}),
+        pull_secret("store", {registry: {}}, credsStore="desktop"),
+        secret("opaque", "Opaque", {".dockerconfigjson": {"auths": good}}),
+        service_account("puller", "elsewhere", "good", "stale"),
+        service_account("stale-first", "stale", "good"),
+        service_account("broken", "good", "gone"),
+        service_account("without"),
+        namespace=namespace,
+    )
+    stranger = cluster.as_user(tmp_path, namespace, "stranger")
+    file = tmp_path / "hello.txt"
+    file.write_text("hello\n")
+    reference = {"ref": f"{registry}/kubernetes/hello:1", "insecure": True}
+
+    def scope(**options: str) -> dict[str, str]:
+        return {"namespace": namespace, "kubeconfig": str(reader.kubeconfig), **options}
+
+    def pull(name: str, **options: str) -> dict[str, Any]:
+        module = {**reference, "dest": str(tmp_path / name), "auth_config": lookup(PULL_SECRET, **scope(**options))}
+        return {"name": name, PULL: module, "ignore_errors": True}
+
+    token = cluster.token(namespace, "reader")
+    authority = tmp_path / "ca.pem"
+    authority.write_text(cluster.ca_pem)
+    explicit = {"kubeconfig": "", "host": cluster.server, "api_key": token, "ca_cert": str(authority)}
+    where = f"{namespace}/"
+    refused = [
+        (scope(secret="good", namespace="kube-system"), "does not allow to read the Secret kube-system/good"),
+        (scope(secret="good", kubeconfig=str(stranger.kubeconfig)), f"does not allow to read the Secret {where}good"),
+        (scope(secret="gone"), f"The Secret {where}gone does not exist"),
+        (scope(service_account="broken"), f"The Secret {where}gone does not exist"),
+        (scope(service_account="without"), f"ServiceAccount {where}without has no imagePullSecrets"),
+        (scope(service_account="nobody"), f"The ServiceAccount {where}nobody does not exist"),
+        (scope(secret="opaque"), f"Secret {where}opaque is of type Opaque, wanted kubernetes.io/dockerconfigjson"),
+        (scope(secret="store"), f"no credential in the pull secret {where}store"),
+        (scope(secret="good", api_key="x" + token[1:]), "did not accept the credentials"),
+        (scope(secret="good", host="https://127.0.0.1:1"), "cannot be reached"),
+        (scope(secret="good", ca_cert="/etc/ssl/certs/ca-certificates.crt"), "No TLS connection to the Kubernetes API"),
+        (scope(secret="good", kubeconfig=str(tmp_path / "none")), f"The kubeconfig {tmp_path / 'none'} does not exist"),
+        (scope(secret="good", context="none"), "The kubeconfig cannot be used: "),
+        (scope(secret="../good"), "'../good' cannot be the name of a Secret"),
+        (scope(), "Neither 'secret' nor 'service_account' is given"),
+    ]
+    results = ansible.tasks(
+        [
+            {"name": "push", PUSH: {**reference, "path": str(file), "username": username, "password": password}},
+            pull("secret", secret="good"),
+            pull("older secret", secret="older"),
+            pull("service account", service_account="puller"),
+            pull("named first", secret="good", service_account="stale-first"),
+            pull("without a kubeconfig", secret="good", **explicit),
+            pull("first is stale", service_account="stale-first"),
+            {
+                "name": "refused",
+                "ansible.builtin.debug": {"msg": f"{{{{ lookup({PULL_SECRET!r}, **item) }}}}"},
+                "loop": [options for options, _words in refused],
+                "ignore_errors": True,
+            },
+        ],
+        flags=["-vvv"],
+    )
+    by_name = {result.task: result for result in results}
+    for name in ("secret", "older secret", "service account", "named first", "without a kubeconfig"):
+        assert not by_name[name].failed, by_name[name]
+        assert (tmp_path / name / "hello.txt").read_text() == "hello\n"
+    assert by_name["first is stale"]["reason"] == "AuthenticationFailed"
+    answers = by_name["refused"]["results"]
+    assert len(answers) == len(refused)
+    for (_options, words), answer in zip(refused, answers):
+        assert answer["failed"]
+        assert words in answer["msg"]
+    _assert_no_secret(results[0], password, WRONG_PASSWORD, good[registry]["auth"], stale[registry]["auth"])
+
+
+def _assert_no_secret(run: TaskResult, *secrets: str) -> None:
+    """Not in the whole output of the run, with -vvv."""
+    output = run.stdout + run.stderr
+    assert '"auth_config": {' in output, "the invocations are not shown"
+    assert [hidden for hidden in secrets if hidden in output] == []
+
+
+def test_tls_secrets(
+    ansible: AnsibleRunner,
+    cluster: KubeCluster,
+    reader: KubeCluster,
+    namespace: str,
+    tls_registry: RegistryServer,
+    tmp_path: Path,
+) -> None:
+    assert tls_registry.ca_cert
+    authority = tls_registry.ca_cert.read_text()
+    key = tls_registry.ca_cert.with_name("server.key").read_text()
+    certificate = tls_registry.ca_cert.with_name("server.pem").read_text()
+    cluster.apply(
+        secret("authority", "Opaque", {"ca.crt": authority}),
+        secret("older-tls", "Opaque", {"caFile": authority, "certFile": certificate, "keyFile": key}),
+        secret("pair", "kubernetes.io/tls", {"tls.crt": certificate, "tls.key": key}),
+        secret("half", "Opaque", {"ca.crt": authority, "tls.crt": certificate}),
+        namespace=namespace,
+    )
+    reference = {"ref": f"{tls_registry.host}/kubernetes/tls:1"}
+    file = tmp_path / "hello.txt"
+    file.write_text("hello\n")
+
+    def options(name: str) -> str:
+        return lookup(TLS_SECRET, namespace=namespace, kubeconfig=str(reader.kubeconfig), secret=name)
+
+    def pull(name: str) -> dict[str, Any]:
+        chosen = {option: f"{{{{ tls.{option} }}}}" for option in ("ca_cert", "client_cert", "client_key")}
+        module = {**reference, "dest": str(tmp_path / name), "retries": 0, **chosen}
+        return {"name": name, PULL: module, "vars": {"tls": options(name)}, "ignore_errors": True}
+
+    results = ansible.tasks(
+        [
+            {"name": "push", PUSH: {**reference, "path": str(file), "ca_cert": str(tls_registry.ca_cert)}},
+            pull("authority"),
+            pull("older-tls"),
+            pull("pair"),
+            pull("half"),
+            # all three at once, as defaults of a block
+            {
+                "module_defaults": {"group/cloudnative.artifacts.oci": options("older-tls")},
+                "block": [{"name": "defaults", INFO: {**reference, "gather": []}}],
+            },
+        ],
+        flags=["-vvv"],
+    )
+    by_name = {result.task: result for result in results}
+    assert (tmp_path / "authority/hello.txt").read_text() == "hello\n"
+    assert (tmp_path / "older-tls/hello.txt").read_text() == "hello\n"
+    assert by_name["pair"]["reason"] == "TLSFailed", "nobody vouches for the registry"
+    assert "has a tls.crt or certFile but no tls.key or keyFile" in by_name["half"]["msg"]
+    assert not by_name["defaults"].failed, by_name["defaults"]
+    output = results[0].stdout + results[0].stderr
+    assert key.splitlines()[1] not in output
+
+
+def test_a_missing_client_is_named(ansible: AnsibleRunner, reader: KubeCluster, namespace: str, tmp_path: Path) -> None:
+    # what Python finds in place of the package where it is not installed: nothing that can be imported
+    (tmp_path / "kubernetes.py").write_text("raise ImportError('not installed')\n")
+    task = {
+        "name": "without",
+        "ansible.builtin.debug": {"msg": lookup(PULL_SECRET, namespace=namespace, kubeconfig="", secret="good")},
+    }
+    (result,) = ansible.tasks([task], controller_environment={"PYTHONPATH": str(tmp_path)})
+    assert "needs the Python package kubernetes on the Ansible controller. Install it there" in result["msg"]
+
+
+def test_the_environment_leads_to_the_cluster(
+    ansible: AnsibleRunner, cluster: KubeCluster, reader: KubeCluster, namespace: str
+) -> None:
+    cluster.apply(pull_secret("environment", {"ghcr.io": basic("me", "it")}), namespace=namespace)
+    task = {
+        "name": "read",
+        "ansible.builtin.set_fact": {"names": f"{lookup(PULL_SECRET, namespace=namespace, secret='environment')}"},
+    }
+    for name in ("KUBECONFIG", "K8S_AUTH_KUBECONFIG"):
+        (result,) = ansible.tasks([task], controller_environment={name: str(reader.kubeconfig)})
+        assert result["ansible_facts"]["names"] == {"auths": {"ghcr.io": basic("me", "it")}}
