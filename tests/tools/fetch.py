@@ -293,6 +293,10 @@ TOOLS = {
             _build_go_module("helm.sh/helm/v3@v3.22.0", "./cmd/helm"),
         ),
         Tool(
+            "helm4", "4.3.1", ("version", "--short"), r"v?4\.",
+            _build_go_module("helm.sh/helm/v4@v4.3.1", "./cmd/helm"), path_names=("helm4", "helm"),
+        ),
+        Tool(
             "notation", "1.3.2", ("version",), r"Version:\s+v?1\.[2-9]",
             _build_go_module("github.com/notaryproject/notation@v1.3.2", "./cmd/notation"),
         ),
