@@ -75,7 +75,7 @@ class KubeApi:
     def __init__(self, options: KubeOptions) -> None:
         """:raises OciError: when the client is not installed, or there is no usable configuration."""
         self._timeout = (options.timeout, options.timeout)
-        self._client = _make_client(options)
+        self._client = make_client(options)
 
     def secret(self, namespace: str, name: str) -> Secret:
         """:raises OciError: when it is not there, may not be read, or the API cannot be reached."""
@@ -148,7 +148,7 @@ def _parse(raw: bytes, what: str) -> dict[str, Any]:
     return document
 
 
-def _make_client(options: KubeOptions) -> Any:
+def make_client(options: KubeOptions) -> Any:
     """A CoreV1Api that retries little, keeps nothing on disk and has the options on top of the kubeconfig."""
     client = _package("client")
     configuration = client.Configuration()
@@ -175,8 +175,9 @@ def _package(name: str) -> Any:
         return importlib.import_module(f"kubernetes.{name}")
     except ImportError:
         raise MissingDependency(
-            "Reading Kubernetes secrets needs the Python package kubernetes on the Ansible controller.",
-            "Install it there (pip install kubernetes), or in the execution environment.",
+            "The Kubernetes API is spoken to with the Python package kubernetes, which is not installed on this host.",
+            "Install it (pip install kubernetes): on the Ansible controller for lookups, on the host that runs Helm for "
+            "releases, or in the execution environment.",
         ) from None
 
 
