@@ -11,6 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values import merge
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain, sealed
 
 
@@ -24,11 +25,14 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         del tmp
         arguments = plain(self._task.args)
-        releases = arguments.get("releases")
+        releases, defaults = arguments.get("releases"), arguments.pop("defaults", None) or {}
         documents: dict[str, str | None] = {}
-        for release in releases if isinstance(releases, list) else []:
-            if isinstance(release, dict):
-                self._prepare(release, documents)
+        if isinstance(releases, list) and isinstance(defaults, dict):
+            releases = [merge(defaults, each) if isinstance(each, dict) else each for each in releases]
+            for release in releases:
+                if isinstance(release, dict):
+                    self._prepare(release, documents)
+            arguments["releases"] = releases
         if documents:
             arguments["values_documents"] = {**documents, **(arguments.get("values_documents") or {})}
         if isinstance(arguments.get("kubeconfig"), Mapping):

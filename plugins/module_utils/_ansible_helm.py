@@ -11,8 +11,9 @@ from collections.abc import Mapping, MutableSet
 from types import SimpleNamespace
 from typing import Any, cast
 
-from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import env_fallback
 
 from ._ansible import (
     AUTH_SPEC,
@@ -139,6 +140,8 @@ RELEASE_SPEC: dict[str, Any] = {
 
 RELEASES_SPEC: dict[str, Any] = {
     "releases": {"type": "list", "elements": "dict", "options": RELEASE_SPEC, "required": True},
+    # merged into each release by the action plugin
+    "defaults": {"type": "dict", "default": {}},
     "charts": {"type": "dict", "default": {}},
     "values_documents": {"type": "dict", "no_log": True},
     "helm": {"type": "str", "default": "helm"},
@@ -155,7 +158,10 @@ def chart_sources(module: AnsibleModule) -> list[SourceOptions]:
     """
     sources = _mapping(module.params["sources"], "sources")
     pins = module.params["pins"]
-    return [_source(module, name, _mapping(source, name), str(pins.get(name) or "")) for name, source in sources.items()]
+    return [
+        _source(module, name, _mapping(source, f"options of the source {name}"), str(pins.get(name) or ""))
+        for name, source in sources.items()
+    ]
 
 
 def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: str) -> SourceOptions:

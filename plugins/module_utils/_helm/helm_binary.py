@@ -115,9 +115,10 @@ class Helm:
         self, name: str, namespace: str, chart: str, values: bytes, flags: DeployFlags, **more: Any
     ) -> Outcome:
         """``helm install``; ``more`` as for :meth:`upgrade`. With ``replace`` a release that was uninstalled may keep
-        its name."""
-        replace = more.pop("replace", False)
-        own = ["--replace"] if replace else []
+        its name; ``create_namespace`` makes the namespace once the chart is rendered."""
+        own = ["--replace"] if more.pop("replace", False) else []
+        if more.pop("create_namespace", False):
+            own.append("--create-namespace")
         return self._deploy("install", name, namespace, chart, values, flags, own, **more)
 
     def upgrade(
@@ -200,7 +201,7 @@ class Helm:
             words += ["--description", description]
         if labels and self.labels_releases:
             words += ["--labels", ",".join(f"{key}={value}" for key, value in sorted(labels.items()))]
-        environment = {}
+        environment: dict[str, str] = {}
         if flags.post_renderer is not None:
             more, environment = self._rendering(flags.post_renderer)
             words += more

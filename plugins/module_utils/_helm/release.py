@@ -68,12 +68,14 @@ class Fingerprint:
 
     def as_labels(self, revision: int) -> dict[str, str]:
         """The labels that record it for one revision."""
-        return {
+        labels = {
             REVISION_LABEL: str(revision),
             CHART_LABEL: digest_label(self.chart),
             VALUES_LABEL: digest_label(self.values),
-            RENDERING_LABEL: digest_label(self.rendering),
         }
+        if self.rendering:
+            labels[RENDERING_LABEL] = digest_label(self.rendering)
+        return labels
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class _Parser:
 
         A backslash takes the next character as it is.
         """
-        found = []
+        found: list[str] = []
         while self._at < len(self._text):
             char = self._text[self._at]
             self._at += 1

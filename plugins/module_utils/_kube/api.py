@@ -175,9 +175,9 @@ def _package(name: str) -> Any:
         return importlib.import_module(f"kubernetes.{name}")
     except ImportError:
         raise MissingDependency(
-            "The Kubernetes API is spoken to with the Python package kubernetes, which is not installed on this host.",
-            "Install it (pip install kubernetes): on the Ansible controller for lookups, on the host that runs Helm for "
-            "releases, or in the execution environment.",
+            "The Python package kubernetes, which the Kubernetes API is spoken to with, is not installed on this host.",
+            "Install it (pip install kubernetes): for lookups on the Ansible controller, for releases on the host that "
+            "runs Helm; or put it into the execution environment.",
         ) from None
 
 

@@ -15,7 +15,8 @@ import stat
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from .._oci import media
 from .._oci.blob_store import BlobStore
@@ -26,7 +27,7 @@ from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.reference import check_tag
 from .layer_selector import FIRST, LayerSelector, Limits
 from .layers import check_sizes, choose_image, select_layers
-from .resolve import ReferenceOptions, Resolved, Target, open_repository, parse_target, resolve
+from .resolve import ReferenceOptions, Resolved, open_repository, parse_target, resolve
 
 if TYPE_CHECKING:
     from .._oci.transport import Repository
@@ -36,6 +37,8 @@ PARALLEL = 4
 # helm, pkg/chart/loader/archive.go: what it accepts unpacked; packed, it is never more
 MAX_CHART = 100 << 20
 MAX_RECORD = 4 << 20
+
+Result = TypeVar("Result")
 
 _VERSION_TAG = re.compile(r"v?\d+(\.\d+)*([-_+].*)?\Z", re.ASCII)
 
@@ -70,9 +73,9 @@ def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, 
     """
     if len({source.name for source in sources}) < len(sources):
         raise InvalidOption("Two sources have the same name.", "Give each source a name of its own.")
-    targets = [_named(source.name, lambda source=source: parse_target(source.reference, media.HELM_LAYER)) for source in sources]
     store = BlobStore(cache_dir)
-    fetches = [_Fetch(source, target, store) for source, target in zip(sources, targets)]
+    # all of them are checked before the first request
+    fetches = [_named(source.name, partial(_Fetch, source, store)) for source in sources]
     failures: dict[str, OciError] = {}
     found: dict[str, Any] = {}
 
@@ -100,11 +103,11 @@ def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, 
 
 
 class _Fetch:
-    def __init__(self, source: SourceOptions, target: Target, store: BlobStore) -> None:
+    def __init__(self, source: SourceOptions, store: BlobStore) -> None:
         self.source = source
         self.changed = False
-        self.warnings = list(target.warnings)
-        self._target = target
+        self._target = parse_target(source.reference, media.HELM_LAYER)
+        self.warnings = list(self._target.warnings)
         self._store = store
         self._opened: Repository | None = None
 
@@ -216,7 +219,7 @@ class _Fetch:
             self.warnings.append(f"{what} is the chart {chart['name']} {chart['version']}: its tag says {tag}.")
 
 
-def _named(name: str, call: Any) -> Any:
+def _named(name: str, call: Callable[[], Result]) -> Result:
     """What ``call`` returns; its errors say which source they are about."""
     try:
         return call()

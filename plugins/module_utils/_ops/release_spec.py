@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wanted: charts that are at hand and the releases that shall be made of them, checked before anything starts."""
+"""What is wanted: charts that are at hand and the releases that shall be made of them, all checked beforehand."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
             enable=bool(test.get("enable")),
             timeout=parse_duration(test.get("timeout") or item["timeout"]),
             ignore_failures=bool(test.get("ignore_failures")),
-            filters=[("!" if each.get("exclude") else "") + f"name={each['name']}" for each in test.get("filters") or ()],
+            filters=[_filter(each) for each in test.get("filters") or ()],
         ),
         pending=item["pending"],
         drift=item["drift"],
@@ -217,6 +217,11 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         keep_history=item["keep_history"],
         propagation=item["deletion_propagation"] or "",
     )
+
+
+def _filter(entry: Mapping[str, Any]) -> str:
+    """As ``helm test --filter`` takes it."""
+    return f"{'!' if entry.get('exclude') else ''}name={entry['name']}"
 
 
 def _flags(item: Mapping[str, Any]) -> DeployFlags:

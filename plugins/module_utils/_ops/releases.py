@@ -63,6 +63,8 @@ class Plan:
     failure: OciError | None = None
     changed: bool = False
     reason: str = ""
+    cause: str = ""
+    remediation: str = ""
     attempts: int = 0
     test: str = ""
     diff: list[dict[str, str]] = field(default_factory=list)
@@ -85,6 +87,7 @@ class Plan:
             "changed": self.changed,
             "failed": self.failure is not None,
             "reason": self.reason or self.decision.reason,
+            "cause": self.cause,
             "status": self.last.status if self.last else "",
             "revision": self.last.number if self.last else 0,
             "values_digest": self.values_digest,
@@ -99,8 +102,9 @@ class Plan:
                 "revision": chart.revision,
                 "url": chart.url,
             }
-        if self.test:
-            result["test"] = self.test
+        for name in ("test", "remediation"):
+            if getattr(self, name):
+                result[name] = getattr(self, name)
         if self.failure is not None:
             result["msg"] = str(self.failure)
         return result
@@ -126,6 +130,7 @@ class _Run:
         self._api = KubeRest(options.kube)
         self._gatherer = ValuesGatherer(self._api, options.documents)
         self._helm_runs = 0
+        self._warnings: list[str] = []
 
     def run(self) -> dict[str, Any]:
         last = self._observe()
@@ -138,7 +143,8 @@ class _Run:
     def _observe(self) -> dict[tuple[str, str], Revision]:
         """The last revision of each release in the namespaces that matter, in one request where that is allowed."""
         active = [spec for spec in self._specs if not spec.suspend]
-        namespaces = sorted({spec.key.namespace for spec in active} | {n.namespace for s in active for n in s.depends_on})
+        keys = [key for spec in active for key in (spec.key, *spec.depends_on)]
+        namespaces = sorted({key.namespace for key in keys})
         if len(namespaces) >= CLUSTER_WIDE_FROM:
             try:
                 found = last_revisions(self._revisions(""))
@@ -164,6 +170,7 @@ class _Run:
                 plan.values_digest = values_digest(plan.values)
             plan.chart = chart
             plan.decision = decide(spec.wish(chart.digest if chart else "", plan.values_digest), last)
+            plan.cause = plan.decision.reason
         except OciError as exc:
             plan.fail(exc)
         return plan
@@ -182,7 +189,9 @@ class _Run:
     def _carry_out(self, plans: Mapping[ReleaseKey, Plan]) -> None:
         # imported here: an unchanged run needs none of it
         from .._helm.schedule import run_in_order
-        from .release_work import Workshop
+        from .release_preview import predict
+        from .release_shop import Workshop
+        from .release_work import ReleaseWork
 
         with tempfile.TemporaryDirectory(prefix="helm-releases-") as scratch:
             workshop = Workshop(
@@ -205,7 +214,10 @@ class _Run:
                     plan.fail(_not_ready(key, f"{broken[0]}, which failed"))
                     return
                 try:
-                    workshop.carry_out(plan)
+                    if self._check_mode:
+                        predict(workshop, plan)
+                    else:
+                        ReleaseWork(workshop, plan).carry_out()
                 except OciError as exc:
                     plan.fail(exc)
 
@@ -217,7 +229,8 @@ class _Run:
                     needs[key] = [other for other in removals if key in plans[other].spec.depends_on]
                 run_in_order(list(plans), needs, work, self._options.parallel)
             finally:
-                self._helm_runs = workshop.helm_runs
+                self._helm_runs = workshop.helm.runs
+                self._warnings += workshop.warnings
 
     def _needs(self, spec: ReleaseSpec) -> Sequence[ReleaseKey]:
         return spec.depends_on if spec.present else ()
@@ -227,7 +240,7 @@ class _Run:
         result: dict[str, Any] = {
             "changed": any(plan.changed for plan in plans),
             "releases": [plan.as_result() for plan in plans],
-            "warnings": [warning for plan in plans for warning in plan.warnings],
+            "warnings": [*self._warnings, *(warning for plan in plans for warning in plan.warnings)],
             "statistics": {"helm_processes": self._helm_runs, "api_requests": self._api.requests},
         }
         diff = [part for plan in plans for part in plan.diff]
