@@ -125,6 +125,15 @@ RELEASE_SPEC: dict[str, Any] = {
     },
     "pending": {"type": "str", "choices": ["unlock", "rollback", "uninstall", "fail"], "default": "unlock"},
     "drift": {"type": "str", "choices": ["ignore", "warn", "correct"], "default": "ignore"},
+    "drift_ignore": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "paths": {"type": "list", "elements": "str", "required": True},
+            "kind": {"type": "str"},
+            "name": {"type": "str"},
+        },
+    },
     "rollback_to": {"type": "str"},
     "keep_history": {"type": "bool", "default": False},
     "deletion_propagation": {"type": "str", "choices": ["background", "foreground", "orphan"]},

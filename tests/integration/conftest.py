@@ -14,7 +14,9 @@ import pytest
 from collection_tree import make_tree
 from support import servers
 from support.ansible_runner import AnsibleRunner
+from support.artifacts import Publisher
 from support.certificates import ServerCertificate, create_server_certificate
+from support.helm import RoleRunner
 from support.kube_api import KubeCluster, kube_cluster
 from support.servers import RegistryServer
 from support.tools import Tools
@@ -107,3 +109,22 @@ def ansible(collections_tree: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Runs modules and playbooks; TARGET_PYTHON names the interpreter the modules get (default: this one)."""
     target_python = os.environ.get("TARGET_PYTHON") or sys.executable
     return AnsibleRunner(collections_tree, tmp_path_factory.mktemp("ansible-home"), target_python)
+
+
+@pytest.fixture
+def role(ansible: AnsibleRunner, cluster: KubeCluster, tools: Tools, tmp_path: Path) -> RoleRunner:
+    """The role helm_release with Helm 3, on localhost, with a cache of the test's own."""
+    return RoleRunner(ansible, cluster, tools["helm"], tmp_path / "cache")
+
+
+@pytest.fixture
+def namespace(cluster: KubeCluster) -> Iterator[str]:
+    """A namespace of the test's own."""
+    with cluster.namespace("role") as name:
+        yield name
+
+
+@pytest.fixture
+def publisher(registry: RegistryServer, request: pytest.FixtureRequest) -> Publisher:
+    """Publishes into a repository of the test's own."""
+    return Publisher(registry.host, f"charts/{request.node.name.partition('[')[0].replace('_', '-')}")

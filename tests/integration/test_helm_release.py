@@ -5,12 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-from support.ansible_runner import AnsibleRunner
 from support.artifacts import Publisher
 from support.helm import (
     RoleRunner,
@@ -21,25 +17,7 @@ from support.helm import (
     shown_values,
     stored_release,
 )
-from support.kube_api import KubeCluster
 from support.servers import RegistryServer
-from support.tools import Tools
-
-
-@pytest.fixture
-def role(ansible: AnsibleRunner, cluster: KubeCluster, tools: Tools, tmp_path: Path) -> RoleRunner:
-    return RoleRunner(ansible, cluster, tools["helm"], tmp_path / "cache")
-
-
-@pytest.fixture
-def namespace(cluster: KubeCluster) -> Iterator[str]:
-    with cluster.namespace("role") as name:
-        yield name
-
-
-@pytest.fixture
-def publisher(registry: RegistryServer, request: pytest.FixtureRequest) -> Publisher:
-    return Publisher(registry.host, f"charts/{request.node.name.partition('[')[0].replace('_', '-')}")
 
 
 def source(publisher: Publisher, tag: str, **more: Any) -> dict[str, Any]:
@@ -52,7 +30,8 @@ def test_decisions(role: RoleRunner, namespace: str, publisher: Publisher, regis
     names = ["one", "two", "three"]
 
     def releases(**values: Any) -> list[dict[str, Any]]:
-        return [{"name": n, "namespace": namespace, "source": "demo", "values": values.get(n, {"size": 1})} for n in names]
+        own = {"namespace": namespace, "source": "demo"}
+        return [{"name": name, "values": values.get(name, {"size": 1}), **own} for name in names]
 
     start = registry.mark()
     run = role(sources, releases())

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import hmac
 import importlib
@@ -44,6 +45,33 @@ def shown(manifest: str) -> str:
     return "".join(f"---\n{part}\n" for part in parts)
 
 
+def documents(manifest: str, what: str) -> list[dict[str, Any]]:
+    """The objects in rendered manifests, those of lists one by one.
+
+    :raises ValuesError: when one of them is not YAML.
+    """
+    found = []
+    for part in _SPLIT.split(manifest):
+        document = read_values(part.encode("utf-8", "surrogateescape"), f"A manifest of {what}")
+        items = document.get("items")
+        is_list = str(document.get("kind", "")).endswith("List") and isinstance(items, list)
+        found += [each for each in (items if is_list and items else [document]) if isinstance(each, dict) and each]
+    return found
+
+
+def as_text(document: Mapping[str, Any]) -> str:
+    """One object as text for a diff."""
+    own = copy.deepcopy(dict(document))
+    _hide(own)
+    return f"---\n{_dump(own)}\n"
+
+
+def _dump(document: Mapping[str, Any]) -> str:
+    yaml = importlib.import_module("yaml")
+    dumped: str = yaml.safe_dump(document, default_flow_style=False, sort_keys=False, width=1000)
+    return dumped.rstrip("\n")
+
+
 def _without_values(text: str) -> str:
     comments = "".join(line + "\n" for line in text.splitlines() if line.startswith("# Source:"))
     try:
@@ -52,9 +80,7 @@ def _without_values(text: str) -> str:
         return f"{comments}# a Secret that cannot be read {_mark(text)}"
     if not _hide(document):
         return text
-    yaml = importlib.import_module("yaml")
-    dumped: str = yaml.safe_dump(document, default_flow_style=False, sort_keys=False, width=1000)
-    return comments + dumped.rstrip("\n")
+    return comments + _dump(document)
 
 
 def _hide(node: Any) -> bool:

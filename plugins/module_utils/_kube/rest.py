@@ -29,6 +29,9 @@ from .._oci.errors import (
 )
 from .api import KubeOptions, make_client
 
+# Who this collection is in ``managedFields``.
+MANAGER = "cloudnative.artifacts"
+
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
@@ -96,12 +99,12 @@ class KubeRest:
             query["continue"] = str(token)
         raise InvalidContent(f"The Kubernetes API lists {path} in more than {MAX_PAGES} pages.")
 
-    def create(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    def create(self, path: str, document: Mapping[str, Any], manager: str = MANAGER) -> dict[str, Any]:
         """Create an object in a collection.
 
         :raises Conflict: when one of its name is there.
         """
-        return self._request("POST", path, None, document, JSON, JSON)
+        return self._request("POST", path, {"fieldManager": manager}, document, JSON, JSON)
 
     def replace(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
         """Replace an object; the ``resourceVersion`` in it makes this fail when it was changed since it was read.
@@ -109,14 +112,14 @@ class KubeRest:
         :raises Conflict: when it was changed.
         :raises NotFound: when it is not there.
         """
-        return self._request("PUT", path, None, document, JSON, JSON)
+        return self._request("PUT", path, {"fieldManager": MANAGER}, document, JSON, JSON)
 
-    def merge(self, path: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def merge(self, path: str, changes: Mapping[str, Any], manager: str = MANAGER) -> dict[str, Any]:
         """Change fields of an object (RFC 7386); None removes one.
 
         :raises NotFound: when it is not there.
         """
-        return self._request("PATCH", path, None, changes, MERGE_PATCH, JSON)
+        return self._request("PATCH", path, {"fieldManager": manager}, changes, MERGE_PATCH, JSON)
 
     def apply(
         self, path: str, document: Mapping[str, Any], manager: str, *, force: bool = False, dry_run: bool = False

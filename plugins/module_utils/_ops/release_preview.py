@@ -60,6 +60,11 @@ def rollback_revision(revisions: list[Revision], digest: str) -> Revision | None
     return good[0] if good else None
 
 
+def _lacks_kinds(words: str) -> bool:
+    """Whether Helm says that the cluster does not know a kind."""
+    return "no matches for kind" in words or "ensure CRDs are installed first" in words
+
+
 def _rendered(shop: Workshop, plan: Plan) -> dict[str, Any]:
     assert plan.chart is not None
     action = plan.decision.action
@@ -74,6 +79,14 @@ def _rendered(shop: Workshop, plan: Plan) -> dict[str, Any]:
         dry_run=DRY_RUN,
         **own,
     )
+    if not outcome.ok and plan.spec.crds != "Skip" and _lacks_kinds(outcome.words):
+        missing = shop.missing_crds(plan.chart, plan.values)
+        if missing:
+            plan.warnings.append(
+                f"What the release {plan.key} would deploy cannot be shown before the cluster has its CRDs: "
+                f"{', '.join(missing)}."
+            )
+            return {}
     if not outcome.ok:
         error = HelmFailed(
             f"helm {action} of the release {plan.key} would fail: {shop.masked(outcome.words)}.", "Nothing was changed."

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._helm.access import helm_environment
+from .._helm.crds import ChartCrds
 from .._helm.helm_binary import Helm, HelmAccess
 from .._helm.release import (
     ALL_REVISIONS,
@@ -23,9 +25,10 @@ from .._helm.release import (
     revisions_path,
 )
 from .._kube.api import KubeOptions
+from .._kube.crds import apply_crds, missing_crds
 from .._kube.lease import LeaseLock
 from .._kube.rest import KubeRest
-from .._oci.digest import Verifier
+from .._oci.digest import Verifier, digest_of
 from .._oci.errors import Forbidden, NotFound
 from .._oci.shared_file import storage_error
 from .release_spec import Chart, ReleaseKey
@@ -52,9 +55,10 @@ class Workshop:
         want_diff: bool,
         secrets: Collection[str],
     ) -> None:
-        """:raises MissingDependency: without a usable Helm."""
         self.api = api
-        self.helm = Helm(helm, HelmAccess(helm_environment(kube, scratch)), scratch)
+        self._helm: Helm | None = None
+        self._helm_path = helm
+        self._kube = kube
         self.lock_timeout = lock_timeout
         self.check_mode = check_mode
         self.want_diff = want_diff
@@ -64,6 +68,27 @@ class Workshop:
         self._secrets = sorted(secrets, key=len, reverse=True)
         self._charts: dict[str, str] = {}
         self._guard = threading.Lock()
+        self._crds: dict[str, ChartCrds] = {}
+        self._crds_guard = threading.Lock()
+        self._applied: set[str] = set()
+        self._lockless = False
+
+    @property
+    def helm(self) -> Helm:
+        """The program Helm.
+
+        :raises MissingDependency: when it is not there, or too old.
+        """
+        with self._guard:
+            if self._helm is None:
+                access = HelmAccess(helm_environment(self._kube, self._scratch))
+                self._helm = Helm(self._helm_path, access, self._scratch)
+            return self._helm
+
+    @property
+    def helm_runs(self) -> int:
+        """How many processes of Helm were started."""
+        return self._helm.runs if self._helm else 0
 
     # -- the cluster
 
@@ -121,7 +146,7 @@ class Workshop:
                 "Create it, or set 'create_namespace'.",
             ) from None
         except Forbidden as exc:
-            self.warn_once(
+            self._warn_lockless(
                 "Releases are deployed without a lock, since the API does not allow it: two runs at once may get in "
                 f"each other's way. {exc.message}"
             )
@@ -132,13 +157,43 @@ class Workshop:
         finally:
             lock.release()
 
-    def warn_once(self, warning: str) -> None:
-        """Warn about something that concerns many releases."""
+    def _warn_lockless(self, warning: str) -> None:
         with self._guard:
-            if not self.warnings:
+            if not self._lockless:
+                self._lockless = True
                 self.warnings.append(warning)
 
     # -- charts and words
+
+    def apply_crds(self, chart: Chart, values: bytes, *, replace: bool) -> bool:
+        """Have the chart's CRDs in the cluster; whether one of them was changed. Each is applied once per run.
+
+        :raises ChartError: when they cannot be read.
+        :raises ClusterError: when the API refuses one.
+        """
+        path = self.chart_file(chart)
+        with self._crds_guard:
+            documents = self._crds_of(chart, path, values)
+            new = {_digest(each): each for each in documents if _digest(each) not in self._applied}
+            if not new:
+                return False
+            changed = apply_crds(self.api, list(new.values()), replace=replace)
+            self._applied.update(new)
+            return bool(changed)
+
+    def missing_crds(self, chart: Chart, values: bytes) -> list[str]:
+        """The names of the chart's CRDs that are not in the cluster."""
+        path = self.chart_file(chart)
+        with self._crds_guard:
+            return missing_crds(self.api, self._crds_of(chart, path, values))
+
+    def _crds_of(self, chart: Chart, path: str, values: bytes) -> list[dict[str, Any]]:
+        if chart.layer not in self._crds:
+            self._crds[chart.layer] = ChartCrds(path, chart.origin)
+        crds = self._crds[chart.layer]
+        documents = crds.of(json.loads(values))
+        self.warnings += [warning for warning in crds.warnings if warning not in self.warnings]
+        return documents
 
     def chart_file(self, chart: Chart) -> str:
         """A copy of the chart that nobody else can alter or remove, checked while it is made.
@@ -168,3 +223,7 @@ class Workshop:
         for secret in self._secrets:
             words = words.replace(secret, HIDDEN)
         return words
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return digest_of(json.dumps(document, sort_keys=True).encode("utf-8", "surrogateescape"))

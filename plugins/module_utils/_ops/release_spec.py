@@ -84,6 +84,15 @@ class FileName:
 
 
 @dataclass(frozen=True)
+class DriftRule:
+    """Fields that may differ: JSON pointers, for objects of this kind and name; an empty one means any."""
+
+    paths: tuple[str, ...]
+    kind: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Remedy:
     """What is done after an attempt that failed, and how many further attempts follow."""
 
@@ -131,6 +140,7 @@ class ReleaseSpec:
     test: ReleaseTests = field(default_factory=ReleaseTests)
     pending: str = "unlock"
     drift: str = "ignore"
+    drift_ignore: Sequence[DriftRule] = ()
     rollback_to: str = ""
     keep_history: bool = False
     propagation: str = ""
@@ -213,6 +223,10 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         ),
         pending=item["pending"],
         drift=item["drift"],
+        drift_ignore=[
+            DriftRule(tuple(each["paths"]), each.get("kind") or "", each.get("name") or "")
+            for each in item["drift_ignore"] or ()
+        ],
         rollback_to=item["rollback_to"] or "",
         keep_history=item["keep_history"],
         propagation=item["deletion_propagation"] or "",

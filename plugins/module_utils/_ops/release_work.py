@@ -60,6 +60,7 @@ class ReleaseWork:
 
     def __init__(self, shop: Workshop, plan: Plan) -> None:
         self._shop = shop
+        # the reason that there is no Helm is the same for every release
         self._helm = shop.helm
         self._plan = plan
         self._spec = plan.spec
@@ -181,6 +182,10 @@ class ReleaseWork:
     # -- install and upgrade
 
     def _deploy(self, action: str) -> None:
+        chart, policy = self._plan.chart, self._spec.crds
+        if chart is not None and policy != "Skip":
+            changed = self._shop.apply_crds(chart, self._plan.values, replace=policy == "CreateReplace")
+            self._plan.changed = self._plan.changed or changed
         remedy = self._spec.install_remedy if action == decisions.INSTALL else self._spec.upgrade_remedy
         for attempt in range(remedy.retries + 1):
             error = self._attempt(action)

@@ -67,12 +67,21 @@ class Plan:
     remediation: str = ""
     attempts: int = 0
     test: str = ""
+    drift: list[dict[str, Any]] = field(default_factory=list)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> ReleaseKey:
         return self.spec.key
+
+    @property
+    def has_work(self) -> bool:
+        return self.decision.action != decisions.NONE
+
+    @property
+    def may_have_drifted(self) -> bool:
+        return self.decision.reason == decisions.UP_TO_DATE and self.spec.drift != "ignore"
 
     def fail(self, error: OciError) -> None:
         self.failure, self.reason = error, error.reason
@@ -102,7 +111,7 @@ class Plan:
                 "revision": chart.revision,
                 "url": chart.url,
             }
-        for name in ("test", "remediation"):
+        for name in ("test", "remediation", "drift"):
             if getattr(self, name):
                 result[name] = getattr(self, name)
         if self.failure is not None:
@@ -136,7 +145,7 @@ class _Run:
         last = self._observe()
         plans = {spec.key: self._plan(spec, last.get((spec.key.namespace, spec.key.name))) for spec in self._specs}
         self._check_outside_needs(plans, last)
-        if any(plan.failure is None and plan.decision.action != decisions.NONE for plan in plans.values()):
+        if any(plan.failure is None and (plan.has_work or plan.may_have_drifted) for plan in plans.values()):
             self._carry_out(plans)
         return self._result(list(plans.values()))
 
@@ -189,6 +198,8 @@ class _Run:
     def _carry_out(self, plans: Mapping[ReleaseKey, Plan]) -> None:
         # imported here: an unchanged run needs none of it
         from .._helm.schedule import run_in_order
+        from .._kube.objects import Places
+        from .release_drift import look_for_drift
         from .release_preview import predict
         from .release_shop import Workshop
         from .release_work import ReleaseWork
@@ -205,16 +216,20 @@ class _Run:
                 secrets=self._gatherer.secrets,
             )
 
+            places = Places(self._api)
+
             def work(key: ReleaseKey) -> None:
                 plan = plans[key]
-                if plan.failure is not None or plan.decision.action == decisions.NONE:
+                if plan.failure is not None or not (plan.has_work or plan.may_have_drifted):
                     return
                 broken = [need for need in self._needs(plan.spec) if need in plans and plans[need].failure]
                 if broken:
                     plan.fail(_not_ready(key, f"{broken[0]}, which failed"))
                     return
                 try:
-                    if self._check_mode:
+                    if not plan.has_work:
+                        look_for_drift(workshop, places, plan)
+                    elif self._check_mode:
                         predict(workshop, plan)
                     else:
                         ReleaseWork(workshop, plan).carry_out()
@@ -229,7 +244,7 @@ class _Run:
                     needs[key] = [other for other in removals if key in plans[other].spec.depends_on]
                 run_in_order(list(plans), needs, work, self._options.parallel)
             finally:
-                self._helm_runs = workshop.helm.runs
+                self._helm_runs = workshop.helm_runs
                 self._warnings += workshop.warnings
 
     def _needs(self, spec: ReleaseSpec) -> Sequence[ReleaseKey]:
