@@ -91,3 +91,97 @@ def test_failed_upgrades_and_their_remedies(role: RoleRunner, namespace: str, pu
     assert not run.failed, run.message
     assert run.actions == {**dict.fromkeys(remedies, "upgrade"), "removed": "install"}
     assert {shown_values(role.cluster, namespace, name)["size"] for name in remedies} == {3}
+
+
+def test_failed_installs_hooks_and_tests(role: RoleRunner, namespace: str, publisher: Publisher) -> None:
+    hook = pod("hook", "{{ .Values.hook }}", "pre-install,pre-upgrade")
+    archive = chart(
+        **{
+            "templates__bad.yaml": BAD_OBJECT,
+            "templates__hook.yaml": "{{ if .Values.hook }}\n" + hook + "{{ end }}\n",
+            "templates__test.yaml": pod("test", "{{ .Values.test | default `Succeeded` }}", "test"),
+        }
+    )
+    publish_chart(publisher, "1.0.0", archive)
+
+    def release(name: str, values: dict[str, Any], **options: Any) -> dict[str, Any]:
+        return {"name": name, "source": "demo", "namespace": namespace, "values": values, "timeout": "20s", **options}
+
+    with node(role.cluster, namespace):
+        run = role(
+            {"demo": source(publisher)},
+            [
+                release("left", {"broken": True}),
+                release("removed", {"broken": True}, install={"remediation": "uninstall"}),
+                release("retried", {"broken": True}, install={"retries": 1}),
+                release("hooked", {"hook": "Failed"}, install={"remediation": "uninstall"}),
+                release("hooked-well", {"hook": "Succeeded"}),
+                release("tested", {}, test={}),
+                release("test-fails", {"test": "Failed"}, test={}),
+                release("test-removed", {"test": "Failed"}, test={}, install={"remediation": "uninstall"}),
+                release("test-ignored", {"test": "Failed"}, test={"ignore_failures": True}),
+                release("needs-hooked", {}, depends_on=["hooked"]),
+                release("needs-tested", {}, depends_on=[f"{namespace}/tested"]),
+            ],
+        )
+        results = run.releases
+        assert {name: each["reason"] for name, each in results.items()} == {
+            "left": "InstallFailed",
+            "removed": "InstallFailed",
+            "retried": "UpgradeFailed",
+            "hooked": "InstallFailed",
+            "hooked-well": "InstallSucceeded",
+            "tested": "InstallSucceeded",
+            "test-fails": "TestFailed",
+            "test-removed": "TestFailed",
+            "test-ignored": "InstallSucceeded",
+            "needs-hooked": "DependencyNotReady",
+            "needs-tested": "InstallSucceeded",
+        }
+        assert "failed pre-install" in results["hooked"]["msg"] or "pre-install hooks failed" in results["hooked"]["msg"]
+        assert {name: each.get("test") for name, each in results.items() if name.startswith("test")} == {
+            "tested": "passed",
+            "test-fails": "failed",
+            "test-removed": "failed",
+            "test-ignored": "failed",
+        }
+        assert {name: history(role.cluster, namespace, name) for name in results} == {
+            "left": [(1, "failed")],
+            "removed": [],
+            "retried": [(1, "failed"), (2, "failed")],
+            "hooked": [],
+            "hooked-well": [(1, "deployed")],
+            "tested": [(1, "deployed")],
+            "test-fails": [(1, "deployed")],
+            "test-removed": [],
+            "test-ignored": [(1, "deployed")],
+            "needs-hooked": [],
+            "needs-tested": [(1, "deployed")],
+        }
+
+        # tests that passed, or that need not, are not run again; a release whose tests failed is; new tests are run
+        run = role(
+            {"demo": source(publisher)},
+            [
+                release("tested", {}, test={}),
+                release("test-ignored", {"test": "Failed"}, test={"ignore_failures": True}),
+                release("test-fails", {"test": "Failed"}, test={}, upgrade={"remediation": "none"}),
+                release("needs-tested", {}, test={}),
+                release("left", {}, labels={"team": "blue"}),
+            ],
+        )
+        assert {name: (each["action"], each["cause"]) for name, each in run.releases.items()} == {
+            "tested": ("none", "ReleaseUpToDate"),
+            "test-ignored": ("none", "ReleaseUpToDate"),
+            "test-fails": ("upgrade", "LastActionFailed"),
+            "needs-tested": ("test", "Untested"),
+            "left": ("upgrade", "LastActionFailed"),
+        }
+        assert history(role.cluster, namespace, "needs-tested") == [(1, "deployed")]
+        assert history(role.cluster, namespace, "test-fails")[-1] == (2, "deployed")
+        run = role(
+            {"demo": source(publisher)},
+            [release("needs-tested", {}, test={}), release("left", {}, labels={"team": "red"})],
+        )
+        assert run.actions == {"needs-tested": "none", "left": "label"}
+        assert [each["metadata"]["labels"]["team"] for each in role.cluster.list("secret", namespace, "team")] == ["red"]

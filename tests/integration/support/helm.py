@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +153,13 @@ class RoleRunner:
                 vars={**self.variables(sources, releases), **variables},
             )
         )
+
+    def playbook(self, folder: Path, sources: Mapping[str, Any], releases: Sequence[Mapping[str, Any]], **more: Any) -> Path:
+        """A playbook that runs the role on localhost."""
+        path = folder / f"role-{secrets.token_hex(4)}.yml"
+        play = {"hosts": "localhost", "gather_facts": False, "vars": {**self.variables(sources, releases), **more}}
+        path.write_text(json.dumps([{**play, "roles": [ROLE]}]))  # JSON is YAML
+        return path
 
     def variables(self, sources: Mapping[str, Any], releases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {

@@ -35,7 +35,7 @@ def node(cluster: KubeCluster, namespace: str) -> Iterator[None]:
 
 def pod(name: str, phase: str, hook: str = "", policy: str = "before-hook-creation") -> str:
     """The template of a Pod that ends in a phase, or never when it is empty; as a hook when one is named."""
-    hooks = f'  annotations: {{"helm.sh/hook": {hook}, "helm.sh/hook-delete-policy": {policy}}}\n' if hook else ""
+    hooks = f'  annotations: {{"helm.sh/hook": "{hook}", "helm.sh/hook-delete-policy": "{policy}"}}\n' if hook else ""
     label = f'  labels: {{"{PHASE_LABEL}": "{phase}"}}\n' if phase else ""
     head = f"apiVersion: v1\nkind: Pod\nmetadata:\n  name: '{{{{ .Release.Name }}}}-{name}'\n"
     tail = "spec:\n  restartPolicy: Never\n  containers: [{name: one, image: 'example.invalid/none:1'}]\n"
@@ -47,7 +47,7 @@ class _Api:
         context = ssl.create_default_context(cadata=cluster.ca_pem)
         handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
         self._opener = urllib.request.build_opener(*handlers)
-        self._token = cluster.token(namespace, "default") if not _admin_token(cluster) else _admin_token(cluster)
+        self._token = _admin_token(cluster)
         self._pods = f"{cluster.server}/api/v1/namespaces/{namespace}/pods"
 
     def pods(self) -> list[dict[str, Any]]:
