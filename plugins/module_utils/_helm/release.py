@@ -11,6 +11,9 @@ a release is up to date shows in the metadata alone, for all releases in one req
 A label has room for 63 characters, a SHA-256 digest for 64: labels hold the first 63 hexadecimal digits. The full
 digests are in the description of the revision, which ``helm history`` shows.
 
+Helm before 3.13 knows no labels: it is given them afterwards, and loses them when it writes a revision anew. Of a
+revision that was replaced by another one, only the description is left then.
+
 A label says which revision it was made for. A revision that inherited its labels (``helm upgrade`` and ``helm
 rollback`` by hand) is thereby known as one that nobody here made.
 """
@@ -22,6 +25,7 @@ import binascii
 import datetime
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -54,6 +58,8 @@ ALL_REVISIONS = "owner=helm"
 LAST_REVISIONS = "owner=helm,status!=superseded"
 DIGEST_DIGITS = 63
 
+_DESCRIPTION = re.compile(r"(?:Install|Upgrade) complete: .*?(?P<chart>sha\d+:[0-9a-f]+), values (?P<values>sha\d+:[0-9a-f]+)")
+
 # A Secret holds at most 1 MiB; Helm's content compresses well
 MAX_RELEASE = 256 * 1024 * 1024
 
@@ -76,6 +82,17 @@ class Fingerprint:
         if self.rendering:
             labels[RENDERING_LABEL] = digest_label(self.rendering)
         return labels
+
+
+def describe(action: str, origin: str, fingerprint: Fingerprint) -> str:
+    """The description of a revision: what it was made of, with full digests, for ``helm history``."""
+    return f"{action.capitalize()} complete: {origin}, values {fingerprint.values}"
+
+
+def parse_description(text: str) -> Fingerprint | None:
+    """What :func:`describe` has put down; None for any other text."""
+    found = _DESCRIPTION.fullmatch(text)
+    return Fingerprint(found["chart"], found["values"]) if found else None
 
 
 @dataclass(frozen=True)

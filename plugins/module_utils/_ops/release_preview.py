@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._helm import decision as decisions
 from .._helm.manifest_text import shown_release
-from .._helm.release import DEPLOYED, SUPERSEDED, UNINSTALLED, Revision
+from .._helm.release import UNINSTALLED, Revision
 from .._oci.errors import HelmFailed
 from .release_shop import Workshop
 
@@ -35,7 +35,7 @@ def predict(shop: Workshop, plan: Plan) -> None:
     if plan.decision.action in (decisions.INSTALL, decisions.UPGRADE):
         after = _rendered(shop, plan)
     elif plan.decision.action == decisions.ROLLBACK and shop.want_diff:
-        target = rollback_revision(shop.revisions(plan.key), plan.spec.rollback_to)
+        target = shop.made_of(plan.key, plan.spec.rollback_to)
         after = shop.release(target) if target is not None else {}
     if shop.want_diff:
         add_diff(plan, current_text(shop, plan.last), shown_release(after))
@@ -52,12 +52,6 @@ def add_diff(plan: Plan, before: str, after: str) -> None:
         header = f"{plan.key.namespace}/{plan.key.name}"
         headers = {"before_header": f"{header} (before)", "after_header": f"{header} (after)"}
         plan.diff.append({**headers, "before": before, "after": after})
-
-
-def rollback_revision(revisions: list[Revision], digest: str) -> Revision | None:
-    """The last of these revisions that was deployed and made of this chart."""
-    good = [each for each in revisions if each.status in (DEPLOYED, SUPERSEDED) and each.has_chart(digest)]
-    return good[0] if good else None
 
 
 def _lacks_kinds(words: str) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import threading
@@ -17,10 +18,13 @@ from .._helm.crds import ChartCrds
 from .._helm.helm_binary import Helm, HelmAccess
 from .._helm.release import (
     ALL_REVISIONS,
+    DEPLOYED,
+    SUPERSEDED,
     Revision,
     decode_release,
     last_revisions,
     mark_failed,
+    parse_description,
     parse_revision,
     revisions_path,
 )
@@ -101,6 +105,21 @@ class Workshop:
     def last(self, key: ReleaseKey) -> Revision | None:
         """The last revision of a release."""
         return last_revisions(self.revisions(key)).get((key.namespace, key.name))
+
+    def made_of(self, key: ReleaseKey, digest: str) -> Revision | None:
+        """The last revision of a release that was deployed and made of this chart, with the labels that say so."""
+        for revision in self.revisions(key):
+            if revision.status not in (DEPLOYED, SUPERSEDED):
+                continue
+            if not revision.is_recorded:
+                description = (self.release(revision).get("info") or {}).get("description")
+                fingerprint = parse_description(str(description))
+                if fingerprint is not None:
+                    labels = {**revision.labels, **fingerprint.as_labels(revision.number)}
+                    revision = dataclasses.replace(revision, labels=labels)
+            if revision.has_chart(digest):
+                return revision
+        return None
 
     def release(self, revision: Revision) -> dict[str, Any]:
         """Everything that Helm recorded about a revision."""

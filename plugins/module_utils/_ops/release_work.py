@@ -27,9 +27,10 @@ from .._helm.release import (
     UNINSTALLING,
     Fingerprint,
     Revision,
+    describe,
 )
 from .._oci.errors import Forbidden, HelmFailed, NotFound, OciError, ReleaseLocked
-from .release_preview import add_diff, current_text, rollback_revision
+from .release_preview import add_diff, current_text
 from .release_shop import Workshop
 from .release_spec import Remedy
 
@@ -241,7 +242,7 @@ class ReleaseWork:
             self._shop.chart_file(chart),
             plan.values,
             self._spec.flags,
-            description=f"{action.capitalize()} complete: {chart.origin}, values {plan.values_digest}",
+            description=describe(action, chart.origin, self._fingerprint()),
             labels=labels,
             **(own if action == decisions.INSTALL else {}),
         )
@@ -334,12 +335,11 @@ class ReleaseWork:
 
         :raises NotFound: when none of the revisions that are kept was.
         """
-        revisions = self._shop.revisions(self._key)
-        target = rollback_revision(revisions, digest)
+        target = self._shop.made_of(self._key, digest)
         if target is not None:
             self._roll_back(target)
             return
-        kept = ", ".join(str(each.number) for each in revisions[:20])
+        kept = ", ".join(str(each.number) for each in self._shop.revisions(self._key)[:20])
         raise NotFound(
             f"No revision of the release {self._key} that is kept ({kept}) was made of the chart {digest}.",
             "See 'helm history' for the digests; 'history_max' says how many are kept.",
