@@ -58,7 +58,8 @@ ALL_REVISIONS = "owner=helm"
 LAST_REVISIONS = "owner=helm,status!=superseded"
 DIGEST_DIGITS = 63
 
-_DESCRIPTION = re.compile(r"(?:Install|Upgrade) complete: .*?(?P<chart>sha\d+:[0-9a-f]+), values (?P<values>sha\d+:[0-9a-f]+)")
+_DIGEST = r"sha\d+:[0-9a-f]+"
+_DESCRIPTION = re.compile(rf"(?:Install|Upgrade) complete: .*?(?P<chart>{_DIGEST}), values (?P<values>{_DIGEST})")
 
 # A Secret holds at most 1 MiB; Helm's content compresses well
 MAX_RELEASE = 256 * 1024 * 1024

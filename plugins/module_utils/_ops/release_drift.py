@@ -77,8 +77,8 @@ def look_for_drift(shop: Workshop, places: Places, plan: Plan) -> None:
     plan.reason = CORRECTED
     if shop.want_diff:
         headers = {"before_header": f"{plan.key} (drifted)", "after_header": f"{plan.key} (as deployed)"}
-        before = "".join(as_text(drift.before) for drift in found if drift.before)
-        plan.diff.append({**headers, "before": before, "after": "".join(as_text(drift.after) for drift in found)})
+        texts = ["".join(as_text(each) for each in side if each) for side in zip(*((d.before, d.after) for d in found))]
+        plan.diff.append({**headers, "before": shop.masked(texts[0]), "after": shop.masked(texts[1])})
     if not shop.check_mode:
         is_server_side = release.get("apply_method") == "ssa"
         for drift in found:

@@ -38,12 +38,14 @@ def predict(shop: Workshop, plan: Plan) -> None:
         target = shop.made_of(plan.key, plan.spec.rollback_to)
         after = shop.release(target) if target is not None else {}
     if shop.want_diff:
-        add_diff(plan, current_text(shop, plan.last), shown_release(after))
+        add_diff(plan, current_text(shop, plan.last), shop.masked(shown_release(after)))
 
 
 def current_text(shop: Workshop, last: Revision | None) -> str:
     """What a revision deploys, as text for a diff; empty when there is nothing."""
-    return "" if last is None or last.status == UNINSTALLED else shown_release(shop.release(last))
+    if last is None or last.status == UNINSTALLED:
+        return ""
+    return shop.masked(shown_release(shop.release(last)))
 
 
 def add_diff(plan: Plan, before: str, after: str) -> None:

@@ -154,7 +154,9 @@ class RoleRunner:
             )
         )
 
-    def playbook(self, folder: Path, sources: Mapping[str, Any], releases: Sequence[Mapping[str, Any]], **more: Any) -> Path:
+    def playbook(
+        self, folder: Path, sources: Mapping[str, Any], releases: Sequence[Mapping[str, Any]], **more: Any
+    ) -> Path:
         """A playbook that runs the role on localhost."""
         path = folder / f"role-{secrets.token_hex(4)}.yml"
         play = {"hosts": "localhost", "gather_facts": False, "vars": {**self.variables(sources, releases), **more}}
