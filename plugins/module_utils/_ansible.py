@@ -1,26 +1,31 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only place that knows AnsibleModule: argument specs, options to dataclasses, errors to ``fail_json``."""
+"""Argument specs, and options to dataclasses. Here and in the modules beside it alone is AnsibleModule known."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._oci.errors import AuthenticationFailed, InvalidOption, OciError
+from ._oci.errors import AuthenticationFailed, InvalidOption
 from ._oci.options import AuthOptions, ConnectionOptions, parse_duration
 from ._ops.resolve import ReferenceOptions
+from ._run_module import run_module
+
+if TYPE_CHECKING:
+    from ._trust.policy import VerifyPolicy
+
+# modules find it beside the specs
+__all__ = ["run_module"]
 
 _ORDER_SPEC = {
     "type": "dict",
     "options": {"order": {"type": "str", "choices": ["asc", "desc"], "default": "asc"}},
 }
-if TYPE_CHECKING:
-    from ._trust.policy import VerifyPolicy
 
 _POLICY_SPEC = {
     "type": "dict",
@@ -95,23 +100,6 @@ SIGNATURE_PROVIDER: dict[str, Any] = {"type": "str", "choices": ["cosign", "nota
 VERIFY_SPEC: dict[str, Any] = {"verify": {"type": "dict", "options": {"provider": SIGNATURE_PROVIDER, **POLICY_SPEC}}}
 
 MAX_RETRIES = 100
-
-
-def run_module(argument_spec: dict[str, Any], call: Callable[[AnsibleModule], dict[str, Any]], **rules: Any) -> None:
-    """Run a module: ``call`` turns parameters into the result; an error of the core becomes the module's failure."""
-    module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **rules)
-    result: dict[str, Any] = {}
-    failure: OciError | None = None
-    try:
-        result = call(module)
-    except OciError as exc:
-        failure = exc
-    # outside of the handler: fail_json would attach the traceback of the exception that is being handled
-    if failure is not None:
-        module.fail_json(msg=str(failure), reason=failure.reason, **failure.details)
-    for warning in result.pop("warnings", []):
-        module.warn(warning)
-    module.exit_json(**result)
 
 
 def reference_options(params: Mapping[str, Any]) -> ReferenceOptions:

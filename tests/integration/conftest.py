@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from collection_tree import make_tree
+from kubernetes_core import place_kubernetes_core
 from support import servers
 from support.ansible_runner import AnsibleRunner
 from support.artifacts import Publisher
@@ -101,6 +102,7 @@ def collections_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(ready)
     tree = tmp_path_factory.mktemp("collections")
     make_tree(CHECKOUT, tree)
+    place_kubernetes_core(tree)
     return tree
 
 

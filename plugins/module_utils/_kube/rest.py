@@ -58,7 +58,7 @@ class KubeRest:
 
     def __init__(self, options: KubeOptions) -> None:
         """:raises OciError: when the client is not installed, or there is no usable configuration."""
-        client = make_client(options).api_client
+        client = make_client(options)
         self._configuration = client.configuration
         self._pool = client.rest_client.pool_manager
         self._timeout = options.timeout

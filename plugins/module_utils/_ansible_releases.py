@@ -1,47 +1,21 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The argument specs of the modules for Helm, and their options as dataclasses; beside :mod:`._ansible`."""
+"""The options of the module helm_releases as dataclasses."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping, MutableSet
-from types import SimpleNamespace
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import env_fallback
 
-from ._ansible import (
-    AUTH_SPEC,
-    CONNECTION_SPEC,
-    REFERENCE_SPEC,
-    SELECTION_SPEC,
-    VERIFY_SPEC,
-    auth_options,
-    connection_options,
-    reference_options,
-    verify_policy,
-)
 from ._kube.api import KubeOptions
 from ._oci.errors import InvalidOption
 from ._oci.options import parse_duration
-from ._ops.chart_sources import SourceOptions
-
-DEFAULT_CACHE = "~/.cache/cloudnative.artifacts"
-
-SOURCES_SPEC: dict[str, Any] = {
-    # the action plugin hands both over as one text, so that no credential in them is logged
-    "sources": {"type": "raw", "required": True, "no_log": True},
-    "pins": {"type": "dict", "default": {}},
-    "cache_dir": {"type": "path", "default": DEFAULT_CACHE},
-    **VERIFY_SPEC,
-    **AUTH_SPEC,
-    **CONNECTION_SPEC,
-}
+from ._ops.release_spec import Chart
+from ._sealed import mapping
 
 
 def _env(*names: str, **spec: Any) -> dict[str, Any]:
@@ -160,49 +134,6 @@ RELEASES_SPEC: dict[str, Any] = {
 }
 
 
-def chart_sources(module: AnsibleModule) -> list[SourceOptions]:
-    """The option ``sources``: what a source does not say, the options of the task do.
-
-    :raises InvalidOption: when a source has options that there are not, or of the wrong type.
-    """
-    sources = _mapping(module.params["sources"], "sources")
-    pins = module.params["pins"]
-    return [
-        _source(module, name, _mapping(source, f"options of the source {name}"), str(pins.get(name) or ""))
-        for name, source in sources.items()
-    ]
-
-
-def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: str) -> SourceOptions:
-    own = {**AUTH_SPEC, **CONNECTION_SPEC, **VERIFY_SPEC}
-    optional = {key: {part: value for part, value in spec.items() if part != "default"} for key, spec in own.items()}
-    validator = ArgumentSpecValidator(
-        {**REFERENCE_SPEC, **SELECTION_SPEC, **optional}, mutually_exclusive=[["auth_file", "auth_config"]]
-    )
-    checked = validator.validate(dict(source))
-    no_log_values = cast("MutableSet[str]", module.no_log_values)
-    no_log_values |= checked._no_log_values
-    if checked.error_messages:
-        raise InvalidOption(f"The source {name!r}: {'; '.join(checked.error_messages)}.")
-    params = checked.validated_parameters
-    inherited = set(own)
-    if any(params.get(key) is not None for key in AUTH_SPEC):
-        # credentials are never put together from two places
-        inherited -= set(AUTH_SPEC)
-    for key in own:
-        if params.get(key) is None:
-            params[key] = module.params[key] if key in inherited else AUTH_SPEC[key].get("default")
-    task = cast(AnsibleModule, SimpleNamespace(params=params, no_log_values=module.no_log_values))
-    return SourceOptions(
-        name=name,
-        reference=reference_options(params),
-        verify=verify_policy(params["verify"]),
-        pin=pin,
-        auth=auth_options(task),
-        connection=connection_options(params),
-    )
-
-
 def kube_options(params: Mapping[str, Any]) -> KubeOptions:
     """The options of the documentation fragment ``cluster``.
 
@@ -210,7 +141,7 @@ def kube_options(params: Mapping[str, Any]) -> KubeOptions:
     """
     kubeconfig = params["kubeconfig"] or ""
     if isinstance(kubeconfig, str) and kubeconfig.lstrip().startswith("{"):
-        kubeconfig = _mapping(kubeconfig, "kubeconfig")
+        kubeconfig = mapping(kubeconfig, "kubeconfig")
     if not isinstance(kubeconfig, (str, Mapping)):
         raise InvalidOption("'kubeconfig' is neither the path of a file nor its content as a mapping.")
     return KubeOptions(
@@ -235,7 +166,7 @@ def release_items(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     items = []
     for item in params["releases"]:
         values = item["values"]
-        items.append({**item, "values": _mapping(values, f"values of the release {item['name']}") if values else {}})
+        items.append({**item, "values": mapping(values, f"values of the release {item['name']}") if values else {}})
     return items
 
 
@@ -244,8 +175,6 @@ def charts_of(params: Mapping[str, Any]) -> dict[str, Any]:
 
     :raises InvalidOption: when an entry is not what that module returns.
     """
-    from ._ops.release_spec import Chart
-
     charts = {}
     for name, each in params["charts"].items():
         try:
@@ -265,15 +194,3 @@ def charts_of(params: Mapping[str, Any]) -> dict[str, Any]:
                 "Hand over its return value 'charts'.",
             ) from None
     return charts
-
-
-def _mapping(value: Any, name: str) -> dict[str, Any]:
-    """A mapping, or the JSON text of one."""
-    if isinstance(value, (str, bytes)):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            value = None
-    if not isinstance(value, Mapping):
-        raise InvalidOption(f"The {name} are no mapping.")
-    return dict(value)
