@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableSet
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -60,8 +60,7 @@ def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: st
         {**REFERENCE_SPEC, **SELECTION_SPEC, **optional}, mutually_exclusive=[["auth_file", "auth_config"]]
     )
     checked = validator.validate(dict(source))
-    no_log_values = cast("MutableSet[str]", module.no_log_values)
-    no_log_values |= checked._no_log_values
+    module.no_log_values.update(checked._no_log_values)
     if checked.error_messages:
         raise InvalidOption(f"The source {name!r}: {'; '.join(checked.error_messages)}.")
     params = checked.validated_parameters

@@ -378,8 +378,8 @@ requirements:
   - Helm 3.10 or newer on the host that runs the module, for releases that need something done
   - kubernetes (the Python package) and PyYAML on the host that runs the module
 notes:
-  - A release is locked by a Lease C(cloudnative.artifacts.NAME) in its namespace while it is worked on. Where Leases may
-    not be used there is a warning, and Helm's own check has to do.
+  - A release is locked by a Lease C(cloudnative.artifacts.NAME) in its namespace while it is worked on. Where Leases
+    may not be used there is a warning, and Helm's own check has to do.
   - Retries count within one run. A release that failed is tried again by the next run.
 seealso:
   - module: cloudnative.artifacts.helm_chart_sources

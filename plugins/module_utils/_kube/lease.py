@@ -87,7 +87,7 @@ class LeaseLock:
                 continue
             if now >= deadline:
                 raise ReleaseLocked(
-                    f"Another run works on {self._what}: {holder.split('/')[0][:100]}, since "
+                    f"Another run works on {self._what}: {holder.partition('/')[0][:100]}, since "
                     f"{str(spec.get('acquireTime') or 'some time')[:19]}.",
                     "Let it finish, or raise 'lock_timeout'.",
                 )

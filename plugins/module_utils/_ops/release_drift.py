@@ -62,7 +62,8 @@ def look_for_drift(shop: Workshop, places: Places, plan: Plan) -> None:
 
     :raises OciError: when the cluster does not let it be found or put right.
     """
-    assert plan.last is not None
+    if plan.last is None:
+        return
     release = shop.release(plan.last)
     found = [drift for drift in _find(shop.api, places, plan, release) if drift is not None]
     if not found:

@@ -62,21 +62,20 @@ def _lacks_kinds(words: str) -> bool:
 
 
 def _rendered(shop: Workshop, plan: Plan) -> dict[str, Any]:
-    assert plan.chart is not None
-    action = plan.decision.action
+    action, chart = plan.decision.action, plan.wanted_chart
     verb = shop.helm.install if action == decisions.INSTALL else shop.helm.upgrade
     own = {"replace": True} if action == decisions.INSTALL and plan.last is not None else {}
     outcome = verb(
         plan.key.name,
         plan.key.namespace,
-        shop.chart_file(plan.chart),
+        shop.chart_file(chart),
         plan.values,
         plan.spec.flags,
         dry_run=DRY_RUN,
         **own,
     )
     if not outcome.ok and plan.spec.crds != "Skip" and _lacks_kinds(outcome.words):
-        missing = shop.missing_crds(plan.chart, plan.values)
+        missing = shop.missing_crds(chart, plan.values)
         if missing:
             plan.warnings.append(
                 f"What the release {plan.key} would deploy cannot be shown before the cluster has its CRDs: "

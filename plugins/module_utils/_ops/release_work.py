@@ -224,8 +224,7 @@ class ReleaseWork:
         return self._tested()
 
     def _call_helm(self, action: str) -> Outcome:
-        plan, chart = self._plan, self._plan.chart
-        assert chart is not None
+        plan, chart = self._plan, self._plan.wanted_chart
         number = (plan.last.number if plan.last else 0) + 1
         labels = dict(self._fingerprint().as_labels(number))
         if plan.last is not None and plan.last.status != UNINSTALLED:
@@ -381,12 +380,10 @@ class ReleaseWork:
             raise self._failure(decisions.UNINSTALL, outcome)
 
     def _label(self) -> None:
-        assert self._plan.last is not None
-        self._shop.label(self._plan.last, self._spec.labels)
+        if self._plan.last is not None:
+            self._shop.label(self._plan.last, self._spec.labels)
         self._plan.changed = True
         self._plan.last = self._shop.last(self._key)
 
     def _number(self) -> int:
         return self._plan.last.number if self._plan.last else 0
-
-

@@ -23,7 +23,7 @@ from .._helm.release import (
 from .._helm.values import values_digest
 from .._kube.api import KubeOptions
 from .._kube.rest import KubeRest
-from .._oci.errors import Forbidden, OciError
+from .._oci.errors import Forbidden, InvalidOption, OciError
 from .release_spec import Chart, ReleaseKey, ReleaseSpec, parse_releases
 from .release_values import ValuesGatherer
 
@@ -74,6 +74,13 @@ class Plan:
     @property
     def key(self) -> ReleaseKey:
         return self.spec.key
+
+    @property
+    def wanted_chart(self) -> Chart:
+        """The chart of a release that shall be there: whoever wants one names a chart that is at hand."""
+        if self.chart is None:
+            raise InvalidOption(f"The release {self.key} has no chart.")
+        return self.chart
 
     @property
     def has_work(self) -> bool:
