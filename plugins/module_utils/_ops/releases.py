@@ -134,15 +134,20 @@ def deploy_releases(options: ReleasesOptions, *, check_mode: bool = False, want_
 
     :raises OciError: for what concerns all of them: options, the cluster, the program Helm.
     """
-    return _Run(options, check_mode, want_diff).run()
+    specs = parse_releases(options.releases, options.sources)
+    if not specs:
+        return {"changed": False, "releases": [], "statistics": {"helm_processes": 0, "api_requests": 0}}
+    return _Run(options, specs, check_mode, want_diff).run()
 
 
 class _Run:
-    def __init__(self, options: ReleasesOptions, check_mode: bool, want_diff: bool) -> None:
+    def __init__(
+        self, options: ReleasesOptions, specs: Sequence[ReleaseSpec], check_mode: bool, want_diff: bool
+    ) -> None:
         self._options = options
         self._check_mode = check_mode
         self._want_diff = want_diff
-        self._specs = parse_releases(options.releases, options.sources)
+        self._specs = specs
         self._api = KubeRest(options.kube)
         self._gatherer = ValuesGatherer(self._api, options.documents)
         self._helm_runs = 0
