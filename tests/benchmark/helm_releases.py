@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What many releases of one chart cost: the role helm_release beside plain kubernetes.core.helm, on a cluster of its own.
+"""What many releases of one chart cost: the role helm_release beside plain kubernetes.core.helm, on one cluster.
 
     python tests/benchmark/helm_releases.py [--releases 200] [--others 40] [--helm helm|helm4|helm310]
 
@@ -32,14 +32,14 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(CHECKOUT / "tests" / folder) for folder in ("integration", "support")]
 
-from collection_tree import make_tree  # noqa: E402
-from kubernetes_core import place_kubernetes_core  # noqa: E402
-from support import servers  # noqa: E402
-from support.artifacts import Publisher  # noqa: E402
-from support.helm import ROLE, chart, publish_chart  # noqa: E402
-from support.kube_api import KubeCluster, kube_cluster  # noqa: E402
-from support.servers import RegistryServer  # noqa: E402
-from support.tools import Tools  # noqa: E402
+from collection_tree import make_tree
+from kubernetes_core import place_kubernetes_core
+from support import servers
+from support.artifacts import Publisher
+from support.helm import ROLE, chart, publish_chart
+from support.kube_api import KubeCluster, kube_cluster
+from support.servers import RegistryServer
+from support.tools import Tools
 
 COUNTED = re.compile(r'^apiserver_request_total\{[^}]*\} (\S+)$', re.MULTILINE)
 
@@ -90,7 +90,8 @@ class Bench:
         self._context = ssl.create_default_context(cadata=cluster.ca_pem)
 
     def api_requests(self) -> int:
-        request = urllib.request.Request(f"{self.cluster.server}/metrics", headers={"Authorization": f"Bearer {self._token}"})
+        headers = {"Authorization": f"Bearer {self._token}"}
+        request = urllib.request.Request(f"{self.cluster.server}/metrics", headers=headers)
         with urllib.request.urlopen(request, context=self._context, timeout=30) as response:
             return int(sum(float(value) for value in COUNTED.findall(response.read().decode())))
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.parsing.vault import VaultLib, VaultSecret
 from support import vectors
 from support.artifacts import HELM_LAYER, Blob, Publisher, tgz
-from support.helm import RoleRunner, chart, edition, history, publish_chart, shown_values
+from support.helm import RoleRunner, Step, chart, edition, history, publish_chart, shown_values
 from support.kube_api import KubeCluster
 from support.servers import RegistryServer
 from support.tools import Tools
@@ -29,6 +30,7 @@ def release(namespace: str, name: str = "one", **options: Any) -> dict[str, Any]
     return {"name": name, "namespace": namespace, "source": "demo", "timeout": "20s", **options}
 
 
+@pytest.mark.once
 def test_charts_that_are_none(role: RoleRunner, namespace: str, publisher: Publisher, tmp_path: Path) -> None:
     publisher.publish("plain", {"a.txt": "a"})
     publisher.publish("empty", [Blob(tgz({"demo/values.yaml": "a: b\n"}), HELM_LAYER)])
@@ -107,6 +109,9 @@ def secret(password: str) -> dict[str, Any]:
 def test_values(role: RoleRunner, namespace: str, publisher: Publisher, tmp_path: Path) -> None:
     publish_chart(publisher, "1.0.0", chart(**{"values-prod.yaml": "color: green\nsize: 1\nlist: [chart]\n"}))
     (tmp_path / "own.yaml").write_text("size: 3\nnested: {file: true}\nlist: [file]\n")
+    (tmp_path / "vault-password").write_text("open sesame\n")
+    vault = VaultLib([("default", VaultSecret(b"open sesame"))])
+    (tmp_path / "vaulted.yaml").write_bytes(vault.encrypt("vaulted: true\n"))
     (tmp_path / "broken.yaml").write_text("a: [b\n")
     (tmp_path / "list.yaml").write_text("- a\n")
     role.cluster.apply(
@@ -133,8 +138,8 @@ def test_values(role: RoleRunner, namespace: str, publisher: Publisher, tmp_path
             "all",
             chart_values_files=["values-prod.yaml", {"path": "values-none.yaml", "ignore_missing": True}],
             values_from=references,
-            values_files=[own, missing],
-            values={"nested": {"inline": 1}, "list": ["inline"]},
+            values_files=[own, str(tmp_path / "vaulted.yaml"), missing],
+            values={"nested": {"inline": 1, "word": "inline-secret"}, "list": ["inline"]},
         ),
         release(namespace, "file-absent", values_files=[missing["path"]]),
         release(namespace, "file-broken", values_files=[str(tmp_path / "broken.yaml")]),
@@ -144,7 +149,7 @@ def test_values(role: RoleRunner, namespace: str, publisher: Publisher, tmp_path
         release(namespace, "key-absent", values_from=[{"kind": "ConfigMap", "name": "settings", "values_key": "no"}]),
         release(namespace, "map-broken", values_from=[{**references[0], "values_key": "broken"}]),
     ]
-    run = role({"demo": source(publisher)}, releases, flags=["-vvv"])
+    run = role({"demo": source(publisher)}, releases, flags=["-vvv", "--vault-password-file", str(tmp_path / "vault-password")])
     results = run.releases
     assert {name for name, each in results.items() if each["failed"]} == {each["name"] for each in releases[1:]}
     assert {each["reason"] for each in results.values() if each["failed"]} == {"ValuesError"}
@@ -161,19 +166,24 @@ def test_values(role: RoleRunner, namespace: str, publisher: Publisher, tmp_path
     assert shown_values(role.cluster, namespace, "all") == {
         "color": "green",
         "size": 3,
-        "nested": {"map": True, "password": "hush-hush", "file": True, "inline": 1},
+        "nested": {"map": True, "password": "hush-hush", "file": True, "inline": 1, "word": "inline-secret"},
         "list": ["inline"],
+        "vaulted": True,
     }
-    assert "hush-hush" not in run.output and "inline" not in json.dumps(run.last)
+    # neither in what is printed with -vvv, which shows the arguments of modules, nor in results
+    assert "module_args" in run.output
+    assert "hush-hush" not in run.output and "inline-secret" not in run.output
     # the same values by another way are the same values; another Secret is a change
     again = release(namespace, "all", values=shown_values(role.cluster, namespace, "all"))
     assert role({"demo": source(publisher)}, [again]).actions == {"all": "none"}
     role.cluster.apply(secret("hush-hush-too"), namespace=namespace)
-    run = role({"demo": source(publisher)}, releases[:1], check=True, diff=True)
+    unlock = ["--vault-password-file", str(tmp_path / "vault-password")]
+    run = role({"demo": source(publisher)}, releases[:1], check=True, diff=True, flags=unlock)
     assert run.releases["all"]["cause"] == "ValuesChanged" and "hush-hush-too" not in run.output
     assert shown_values(role.cluster, namespace, "all")["nested"]["password"] == "hush-hush"
 
 
+@pytest.mark.once
 def test_what_the_cluster_does_not_allow(
     role: RoleRunner, namespace: str, publisher: Publisher, cluster: KubeCluster, tmp_path: Path
 ) -> None:
@@ -185,29 +195,47 @@ def test_what_the_cluster_does_not_allow(
     owner = cluster.as_user(tmp_path, namespace, "owner", [secrets, maps])
     demo = {"demo": source(publisher)}
 
-    def run(user: KubeCluster, *releases: dict[str, Any], **variables: Any) -> Any:
-        return role(demo, list(releases), helm_release_kubeconfig=str(user.kubeconfig), **variables)
+    def asked(user: KubeCluster, *releases: dict[str, Any]) -> Step:
+        return Step(releases, variables={"helm_release_kubeconfig": str(user.kubeconfig)})
 
-    result = run(lister, release(namespace))
-    assert result.reason == "Forbidden" and 'cannot list resource "secrets"' in result.message
-    result = run(reader, release(namespace))
-    assert result.failed and result.releases["one"]["reason"] == "Forbidden"
-    assert "Nothing was changed" in result.message
-    # no right to Leases: it works, and says what is missing
-    result = run(owner, release(namespace))
-    assert not result.failed, result.message
-    assert any("without a lock" in warning for warning in result.last["warnings"])
     elsewhere = f"{namespace}-new"
-    result = run(owner, release(elsewhere, create_namespace=True))
-    assert result.failed and result.reason == "Forbidden"
+    away, expired = (json.loads(cluster.kubeconfig.read_text()) for _number in range(2))
+    away["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
+    expired["users"][0]["user"] = {"token": "expired"}
+    results = role.batch(
+        demo,
+        asked(lister, release(namespace)),
+        asked(reader, release(namespace)),
+        asked(owner, release(namespace)),
+        asked(owner, release(elsewhere, create_namespace=True)),
+        Step([release(namespace)], variables={"helm_release_kubeconfig": away}),
+        Step([release(namespace)], variables={"helm_release_kubeconfig": expired}),
+        Step([release(namespace, "new")], variables={"helm_release_helm": "/nowhere/helm"}),
+        # as somebody who may, but does not say so
+        Step([release(elsewhere), release(namespace, "two"), release(elsewhere, "three")]),
+    )
+    assert [result.reason for result in results] == [
+        "Forbidden",
+        "Forbidden",
+        "",
+        "Forbidden",
+        "ConnectionFailed",
+        "AuthenticationFailed",
+        "MissingDependency",
+        "ReadOperationFailed",
+    ]
+    assert 'cannot list resource "secrets"' in results[0].message
+    assert results[1].releases["one"]["reason"] == "Forbidden" and "Nothing was changed" in results[1].message
+    # no right to Leases: it works, and says what is missing
+    assert not results[2].failed
+    assert any("without a lock" in warning for warning in results[2].last["warnings"])
+    assert "https://127.0.0.1:9" in results[4].message and "/nowhere/helm" in results[6].message
+    assert f"The namespace {elsewhere}, of the release one, does not exist" in results[7].message
+    assert results[7].releases["two"]["reason"] == "InstallSucceeded"
     assert cluster.get("namespace", elsewhere) is None
 
-    # the same as somebody who may: without and with the wish
-    result = role(demo, [release(elsewhere), release(namespace, "two"), release(elsewhere, "three")])
-    assert result.failed and f"The namespace {elsewhere}, of the release one, does not exist" in result.message
-    assert result.releases["two"]["reason"] == "InstallSucceeded"
-    broken = chart(**{"templates__bad.yaml": "{{ fail `no` }}"})
-    publish_chart(publisher, "broken", broken)
+    # a namespace is made for a chart that can be rendered
+    publish_chart(publisher, "broken", chart(**{"templates__bad.yaml": "{{ fail `no` }}"}))
     result = role({"demo": source(publisher, "broken")}, [release(elsewhere, create_namespace=True)])
     assert result.failed and cluster.get("namespace", elsewhere) is None
     names = ["one", "two", "three"]
@@ -215,17 +243,6 @@ def test_what_the_cluster_does_not_allow(
     assert not result.failed, result.message
     assert {edition(cluster, elsewhere, name) for name in names} == {"first"}
     cluster.kubectl("delete", "namespace", elsewhere, "--wait=false")
-
-    config = json.loads(cluster.kubeconfig.read_text())
-    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
-    result = role(demo, [release(namespace)], helm_release_kubeconfig=config)
-    assert result.reason == "ConnectionFailed" and "https://127.0.0.1:9" in result.message
-    config["clusters"][0]["cluster"]["server"] = cluster.server
-    config["users"][0]["user"] = {"token": "expired"}
-    result = role(demo, [release(namespace)], helm_release_kubeconfig=config)
-    assert result.reason == "AuthenticationFailed"
-    result = role(demo, [release(namespace, "new")], helm_release_helm="/nowhere/helm")
-    assert result.reason == "MissingDependency" and "/nowhere/helm" in result.message
 
 
 @pytest.mark.once

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from support.artifacts import Publisher
 from support.helm import RoleRunner, chart, history, publish_chart, shown_values
 from support.node import node, pod
+
+pytestmark = pytest.mark.once
 
 # the API refuses the name when it is too late for Helm to have known
 BAD_OBJECT = """\

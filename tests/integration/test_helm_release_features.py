@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.artifacts import Publisher
-from support.helm import RoleRunner, chart, edition, history, publish_chart, shown_values
+from support.helm import RoleRunner, Step, chart, edition, history, publish_chart, shown_values, stored_release
 from support.tools import Tools
+
+pytestmark = pytest.mark.once
 
 HELMS = ["helm310", "helm", "helm4"]
 
@@ -46,7 +49,6 @@ def any_helm(request: pytest.FixtureRequest, role: RoleRunner, tools: Tools) -> 
     return dataclasses.replace(role, helm=tools[request.param])
 
 
-@pytest.mark.once
 def test_every_helm(any_helm: RoleRunner, namespace: str, publisher: Publisher, tmp_path: Path) -> None:
     role = any_helm
     first = publish_chart(publisher, "1.0.0", chart())
@@ -60,59 +62,64 @@ def test_every_helm(any_helm: RoleRunner, namespace: str, publisher: Publisher, 
         release(namespace, "rendered", **rendered),
         release(namespace, "gone", labels={"team": "none"}),
     ]
-    run = role(demo, releases)
-    assert not run.failed, run.message
-    assert edition(role.cluster, namespace, "rendered") == "rendered"
-    assert not role(demo, releases).changed
-
     # labels alone need no new revision; one that is taken away goes
-    releases = [
+    changed = [
         release(namespace, labels={"team": "red", "more": True}),
         release(namespace, "rendered"),
         release(namespace, "gone", state="absent"),
     ]
-    run = role(demo, releases)
-    assert {name: (each["action"], each["cause"]) for name, each in run.releases.items()} == {
+    runs = role.batch(demo, Step(releases), Step(releases), Step(changed), Step(changed))
+    assert [run.message for run in runs] == [""] * 4
+    assert [run.changed for run in runs] == [True, False, True, False]
+    assert {name: (each["action"], each["cause"]) for name, each in runs[2].releases.items()} == {
         "one": ("label", "LabelsChanged"),
         "rendered": ("upgrade", "PostRendererChanged"),
         "gone": ("uninstall", "Unwanted"),
     }
+    assert "edition: rendered" in stored_release(role.cluster, namespace, "rendered", 1)["manifest"]
     assert edition(role.cluster, namespace, "rendered") == "first"
     assert history(role.cluster, namespace, "gone") == []
-    assert not role(demo, releases).changed
     labelled = role.cluster.list("secret", namespace, "team=red,more=true,owner=helm")
     assert [each["metadata"]["name"] for each in labelled] == ["sh.helm.release.v1.one.v1"]
 
-    # a new chart, and back to the first one, by its digest
+    # a new chart, back to the first one by its digest, and forth again
     second = publish_chart(publisher, "1.0.0", chart(edition="second"))
     one = release(namespace, labels={"team": "red"}, values={"size": 2})
-    assert role(demo, [one]).releases["one"]["cause"] == "ChartChanged"
-    assert role(demo, [{**one, "rollback_to": second}]).actions == {"one": "none"}
     back = {**one, "rollback_to": first}
-    run = role(demo, [back], check=True, diff=True)
-    assert run.changed and "+  edition: first" in run.output
-    run = role(demo, [back])
-    assert run.actions == {"one": "rollback"} and run.releases["one"]["reason"] == "RollbackSucceeded"
-    assert edition(role.cluster, namespace, "one") == "first"
-    assert "size" not in shown_values(role.cluster, namespace, "one")
-    assert not role(demo, [back]).changed
-    assert role(demo, [{**one, "rollback_to": f"sha256:{'0' * 64}"}]).reason == "ReadOperationFailed"
-    run = role(demo, [one])
-    assert run.releases["one"]["cause"] == "ChartChanged"
+    runs = role.batch(
+        demo,
+        Step([one]),
+        Step([{**one, "rollback_to": second}]),
+        Step([back], check=True, diff=True),
+        Step([back]),
+        Step([back]),
+        Step([{**one, "rollback_to": f"sha256:{'0' * 64}"}]),
+        Step([one]),
+    )
+    assert [(run.releases["one"]["action"], run.releases["one"]["reason"]) for run in runs] == [
+        ("upgrade", "UpgradeSucceeded"),
+        ("none", "ReleaseUpToDate"),
+        ("rollback", "RollbackWanted"),
+        ("rollback", "RollbackSucceeded"),
+        ("none", "ReleaseUpToDate"),
+        ("rollback", "ReadOperationFailed"),
+        ("upgrade", "UpgradeSucceeded"),
+    ]
+    assert {run.releases["one"].get("cause") for run in (runs[0], runs[6])} == {"ChartChanged"}
+    assert "+  edition: first" in runs[2].output
+    stored = [stored_release(role.cluster, namespace, "one", number) for number in (2, 3, 4)]
+    assert [(each.get("config") or {}).get("size") for each in stored] == [2, None, 2]
+    assert ["edition: first" in each["manifest"] for each in stored] == [False, True, False]
     assert history(role.cluster, namespace, "one")[-1] == (4, "deployed")
 
     # by hand: what inherits the labels of another revision is known as not ours
-    role.cluster.kubectl("version", "--client")
-    by_hand = ["rollback", "one", "1", "--namespace", namespace, "--kubeconfig", str(role.cluster.kubeconfig)]
-    run_helm(role.helm, *by_hand)
+    run_helm(role.helm, "rollback", "one", "1", "--namespace", namespace, "--kubeconfig", str(role.cluster.kubeconfig))
     run = role(demo, [one])
     assert run.releases["one"]["cause"] == "Unmanaged"
     assert edition(role.cluster, namespace, "one") == "second"
 
 
 def run_helm(helm: str, *arguments: str) -> None:
-    import subprocess
-
     subprocess.run([helm, *arguments], check=True, capture_output=True)
 
 

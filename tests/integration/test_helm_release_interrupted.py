@@ -19,6 +19,8 @@ from support.node import pod
 from support.processes import descendants, kill
 from support.tools import Tools
 
+pytestmark = pytest.mark.once
+
 # with .Values.hang Helm waits for a Pod that nobody runs
 HOOK = "{{ if .Values.hang }}\n" + pod("hook", "", "pre-install,pre-upgrade") + "{{ end }}\n"
 

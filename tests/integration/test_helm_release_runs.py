@@ -14,12 +14,14 @@ from support.artifacts import Publisher
 from support.helm import ROLE, RoleRunner, chart, edition, history, publish_chart, write_chart_layout
 from support.servers import RegistryServer
 
+HOSTS = 3
+
 
 def release(namespace: str, name: str = "one", **options: Any) -> dict[str, Any]:
     return {"name": name, "namespace": namespace, "source": "demo", "timeout": "20s", **options}
 
 
-@pytest.mark.parametrize("strategy", [{"serial": 2}, {"strategy": "free"}])
+@pytest.mark.parametrize("strategy", [{"serial": 2}, pytest.param({"strategy": "free"}, marks=pytest.mark.once)])
 def test_one_digest_for_all_hosts(
     role: RoleRunner,
     namespace: str,
@@ -33,7 +35,7 @@ def test_one_digest_for_all_hosts(
     archive = tmp_path / "second.tgz"
     archive.write_bytes(chart(edition="second"))
     inventory = tmp_path / "hosts.json"
-    hosts = {f"cluster-{number}": {"ansible_connection": "local"} for number in range(5)}
+    hosts = {f"cluster-{number}": {"ansible_connection": "local"} for number in range(HOSTS)}
     inventory.write_text(json.dumps({"clusters": {"hosts": hosts}}))
     variables = role.variables(
         {"demo": {"ref": f"{publisher.name}:1.0.0", "insecure": True}},
@@ -50,22 +52,23 @@ def test_one_digest_for_all_hosts(
     playbook = tmp_path / "play.yml"
     playbook.write_text(json.dumps([{**play, "post_tasks": [move]}, play]))  # JSON is YAML
     start = registry.mark()
-    done = role.ansible.playbook(playbook, "-i", str(inventory), "--forks", "5")
+    done = role.ansible.playbook(playbook, "-i", str(inventory), "--forks", "3")
     assert done.returncode == 0, done.stdout
     blobs = [each for each in registry.requests(start) if each.method == "GET" and "/blobs/" in each.path]
     assert len(blobs) == 1, done.stdout
     found = role.cluster.list("secret", namespace, "owner=helm")
     digests = {each["metadata"]["labels"]["cloudnative.artifacts/chart-digest"] for each in found}
-    assert len(found) == 10 and len(digests) == 1
-    assert {edition(role.cluster, namespace, f"cluster-{number}-too") for number in range(5)} == {"first"}
+    assert len(found) == 2 * HOSTS and len(digests) == 1
+    assert {edition(role.cluster, namespace, f"cluster-{number}-too") for number in range(HOSTS)} == {"first"}
 
     # the next run sees where the tag is by now, on the hosts that it is limited to
-    done = role.ansible.playbook(playbook, "-i", str(inventory), "--limit", "cluster-3")
+    done = role.ansible.playbook(playbook, "-i", str(inventory), "--limit", "cluster-2")
     assert done.returncode == 0, done.stdout
-    editions = {number: edition(role.cluster, namespace, f"cluster-{number}") for number in range(5)}
-    assert editions == {0: "first", 1: "first", 2: "first", 3: "second", 4: "first"}
+    editions = {number: edition(role.cluster, namespace, f"cluster-{number}") for number in range(HOSTS)}
+    assert editions == {0: "first", 1: "first", 2: "second"}
 
 
+@pytest.mark.once
 def test_the_same_playbook_with_a_layout(
     role: RoleRunner, namespace: str, publisher: Publisher, registry: RegistryServer, tmp_path: Path
 ) -> None:
@@ -104,9 +107,9 @@ def test_check_mode_tags_and_suspension(
     assert role.cluster.list("secret", namespace, "owner=helm") == []
     playbook = role.playbook(tmp_path, demo, releases)
     done = role.ansible.playbook(playbook, "--tags", "helm_release_sources")
-    assert done.returncode == 0 and "ok=1 " in done.stdout, done.stdout
+    assert done.returncode == 0 and "Install, upgrade" not in done.stdout, done.stdout
     done = role.ansible.playbook(playbook, "--tags", "helm_release_releases")
-    assert done.returncode == 0 and "ok=2 " in done.stdout and "changed=1 " in done.stdout, done.stdout
+    assert done.returncode == 0 and "changed=1 " in done.stdout, done.stdout
 
     bad = {"templates__bad.yaml": "{{ if .Values.bad }}{{ fail `no` }}{{ end }}"}
     publish_chart(publisher, "1.0.0", chart(edition="second", **bad))

@@ -150,7 +150,8 @@ def test_crds_of_enabled_subcharts(tools: Tools, tmp_path: Path, values: dict[st
     handed = tmp_path / "values.json"
     handed.write_text(json.dumps(values))
     done = tools.run("helm", "template", "x", archive, "--include-crds", "--values", handed)
-    wanted = [line.partition("name: ")[2].rstrip("}") for line in done.stdout.splitlines() if "metadata: {name: " in line]
+    lines = [line for line in done.stdout.splitlines() if "metadata: {name: " in line]
+    wanted = [line.partition("name: ")[2].rstrip("}") for line in lines]
     found = ChartCrds(str(archive), "the chart").of(values)
     assert sorted(each["metadata"]["name"] for each in found) == sorted(wanted)
 

@@ -10,7 +10,7 @@ import gzip
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from support.kube_api import KubeCluster
 
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 ROLE = "cloudnative.artifacts.helm_release"
-SOURCES, RELEASES = "helm_chart_sources", "helm_releases"
+STEP = "one run of the role"
 
 CONFIG_MAP = """\
 apiVersion: v1
@@ -126,6 +126,16 @@ class RoleResult:
 
 
 @dataclass
+class Step:
+    """One run of the role in a batch."""
+
+    releases: Sequence[Mapping[str, Any]]
+    check: bool = False
+    diff: bool = False
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class RoleRunner:
     """Runs the role on localhost."""
 
@@ -153,6 +163,21 @@ class RoleRunner:
                 vars={**self.variables(sources, releases), **variables},
             )
         )
+
+    def batch(self, sources: Mapping[str, Any], *steps: Step) -> list[RoleResult]:
+        """Run the role several times in one run of Ansible, in which each source is resolved once."""
+        tasks = []
+        for step in steps:
+            include = {"name": STEP, "ansible.builtin.include_role": {"name": ROLE}}
+            variables = {**self.variables(sources, step.releases), **step.variables}
+            modes = {"check_mode": step.check, "diff": step.diff}
+            # a step that fails does not end the run
+            rescue = [{"name": "Go on", "ansible.builtin.meta": "noop"}]
+            tasks.append({"block": [include], "rescue": rescue, "vars": variables, **modes})
+        results = self.ansible.tasks(tasks)
+        starts = [number for number, result in enumerate(results) if result.task == STEP]
+        assert len(starts) == len(steps), results[-1].get("msg")
+        return [RoleResult(results[start:end]) for start, end in zip(starts, [*starts[1:], None])]
 
     def playbook(
         self, folder: Path, sources: Mapping[str, Any], releases: Sequence[Mapping[str, Any]], **more: Any

@@ -61,6 +61,7 @@ def test_a_release_is_shown_with_its_hooks() -> None:
 
 
 def test_objects() -> None:
-    text = f"---\n{MAP}\n---\n# nothing\n--- \nkind: ConfigMapList\nitems: [{{kind: ConfigMap, metadata: {{name: x}}}}]\n"
+    listed = "kind: ConfigMapList\nitems: [{kind: ConfigMap, metadata: {name: x}}]\n"
+    text = f"---\n{MAP}\n---\n# nothing\n--- \n{listed}"
     assert [each.get("kind") for each in documents(text, "x")] == ["ConfigMap", "ConfigMap"]
     assert "hush-hush" not in as_text({"kind": "Secret", "data": {"a": "hush-hush"}})

@@ -26,10 +26,13 @@ MADE = Fingerprint(CHART, VALUES)
 
 def metadata(**labels: str) -> dict[str, Any]:
     own = {"owner": "helm", "name": "one", "version": "3", "status": "deployed", **labels}
-    return {"name": "sh.helm.release.v1.one.v3", "namespace": "ns", "labels": own, "creationTimestamp": "2026-01-01T00:00:00Z"}  # fmt: skip
+    created = "2026-01-01T00:00:00Z"
+    return {"name": "sh.helm.release.v1.one.v3", "namespace": "ns", "labels": own, "creationTimestamp": created}
 
 
-def revision(fingerprint: Fingerprint | None = MADE, recorded_for: int = 3, status: str = "deployed", **labels: str) -> Revision:  # fmt: skip
+def revision(
+    fingerprint: Fingerprint | None = MADE, recorded_for: int = 3, status: str = "deployed", **labels: str
+) -> Revision:
     own = fingerprint.as_labels(recorded_for) if fingerprint else {}
     found = releases.parse_revision(metadata(status=status, **own, **labels))
     assert found is not None

@@ -16,7 +16,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.set_va
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import ValuesError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "support"))
-from set_cases import BASE, BROKEN, CASES  # noqa: E402
+from set_cases import BASE, BROKEN, CASES
 
 
 @pytest.mark.parametrize(("path", "text", "wanted"), CASES)

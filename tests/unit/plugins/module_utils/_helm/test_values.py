@@ -24,12 +24,15 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import ValuesError
 
 SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=2)
+KEYS = st.text("abc", min_size=1, max_size=1)
 VALUES = st.recursive(
-    SCALARS,
-    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text("abc", min_size=1, max_size=1), below, max_size=3),
-    max_leaves=8,
+    SCALARS, lambda below: st.lists(below, max_size=3) | st.dictionaries(KEYS, below, max_size=3), max_leaves=8
 )
-MAPPINGS = st.dictionaries(st.text("abc", min_size=1, max_size=1), VALUES, max_size=3)
+MAPPINGS = st.dictionaries(KEYS, VALUES, max_size=3)
+# ten times ten times ten values, and so on, of few characters
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{name}: &{name} [{','.join(['*' + last] * 10)}]\n" for last, name in zip("abcdefg", "bcdefgh")
+)
 
 
 @pytest.mark.parametrize(
@@ -117,9 +120,9 @@ def test_values_that_json_cannot_say(values: dict[str, Any]) -> None:
         ("a: !!binary aGk=\n", "binary data is not supported"),
         ("a: &a [*a]\n", "contains itself"),
         ("[" * 200, "nested more than"),
-        ("a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(f"{c}: &{c} [{','.join('*' + p for _n in range(10))}]\n" for p, c in zip("abcdefg", "bcdefgh")), "unfolds to more than"),
+        (BOMB, "unfolds to more than"),
     ],
-)  # fmt: skip
+)
 def test_documents_that_are_no_values(text: str, words: str) -> None:
     with pytest.raises(ValuesError, match=words):
         read_values(text.encode(), "the file")

@@ -179,7 +179,8 @@ def test_a_tag_that_says_another_version(layout: Layout, cache: str, tag: str, w
 def test_a_verified_digest_need_not_be_verified_again(cache: str) -> None:
     signed = VECTORS / "layouts/chart-legacy-a"
     index = json.loads((signed / "index.json").read_text())
-    digest = next(each["digest"] for each in index["manifests"] if ".sig" not in json.dumps(each.get("annotations", {})))
+    entries = [each for each in index["manifests"] if ".sig" not in json.dumps(each.get("annotations", {}))]
+    digest = entries[0]["digest"]
     key_a, key_b = (parse_policy({"public_keys": [str(VECTORS / f"keys/key-{key}.pub")]}) for key in "ab")
 
     def source(policy: Any, where: Path = signed) -> SourceOptions:
