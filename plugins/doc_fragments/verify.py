@@ -105,7 +105,7 @@ options:
   verify:
     description:
       - Check the signatures of the artifact before one byte of it is used. The digest that was verified is the one
-        that is pulled. When it fails, O(dest) stays as it was.
+        that is used. When it fails, what is in place stays as it was.
       - Without this option nothing is verified but digests.
     type: dict
     suboptions:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only place that knows AnsibleModule: argument specs, options to dataclasses, errors to ``fail_json``."""
+"""Argument specs, and options to dataclasses. Here and in the modules beside it alone is AnsibleModule known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._oci.errors import AuthenticationFailed, InvalidOption, OciError
+from ._oci.errors import AuthenticationFailed, InvalidOption
 from ._oci.options import (
     GENERIC,
     PROVIDERS,
@@ -22,13 +22,15 @@ from ._oci.options import (
     parse_duration,
 )
 from ._ops.resolve import ReferenceOptions
+from ._run_module import run_module as _run_module
+
+if TYPE_CHECKING:
+    from ._trust.policy import VerifyPolicy
 
 _ORDER_SPEC = {
     "type": "dict",
     "options": {"order": {"type": "str", "choices": ["asc", "desc"], "default": "asc"}},
 }
-if TYPE_CHECKING:
-    from ._trust.policy import VerifyPolicy
 
 _POLICY_SPEC = {
     "type": "dict",
@@ -113,25 +115,17 @@ MAX_RETRIES = 100
 
 
 def run_module(argument_spec: dict[str, Any], call: Callable[[AnsibleModule], dict[str, Any]], **rules: Any) -> None:
-    """Run a module: ``call`` turns parameters into the result; an error of the core becomes the module's failure."""
-    module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **rules)
-    if module.params.get("mirrors"):
-        from ._oci.mirrors import secrets_of
+    """Run a module that speaks to registries: ``call`` turns its parameters into the result."""
 
-        # a dictionary with keys of the user's own has no suboptions that could be marked
-        module.no_log_values.update(secrets_of(module.params["mirrors"]))
-    result: dict[str, Any] = {}
-    failure: OciError | None = None
-    try:
-        result = call(module)
-    except OciError as exc:
-        failure = exc
-    # outside of the handler: fail_json would attach the traceback of the exception that is being handled
-    if failure is not None:
-        module.fail_json(msg=str(failure), reason=failure.reason, **failure.details)
-    for warning in result.pop("warnings", []):
-        module.warn(warning)
-    module.exit_json(**result)
+    def call_with_secrets(module: AnsibleModule) -> dict[str, Any]:
+        if module.params.get("mirrors"):
+            from ._oci.mirrors import secrets_of
+
+            # a dictionary with keys of the user's own has no suboptions that could be marked
+            module.no_log_values.update(secrets_of(module.params["mirrors"]))
+        return call(module)
+
+    _run_module(argument_spec, call_with_secrets, **rules)
 
 
 def reference_options(params: Mapping[str, Any]) -> ReferenceOptions:

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 from collection_tree import make_tree
+from kubernetes_core import place_kubernetes_core
 from secret_search import SEARCH
 from support import servers
 from support.ansible_runner import AnsibleRunner
+from support.artifacts import Publisher
 from support.certificates import ServerCertificate, create_server_certificate
+from support.helm import RoleRunner
 from support.kube_api import KubeCluster, kube_cluster
 from support.servers import RegistryServer
 from support.ssh_host import SshHost, ssh_host
@@ -124,6 +127,7 @@ def collections_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(ready)
     tree = tmp_path_factory.mktemp("collections")
     make_tree(CHECKOUT, tree)
+    place_kubernetes_core(tree)
     return tree
 
 
@@ -141,3 +145,22 @@ def second_host(
     """A host behind a real SSH connection, with a home and an environment of its own."""
     with ssh_host(tools, tmp_path_factory.mktemp("second-host"), ansible.target_python) as host:
         yield host
+
+
+@pytest.fixture
+def role(ansible: AnsibleRunner, cluster: KubeCluster, tools: Tools, tmp_path: Path) -> RoleRunner:
+    """The role helm_release with Helm 3, on localhost, with a cache of the test's own."""
+    return RoleRunner(ansible, cluster, tools["helm"], tmp_path / "cache")
+
+
+@pytest.fixture
+def namespace(cluster: KubeCluster) -> Iterator[str]:
+    """A namespace of the test's own."""
+    with cluster.namespace("role") as name:
+        yield name
+
+
+@pytest.fixture
+def publisher(registry: RegistryServer, request: pytest.FixtureRequest) -> Publisher:
+    """Publishes into a repository of the test's own."""
+    return Publisher(registry.host, f"charts/{request.node.name.partition('[')[0].replace('_', '-')}")

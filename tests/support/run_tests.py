@@ -17,6 +17,7 @@ from pathlib import Path
 
 from collection_tree import make_tree
 from gates import Gates
+from kubernetes_core import place_kubernetes_core
 from pythons import TARGET_MINOR, Core, Python, allowed_cores, discover, gates_core
 from steps import StepFailed, Steps, call
 from venvs import child_environment, make_venv
@@ -103,6 +104,9 @@ class Run:
         if self.arguments.tests:
             tree = self.scratch / "tests"
             collection = make_tree(CHECKOUT, tree)
+            if "integration" in self.arguments.tests:
+                python = self._venv(self.test_cores[0]) / "bin/python"
+                self.steps.check("kubernetes.core", lambda: place_kubernetes_core(tree, python))
             for kind in self.arguments.tests:
                 for core in self.test_cores:
                     self._run_tests(kind, core, tree, collection)

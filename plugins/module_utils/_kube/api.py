@@ -75,7 +75,7 @@ class KubeApi:
     def __init__(self, options: KubeOptions) -> None:
         """:raises OciError: when the client is not installed, or there is no usable configuration."""
         self._timeout = (options.timeout, options.timeout)
-        self._client = _make_client(options)
+        self._client = _package("client").CoreV1Api(make_client(options))
 
     def secret(self, namespace: str, name: str) -> Secret:
         """:raises OciError: when it is not there, may not be read, or the API cannot be reached."""
@@ -148,8 +148,8 @@ def _parse(raw: bytes, what: str) -> dict[str, Any]:
     return document
 
 
-def _make_client(options: KubeOptions) -> Any:
-    """A CoreV1Api that retries little, keeps nothing on disk and has the options on top of the kubeconfig."""
+def make_client(options: KubeOptions) -> Any:
+    """An ApiClient that retries little, keeps nothing on disk and has the options on top of the kubeconfig."""
     client = _package("client")
     configuration = client.Configuration()
     _load(options, configuration)
@@ -167,7 +167,7 @@ def _make_client(options: KubeOptions) -> Any:
         path = getattr(configuration, name)
         if path and not os.access(path, os.R_OK):
             raise InvalidOption(f"The file {path}, for the connection to the Kubernetes API, cannot be read.")
-    return client.CoreV1Api(client.ApiClient(configuration))
+    return client.ApiClient(configuration)
 
 
 def _package(name: str) -> Any:
@@ -175,8 +175,9 @@ def _package(name: str) -> Any:
         return importlib.import_module(f"kubernetes.{name}")
     except ImportError:
         raise MissingDependency(
-            "Reading Kubernetes secrets needs the Python package kubernetes on the Ansible controller.",
-            "Install it there (pip install kubernetes), or in the execution environment.",
+            "The Python package kubernetes, which the Kubernetes API is spoken to with, is not installed on this host.",
+            "Install it (pip install kubernetes): for lookups on the Ansible controller, for releases on the host that "
+            "runs Helm; or put it into the execution environment.",
         ) from None
 
 

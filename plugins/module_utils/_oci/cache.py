@@ -32,7 +32,7 @@ class ArtifactCache:
     """The cache in the directory ``root``, which is made by the first write; with ``read_only`` it is only read.
 
     Safe for threads and processes at the same time. Where the file system refuses something, the cache goes on without
-    writing, and says so once in ``warnings``.
+    writing, and says so once in ``warnings``; ``refusal`` is what it said last.
 
     :raises InvalidOption: when the directory holds something else.
     """
@@ -42,6 +42,7 @@ class ArtifactCache:
         self.root = self._layout.root
         self.store = CacheStore(self.root, read_only=read_only)
         self.warnings: list[str] = []
+        self.refusal: StorageError | None = None
         self._lock = threading.Lock()
         self._writes = not read_only
         self._is_made = False
@@ -114,6 +115,7 @@ class ArtifactCache:
             return action()
         except StorageError as exc:
             self._writes = False
+            self.refusal = exc
             self.warnings[:] = [
                 f"The cache {self.root} cannot be used as it should. {exc} What it lacks is fetched for this task "
                 "alone."
@@ -148,7 +150,12 @@ class CachedRepository:
 
     @property
     def warnings(self) -> list[str]:
-        return [*self.cache.warnings, *([] if self._opened is None else self._opened.warnings)]
+        return [*self.cache.warnings, *self.own_warnings]
+
+    @property
+    def own_warnings(self) -> list[str]:
+        """Those that are not the cache's, which others may use at the same time."""
+        return [] if self._opened is None else self._opened.warnings
 
     @property
     def has_alternatives(self) -> bool:

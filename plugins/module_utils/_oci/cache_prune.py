@@ -25,6 +25,7 @@ from typing import Any
 
 from .blob_store import PARTIAL, PARTIAL_AGE, TEMPORARY, TEMPORARY_AGE, remove_abandoned
 from .cache_layout import CACHE_TAG, CacheLayout, is_cache, parts_of, raw_name
+from .cache_notes import CacheNotes
 from .cache_store import CacheStore
 from .digest import is_digest
 from .errors import InvalidContent
@@ -151,6 +152,8 @@ class _Pruner:
             self._layout.write_entries(kept)
         removed = {digest for digest in goes if self._remove(digest, is_damaged=digest in damaged)}
         sizes = {digest: size for digest, size in before.sizes.items() if digest not in removed}
+        if not self._check_mode:
+            CacheNotes(self._root).drop_except(sizes)
         return PruneResult(
             before=before,
             after=Inventory(sizes, {holding.digest: holding for holding in stays}),
@@ -230,6 +233,7 @@ class _Pruner:
             for name in os.listdir(blobs):
                 os.rmdir(os.path.join(blobs, name))
             os.rmdir(blobs)
+            CacheNotes(self._root).remove_folders()
             for name in ("index.json", CACHE_TAG, "oci-layout"):
                 os.unlink(os.path.join(self._root, name))
             for name in (".ingest", ""):

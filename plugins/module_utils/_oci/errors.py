@@ -179,3 +179,49 @@ class InvalidPolicy(InvalidOption):
     """A verification or signing policy that cannot be used: a key, an identity, a trusted root, a trust policy."""
 
     reason = "VerificationError"
+
+
+class ClusterError(OciError):
+    """The Kubernetes API refused a request, or failed at it; ``status`` is the HTTP status."""
+
+    reason = "ClusterError"
+
+    def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+
+class Forbidden(ClusterError):
+    """The Kubernetes API does not allow (RBAC) what has to be done."""
+
+    reason = "Forbidden"
+
+
+class Conflict(ClusterError):
+    """The object in the cluster is there already, or was changed by somebody else in the meantime."""
+
+    reason = "Conflict"
+
+
+class ChartError(OciError):
+    """An artifact that is no Helm chart, or a chart that cannot be used."""
+
+    reason = "ArtifactFailed"
+
+
+class ValuesError(OciError):
+    """Values of a release that are missing, or not what Helm takes."""
+
+    reason = "ValuesError"
+
+
+class ReleaseLocked(OciError):
+    """A release that another run or program works on, or that it left unfinished."""
+
+    reason = "ReleaseLocked"
+
+
+class HelmFailed(OciError):
+    """Helm refused to do something, or failed at it."""
+
+    reason = "HelmFailed"

@@ -128,6 +128,18 @@ class AnsibleRunner:
         """Run a playbook: a path, or the full name of one in a collection."""
         return self._run("ansible-playbook", str(path), *arguments, extra_vars=extra_vars, environment=environment)
 
+    def start(self, path: str | Path, *arguments: str) -> subprocess.Popen[str]:
+        """Start a playbook and let it run; its output is to be read by the caller."""
+        return subprocess.Popen(
+            [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(self._inventory), str(path), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self._home,
+            env=self._environment(None),
+        )
+
     def adhoc(
         self, module: str, arguments: str = "", *flags: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:

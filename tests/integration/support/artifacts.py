@@ -103,10 +103,12 @@ class Publisher:
         self.url = f"oci://{self.name}"
         self._api = f"http://{registry}/v2/{repository}"
 
-    def publish(self, tag: str, content: Mapping[str, Entry] | Iterable[Blob], **fields: Any) -> str:
+    def publish(
+        self, tag: str, content: Mapping[str, Entry] | Iterable[Blob], *, config: Blob | None = None, **fields: Any
+    ) -> str:
         """Push files as one layer, or layers as they are; returns the digest of the manifest."""
         layers = [Blob(tgz(content))] if isinstance(content, Mapping) else list(content)
-        config = Blob(b"{}", CONFIG)
+        config = config or Blob(b"{}", CONFIG)
         for blob in [config, *layers]:
             self._push_blob(blob.data)
         return self.put_manifest(tag, manifest_of(layers, config, **fields))

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module helm_releases needs of the controller: values files, and values that no log shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleError, AnsibleFileNotFound
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values import merge
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain, sealed
+
+
+class ActionModule(ActionBase):
+    """Reads ``values_files`` where ansible-playbook runs, and seals values."""
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        del tmp
+        arguments = plain(self._task.args)
+        releases, defaults = arguments.get("releases"), arguments.pop("defaults", None) or {}
+        documents: dict[str, str | None] = {}
+        if isinstance(releases, list) and isinstance(defaults, dict):
+            releases = [merge(defaults, each) if isinstance(each, dict) else each for each in releases]
+            for release in releases:
+                if isinstance(release, dict):
+                    self._prepare(release, documents)
+            arguments["releases"] = releases
+        if documents:
+            arguments["values_documents"] = {**documents, **(arguments.get("values_documents") or {})}
+        if isinstance(arguments.get("kubeconfig"), Mapping):
+            arguments["kubeconfig"] = sealed(arguments["kubeconfig"])
+        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
+        return result
+
+    def _prepare(self, release: dict[str, Any], documents: dict[str, str | None]) -> None:
+        if isinstance(release.get("values"), Mapping):
+            release["values"] = sealed(release["values"]) if release["values"] else None
+        for entry in release.get("values_files") or []:
+            path = entry.get("path") if isinstance(entry, Mapping) else entry
+            if isinstance(path, str) and path and path not in documents:
+                documents[path] = self._read(path)
+
+    def _read(self, path: str) -> str | None:
+        """The text of a file, found as the files of ``ansible.builtin.copy`` are, and decrypted; None without one."""
+        try:
+            found = self._find_needle("files", path)
+            with open(self._loader.get_real_file(found), "rb") as stream:
+                return stream.read().decode("utf-8", "surrogateescape")
+        except AnsibleFileNotFound:
+            return None
+        except AnsibleError as exc:
+            if "Could not find or access" in str(exc) or "Unable to find" in str(exc):
+                return None
+            raise

@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of the module helm_chart_sources as dataclasses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ._ansible import (
+    AUTH_SPEC,
+    CACHE_SPEC,
+    CONNECTION_SPEC,
+    REFERENCE_SPEC,
+    SELECTION_SPEC,
+    VERIFY_SPEC,
+    auth_options,
+    cache_options,
+    connection_options,
+    reference_options,
+    verify_policy,
+)
+from ._oci.errors import InvalidOption
+from ._ops.chart_sources import SourceOptions
+from ._sealed import mapping
+
+DEFAULT_CACHE = "~/.cache/cloudnative.artifacts"
+
+SOURCES_SPEC: dict[str, Any] = {
+    # the action plugin hands both over as one text, so that no credential in them is logged
+    "sources": {"type": "raw", "required": True, "no_log": True},
+    "pins": {"type": "dict", "default": {}},
+    **CACHE_SPEC,
+    **VERIFY_SPEC,
+    **AUTH_SPEC,
+    **CONNECTION_SPEC,
+}
+
+
+def chart_cache(module: AnsibleModule) -> str:
+    """The directory of the cache, which charts need: Helm is given a file of it.
+
+    :raises InvalidOption: when there shall be none.
+    """
+    root = cache_options(module).root
+    if not root:
+        if module.params["cache_dir"] is not None:
+            raise InvalidOption("'cache_dir' is empty: charts need a place to lie in.", "Name a directory.")
+        root = os.path.expanduser(DEFAULT_CACHE)
+    return root
+
+
+def chart_sources(module: AnsibleModule) -> list[SourceOptions]:
+    """The option ``sources``: what a source does not say, the options of the task do.
+
+    :raises InvalidOption: when a source has options that there are not, or of the wrong type.
+    """
+    sources = mapping(module.params["sources"], "sources")
+    pins = module.params["pins"]
+    return [
+        _source(module, name, mapping(source, f"options of the source {name}"), str(pins.get(name) or ""))
+        for name, source in sources.items()
+    ]
+
+
+def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: str) -> SourceOptions:
+    own = {**AUTH_SPEC, **CONNECTION_SPEC, **VERIFY_SPEC}
+    optional = {key: {part: value for part, value in spec.items() if part != "default"} for key, spec in own.items()}
+    validator = ArgumentSpecValidator(
+        {**REFERENCE_SPEC, **SELECTION_SPEC, **optional}, mutually_exclusive=[["auth_file", "auth_config"]]
+    )
+    checked = validator.validate(dict(source))
+    module.no_log_values.update(checked._no_log_values)
+    if checked.error_messages:
+        raise InvalidOption(f"The source {name!r}: {'; '.join(checked.error_messages)}.")
+    params = checked.validated_parameters
+    inherited = set(own)
+    if any(params.get(key) is not None for key in AUTH_SPEC):
+        # credentials are never put together from two places
+        inherited -= set(AUTH_SPEC)
+    for key in own:
+        if params.get(key) is None:
+            params[key] = module.params[key] if key in inherited else AUTH_SPEC[key].get("default")
+    task = cast(AnsibleModule, SimpleNamespace(params=params, no_log_values=module.no_log_values))
+    return SourceOptions(
+        name=name,
+        reference=reference_options(params),
+        verify=verify_policy(params["verify"]),
+        pin=pin,
+        auth=auth_options(task),
+        connection=connection_options(params),
+    )

@@ -1,0 +1,196 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of the module helm_releases as dataclasses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.module_utils.common.parameters import env_fallback
+
+from ._kube.api import KubeOptions
+from ._oci.errors import InvalidOption
+from ._oci.options import parse_duration
+from ._ops.release_spec import Chart
+from ._sealed import mapping
+
+
+def _env(*names: str, **spec: Any) -> dict[str, Any]:
+    return {**spec, "fallback": (env_fallback, list(names))}
+
+
+KUBE_SPEC: dict[str, Any] = {
+    "kubeconfig": _env("K8S_AUTH_KUBECONFIG", type="raw", no_log=True),
+    "context": _env("K8S_AUTH_CONTEXT", type="str"),
+    "host": _env("K8S_AUTH_HOST", type="str"),
+    "api_key": _env("K8S_AUTH_API_KEY", type="str", no_log=True),
+    "client_cert": _env("K8S_AUTH_CERT_FILE", type="path", aliases=["cert_file"]),
+    "client_key": _env("K8S_AUTH_KEY_FILE", type="path", aliases=["key_file"], no_log=False),
+    "ca_cert": _env("K8S_AUTH_SSL_CA_CERT", type="path", aliases=["ssl_ca_cert"]),
+    "validate_certs": _env("K8S_AUTH_VERIFY_SSL", type="bool", aliases=["verify_ssl"]),
+    "proxy": _env("K8S_AUTH_PROXY", type="str", no_log=True),
+    "api_timeout": {"type": "str", "default": "30s"},
+}
+
+_REMEDY = {
+    "remediation": {"type": "str", "choices": ["none", "uninstall"], "default": "none"},
+    "retries": {"type": "int", "default": 0},
+}
+
+RELEASE_SPEC: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "default": "default"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "source": {"type": "str"},
+    # the action plugin hands them over as one text: texts in them are neither logged nor blanked out elsewhere
+    "values": {"type": "raw", "no_log": True},
+    "values_files": {"type": "list", "elements": "raw"},
+    "chart_values_files": {"type": "list", "elements": "raw"},
+    "values_from": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "kind": {"type": "str", "choices": ["ConfigMap", "Secret"], "required": True},
+            "name": {"type": "str", "required": True},
+            "namespace": {"type": "str"},
+            "values_key": {"type": "str", "default": "values.yaml", "no_log": False},
+            "target_path": {"type": "str"},
+            "optional": {"type": "bool", "default": False},
+            "literal": {"type": "bool", "default": False},
+        },
+    },
+    "depends_on": {"type": "list", "elements": "raw"},
+    "suspend": {"type": "bool", "default": False},
+    "labels": {"type": "dict"},
+    "create_namespace": {"type": "bool", "default": False},
+    "crds": {"type": "str", "choices": ["Skip", "Create", "CreateReplace"], "default": "Create"},
+    "post_renderer": {
+        "type": "dict",
+        "options": {"command": {"type": "str", "required": True}, "args": {"type": "list", "elements": "str"}},
+    },
+    "wait": {"type": "bool", "default": True},
+    "wait_for_jobs": {"type": "bool", "default": True},
+    "timeout": {"type": "str", "default": "5m"},
+    "history_max": {"type": "int", "default": 10},
+    "install": {"type": "dict", "options": _REMEDY},
+    "upgrade": {
+        "type": "dict",
+        "options": {
+            **_REMEDY,
+            "remediation": {"type": "str", "choices": ["rollback", "uninstall", "none"], "default": "rollback"},
+        },
+    },
+    "remediate_last_failure": {"type": "bool", "default": True},
+    "test": {
+        "type": "dict",
+        "options": {
+            "enable": {"type": "bool", "default": True},
+            "timeout": {"type": "str"},
+            "ignore_failures": {"type": "bool", "default": False},
+            "filters": {
+                "type": "list",
+                "elements": "dict",
+                "options": {"name": {"type": "str", "required": True}, "exclude": {"type": "bool", "default": False}},
+            },
+        },
+    },
+    "pending": {"type": "str", "choices": ["unlock", "rollback", "uninstall", "fail"], "default": "unlock"},
+    "drift": {"type": "str", "choices": ["ignore", "warn", "correct"], "default": "ignore"},
+    "drift_ignore": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "paths": {"type": "list", "elements": "str", "required": True},
+            "kind": {"type": "str"},
+            "name": {"type": "str"},
+        },
+    },
+    "rollback_to": {"type": "str"},
+    "keep_history": {"type": "bool", "default": False},
+    "deletion_propagation": {"type": "str", "choices": ["background", "foreground", "orphan"]},
+    "disable_hooks": {"type": "bool", "default": False},
+    "disable_openapi_validation": {"type": "bool", "default": False},
+    "skip_schema_validation": {"type": "bool", "default": False},
+    "take_ownership": {"type": "bool", "default": False},
+    "force": {"type": "bool", "default": False},
+    "force_conflicts": {"type": "bool", "default": False},
+    "server_side": {"type": "str", "choices": ["true", "false", "auto"]},
+    "cleanup_on_fail": {"type": "bool", "default": False},
+}
+
+RELEASES_SPEC: dict[str, Any] = {
+    "releases": {"type": "list", "elements": "dict", "options": RELEASE_SPEC, "required": True},
+    # merged into each release by the action plugin
+    "defaults": {"type": "dict", "default": {}},
+    "charts": {"type": "dict", "default": {}},
+    "values_documents": {"type": "dict", "no_log": True},
+    "helm": {"type": "str", "default": "helm"},
+    "parallel": {"type": "int", "default": 4},
+    "lock_timeout": {"type": "str", "default": "5m"},
+    **KUBE_SPEC,
+}
+
+
+def kube_options(params: Mapping[str, Any]) -> KubeOptions:
+    """The options of the documentation fragment ``cluster``.
+
+    :raises InvalidOption: when the kubeconfig is neither a path nor a mapping.
+    """
+    kubeconfig = params["kubeconfig"] or ""
+    if isinstance(kubeconfig, str) and kubeconfig.lstrip().startswith("{"):
+        kubeconfig = mapping(kubeconfig, "kubeconfig")
+    if not isinstance(kubeconfig, (str, Mapping)):
+        raise InvalidOption("'kubeconfig' is neither the path of a file nor its content as a mapping.")
+    return KubeOptions(
+        kubeconfig=kubeconfig,
+        context=params["context"] or "",
+        host=params["host"] or "",
+        api_key=params["api_key"] or "",
+        client_cert=params["client_cert"] or "",
+        client_key=params["client_key"] or "",
+        ca_cert=params["ca_cert"] or "",
+        validate_certs=params["validate_certs"],
+        proxy=params["proxy"] or "",
+        timeout=parse_duration(params["api_timeout"]),
+    )
+
+
+def release_items(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The option ``releases``, with values as mappings.
+
+    :raises InvalidOption: when the values of a release are no mapping.
+    """
+    items = []
+    for item in params["releases"]:
+        values = item["values"]
+        items.append({**item, "values": mapping(values, f"values of the release {item['name']}") if values else {}})
+    return items
+
+
+def charts_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The option ``charts``, which oci_chart_sources returns.
+
+    :raises InvalidOption: when an entry is not what that module returns.
+    """
+    charts = {}
+    for name, each in params["charts"].items():
+        try:
+            charts[str(name)] = Chart(
+                path=os.path.expanduser(each["path"]),
+                layer=each["layer"]["digest"],
+                digest=each["digest"],
+                revision=each["revision"],
+                url=each["url"],
+                name=each.get("name") or "",
+                version=each.get("version") or "",
+                app_version=each.get("app_version") or "",
+            )
+        except (KeyError, TypeError, AttributeError):
+            raise InvalidOption(
+                f"The entry {name!r} of 'charts' is not what helm_chart_sources returns.",
+                "Hand over its return value 'charts'.",
+            ) from None
+    return charts

@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has to be done about a release: from what is wanted and what is there, without asking anybody.
+
+Source of the rules: helm-controller, internal/reconcile/state.go. What is decided there by the chart's version is
+decided here by its digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .release import DEPLOYED, UNINSTALLED, UNINSTALLING, Fingerprint, Revision
+
+# What is done.
+NONE = "none"
+INSTALL = "install"
+UPGRADE = "upgrade"
+UNINSTALL = "uninstall"
+ROLLBACK = "rollback"
+TEST = "test"
+LABEL = "label"
+
+# Why; the words for a release that is as it should be and for one that is left alone are results too.
+UP_TO_DATE = "ReleaseUpToDate"
+SUSPENDED = "Suspended"
+NOT_INSTALLED = "NotInstalled"
+CHART_CHANGED = "ChartChanged"
+VALUES_CHANGED = "ValuesChanged"
+POST_RENDERER_CHANGED = "PostRendererChanged"
+LABELS_CHANGED = "LabelsChanged"
+UNMANAGED = "Unmanaged"
+LAST_FAILED = "LastActionFailed"
+PENDING = "Pending"
+UNTESTED = "Untested"
+UNWANTED = "Unwanted"
+ROLLBACK_WANTED = "RollbackWanted"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted of a release, as far as it decides what is done."""
+
+    present: bool
+    fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint("", ""))
+    labels: Mapping[str, str | None] = field(default_factory=dict)
+    tests: Sequence[str] = ()  # the outcomes of its tests that will do; none when it need not be tested
+    suspended: bool = False
+    rollback_to: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is done, and why. ``recover`` says that an unfinished action of somebody else comes first."""
+
+    action: str
+    reason: str
+    recover: bool = False
+
+
+def decide(wish: Wish, last: Revision | None) -> Decision:
+    """What to do about a release, whose last revision in the cluster is ``last``."""
+    if wish.suspended:
+        return Decision(NONE, SUSPENDED)
+    is_there = last is not None and last.status != UNINSTALLED
+    if not wish.present:
+        if not is_there:
+            return Decision(NONE, NOT_INSTALLED)
+        return Decision(UNINSTALL, UNWANTED, recover=last is not None and last.is_pending)
+    if last is None or not is_there:
+        return Decision(INSTALL, NOT_INSTALLED)
+    if last.status == UNINSTALLING:
+        return Decision(INSTALL, NOT_INSTALLED, recover=True)
+    if last.is_pending:
+        return Decision(UPGRADE, PENDING, recover=True)
+    if wish.rollback_to:
+        if last.status == DEPLOYED and last.has_chart(wish.rollback_to):
+            return Decision(NONE, UP_TO_DATE)
+        return Decision(ROLLBACK, ROLLBACK_WANTED)
+    if last.status != DEPLOYED:
+        return Decision(UPGRADE, LAST_FAILED)
+    return _of_deployed(wish, last)
+
+
+def _of_deployed(wish: Wish, last: Revision) -> Decision:
+    fingerprint = wish.fingerprint
+    if not last.is_recorded:
+        return Decision(UPGRADE, UNMANAGED)
+    if not last.has_chart(fingerprint.chart):
+        return Decision(UPGRADE, CHART_CHANGED)
+    if not last.has_values(fingerprint.values):
+        return Decision(UPGRADE, VALUES_CHANGED)
+    if not last.has_rendering(fingerprint.rendering):
+        return Decision(UPGRADE, POST_RENDERER_CHANGED)
+    if wish.tests and last.test not in wish.tests:
+        # tests that failed are a failed release; those that never ran are run
+        return Decision(UPGRADE, LAST_FAILED) if last.test else Decision(TEST, UNTESTED)
+    if any(last.labels.get(key) != value for key, value in wish.labels.items()):
+        return Decision(LABEL, LABELS_CHANGED)
+    return Decision(NONE, UP_TO_DATE)

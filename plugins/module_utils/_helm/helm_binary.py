@@ -1,0 +1,360 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program ``helm``, from 3.10 on and 4: which flags it has, how it is called, how it says what went wrong.
+
+It is given charts as files and values on its standard input: it never speaks to a registry, and no secret is in its
+arguments or on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._oci.errors import HelmFailed, MissingDependency
+
+OLDEST = (3, 10)
+MAX_WORDS = 2000
+VERSION_TIMEOUT = 60.0
+
+_VERSION = re.compile(r"v(\d+)\.(\d+)")
+# what would lead Helm to another cluster or another storage than the options do
+_DROPPED = re.compile(r"HELM_(KUBE|NAMESPACE|DRIVER|DEBUG)|KUBECONFIG")
+_PR_SET_PDEATHSIG = 1
+_RENDERER = "rendered-by-command"
+
+
+@dataclass(frozen=True)
+class HelmAccess:
+    """How Helm gets to the cluster: environment variables that it knows, as :mod:`.._kube.helm_access` makes them."""
+
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class PostRenderer:
+    """A program that is given the rendered manifests and prints what shall be deployed."""
+
+    command: str
+    arguments: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class DeployFlags:
+    """How Helm installs and upgrades. ``timeout`` is in seconds, and bounds each of Helm's waits."""
+
+    wait: bool = True
+    wait_for_jobs: bool = True
+    timeout: float = 300.0
+    history_max: int = 10
+    disable_hooks: bool = False
+    disable_openapi_validation: bool = False
+    skip_schema_validation: bool = False
+    take_ownership: bool = False
+    force: bool = False
+    force_conflicts: bool = False
+    server_side: str = ""
+    cleanup_on_fail: bool = False
+    post_renderer: PostRenderer | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of Helm ended. ``words`` is what it said about its failure, at most 2,000 characters."""
+
+    ok: bool
+    words: str = ""
+    output: bytes = field(default=b"", repr=False)
+
+
+class Helm:
+    """One ``helm`` program, for one cluster. Safe to share between threads.
+
+    ``runs`` counts the processes.
+    """
+
+    def __init__(self, path: str, access: HelmAccess, scratch: str) -> None:
+        """``path`` is a path or a name in PATH; ``scratch`` a directory of the caller's own, removed at its end.
+
+        :raises MissingDependency: when there is no such program, or one that is too old.
+        """
+        found = shutil.which(os.path.expanduser(path))
+        if found is None:
+            raise MissingDependency(
+                f"The program {path!r} is not on this host.", "Install Helm there, or say where it is."
+            )
+        self.path = found
+        self._scratch = scratch
+        self._environment = {name: value for name, value in os.environ.items() if not _DROPPED.match(name)}
+        self._environment.update(access.environment, HELM_DRIVER="secret")
+        self.runs = 0
+        self.version = self._read_version()
+
+    def has(self, major: int, minor: int) -> bool:
+        """Whether this is Helm ``major.minor`` or newer."""
+        return self.version >= (major, minor)
+
+    @property
+    def labels_releases(self) -> bool:
+        """Whether it can label a release while it deploys it."""
+        return self.has(3, 13)
+
+    def install(
+        self, name: str, namespace: str, chart: str, values: bytes, flags: DeployFlags, **more: Any
+    ) -> Outcome:
+        """``helm install``; ``more`` as for :meth:`upgrade`. With ``replace`` a release that was uninstalled may keep
+        its name; ``create_namespace`` makes the namespace once the chart is rendered."""
+        own = ["--replace"] if more.pop("replace", False) else []
+        if more.pop("create_namespace", False):
+            own.append("--create-namespace")
+        return self._deploy("install", name, namespace, chart, values, flags, own, **more)
+
+    def upgrade(
+        self, name: str, namespace: str, chart: str, values: bytes, flags: DeployFlags, **more: Any
+    ) -> Outcome:
+        """``helm upgrade`` to exactly these values.
+
+        ``description`` and ``labels`` are recorded with the revision. ``dry_run`` renders and checks only; the output
+        is the release as JSON.
+        """
+        own = ["--reset-values", f"--history-max={flags.history_max}"]
+        if flags.cleanup_on_fail:
+            own.append("--cleanup-on-fail")
+        return self._deploy("upgrade", name, namespace, chart, values, flags, own, **more)
+
+    def rollback(self, name: str, namespace: str, revision: int, flags: DeployFlags) -> Outcome:
+        """``helm rollback`` to a revision."""
+        words = ["rollback", name, str(revision), "--namespace", namespace, f"--history-max={flags.history_max}"]
+        words += self._waiting(flags) + self._applying(flags)
+        if flags.disable_hooks:
+            words.append("--no-hooks")
+        if flags.cleanup_on_fail:
+            words.append("--cleanup-on-fail")
+        return self._call(words, flags.timeout)
+
+    def uninstall(
+        self,
+        name: str,
+        namespace: str,
+        *,
+        timeout: float,
+        wait: bool = False,
+        keep_history: bool = False,
+        disable_hooks: bool = False,
+        propagation: str = "",
+    ) -> Outcome:
+        """``helm uninstall``."""
+        words = ["uninstall", name, "--namespace", namespace, f"--timeout={_duration(timeout)}"]
+        if wait:
+            words.append("--wait")
+        if keep_history:
+            words.append("--keep-history")
+        if disable_hooks:
+            words.append("--no-hooks")
+        if propagation and self.has(3, 12):
+            words.append(f"--cascade={propagation}")
+        return self._call(words, timeout)
+
+    def test(self, name: str, namespace: str, timeout: float, filters: Sequence[str] = ()) -> Outcome:
+        """``helm test``; a filter is ``name=NAME``, or ``!name=NAME`` for one to leave out."""
+        words = ["test", name, "--namespace", namespace, f"--timeout={_duration(timeout)}"]
+        for each in filters:
+            words += ["--filter", each]
+        return self._call(words, timeout)
+
+    def _deploy(
+        self,
+        verb: str,
+        name: str,
+        namespace: str,
+        chart: str,
+        values: bytes,
+        flags: DeployFlags,
+        own: Sequence[str],
+        *,
+        description: str = "",
+        labels: Mapping[str, str] | None = None,
+        dry_run: str = "",
+    ) -> Outcome:
+        words = [verb, name, chart, "--namespace", namespace, "--values", "-", "--skip-crds", *own]
+        words += self._waiting(flags) + self._applying(flags)
+        switches = (
+            ("--no-hooks", flags.disable_hooks, OLDEST),
+            ("--disable-openapi-validation", flags.disable_openapi_validation, OLDEST),
+            ("--skip-schema-validation", flags.skip_schema_validation, (3, 16)),
+            ("--take-ownership", flags.take_ownership, (3, 17)),
+        )
+        words += [word for word, is_set, since in switches if is_set and self._demand(word, since)]
+        if description:
+            words += ["--description", description]
+        if labels and self.labels_releases:
+            words += ["--labels", ",".join(f"{key}={value}" for key, value in sorted(labels.items()))]
+        environment: dict[str, str] = {}
+        if flags.post_renderer is not None:
+            more, environment = self._rendering(flags.post_renderer)
+            words += more
+        if dry_run:
+            words += [f"--dry-run={dry_run}" if self.has(3, 13) else "--dry-run", "--output", "json"]
+        return self._call(words, flags.timeout, values, environment, keep_output=bool(dry_run))
+
+    def _waiting(self, flags: DeployFlags) -> list[str]:
+        words = [f"--timeout={_duration(flags.timeout)}"]
+        if flags.wait:
+            words.append("--wait")
+            if flags.wait_for_jobs:
+                words.append("--wait-for-jobs")
+        return words
+
+    def _applying(self, flags: DeployFlags) -> list[str]:
+        is_4 = self.has(4, 0)
+        words = []
+        if flags.force:
+            words += ["--force-replace", "--server-side=false"] if is_4 else ["--force"]
+        elif flags.server_side and self._demand("--server-side", (4, 0)):
+            words.append(f"--server-side={flags.server_side}")
+        if flags.force_conflicts and self._demand("--force-conflicts", (4, 0)):
+            words.append("--force-conflicts")
+        return words
+
+    def _demand(self, word: str, since: tuple[int, int]) -> bool:
+        if self.version >= since:
+            return True
+        raise MissingDependency(
+            f"{self.path} is Helm {self.version[0]}.{self.version[1]}, which has no {word}.",
+            f"Install Helm {since[0]}.{since[1]} or newer, or leave the option out.",
+        )
+
+    def _rendering(self, renderer: PostRenderer) -> tuple[list[str], dict[str, str]]:
+        """Flags and environment for a post-renderer; Helm 4 knows plugins only, so one that calls it is made."""
+        arguments = [f"--post-renderer-args={each}" for each in renderer.arguments]
+        command = shutil.which(os.path.expanduser(renderer.command))
+        if command is None:
+            raise MissingDependency(
+                f"The post-renderer {renderer.command!r} is no program on this host.", "Install it there."
+            )
+        command = os.path.abspath(command)
+        if not self.has(4, 0):
+            return [f"--post-renderer={command}", *arguments], {}
+        plugins = os.path.join(self._scratch, "plugins")
+        name = f"{_RENDERER}-{hashlib.sha256(os.fsencode(command)).hexdigest()[:12]}"
+        folder = os.path.join(plugins, name)
+        if not os.path.isdir(folder):
+            staged = f"{folder}.{os.getpid()}"
+            os.makedirs(staged, mode=0o700)
+            with open(os.path.join(staged, "run"), "w", encoding="utf-8") as stream:
+                stream.write(f'#!/bin/sh\nexec {shlex.quote(command)} "$@"\n')
+            os.chmod(os.path.join(staged, "run"), 0o700)
+            with open(os.path.join(staged, "plugin.yaml"), "w", encoding="utf-8") as stream:
+                stream.write(_PLUGIN.format(name=name))
+            with contextlib.suppress(OSError):
+                os.rename(staged, folder)
+        present = self._environment.get("HELM_PLUGINS")
+        return [f"--post-renderer={name}", *arguments], {
+            "HELM_PLUGINS": f"{plugins}{os.pathsep}{present}" if present else plugins
+        }
+
+    def _read_version(self) -> tuple[int, int]:
+        outcome = self._call(["version", "--short"], VERSION_TIMEOUT, keep_output=True)
+        found = _VERSION.search(outcome.output.decode("utf-8", "replace"))
+        if not outcome.ok or found is None:
+            raise MissingDependency(
+                f"{self.path} does not say which version of Helm it is: {outcome.words or 'it printed no version'}"
+            )
+        version = (int(found[1]), int(found[2]))
+        if version < OLDEST:
+            raise MissingDependency(
+                f"{self.path} is Helm {version[0]}.{version[1]}, and {OLDEST[0]}.{OLDEST[1]} is the oldest that is "
+                "supported.",
+                "Install a newer Helm on this host, or say where one is.",
+            )
+        return version
+
+    def _call(
+        self,
+        words: Sequence[str],
+        timeout: float,
+        text: bytes = b"",
+        environment: Mapping[str, str] | None = None,
+        *,
+        keep_output: bool = False,
+    ) -> Outcome:
+        self.runs += 1
+        # Helm's timeout is for each thing that it waits for: hooks, resources, deletions
+        limit = timeout * 12 + 60
+        try:
+            process = subprocess.Popen(
+                [self.path, *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE if keep_output else subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={**self._environment, **(environment or {})},
+                preexec_fn=_die_with_parent,
+            )
+        except OSError as exc:
+            raise HelmFailed(f"{self.path} cannot be run: {exc.strerror or exc}.") from None
+        with process:
+            try:
+                output, errors = process.communicate(text, limit)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return Outcome(False, f"it did not end within {limit:g} s, and was ended")
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode < 0:
+            return Outcome(False, f"it was ended by signal {-process.returncode}")
+        return Outcome(process.returncode == 0, _words(errors) if process.returncode else "", output or b"")
+
+
+def _words(errors: bytes) -> str:
+    """What follows "Error:", in one line."""
+    text = errors.decode("utf-8", "replace")
+    _before, found, behind = text.partition("Error: ")
+    return " ".join((behind if found else text).split())[:MAX_WORDS] or "it gave no reason"
+
+
+def _duration(seconds: float) -> str:
+    """A duration as Go reads it."""
+    return f"{int(seconds * 1000)}ms"
+
+
+def _prctl() -> Any:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):
+        return None
+
+
+_PRCTL = _prctl()
+
+
+def _die_with_parent() -> None:
+    """An upgrade that nobody watches any more ends at once: what it left is found, and put right, by the next run."""
+    if _PRCTL is not None:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+_PLUGIN = """\
+apiVersion: v1
+type: postrenderer/v1
+name: {name}
+version: 1.0.0
+runtime: subprocess
+runtimeConfig:
+  platformCommand:
+    - command: ${{HELM_PLUGIN_DIR}}/run
+"""

@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The values of a release: read as Helm reads them, merged as Flux merges them, known by a digest.
+
+Source: helm, pkg/cli/values and pkg/chartutil/values.go; fluxcd/pkg, chartutil/values.go.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._oci.digest import digest_of
+from .._oci.errors import BuildError, ValuesError
+from .go_yaml import Plain, load
+from .set_values import set_string, set_value
+
+# What aliases of a YAML document may unfold to.
+MAX_NODES = 1_000_000
+# Helm keeps values in a Secret of at most 1 MiB, compressed.
+MAX_DOCUMENT = 16 * 1024 * 1024
+
+# JSON and Go agree on integers up to here
+_EXACT = 1 << 53
+
+
+@dataclass(frozen=True)
+class PathValue:
+    """A text that is set at one path of the values (``targetPath`` of Flux's valuesFrom).
+
+    The path and the text are what ``helm --set`` takes. ``literal`` keeps the text as it is.
+    """
+
+    path: str
+    text: str = field(repr=False)
+    literal: bool = False
+
+
+def read_values(data: bytes, what: str) -> dict[str, Any]:
+    """The mapping in a YAML document; empty for an empty document.
+
+    :raises ValuesError: when it is not YAML, or no mapping, or too large.
+    :raises MissingDependency: without PyYAML.
+    """
+    if len(data) > MAX_DOCUMENT:
+        raise ValuesError(f"{what} has {len(data)} bytes, more than the {MAX_DOCUMENT} that values may have.")
+    try:
+        document = load(data, what, unique=False)
+    except BuildError as exc:
+        raise ValuesError(exc.message, "Correct the document.") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ValuesError(f"{what} is no mapping: wanted are lines like 'key: value'.", "Correct the document.")
+    plain: dict[str, Any] = _Unfold(what).value(document)
+    return plain
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``over`` on top: mappings are merged, everything else (lists, null) is replaced.
+
+    Neither is changed; the result shares what lies below with them.
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def compose(
+    base: Mapping[str, Any], sources: Iterable[Mapping[str, Any] | PathValue], inline: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All values of a release: ``base``, then the sources in their order, then ``inline``; later ones win.
+
+    A source that is a PathValue is set on top of the inline values, step by step as in Flux's
+    ``ChartValuesFromReferences``: it outranks an inline value below a top-level key, and yields to an inline value
+    that is a top-level key itself.
+
+    :raises ValuesError: when a path cannot be set.
+    """
+    found = list(sources)
+    if not any(isinstance(source, PathValue) for source in found):
+        result = dict(base)
+        for source in found:
+            result = merge(result, source)  # type: ignore[arg-type]
+        return merge(result, inline)
+    # setting a path changes what is below in place: what others share must not be touched
+    result, inline = copy.deepcopy(dict(base)), copy.deepcopy(dict(inline))
+    for source in found:
+        if isinstance(source, PathValue):
+            result = merge(result, inline)
+            _set_path(result, source)
+        else:
+            result = merge(result, copy.deepcopy(dict(source)))
+    return merge(result, inline)
+
+
+def canonical(values: Mapping[str, Any], what: str) -> bytes:
+    """The values as JSON that is the same whatever the order of their keys; this is what Helm is given.
+
+    :raises ValuesError: when they hold what JSON cannot say.
+    """
+    try:
+        text = json.dumps(
+            _normal(values), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
+        return text.encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise ValuesError(f"The values of {what} cannot be handed to Helm: {exc}.") from None
+
+
+def values_digest(document: bytes) -> str:
+    """The digest of canonical values."""
+    return digest_of(document)
+
+
+def _set_path(values: dict[str, Any], source: PathValue) -> None:
+    text = source.text
+    if source.literal:
+        set_string(values, source.path, text, literal=True)
+        return
+    quoted = any(text.startswith(quote) and text.endswith(quote) for quote in "'\"")
+    if quoted and text:
+        set_string(values, source.path, text.strip("'\""))
+    else:
+        set_value(values, source.path, text)
+
+
+def _normal(value: Any) -> Any:
+    """Keys as text, and whole numbers in one spelling: Helm sees no difference between 1 and 1.0."""
+    if isinstance(value, Mapping):
+        return {_key(key): _normal(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_normal(item) for item in value]
+    if isinstance(value, float) and not isinstance(value, bool) and value.is_integer() and abs(value) < _EXACT:
+        return int(value)
+    return value
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bool):
+        return str(key).lower()
+    if key is None or not isinstance(key, (str, int, float)):
+        raise ValueError(f"a key is {type(key).__name__}, wanted is text")
+    return str(key)
+
+
+class _Unfold:
+    """What :func:`.go_yaml.load` gives, as plain Python values; aliases are spelled out, as often as is bearable."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._left = MAX_NODES
+
+    def value(self, node: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise ValuesError(f"{self._what} unfolds to more than {MAX_NODES} values.", "Use fewer aliases.")
+        if isinstance(node, dict):
+            return {key: self.value(item) for key, item in node.items()}
+        if isinstance(node, list):
+            return [self.value(item) for item in node]
+        if isinstance(node, Plain):
+            if isinstance(node.value, float) and not math.isfinite(node.value):
+                raise ValuesError(f"{self._what} holds the number {node.text}, which Helm cannot take.")
+            return node.value
+        return node

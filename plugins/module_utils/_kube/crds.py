@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""CustomResourceDefinitions in the cluster: created, replaced, waited for; never removed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._oci.errors import ClusterError, Conflict, InvalidContent
+from .rest import MANAGER, KubeRest
+
+ESTABLISHED_TIMEOUT = 60.0
+_PAUSE = 0.2
+
+
+def apply_crds(api: KubeRest, documents: Sequence[Mapping[str, Any]], *, replace: bool) -> list[str]:
+    """Have these CRDs in the cluster, ready for objects of their kinds; the names of those that were changed.
+
+    One that is there is left alone, unless ``replace``: then it becomes what the chart has, whoever changed it.
+
+    :raises ClusterError: when the API refuses one, or it is not established within 60 s.
+    """
+    changed: list[str] = []
+    for document in documents:
+        collection = _collection(document)
+        name = str(document["metadata"]["name"])
+        path = f"{collection}/{name}"
+        found = api.find(path)
+        if found is None:
+            with contextlib.suppress(Conflict):
+                api.create(collection, document)
+            changed.append(name)
+        elif replace:
+            applied = api.apply(path, document, MANAGER, force=True)
+            if applied["metadata"].get("generation") != found["metadata"].get("generation"):
+                changed.append(name)
+    for document in documents:
+        name = str(document["metadata"]["name"])
+        if name in changed:
+            _await_established(api, f"{_collection(document)}/{name}", name)
+    return changed
+
+
+def missing_crds(api: KubeRest, documents: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of those that are not there."""
+    names = [(str(document["metadata"]["name"]), _collection(document)) for document in documents]
+    return [name for name, collection in names if api.find(f"{collection}/{name}") is None]
+
+
+def _collection(document: Mapping[str, Any]) -> str:
+    version = str(document.get("apiVersion") or "")
+    if not version.startswith("apiextensions.k8s.io/"):
+        raise InvalidContent(f"A CustomResourceDefinition of the chart has the apiVersion {version[:100]!r}.")
+    return f"/apis/{version}/customresourcedefinitions"
+
+
+def _await_established(api: KubeRest, path: str, name: str) -> None:
+    deadline = time.monotonic() + ESTABLISHED_TIMEOUT
+    while True:
+        conditions = (api.get(path).get("status") or {}).get("conditions") or []
+        status = {each.get("type"): each.get("status") for each in conditions}
+        if status.get("Established") == "True":
+            return
+        if status.get("NamesAccepted") == "False" or time.monotonic() > deadline:
+            messages = "; ".join(str(each.get("message")) for each in conditions)[:500]
+            raise ClusterError(f"The CustomResourceDefinition {name} is not established: {messages or 'no reason'}.")
+        time.sleep(_PAUSE)

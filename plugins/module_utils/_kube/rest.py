@@ -1,0 +1,267 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Kubernetes API as documents: plain JSON in both directions, any resource, lists of metadata alone.
+
+The ``kubernetes`` client knows how to get there (kubeconfig, tokens, certificates, proxies); its models are not used:
+they cost more than the requests. Source of the protocol: Kubernetes, reference/using-api/api-concepts.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from .._oci.errors import (
+    AuthenticationFailed,
+    ClusterError,
+    Conflict,
+    ConnectionFailed,
+    Forbidden,
+    InvalidContent,
+    InvalidOption,
+    NotFound,
+    OciError,
+    TlsFailed,
+)
+from .api import KubeOptions, make_client
+
+# Who this collection is in ``managedFields``.
+MANAGER = "cloudnative.artifacts"
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+PAGE_SIZE = 500
+MAX_PAGES = 1000
+# a page of 500 objects' metadata; one object has at most 1.5 MiB
+MAX_ANSWER = 32 * 1024 * 1024
+MAX_WORDS = 500
+
+# Statuses that a server answers with when it asks to come again.
+_PASSING = (429, 503)
+MAX_ATTEMPTS = 4
+MAX_PAUSE = 10.0
+
+
+class KubeRest:
+    """Requests to one API server, safe to share between threads.
+
+    ``requests`` counts them. Every method raises, beside what it names: Forbidden (403), AuthenticationFailed (401),
+    ConnectionFailed or TlsFailed when the server is not reached, ClusterError for any other refusal.
+    """
+
+    def __init__(self, options: KubeOptions) -> None:
+        """:raises OciError: when the client is not installed, or there is no usable configuration."""
+        client = make_client(options)
+        self._configuration = client.configuration
+        self._pool = client.rest_client.pool_manager
+        self._timeout = options.timeout
+        self.requests = 0
+
+    @property
+    def server(self) -> str:
+        """The URL of the API server."""
+        return str(self._configuration.host)
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """One object.
+
+        :raises NotFound: when it is not there.
+        """
+        return self._request("GET", path, query, None, JSON, JSON)
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        """One object, None when it is not there."""
+        try:
+            return self.get(path)
+        except NotFound:
+            return None
+
+    def list_metadata(self, path: str, selector: str) -> Iterator[dict[str, Any]]:
+        """The ``metadata`` of all objects that a label selector takes, in pages of 500; their content is not sent."""
+        query = {"labelSelector": selector, "limit": str(PAGE_SIZE)}
+        for _page in range(MAX_PAGES):
+            answer = self._request("GET", path, query, None, JSON, METADATA_LIST)
+            items = answer.get("items")
+            for item in items if isinstance(items, list) else []:
+                metadata = item.get("metadata") if isinstance(item, Mapping) else None
+                if isinstance(metadata, dict):
+                    yield metadata
+            token = (answer.get("metadata") or {}).get("continue")
+            if not token:
+                return
+            query["continue"] = str(token)
+        raise InvalidContent(f"The Kubernetes API lists {path} in more than {MAX_PAGES} pages.")
+
+    def create(self, path: str, document: Mapping[str, Any], manager: str = MANAGER) -> dict[str, Any]:
+        """Create an object in a collection.
+
+        :raises Conflict: when one of its name is there.
+        """
+        return self._request("POST", path, {"fieldManager": manager}, document, JSON, JSON)
+
+    def replace(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace an object; the ``resourceVersion`` in it makes this fail when it was changed since it was read.
+
+        :raises Conflict: when it was changed.
+        :raises NotFound: when it is not there.
+        """
+        return self._request("PUT", path, {"fieldManager": MANAGER}, document, JSON, JSON)
+
+    def merge(self, path: str, changes: Mapping[str, Any], manager: str = MANAGER) -> dict[str, Any]:
+        """Change fields of an object (RFC 7386); None removes one.
+
+        :raises NotFound: when it is not there.
+        """
+        return self._request("PATCH", path, {"fieldManager": manager}, changes, MERGE_PATCH, JSON)
+
+    def apply(
+        self, path: str, document: Mapping[str, Any], manager: str, *, force: bool = False, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Server-side apply: the object as it is, or with ``dry_run`` would be, afterwards.
+
+        :raises Conflict: when another manager owns a field, unless ``force``.
+        """
+        query = {"fieldManager": manager, "force": str(force).lower(), **({"dryRun": "All"} if dry_run else {})}
+        return self._request("PATCH", path, query, document, APPLY_PATCH, JSON)
+
+    def delete(self, path: str, resource_version: str = "") -> None:
+        """Delete an object, if it still has this resource version; one that is gone is no error.
+
+        :raises Conflict: when it was changed.
+        """
+        body = {"preconditions": {"resourceVersion": resource_version}} if resource_version else None
+        try:
+            self._request("DELETE", path, None, body, JSON, JSON)
+        except NotFound:
+            return
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        content_type: str,
+        accept: str,
+    ) -> dict[str, Any]:
+        url = self.server.rstrip("/") + quote(path) + (f"?{urlencode(query)}" if query else "")
+        data = None if body is None else json.dumps(body).encode("utf-8")
+        what = f"{method} {path}"
+        pause = 1.0
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            status, raw, wait = self._send(method, url, data, content_type, accept, what)
+            if status not in _PASSING or attempt == MAX_ATTEMPTS:
+                break
+            time.sleep(min(wait or pause, MAX_PAUSE))
+            pause *= 2
+        if 200 <= status < 300:
+            return _parse(raw, what)
+        raise _refusal(what, status, raw)
+
+    def _send(
+        self, method: str, url: str, data: bytes | None, content_type: str, accept: str, what: str
+    ) -> tuple[int, bytes, float]:
+        import urllib3
+        import urllib3.exceptions
+
+        headers = {"Accept": accept, "User-Agent": "cloudnative.artifacts", **self._credentials(what)}
+        if data is not None:
+            headers["Content-Type"] = content_type
+        self.requests += 1
+        failure: OciError
+        try:
+            response = self._pool.request(
+                method,
+                url,
+                body=data,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=self._timeout, read=self._timeout),
+                preload_content=False,
+                redirect=False,
+            )
+            try:
+                raw = response.read(MAX_ANSWER + 1)
+            finally:
+                response.release_conn()
+            return response.status, raw, _seconds(response.headers.get("Retry-After"))
+        except urllib3.exceptions.HTTPError as exc:
+            failure = self._no_connection(what, exc)
+        except ValueError as exc:
+            failure = InvalidOption(f"The Kubernetes API at {self.server[:200]} cannot be asked: {exc}.")
+        raise failure
+
+    def _credentials(self, what: str) -> dict[str, str]:
+        """The headers that say who asks; tokens that ran out are renewed by the client."""
+        try:
+            settings = self._configuration.auth_settings().values()
+        except Exception as exc:  # a credential plugin of the kubeconfig: any program, any failure
+            raise AuthenticationFailed(
+                f"There are no credentials for the Kubernetes API ({what}): {str(exc)[:MAX_WORDS]}."
+            ) from None
+        return {each["key"]: each["value"] for each in settings if each.get("in") == "header" and each.get("value")}
+
+    def _no_connection(self, what: str, exc: Exception) -> ConnectionFailed:
+        import urllib3.exceptions
+
+        cause = getattr(exc, "reason", None) or exc
+        where = f"the Kubernetes API at {self.server[:200]}"
+        if isinstance(cause, urllib3.exceptions.SSLError):
+            return TlsFailed(
+                f"No TLS connection to {where} ({what}): {str(cause)[:MAX_WORDS]}.",
+                "Give its authority in 'ca_cert' or in the kubeconfig.",
+            )
+        return ConnectionFailed(
+            f"Cannot reach {where} ({what}): {str(cause)[:MAX_WORDS]}.",
+            "See that the cluster is up and that this host has a way to it.",
+        )
+
+
+def _parse(raw: bytes, what: str) -> dict[str, Any]:
+    if len(raw) > MAX_ANSWER:
+        raise InvalidContent(f"The Kubernetes API answered {what} with more than {MAX_ANSWER} bytes.")
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise InvalidContent(f"The answer to {what} is not JSON.", "Is the address that of a Kubernetes API server?")
+    return document
+
+
+def _refusal(what: str, status: int, raw: bytes) -> OciError:
+    words = _words(raw)
+    if status == 404:
+        return NotFound(f"The Kubernetes API found nothing for {what}: {words}.")
+    if status == 401:
+        return AuthenticationFailed(
+            f"The Kubernetes API did not accept the credentials ({what}).", "A token may have expired."
+        )
+    if status == 403:
+        return Forbidden(
+            f"The Kubernetes API does not allow {what}: {words}.",
+            "Allow it with a Role or ClusterRole; kubectl auth can-i --list shows what is allowed.",
+            status,
+        )
+    if status in (409, 412):
+        return Conflict(f"The Kubernetes API did not do {what}: {words}.", status=status)
+    return ClusterError(f"The Kubernetes API answered {status} to {what}: {words}.", status=status)
+
+
+def _words(raw: bytes) -> str:
+    """The message of a Status object."""
+    try:
+        message = json.loads(raw[:MAX_ANSWER])["message"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        message = None
+    return " ".join(message.split())[:MAX_WORDS].rstrip(".") if isinstance(message, str) else "it gave no reason"
+
+
+def _seconds(header: str | None) -> float:
+    return float(header) if header and header.isascii() and header.isdigit() and len(header) < 6 else 0.0

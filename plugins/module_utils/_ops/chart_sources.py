@@ -1,0 +1,250 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Charts for releases: resolve → verify → fetch → check, each into a cache that is keyed by digest.
+
+An unchanged chart costs one request, one that is pinned by digest none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+from .._oci import media
+from .._oci.cache import ArtifactCache, CachedRepository
+from .._oci.cache_notes import CacheNotes
+from .._oci.digest import parse_digest
+from .._oci.errors import BuildError, ChartError, InvalidOption, LayerError, OciError, StorageError
+from .._oci.manifest import Descriptor, Manifest
+from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.reference import check_tag
+from .layer_selector import FIRST, LayerSelector, Limits
+from .layers import check_sizes, choose_image, select_layers
+from .resolve import ReferenceOptions, Resolved, cache_warnings, open_repository, parse_target, resolve
+
+if TYPE_CHECKING:
+    from .._trust.policy import VerifyPolicy
+
+PARALLEL = 4
+# helm, pkg/chart/loader/archive.go: what it accepts unpacked; packed, it is never more
+MAX_CHART = 100 << 20
+
+Result = TypeVar("Result")
+
+_VERSION_TAG = re.compile(r"v?\d+(\.\d+)*([-_+].*)?\Z", re.ASCII)
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """One chart that is wanted.
+
+    ``pin`` is a revision (``tag@digest`` or a digest) that was agreed upon: nothing is resolved then.
+    """
+
+    name: str
+    reference: ReferenceOptions
+    verify: VerifyPolicy | None = None
+    pin: str = ""
+    auth: AuthOptions = field(default_factory=AuthOptions)
+    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+
+
+@dataclass
+class _Record:
+    """What is noted about a manifest digest: by which policies it was verified, and which chart it is."""
+
+    verified: dict[str, Any] = field(default_factory=dict)
+    chart: dict[str, str] = field(default_factory=dict)
+
+    def as_note(self) -> dict[str, Any]:
+        return {"verified": dict(self.verified), "chart": dict(self.chart)}
+
+
+def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, Any]:
+    """Have all charts in the cache; return what the module returns.
+
+    :raises OciError: for the first source that is not to be had; the others are named in its details.
+    """
+    if len({source.name for source in sources}) < len(sources):
+        raise InvalidOption("Two sources have the same name.", "Give each source a name of its own.")
+    cache = ArtifactCache(cache_dir)
+    # all of them are checked before the first request
+    fetches = [_named(source.name, partial(_Fetch, source, cache)) for source in sources]
+    failures: dict[str, OciError] = {}
+    found: dict[str, Any] = {}
+
+    def work(fetch: _Fetch) -> None:
+        name = fetch.source.name
+        try:
+            found[name] = _named(name, fetch.run)
+        except OciError as exc:
+            failures[name] = exc
+
+    if len(fetches) == 1:
+        work(fetches[0])
+    elif fetches:
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            list(pool.map(work, fetches))
+    if failures:
+        first = next(failures[source.name] for source in sources if source.name in failures)
+        first.details["failed_sources"] = {name: str(error) for name, error in failures.items()}
+        raise first
+    return {
+        "changed": any(fetch.changed for fetch in fetches),
+        "charts": {source.name: found[source.name] for source in sources},
+        "warnings": [*(warning for fetch in fetches for warning in fetch.warnings), *cache_warnings(cache)],
+    }
+
+
+class _Fetch:
+    def __init__(self, source: SourceOptions, cache: ArtifactCache) -> None:
+        self.source = source
+        self.changed = False
+        self._target = parse_target(source.reference, media.HELM_LAYER)
+        self.warnings = list(self._target.warnings)
+        self._cache = cache
+        self._notes = CacheNotes(cache.root)
+        reference = self._target.reference
+        self._repository = CachedRepository(
+            reference, cache, lambda: open_repository(reference, source.auth, source.connection)
+        )
+
+    def run(self) -> dict[str, Any]:
+        try:
+            return self._run()
+        finally:
+            self._repository.close()
+
+    def _run(self) -> dict[str, Any]:
+        resolved = self._resolve()
+        record = _record(self._notes.load(resolved.digest))
+        known = record.as_note()
+        verdict = self._verify(resolved, record)
+        manifest = self._manifest(resolved.digest)
+        what = str(self._target.reference.at(tag=resolved.tag, digest=resolved.digest))
+        layer = self._layer(manifest, what)
+        path = self._fetch(layer)
+        if not record.chart:
+            record.chart = _read_chart(path, what)
+        self._list(resolved, manifest)
+        if record.as_note() != known:
+            with contextlib.suppress(StorageError):
+                self._notes.save(resolved.digest, record.as_note())
+        self._compare_version(resolved.tag, record.chart, what)
+        self.warnings += self._repository.own_warnings
+        return {
+            "path": path,
+            "url": self._target.reference.url,
+            "revision": resolved.revision,
+            "tag": resolved.tag,
+            "digest": resolved.digest,
+            "layer": {"digest": layer.digest, "media_type": layer.media_type, "size": layer.size},
+            **record.chart,
+            **({"verification": verdict} if verdict else {}),
+        }
+
+    def _resolve(self) -> Resolved:
+        if self.source.pin:
+            tag, _at, digest = self.source.pin.rpartition("@")
+            parse_digest(digest)
+            if tag:
+                check_tag(tag)
+            return Resolved(digest, tag, None)
+        if self._target.reference.digest:
+            return Resolved(self._target.reference.digest, "", None)
+        return resolve(self._repository, self._target)
+
+    def _verify(self, resolved: Resolved, record: _Record) -> Mapping[str, Any]:
+        """Check the signatures, unless this policy was satisfied by this digest before.
+
+        :raises VerificationFailed: when they do not satisfy it.
+        """
+        if self.source.verify is None:
+            return {}
+        from .._trust.verdict import as_result
+        from .verify import PolicyVerifier, policy_fingerprint
+
+        fingerprint = policy_fingerprint(self.source.verify)
+        remembered = record.verified.get(fingerprint)
+        if isinstance(remembered, Mapping):
+            return remembered
+        verifier = PolicyVerifier(self.source.verify)
+        self.warnings += verifier.warnings
+        verdict = verifier.verify(self._repository, resolved)
+        if not verdict.verified:
+            self.warnings.append(
+                f"{self._target.reference.at(tag=resolved.tag, digest=resolved.digest)} is used without a verified "
+                "signature, because the trust policy ignores the result."
+            )
+        record.verified[fingerprint] = as_result(verdict)
+        return as_result(verdict)
+
+    def _manifest(self, digest: str) -> Manifest:
+        """The manifest of this digest, for an index the one for this platform."""
+        manifest = self._repository.fetch_manifest(digest)
+        return manifest if not manifest.is_index else choose_image(self._repository, manifest, "")
+
+    def _layer(self, manifest: Manifest, what: str) -> Descriptor:
+        try:
+            layers = select_layers(manifest, LayerSelector(media.HELM_LAYER, "copy", FIRST), what)
+            check_sizes(layers, Limits(MAX_CHART, 1), what)
+        except LayerError as exc:
+            raise ChartError(f"{what} is no Helm chart: {exc.message}", "Name the chart's repository.") from None
+        return layers[0]
+
+    def _fetch(self, layer: Descriptor) -> str:
+        """The path of the chart in the cache, in which it is from now on.
+
+        :raises StorageError: when the cache cannot take it.
+        """
+        held = self._cache.store.hold(layer)
+        if held is None:
+            self.changed = True
+            held = self._repository.hold_blob(layer)
+        if held is None:
+            raise self._cache.refusal or StorageError(f"The cache {self._cache.root} is not to be written to.")
+        held.close()
+        return self._cache.store.path(layer.digest)
+
+    def _list(self, resolved: Resolved, manifest: Manifest) -> None:
+        """Have the cache list the chart; one from a layout on disk is listed there."""
+        if not self._target.reference.is_layout:
+            is_whole = resolved.digest == manifest.descriptor.digest
+            self._repository.enter(resolved.tag if is_whole else "", manifest)
+
+    def _compare_version(self, tag: str, chart: Mapping[str, str], what: str) -> None:
+        version = chart["version"].replace("+", "_")
+        if tag and _VERSION_TAG.match(tag) and tag.lstrip("v") != version.lstrip("v"):
+            self.warnings.append(f"{what} is the chart {chart['name']} {chart['version']}: its tag says {tag}.")
+
+
+def _named(name: str, call: Callable[[], Result]) -> Result:
+    """What ``call`` returns; its errors say which source they are about."""
+    try:
+        return call()
+    except OciError as exc:
+        exc.message = f"The source {name!r}: {exc.message}"
+        raise
+
+
+def _read_chart(path: str, what: str) -> dict[str, str]:
+    from .._helm.chart import read_chart
+
+    try:
+        chart = read_chart(path)
+    except BuildError as exc:
+        raise ChartError(f"{what} is no Helm chart. {exc.message}", "See what was published there.") from None
+    return {"name": chart.name, "version": chart.version, "app_version": chart.app_version}
+
+
+def _record(note: Mapping[str, Any]) -> _Record:
+    try:
+        return _Record(dict(note["verified"]), {str(key): str(value) for key, value in note["chart"].items()})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return _Record()

@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What would be done about a release, and how what it deploys would differ, or does."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from .._helm import decision as decisions
+from .._helm.manifest_text import shown_release
+from .._helm.release import UNINSTALLED, Revision
+from .._oci.errors import HelmFailed
+from .release_shop import Workshop
+
+if TYPE_CHECKING:
+    from .releases import Plan
+
+# A client-side dry run does not ask the cluster for what templates look up in it.
+DRY_RUN = "server"
+
+
+def predict(shop: Workshop, plan: Plan) -> None:
+    """Say what carrying out the plan would change, without changing anything.
+
+    Helm renders and checks what it would deploy.
+
+    :raises HelmFailed: when it would not get as far as to deploy it.
+    """
+    plan.changed = True
+    if plan.decision.recover or plan.decision.action in (decisions.TEST, decisions.LABEL):
+        return
+    after: dict[str, Any] = {}
+    if plan.decision.action in (decisions.INSTALL, decisions.UPGRADE):
+        after = _rendered(shop, plan)
+    elif plan.decision.action == decisions.ROLLBACK and shop.want_diff:
+        target = shop.made_of(plan.key, plan.spec.rollback_to)
+        after = shop.release(target) if target is not None else {}
+    if shop.want_diff:
+        add_diff(plan, current_text(shop, plan.last), shop.masked(shown_release(after)))
+
+
+def current_text(shop: Workshop, last: Revision | None) -> str:
+    """What a revision deploys, as text for a diff; empty when there is nothing."""
+    if last is None or last.status == UNINSTALLED:
+        return ""
+    return shop.masked(shown_release(shop.release(last)))
+
+
+def add_diff(plan: Plan, before: str, after: str) -> None:
+    """Take down a difference, if there is one."""
+    if before != after:
+        header = f"{plan.key.namespace}/{plan.key.name}"
+        headers = {"before_header": f"{header} (before)", "after_header": f"{header} (after)"}
+        plan.diff.append({**headers, "before": before, "after": after})
+
+
+def _lacks_kinds(words: str) -> bool:
+    """Whether Helm says that the cluster does not know a kind."""
+    return "no matches for kind" in words or "ensure CRDs are installed first" in words
+
+
+def _rendered(shop: Workshop, plan: Plan) -> dict[str, Any]:
+    action, chart = plan.decision.action, plan.wanted_chart
+    verb = shop.helm.install if action == decisions.INSTALL else shop.helm.upgrade
+    own = {"replace": True} if action == decisions.INSTALL and plan.last is not None else {}
+    outcome = verb(
+        plan.key.name,
+        plan.key.namespace,
+        shop.chart_file(chart),
+        plan.values,
+        plan.spec.flags,
+        dry_run=DRY_RUN,
+        **own,
+    )
+    if not outcome.ok and plan.spec.crds != "Skip" and _lacks_kinds(outcome.words):
+        missing = shop.missing_crds(chart, plan.values)
+        if missing:
+            plan.warnings.append(
+                f"What the release {plan.key} would deploy cannot be shown before the cluster has its CRDs: "
+                f"{', '.join(missing)}."
+            )
+            return {}
+    if not outcome.ok:
+        error = HelmFailed(
+            f"helm {action} of the release {plan.key} would fail: {shop.masked(outcome.words)}.", "Nothing was changed."
+        )
+        error.reason = f"{action.capitalize()}Failed"
+        raise error
+    try:
+        release = json.loads(outcome.output)
+    except (ValueError, RecursionError):
+        release = None
+    if not isinstance(release, dict):
+        raise HelmFailed(f"The dry run of helm {action} of the release {plan.key} did not print a release.")
+    return release

@@ -1,0 +1,321 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wanted: charts that are at hand and the releases that shall be made of them, all checked beforehand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._helm.decision import Wish
+from .._helm.helm_binary import DeployFlags, PostRenderer
+from .._helm.release import PREFIX, SYSTEM_LABELS, TEST_FAILED, TEST_PASSED, Fingerprint
+from .._helm.schedule import check_order
+from .._oci.digest import digest_of, parse_digest
+from .._oci.errors import InvalidOption
+from .._oci.options import parse_duration
+
+# helm, pkg/chartutil/validate_name.go
+MAX_NAME = 53
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+_LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
+KINDS = {"ConfigMap": "configmaps", "Secret": "secrets"}
+
+
+@dataclass(frozen=True, order=True)
+class ReleaseKey:
+    """A release in a cluster."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart that is at hand: the file, the digest of its bytes, and where it came from.
+
+    ``digest`` is the manifest's and ``layer`` the archive's; ``revision`` is ``tag@digest``, or the digest alone.
+    """
+
+    path: str
+    layer: str
+    digest: str
+    revision: str
+    url: str
+    name: str = ""
+    version: str = ""
+    app_version: str = ""
+
+    @property
+    def origin(self) -> str:
+        return f"{self.url} {self.revision}"
+
+
+@dataclass(frozen=True)
+class ValuesReference:
+    """One entry of ``values_from``."""
+
+    kind: str
+    namespace: str
+    name: str
+    key: str = "values.yaml"
+    target_path: str = ""
+    optional: bool = False
+    literal: bool = False
+
+    def __str__(self) -> str:
+        return f"the key {self.key!r} of the {self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class FileName:
+    """A values file; one that is missing may be left out."""
+
+    path: str
+    ignore_missing: bool = False
+
+
+@dataclass(frozen=True)
+class DriftRule:
+    """Fields that may differ: JSON pointers, for objects of this kind and name; an empty one means any."""
+
+    paths: tuple[str, ...]
+    kind: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What is done after an attempt that failed, and how many further attempts follow."""
+
+    action: str
+    retries: int = 0
+
+
+@dataclass(frozen=True)
+class ReleaseTests:
+    """Whether and how the tests of the chart are run."""
+
+    enable: bool = False
+    timeout: float = 300.0
+    ignore_failures: bool = False
+    filters: Sequence[str] = ()
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The outcomes with which a release counts as tested; none when it need not be."""
+        if not self.enable:
+            return ()
+        return (TEST_PASSED, TEST_FAILED) if self.ignore_failures else (TEST_PASSED,)
+
+
+@dataclass(frozen=True)
+class ReleaseSpec:
+    """One release, as it is wanted. Values are no part of messages, and are kept out of the representation."""
+
+    key: ReleaseKey
+    present: bool = True
+    suspend: bool = False
+    source: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    values_files: Sequence[FileName] = ()
+    chart_values_files: Sequence[FileName] = ()
+    values_from: Sequence[ValuesReference] = ()
+    depends_on: Sequence[ReleaseKey] = ()
+    labels: Mapping[str, str | None] = field(default_factory=dict)
+    create_namespace: bool = False
+    crds: str = "Create"
+    flags: DeployFlags = field(default_factory=DeployFlags)
+    install_remedy: Remedy = field(default_factory=lambda: Remedy("none"))
+    upgrade_remedy: Remedy = field(default_factory=lambda: Remedy("rollback"))
+    remediate_last_failure: bool = True
+    test: ReleaseTests = field(default_factory=ReleaseTests)
+    pending: str = "unlock"
+    drift: str = "ignore"
+    drift_ignore: Sequence[DriftRule] = ()
+    rollback_to: str = ""
+    keep_history: bool = False
+    propagation: str = ""
+
+    @property
+    def rendering_digest(self) -> str:
+        """Stands for the post-renderer, its arguments included; empty when there is none."""
+        renderer = self.flags.post_renderer
+        if renderer is None:
+            return ""
+        return digest_of("\0".join([renderer.command, *renderer.arguments]).encode("utf-8", "surrogateescape"))
+
+    def wish(self, chart_digest: str, values_digest: str) -> Wish:
+        """What decides whether something has to be done."""
+        return Wish(
+            present=self.present,
+            fingerprint=Fingerprint(chart_digest, values_digest, self.rendering_digest),
+            labels=self.labels,
+            tests=self.test.accepted,
+            suspended=self.suspend,
+            rollback_to=self.rollback_to,
+        )
+
+
+def parse_releases(items: Sequence[Mapping[str, Any]], sources: Mapping[str, Chart]) -> list[ReleaseSpec]:
+    """The releases of the option ``releases``.
+
+    :raises InvalidOption: for names that the cluster does not take, a source that is not there, two entries for one
+        release, and dependencies that go round in a circle.
+    """
+    specs: dict[ReleaseKey, ReleaseSpec] = {}
+    for item in items:
+        spec = _parse_release(item)
+        if spec.key in specs:
+            raise InvalidOption(f"The release {spec.key} is given twice.", "Give each release once.")
+        if spec.present and spec.source not in sources:
+            known = ", ".join(sorted(sources)[:20]) or "none is given"
+            wanted = f"the source {spec.source!r}, which is not" if spec.source else "no source, which has to be"
+            raise InvalidOption(f"The release {spec.key} names {wanted} among the sources ({known}).")
+        specs[spec.key] = spec
+    check_order(list(specs), {key: spec.depends_on for key, spec in specs.items()})
+    return list(specs.values())
+
+
+def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
+    name, namespace = item["name"], item["namespace"]
+    if not _NAME.match(name) or len(name) > MAX_NAME:
+        raise InvalidOption(
+            f"{name[:100]!r} cannot be the name of a release.",
+            f"Wanted are lower case letters, digits and hyphens, at most {MAX_NAME}.",
+        )
+    if not _NAMESPACE.match(namespace):
+        raise InvalidOption(f"{namespace[:100]!r}, of the release {name}, cannot be the name of a namespace.")
+    key = ReleaseKey(namespace, name)
+    if item["rollback_to"]:
+        parse_digest(item["rollback_to"])
+    test = item["test"] or {}
+    return ReleaseSpec(
+        key=key,
+        present=item["state"] == "present",
+        suspend=item["suspend"],
+        source=item["source"] or "",
+        values=item["values"] or {},
+        values_files=_files(item["values_files"], key, "values_files"),
+        chart_values_files=_files(item["chart_values_files"], key, "chart_values_files"),
+        values_from=[_reference(each, key) for each in item["values_from"] or ()],
+        depends_on=[_dependency(each, key) for each in item["depends_on"] or ()],
+        labels=_labels(item["labels"] or {}, key),
+        create_namespace=item["create_namespace"],
+        crds=item["crds"],
+        flags=_flags(item),
+        install_remedy=_remedy(item["install"], "none"),
+        upgrade_remedy=_remedy(item["upgrade"], "rollback"),
+        remediate_last_failure=item["remediate_last_failure"],
+        test=ReleaseTests(
+            enable=bool(test.get("enable")),
+            timeout=parse_duration(test.get("timeout") or item["timeout"]),
+            ignore_failures=bool(test.get("ignore_failures")),
+            filters=[_filter(each) for each in test.get("filters") or ()],
+        ),
+        pending=item["pending"],
+        drift=item["drift"],
+        drift_ignore=[
+            DriftRule(tuple(each["paths"]), each.get("kind") or "", each.get("name") or "")
+            for each in item["drift_ignore"] or ()
+        ],
+        rollback_to=item["rollback_to"] or "",
+        keep_history=item["keep_history"],
+        propagation=item["deletion_propagation"] or "",
+    )
+
+
+def _filter(entry: Mapping[str, Any]) -> str:
+    """As ``helm test --filter`` takes it."""
+    return f"{'!' if entry.get('exclude') else ''}name={entry['name']}"
+
+
+def _flags(item: Mapping[str, Any]) -> DeployFlags:
+    renderer = item["post_renderer"]
+    return DeployFlags(
+        wait=item["wait"],
+        wait_for_jobs=item["wait_for_jobs"],
+        timeout=parse_duration(item["timeout"]),
+        history_max=item["history_max"],
+        disable_hooks=item["disable_hooks"],
+        disable_openapi_validation=item["disable_openapi_validation"],
+        skip_schema_validation=item["skip_schema_validation"],
+        take_ownership=item["take_ownership"],
+        force=item["force"],
+        force_conflicts=item["force_conflicts"],
+        server_side=item["server_side"] or "",
+        cleanup_on_fail=item["cleanup_on_fail"],
+        post_renderer=PostRenderer(renderer["command"], tuple(renderer.get("args") or ())) if renderer else None,
+    )
+
+
+def _files(entries: Sequence[Any] | None, key: ReleaseKey, option: str) -> list[FileName]:
+    files = []
+    for entry in entries or ():
+        if isinstance(entry, str) and entry:
+            files.append(FileName(entry))
+        elif isinstance(entry, Mapping) and isinstance(entry.get("path"), str) and set(entry) <= {
+            "path",
+            "ignore_missing",
+        }:
+            files.append(FileName(entry["path"], bool(entry.get("ignore_missing"))))
+        else:
+            raise InvalidOption(
+                f"An entry of '{option}' of the release {key} is neither a path nor a mapping with 'path'."
+            )
+    return files
+
+
+def _reference(entry: Mapping[str, Any], key: ReleaseKey) -> ValuesReference:
+    return ValuesReference(
+        kind=entry["kind"],
+        namespace=entry.get("namespace") or key.namespace,
+        name=entry["name"],
+        key=entry.get("values_key") or "values.yaml",
+        target_path=entry.get("target_path") or "",
+        optional=bool(entry.get("optional")),
+        literal=bool(entry.get("literal")),
+    )
+
+
+def _dependency(entry: Any, key: ReleaseKey) -> ReleaseKey:
+    """A name, ``namespace/name``, or a mapping of both; without a namespace it is the release's own."""
+    if isinstance(entry, str):
+        namespace, slash, name = entry.rpartition("/")
+        if name and bool(namespace) == bool(slash):
+            return ReleaseKey(namespace or key.namespace, name)
+    elif isinstance(entry, Mapping) and isinstance(entry.get("name"), str):
+        return ReleaseKey(str(entry.get("namespace") or key.namespace), entry["name"])
+    raise InvalidOption(
+        f"An entry of 'depends_on' of the release {key} is no name.", "Wanted is NAME, or NAMESPACE/NAME."
+    )
+
+
+def _labels(labels: Mapping[str, Any], key: ReleaseKey) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for name, value in labels.items():
+        if isinstance(value, bool):
+            value = str(value).lower()
+        text = None if value is None else str(value)
+        if not _LABEL_KEY.match(name) or (text is not None and not _LABEL_VALUE.match(text)):
+            raise InvalidOption(f"{name[:300]!r} with its value is no label (release {key}).")
+        if name in SYSTEM_LABELS or name.startswith(PREFIX):
+            raise InvalidOption(f"The label {name!r} of the release {key} is reserved.", "Choose another name.")
+        found[name] = text
+    return found
+
+
+def _remedy(option: Mapping[str, Any] | None, default: str) -> Remedy:
+    option = option or {}
+    retries = option.get("retries") or 0
+    if not 0 <= retries <= 100:
+        raise InvalidOption(f"'retries' is {retries}: wanted 0 to 100.")
+    return Remedy(option.get("remediation") or default, retries)

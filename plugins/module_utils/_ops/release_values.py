@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The values of releases: gathered from the chart, the cluster, the controller and the playbook.
+
+What several releases share is read once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from .._helm.values import PathValue, canonical, compose, merge, read_values
+from .._kube.rest import KubeRest
+from .._oci.errors import NotFound, ValuesError
+from .release_spec import KINDS, Chart, FileName, ReleaseSpec, ValuesReference
+
+# values that are shorter, or that are words of YAML, are not blanked out in messages
+MIN_SECRET = 6
+
+
+class ValuesGatherer:
+    """Gathers the values of releases that are deployed by one task.
+
+    ``documents`` holds the text of the controller's files by path, None for one that is not there. ``secrets`` are
+    texts that came from Secrets: no message may repeat them.
+    """
+
+    def __init__(self, api: KubeRest, documents: Mapping[str, str | None]) -> None:
+        self._api = api
+        self._documents = documents
+        self._parsed: dict[str, dict[str, Any]] = {}
+        self._chart_files: dict[str, Mapping[str, bytes | None]] = {}
+        self._objects: dict[tuple[str, str, str], Mapping[str, Any] | None] = {}
+        self.secrets: set[str] = set()
+
+    def gather(self, spec: ReleaseSpec, chart: Chart) -> bytes:
+        """The values of a release as the document that Helm is given.
+
+        Later ones win: files of the chart, ConfigMaps and Secrets, files of the controller, inline values.
+
+        :raises ValuesError: when a part is missing, or is not what Helm takes.
+        :raises OciError: when the cluster or the chart cannot be read.
+        """
+        base: dict[str, Any] = {}
+        for file in spec.chart_values_files:
+            base = merge(base, self._of_chart(file, chart))
+        references = []
+        for reference in spec.values_from:
+            found = self._of_cluster(reference)
+            if found is not None:
+                references.append(found)
+        inline: dict[str, Any] = {}
+        for file in spec.values_files:
+            inline = merge(inline, self._of_controller(file))
+        return canonical(compose(base, references, merge(inline, spec.values)), f"the release {spec.key}")
+
+    def _of_controller(self, file: FileName) -> dict[str, Any]:
+        text = self._documents.get(file.path)
+        if text is None:
+            if file.ignore_missing:
+                return {}
+            raise ValuesError(
+                f"The values file {file.path} is not on the controller.",
+                "Correct 'values_files', or set 'ignore_missing' for it.",
+            )
+        what = f"The values file {file.path}"
+        if file.path not in self._parsed:
+            self._parsed[file.path] = read_values(text.encode("utf-8", "surrogateescape"), what)
+        return self._parsed[file.path]
+
+    def _of_chart(self, file: FileName, chart: Chart) -> dict[str, Any]:
+        key = f"{chart.path}\0{file.path}"
+        if key in self._parsed:
+            return self._parsed[key]
+        if chart.path not in self._chart_files:
+            from .._helm.chart import read_chart_files
+
+            self._chart_files[chart.path] = read_chart_files(chart.path)
+        data = self._chart_files[chart.path].get(file.path)
+        if data is None:
+            if file.ignore_missing:
+                return {}
+            raise ValuesError(
+                f"The chart {chart.origin} has no file {file.path}.",
+                "Correct 'chart_values_files', or set 'ignore_missing' for it.",
+            )
+        self._parsed[key] = read_values(data, f"The file {file.path} of the chart {chart.origin}")
+        return self._parsed[key]
+
+    def _of_cluster(self, reference: ValuesReference) -> dict[str, Any] | PathValue | None:
+        """What a reference stands for; None when it is optional and not there."""
+        data = self._data(reference)
+        if data is None:
+            if reference.optional:
+                return None
+            raise ValuesError(
+                f"There is no {str(reference)[4:]}.", "Correct 'values_from', or set 'optional' for it."
+            )
+        if reference.target_path:
+            try:
+                text = data.decode("utf-8")
+            except UnicodeDecodeError:
+                raise ValuesError(f"The value of {reference} is not UTF-8 text.") from None
+            self._keep_secret(reference, text)
+            return PathValue(reference.target_path, text, reference.literal)
+        values = read_values(data, f"The value of {reference}")
+        self._keep_secret(reference, values)
+        return values
+
+    def _data(self, reference: ValuesReference) -> bytes | None:
+        place = (reference.kind, reference.namespace, reference.name)
+        if place not in self._objects:
+            path = f"/api/v1/namespaces/{reference.namespace}/{KINDS[reference.kind]}/{reference.name}"
+            try:
+                self._objects[place] = self._api.get(path)
+            except NotFound:
+                self._objects[place] = None
+        found = self._objects[place]
+        content = found.get("data") if found else None
+        value = content.get(reference.key) if isinstance(content, Mapping) else None
+        if not isinstance(value, str):
+            return None
+        if reference.kind != "Secret":
+            return value.encode("utf-8", "surrogateescape")
+        try:
+            return base64.b64decode(value, validate=True)
+        except (ValueError, binascii.Error):
+            raise ValuesError(f"The value of {reference} is not base64.") from None
+
+    def _keep_secret(self, reference: ValuesReference, value: Any) -> None:
+        if reference.kind != "Secret":
+            return
+        if isinstance(value, Mapping):
+            for item in value.values():
+                self._keep_secret(reference, item)
+        elif isinstance(value, list):
+            for item in value:
+                self._keep_secret(reference, item)
+        elif isinstance(value, str) and len(value) >= MIN_SECRET:
+            self.secrets.add(value)

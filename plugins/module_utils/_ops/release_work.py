@@ -1,0 +1,389 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done about one release that is not as it should be: lock, look again, recover, act, test, remedy.
+
+Source of the rules: helm-controller, internal/reconcile. What Flux spreads over reconciliations happens in one run: a
+failed attempt is followed by its remedy and, while there are retries, by another attempt.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from .._helm import decision as decisions
+from .._helm.decision import decide
+from .._helm.helm_binary import Outcome
+from .._helm.release import (
+    DEPLOYED,
+    RENDERING_LABEL,
+    REVISION_LABEL,
+    SUPERSEDED,
+    TEST_FAILED,
+    TEST_LABEL,
+    TEST_PASSED,
+    UNINSTALLED,
+    UNINSTALLING,
+    Fingerprint,
+    Revision,
+    describe,
+)
+from .._oci.errors import Forbidden, HelmFailed, NotFound, OciError, ReleaseLocked
+from .release_preview import add_diff, current_text
+from .release_shop import Workshop
+from .release_spec import Remedy
+
+if TYPE_CHECKING:
+    from .releases import Plan
+
+LOOK_AGAIN = 2.0
+# How often a decision is made anew because somebody else was faster.
+MAX_ROUNDS = 5
+
+NO_REMEDY = "none"
+ROLLBACK = "rollback"
+UNINSTALL = "uninstall"
+
+_DONE = {
+    decisions.INSTALL: "InstallSucceeded",
+    decisions.UPGRADE: "UpgradeSucceeded",
+    decisions.ROLLBACK: "RollbackSucceeded",
+    decisions.UNINSTALL: "UninstallSucceeded",
+    decisions.TEST: "TestSucceeded",
+    decisions.LABEL: "LabelsUpdated",
+}
+_FAILED = {action: word.replace("Succeeded", "Failed") for action, word in _DONE.items()}
+
+
+class ReleaseWork:
+    """The work on one release; ``plan`` takes down what was done."""
+
+    def __init__(self, shop: Workshop, plan: Plan) -> None:
+        self._shop = shop
+        # the reason that there is no Helm is the same for every release
+        self._helm = shop.helm
+        self._plan = plan
+        self._spec = plan.spec
+        self._key = plan.spec.key
+        self._new_namespace = False
+
+    def carry_out(self) -> None:
+        """Make the release what it should be.
+
+        :raises OciError: when that fails; the plan says what was done nonetheless.
+        """
+        for _round in range(MAX_ROUNDS):
+            try:
+                with self._shop.locked(self._key) as (_is_held, abandoned):
+                    self._act(abandoned)
+                return
+            except NotFound:
+                if self._plan.decision.action != decisions.INSTALL or not self._spec.create_namespace:
+                    raise
+            # Helm makes the namespace, after it has rendered the chart; until then there is no place for a lock
+            self._new_namespace = True
+            try:
+                self._act(abandoned=False)
+                return
+            except HelmFailed:
+                if self._shop.last(self._key) is None or self._plan.changed:
+                    raise
+                # another run was faster: by now there is a lock to wait for
+                self._new_namespace = False
+        raise ReleaseLocked(f"The release {self._key} was changed by somebody else again and again.")
+
+    # -- what has to be done
+
+    def _act(self, abandoned: bool) -> None:
+        self._look()
+        before = current_text(self._shop, self._plan.last) if self._shop.want_diff else ""
+        try:
+            self._do(abandoned)
+        finally:
+            if self._shop.want_diff and self._plan.changed:
+                add_diff(self._plan, before, current_text(self._shop, self._plan.last))
+
+    def _do(self, abandoned: bool) -> None:
+        if self._plan.decision.recover:
+            self._recover(abandoned)
+        action = self._plan.decision.action
+        if action in (decisions.INSTALL, decisions.UPGRADE):
+            self._deploy(action)
+        elif action == decisions.UNINSTALL:
+            self._uninstall()
+        elif action == decisions.ROLLBACK:
+            self._roll_back_to(self._spec.rollback_to)
+        elif action == decisions.TEST:
+            self._run_tests()
+        elif action == decisions.LABEL:
+            self._label()
+        if action != decisions.NONE:
+            self._plan.reason = _DONE[action]
+
+    def _look(self) -> None:
+        """See what is there now, and decide anew: another run may have been faster."""
+        plan = self._plan
+        plan.last = self._shop.last(self._key)
+        chart = plan.chart.digest if plan.chart else ""
+        plan.decision = decide(self._spec.wish(chart, plan.values_digest), plan.last)
+        plan.cause = plan.decision.reason
+
+    def _recover(self, abandoned: bool) -> None:
+        """Put an end to what somebody else left unfinished, as 'pending' says.
+
+        Whether it is still being worked on, only a lock can tell. For a release that was deployed by other means, its
+        age has to do: Helm gives up after its timeout.
+
+        :raises ReleaseLocked: when it is being worked on, or shall be left alone.
+        """
+        deadline = time.monotonic() + self._shop.lock_timeout
+        while True:
+            last = self._plan.last
+            if last is None or not (last.is_pending or last.status == UNINSTALLING):
+                self._look()
+                return
+            stale = abandoned or last.age() >= self._spec.flags.timeout
+            if self._spec.pending == "fail" and (stale or time.monotonic() >= deadline):
+                raise ReleaseLocked(
+                    f"The release {self._key} is {last.status} (revision {last.number}).",
+                    "Let its deployment finish, or choose another 'pending' than fail.",
+                )
+            if stale:
+                break
+            if time.monotonic() >= deadline:
+                raise ReleaseLocked(
+                    f"The release {self._key} is {last.status} (revision {last.number}) since {last.age():.0f} s, by "
+                    "another program.",
+                    f"It counts as abandoned after its timeout of {self._spec.flags.timeout:g} s: let it finish, or "
+                    "try again then.",
+                )
+            time.sleep(LOOK_AGAIN)
+            self._plan.last = self._shop.last(self._key)
+        self._unlock(last)
+
+    def _unlock(self, last: Revision) -> None:
+        if last.status == UNINSTALLING:
+            if self._spec.present:
+                self._remove()
+                self._look()
+            return
+        if not self._spec.present:
+            return
+        self._plan.changed = True
+        self._shop.mark_failed(last, f"Release unlocked from stale '{last.status}' state")
+        if self._spec.pending == UNINSTALL:
+            self._remove()
+        elif self._spec.pending == ROLLBACK:
+            target = self._rollback_target()
+            if target is not None:
+                self._roll_back(target)
+        self._look()
+
+    # -- install and upgrade
+
+    def _deploy(self, action: str) -> None:
+        chart, policy = self._plan.chart, self._spec.crds
+        if chart is not None and policy != "Skip":
+            changed = self._shop.apply_crds(chart, self._plan.values, replace=policy == "CreateReplace")
+            self._plan.changed = self._plan.changed or changed
+        remedy = self._spec.install_remedy if action == decisions.INSTALL else self._spec.upgrade_remedy
+        for attempt in range(remedy.retries + 1):
+            error = self._attempt(action)
+            if error is None:
+                return
+            is_last = attempt == remedy.retries
+            if not is_last or self._spec.remediate_last_failure:
+                self._remedy(remedy, error)
+            if is_last:
+                raise error
+            is_there = self._plan.last is not None and self._plan.last.status != UNINSTALLED
+            action = decisions.UPGRADE if is_there else decisions.INSTALL
+
+    def _attempt(self, action: str) -> HelmFailed | None:
+        """Install or upgrade, and test; the failure of one that changed something in the cluster.
+
+        :raises HelmFailed: when nothing was changed: another attempt would fail likewise.
+        """
+        plan, before = self._plan, self._plan.last
+        outcome = self._call_helm(action)
+        plan.last = self._shop.last(self._key)
+        modified = plan.last != before
+        plan.changed = plan.changed or modified
+        if modified and plan.last is not None:
+            if plan.last.is_pending:
+                # Helm was ended before it could say how it went
+                self._shop.mark_failed(plan.last, f"Helm was ended: {outcome.words}")
+                plan.last = self._shop.last(self._key)
+            self._record()
+        if not outcome.ok and not modified:
+            raise self._failure(action, outcome, unchanged=True)
+        plan.attempts += 1
+        if not outcome.ok:
+            return self._failure(action, outcome)
+        return self._tested()
+
+    def _call_helm(self, action: str) -> Outcome:
+        plan, chart = self._plan, self._plan.wanted_chart
+        number = (plan.last.number if plan.last else 0) + 1
+        labels = dict(self._fingerprint().as_labels(number))
+        if plan.last is not None and plan.last.status != UNINSTALLED:
+            # Helm hands labels on: those that do not hold any more are to go
+            stale = [name for name in (TEST_LABEL, RENDERING_LABEL) if name in plan.last.labels and name not in labels]
+            stale += [name for name, value in self._spec.labels.items() if value is None and name in plan.last.labels]
+            labels.update(dict.fromkeys(stale, "null"))
+        labels.update({name: value for name, value in self._spec.labels.items() if value is not None})
+        verb = self._helm.install if action == decisions.INSTALL else self._helm.upgrade
+        own = {"create_namespace": self._new_namespace, "replace": plan.last is not None}
+        return verb(
+            self._key.name,
+            self._key.namespace,
+            self._shop.chart_file(chart),
+            plan.values,
+            self._spec.flags,
+            description=describe(action, chart.origin, self._fingerprint()),
+            labels=labels,
+            **(own if action == decisions.INSTALL else {}),
+        )
+
+    def _fingerprint(self) -> Fingerprint:
+        chart = self._plan.chart
+        return Fingerprint(chart.digest if chart else "", self._plan.values_digest, self._spec.rendering_digest)
+
+    def _record(self) -> None:
+        """Label the revision, where Helm is too old to do it itself."""
+        last = self._plan.last
+        if self._helm.labels_releases or last is None:
+            return
+        labels = {**self._fingerprint().as_labels(last.number), **self._spec.labels}
+        self._shop.label(last, labels)
+        self._plan.last = self._shop.last(self._key)
+
+    def _failure(self, action: str, outcome: Outcome, *, unchanged: bool = False) -> HelmFailed:
+        words = self._shop.masked(outcome.words).rstrip(".")
+        error = HelmFailed(
+            f"helm {action} of the release {self._key} failed: {words}.", "Nothing was changed." if unchanged else ""
+        )
+        error.reason = Forbidden.reason if unchanged and " is forbidden: " in words else _FAILED[action]
+        return error
+
+    # -- tests
+
+    def _tested(self) -> HelmFailed | None:
+        """Run the tests, if there shall be any; their failure, unless it is of no consequence."""
+        tests = self._spec.test
+        if not tests.enable or self._plan.last is None:
+            return None
+        outcome = self._helm.test(self._key.name, self._key.namespace, tests.timeout, tests.filters)
+        self._plan.test = TEST_PASSED if outcome.ok else TEST_FAILED
+        last = self._shop.last(self._key)
+        if last is not None:
+            # Helm has written its record anew: labels that it does not know are gone
+            labels = {**self._fingerprint().as_labels(last.number), TEST_LABEL: self._plan.test}
+            self._shop.label(last, labels if self._helm.labels_releases else {**labels, **self._spec.labels})
+            self._plan.last = self._shop.last(self._key)
+        if outcome.ok:
+            return None
+        error = self._failure(decisions.TEST, outcome)
+        if tests.ignore_failures:
+            self._plan.warnings.append(str(error))
+            return None
+        return error
+
+    def _run_tests(self) -> None:
+        self._plan.changed = True
+        error = self._tested()
+        if error is not None:
+            raise error
+
+    # -- remedies
+
+    def _remedy(self, remedy: Remedy, error: HelmFailed) -> None:
+        """Undo a failed attempt; the error tells how that went."""
+        if remedy.action == NO_REMEDY:
+            return
+        try:
+            if remedy.action == UNINSTALL:
+                self._remove()
+                self._plan.remediation = "UninstallSucceeded"
+                error.message += " It was uninstalled."
+                return
+            target = self._rollback_target()
+            if target is None:
+                self._plan.remediation = "MissingRollbackTarget"
+                error.message += " There is no earlier revision to roll back to."
+                return
+            self._roll_back(target)
+            self._plan.remediation = "RollbackSucceeded"
+            error.message += f" It was rolled back to revision {target.number}."
+        except OciError as exc:
+            self._plan.remediation = exc.reason
+            error.message += f" {exc.message}"
+
+    def _rollback_target(self) -> Revision | None:
+        """The last revision before this one that was deployed and whose tests did not fail."""
+        revisions = [each for each in self._shop.revisions(self._key) if each.number != self._number()]
+        for status in (DEPLOYED, SUPERSEDED):
+            for revision in revisions:
+                if revision.status == status and revision.test != TEST_FAILED:
+                    return revision
+        return None
+
+    def _roll_back_to(self, digest: str) -> None:
+        """Go back to the last revision that was made of this chart.
+
+        :raises NotFound: when none of the revisions that are kept was.
+        """
+        target = self._shop.made_of(self._key, digest)
+        if target is not None:
+            self._roll_back(target)
+            return
+        kept = ", ".join(str(each.number) for each in self._shop.revisions(self._key)[:20])
+        raise NotFound(
+            f"No revision of the release {self._key} that is kept ({kept}) was made of the chart {digest}.",
+            "See 'helm history' for the digests; 'history_max' says how many are kept.",
+        )
+
+    def _roll_back(self, target: Revision) -> None:
+        outcome = self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.flags)
+        before, self._plan.last = self._plan.last, self._shop.last(self._key)
+        last = self._plan.last
+        self._plan.changed = self._plan.changed or last != before
+        if not outcome.ok or last is None:
+            raise self._failure(decisions.ROLLBACK, outcome)
+        if target.is_recorded:
+            # the labels came along, but for the number of the revision that they were made for
+            names = [name for name in target.labels if name.startswith(REVISION_LABEL.rpartition("/")[0] + "/")]
+            self._shop.label(last, {**{name: target.labels[name] for name in names}, REVISION_LABEL: str(last.number)})
+            self._plan.last = self._shop.last(self._key)
+
+    # -- uninstall, labels
+
+    def _uninstall(self) -> None:
+        self._remove()
+
+    def _remove(self) -> None:
+        spec = self._spec
+        keep_history = spec.keep_history and not spec.present
+        outcome = self._helm.uninstall(
+            self._key.name,
+            self._key.namespace,
+            timeout=spec.flags.timeout,
+            wait=spec.flags.wait,
+            keep_history=keep_history,
+            disable_hooks=spec.flags.disable_hooks,
+            propagation=spec.propagation,
+        )
+        before, self._plan.last = self._plan.last, self._shop.last(self._key)
+        self._plan.changed = self._plan.changed or self._plan.last != before
+        if not outcome.ok and self._plan.last is not None:
+            raise self._failure(decisions.UNINSTALL, outcome)
+
+    def _label(self) -> None:
+        if self._plan.last is not None:
+            self._shop.label(self._plan.last, self._spec.labels)
+        self._plan.changed = True
+        self._plan.last = self._shop.last(self._key)
+
+    def _number(self) -> int:
+        return self._plan.last.number if self._plan.last else 0

@@ -1,0 +1,289 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Releases: observe → gather values → decide → do. What is as it should be costs no process and no request of its own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._helm import decision as decisions
+from .._helm.decision import Decision, decide
+from .._helm.release import (
+    LAST_REVISIONS,
+    Revision,
+    last_revisions,
+    parse_revision,
+    revisions_path,
+)
+from .._helm.values import values_digest
+from .._kube.api import KubeOptions
+from .._kube.rest import KubeRest
+from .._oci.errors import Forbidden, InvalidOption, OciError
+from .release_spec import Chart, ReleaseKey, ReleaseSpec, parse_releases
+from .release_values import ValuesGatherer
+
+# From so many namespaces on, the Secrets of all namespaces are asked for at once.
+CLUSTER_WIDE_FROM = 4
+
+DEPENDENCY_NOT_READY = "DependencyNotReady"
+
+
+@dataclass(frozen=True)
+class ReleasesOptions:
+    """Everything that the deployment of releases is told.
+
+    ``releases`` are mappings as the module's option has them. ``documents`` holds the controller's values files.
+    ``lock_timeout`` is how many seconds another run on the same release is waited for.
+    """
+
+    releases: Sequence[Mapping[str, Any]]
+    sources: Mapping[str, Chart]
+    documents: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    kube: KubeOptions = field(default_factory=KubeOptions)
+    helm: str = "helm"
+    parallel: int = 4
+    lock_timeout: float = 300.0
+
+
+@dataclass
+class Plan:
+    """What was found out about one release, and what became of it."""
+
+    spec: ReleaseSpec
+    chart: Chart | None = None
+    last: Revision | None = None
+    values: bytes = field(default=b"", repr=False)
+    values_digest: str = ""
+    decision: Decision = field(default_factory=lambda: Decision(decisions.NONE, ""))
+    failure: OciError | None = None
+    changed: bool = False
+    reason: str = ""
+    cause: str = ""
+    remediation: str = ""
+    attempts: int = 0
+    test: str = ""
+    drift: list[dict[str, Any]] = field(default_factory=list)
+    diff: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> ReleaseKey:
+        return self.spec.key
+
+    @property
+    def wanted_chart(self) -> Chart:
+        """The chart of a release that shall be there: whoever wants one names a chart that is at hand."""
+        if self.chart is None:
+            raise InvalidOption(f"The release {self.key} has no chart.")
+        return self.chart
+
+    @property
+    def has_work(self) -> bool:
+        return self.decision.action != decisions.NONE
+
+    @property
+    def may_have_drifted(self) -> bool:
+        return self.decision.reason == decisions.UP_TO_DATE and self.spec.drift != "ignore"
+
+    def fail(self, error: OciError) -> None:
+        self.failure, self.reason = error, error.reason
+
+    def as_result(self) -> dict[str, Any]:
+        """The entry of the module's ``releases``."""
+        chart = self.chart
+        result: dict[str, Any] = {
+            "name": self.key.name,
+            "namespace": self.key.namespace,
+            "action": self.decision.action,
+            "changed": self.changed,
+            "failed": self.failure is not None,
+            "reason": self.reason or self.decision.reason,
+            "cause": self.cause,
+            "status": self.last.status if self.last else "",
+            "revision": self.last.number if self.last else 0,
+            "values_digest": self.values_digest,
+            "attempts": self.attempts,
+        }
+        if chart is not None:
+            result["chart"] = {
+                "name": chart.name,
+                "version": chart.version,
+                "app_version": chart.app_version,
+                "digest": chart.digest,
+                "revision": chart.revision,
+                "url": chart.url,
+            }
+        for name in ("test", "remediation", "drift"):
+            if getattr(self, name):
+                result[name] = getattr(self, name)
+        if self.failure is not None:
+            result["msg"] = str(self.failure)
+        return result
+
+
+def deploy_releases(options: ReleasesOptions, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
+    """Make the cluster have the releases; return what the module returns.
+
+    A release that fails does not keep others from being deployed, unless they depend on it: ``failed`` and ``msg`` of
+    the result say so in the end.
+
+    :raises OciError: for what concerns all of them: options, the cluster, the program Helm.
+    """
+    specs = parse_releases(options.releases, options.sources)
+    if not specs:
+        return {"changed": False, "releases": [], "statistics": {"helm_processes": 0, "api_requests": 0}}
+    return _Run(options, specs, check_mode, want_diff).run()
+
+
+class _Run:
+    def __init__(
+        self, options: ReleasesOptions, specs: Sequence[ReleaseSpec], check_mode: bool, want_diff: bool
+    ) -> None:
+        self._options = options
+        self._check_mode = check_mode
+        self._want_diff = want_diff
+        self._specs = specs
+        self._api = KubeRest(options.kube)
+        self._gatherer = ValuesGatherer(self._api, options.documents)
+        self._helm_runs = 0
+        self._warnings: list[str] = []
+
+    def run(self) -> dict[str, Any]:
+        last = self._observe()
+        plans = {spec.key: self._plan(spec, last.get((spec.key.namespace, spec.key.name))) for spec in self._specs}
+        self._check_outside_needs(plans, last)
+        if any(plan.failure is None and (plan.has_work or plan.may_have_drifted) for plan in plans.values()):
+            self._carry_out(plans)
+        return self._result(list(plans.values()))
+
+    def _observe(self) -> dict[tuple[str, str], Revision]:
+        """The last revision of each release in the namespaces that matter, in one request where that is allowed."""
+        active = [spec for spec in self._specs if not spec.suspend]
+        keys = [key for spec in active for key in (spec.key, *spec.depends_on)]
+        namespaces = sorted({key.namespace for key in keys})
+        if len(namespaces) >= CLUSTER_WIDE_FROM:
+            try:
+                found = last_revisions(self._revisions(""))
+            except Forbidden:
+                pass
+            else:
+                return found
+        revisions: list[Revision] = []
+        for namespace in namespaces:
+            revisions += self._revisions(namespace)
+        return last_revisions(revisions)
+
+    def _revisions(self, namespace: str) -> Iterable[Revision]:
+        found = self._api.list_metadata(revisions_path(namespace), LAST_REVISIONS)
+        return [revision for revision in map(parse_revision, found) if revision is not None]
+
+    def _plan(self, spec: ReleaseSpec, last: Revision | None) -> Plan:
+        plan = Plan(spec, last=last)
+        chart = self._options.sources.get(spec.source) if spec.present else None
+        try:
+            if chart is not None and not spec.suspend and not spec.rollback_to:
+                plan.values = self._gatherer.gather(spec, chart)
+                plan.values_digest = values_digest(plan.values)
+            plan.chart = chart
+            plan.decision = decide(spec.wish(chart.digest if chart else "", plan.values_digest), last)
+            plan.cause = plan.decision.reason
+        except OciError as exc:
+            plan.fail(exc)
+        return plan
+
+    def _check_outside_needs(self, plans: Mapping[ReleaseKey, Plan], last: Mapping[tuple[str, str], Revision]) -> None:
+        """A dependency that is not among the releases of the task has to be in the cluster already."""
+        for plan in plans.values():
+            if plan.spec.suspend or not plan.spec.present or plan.failure:
+                continue
+            for need in plan.spec.depends_on:
+                found = last.get((need.namespace, need.name))
+                if need not in plans and (found is None or found.status != "deployed"):
+                    status = found.status if found else "not there"
+                    plan.fail(_not_ready(plan.key, f"{need}, which is {status}"))
+
+    def _carry_out(self, plans: Mapping[ReleaseKey, Plan]) -> None:
+        # imported here: an unchanged run needs none of it
+        from .._helm.schedule import run_in_order
+        from .._kube.objects import Places
+        from .release_drift import look_for_drift
+        from .release_preview import predict
+        from .release_shop import Workshop
+        from .release_work import ReleaseWork
+
+        with tempfile.TemporaryDirectory(prefix="helm-releases-") as scratch:
+            workshop = Workshop(
+                self._api,
+                self._options.helm,
+                self._options.kube,
+                scratch,
+                lock_timeout=self._options.lock_timeout,
+                check_mode=self._check_mode,
+                want_diff=self._want_diff,
+                secrets=self._gatherer.secrets,
+            )
+
+            places = Places(self._api)
+
+            def work(key: ReleaseKey) -> None:
+                plan = plans[key]
+                if plan.failure is not None or not (plan.has_work or plan.may_have_drifted):
+                    return
+                broken = [need for need in self._needs(plan.spec) if need in plans and plans[need].failure]
+                if broken:
+                    plan.fail(_not_ready(key, f"{broken[0]}, which failed"))
+                    return
+                try:
+                    if not plan.has_work:
+                        look_for_drift(workshop, places, plan)
+                    elif self._check_mode:
+                        predict(workshop, plan)
+                    else:
+                        ReleaseWork(workshop, plan).carry_out()
+                except OciError as exc:
+                    plan.fail(exc)
+
+            try:
+                needs = {key: self._needs(plan.spec) for key, plan in plans.items()}
+                removals = [key for key, plan in plans.items() if not plan.spec.present]
+                for key in removals:
+                    # what is removed goes before what it was built upon
+                    needs[key] = [other for other in removals if key in plans[other].spec.depends_on]
+                run_in_order(list(plans), needs, work, self._options.parallel)
+            finally:
+                self._helm_runs = workshop.helm_runs
+                self._warnings += workshop.warnings
+
+    def _needs(self, spec: ReleaseSpec) -> Sequence[ReleaseKey]:
+        return spec.depends_on if spec.present else ()
+
+    def _result(self, plans: Sequence[Plan]) -> dict[str, Any]:
+        failed = [plan for plan in plans if plan.failure is not None]
+        result: dict[str, Any] = {
+            "changed": any(plan.changed for plan in plans),
+            "releases": [plan.as_result() for plan in plans],
+            "warnings": [*self._warnings, *(warning for plan in plans for warning in plan.warnings)],
+            "statistics": {"helm_processes": self._helm_runs, "api_requests": self._api.requests},
+        }
+        diff = [part for plan in plans for part in plan.diff]
+        if diff:
+            result["diff"] = diff
+        if failed:
+            first = failed[0]
+            words = f"The release {first.key} failed: {first.failure}"
+            if len(failed) > 1:
+                others = ", ".join(str(plan.key) for plan in failed[1:20])
+                words += f" {len(failed) - 1} more failed: {others}."
+            result.update(failed=True, msg=words, reason=first.reason)
+        return result
+
+
+def _not_ready(key: ReleaseKey, what: str) -> OciError:
+    error = OciError(f"The release {key} depends on {what}.", "It was left as it is.")
+    error.reason = DEPENDENCY_NOT_READY
+    return error

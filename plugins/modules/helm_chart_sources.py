@@ -1,0 +1,166 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: helm_chart_sources
+short_description: Have Helm charts at hand, resolved, verified and fetched once per run
+version_added: 0.1.0
+description:
+  - Resolves each source to one digest, verifies its signatures when a policy is given, fetches the chart into a cache
+    that is keyed by digest, and checks that it is a chart.
+  - In one run of C(ansible-playbook) this happens once per host that the task is delegated to, whatever the number of
+    hosts in the play, their order, C(serial) and the strategy. All of them get the same digest, also when the tag moves
+    in the meantime.
+  - A source that has not changed costs one request, one that is pinned by digest none.
+  - The charts are made into releases by M(cloudnative.artifacts.helm_releases). The role helm_release does both.
+author:
+  - the cloudnative.artifacts authors (@cloudnative)
+extends_documentation_fragment:
+  - cloudnative.artifacts.verify.option
+  - cloudnative.artifacts.auth
+  - cloudnative.artifacts.connection
+  - cloudnative.artifacts.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The cache is filled in check mode, too. Nothing else is ever changed.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  sources:
+    description:
+      - The charts, a mapping from names of your choice to options.
+      - Each source has the options that say which artifact is meant, those of
+        M(cloudnative.artifacts.oci_artifact_pull) - C(ref), or C(url) with C(tag), C(digest), C(semver),
+        C(semver_filter) and C(filter_tags). In tags, C(_) is read as C(+), as Helm does.
+      - It may have any option of the registry and O(verify) of its own, which then replace those of the task. As soon
+        as it has one of O(username), O(password), O(auth_file) and O(auth_config), all of them are its own.
+      - A reference C(oci-layout:PATH) is an OCI image layout on the host that runs the module.
+    type: raw
+    required: true
+  pins:
+    description:
+      - Revisions that were agreed upon elsewhere, from the name of a source to V(tag@digest) or a digest. Such a source
+        is not resolved, but verified and fetched as any other.
+      - With it, jobs that run side by side deploy the same charts.
+    type: dict
+    default: {}
+  cache_dir:
+    description:
+      - The cache that charts are fetched into, and that releases take them from. See the option of that name of
+        M(cloudnative.artifacts.oci_artifact_pull), with which it may be shared.
+      - The default is the environment variable E(OCI_ARTIFACT_CACHE_DIR) of the module; without that, it is
+        V(~/.cache/cloudnative.artifacts). It cannot be empty.
+      - Beside the charts is noted which digests were verified by which policy, so that an unchanged source that is
+        verified makes one request.
+    type: path
+requirements:
+  - oras, for registries, on the host that runs the module
+  - PyYAML on the host that runs the module
+  - cryptography, for O(verify)
+seealso:
+  - module: cloudnative.artifacts.helm_releases
+  - module: cloudnative.artifacts.oci_artifact_pull
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_helm_release
+    description: Helm releases from OCI charts.
+"""
+
+EXAMPLES = r"""
+- name: Have two charts at hand
+  cloudnative.artifacts.helm_chart_sources:
+    sources:
+      podinfo:
+        url: oci://registry.example.com/charts/podinfo
+        semver: 6.x
+        verify:
+          public_keys: [/etc/keys/release.pub]
+      campaign:
+        ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
+  register: found
+
+- name: Show what they are
+  ansible.builtin.debug:
+    msg: "{{ found.charts.podinfo.name }} {{ found.charts.podinfo.version }} is {{ found.charts.podinfo.revision }}"
+"""
+
+RETURN = r"""
+charts:
+  description:
+    - What was found, by the name of the source.
+  returned: success
+  type: dict
+  contains:
+    path:
+      description: The packaged chart in the cache; its SHA-256 is the digest of the layer.
+      type: str
+    url:
+      description: Where it comes from.
+      type: str
+    revision:
+      description: The resolved revision, V(tag@digest), or the digest alone when that was asked for.
+      type: str
+      sample: 6.7.1@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    tag:
+      description: The tag, empty when a digest was asked for.
+      type: str
+    digest:
+      description: The digest of the manifest.
+      type: str
+    layer:
+      description: Digest, media type and size in bytes of the packaged chart.
+      type: dict
+    name:
+      description: The name that the chart gives itself.
+      type: str
+    version:
+      description:
+        - The version that the chart gives itself. When the tag is a version and says another one, there is a warning.
+      type: str
+    app_version:
+      description: The version of what it deploys.
+      type: str
+    verification:
+      description: What the verification found, as M(cloudnative.artifacts.oci_artifact_verify) returns it.
+      returned: when a policy is given
+      type: dict
+failed_sources:
+  description: The sources that are not to be had, with the reason of each.
+  returned: failure
+  type: dict
+reason:
+  description: A stable code for the cause of a failure, as of M(cloudnative.artifacts.oci_artifact_pull).
+  returned: failure
+  type: str
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import run_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible_charts import (
+    SOURCES_SPEC,
+    chart_cache,
+    chart_sources,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.chart_sources import fetch_charts
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    return fetch_charts(chart_sources(module), chart_cache(module))
+
+
+def main() -> None:
+    run_module(SOURCES_SPEC, run, mutually_exclusive=[("auth_file", "auth_config")])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,549 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: helm_releases
+short_description: Install, upgrade and remove many Helm releases
+version_added: 0.1.0
+description:
+  - Makes a cluster have the releases of a list, with charts that are at hand as files
+    (M(cloudnative.artifacts.helm_chart_sources)). It decides as Flux's HelmRelease does - a release is upgraded when
+    the digest of its chart or its values changed, and left alone otherwise, whatever the tag or the chart's version
+    say.
+  - What a release was made of is recorded with it, in labels of its Secret and in its description. To find out that
+    nothing has changed takes one request to the Kubernetes API for all releases, and no run of C(helm).
+  - Releases that need something done are worked on side by side, in the order that O(releases[].depends_on) demands.
+    One that fails does not keep others from being deployed; the task fails in the end.
+  - Works with Helm 3.10 and newer, and Helm 4. Helm never speaks to a registry, and gets values on its standard input.
+author:
+  - the cloudnative.artifacts authors (@cloudnative)
+extends_documentation_fragment:
+  - cloudnative.artifacts.cluster
+  - cloudnative.artifacts.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Helm renders what would be deployed and checks it with a dry run, so that a chart that cannot be rendered fails.
+  diff_mode:
+    support: full
+    details:
+      - Shows the rendered manifests before and after. What Secrets hold is hidden; that it changed is not.
+  idempotent:
+    support: full
+options:
+  releases:
+    description:
+      - The releases.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - The name of the release, at most 53 characters.
+        type: str
+        required: true
+      namespace:
+        description:
+          - The namespace of the release.
+        type: str
+        default: default
+      state:
+        description:
+          - V(absent) uninstalls the release. Releases that depend on it and are absent, too, go first.
+        type: str
+        choices: [present, absent]
+        default: present
+      source:
+        description:
+          - The name of the chart in O(charts). Needed unless the release is absent.
+        type: str
+      values:
+        description:
+          - Inline values, a mapping. They win over all others.
+          - Values are merged in this order, later ones win - the chart's own C(values.yaml),
+            O(releases[].chart_values_files), O(releases[].values_from), O(releases[].values_files), these. Mappings are
+            merged, everything else is replaced.
+        type: raw
+      values_files:
+        description:
+          - Values files on the Ansible controller, which are looked for as O(ansible.builtin.copy#module:src) is, and
+            may be encrypted with Ansible Vault. An entry is a path, or a mapping of C(path) and C(ignore_missing).
+        type: list
+        elements: raw
+      chart_values_files:
+        description:
+          - Files inside the chart, such as V(values-production.yaml). An entry is a path in the chart, or a mapping of
+            C(path) and C(ignore_missing).
+        type: list
+        elements: raw
+      values_from:
+        description:
+          - ConfigMaps and Secrets of the cluster that hold values, as C(valuesFrom) of Flux's HelmRelease.
+        type: list
+        elements: dict
+        suboptions:
+          kind:
+            description: Whether it is a ConfigMap or a Secret.
+            type: str
+            choices: [ConfigMap, Secret]
+            required: true
+          name:
+            description: Its name.
+            type: str
+            required: true
+          namespace:
+            description: Its namespace; the default is the namespace of the release.
+            type: str
+          values_key:
+            description: The key in its data.
+            type: str
+            default: values.yaml
+          target_path:
+            description:
+              - Take the value as one text and set it at this path of the values, such as V(database.password). Path
+                and text are what C(helm --set) takes; a text in quotes stays a text.
+              - As in Flux, it wins over an inline value below a top-level key, and yields to one that is a top-level
+                key itself. Do not set one value in both places.
+            type: str
+          optional:
+            description: Whether the object, or the key in it, may be missing.
+            type: bool
+            default: false
+          literal:
+            description: Take the text for O(releases[].values_from[].target_path) as it is, without a type or lists.
+            type: bool
+            default: false
+      depends_on:
+        description:
+          - Releases that have to be there first, by name, by V(namespace/name), or as a mapping of C(name) and
+            C(namespace). One that is not in the list has to be deployed in the cluster already.
+          - When one of them fails, this release is left as it is. A circle is an error before anything starts.
+        type: list
+        elements: raw
+      suspend:
+        description:
+          - Leave the release alone.
+        type: bool
+        default: false
+      labels:
+        description:
+          - Labels of the release itself (of the Secret that Helm keeps it in), for C(helm list --selector) and
+            C(kubectl). A value of null removes one. When nothing else changed, there is no new revision.
+        type: dict
+      create_namespace:
+        description:
+          - Create the namespace if it is missing. It is created once the chart is rendered.
+        type: bool
+        default: false
+      crds:
+        description:
+          - What becomes of CustomResourceDefinitions in the directory C(crds) of the chart and of its enabled
+            subcharts, when the release is installed or upgraded. V(Create) adds those that are missing,
+            V(CreateReplace) also replaces those that are there, V(Skip) leaves all of them alone. None is ever removed.
+        type: str
+        choices: [Skip, Create, CreateReplace]
+        default: Create
+      post_renderer:
+        description:
+          - A program on the host that runs the module, which is given the rendered manifests and prints what shall be
+            deployed. With Helm 4, too, it is any program. A change of its path or arguments upgrades the release.
+        type: dict
+        suboptions:
+          command:
+            description: Its path, or a name in PATH.
+            type: str
+            required: true
+          args:
+            description: Its arguments.
+            type: list
+            elements: str
+      wait:
+        description:
+          - Wait until what was deployed is ready; as in Flux, and unlike C(helm), this is the default.
+        type: bool
+        default: true
+      wait_for_jobs:
+        description:
+          - With O(releases[].wait), wait for Jobs, too.
+        type: bool
+        default: true
+      timeout:
+        description:
+          - How long Helm waits for each thing that it waits for, in seconds or as a Go duration.
+        type: str
+        default: 5m
+      history_max:
+        description:
+          - How many revisions are kept, 0 for all.
+        type: int
+        default: 10
+      install:
+        description:
+          - What is done when an install fails. A failure that changed nothing in the cluster, such as one of a
+            template, is neither retried nor remedied.
+        type: dict
+        suboptions:
+          remediation:
+            description: V(uninstall) removes the failed release, V(none) leaves it for you to look at.
+            type: str
+            choices: [none, uninstall]
+            default: none
+          retries:
+            description: How often it is tried again, in this run.
+            type: int
+            default: 0
+      upgrade:
+        description:
+          - What is done when an upgrade fails.
+        type: dict
+        suboptions:
+          remediation:
+            description:
+              - V(rollback) goes back to the last revision that was deployed and whose tests did not fail,
+                V(uninstall) removes the release, V(none) leaves it for you to look at. It is the same without
+                O(releases[].upgrade).
+            type: str
+            choices: [rollback, uninstall, none]
+            default: rollback
+          retries:
+            description: How often it is tried again, in this run.
+            type: int
+            default: 0
+      remediate_last_failure:
+        description:
+          - Whether the last of the failed attempts is remedied, too.
+        type: bool
+        default: true
+      test:
+        description:
+          - Run the tests of the chart after an install and an upgrade, and when they were not run for the revision that
+            is there. Tests that fail are a failed install or upgrade.
+        type: dict
+        suboptions:
+          enable:
+            description: Whether they are run.
+            type: bool
+            default: true
+          timeout:
+            description: As O(releases[].timeout), which is the default.
+            type: str
+          ignore_failures:
+            description: Whether tests that fail are only warned about.
+            type: bool
+            default: false
+          filters:
+            description: Which tests are run, the default is all.
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description: The name of a test.
+                type: str
+                required: true
+              exclude:
+                description: Leave this one out, instead of running only those that are named.
+                type: bool
+                default: false
+      pending:
+        description:
+          - What is done about a release whose last action was never finished, since C(helm) was killed for example.
+            V(unlock) marks it as failed and goes on, as Flux does; V(rollback) and V(uninstall) do this first; V(fail)
+            refuses.
+          - That an action is unfinished for good is known at once when another run of this module began it. For other
+            programs its age has to do - until O(releases[].timeout) has passed, it is waited for.
+        type: str
+        choices: [unlock, rollback, uninstall, fail]
+        default: unlock
+      drift:
+        description:
+          - What is done about objects of an otherwise unchanged release that somebody changed or removed. V(ignore)
+            does not look for them. V(warn) and V(correct) compare each object with a dry run of server-side apply;
+            V(correct) puts those right that differ, without a new revision.
+          - Objects that have the label or annotation C(helm.toolkit.fluxcd.io/driftDetection) with the value
+            V(disabled) are left out.
+        type: str
+        choices: [ignore, warn, correct]
+        default: ignore
+      drift_ignore:
+        description:
+          - Fields that may differ, such as V(/spec/replicas) of a Deployment that is scaled by others.
+        type: list
+        elements: dict
+        suboptions:
+          paths:
+            description: JSON pointers.
+            type: list
+            elements: str
+            required: true
+          kind:
+            description: The kind of the objects, the default is any.
+            type: str
+          name:
+            description: Their name, the default is any.
+            type: str
+      rollback_to:
+        description:
+          - A digest of a chart. The release is taken back to the last revision that was made of it, its values
+            included, and held there as long as this option is set. The revision has to be among those that are kept.
+        type: str
+      keep_history:
+        description:
+          - With O(releases[].state=absent), keep the record of the release.
+        type: bool
+        default: false
+      deletion_propagation:
+        description:
+          - How objects are deleted with O(releases[].state=absent). The default is Helm's. It has no effect before
+            Helm 3.12.
+        type: str
+        choices: [background, foreground, orphan]
+      disable_hooks:
+        description:
+          - Do not run the hooks of the chart.
+        type: bool
+        default: false
+      disable_openapi_validation:
+        description:
+          - Do not check rendered manifests against the schemas of the API server.
+        type: bool
+        default: false
+      skip_schema_validation:
+        description:
+          - Do not check values against the schema of the chart. Needs Helm 3.16.
+        type: bool
+        default: false
+      take_ownership:
+        description:
+          - Take over objects that are there already and belong to no release. Needs Helm 3.17.
+        type: bool
+        default: false
+      force:
+        description:
+          - Replace objects that cannot be updated.
+        type: bool
+        default: false
+      force_conflicts:
+        description:
+          - Take over fields that other managers own. Needs Helm 4.
+        type: bool
+        default: false
+      server_side:
+        description:
+          - Whether objects are updated by server-side apply. Needs Helm 4, whose default it is for new releases.
+        type: str
+        choices: ['true', 'false', auto]
+      cleanup_on_fail:
+        description:
+          - Remove objects that a failed upgrade has added.
+        type: bool
+        default: false
+  defaults:
+    description:
+      - Put below each release - what a release says itself wins, and mappings (values, too) are merged.
+    type: dict
+    default: {}
+  charts:
+    description:
+      - The charts, as M(cloudnative.artifacts.helm_chart_sources) returns them. Each is compared with its digest before
+        it is used.
+    type: dict
+    default: {}
+  values_documents:
+    description:
+      - The text of O(releases[].values_files) by path. It is filled in by the action plugin of this module.
+    type: dict
+  helm:
+    description:
+      - The program Helm on the host that runs the module, a path or a name in PATH.
+    type: str
+    default: helm
+  parallel:
+    description:
+      - How many releases are worked on at once.
+    type: int
+    default: 4
+  lock_timeout:
+    description:
+      - How long another run that works on the same release is waited for. After that, the release fails with
+        V(ReleaseLocked).
+    type: str
+    default: 5m
+requirements:
+  - Helm 3.10 or newer on the host that runs the module, for releases that need something done
+  - kubernetes (the Python package) and PyYAML on the host that runs the module
+notes:
+  - A release is locked by a Lease C(cloudnative.artifacts.NAME) in its namespace while it is worked on. Where Leases
+    may not be used there is a warning, and Helm's own check has to do.
+  - Retries count within one run. A release that failed is tried again by the next run.
+seealso:
+  - module: cloudnative.artifacts.helm_chart_sources
+  - module: kubernetes.core.helm_info
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_helm_release
+    description: Helm releases from OCI charts.
+"""
+
+EXAMPLES = r"""
+- name: Have the charts at hand
+  cloudnative.artifacts.helm_chart_sources:
+    sources:
+      podinfo:
+        ref: registry.example.com/charts/podinfo:6.7.1
+  register: found
+
+- name: Deploy two releases of one chart
+  cloudnative.artifacts.helm_releases:
+    charts: "{{ found.charts }}"
+    kubeconfig: /etc/kubernetes/admin.conf
+    defaults:
+      namespace: podinfo
+      source: podinfo
+      create_namespace: true
+    releases:
+      - name: internal
+        values:
+          ingress: {enabled: false}
+      - name: external
+        depends_on: [internal]
+        values:
+          ingress: {enabled: true}
+  register: deployed
+
+- name: Remove one of them
+  cloudnative.artifacts.helm_releases:
+    kubeconfig: /etc/kubernetes/admin.conf
+    releases:
+      - name: external
+        namespace: podinfo
+        state: absent
+"""
+
+RETURN = r"""
+releases:
+  description:
+    - What became of each release, in the order of the option.
+  returned: unless options are wrong, or the cluster cannot be reached
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The name of the release.
+      type: str
+    namespace:
+      description: Its namespace.
+      type: str
+    action:
+      description:
+        - What was done, or was to be done - V(none), V(install), V(upgrade), V(uninstall), V(rollback), V(test) or
+          V(label).
+      type: str
+    cause:
+      description:
+        - Why - V(NotInstalled), V(ChartChanged), V(ValuesChanged), V(PostRendererChanged), V(LabelsChanged),
+          V(Unmanaged) (the revision that is there was made by other means), V(LastActionFailed), V(Pending),
+          V(Untested), V(Unwanted), V(RollbackWanted); V(ReleaseUpToDate) and V(Suspended) when nothing was to be done.
+      type: str
+    reason:
+      description:
+        - How it ended, in Flux's words - V(InstallSucceeded), V(InstallFailed), V(UpgradeSucceeded), V(UpgradeFailed),
+          V(TestSucceeded), V(TestFailed), V(RollbackSucceeded), V(RollbackFailed), V(UninstallSucceeded),
+          V(UninstallFailed), V(DriftDetected), V(ValuesError), V(DependencyNotReady). V(DriftCorrected),
+          V(LabelsUpdated), V(ReleaseLocked), V(Forbidden) and the codes of other failures are this collection's. When
+          nothing was done, it is the cause.
+      type: str
+    changed:
+      description: Whether something in the cluster was changed for it.
+      type: bool
+    failed:
+      description: Whether it is not what it should be.
+      type: bool
+    msg:
+      description: What went wrong.
+      returned: when it failed
+      type: str
+    remediation:
+      description:
+        - What was done after the last failed attempt - V(RollbackSucceeded), V(UninstallSucceeded),
+          V(MissingRollbackTarget), or the reason why it could not be done.
+      returned: when something was
+      type: str
+    attempts:
+      description: How many attempts to install or upgrade changed something in the cluster.
+      type: int
+    test:
+      description: How the tests ended, V(passed) or V(failed).
+      returned: when they were run
+      type: str
+    status:
+      description: Helm's status of the release, empty when it is not there.
+      type: str
+    revision:
+      description: The number of its last revision, 0 when it is not there.
+      type: int
+    chart:
+      description: Name, version, app_version, digest, revision and url of the chart that is wanted.
+      returned: unless the release is to be absent
+      type: dict
+    values_digest:
+      description: The digest of the values that are wanted.
+      type: str
+    drift:
+      description: The objects that differ, each with kind, namespace, name, change (missing or changed) and paths.
+      returned: when drift was found
+      type: list
+      elements: dict
+statistics:
+  description: How many processes of Helm were started, and how many requests the module itself made to the API.
+  returned: with releases
+  type: dict
+  sample: {helm_processes: 0, api_requests: 1}
+reason:
+  description: The reason of the first release that failed, or of what kept all of them from being deployed.
+  returned: failure
+  type: str
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible_releases import (
+    RELEASES_SPEC,
+    charts_of,
+    kube_options,
+    release_items,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases import (
+    ReleasesOptions,
+    deploy_releases,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._run_module import run_module
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    options = ReleasesOptions(
+        releases=release_items(params),
+        sources=charts_of(params),
+        documents=params["values_documents"] or {},
+        kube=kube_options(params),
+        helm=params["helm"],
+        parallel=params["parallel"],
+        lock_timeout=parse_duration(params["lock_timeout"]),
+    )
+    return deploy_releases(options, check_mode=module.check_mode, want_diff=bool(module._diff))
+
+
+def main() -> None:
+    run_module(RELEASES_SPEC, run)
+
+
+if __name__ == "__main__":
+    main()

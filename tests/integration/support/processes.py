@@ -1,0 +1,39 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The processes that a process has started, as Linux knows them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """The command lines of all living processes below one, itself included."""
+    parents: dict[int, int] = {}
+    commands: dict[int, str] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                if fields[0] != "Z":
+                    parents[int(folder.name)] = int(fields[1])
+                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+                    commands[int(folder.name)] = command.decode(errors="replace")
+    found = {pid} & set(commands)
+    while True:
+        more = {child for child, parent in parents.items() if parent in found} - found
+        if not more:
+            return {each: commands[each] for each in found}
+        found |= more
+
+
+def kill(pids: Iterable[int]) -> None:
+    """End processes of the test at once; those that are gone are no error."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,53 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The collection kubernetes.core, which this one depends on, out of the PyPI package that carries it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+REQUIREMENTS = Path(__file__).resolve().parent / "requirements-collections.txt"
+COLLECTION = "ansible_collections/kubernetes/core/"
+
+
+def kubernetes_core(python: str | Path = sys.executable) -> Path:
+    """A folder that holds ansible_collections/kubernetes/core, shared by all checkouts; `python` has pip.
+
+    Raises CalledProcessError when it cannot be downloaded.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    version = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    folder = Path(base) / "cloudnative-artifacts/collections" / version
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+                command = [str(python), "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+                # of wheels for this Python alone, there might be none; what is taken is no Python
+                command += ["--only-binary=:all:", "--python-version=3.13", "--require-hashes", "--dest", scratch]
+                subprocess.run([*command, "-r", str(REQUIREMENTS)], check=True, stdin=subprocess.DEVNULL)
+                with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
+                    names = [name for name in wheel.namelist() if name.startswith(COLLECTION)]
+                    wheel.extractall(Path(scratch, "unpacked"), names)
+                Path(scratch, "unpacked").rename(folder)
+    return folder
+
+
+def place_kubernetes_core(tree: Path, python: str | Path = sys.executable) -> None:
+    """Put a copy into a collection tree."""
+    source = kubernetes_core(python) / COLLECTION
+    shutil.copytree(source, tree / COLLECTION, dirs_exist_ok=True)
+
+
+if __name__ == "__main__":
+    print(kubernetes_core())

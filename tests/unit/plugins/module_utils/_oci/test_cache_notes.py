@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Notes beside the blobs of a cache."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_notes import CacheNotes
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_prune import PruneRules, prune
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
+
+ONE, TWO = digest_of(b"one"), digest_of(b"two")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ArtifactCache:
+    made = ArtifactCache(str(tmp_path / "cache"))
+    made.keep(ONE, b"one")
+    return made
+
+
+def note_of(cache: ArtifactCache, digest: str) -> Path:
+    return Path(cache.root, "notes", str(os.geteuid()), *digest.split(":")).with_suffix(".json")
+
+
+def test_what_is_noted(cache: ArtifactCache) -> None:
+    notes = CacheNotes(cache.root)
+    assert notes.load(ONE) == {}
+    notes.save(ONE, {"seen": 1})
+    assert notes.load(ONE) == {"seen": 1, "digest": ONE}
+    assert stat.S_IMODE(note_of(cache, ONE).stat().st_mode) == 0o600
+    notes.save(ONE, {"seen": 2})
+    assert notes.load(ONE)["seen"] == 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"seen": 1}', f'{{"digest": "{TWO}"}}', "[" * 100_000])
+def test_what_cannot_be_relied_on(cache: ArtifactCache, content: str) -> None:
+    notes = CacheNotes(cache.root)
+    notes.save(ONE, {})
+    note_of(cache, ONE).write_text(content)
+    assert notes.load(ONE) == {}
+
+
+def test_what_others_may_have_written(cache: ArtifactCache) -> None:
+    notes = CacheNotes(cache.root)
+    notes.save(ONE, {"seen": 1})
+    for mode in (0o620, 0o602):
+        note_of(cache, ONE).chmod(mode)
+        assert notes.load(ONE) == {}
+    note_of(cache, ONE).chmod(0o600)
+    note_of(cache, ONE).rename(note_of(cache, TWO))
+    assert notes.load(TWO) == {}
+
+
+def test_a_shared_cache(tmp_path: Path) -> None:
+    root = tmp_path / "cache"
+    root.mkdir()
+    root.chmod(0o2777)
+    cache = ArtifactCache(str(root))
+    cache.keep(ONE, b"one")
+    notes = CacheNotes(cache.root)
+    notes.save(ONE, {"seen": 1})
+    assert notes.load(ONE)["seen"] == 1
+    # another user has to be able to make a folder beside it
+    assert stat.S_IMODE((root / "notes").stat().st_mode) == 0o2777
+
+
+def test_notes_go_with_what_they_are_about(cache: ArtifactCache) -> None:
+    notes = CacheNotes(cache.root)
+    for digest in (ONE, TWO):
+        notes.save(digest, {"seen": 1})
+    rules = PruneRules(max_age=3600)
+    prune(cache.root, rules, check_mode=True)
+    assert notes.load(TWO)
+    prune(cache.root, rules)
+    assert notes.load(ONE) and not notes.load(TWO)
+    prune(cache.root, PruneRules(everything=True))
+    assert not os.path.exists(cache.root)

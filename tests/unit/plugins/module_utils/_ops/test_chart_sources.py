@@ -1,0 +1,208 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Charts out of image layouts, into a cache."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import stat
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    ChartError,
+    InvalidOption,
+    InvalidPolicy,
+    NotFound,
+    OciError,
+    VerificationFailed,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.chart_sources import (
+    SourceOptions,
+    fetch_charts,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
+
+VECTORS = Path(__file__).resolve().parents[4] / "vectors"
+
+
+def packed(version: str = "1.0.0", name: str = "demo") -> bytes:
+    target = io.BytesIO()
+    data = f"apiVersion: v2\nname: {name}\nversion: {version}\nappVersion: '9'\n".encode()
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        entry = tarfile.TarInfo(f"{name}/Chart.yaml")
+        entry.size = len(data)
+        archive.addfile(entry, io.BytesIO(data))
+    return gzip.compress(target.getvalue(), mtime=0)
+
+
+class Layout:
+    """An image layout that charts are put into."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.entries: list[dict[str, Any]] = []
+        (root / "blobs/sha256").mkdir(parents=True)
+        (root / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+
+    def blob(self, data: bytes, media_type: str) -> dict[str, Any]:
+        digest = digest_of(data)
+        (self.root / "blobs/sha256" / digest.partition(":")[2]).write_bytes(data)
+        return {"mediaType": media_type, "digest": digest, "size": len(data)}
+
+    def put(self, tag: str, data: bytes, layer_type: str = media.HELM_LAYER) -> str:
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": media.OCI_MANIFEST,
+            "config": self.blob(b"{}", media.HELM_CONFIG),
+            "layers": [self.blob(data, layer_type)],
+        }
+        entry = self.blob(json.dumps(manifest).encode(), media.OCI_MANIFEST)
+        self.entries = [each for each in self.entries if each["annotations"][media.ANNOTATION_REF_NAME] != tag]
+        self.entries.append({**entry, "annotations": {media.ANNOTATION_REF_NAME: tag}})
+        (self.root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": self.entries}))
+        return str(entry["digest"])
+
+    def source(self, name: str = "demo", tag: str = "1.0.0", **options: Any) -> SourceOptions:
+        return SourceOptions(name, ReferenceOptions(ref=f"oci-layout:{self.root}:{tag}"), **options)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "layout")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> str:
+    return str(tmp_path / "cache")
+
+
+def test_a_chart_comes_to_lie_under_its_digest(layout: Layout, cache: str) -> None:
+    archive = packed("1.0.0+build.7")
+    digest = layout.put("1.0.0_build.7", archive)
+    result = fetch_charts([layout.source(tag="1.0.0_build.7")], cache)
+    chart = result["charts"]["demo"]
+    assert result["changed"] and result["warnings"] == []
+    assert (chart["name"], chart["version"], chart["app_version"]) == ("demo", "1.0.0+build.7", "9")
+    assert (chart["digest"], chart["revision"]) == (digest, f"1.0.0_build.7@{digest}")
+    assert chart["layer"]["digest"] == digest_of(archive) == digest_of(Path(chart["path"]).read_bytes())
+    again = fetch_charts([layout.source(tag="1.0.0_build.7")], cache)
+    assert again == {**result, "changed": False}
+
+
+def test_what_is_in_the_cache_needs_no_repository(layout: Layout, cache: str) -> None:
+    digest = layout.put("1.0.0", packed())
+    fetch_charts([layout.source()], cache)
+    layout.root.rename(layout.root.parent / "elsewhere")
+    pinned = SourceOptions("demo", ReferenceOptions(ref=f"oci-layout:{layout.root}@{digest}"))
+    agreed = layout.source(tag="moved", pin=f"1.0.0@{digest}")
+    assert fetch_charts([pinned], cache)["charts"]["demo"]["revision"] == digest
+    assert fetch_charts([agreed], cache)["charts"]["demo"]["revision"] == f"1.0.0@{digest}"
+    with pytest.raises(NotFound):
+        fetch_charts([layout.source()], cache)
+
+
+@pytest.mark.parametrize("damage", [b"", b"other bytes"])
+def test_a_damaged_cache_is_healed(layout: Layout, cache: str, damage: bytes) -> None:
+    digest = layout.put("1.0.0", packed())
+    chart = fetch_charts([layout.source()], cache)["charts"]["demo"]
+    Path(chart["path"]).write_bytes(damage)
+    Path(cache, "blobs/sha256", digest.partition(":")[2]).write_bytes(damage)
+    Path(cache, f"notes/{os.geteuid()}/sha256", f"{digest.partition(':')[2]}.json").write_bytes(damage)
+    result = fetch_charts([layout.source()], cache)
+    assert result["changed"] and result["charts"]["demo"] == chart
+    assert Path(chart["path"]).read_bytes() == packed()
+
+
+def test_the_record_of_somebody_else_does_not_count(layout: Layout, cache: str) -> None:
+    """Who may write there could claim a verification that never was."""
+    digest = layout.put("1.0.0", packed())
+    fetch_charts([layout.source()], cache)
+    record = next(Path(cache, f"notes/{os.geteuid()}/sha256").iterdir())
+    assert stat.S_IMODE(record.stat().st_mode) == 0o600
+    claim = {"digest": digest, "verified": {}, "chart": {"name": "claimed", "version": "0", "app_version": ""}}
+    record.write_text(json.dumps(claim))
+    assert fetch_charts([layout.source()], cache)["charts"]["demo"]["name"] == "claimed"
+    record.chmod(0o666)
+    assert fetch_charts([layout.source()], cache)["charts"]["demo"]["name"] == "demo"
+    record.write_text(json.dumps({**claim, "digest": digest_of(b"renamed")}))
+    assert fetch_charts([layout.source()], cache)["charts"]["demo"]["name"] == "demo"
+
+
+def test_several_sources_at_once(layout: Layout, cache: str) -> None:
+    for number in range(9):
+        layout.put(f"1.0.{number}", packed(f"1.0.{number}"))
+    sources = [layout.source(f"source-{number}", f"1.0.{number}") for number in range(9)]
+    charts = fetch_charts(sources, cache)["charts"]
+    assert list(charts) == [source.name for source in sources]
+    assert [chart["version"] for chart in charts.values()] == [f"1.0.{number}" for number in range(9)]
+    with pytest.raises(NotFound, match="The source 'gone'") as caught:
+        fetch_charts([layout.source("gone", "9"), sources[0], layout.source("too", "8")], cache)
+    assert set(caught.value.details["failed_sources"]) == {"gone", "too"}
+    assert fetch_charts([], cache) == {"changed": False, "charts": {}, "warnings": []}
+
+
+def test_options_are_checked_before_the_first_request(layout: Layout, cache: str) -> None:
+    layout.put("1.0.0", packed())
+    with pytest.raises(InvalidOption, match="Two sources have the same name"):
+        fetch_charts([layout.source(), layout.source()], cache)
+    with pytest.raises(OciError, match="The source 'bad'"):
+        fetch_charts([layout.source(), SourceOptions("bad", ReferenceOptions())], cache)
+    assert not os.path.exists(cache)
+
+
+@pytest.mark.parametrize(
+    ("data", "layer_type", "words"),
+    [
+        (b"text", media.HELM_LAYER, "is no Helm chart.*it begins with"),
+        (packed(version="not a version"), media.HELM_LAYER, "is no Helm chart"),
+        (packed(), media.FLUX_LAYER, "is no Helm chart: .* has no layer of media type"),
+    ],
+)
+def test_artifacts_that_are_no_charts(layout: Layout, cache: str, data: bytes, layer_type: str, words: str) -> None:
+    layout.put("1.0.0", data, layer_type)
+    with pytest.raises(ChartError, match=words):
+        fetch_charts([layout.source()], cache)
+
+
+@pytest.mark.parametrize(("tag", "warns"), [("1.0.0", 0), ("v1.0.0", 0), ("latest", 0), ("1.0", 1), ("1.0.1", 1)])
+def test_a_tag_that_says_another_version(layout: Layout, cache: str, tag: str, warns: int) -> None:
+    layout.put(tag, packed())
+    assert len(fetch_charts([layout.source(tag=tag)], cache)["warnings"]) == warns
+
+
+def test_a_verified_digest_need_not_be_verified_again(cache: str) -> None:
+    signed = VECTORS / "layouts/chart-legacy-a"
+    index = json.loads((signed / "index.json").read_text())
+    entries = [each for each in index["manifests"] if ".sig" not in json.dumps(each.get("annotations", {}))]
+    digest = entries[0]["digest"]
+    key_a, key_b = (parse_policy({"public_keys": [str(VECTORS / f"keys/key-{key}.pub")]}) for key in "ab")
+
+    def source(policy: Any, where: Path = signed) -> SourceOptions:
+        return SourceOptions("demo", ReferenceOptions(ref=f"oci-layout:{where}@{digest}"), verify=policy)
+
+    with pytest.raises(VerificationFailed, match="The source 'demo'"):
+        fetch_charts([source(key_b)], cache)
+    manifest = json.loads((signed / "blobs/sha256" / digest.partition(":")[2]).read_text())
+    layer = Path(cache, "blobs/sha256", manifest["layers"][0]["digest"].partition(":")[2])
+    assert not layer.exists(), "something was fetched that nobody had verified"
+    verdict = fetch_charts([source(key_a)], cache)["charts"]["demo"]["verification"]
+    assert layer.exists()
+    assert verdict["verified"] is True
+    # the layout is not even there
+    nowhere = signed.parent / "nowhere"
+    assert fetch_charts([source(key_a, nowhere)], cache)["charts"]["demo"]["verification"] == verdict
+    with pytest.raises(NotFound):
+        fetch_charts([source(key_b, nowhere)], cache)
+    with pytest.raises(InvalidPolicy):
+        fetch_charts([source(parse_policy({"public_keys": ["/nowhere.pub"]}))], cache)

@@ -1,0 +1,142 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of releases, in the module and in the role."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible_releases import RELEASE_SPEC
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidOption, InvalidReference
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_spec import (
+    Chart,
+    FileName,
+    ReleaseKey,
+    ReleaseSpec,
+    Remedy,
+    parse_releases,
+)
+
+COLLECTION = Path(__file__).resolve().parents[5]
+DEMO = {"demo": Chart("/x.tgz", f"sha256:{'1' * 64}", f"sha256:{'2' * 64}", "1.0", "oci://host/demo")}
+
+
+def filled(**options: Any) -> dict[str, Any]:
+    checked = ArgumentSpecValidator(RELEASE_SPEC).validate({"name": "one", "source": "demo", **options})
+    assert not checked.error_messages, checked.error_messages
+    parameters: dict[str, Any] = checked.validated_parameters
+    return parameters
+
+
+def parsed(**options: Any) -> ReleaseSpec:
+    return parse_releases([filled(**options)], DEMO)[0]
+
+
+def test_defaults_are_those_that_flux_has() -> None:
+    spec = parsed()
+    assert spec.key == ReleaseKey("default", "one")
+    assert spec.present and not spec.suspend and not spec.create_namespace
+    assert (spec.flags.wait, spec.flags.wait_for_jobs, spec.flags.timeout) == (True, True, 300.0)
+    assert (spec.crds, spec.pending, spec.drift) == ("Create", "unlock", "ignore")
+    assert spec.install_remedy == Remedy("none", 0) and spec.upgrade_remedy == Remedy("rollback", 0)
+    assert spec.test.accepted == () and spec.rendering_digest == ""
+
+
+def test_options() -> None:
+    spec = parsed(
+        namespace="ns",
+        depends_on=["a", "other/b", {"name": "c"}, {"name": "d", "namespace": "other"}],
+        values_files=["one.yaml", {"path": "two.yaml", "ignore_missing": True}],
+        values_from=[{"kind": "Secret", "name": "s", "target_path": "a.b"}],
+        labels={"team": "blue", "on": True, "number": 1, "gone": None},
+        test={"filters": [{"name": "a"}, {"name": "b", "exclude": True}]},
+        post_renderer={"command": "sed", "args": ["s/a/b/"]},
+        upgrade={"retries": 2},
+        timeout="1m30s",
+    )
+    assert list(map(str, spec.depends_on)) == ["ns/a", "other/b", "ns/c", "other/d"]
+    assert spec.values_files == [FileName("one.yaml"), FileName("two.yaml", True)]
+    assert str(spec.values_from[0]) == "the key 'values.yaml' of the Secret ns/s"
+    assert spec.labels == {"team": "blue", "on": "true", "number": "1", "gone": None}
+    assert spec.test.accepted == ("passed",) and list(spec.test.filters) == ["name=a", "!name=b"]
+    assert spec.upgrade_remedy == Remedy("rollback", 2)
+    assert spec.test.timeout == spec.flags.timeout == 90
+    assert spec.rendering_digest != parsed(post_renderer={"command": "sed"}).rendering_digest != ""
+
+
+def test_values_are_no_part_of_what_is_printed() -> None:
+    assert "hush-hush" not in repr(parsed(values={"password": "hush-hush"}))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"name": "Upper"}, "'Upper' cannot be the name of a release"),
+        ({"name": "a" * 54}, "cannot be the name of a release"),
+        ({"name": "a.b-", "namespace": "x"}, "cannot be the name of a release"),
+        ({"namespace": "a.b"}, "cannot be the name of a namespace"),
+        ({"namespace": "a/b"}, "cannot be the name of a namespace"),
+        ({"source": None}, "names no source, which has to be among the sources"),
+        ({"labels": {"a b": "c"}}, "is no label"),
+        ({"labels": {"a": "b c"}}, "is no label"),
+        ({"labels": {"owner": "me"}}, "The label 'owner' .* is reserved"),
+        ({"timeout": "-1s"}, "is not a duration"),
+        ({"test": {"timeout": "soon"}}, "'soon' is not a duration"),
+        ({"depends_on": ["a/"]}, "is no name"),
+        ({"depends_on": [{"namespace": "x"}]}, "is no name"),
+        ({"values_files": [{"file": "x"}]}, "neither a path nor a mapping with 'path'"),
+        ({"chart_values_files": [7]}, "neither a path nor a mapping with 'path'"),
+        ({"upgrade": {"retries": 101}}, "'retries' is 101: wanted 0 to 100"),
+        ({"rollback_to": "1.0.0"}, "is not a digest"),
+        ({"depends_on": ["one"]}, "in a circle: default/one needs default/one"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], words: str) -> None:
+    with pytest.raises((InvalidOption, InvalidReference), match=words):
+        parsed(**options)
+
+
+def test_releases_are_told_apart_by_their_namespace() -> None:
+    assert len(parse_releases([filled(namespace="a"), filled(namespace="b")], DEMO)) == 2
+    with pytest.raises(InvalidOption, match="default/one is given twice"):
+        parse_releases([filled(), filled()], DEMO)
+    assert parse_releases([filled(source=None, state="absent")], {})[0].present is False
+
+
+def documentation() -> dict[str, Any]:
+    source = (COLLECTION / "plugins/modules/helm_releases.py").read_text()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "DOCUMENTATION":
+            document: dict[str, Any] = yaml.safe_load(ast.literal_eval(node.value))
+            return document
+    raise AssertionError("no documentation")
+
+
+def as_role_option(option: dict[str, Any]) -> dict[str, Any]:
+    """An option of the module as the role's argument specs have it."""
+    own = {key: value for key, value in option.items() if key not in ("suboptions", "description")}
+    description = option["description"]
+    texts = [description] if isinstance(description, str) else description
+    texts = [text.replace("O(releases[]", "O(helm_release_releases[]") for text in texts]
+    own["description"] = [re.sub(r"O\(charts\)", "O(helm_release_sources)", text) for text in texts]
+    if "suboptions" in option:
+        own["options"] = {name: as_role_option(each) for name, each in option["suboptions"].items()}
+    return own
+
+
+def test_the_role_takes_what_the_module_takes() -> None:
+    specs = yaml.safe_load((COLLECTION / "roles/helm_release/meta/argument_specs.yml").read_text())
+    found = specs["argument_specs"]["main"]["options"]["helm_release_releases"]["options"]
+    wanted = documentation()["options"]["releases"]["suboptions"]
+    assert found == {name: as_role_option(option) for name, option in wanted.items()}
+    defaults = yaml.safe_load((COLLECTION / "roles/helm_release/defaults/main.yml").read_text())
+    options = specs["argument_specs"]["main"]["options"]
+    assert {name: each["default"] for name, each in options.items() if "default" in each} == defaults
