@@ -171,7 +171,7 @@ def release_items(params: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def charts_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The option ``charts``, which oci_chart_sources returns.
+    """The option ``charts``, which helm_chart_sources returns.
 
     :raises InvalidOption: when an entry is not what that module returns.
     """

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from support.artifacts import Publisher
 from support.helm import (
+    RoleResult,
     RoleRunner,
     chart,
+    downloads,
     edition,
     history,
     publish_chart,
@@ -36,7 +39,8 @@ def test_decisions(role: RoleRunner, namespace: str, publisher: Publisher, regis
     start = registry.mark()
     run = role(sources, releases())
     assert run.actions == dict.fromkeys(names, "install")
-    assert [request.method for request in registry.requests(start)] == ["HEAD", "GET", "GET"]
+    # resolve, manifest, chart, and the config, so that the cache has the artifact as a whole
+    assert [request.method for request in registry.requests(start)] == ["HEAD", "GET", "GET", "GET"]
     assert shown_values(role.cluster, namespace, "two") == {"color": "blue", "size": 1}
 
     start = registry.mark()
@@ -53,12 +57,13 @@ def test_decisions(role: RoleRunner, namespace: str, publisher: Publisher, regis
     assert history(role.cluster, namespace, "two") == [(1, "superseded"), (2, "deployed")]
     assert shown_values(role.cluster, namespace, "two")["size"] == 2
 
-    second = publish_chart(publisher, "1.0.0", chart(edition="second"))
+    archive = chart(edition="second")
+    second = publish_chart(publisher, "1.0.0", archive)
     start = registry.mark()
     run = role(sources, releases(two={"size": 2}))
     assert run.actions == dict.fromkeys(names, "upgrade")
     assert {each["cause"] for each in run.releases.values()} == {"ChartChanged"}
-    assert len([each for each in registry.requests(start) if "/blobs/" in each.path]) == 1
+    assert downloads(registry, start, archive) == 1
     assert {edition(role.cluster, namespace, name) for name in names} == {"second"}
     assert run.charts["demo"]["digest"] == second != first
 
@@ -66,3 +71,43 @@ def test_decisions(role: RoleRunner, namespace: str, publisher: Publisher, regis
     assert stored["chart"]["metadata"]["version"] == "1.0.0"
     assert f"1.0.0@{second}" in stored["info"]["description"]
     assert run.releases["two"]["values_digest"] in stored["info"]["description"]
+
+
+@pytest.mark.once
+def test_two_hundred_releases(
+    role: RoleRunner, namespace: str, publisher: Publisher, registry: RegistryServer
+) -> None:
+    """One source and 200 releases: what is unchanged costs one request to the registry and one to the API in all."""
+    names = [f"tenant-{number:03}" for number in range(200)]
+
+    def run_with(expected: dict[str, str], **values: str) -> tuple[RoleResult, int]:
+        releases = [{"name": name, "values": {"owner": values.get(name.replace("-", "_"), name)}} for name in names]
+        start = registry.mark()
+        defaults = {"namespace": namespace, "source": "demo"}
+        run = role({"demo": source(publisher, "stable")}, releases, helm_release_defaults=defaults)
+        assert not run.failed, run.message
+        assert run.actions == {**dict.fromkeys(names, "none"), **expected}
+        return run, start
+
+    archive = chart()
+    publish_chart(publisher, "stable", archive)
+    _run, start = run_with(dict.fromkeys(names, "install"))
+    assert downloads(registry, start, archive) == 1
+    assert len(role.cluster.list("configmap", namespace, "app.kubernetes.io/managed-by=Helm")) == len(names)
+
+    run, start = run_with({})
+    assert not run.changed
+    assert run.statistics == {"helm_processes": 0, "api_requests": 1}
+    assert [request.method for request in registry.requests(start)] == ["HEAD"]
+
+    run, start = run_with({"tenant-117": "upgrade"}, tenant_117="somebody else")
+    assert run.releases["tenant-117"]["cause"] == "ValuesChanged"
+    assert shown_values(role.cluster, namespace, "tenant-117")["owner"] == "somebody else"
+
+    archive = chart(edition="second")
+    publish_chart(publisher, "stable", archive)
+    run, start = run_with(dict.fromkeys(names, "upgrade"), tenant_117="somebody else")
+    assert {each["cause"] for each in run.releases.values()} == {"ChartChanged"}
+    assert downloads(registry, start, archive) == 1
+    shown = role.cluster.list("configmap", namespace, "app.kubernetes.io/managed-by=Helm")
+    assert {each["data"]["edition"] for each in shown} == {"second"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.artifacts import Publisher
-from support.helm import ROLE, RoleRunner, chart, edition, history, publish_chart, write_chart_layout
+from support.helm import ROLE, RoleRunner, chart, downloads, edition, history, publish_chart, write_chart_layout
 from support.servers import RegistryServer
 
 HOSTS = 3
@@ -31,7 +31,8 @@ def test_one_digest_for_all_hosts(
     strategy: dict[str, Any],
 ) -> None:
     """The tag moves while the play is at work: its hosts deploy the same nonetheless."""
-    publish_chart(publisher, "1.0.0", chart())
+    first = chart()
+    publish_chart(publisher, "1.0.0", first)
     archive = tmp_path / "second.tgz"
     archive.write_bytes(chart(edition="second"))
     inventory = tmp_path / "hosts.json"
@@ -54,8 +55,7 @@ def test_one_digest_for_all_hosts(
     start = registry.mark()
     done = role.ansible.playbook(playbook, "-i", str(inventory), "--forks", "3")
     assert done.returncode == 0, done.stdout
-    blobs = [each for each in registry.requests(start) if each.method == "GET" and "/blobs/" in each.path]
-    assert len(blobs) == 1, done.stdout
+    assert downloads(registry, start, first) == 1, done.stdout
     found = role.cluster.list("secret", namespace, "owner=helm")
     digests = {each["metadata"]["labels"]["cloudnative.artifacts/chart-digest"] for each in found}
     assert len(found) == 2 * HOSTS and len(digests) == 1

@@ -17,6 +17,7 @@ from typing import Any
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import HELM_LAYER, Blob, Publisher, digest_of, manifest_of, tgz
 from support.kube_api import KubeCluster
+from support.servers import RegistryServer
 
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 ROLE = "cloudnative.artifacts.helm_release"
@@ -49,6 +50,12 @@ def chart(
 def publish_chart(publisher: Publisher, tag: str, archive: bytes, media_type: str = HELM_LAYER) -> str:
     """Push a packaged chart as `helm push` does, under any tag; returns the digest of the manifest."""
     return publisher.publish(tag, [Blob(archive, media_type)], config=Blob(b"{}", HELM_CONFIG))
+
+
+def downloads(registry: RegistryServer, start: int, archive: bytes) -> int:
+    """How often a packaged chart was fetched since `start`."""
+    path = f"/blobs/{digest_of(archive)}"
+    return len([each for each in registry.requests(start) if each.method == "GET" and each.path.endswith(path)])
 
 
 def write_chart_layout(folder: Path, tag: str, archive: bytes) -> str:
