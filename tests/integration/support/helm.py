@@ -153,6 +153,8 @@ class RoleRunner:
                 check=check,
                 diff=diff,
                 flags=flags,
+                # with -vvv, what modules were given is shown, as older cores do it without asking
+                controller_environment={"ANSIBLE_INJECT_INVOCATION": "1"},
                 vars={**self.variables(sources, releases), **variables},
             )
         )
