@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils import _ansible as adapter
+from ansible_collections.cloudnative.artifacts.plugins.module_utils import _run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
     AUTH_SPEC,
     auth_options,
@@ -79,7 +79,7 @@ class FakeModule:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "AnsibleModule", FakeModule)
+    monkeypatch.setattr(_run_module, "AnsibleModule", FakeModule)
 
 
 @pytest.mark.usefixtures("fake")
