@@ -139,6 +139,7 @@ def reference_options(params: Mapping[str, Any]) -> ReferenceOptions:
         semver=params.get("semver") or "",
         semver_filter=params.get("semver_filter") or "",
         filter_tags=_without_none(filter_tags) if filter_tags else None,
+        pin=params.get("pin") or "",
     )
 
 

@@ -26,6 +26,7 @@ from ._ansible import (
     reference_options,
     verify_policy,
 )
+from ._ansible_items import AUTH_UNIT, inherited
 from ._oci.errors import InvalidOption
 from ._ops.chart_sources import SourceOptions
 from ._sealed import mapping
@@ -79,18 +80,12 @@ def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: st
     module.no_log_values.update(checked._no_log_values)
     if checked.error_messages:
         raise InvalidOption(f"The source {name!r}: {'; '.join(checked.error_messages)}.")
-    params = checked.validated_parameters
+    params = {**checked.validated_parameters}
     if params.get("mirrors"):
         from ._oci.mirrors import secrets_of
 
         module.no_log_values.update(secrets_of(params["mirrors"]))
-    inherited = set(own)
-    if any(params.get(key) is not None for key in AUTH_SPEC):
-        # credentials are never put together from two places
-        inherited -= set(AUTH_SPEC)
-    for key in own:
-        if params.get(key) is None:
-            params[key] = module.params[key] if key in inherited else AUTH_SPEC[key].get("default")
+    params.update(inherited(params, module.params, own, [AUTH_UNIT]))
     task = cast(AnsibleModule, SimpleNamespace(params=params, no_log_values=module.no_log_values))
     return SourceOptions(
         name=name,

@@ -12,9 +12,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ._oci.errors import OciError
 
 
-def run_module(argument_spec: dict[str, Any], call: Callable[[AnsibleModule], dict[str, Any]], **rules: Any) -> None:
+def run_module(
+    argument_spec: dict[str, Any],
+    call: Callable[[AnsibleModule], dict[str, Any]],
+    kind: type[AnsibleModule] | None = None,
+    **rules: Any,
+) -> None:
     """Run a module: ``call`` turns parameters into the result; an error of the core becomes the module's failure."""
-    module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **rules)
+    module = (kind or AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True, **rules)
     result: dict[str, Any] = {}
     failure: OciError | None = None
     try:
@@ -23,6 +28,8 @@ def run_module(argument_spec: dict[str, Any], call: Callable[[AnsibleModule], di
         failure = exc
     # outside of the handler: fail_json would attach the traceback of the exception that is being handled
     if failure is not None:
+        for warning in failure.details.pop("warnings", []):
+            module.warn(warning)
         module.fail_json(msg=str(failure), reason=failure.reason, **failure.details)
     for warning in result.pop("warnings", []):
         module.warn(warning)

@@ -58,8 +58,8 @@ options:
         M(cloudnative.artifacts.oci_artifact_pull), with which it may be shared.
       - The default is the environment variable E(OCI_ARTIFACT_CACHE_DIR) of the module; without that, it is
         V(~/.cache/cloudnative.artifacts). It cannot be empty.
-      - Beside the charts is noted which digests were verified by which policy, so that an unchanged source that is
-        verified makes one request.
+      - Beside the charts is noted for a day which digests were verified by which policy, so that an unchanged source
+        that is verified makes one request.
     type: path
 requirements:
   - oras, for registries, on the host that runs the module

@@ -14,11 +14,14 @@ description:
     its digest, and puts the content in place, all of it or nothing.
   - Works for what Flux, Helm, ORAS and container tools publish, from registries and from OCI image layouts on disk.
   - A run that finds the artifact unchanged makes one request, or none when it is pinned by digest.
+  - With O(artifacts) it does so for many artifacts at once, in a small part of the time that as many tasks take.
 author:
   - the cloudnative.artifacts authors (@cloudnative)
 extends_documentation_fragment:
   - cloudnative.artifacts.reference
   - cloudnative.artifacts.selection
+  - cloudnative.artifacts.artifacts
+  - cloudnative.artifacts.artifacts.pull
   - cloudnative.artifacts.verify.option
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
@@ -45,8 +48,8 @@ options:
       - Only what the artifact put there is managed. A control directory C(.oci-artifact) in it (mode 0700) records
         each file's digest, size and mode; files of an earlier revision that the new one lacks are removed, and any
         other file is left alone. For a file that is copied, the control directory lies beside it.
+      - Required, unless O(artifacts) are given, which have one each.
     type: path
-    required: true
   layer_selector:
     description:
       - Which layer is taken and what is done with it, as C(layerSelector) of Flux's OCIRepository.
@@ -214,6 +217,31 @@ EXAMPLES = r"""
       use: last_good
       max_age: 24h
 
+- name: Pull many artifacts at once, with one login
+  cloudnative.artifacts.oci_artifact_pull:
+    artifacts:
+      - url: oci://registry.example.com/platform/config
+        semver: 1.x
+        dest: /etc/many/platform
+        verify:
+          public_keys: [/etc/keys/release.pub]
+      - ref: registry.example.com/models/ranker:7
+        layers: all
+        dest: /srv/many/ranker
+      - ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
+        dest: /srv/many/charts/
+        layer_selector:
+          operation: copy
+    mode: u=rwX,g=rX,o=
+    username: deploy
+    password: "{{ registry_password }}"
+
+- name: Have all hosts of a run use the digest that the first one found
+  cloudnative.artifacts.oci_artifact_pull:
+    ref: registry.example.com/platform/config:stable
+    dest: /etc/platform
+    resolve_once: true
+
 - name: Pull in an air-gapped site from an OCI image layout on a disk
   cloudnative.artifacts.oci_artifact_pull:
     ref: oci-layout:/media/transfer/bundle:2.3.0
@@ -223,11 +251,61 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+results:
+  description:
+    - What became of each of O(artifacts), in their order. Each has the values that a task with one artifact returns,
+      and C(item).
+    - Those that are returned for the task as a whole are RV(reason) (of the first failure; else V(NewRevision) when any
+      artifact has it, then V(DriftCorrected), V(LastGoodKept), V(Suspended) and V(ArtifactUpToDate)), RV(served_by) and
+      RV(degraded), which is true when it is for any.
+  returned: when O(artifacts) is given and its entries can be used, also on failure
+  type: list
+  elements: dict
+  contains:
+    item:
+      description: What names the entry, which are the options of its reference and selection, and O(dest).
+      type: dict
+      sample: {"ref": "registry.example.com/platform/config:1.4.2", "dest": "/etc/platform"}
+    changed:
+      description: Whether something was changed for it.
+      type: bool
+    failed:
+      description: Whether it failed.
+      returned: when it is true
+      type: bool
+    msg:
+      description: Why it failed.
+      returned: when RV(results[].failed) is true
+      type: str
+    reason:
+      description: As RV(reason), of this artifact.
+      type: str
+    artifact:
+      description: As RV(artifact).
+      returned: when it did not fail
+      type: dict
+    changes:
+      description: As RV(changes).
+      returned: when it did not fail
+      type: dict
+    verification:
+      description: As RV(verification).
+      returned: when O(verify) is given for it
+      type: dict
+    served_by:
+      description: As RV(served_by).
+      returned: when it did not fail
+      type: list
+      elements: str
+    degraded:
+      description: As RV(degraded), with what belongs to it.
+      returned: when it did not fail
+      type: bool
 artifact:
   description:
     - The artifact that O(dest) holds (in check mode, would hold), in the shape of C(.status.artifact) of Flux's
       OCIRepository.
-  returned: success
+  returned: success, without O(artifacts)
   type: dict
   contains:
     url:
@@ -276,7 +354,7 @@ artifact:
       sample: "2026-11-21T02:00:00Z"
 verification:
   description: What the signatures say, as M(cloudnative.artifacts.oci_artifact_verify) returns it.
-  returned: when O(verify) is given
+  returned: when O(verify) is given, without O(artifacts)
   type: dict
   sample:
     verified: true
@@ -329,7 +407,7 @@ changes:
   description:
     - What was done to which path in O(dest), at most 1,000 paths of each kind; in check mode without C(--diff) only
       drift is known.
-  returned: success
+  returned: success, without O(artifacts)
   type: dict
   contains:
     added:
@@ -359,8 +437,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
-    REFERENCE_SPEC,
-    SELECTION_SPEC,
     VERIFY_SPEC,
     auth_options,
     cache_options,
@@ -369,6 +445,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
     run_module,
     text_lines,
     verify_policy,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible_items import (
+    AUTH_UNIT,
+    IDENTITY_SPEC,
+    ItemsModule,
+    artifacts_spec,
+    each_item,
+    exclusive_rules,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_size
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import parse_permissions
@@ -392,13 +476,34 @@ ON_REGISTRY_ERROR_SPEC = {
     "use": {"type": "str", "choices": ["last_good", "fail"], "required": True},
     "max_age": {"type": "str"},
 }
+# of one artifact
+OWN_SPEC: dict[str, Any] = {
+    **IDENTITY_SPEC,
+    **AUTH_SPEC,
+    **CONNECTION_SPEC,
+    **VERIFY_SPEC,
+    "dest": {"type": "path"},
+    "layer_selector": {"type": "dict", "options": LAYER_SELECTOR_SPEC},
+    "layers": {"type": "str", "choices": ["first", "all"], "default": "first"},
+    "platform": {"type": "str"},
+    "ignore": {"type": "raw"},
+    "suspend": {"type": "bool", "default": False},
+    "force": {"type": "bool", "default": False},
+    "check_content": {"type": "bool", "default": False},
+    "owner": {"type": "str"},
+    "group": {"type": "str"},
+    "mode": {"type": "raw"},
+    "max_size": {"type": "str", "default": "8GiB"},
+    "max_files": {"type": "int", "default": 200000},
+    "on_registry_error": {"type": "dict", "options": ON_REGISTRY_ERROR_SPEC},
+}
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
-    params = module.params
-    options = PullOptions(
+def pull_options(task: AnsibleModule) -> PullOptions:
+    params = task.params
+    return PullOptions(
         reference=reference_options(params),
-        dest=params["dest"],
+        dest=params["dest"] or "",
         selector=parse_layer_selector(params["layer_selector"], params["layers"]),
         limits=Limits(parse_size(params["max_size"]), params["max_files"]),
         platform=parse_platform(params["platform"]),
@@ -406,47 +511,35 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         suspend=params["suspend"],
         force=params["force"],
         check_content=params["check_content"],
-        cache=cache_options(module),
+        cache=cache_options(task),
         verify=verify_policy(params["verify"]),
         last_good=parse_last_good(params["on_registry_error"]),
         permissions=parse_permissions(params["mode"], params["owner"] or "", params["group"] or ""),
-        auth=auth_options(module),
+        auth=auth_options(task),
         connection=connection_options(params),
     )
-    result = vars(pull(options, check_mode=module.check_mode, want_diff=module._diff))
-    if not result["verification"]:
-        del result["verification"]
-    degradation = result.pop("degradation")
-    result["degraded"] = degradation is not None
-    if degradation is not None:
-        result.update(degradation.as_result())
-    return result
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    modes = {"check_mode": module.check_mode, "want_diff": module._diff}
+    if module.params["artifacts"] is None:
+        return pull(pull_options(module), **modes).as_result()
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_many import check_parallel, pull_many
+
+    parallel = check_parallel(module.params["parallel"])
+    items = each_item(module, OWN_SPEC, [AUTH_UNIT], pull_options, ["dest"])
+    return pull_many(items, cache_options(module), parallel, **modes)
 
 
 def main() -> None:
-    spec = {
-        **REFERENCE_SPEC,
-        **SELECTION_SPEC,
-        **AUTH_SPEC,
-        **CONNECTION_SPEC,
-        **CACHE_SPEC,
-        **VERIFY_SPEC,
-        "dest": {"type": "path", "required": True},
-        "layer_selector": {"type": "dict", "options": LAYER_SELECTOR_SPEC},
-        "layers": {"type": "str", "choices": ["first", "all"], "default": "first"},
-        "platform": {"type": "str"},
-        "ignore": {"type": "raw"},
-        "suspend": {"type": "bool", "default": False},
-        "force": {"type": "bool", "default": False},
-        "check_content": {"type": "bool", "default": False},
-        "owner": {"type": "str"},
-        "group": {"type": "str"},
-        "mode": {"type": "raw"},
-        "max_size": {"type": "str", "default": "8GiB"},
-        "max_files": {"type": "int", "default": 200000},
-        "on_registry_error": {"type": "dict", "options": ON_REGISTRY_ERROR_SPEC},
-    }
-    run_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
+    spec = {**OWN_SPEC, **CACHE_SPEC, **artifacts_spec(OWN_SPEC)}
+    run_module(
+        spec,
+        run,
+        kind=ItemsModule,
+        mutually_exclusive=exclusive_rules("dest"),
+        required_one_of=[("dest", "artifacts")],
+    )
 
 
 if __name__ == "__main__":

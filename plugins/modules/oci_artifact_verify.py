@@ -16,6 +16,8 @@ description:
     referrers API or the fallback tag; all of them are looked at. Notation signatures are found among the referrers.
   - The signed payload always has to name the digest. The tag under which a signature was made, and the repository,
     are not compared, so that mirrored artifacts keep their signatures.
+  - With a cache (O(cache_dir)), a digest that satisfied the very policy in the last 24 hours, in the same repository,
+    is not verified again. RV(verification.remembered) says so.
   - To pull only what is signed, give the same policy in O(cloudnative.artifacts.oci_artifact_pull#module:verify) of
     M(cloudnative.artifacts.oci_artifact_pull).
 author:
@@ -23,6 +25,8 @@ author:
 extends_documentation_fragment:
   - cloudnative.artifacts.reference
   - cloudnative.artifacts.selection
+  - cloudnative.artifacts.artifacts
+  - cloudnative.artifacts.artifacts.verification
   - cloudnative.artifacts.verify
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
@@ -79,12 +83,64 @@ EXAMPLES = r"""
     signature_provider: notation
     trust_policy: /etc/notation/trustpolicy.json
     trust_store: [/etc/notation/ca.crt]
+
+- name: Check what a site is made of, with one policy for all and another one for the chart
+  cloudnative.artifacts.oci_artifact_verify:
+    public_keys: [/etc/keys/release.pub]
+    artifacts:
+      - ref: registry.example.com/platform/config:1.4.2
+      - ref: registry.example.com/charts/podinfo:6.7.1
+        trusted_root: /etc/sigstore/trusted_root.json
+        identities:
+          - issuer: ^https://token\.actions\.githubusercontent\.com$
+            subject: ^https://github\.com/stefanprodan/podinfo/
 """
 
 RETURN = r"""
+results:
+  description:
+    - What became of each of O(artifacts), in their order. Each has the values that a task with one artifact returns,
+      and C(item).
+    - For the task as a whole RV(reason) and RV(served_by) are returned; the former is that of the first failure, else
+      V(VerificationIgnored) when it is for any.
+  returned: when O(artifacts) is given and its entries can be used, also on failure
+  type: list
+  elements: dict
+  contains:
+    item:
+      description: What names the entry, which are the options of its reference and selection.
+      type: dict
+      sample: {"ref": "registry.example.com/platform/config:1.4.2"}
+    changed:
+      description: Always V(false).
+      type: bool
+    failed:
+      description: Whether it failed.
+      returned: when it is true
+      type: bool
+    msg:
+      description: Why it failed.
+      returned: when RV(results[].failed) is true
+      type: str
+    reason:
+      description: As RV(reason), of this artifact.
+      type: str
+    artifact:
+      description: As RV(artifact).
+      returned: when it did not fail
+      type: dict
+    verification:
+      description: As RV(verification).
+      returned: when signatures were looked at
+      type: dict
+    served_by:
+      description: As RV(served_by).
+      returned: when it did not fail
+      type: list
+      elements: str
 artifact:
   description: The digest that was verified, and where it is.
-  returned: success
+  returned: success, without O(artifacts)
   type: dict
   contains:
     url:
@@ -101,9 +157,14 @@ artifact:
       type: str
 verification:
   description: What the signatures say.
-  returned: when a policy was applied
+  returned: when a policy was applied, without O(artifacts)
   type: dict
   contains:
+    remembered:
+      description:
+        - Whether this was found by an earlier task, and kept in the cache.
+      returned: success
+      type: bool
     verified:
       description:
         - Whether the policy is satisfied. It is false, without a failure, only when a Notation trust policy says to
@@ -191,14 +252,20 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
     CACHE_SPEC,
     CONNECTION_SPEC,
     POLICY_SPEC,
-    REFERENCE_SPEC,
-    SELECTION_SPEC,
     SIGNATURE_PROVIDER,
     auth_options,
     cache_options,
     connection_options,
     reference_options,
     run_module,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible_items import (
+    AUTH_UNIT,
+    IDENTITY_SPEC,
+    ItemsModule,
+    artifacts_spec,
+    each_item,
+    exclusive_rules,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
     VerifyOptions,
@@ -209,30 +276,39 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+WHOLE_POLICY_SPEC: dict[str, Any] = {"signature_provider": SIGNATURE_PROVIDER, **POLICY_SPEC}
+# of one artifact
+OWN_SPEC: dict[str, Any] = {**IDENTITY_SPEC, **WHOLE_POLICY_SPEC, **AUTH_SPEC, **CONNECTION_SPEC}
 
-def run(module: AnsibleModule) -> dict[str, Any]:
-    params = module.params
-    options = VerifyOptions(
+
+def verify_options(task: AnsibleModule) -> VerifyOptions:
+    params = task.params
+    return VerifyOptions(
         reference=reference_options(params),
         policy=parse_policy({**params, "provider": params["signature_provider"]}),
-        auth=auth_options(module),
+        auth=auth_options(task),
         connection=connection_options(params),
-        cache=cache_options(module),
+        cache=cache_options(task),
     )
-    return verify(options)
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    if module.params["artifacts"] is None:
+        return verify(verify_options(module))
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify_many import (
+        check_parallel,
+        verify_many,
+    )
+
+    parallel = check_parallel(module.params["parallel"])
+    # two policies are never made into one, which would accept what neither does
+    items = each_item(module, OWN_SPEC, [AUTH_UNIT, tuple(WHOLE_POLICY_SPEC)], verify_options)
+    return verify_many(items, cache_options(module), parallel)
 
 
 def main() -> None:
-    spec = {
-        **REFERENCE_SPEC,
-        **SELECTION_SPEC,
-        "signature_provider": SIGNATURE_PROVIDER,
-        **POLICY_SPEC,
-        **AUTH_SPEC,
-        **CONNECTION_SPEC,
-        **CACHE_SPEC,
-    }
-    run_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
+    spec = {**OWN_SPEC, **CACHE_SPEC, **artifacts_spec(OWN_SPEC)}
+    run_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive_rules())
 
 
 if __name__ == "__main__":

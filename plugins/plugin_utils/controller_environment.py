@@ -94,10 +94,14 @@ def _authorities(
 
 def _registries(options: Mapping[str, Any]) -> Iterator[str]:
     """The registries that the task may talk to; the module itself reports a reference that is none."""
-    sources = options.get("sources")
-    for source in sources.values() if isinstance(sources, Mapping) else ():
-        if isinstance(source, Mapping):
-            yield from _registries(source)
+    sources, artifacts = options.get("sources"), options.get("artifacts")
+    entries = [
+        *(sources.values() if isinstance(sources, Mapping) else ()),
+        *(artifacts if isinstance(artifacts, (list, tuple)) else ()),
+    ]
+    for entry in entries:
+        if isinstance(entry, Mapping):
+            yield from _registries(entry)
     for name, parse in _REFERENCES.items():
         value = options.get(name)
         if not isinstance(value, str) or not value:

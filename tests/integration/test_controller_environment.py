@@ -56,6 +56,11 @@ class Ground:
         named = {self.registry.host if name == "here" else name: entry for name, entry in auths.items()}
         path.write_text(json.dumps({"auths": named}))
 
+    def several(self, name: str, **options: Any) -> dict[str, Any]:
+        dests = [str(self.host.home / name / number) for number in "12"]
+        items = [{"ref": self.ref, "dest": dest} for dest in dests]
+        return {"name": name, PULL: {"artifacts": items, "insecure": True, **options}, "ignore_errors": True}
+
     def info(self, name: str, **keywords: Any) -> dict[str, Any]:
         options = keywords.pop("options", {})
         module = {"ref": self.ref, "insecure": True, "gather": [], **options}
@@ -138,6 +143,7 @@ def test_a_login_reaches_the_other_host(ground: Ground) -> None:
             [
                 {"name": "environment", "ansible.builtin.command": "env", "changed_when": False},
                 {"name": "pull", PULL: {"ref": ground.ref, "insecure": True, "dest": str(dest)}, **as_file},
+                ground.several("several", resolve_once=True),
                 ground.info("loop", loop=[1, 2]),
                 ground.info("check", check_mode=True),
                 ground.info("async", **{"async": 60, "poll": 1}),
@@ -150,10 +156,11 @@ def test_a_login_reaches_the_other_host(ground: Ground) -> None:
         )
     assert "OCI_ARTIFACT" not in results["environment"]["stdout"], "the other host shares the environment"
     assert f"HOME={ground.host.home}" in results["environment"]["stdout"]
-    for name in ("pull", "loop", "check", "async", "delegated back"):
+    for name in ("pull", "several", "loop", "check", "async", "delegated back"):
         assert not results[name].failed, results[name]
     assert (dest / "hello.txt").read_text() == "hello\n"
-    assert len(results["loop"]["results"]) == 2
+    assert len(results["loop"]["results"]) == len(results["several"]["results"]) == 2
+    assert (ground.host.home / "several/2/hello.txt").read_text() == "hello\n"
     assert results["chart"]["reason"] == "ArtifactFailed", "the artifact, which is no chart, was not even seen"
     for name in ("wrong in the task", "anonymous by the task"):
         assert results[name]["reason"] == "AuthenticationFailed", results[name]
@@ -189,7 +196,9 @@ def test_a_file_of_the_controller_reaches_the_other_host(ground: Ground) -> None
 
     def outcome(environment: dict[str, str], *, target: dict[str, str]) -> TaskResult:
         ground.write_auths(config, here=target)
-        return ground.run([ground.info("info")], environment)["info"]
+        results = ground.run([ground.info("info"), ground.several("of a file")], environment)
+        assert results["info"].failed == results["of a file"].failed
+        return results["info"]
 
     try:
         known = ground.auth_file(here=ground.entry(), **{"other.example.com": elsewhere})

@@ -59,6 +59,13 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "oci_artifact_pull: Take the build with the highest number of the main branch, with credentials of its own": {
         "artifact.tag": "main-0c1d2e-10"
     },
+    "oci_artifact_pull: Pull many artifacts at once, with one login": {"reason": "NewRevision", "degraded": False},
+    "oci_artifact_pull: Have all hosts of a run use the digest that the first one found": {"artifact.tag": "stable"},
+    "oci_artifact_verify: Check what a site is made of, with one policy for all and another one for the chart": {
+        "reason": "Verified"
+    },
+    "guide_pull: Pull what a site is made of": {"reason": "NewRevision"},
+    "guide_pull: Pull that revision": {"artifact.tag": "stable", "reason": "ArtifactUpToDate"},
     "oci_artifact_info: List the five newest 1.x releases": {"tags": ["1.4.2", "1.2.0"]},
     "oci_artifact_info: See whether a release was published already": {"exists": True},
     "oci_artifact_info: List the five newest versions of a chart, with application version, deprecation and digest": {

@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import BinaryIO, Callable, TypeVar
 
 from .cache_layout import CacheEntry, CacheLayout, is_cache, parts_of
+from .cache_notes import CacheNotes
 from .cache_store import CacheStore, checked
 from .digest import is_digest
 from .errors import DigestMismatch, InvalidContent, OciError, StorageError
@@ -51,6 +52,18 @@ class ArtifactCache:
     def manifest(self, digest: str) -> bytes | None:
         """The bytes of a manifest, checked; None when they are not there."""
         return self._try(lambda: self.store.read(digest, MAX_MANIFEST_SIZE))
+
+    @contextlib.contextmanager
+    def turn(self, digest: str) -> Iterator[None]:
+        """Let other threads and processes that want the same manifest wait until this one has kept it."""
+        with contextlib.ExitStack() as stack:
+            if self._is_writable():
+                self._try(lambda: stack.enter_context(self.store.turn(digest)))
+            yield
+
+    def notes(self) -> CacheNotes:
+        """What this user has noted about digests; see :class:`~.cache_notes.CacheNotes`."""
+        return CacheNotes(self.root, read_only=not self._is_writable())
 
     def keep(self, digest: str, data: bytes) -> None:
         """Store bytes that have this digest."""
@@ -123,6 +136,15 @@ class ArtifactCache:
             return None
 
 
+class TemporaryCache(ArtifactCache):
+    """A cache for one task, which lists nothing and so fetches nothing for a list."""
+
+    def enter(
+        self, place: str, tag: str, manifest: Manifest, fetch: Callable[[Descriptor, int], Iterator[bytes]]
+    ) -> None:
+        pass
+
+
 class CachedRepository:
     """A repository of a registry whose manifests and small blobs are taken from a cache when it has them.
 
@@ -172,15 +194,24 @@ class CachedRepository:
         if not is_digest(identifier):
             found = self._registry.resolve(identifier)
             identifier, media_type = found.digest, found.media_type
-        raw = self.cache.manifest(identifier)
+        held = self._held_manifest(identifier, media_type)
+        if held is not None:
+            return held
+        with self.cache.turn(identifier):
+            manifest = self._held_manifest(identifier, media_type)
+            if manifest is None:
+                manifest = self._registry.fetch_manifest(identifier)
+                self.cache.keep(identifier, manifest.raw)
+            return manifest
+
+    def _held_manifest(self, digest: str, media_type: str) -> Manifest | None:
+        raw = self.cache.manifest(digest)
         if raw is not None:
             # what is no manifest gets the registry's answer
             with contextlib.suppress(InvalidContent):
-                manifest = parse_manifest(raw, media_type, f"The manifest {self.reference.at(digest=identifier)}")
-                return replace(manifest, descriptor=replace(manifest.descriptor, digest=identifier))
-        manifest = self._registry.fetch_manifest(identifier)
-        self.cache.keep(identifier, manifest.raw)
-        return manifest
+                manifest = parse_manifest(raw, media_type, f"The manifest {self.reference.at(digest=digest)}")
+                return replace(manifest, descriptor=replace(manifest.descriptor, digest=digest))
+        return None
 
     def stream_blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
         held = self.hold_blob(descriptor) if descriptor.size <= MAX_SMALL_BLOB and not offset else None

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a user has found out about digests, kept beside the blobs of a cache: ``notes/UID/ALGORITHM/DIGITS.json``.
 
-Content in a cache proves itself by its digest, a note does not. So each user has notes of their own, and one that
-anybody else may have written counts as absent.
+Content in a cache proves itself by its digest, a note does not. So each user has notes of their own, in a folder that
+nobody else may write to, and one that anybody else may have written, or put there, counts as absent.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ from typing import Any, BinaryIO
 
 from .cache_store import CacheStore
 from .digest import parse_digest
+from .errors import StorageError
+from .shared_file import taking_turns
 
 FOLDER = "notes"
 MAX_NOTE = 4 << 20
+# Seconds to wait for another process of this user that finds out something about the same digest.
+PATIENCE = 120.0
 _SUFFIX = ".json"
+_LOCK_SUFFIX = ".lock"
+_GROUP_OR_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class CacheNotes(CacheStore):
@@ -29,11 +35,13 @@ class CacheNotes(CacheStore):
 
     def load(self, digest: str) -> Mapping[str, Any]:
         """What this user has noted about a digest; empty where there is nothing to rely on."""
-        with contextlib.suppress(OSError, ValueError, RecursionError), open(self._note(digest), "rb") as stream:
-            status = os.fstat(stream.fileno())
-            if status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        path = self._note(digest)
+        folder = os.path.dirname(path)
+        with contextlib.suppress(OSError, ValueError, RecursionError), open(path, "rb") as stream:
+            # where others may write to a folder, they can put there what this user has elsewhere
+            own = (os.fstat(stream.fileno()), os.lstat(folder), os.lstat(os.path.dirname(folder)))
+            if all(map(_is_own, own)):
                 document = json.loads(stream.read(MAX_NOTE))
-                # where others may write to the folder, they may give a note another name
                 if isinstance(document, dict) and document.get("digest") == digest:
                     return document
         return {}
@@ -45,6 +53,41 @@ class CacheNotes(CacheStore):
         """
         data = json.dumps({**document, "digest": digest}, sort_keys=True)
         self.replace_file(self._note(digest), data.encode("utf-8"))
+
+    def update(self, digest: str, part: str, content: Mapping[str, Any]) -> None:
+        """Replace one part of what is noted about a digest; in a cache that is only read, and where the file system
+        refuses, nothing is noted. To be called by who is :meth:`alone` with the digest."""
+        if not self._read_only:
+            with contextlib.suppress(StorageError):
+                self.save(digest, {**self.load(digest), part: dict(content)})
+
+    @contextlib.contextmanager
+    def alone(self, digest: str) -> Iterator[None]:
+        """Let other processes and threads of this user wait with the same digest, so that they find what is noted.
+
+        In a cache that is only read, where the file system refuses, and after two minutes, nobody waits.
+        """
+        if self._read_only:
+            yield
+            return
+        path = self._note(digest) + _LOCK_SUFFIX
+        with contextlib.suppress(StorageError):
+            self.make_folder(os.path.dirname(path))
+        with taking_turns(path, PATIENCE):
+            yield
+
+    def make_folder(self, path: str) -> None:
+        """As for blobs, but for the user's own folder, which is for nobody else in a shared cache either."""
+        own = os.path.join(self.root, FOLDER, str(os.geteuid()))
+        if path != own and not path.startswith(own + os.sep):
+            super().make_folder(path)
+            return
+        super().make_folder(os.path.dirname(own))
+        for folder in (own, path):
+            with contextlib.suppress(OSError):
+                os.mkdir(folder, 0o700)
+        # says what is wrong where there is none now
+        super().make_folder(path)
 
     def drop_except(self, digests: Collection[str]) -> None:
         """Remove what was noted about other digests than these, as far as the file system lets it, by any user."""
@@ -72,3 +115,7 @@ class CacheNotes(CacheStore):
     def _set_mode(self, handle: BinaryIO) -> None:
         # in a shared cache, too
         os.fchmod(handle.fileno(), 0o600)
+
+
+def _is_own(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not status.st_mode & _GROUP_OR_OTHERS_WRITE

@@ -18,11 +18,11 @@ import time
 from collections.abc import Iterator
 from typing import BinaryIO, Callable
 
-from .blob_store import CHUNK_SIZE, BlobStore, is_sound
-from .digest import Verifier
+from .blob_store import CHUNK_SIZE, PARTIAL, BlobStore, is_sound
+from .digest import Verifier, parse_digest
 from .errors import StorageError
 from .manifest import Descriptor
-from .shared_file import is_at, open_regular, remove, storage_error
+from .shared_file import is_at, open_regular, remove, storage_error, taking_turns
 
 # Seconds to wait for the lock on a blob. Whoever removes a blob holds it for less than that; a process that holds it
 # longer means no good, and without the lock the open file is as good.
@@ -30,6 +30,9 @@ LOCK_PATIENCE = 1.0
 
 # How often a blob is fetched that is removed again each time before it can be held.
 MAX_ATTEMPTS = 5
+
+# Seconds to wait for another process that fetches the same small thing.
+TURN_PATIENCE = 30.0
 
 _NEW_MODE = 0o700
 _GROUP_OR_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -100,6 +103,17 @@ class CacheStore(BlobStore):
             return None
         with handle:
             return b"".join(checked(handle, Descriptor("", digest, size)))
+
+    @contextlib.contextmanager
+    def turn(self, digest: str) -> Iterator[None]:
+        """Let others who want the same manifest wait, as :meth:`fetch_held` does for blobs, whose size is known."""
+        algorithm, encoded = parse_digest(digest)
+        self._prepare_ingest()
+        try:
+            with taking_turns(os.path.join(self._ingest, f"{algorithm}-{encoded}.turn{PARTIAL}"), TURN_PATIENCE):
+                yield
+        finally:
+            self._tidy()
 
     def under_way(self, suffix: str) -> list[str]:
         """The paths of what is being written, or was when its process was killed, by the ending of its name."""

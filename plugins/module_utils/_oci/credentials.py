@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .credential import Credential
-from .docker_config import check_document, find_in_document, load_auth_config
+from .docker_config import HelperAnswers, check_document, find_in_document, load_auth_config
 from .errors import AuthenticationFailed
 from .options import AuthOptions
 
@@ -37,15 +37,19 @@ MAX_FILE_SIZE = 4 * 1024 * 1024
 _PODMAN_RUN = "/run/containers"
 
 
-def find_credential(options: AuthOptions, registry: str, repository: str) -> Credential | None:
+def find_credential(
+    options: AuthOptions, registry: str, repository: str, answers: HelperAnswers | None = None
+) -> Credential | None:
     """The credential for ``registry`` (``host[:port]``) and ``repository``, None for an anonymous request.
+
+    ``answers`` keeps what helper programs said, for the next call with the same mapping.
 
     :raises AuthenticationFailed: when the options, a file or a helper program cannot be used.
     """
     if options.username or options.password:
         return check_login(options.username, options.password, registry)
     for origin, document in _documents(options):
-        credential = find_in_document(document, origin, registry, repository)
+        credential = find_in_document(document, origin, registry, repository, answers)
         if credential is not None:
             return credential
     return None

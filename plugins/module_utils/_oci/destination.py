@@ -30,6 +30,7 @@ CONTROL_NAME = ".oci-artifact"
 LOCK_WAIT = 600.0
 _LOCK = "lock"
 _STAGE = "stage"
+_MAKE_ATTEMPTS = 5
 
 
 def is_reserved(path: str) -> bool:
@@ -102,19 +103,16 @@ class Destination:
             os.rmdir(self.control)
 
     def _make_directories(self) -> list[str]:
-        missing, path = [], self.root
-        while not os.path.lexists(path):
-            missing.append(path)
-            path = os.path.dirname(path)
         made: list[str] = []
         try:
-            for directory in reversed(missing):
-                # another run may make it at the same time
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(directory)
-                    made.append(directory)
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(self.control, 0o700)
+            for attempts_left in range(_MAKE_ATTEMPTS, 0, -1):
+                try:
+                    self._make_missing(made)
+                    break
+                except FileNotFoundError:
+                    # another run, which failed, has removed what it had made, and this one found there
+                    if attempts_left == 1:
+                        raise
             if not stat.S_ISDIR(os.lstat(self.control).st_mode):
                 where = shown(self.control)
                 raise StorageError(f"{where} is not a directory: it is in the way of the record of this pull.")
@@ -122,6 +120,19 @@ class Destination:
             _remove_empty(made)
             raise self.refused(exc) from None
         return made
+
+    def _make_missing(self, made: list[str]) -> None:
+        missing, path = [], self.root
+        while not os.path.lexists(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        for directory in reversed(missing):
+            # another run may make it at the same time
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory)
+                made.append(directory)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self.control, 0o700)
 
     def apply(
         self,

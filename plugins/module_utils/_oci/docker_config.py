@@ -14,7 +14,7 @@ import binascii
 import fnmatch
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 from .credential import Credential
 from .credential_helper import CredentialHelper
@@ -22,6 +22,9 @@ from .errors import AuthenticationFailed
 from .reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
+
+# What helper programs said, by their name and the server's.
+HelperAnswers = dict[tuple[str, str], Optional[Credential]]
 
 _FIELDS = ("auth", "username", "password", "identitytoken", "registrytoken")
 
@@ -53,29 +56,39 @@ def check_document(document: Any, origin: str) -> dict[str, Any]:
 
 
 def find_in_document(
-    document: Mapping[str, Any], origin: str, registry: str, repository: str
+    document: Mapping[str, Any], origin: str, registry: str, repository: str, answers: HelperAnswers | None = None
 ) -> Credential | None:
     """What a document knows for ``registry`` (``host[:port]``) and ``repository``.
 
     A helper that ``credHelpers`` names for the host is asked, and nobody else. Otherwise the entries of ``auths`` that
-    fit are tried, the best first; ``credsStore`` is asked as soon as one of them holds no secret, and at the end.
+    fit are tried, the best first; ``credsStore`` is asked as soon as one of them holds no secret, and at the end. What
+    is in ``answers`` is not asked again.
 
     :raises AuthenticationFailed: when an entry has the wrong shape, or a helper cannot be used.
     """
-    server = server_address(registry)
+
+    def ask(program: str) -> Credential | None:
+        key = (program, server_address(registry))
+        if answers is None or key not in answers:
+            answer = CredentialHelper(program, origin).get(key[1])
+            if answers is None:
+                return answer
+            answers[key] = answer
+        return answers[key]
+
     helper = named_helper(document, registry)
     if helper:
-        return CredentialHelper(helper, origin).get(server)
+        return ask(helper)
     store = str(document.get("credsStore") or "") if helper is None else ""
     auths = document.get("auths") or {}
     for key in matching_keys(auths, registry, repository):
         credential = decode_entry(auths[key], origin, key)
         if credential is None and store:
             # docker leaves an empty entry when the store holds the secret
-            credential, store = CredentialHelper(store, origin).get(server), ""
+            credential, store = ask(store), ""
         if credential is not None:
             return credential
-    return CredentialHelper(store, origin).get(server) if store else None
+    return ask(store) if store else None
 
 
 def named_helper(document: Mapping[str, Any], registry: str) -> str | None:

@@ -40,11 +40,14 @@ MAX_FALLBACK_WRITES = 5
 
 
 class RegistryRepository(SinglePlace):
-    """Implements :class:`~.transport.Repository` for a registry."""
+    """Implements :class:`~.transport.Repository` for a registry. A ``shared`` client is closed by whoever shares it."""
 
-    def __init__(self, reference: Reference, client: RegistryClient, *, push: bool = False) -> None:
+    def __init__(
+        self, reference: Reference, client: RegistryClient, *, push: bool = False, shared: bool = False
+    ) -> None:
         self.reference = reference.at()
         self._client = client
+        self._is_shared = shared
         self._container = Container(self.reference)
         self._base = f"{client.prefix}://"
         # one scope for the whole run, so that a push needs one token and not two
@@ -56,7 +59,8 @@ class RegistryRepository(SinglePlace):
         return [self.reference.registry]
 
     def close(self) -> None:
-        self._client.session.close()
+        if not self._is_shared:
+            self._client.session.close()
 
     # Manifests
 

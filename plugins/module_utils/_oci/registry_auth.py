@@ -81,6 +81,7 @@ class RegistryAuth(BaseAuth):
         self._held = credential or Credential()
         self._fetch = fetch
         self._lock = threading.Lock()
+        self._scope_locks: dict[str, threading.Lock] = {}
         self._identity_token = self._held.identity_token
         self._tokens: dict[str, _Token] = {}
         # the scopes that were refused: asking again could lock the account
@@ -112,7 +113,7 @@ class RegistryAuth(BaseAuth):
         if scope in self._refusals:
             raise AuthenticationFailed(*self._refusals[scope])
         if self._is_over(scope):
-            with self._lock:
+            with self._asking(scope):
                 if self._is_over(scope):  # no other thread was quicker
                     self._fetch_token_for(scope, self._tokens[scope].challenge)
         return self._header(scope)
@@ -140,7 +141,7 @@ class RegistryAuth(BaseAuth):
         :raises ConnectionFailed: when the token server cannot be reached.
         """
         challenges = parse_challenges(header)
-        with self._lock:
+        with self._asking(scope):
             if scope in self._refusals:
                 raise AuthenticationFailed(*self._refusals[scope])
             current = self._header(scope).get("Authorization", "")
@@ -156,6 +157,14 @@ class RegistryAuth(BaseAuth):
             refused = self._refused(challenges, sent)
             self._refusals[scope] = (refused.message, refused.hint)
             raise refused
+
+    def _asking(self, scope: str) -> threading.Lock:
+        """The lock under which a token for a scope is asked for: once by all threads. An identity token may be replaced
+        by the answer, so that with one the requests for all scopes take turns."""
+        if self._identity_token:
+            return self._lock
+        with self._lock:
+            return self._scope_locks.setdefault(scope, threading.Lock())
 
     def _fetch_token_for(self, scope: str, challenge: Mapping[str, str]) -> None:
         try:

@@ -94,6 +94,10 @@ class RegistryClient(BaseRegistry):
         self.registry = registry
         self._origin = origin(f"{self.prefix}://{self.hostname}")
         self.session.identified.add(self._origin)
+        # whether several artifacts of a task have this client: see _repeat
+        self.serves_many = False
+        self._has_answered = False
+        self._gave_up: ConnectionFailed | None = None
         self.pauses = Pauses(sleep, clock)
         self.auth = RegistryAuth(registry, credential, self._fetch_token)
         self.auth.prefix = self.prefix
@@ -218,7 +222,17 @@ class RegistryClient(BaseRegistry):
         return asks
 
     def _repeat(self, action: str, send: Callable[[], Any], attempts: int = 0) -> Any:
-        """Call ``send`` until its answer is no passing failure, or the retries are used up."""
+        """Call ``send`` until its answer is no passing failure, or the retries are used up.
+
+        Where one client serves several artifacts, a registry that has never answered, and that one request has given up
+        on, is not waited for by the others.
+        """
+        if self.serves_many and self._gave_up is not None and not self._has_answered:
+            raise ConnectionFailed(
+                f"{action} was not tried, since the registry did not answer before: {self._gave_up.message}",
+                self._gave_up.hint,
+                is_lasting=self._gave_up.is_lasting,
+            )
         while True:
             wait = None
             is_last = attempts >= self.connection.retries or not self.pauses.allow()
@@ -229,8 +243,12 @@ class RegistryClient(BaseRegistry):
                     raise _broken_off(action, exc) from None
             except requests.exceptions.RequestException as exc:
                 if is_last or not may_pass(exc):
-                    raise explain(exc, action, self.connection) from None
+                    failure = explain(exc, action, self.connection)
+                    if isinstance(failure, ConnectionFailed):
+                        self._gave_up = failure
+                    raise failure from None
             else:
+                self._has_answered = True
                 wait = wait_asked_for(response)
                 if response.status_code not in RETRY_STATUS or is_last or not self.pauses.allow(wait):
                     return response

@@ -77,6 +77,25 @@ def locked_file(
             handle.close()
 
 
+@contextlib.contextmanager
+def taking_turns(path: str, patience: float) -> Iterator[None]:
+    """Let others who come here with the same ``path`` wait, ``patience`` seconds at most; they find out then what was
+    done meanwhile. The file is made for it, and removed again. Where the file system refuses, nobody waits.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(StorageError):
+            handle = stack.enter_context(locked_file(path, patience, follows_links=False))
+            stack.callback(_remove_locked, handle, path)
+        yield
+
+
+def _remove_locked(handle: BinaryIO, path: str) -> None:
+    # whoever waits for the lock finds that the name is gone, and makes a new file
+    if is_at(handle, path):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
 def _open_to_lock(path: str, may_be_foreign: bool) -> BinaryIO:
     try:
         return os.fdopen(open_creating(path, os.O_RDWR | os.O_CREAT), "r+b", buffering=0)

@@ -8,7 +8,6 @@ An unchanged chart costs one request, one that is pinned by digest none.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,16 +16,17 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from .._oci import media
 from .._oci.cache import ArtifactCache, CachedRepository
-from .._oci.cache_notes import CacheNotes
 from .._oci.digest import parse_digest
 from .._oci.errors import BuildError, ChartError, InvalidOption, LayerError, OciError, StorageError
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import check_tag
 from .._oci.threads import thread_pool
 from .layer_selector import FIRST, LayerSelector, Limits
 from .layers import check_sizes, choose_image, select_layers
 from .resolve import ReferenceOptions, Resolved, cache_warnings, open_repository, parse_target, resolve
+from .task import Task
+from .verdicts import policy_fingerprint
 
 if TYPE_CHECKING:
     from .._trust.policy import VerifyPolicy
@@ -37,6 +37,7 @@ MAX_CHART = 100 << 20
 
 Result = TypeVar("Result")
 
+_CHART_KEYS = {"name", "version", "app_version"}
 _VERSION_TAG = re.compile(r"v?\d+(\.\d+)*([-_+].*)?\Z", re.ASCII)
 
 
@@ -55,17 +56,6 @@ class SourceOptions:
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
 
 
-@dataclass
-class _Record:
-    """What is noted about a manifest digest: by which policies it was verified, and which chart it is."""
-
-    verified: dict[str, Any] = field(default_factory=dict)
-    chart: dict[str, str] = field(default_factory=dict)
-
-    def as_note(self) -> dict[str, Any]:
-        return {"verified": dict(self.verified), "chart": dict(self.chart)}
-
-
 def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, Any]:
     """Have all charts in the cache; return what the module returns.
 
@@ -73,9 +63,13 @@ def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, 
     """
     if len({source.name for source in sources}) < len(sources):
         raise InvalidOption("Two sources have the same name.", "Give each source a name of its own.")
-    cache = ArtifactCache(cache_dir)
+    with Task(CacheOptions(cache_dir)) as task:
+        return _fetch_all(sources, ArtifactCache(cache_dir), task)
+
+
+def _fetch_all(sources: Sequence[SourceOptions], cache: ArtifactCache, task: Task) -> dict[str, Any]:
     # all of them are checked before the first request
-    fetches = [_named(source.name, partial(_Fetch, source, cache)) for source in sources]
+    fetches = [_named(source.name, partial(_Fetch, source, cache, task)) for source in sources]
     failures: dict[str, OciError] = {}
     found: dict[str, Any] = {}
 
@@ -103,16 +97,16 @@ def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, 
 
 
 class _Fetch:
-    def __init__(self, source: SourceOptions, cache: ArtifactCache) -> None:
+    def __init__(self, source: SourceOptions, cache: ArtifactCache, task: Task) -> None:
         self.source = source
         self.changed = False
         self._target = parse_target(source.reference, media.HELM_LAYER)
         self.warnings = list(self._target.warnings)
         self._cache = cache
-        self._notes = CacheNotes(cache.root)
+        self._verdicts = task.verdicts
         reference = self._target.reference
         self._repository = CachedRepository(
-            reference, cache, lambda: open_repository(reference, source.auth, source.connection)
+            reference, cache, lambda: open_repository(reference, source.auth, source.connection, clients=task.clients)
         )
 
     def run(self) -> dict[str, Any]:
@@ -123,20 +117,14 @@ class _Fetch:
 
     def _run(self) -> dict[str, Any]:
         resolved = self._resolve()
-        record = _record(self._notes.load(resolved.digest))
-        known = record.as_note()
-        verdict = self._verify(resolved, record)
+        verdict = self._verify(resolved)
         manifest = self._manifest(resolved.digest)
         what = str(self._target.reference.at(tag=resolved.tag, digest=resolved.digest))
         layer = self._layer(manifest, what)
         path = self._fetch(layer)
-        if not record.chart:
-            record.chart = _read_chart(path, what)
+        chart = self._chart(resolved, path, what)
         self._list(resolved, manifest)
-        if record.as_note() != known:
-            with contextlib.suppress(StorageError):
-                self._notes.save(resolved.digest, record.as_note())
-        self._compare_version(resolved.tag, record.chart, what)
+        self._compare_version(resolved.tag, chart, what)
         self.warnings += self._repository.own_warnings
         return {
             "path": path,
@@ -145,7 +133,7 @@ class _Fetch:
             "tag": resolved.tag,
             "digest": resolved.digest,
             "layer": {"digest": layer.digest, "media_type": layer.media_type, "size": layer.size},
-            **record.chart,
+            **chart,
             **({"verification": verdict} if verdict else {}),
         }
 
@@ -160,30 +148,35 @@ class _Fetch:
             return Resolved(self._target.reference.digest, "", None)
         return resolve(self._repository, self._target)
 
-    def _verify(self, resolved: Resolved, record: _Record) -> Mapping[str, Any]:
+    def _verify(self, resolved: Resolved) -> Mapping[str, Any]:
         """Check the signatures, unless this policy was satisfied by this digest before.
 
         :raises VerificationFailed: when they do not satisfy it.
         """
-        if self.source.verify is None:
+        policy = self.source.verify
+        if policy is None:
             return {}
-        from .._trust.verdict import as_result
-        from .verify import PolicyVerifier, policy_fingerprint
-
-        fingerprint = policy_fingerprint(self.source.verify)
-        remembered = record.verified.get(fingerprint)
-        if isinstance(remembered, Mapping):
-            return remembered
-        verifier = PolicyVerifier(self.source.verify)
-        self.warnings += verifier.warnings
-        verdict = verifier.verify(self._repository, resolved)
-        if not verdict.verified:
+        found = self._verdicts.find(self._repository, resolved, policy, policy_fingerprint(policy), self._cache)
+        self.warnings += found.warnings
+        if not found.verification["verified"]:
             self.warnings.append(
                 f"{self._target.reference.at(tag=resolved.tag, digest=resolved.digest)} is used without a verified "
                 "signature, because the trust policy ignores the result."
             )
-        record.verified[fingerprint] = as_result(verdict)
-        return as_result(verdict)
+        return found.verification
+
+    def _chart(self, resolved: Resolved, path: str, what: str) -> Mapping[str, str]:
+        """What the chart says about itself, read from the archive once.
+
+        :raises ChartError: when it is none.
+        """
+        notes = self._cache.notes()
+        chart = _noted_chart(notes.load(resolved.digest))
+        if not chart:
+            chart = _read_chart(path, what)
+            with notes.alone(resolved.digest):
+                notes.update(resolved.digest, "chart", chart)
+        return chart
 
     def _manifest(self, digest: str) -> Manifest:
         """The manifest of this digest, for an index the one for this platform."""
@@ -243,8 +236,8 @@ def _read_chart(path: str, what: str) -> dict[str, str]:
     return {"name": chart.name, "version": chart.version, "app_version": chart.app_version}
 
 
-def _record(note: Mapping[str, Any]) -> _Record:
-    try:
-        return _Record(dict(note["verified"]), {str(key): str(value) for key, value in note["chart"].items()})
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return _Record()
+def _noted_chart(note: Mapping[str, Any]) -> dict[str, str]:
+    chart = note.get("chart")
+    if isinstance(chart, Mapping) and set(chart) >= _CHART_KEYS:
+        return {key: str(chart[key]) for key in _CHART_KEYS}
+    return {}

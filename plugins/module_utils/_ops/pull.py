@@ -13,7 +13,8 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._oci.destination import CONTROL_NAME, Destination
@@ -22,18 +23,20 @@ from .._oci.placement import Drift, Plan, find_drift, make_plan, native, shown
 from .._oci.reference import Reference
 from .._oci.state import State
 from .layer_selector import ALL, COPY
-from .pull_options import PullOptions, PullResult
-from .resolve import Resolved, Target, open_cache, open_repository, parse_target, resolve
+from .pull_options import PullOptions, PullResult, listed_changes
+from .resolve import Resolved, parse_target
+from .task import Task
 
 if TYPE_CHECKING:
-    from .._oci.cache import ArtifactCache, CachedRepository
     from .._oci.manifest import Descriptor, Manifest
     from .._oci.transport import Repository
     from .._trust.policy import VerifyPolicy
     from .last_good import LastGood
     from .layers import LayerReader
+    from .places import Place
 
-MAX_LISTED_PATHS = 1000
+# Bytes of layers that are held in memory before the first of them is unpacked.
+SMALL = 1024 * 1024
 
 NEW_REVISION = "NewRevision"
 DRIFT_CORRECTED = "DriftCorrected"
@@ -50,46 +53,66 @@ def pull(options: PullOptions, *, check_mode: bool = False, want_diff: bool = Fa
 
     :raises OciError: for everything that cannot be done; ``dest`` is then as it was.
     """
-    target = parse_target(options.reference, options.selector.media_type)
-    run = _Pull(options, target, check_mode, want_diff)
-    return run.run()
+    with Task(options.cache) as task:
+        return Pull(options, task, check_mode=check_mode, want_diff=want_diff).run()
 
 
-class _Pull:
-    def __init__(self, options: PullOptions, target: Target, check_mode: bool, want_diff: bool) -> None:
+class Pull:
+    """One artifact that a task pulls, checked as far as that takes no request; ``target`` is what is meant.
+
+    :raises OciError: when the options cannot be used.
+    """
+
+    def __init__(
+        self, options: PullOptions, task: Task, *, check_mode: bool = False, want_diff: bool = False
+    ) -> None:
+        self.target = parse_target(options.reference, options.selector.media_type)
         self._options = options
-        self._target = target
+        self._task = task
         self._check_mode = check_mode
         self._want_diff = want_diff
-        self._warnings = list(target.warnings)
+        self._warnings = list(self.target.warnings)
         self._name = ""
         self._verification: Mapping[str, Any] = {}
         self._policy = ""
         self._resolved: Resolved | None = None
+        self._turn: AbstractContextManager[object] = nullcontext()
         if options.verify is not None:
-            from .verify import policy_fingerprint
+            from .verdicts import policy_fingerprint
 
             self._policy = policy_fingerprint(options.verify)
         self._destination = self._open_destination()
-        self._cache: ArtifactCache | None = None
 
-    def run(self) -> PullResult:
+    @property
+    def place(self) -> Place:
+        """Where the artifact goes, for a comparison with other artifacts' places."""
+        from .places import Place
+
+        destination, operation = self._destination, self._options.selector.operation
+        return Place(destination.root, self._name, destination.control, is_tree=operation != COPY)
+
+    def run(self, turn: AbstractContextManager[object] | None = None) -> PullResult:
+        """Make ``dest`` hold the artifact; what is in it is compared and replaced within ``turn``.
+
+        :raises OciError: for everything that cannot be done; ``dest`` is then as it was.
+        """
+        if turn is not None:
+            self._turn = turn
         state = self._load_state()
         if self._options.suspend:
             return self._unchanged(state, SUSPENDED)
         if not self._check_mode:
             self._destination.remove_leftovers()
-        digest = self._target.reference.digest
-        if digest:
+        known = self.target.known
+        if known is not None:
             # nothing to ask the registry: what the digest names cannot have changed
-            drift = self._drift(state, Resolved(digest, "", None))
+            drift = self._drift(state, known)
             if drift is not None and drift.is_empty and self._is_verified(state):
                 self._verification = state.verification
-                return self._unchanged(state, UP_TO_DATE)
+                return self._confirmed(self._unchanged(state, UP_TO_DATE), self.target.pin)
         options, last_good = self._options, self._options.last_good
-        self._cache = open_cache(options.cache)
         try:
-            repository = open_repository(self._target.reference, options.auth, options.connection, cache=self._cache)
+            repository = self._task.open(self.target, options.auth, options.connection)
             try:
                 result = self._run_with(repository, state)
             finally:
@@ -100,10 +123,14 @@ class _Pull:
             if last_good is None or not is_outage(exc):
                 raise
             return self._keep(last_good, exc)
-        if last_good is not None and self._resolved is not None and not self._check_mode:
+        return self._confirmed(result, self._resolved)
+
+    def _confirmed(self, result: PullResult, resolved: Resolved | None) -> PullResult:
+        """The result, after it was noted that the registry said so; None where it was not asked."""
+        if self._options.last_good is not None and resolved is not None and not self._check_mode:
             from .last_good import confirm
 
-            result.warnings += confirm(self._destination.control, self._target, self._key(self._resolved))
+            result.warnings += confirm(self._destination.control, self.target, self._key(resolved))
         return result
 
     def _run_with(self, repository: Repository, state: State) -> PullResult:
@@ -154,32 +181,38 @@ class _Pull:
         os.mkdir(content, 0o700)
         from .layers import opened_layers
 
-        cached = self._cached(repository)
+        cached = self._task.cached(repository)
+        is_small = sum(layer.size for layer in layers) <= SMALL
         with opened_layers(repository, cached, layers, stage) as read:
-            tree, ignored = self._stage(manifest, layers, read, content)
+            if is_small:
+                held = {layer.digest: b"".join(read(layer)) for layer in layers}
+                read = partial(_from_memory, held)
+            with self._task.small_work(is_small):
+                tree, ignored = self._stage(manifest, layers, read, content)
             if cached is not None:
                 # of an index, the cache holds one platform, which the tag does not stand for
                 cached.enter(artifact["tag"] if artifact["digest"] == manifest.descriptor.digest else "", manifest)
         options, root = self._options, self._destination.root
-        trust_times = not (options.force or options.check_content)
-        plan = make_plan(root, tree, state, options.permissions, force=options.force, trust_times=trust_times)
-        healed = dict(state.key) == key
-        changed = not (healed and plan.is_empty)
-        if not changed:
-            artifact = dict(state.artifact)
         diff: list[dict[str, str]] = []
-        if self._want_diff:
-            from .._oci.content_diff import diff_of
+        with self._turn, self._task.small_work(is_small):
+            trust_times = not (options.force or options.check_content)
+            plan = make_plan(root, tree, state, options.permissions, force=options.force, trust_times=trust_times)
+            healed = dict(state.key) == key
+            changed = not (healed and plan.is_empty)
+            if not changed:
+                artifact = dict(state.artifact)
+            if self._want_diff:
+                from .._oci.content_diff import diff_of
 
-            diff = diff_of(plan, root, content) or self._revision_diff(state, artifact)
-        if not self._check_mode:
-            wanted = self._target.wanted
-            self._destination.apply(plan, content, state, key, artifact, self._verification, wanted)
+                diff = diff_of(plan, root, content) or self._revision_diff(state, artifact)
+            if not self._check_mode:
+                wanted = self.target.wanted
+                self._destination.apply(plan, content, state, key, artifact, self._verification, wanted)
         return PullResult(
             changed=changed,
             reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
             artifact=artifact,
-            changes=_changes(plan, ignored),
+            changes=listed_changes(plan, ignored),
             verification=self._verdict(),
             diff=diff,
             warnings=self._warnings,
@@ -195,18 +228,14 @@ class _Pull:
 
         :raises VerificationFailed: when they do not satisfy the policy.
         """
-        from .._trust.verdict import as_result
-        from .verify import PolicyVerifier
-
-        verifier = PolicyVerifier(policy)
-        self._warnings += verifier.warnings
-        verdict = verifier.verify(repository, resolved)
-        if not verdict.verified:
+        found = self._task.verify(repository, resolved, policy, self._policy, anew=self._options.force)
+        self._warnings += found.warnings
+        if not found.verification["verified"]:
             self._warnings.append(
                 f"{repository.reference.at(tag=resolved.tag, digest=resolved.digest)} is used without a verified "
                 "signature, because the trust policy ignores the result."
             )
-        self._verification = {"policy": self._policy, "verdict": as_result(verdict)}
+        self._verification = {"policy": self._policy, "verdict": found.verification}
 
     def _remember_verification(self, resolved: Resolved) -> None:
         """Record what was found for content that is in place already, so that the next run need not ask again."""
@@ -220,14 +249,6 @@ class _Pull:
     def _verdict(self) -> Mapping[str, Any]:
         verdict: Mapping[str, Any] = self._verification.get("verdict", {})
         return verdict
-
-    def _cached(self, repository: Repository) -> CachedRepository | None:
-        """The repository as one with a cache, None when it has none."""
-        if self._cache is None:
-            return None
-        from .._oci.cache import CachedRepository
-
-        return repository if isinstance(repository, CachedRepository) else None
 
     def _stage(
         self, manifest: Manifest, layers: list[Descriptor], read: LayerReader, content: str
@@ -271,7 +292,7 @@ class _Pull:
     def _purpose(self) -> str:
         """Tells apart what several tasks copy into one directory: each has a record of its own."""
         selector = self._options.selector
-        wanted = [self._target.wanted, selector.media_type, selector.layers, self._options.platform]
+        wanted = [self.target.wanted, selector.media_type, selector.layers, self._options.platform]
         return hashlib.sha256("\n".join(wanted).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
     def _load_state(self) -> State:
@@ -286,7 +307,8 @@ class _Pull:
 
     def _resolve(self, repository: Repository) -> Resolved:
         try:
-            self._resolved = resolve(repository, self._target)
+            options = self._options
+            self._resolved = self._task.resolve(repository, self.target, options.auth, options.connection)
         except NotFound as exc:
             # Flux's word for a tag whose digest cannot be determined
             exc.reason = "OCIArtifactPullFailed"
@@ -305,7 +327,7 @@ class _Pull:
             self._destination.control,
             state,
             drift,
-            self._target,
+            self.target,
             is_forced=self._options.force,
             is_verified=self._is_verified(state),
             error=error,
@@ -314,13 +336,13 @@ class _Pull:
         result = self._repair_metadata(state, drift, held) if drift is not None and drift.metadata else None
         result = result or self._unchanged(state, LAST_GOOD_KEPT)
         result.degradation = found
-        result.warnings.append(last_good.warning(found, self._target, held, self._resolved))
+        result.warnings.append(last_good.warning(found, self.target, held, self._resolved))
         return result
 
     def _key(self, resolved: Resolved) -> dict[str, Any]:
         selector = self._options.selector
         return {
-            "url": self._target.reference.url,
+            "url": self.target.reference.url,
             "revision": resolved.revision,
             "media_type": selector.media_type,
             "operation": selector.operation,
@@ -337,7 +359,7 @@ class _Pull:
 
     def _unchanged(self, state: State, reason: str) -> PullResult:
         return PullResult(
-            False, reason, dict(state.artifact), _changes(Plan({}), 0), self._verdict(), warnings=self._warnings
+            False, reason, dict(state.artifact), listed_changes(Plan({}), 0), self._verdict(), warnings=self._warnings
         )
 
     def _repair_metadata(self, state: State, drift: Drift, resolved: Resolved) -> PullResult | None:
@@ -357,15 +379,15 @@ class _Pull:
             from .._oci.content_diff import permissions_diff
 
             diff = permissions_diff(self._destination.root, drift.metadata)
-        changes = _changes(Plan({}, metadata=drift.metadata), 0)
+        changes = listed_changes(Plan({}, metadata=drift.metadata), 0)
         artifact = dict(state.artifact)
         return PullResult(True, DRIFT_CORRECTED, artifact, changes, self._verdict(), diff, warnings=self._warnings)
 
     def _predict(self, drift: Drift | None, artifact: dict[str, Any]) -> PullResult:
         if drift is None:
-            changes = _changes(Plan({}), 0)
+            changes = listed_changes(Plan({}), 0)
             return PullResult(True, NEW_REVISION, artifact, changes, self._verdict(), warnings=self._warnings)
-        changes = _changes(Plan({}, changed=drift.content, metadata=drift.metadata), 0)
+        changes = listed_changes(Plan({}, changed=drift.content, metadata=drift.metadata), 0)
         return PullResult(True, DRIFT_CORRECTED, artifact, changes, self._verdict(), warnings=self._warnings)
 
     def _revision_diff(self, state: State, artifact: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -412,11 +434,5 @@ class _Pull:
             raise self._destination.refused(exc) from None
 
 
-def _changes(plan: Plan, ignored: int) -> dict[str, Any]:
-    return {
-        "added": plan.added[:MAX_LISTED_PATHS],
-        "changed": plan.changed[:MAX_LISTED_PATHS],
-        "removed": plan.removed[:MAX_LISTED_PATHS],
-        "permissions": plan.metadata[:MAX_LISTED_PATHS],
-        "ignored": ignored,
-    }
+def _from_memory(held: Mapping[str, bytes], layer: Descriptor) -> Iterator[bytes]:
+    yield held[layer.digest]

@@ -15,8 +15,11 @@ from .layer_selector import LayerSelector, Limits
 from .resolve import ReferenceOptions
 
 if TYPE_CHECKING:
+    from .._oci.placement import Plan
     from .._trust.policy import VerifyPolicy
     from .last_good import Degradation, LastGood
+
+MAX_LISTED_PATHS = 1000
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,25 @@ class PullResult:
     degradation: Degradation | None = None
     warnings: list[str] = field(default_factory=list)
     served_by: list[str] = field(default_factory=list)
+
+    def as_result(self) -> dict[str, Any]:
+        """The values that the module returns."""
+        result = dict(vars(self))
+        if not self.verification:
+            del result["verification"]
+        del result["degradation"]
+        result["degraded"] = self.degradation is not None
+        if self.degradation is not None:
+            result.update(self.degradation.as_result())
+        return result
+
+
+def listed_changes(plan: Plan, ignored: int) -> dict[str, Any]:
+    """What a plan does to which path."""
+    return {
+        "added": plan.added[:MAX_LISTED_PATHS],
+        "changed": plan.changed[:MAX_LISTED_PATHS],
+        "removed": plan.removed[:MAX_LISTED_PATHS],
+        "permissions": plan.metadata[:MAX_LISTED_PATHS],
+        "ignored": ignored,
+    }

@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from .._oci import media
 from .._oci.digest import parse_digest
-from .._oci.errors import InvalidOption
-from .._oci.options import GENERIC, AuthOptions, CacheOptions, ConnectionOptions
+from .._oci.errors import InvalidOption, NoMatch
+from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, Reference, check_tag, parse_reference, parse_url
 from .._oci.transport import Repository
 
 if TYPE_CHECKING:
     from .._oci.cache import ArtifactCache
     from .._oci.manifest import Descriptor
+    from .._oci.mirrors import Place
     from .._oci.registry_client import RegistryClient
     from .._oci.selection import TagSelector
+    from .clients import Clients
 
 
 @dataclass(frozen=True)
 class ReferenceOptions:
-    """The options that say which artifact is meant; see the documentation fragment ``reference``."""
+    """The options that say which artifact is meant; see the documentation fragment ``reference``. ``pin`` is a revision
+    (``tag@digest`` or a digest) that the others were resolved to elsewhere."""
 
     ref: str = ""
     url: str = ""
@@ -34,6 +37,7 @@ class ReferenceOptions:
     semver: str = ""
     semver_filter: str = ""
     filter_tags: Mapping[str, Any] | None = None
+    pin: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Target:
     """A checked request: a repository with a digest, a tag, or a selection among its tags.
 
     ``selector`` chooses the tag; ``ranking`` orders the tags of a listing, also where a digest or a tag is given.
+    ``pin`` is what all this stands for, where somebody has found that out before.
     """
 
     reference: Reference
@@ -48,6 +53,12 @@ class Target:
     ranking: TagSelector | None = None
     is_explicit: bool = True
     warnings: list[str] = field(default_factory=list)
+    pin: Resolved | None = None
+
+    @property
+    def known(self) -> Resolved | None:
+        """What it stands for, where that takes no request."""
+        return Resolved(self.reference.digest, "", None) if self.reference.digest else self.pin
 
     @property
     def wanted(self) -> str:
@@ -112,11 +123,41 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "", *, lists
     else:
         winner = "the version range or tag policy takes precedence" if selector else "it filters for 'semver' alone"
     warnings = [f"'{name}' has no effect on {reference.name}: {winner}." for name in losers]
+    pin = _parse_pin(options.pin, digest, tag or DEFAULT_TAG, selector) if options.pin else None
     if digest:
         return Target(reference.at(digest=digest), ranking=ranking, warnings=warnings)
     if selector:
-        return Target(reference.at(), selector, ranking, warnings=warnings)
-    return Target(reference.at(tag=tag or DEFAULT_TAG), ranking=ranking, is_explicit=bool(tag), warnings=warnings)
+        return Target(reference.at(), selector, ranking, warnings=warnings, pin=pin)
+    is_explicit = bool(tag)
+    return Target(
+        reference.at(tag=tag or DEFAULT_TAG), ranking=ranking, is_explicit=is_explicit, warnings=warnings, pin=pin
+    )
+
+
+def _parse_pin(text: str, digest: str, tag: str, selector: TagSelector | None) -> Resolved:
+    """A revision that the reference was resolved to; what it could not have been resolved to is refused."""
+    pinned_tag, _at, pinned_digest = text.rpartition("@")
+    parse_digest(pinned_digest)
+    if pinned_tag:
+        check_tag(pinned_tag)
+    found = Resolved(pinned_digest, pinned_tag, None)
+    if digest:
+        is_possible = digest == pinned_digest
+    elif not pinned_tag:
+        is_possible = True
+    elif selector is None:
+        is_possible = pinned_tag == tag
+    else:
+        try:
+            is_possible = selector.select([pinned_tag]) == pinned_tag
+        except NoMatch:
+            is_possible = False
+    if not is_possible:
+        raise InvalidOption(
+            f"The pin {found.revision} is nothing that the reference can stand for.",
+            "Give a revision that this very reference and selection were resolved to.",
+        )
+    return found
 
 
 def open_cache(options: CacheOptions) -> ArtifactCache | None:
@@ -144,6 +185,7 @@ def open_repository(
     push: bool = False,
     mirrored: bool = True,
     cache: ArtifactCache | None = None,
+    clients: Clients | None = None,
 ) -> Repository:
     """The backend for a reference: its mirrors, too, unless it is to be written to.
 
@@ -151,7 +193,8 @@ def open_repository(
 
     A task that writes sets ``mirrored`` to False in check mode as well: what it compares with is the registry's.
 
-    Credentials that were given, or that files have for the registry, win over the provider's.
+    Credentials that were given, or that files have for the registry, win over the provider's. With ``clients`` the
+    connections are theirs, and stay open when the repository is closed.
 
     :raises AuthenticationFailed: when the credentials that were given cannot be used, or the provider gives none.
     :raises InvalidOption: when a mirror cannot stand in for this repository.
@@ -169,10 +212,11 @@ def open_repository(
             if len(found) > 1 or not found[0].is_origin:
                 from .._oci.mirrored import MirroredRepository
 
-                return MirroredRepository(
-                    reference, found, lambda place: _open_registry(place.reference, place.auth(auth), place.connection)
-                )
-        return _open_registry(reference, auth, connection, push=push)
+                def open_place(place: Place) -> Repository:
+                    return _open_registry(place.reference, place.auth(auth), place.connection, clients=clients)
+
+                return MirroredRepository(reference, found, open_place)
+        return _open_registry(reference, auth, connection, push=push, clients=clients)
 
     if cache is None:
         return connect()
@@ -186,36 +230,37 @@ def open_client(registry: str, repository: str, auth: AuthOptions, connection: C
 
     :raises AuthenticationFailed: when those that were given cannot be used, or the provider gives none.
     """
-    from .._oci.credentials import find_credential
-    from .._oci.registry_client import RegistryClient
+    from .clients import Clients
 
-    credential = find_credential(auth, registry, repository)
-    if credential is None and auth.provider != GENERIC:
-        from .._cloud.providers import provider_credential
-
-        credential = provider_credential(auth, registry, connection)
-    return RegistryClient(registry, connection, credential)
+    return Clients().client(registry, repository, auth, connection)
 
 
 def _open_registry(
-    reference: Reference, auth: AuthOptions, connection: ConnectionOptions, *, push: bool = False
+    reference: Reference,
+    auth: AuthOptions,
+    connection: ConnectionOptions,
+    *,
+    push: bool = False,
+    clients: Clients | None = None,
 ) -> Repository:
     from .._oci.registry import RegistryRepository
 
-    client = open_client(reference.registry, reference.repository, auth, connection)
-    return RegistryRepository(reference, client, push=push)
+    open_one = open_client if clients is None else clients.client
+    client = open_one(reference.registry, reference.repository, auth, connection)
+    return RegistryRepository(reference, client, push=push, shared=clients is not None)
 
 
 def resolve(repository: Repository, target: Target) -> Resolved:
-    """Find the digest: no request for a digest, one HEAD for a tag, the list of tags and one HEAD for a selection.
+    """Find the digest: no request for a digest or a pin, one HEAD for a tag, the list of tags and one HEAD for a
+    selection.
 
     Of an image layout without tags, as ``crane`` and ``skopeo`` may write it, the only manifest is meant.
 
     :raises NoMatch: when no tag satisfies the selection.
     :raises NotFound: when the tag, the repository or the layout is not there.
     """
-    if target.reference.digest:
-        return Resolved(target.reference.digest, "", None)
+    if target.known is not None:
+        return target.known
     tag = target.reference.tag
     if target.selector is not None:
         tag = target.selector.select(repository.list_tags())

@@ -18,13 +18,17 @@ from .._oci.errors import InvalidPolicy, VerificationFailed
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.transport import Repository
 from .._trust.policy import AttestationRule, Identity, VerifyPolicy
-from .._trust.verdict import COSIGN, IGNORED, NOTATION, Verdict, as_result
-from .resolve import ReferenceOptions, Resolved, open_cache, open_repository, parse_target, resolve
+from .._trust.verdict import COSIGN, IGNORED, NOTATION, Verdict
+from .resolve import ReferenceOptions, Resolved, parse_target
+from .task import Task
+from .verdicts import policy_fingerprint
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor
 
 MAX_POLICY_FILE = 1024 * 1024
+
+VERIFIED, VERIFICATION_IGNORED = "Verified", "VerificationIgnored"
 
 
 @dataclass(frozen=True)
@@ -80,28 +84,45 @@ def verify(options: VerifyOptions) -> dict[str, Any]:
     :raises VerificationFailed: when the signatures do not satisfy the policy.
     :raises OciError: for everything else that keeps it from being known.
     """
-    target = parse_target(options.reference)
-    verifier = PolicyVerifier(options.policy)
-    cache = open_cache(options.cache)
-    repository = open_repository(target.reference, options.auth, options.connection, cache=cache)
-    try:
-        resolved = resolve(repository, target)
-        verdict = verifier.verify(repository, resolved)
-    finally:
-        repository.close()
-    return {
-        "changed": False,
-        "artifact": {
-            "url": repository.reference.url,
-            "revision": resolved.revision,
-            "tag": resolved.tag,
-            "digest": resolved.digest,
-        },
-        "verification": as_result(verdict),
-        "served_by": repository.served_by,
-        "reason": "VerificationIgnored" if verdict.outcome == IGNORED else "Verified",
-        "warnings": [*target.warnings, *verifier.warnings, *repository.warnings],
-    }
+    with Task(options.cache) as task:
+        return Verification(options, task).run()
+
+
+class Verification:
+    """One artifact that a task verifies, checked as far as that takes no request; ``target`` is what is meant.
+
+    :raises OciError: when the options cannot be used.
+    """
+
+    def __init__(self, options: VerifyOptions, task: Task) -> None:
+        self.target = parse_target(options.reference)
+        self._options = options
+        self._task = task
+        self._fingerprint = policy_fingerprint(options.policy)
+        task.verdicts.check(options.policy, self._fingerprint)
+
+    def run(self) -> dict[str, Any]:
+        """Verify it; return what the module returns. Raises as :func:`verify`."""
+        options, task = self._options, self._task
+        repository = task.open(self.target, options.auth, options.connection)
+        try:
+            resolved = task.resolve(repository, self.target, options.auth, options.connection)
+            found = task.verify(repository, resolved, options.policy, self._fingerprint)
+        finally:
+            repository.close()
+        return {
+            "changed": False,
+            "artifact": {
+                "url": repository.reference.url,
+                "revision": resolved.revision,
+                "tag": resolved.tag,
+                "digest": resolved.digest,
+            },
+            "verification": {**found.verification, "remembered": found.is_remembered},
+            "served_by": repository.served_by,
+            "reason": VERIFIED if found.verification["verified"] else VERIFICATION_IGNORED,
+            "warnings": [*self.target.warnings, *found.warnings, *repository.warnings],
+        }
 
 
 def verify_notation(verifier: Any, repository: Repository, artifact: Descriptor) -> Verdict:
@@ -153,27 +174,6 @@ def parse_policy(option: Mapping[str, Any]) -> VerifyPolicy:
         trust_policy=_trust_policy(option.get("trust_policy")) if provider == NOTATION else None,
         trust_store=_trust_store(option.get("trust_store")) if provider == NOTATION else None,
     )
-
-
-def policy_fingerprint(policy: VerifyPolicy) -> str:
-    """A digest of everything that decides the outcome, the content of the files that the policy names included."""
-    from .._oci.digest import digest_of
-
-    files = [*policy.public_keys, policy.trusted_root]
-    for certificates in (policy.trust_store or {}).values():
-        files += certificates
-    contents = [_content_of(each) for each in files]
-    return digest_of(json.dumps([repr(policy), contents], sort_keys=True).encode("utf-8", "surrogateescape"))
-
-
-def _content_of(path_or_text: str) -> str:
-    if not path_or_text or "-----BEGIN" in path_or_text or path_or_text.lstrip().startswith("{"):
-        return ""
-    try:
-        with open(os.path.expanduser(path_or_text), "rb") as stream:
-            return stream.read(MAX_POLICY_FILE * 16).decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
 
 
 def _identity(value: Mapping[str, Any]) -> Identity:

@@ -18,6 +18,7 @@ and countersignatures of time stamping authorities, since both depend on places 
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -26,7 +27,7 @@ from .._oci.manifest import Descriptor
 from .crypto import require_cryptography
 from .distinguished_name import name_of_subject
 from .keys import fingerprint_of
-from .notation_chain import encode, name_of, reading, revocable, why_not_valid
+from .notation_chain import encode, ends_of, name_of, reading, revocable, why_not_valid
 from .notation_envelope import MAX_ENVELOPE, SignedEnvelope, check_payload, format_of, open_envelope
 from .notation_policy import (
     AUTHENTICITY,
@@ -121,7 +122,8 @@ class NotationVerifier:
             check.attempt(found_in, media_type, raw)
             if len(check.signers) >= self._min_signers:
                 self._warn(check.warnings)
-                return Verdict(VERIFIED, NOTATION, tuple(check.signers.values()), tuple(check.refusals))
+                signers, refusals = tuple(check.signers.values()), tuple(check.refusals)
+                return Verdict(VERIFIED, NOTATION, signers, refusals, check.valid_until)
         if len({*check.signers, *check.doubtful}) >= self._min_signers:
             self._warn([*check.warnings, *(each for warnings in check.doubtful.values() for each in warnings)])
             return Verdict(IGNORED, NOTATION, (), tuple(check.refusals))
@@ -164,6 +166,7 @@ class _Check:
         self.doubtful: dict[str, list[str]] = {}
         self.refusals: list[Refusal] = []
         self.warnings: list[str] = []
+        self.valid_until = math.inf
 
     def attempt(self, found_in: str, media_type: str, raw: bytes) -> None:
         """Try one signature; it becomes a signer, or a refusal."""
@@ -206,6 +209,9 @@ class _Check:
                 raise failure
             if failure is not None and self.statement.actions[kind] == LOG:
                 logged.append(failure.message)
+        # whatever the policy makes of it: what expires is looked at again
+        ends = [each for each in (envelope.expiry, *ends_of(envelope.chain)) if each is not None]
+        self.valid_until = min([self.valid_until, *(each.timestamp() for each in ends)])
         return _describe_signer(envelope, found_in, source, annotations), doubt
 
     def _authenticate(self, envelope: SignedEnvelope) -> str:

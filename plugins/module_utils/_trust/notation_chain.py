@@ -100,6 +100,12 @@ def why_not_valid(chain: Sequence[Any], now: datetime.datetime) -> str:
     return ""
 
 
+def ends_of(chain: Sequence[Any]) -> list[datetime.datetime]:
+    """When each certificate expires."""
+    with reading("A certificate of the envelope"):
+        return [validity(certificate)[1] for certificate in chain]
+
+
 def revocable(chain: Sequence[Any]) -> list[str]:
     """The names of the certificates that say where to ask whether they were revoked (OCSP or a list); never a root."""
     from cryptography import x509

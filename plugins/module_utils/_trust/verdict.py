@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -65,12 +66,14 @@ class Refusal:
 @dataclass(frozen=True)
 class Verdict:
     """The outcome for one digest. ``outcome`` is VERIFIED or IGNORED (Notation's skip and audit); failures are
-    raised."""
+    raised. ``valid_until`` (seconds since 1970) is when a signature or a certificate that it rests on expires, infinite
+    where nothing does."""
 
     outcome: str
     provider: str
     signers: Sequence[Signer] = ()
     refusals: Sequence[Refusal] = ()
+    valid_until: float = math.inf
 
     @property
     def verified(self) -> bool:

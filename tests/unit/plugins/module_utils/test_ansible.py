@@ -74,7 +74,7 @@ class FakeModule:
 
     def fail_json(self, **result: Any) -> NoReturn:
         assert sys.exc_info() == (None, None, None)  # else Ansible attaches a traceback
-        raise Exit("failed", result)
+        raise Exit("failed", result, *([self.warned] if self.warned else []))
 
 
 @pytest.fixture
@@ -97,6 +97,17 @@ def test_error_becomes_a_failure_with_its_reason_and_no_traceback() -> None:
     with pytest.raises(Exit) as done:
         run_module({}, call)
     assert done.value.args == ("failed", {"msg": "It moved. Do not.", "reason": "TagImmutable"})
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_failure_has_its_values_and_warnings() -> None:
+    def call(_module: Any) -> dict[str, Any]:
+        raise TagImmutable("It moved.", "", {"changed": True, "warnings": ["a"]})
+
+    with pytest.raises(Exit) as done:
+        run_module({}, call)
+    wanted = {"msg": "It moved.", "reason": "TagImmutable", "changed": True}
+    assert done.value.args == ("failed", wanted, ["a"])
 
 
 @pytest.mark.usefixtures("fake")

@@ -213,3 +213,15 @@ def test_every_module_that_logs_in_has_the_action() -> None:
     }
     assert modules == routed | {"oci_artifact_pull"}
     assert modules <= set(runtime["action_groups"]["oci"])
+
+
+def test_the_registries_of_a_list(auth_file: Path) -> None:
+    items = [
+        {"ref": "registry.example.com/a/b:1"},
+        {"url": "oci://other.example.org/c", "mirrors": {"x": [{"url": "https://docker.io/mirror"}]}},
+        {"ref": "not a reference"},
+        "no mapping",
+    ]
+    auths = carried({AUTH_FILE: str(auth_file)}, {"artifacts": items})["auth_config"]["auths"]
+    assert {"registry.example.com", "other.example.org", "https://index.docker.io/v1/"} <= set(auths)
+    assert carried({AUTH_FILE: str(auth_file)}, {"artifacts": "registry.example.com"}) == {}

@@ -9,11 +9,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import cache_store, media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache, CachedRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import DigestMismatch, InvalidContent
@@ -216,3 +217,21 @@ def test_a_cache_that_may_not_be_used_is_done_without(place: Place, state: str) 
         assert words.startswith(f"The cache {folder}/cache cannot be used as it should. Cannot create ")
         assert words.count("\n") == 0 and "for this task alone" in words
         assert place.lines() == ["HEAD manifests/1", "GET manifests/sha256", "GET blobs/sha256"]
+
+
+def test_one_of_several_fetches_a_manifest(place: Place) -> None:
+    """As forks do, which share nothing but the directory."""
+    repositories = [place.open() for _number in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        manifests = list(pool.map(lambda repository: repository.fetch_manifest(place.digest), repositories))
+    assert {manifest.descriptor.digest for manifest in manifests} == {place.digest}
+    assert place.lines() == ["GET manifests/sha256"]
+    assert not (place.root / ".ingest").exists()
+
+
+def test_who_holds_the_turn_does_not_stop_the_others_for_good(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_store, "TURN_PATIENCE", 0.2)
+    with place.open().cache.turn(place.digest):
+        assert place.open().fetch_manifest(place.digest).descriptor.digest == place.digest

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,22 @@ def test_what_was_made_goes_when_nothing_was_placed(tmp_path: Path) -> None:
         assert not os.listdir(stage)
         raise RuntimeError
     assert os.listdir(tmp_path) == []
+
+
+def test_one_makes_a_directory_while_another_removes_it(tmp_path: Path) -> None:
+    """Copies into one directory, each with a record of its own, of which one fails."""
+
+    def fail(root: Path) -> None:
+        with contextlib.suppress(RuntimeError), Destination(str(root), Permissions(), ".a").locked():
+            raise RuntimeError
+
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(200):
+            root = tmp_path / str(number) / "dest"
+            failing = pool.submit(fail, root)
+            place(Destination(str(root), Permissions(), ".b"), "file")
+            failing.result()
+            assert sorted(os.listdir(root)) == [".b", "file"]
 
 
 def test_a_first_placement_that_fails_leaves_nothing(tmp_path: Path) -> None:

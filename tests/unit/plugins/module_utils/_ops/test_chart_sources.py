@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 import stat
 import tarfile
 from pathlib import Path
@@ -181,8 +182,9 @@ def test_a_tag_that_says_another_version(layout: Layout, cache: str, tag: str, w
     assert len(fetch_charts([layout.source(tag=tag)], cache)["warnings"]) == warns
 
 
-def test_a_verified_digest_need_not_be_verified_again(cache: str) -> None:
-    signed = VECTORS / "layouts/chart-legacy-a"
+def test_a_verified_digest_need_not_be_verified_again(cache: str, tmp_path: Path) -> None:
+    signed = tmp_path / "signed"
+    shutil.copytree(VECTORS / "layouts/chart-legacy-a", signed)
     index = json.loads((signed / "index.json").read_text())
     entries = [each for each in index["manifests"] if ".sig" not in json.dumps(each.get("annotations", {}))]
     digest = entries[0]["digest"]
@@ -200,9 +202,10 @@ def test_a_verified_digest_need_not_be_verified_again(cache: str) -> None:
     assert layer.exists()
     assert verdict["verified"] is True
     # the layout is not even there
-    nowhere = signed.parent / "nowhere"
-    assert fetch_charts([source(key_a, nowhere)], cache)["charts"]["demo"]["verification"] == verdict
-    with pytest.raises(NotFound):
-        fetch_charts([source(key_b, nowhere)], cache)
+    shutil.rmtree(signed)
+    assert fetch_charts([source(key_a)], cache)["charts"]["demo"]["verification"] == verdict
+    for other in (source(key_b), source(key_a, tmp_path / "nowhere")):
+        with pytest.raises(NotFound):
+            fetch_charts([other], cache)
     with pytest.raises(InvalidPolicy):
         fetch_charts([source(parse_policy({"public_keys": ["/nowhere.pub"]}))], cache)

@@ -141,6 +141,35 @@ def test_refused_before_any_request(options: dict[str, Any], error: type[OciErro
     assert caught.value.__class__ is error
 
 
+@pytest.mark.parametrize(
+    ("options", "pin", "revision"),
+    [
+        ({"ref": "example.com/app:1"}, f"1@{DIGEST}", f"1@{DIGEST}"),
+        ({"url": URL}, f"latest@{DIGEST}", f"latest@{DIGEST}"),
+        ({"url": URL, "tag": "1"}, DIGEST, DIGEST),
+        ({"url": URL, "semver": "1.x"}, f"1.10.0@{DIGEST}", f"1.10.0@{DIGEST}"),
+        ({"url": URL, "digest": DIGEST}, f"1@{DIGEST}", DIGEST),
+        ({"ref": "example.com/app:1"}, f"2@{DIGEST}", ""),
+        ({"url": URL}, f"1@{DIGEST}", ""),
+        ({"url": URL, "semver": "1.x"}, f"2.0.0@{DIGEST}", ""),
+        ({"url": URL, "semver": "1.x"}, f"latest@{DIGEST}", ""),
+        ({"url": URL, "digest": DIGEST}, OTHER, ""),
+        ({"url": URL}, "latest", ""),
+        ({"url": URL}, f"a b@{DIGEST}", ""),
+    ],
+)
+def test_a_pin_costs_no_request(options: dict[str, Any], pin: str, revision: str) -> None:
+    repository = Tags()
+    if not revision:
+        with pytest.raises((InvalidOption, InvalidReference)):
+            parse_target(ReferenceOptions(**options, pin=pin))
+        return
+    target = parse_target(ReferenceOptions(**options, pin=pin))
+    assert resolve(repository, target).revision == revision  # type: ignore[arg-type]
+    assert repository.asked == []
+    assert target.wanted == parse_target(ReferenceOptions(**options)).wanted
+
+
 def test_digest_costs_no_request() -> None:
     repository = Tags()
     found = resolve(repository, parse_target(ReferenceOptions(url=URL, digest=DIGEST)))  # type: ignore[arg-type]

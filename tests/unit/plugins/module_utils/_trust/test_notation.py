@@ -19,6 +19,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     VerificationFailed,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy, verify_notation
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.certificates import validity
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import (
     MAX_ATTEMPTS,
     NotationVerifier,
@@ -96,6 +97,18 @@ def test_who_signed(form: str) -> None:
     assert who.source == "certificate 1"
     assert who.annotations == annotations
     assert who.signed_at == ""
+
+
+@FORMS
+def test_until_when_it_holds(form: str) -> None:
+    """To whoever remembers a verdict: until the first of signature and certificates expires."""
+    who = make_identity()
+    ends = min(validity(certificate)[1] for certificate in who.chain)
+    soon = NOW + DAY
+    assert soon < ends
+    for expiry, wanted in ((None, ends), (soon, soon), (ends + DAY, ends)):
+        verdict = verifier().verify(found(make_envelope(form, who, expiry=expiry)), ARTIFACT, SCOPE)
+        assert verdict.verified and verdict.valid_until == wanted.timestamp()
 
 
 @FORMS

@@ -1,0 +1,140 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The option ``artifacts``: a list of mappings, each with options of its own, and those of the task for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, Callable, TypeVar, cast
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ._ansible import AUTH_SPEC, REFERENCE_SPEC, SELECTION_SPEC
+from ._oci.errors import InvalidOption
+
+ARTIFACTS = "artifacts"
+DEFAULT_PARALLEL = 4
+
+# What a task has for one artifact and has to say for each of several.
+IDENTITY_SPEC: dict[str, Any] = {**REFERENCE_SPEC, **SELECTION_SPEC, "pin": {"type": "str"}}
+EXCLUSIVE_RULES: list[tuple[str, str]] = [("auth_file", "auth_config")]
+
+Options = TypeVar("Options")
+
+
+def artifacts_spec(own: Mapping[str, Any]) -> dict[str, Any]:
+    """The options ``artifacts``, whose entries have the options ``own``, and ``parallel``.
+
+    No suboption has a default: what an entry does not say, the task does. Records are looked into when the entry is
+    read, see :func:`each_item`.
+    """
+    options = {}
+    for name, spec in own.items():
+        kept = {key: value for key, value in spec.items() if key not in ("default", "required", "options")}
+        options[name] = kept
+    return {
+        ARTIFACTS: {"type": "list", "elements": "dict", "options": options},
+        "parallel": {"type": "int", "default": DEFAULT_PARALLEL},
+        "resolve_once": {"type": "bool", "default": False},
+    }
+
+
+def exclusive_rules(*further: str) -> list[tuple[str, str]]:
+    """What cannot stand beside ``artifacts``, and the rules of a single artifact."""
+    return [*EXCLUSIVE_RULES, *((ARTIFACTS, name) for name in (*IDENTITY_SPEC, *further))]
+
+
+def each_item(
+    module: AnsibleModule,
+    own: Mapping[str, Any],
+    units: Sequence[Collection[str]],
+    read: Callable[[AnsibleModule], Options],
+    labels: Collection[str] = (),
+) -> list[tuple[Options, Mapping[str, Any]]]:
+    """What ``read`` makes of each entry, as if it were the task's options, and what names the entry in results.
+
+    :param own: the options that an entry may have.
+    :param units: options that belong together, see :func:`inherited`.
+    :param labels: of the options that name an entry, those beside the reference's.
+    :raises OciError: for an entry that cannot be used, with its number.
+    """
+    from ._ops.many import numbered
+
+    found: list[tuple[Options, Mapping[str, Any]]] = []
+    for number, item in enumerate(module.params[ARTIFACTS], 1):
+
+        def convert(item: Mapping[str, Any] = item) -> Options:
+            params = _checked(module, item, own)
+            params = {**module.params, **inherited(params, module.params, own, units)}
+            return read(_as_task(module, params))
+
+        label = {name: item[name] for name in (*IDENTITY_SPEC, *labels) if item.get(name) is not None}
+        found.append((numbered(number, convert), label))
+    return found
+
+
+def inherited(
+    params: Mapping[str, Any], task: Mapping[str, Any], own: Mapping[str, Any], units: Sequence[Collection[str]]
+) -> dict[str, Any]:
+    """The options of an entry, with those of the task in place of what it does not say.
+
+    ``units`` are options that are never put together from two places, as credentials: as soon as an entry has one of
+    them, the others are as if the task had not said anything.
+    """
+    alone = {name for unit in units if any(params.get(name) is not None for name in unit) for name in unit}
+    result = {}
+    for name, spec in own.items():
+        value = params.get(name)
+        if value is None:
+            value = spec.get("default") if name in alone else task.get(name)
+        result[name] = value
+    return result
+
+
+def _checked(module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    optional = {
+        name: {key: value for key, value in spec.items() if key not in ("default", "required")}
+        for name, spec in own.items()
+    }
+    validator = ArgumentSpecValidator(optional, mutually_exclusive=[list(each) for each in EXCLUSIVE_RULES])
+    checked = validator.validate({name: value for name, value in item.items() if value is not None})
+    module.no_log_values.update(checked._no_log_values)
+    if item.get("mirrors"):
+        from ._oci.mirrors import secrets_of
+
+        module.no_log_values.update(secrets_of(item["mirrors"]))
+    if checked.error_messages:
+        raise InvalidOption(f"{'; '.join(checked.error_messages)}.")
+    parameters: dict[str, Any] = checked.validated_parameters
+    return parameters
+
+
+def _as_task(module: AnsibleModule, params: dict[str, Any]) -> AnsibleModule:
+    """The options of an entry in the place of a task's."""
+    task = SimpleNamespace(params=params, no_log_values=module.no_log_values, check_mode=module.check_mode)
+    return cast(AnsibleModule, task)
+
+
+class ItemsModule(AnsibleModule):
+    """An AnsibleModule that says which entry of ``artifacts`` it cannot use; Ansible itself does not number them."""
+
+    def fail_json(self, msg: str, **kwargs: Any) -> Any:
+        if "reason" not in kwargs:  # it is Ansible that says so, before the module runs
+            msg, kwargs["reason"] = self._numbered(msg), InvalidOption.reason
+        super().fail_json(msg=msg, **kwargs)
+
+    def _numbered(self, msg: str) -> str:
+        items = self.params.get(ARTIFACTS)
+        validator = ArgumentSpecValidator(self.argument_spec[ARTIFACTS]["options"])
+        for number, item in enumerate(items if isinstance(items, list) else [], 1):
+            if isinstance(item, Mapping):
+                found = validator.validate({name: value for name, value in item.items() if value is not None})
+                if found.error_messages:
+                    return f"Item {number} of '{ARTIFACTS}': {'; '.join(found.error_messages)}."
+        return msg
+
+
+AUTH_UNIT = tuple(AUTH_SPEC)

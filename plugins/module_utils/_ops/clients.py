@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The clients of one task: what several artifacts of it share when they come from one registry."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .._oci.options import GENERIC, AuthOptions, ConnectionOptions
+
+if TYPE_CHECKING:
+    from .._oci.credential import Credential
+    from .._oci.registry_client import RegistryClient
+
+
+class Clients:
+    """One client, with its connections and its tokens, for each registry, way there and credential; safe for threads.
+
+    Nothing is imported, and no credential looked for, before the first client is asked for. Helper programs of the
+    docker config are asked once for each registry, and so are clouds.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._credentials: list[tuple[AuthOptions, str, str, Credential | None]] = []
+        self._answers: dict[tuple[str, str], Credential | None] = {}
+        self._clients: dict[tuple[str, ConnectionOptions, Credential | None], RegistryClient] = {}
+
+    def client(
+        self, registry: str, repository: str, auth: AuthOptions, connection: ConnectionOptions
+    ) -> RegistryClient:
+        """The client of a registry with the credentials for a repository in it.
+
+        :raises AuthenticationFailed: when those that were given cannot be used, or the provider gives none.
+        """
+        from .._oci.registry_client import RegistryClient
+
+        connection = replace(connection, mirrors=())
+        with self._lock:
+            credential = self._credential(registry, repository, auth, connection)
+            key = (registry, connection, credential)
+            client = self._clients.get(key)
+            if client is None:
+                client = self._clients[key] = RegistryClient(registry, connection, credential)
+            else:
+                client.serves_many = True
+            return client
+
+    def close(self) -> None:
+        """Give up all connections."""
+        with self._lock:
+            for client in self._clients.values():
+                client.session.close()
+            self._clients.clear()
+
+    def _credential(
+        self, registry: str, repository: str, auth: AuthOptions, connection: ConnectionOptions
+    ) -> Credential | None:
+        for known_auth, known_registry, known_repository, credential in self._credentials:
+            if (known_registry, known_repository) == (registry, repository) and known_auth == auth:
+                return credential
+        from .._oci.credentials import find_credential
+
+        credential = find_credential(auth, registry, repository, self._answers)
+        if credential is None and auth.provider != GENERIC:
+            from .._cloud.providers import provider_credential
+
+            credential = provider_credential(auth, registry, connection)
+        self._credentials.append((auth, registry, repository, credential))
+        return credential

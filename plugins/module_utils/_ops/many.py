@@ -1,0 +1,126 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several artifacts in one task: side by side, each with its own result, and one answer for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, TypeVar
+
+from .._oci.errors import InvalidOption, OciError
+
+MAX_PARALLEL = 32
+# Characters of all differences that are shown together.
+MAX_DIFF = 4 * 1024 * 1024
+
+Result = TypeVar("Result")
+
+
+class ItemsFailed(OciError):
+    """Some of several artifacts failed; the reason is that of the first."""
+
+    def __init__(self, message: str, first: OciError, details: Mapping[str, Any]) -> None:
+        super().__init__(message, first.hint, details)
+        self.reason = first.reason
+
+
+@dataclass(frozen=True)
+class Item:
+    """One artifact of the list: ``label`` says which it is, with nothing secret in it; ``run`` returns what the module
+    returns for a single one."""
+
+    label: Mapping[str, Any]
+    run: Callable[[], dict[str, Any]]
+
+
+def numbered(number: int, call: Callable[[], Result]) -> Result:
+    """What ``call`` returns; its errors say which item of the list they are about.
+
+    :raises OciError: what ``call`` raises.
+    """
+    try:
+        return call()
+    except OciError as exc:
+        exc.message = f"Item {number} of 'artifacts': {exc.message}"
+        raise
+
+
+def check_parallel(value: int) -> int:
+    """The option ``parallel``.
+
+    :raises InvalidOption: when it is out of bounds.
+    """
+    if not 1 <= value <= MAX_PARALLEL:
+        raise InvalidOption(f"'parallel' is {value}: wanted 1 to {MAX_PARALLEL}.")
+    return value
+
+
+def run_items(items: Sequence[Item], parallel: int, reasons: Sequence[str]) -> dict[str, Any]:
+    """Run all items, ``parallel`` of them at a time, and put their results together in the order of the list.
+
+    :param reasons: that a success may have; the first that one of them has is that of all, the last that of none.
+    :raises ItemsFailed: when some failed, after all were run. Its details have what is returned otherwise.
+    """
+    failures: dict[int, OciError] = {}
+
+    def work(number: int) -> dict[str, Any]:
+        try:
+            return items[number - 1].run()
+        except OciError as exc:
+            failures[number] = exc
+            return {"changed": False, "failed": True, "msg": str(exc), "reason": exc.reason, **exc.details}
+
+    numbers = range(1, len(items) + 1)
+    if min(parallel, len(items)) <= 1:
+        found = [work(number) for number in numbers]
+    else:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(min(parallel, len(items))) as pool:
+            found = list(pool.map(work, numbers))
+    answer = _together(items, found)
+    if failures:
+        raise _failed(items, failures, answer)
+    given = {result["reason"] for result in found}
+    answer["reason"] = next((reason for reason in reasons if reason in given), reasons[-1])
+    return answer
+
+
+def _together(items: Sequence[Item], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    warnings: dict[str, None] = {}
+    served: dict[str, None] = {}
+    diff: list[dict[str, str]] = []
+    size = 0
+    results = []
+    for item, result in zip(items, found):
+        warnings.update(dict.fromkeys(result.pop("warnings", ())))
+        served.update(dict.fromkeys(result.get("served_by", ())))
+        own = result.pop("diff", [])
+        size += sum(len(each.get("before", "")) + len(each.get("after", "")) for each in own)
+        diff += own if size <= MAX_DIFF else _left_out(own)
+        results.append({"item": dict(item.label), **result})
+    answer = {
+        "changed": any(result["changed"] for result in found),
+        "results": results,
+        "served_by": list(served),
+        "warnings": list(warnings),
+    }
+    return {**answer, "diff": diff} if diff else answer
+
+
+def _left_out(diff: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """What is shown in place of differences that would make too much together."""
+    headers = [each.get("after_header") or each.get("before_header") or "" for each in diff]
+    return [{"before_header": name, "after_header": name, "before": "", "after": "(differs)\n"} for name in headers]
+
+
+def _failed(items: Sequence[Item], failures: Mapping[int, OciError], answer: dict[str, Any]) -> ItemsFailed:
+    number = min(failures)
+    first = failures[number]
+    if len(items) == 1:
+        count = "The only artifact failed"
+    else:
+        count = f"{len(failures)} of {len(items)} artifacts failed, the first is item {number}"
+    return ItemsFailed(f"{count}: {first.message}", first, answer)

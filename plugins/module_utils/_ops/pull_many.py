@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pull several artifacts in one task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from .._oci.options import CacheOptions
+from .many import Item, check_parallel, numbered, run_items
+from .places import Turns, check_places
+from .pull import DRIFT_CORRECTED, LAST_GOOD_KEPT, NEW_REVISION, SUSPENDED, UP_TO_DATE, Pull
+from .pull_options import PullOptions
+from .task import Task
+
+__all__ = ["check_parallel", "pull_many"]
+
+_REASONS = (NEW_REVISION, DRIFT_CORRECTED, LAST_GOOD_KEPT, SUSPENDED, UP_TO_DATE)
+
+
+def pull_many(
+    items: Sequence[tuple[PullOptions, Mapping[str, Any]]],
+    cache: CacheOptions,
+    parallel: int,
+    *,
+    check_mode: bool = False,
+    want_diff: bool = False,
+) -> dict[str, Any]:
+    """Pull several artifacts, each with what names it in the result; return what the module returns.
+
+    :raises OciError: when the options of one cannot be used, or two are in each other's way, before anything is asked.
+    :raises ItemsFailed: when some failed, after all were tried; the others are in place.
+    """
+    with Task(cache) as task:
+        pulls = []
+        for number, (options, _label) in enumerate(items, 1):
+            one = numbered(number, partial(Pull, options, task, check_mode=check_mode, want_diff=want_diff))
+            task.expect(one.target, options.auth, options.connection)
+            pulls.append(one)
+        places = [one.place for one in pulls]
+        check_places(places)
+        turns = Turns(places)
+
+        def work(number: int, one: Pull) -> dict[str, Any]:
+            try:
+                return one.run(turns.turn(number)).as_result()
+            finally:
+                turns.done(number)
+
+        work_items = [
+            Item(label, partial(work, number, one))
+            for number, (one, (_options, label)) in enumerate(zip(pulls, items), 1)
+        ]
+        answer = run_items(work_items, parallel, _REASONS)
+        answer["degraded"] = any(result["degraded"] for result in answer["results"])
+        return answer
