@@ -372,7 +372,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_size
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import parse_permissions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.last_good import parse_last_good
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import (
     Limits,
     parse_layer_selector,
@@ -396,6 +395,11 @@ ON_REGISTRY_ERROR_SPEC = {
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
+    last_good = None
+    if params["on_registry_error"] is not None:
+        from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.last_good import parse_last_good
+
+        last_good = parse_last_good(params["on_registry_error"])
     options = PullOptions(
         reference=reference_options(params),
         dest=params["dest"],
@@ -408,7 +412,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         check_content=params["check_content"],
         cache=cache_options(module),
         verify=verify_policy(params["verify"]),
-        last_good=parse_last_good(params["on_registry_error"]),
+        last_good=last_good,
         permissions=parse_permissions(params["mode"], params["owner"] or "", params["group"] or ""),
         auth=auth_options(module),
         connection=connection_options(params),

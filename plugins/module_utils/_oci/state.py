@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
+from .names import split_path
 from .shared_file import open_regular, storage_error
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
-from .tree_fs import split_path
 
 FORMAT = 1
 FILE_NAME = "state"

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._oci.destination import CONTROL_NAME, Destination
+from .._oci.drift import Drift, Plan, find_drift
 from .._oci.errors import NotFound, OciError, StorageError, is_outage
-from .._oci.placement import Drift, Plan, find_drift, make_plan, native, shown
-from .._oci.reference import Reference
+from .._oci.names import native, shown
 from .._oci.state import State
 from .layer_selector import ALL, COPY
 from .pull_options import PullOptions, PullResult
@@ -28,6 +28,7 @@ from .resolve import Resolved, Target, open_cache, open_repository, parse_target
 if TYPE_CHECKING:
     from .._oci.cache import ArtifactCache, CachedRepository
     from .._oci.manifest import Descriptor, Manifest
+    from .._oci.reference import Reference
     from .._oci.transport import Repository
     from .._trust.policy import VerifyPolicy
     from .last_good import LastGood
@@ -152,6 +153,7 @@ class _Pull:
     ) -> PullResult:
         content = os.path.join(stage, "content")
         os.mkdir(content, 0o700)
+        from .._oci.placement import make_plan
         from .layers import opened_layers
 
         cached = self._cached(repository)

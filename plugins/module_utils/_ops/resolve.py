@@ -14,13 +14,13 @@ from .._oci.digest import parse_digest
 from .._oci.errors import InvalidOption
 from .._oci.options import GENERIC, AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, Reference, check_tag, parse_reference, parse_url
-from .._oci.transport import Repository
 
 if TYPE_CHECKING:
     from .._oci.cache import ArtifactCache
     from .._oci.manifest import Descriptor
     from .._oci.registry_client import RegistryClient
     from .._oci.selection import TagSelector
+    from .._oci.transport import Repository
 
 
 @dataclass(frozen=True)
