@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .names import native, on_disk
 from .permissions import Permissions
@@ -39,8 +40,7 @@ class Plan:
         return not (self.added or self.changed or self.removed or self.metadata)
 
 
-@dataclass(frozen=True)
-class Drift:
+class Drift(NamedTuple):
     """Entries that are no longer what was written: ``content`` needs the artifact again, ``metadata`` does not."""
 
     content: list[str]
