@@ -80,6 +80,10 @@ def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: st
     if checked.error_messages:
         raise InvalidOption(f"The source {name!r}: {'; '.join(checked.error_messages)}.")
     params = checked.validated_parameters
+    if params.get("mirrors"):
+        from ._oci.mirrors import secrets_of
+
+        module.no_log_values.update(secrets_of(params["mirrors"]))
     inherited = set(own)
     if any(params.get(key) is not None for key in AUTH_SPEC):
         # credentials are never put together from two places

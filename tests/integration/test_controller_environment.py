@@ -20,6 +20,7 @@ from support.servers import RegistryServer
 from support.ssh_host import NAME, SshHost
 
 PUSH, PULL, INFO = (f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info"))
+CHARTS = "cloudnative.artifacts.helm_chart_sources"
 WRONG_PASSWORD = "Wr0ng~Passw0rd+of/another=one"
 
 
@@ -131,6 +132,7 @@ def test_a_login_reaches_the_other_host(ground: Ground) -> None:
     dest = ground.host.home / "pulled"
     username, password = ground.login
     as_file = {"vars": {"ansible_pipelining": False}}
+    charts = {"demo": {"ref": ground.ref, "insecure": True}}
     with watched_command_lines() as command_lines:
         results = ground.run(
             [
@@ -140,6 +142,7 @@ def test_a_login_reaches_the_other_host(ground: Ground) -> None:
                 ground.info("check", check_mode=True),
                 ground.info("async", **{"async": 60, "poll": 1}),
                 ground.info("delegated back", delegate_to="localhost"),
+                {"name": "chart", CHARTS: {"sources": charts}, "ignore_errors": True},
                 ground.info("wrong in the task", options={"username": username, "password": WRONG_PASSWORD}),
                 ground.info("anonymous by the task", options={"auth_config": {"auths": {}}}),
             ],
@@ -151,6 +154,7 @@ def test_a_login_reaches_the_other_host(ground: Ground) -> None:
         assert not results[name].failed, results[name]
     assert (dest / "hello.txt").read_text() == "hello\n"
     assert len(results["loop"]["results"]) == 2
+    assert results["chart"]["reason"] == "ArtifactFailed", "the artifact, which is no chart, was not even seen"
     for name in ("wrong in the task", "anonymous by the task"):
         assert results[name]["reason"] == "AuthenticationFailed", results[name]
     assert any("AnsiballZ_oci_artifact_pull" in line for line in command_lines), "the module was not seen"

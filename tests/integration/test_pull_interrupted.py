@@ -9,7 +9,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,8 +20,8 @@ import pytest
 from support.ansible_runner import AnsibleRunner
 from support.artifacts import Blob, contents, digest_of, tgz
 from support.hostile_registry import Answer, HostileRegistry, hostile_registry
+from support.module_process import module_result, start_module
 
-MODULE = "ansible_collections.cloudnative.artifacts.plugins.modules.oci_artifact_pull"
 PULL = "cloudnative.artifacts.oci_artifact_pull"
 KILLS = 12
 
@@ -31,26 +30,6 @@ KILLS = 12
 def server() -> Iterator[HostileRegistry]:
     with hostile_registry() as registry:
         yield registry
-
-
-def run_module(ansible: AnsibleRunner, folder: Path, **options: Any) -> subprocess.Popen[str]:
-    """Start the module as a process of its own, without the Ansible around it."""
-    arguments = folder / f"arguments-{random.getrandbits(32)}.json"
-    arguments.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": {"insecure": True, **options}}))
-    return subprocess.Popen(
-        [sys.executable, "-m", MODULE, str(arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ansible.collections)},
-    )
-
-
-def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
-    output, errors = process.communicate(timeout=60)
-    assert "Traceback" not in errors + output, errors
-    return dict(json.loads(output))
 
 
 def test_two_runs_into_one_dest_at_once(ansible: AnsibleRunner, server: HostileRegistry, tmp_path: Path) -> None:
@@ -92,8 +71,8 @@ def test_a_kill_at_any_moment_is_healed_by_the_next_run(
     killed_while_placing = 0
     for turn in range(KILLS):
         wanted = revisions[turn % 2]
-        options = {"ref": f"{server.host}/killed:{turn % 2}", "dest": str(dest)}
-        process = run_module(ansible, tmp_path, **options)
+        options = {"ref": f"{server.host}/killed:{turn % 2}", "dest": str(dest), "insecure": True}
+        process = start_module(ansible, PULL, tmp_path, **options)
         # one in three while the content is staged, the others while it is placed
         step, delay = ("content", 0.08) if turn % 3 == 0 else (".backup", 0.015)
         while not (dest / ".oci-artifact/stage" / step).exists() and process.poll() is None:
@@ -103,12 +82,12 @@ def test_a_kill_at_any_moment_is_healed_by_the_next_run(
         process.communicate()
         state = dest / ".oci-artifact/state"
         killed_while_placing += state.exists() and bool(json.loads(state.read_text())["pending"])
-        result = finished(run_module(ansible, tmp_path, **options))
+        result = module_result(start_module(ansible, PULL, tmp_path, **options))
         assert not result.get("failed"), result
         files = {name: content for name, content in wanted.items() if not name.endswith("/")}
         assert contents(dest) == {**files, "foreign": "foreign"}, turn
         assert sorted(os.listdir(dest / ".oci-artifact")) == ["lock", "state"]
-    assert not finished(run_module(ansible, tmp_path, **options))["changed"]
+    assert not module_result(start_module(ansible, PULL, tmp_path, **options))["changed"]
     assert killed_while_placing, "no kill came while files were being placed"
 
 

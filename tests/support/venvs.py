@@ -10,10 +10,12 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pythons import Python
+
+UV = "uv>=0.9,<1"
 
 
 def child_environment(**changes: str) -> dict[str, str]:
@@ -39,9 +41,22 @@ def make_venv(folder: Path, python: Python, requirements: Sequence[str], files: 
             shutil.rmtree(folder, ignore_errors=True)
             environment = child_environment()
             subprocess.run([str(python.path), "-m", "venv", str(folder)], check=True, env=environment)
-            pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", *requirements]
+            words = list(requirements)
             for file in files:
-                pip += ["-r", str(file)]
-            subprocess.run(pip, check=True, env=environment)
+                words += ["-r", str(file)]
+            _install(folder / "bin/python", words, environment)
             stamp.write_text(wish.hexdigest())
     return folder / "bin"
+
+
+def _install(python: Path, words: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Install with uv, which is ten times as fast as pip; with pip where uv does not get what pip is configured for."""
+    tool = python.parent / "uv"
+    pip = [str(python), "-m", "pip", "install", "--quiet"]
+    try:
+        subprocess.run([*pip, UV], check=True, env=environment)
+        command = [str(tool), "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), *words]
+        subprocess.run(command, check=True, env=environment)
+    except (OSError, subprocess.CalledProcessError) as exc:
+        print(f"installing with pip instead: {exc}", flush=True)
+        subprocess.run([*pip, *words], check=True, env=environment)

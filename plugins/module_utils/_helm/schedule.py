@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Callable, TypeVar
 
 from .._oci.errors import InvalidOption
+from .._oci.threads import thread_pool
 
 Key = TypeVar("Key")
 
@@ -55,7 +56,7 @@ def run_in_order(
     """
     known = set(keys)
     waiting = {key: {need for need in needs.get(key, ()) if need in known} for key in keys}
-    with ThreadPoolExecutor(max(1, min(width, len(keys)))) as pool:
+    with thread_pool(min(width, len(keys))) as pool:
         running: dict[Future[None], Key] = {}
         while waiting or running:
             for key in [key for key, open_needs in waiting.items() if not open_needs]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
@@ -24,6 +23,7 @@ from .._oci.errors import BuildError, ChartError, InvalidOption, LayerError, Oci
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.reference import check_tag
+from .._oci.threads import thread_pool
 from .layer_selector import FIRST, LayerSelector, Limits
 from .layers import check_sizes, choose_image, select_layers
 from .resolve import ReferenceOptions, Resolved, cache_warnings, open_repository, parse_target, resolve
@@ -89,7 +89,7 @@ def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, 
     if len(fetches) == 1:
         work(fetches[0])
     elif fetches:
-        with ThreadPoolExecutor(PARALLEL) as pool:
+        with thread_pool(PARALLEL) as pool:
             list(pool.map(work, fetches))
     if failures:
         first = next(failures[source.name] for source in sources if source.name in failures)

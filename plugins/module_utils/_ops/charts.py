@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .._oci import media
 from .._oci.errors import InvalidContent, NotFound, OciError
 from .._oci.manifest import Descriptor, Manifest
+from .._oci.threads import thread_pool
 from .._oci.transport import Repository, read_small_blob
 
 PARALLEL_LOOKS = 8
@@ -33,7 +33,7 @@ def list_charts(repository: Repository, tags: Sequence[str]) -> tuple[list[dict[
     """
     if not tags:
         return [], []
-    with ThreadPoolExecutor(min(PARALLEL_LOOKS, len(tags))) as pool:
+    with thread_pool(min(PARALLEL_LOOKS, len(tags))) as pool:
         found = list(pool.map(lambda tag: look_at_chart(repository, tag), tags))
     return [each for each in found if isinstance(each, dict)], [each for each in found if isinstance(each, str)]
 

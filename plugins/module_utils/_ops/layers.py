@@ -199,9 +199,11 @@ def _fetch_all(fetch: Callable[[Descriptor], None], layers: Sequence[Descriptor]
     if len(layers) == 1:
         fetch(layers[0])
         return
-    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+    from concurrent.futures import FIRST_EXCEPTION, wait
 
-    with ThreadPoolExecutor(max(1, min(PARALLEL_TRANSFERS, len(layers)))) as pool:
+    from .._oci.threads import thread_pool
+
+    with thread_pool(min(PARALLEL_TRANSFERS, len(layers))) as pool:
         started = [pool.submit(fetch, layer) for layer in layers]
         wait(started, return_when=FIRST_EXCEPTION)
         # the first failure is the answer: what has not begun need not begin

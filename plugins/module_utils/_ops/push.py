@@ -286,9 +286,9 @@ class _Push:
         mount_from = tuple(self._options.mount_from)
         if len(distinct) == 1:
             return [self._repository.push_blob(distinct[0], mount_from)]
-        from concurrent.futures import ThreadPoolExecutor
+        from .._oci.threads import thread_pool
 
-        with ThreadPoolExecutor(min(PARALLEL_TRANSFERS, len(distinct))) as pool:
+        with thread_pool(min(PARALLEL_TRANSFERS, len(distinct))) as pool:
             pending = [pool.submit(self._repository.push_blob, source, mount_from) for source in distinct]
             return [each.result() for each in pending]
 

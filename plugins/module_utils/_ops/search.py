@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._oci.errors import AuthenticationFailed, CatalogRefused, CatalogUnsupported, NotFound
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.reference import Reference, parse_reference, parse_registry
+from .._oci.threads import thread_pool
 from .._oci.transport import Repository
 from .charts import PARALLEL_LOOKS, look_at_chart
 from .resolve import open_client, open_repository
@@ -132,7 +132,7 @@ class _Search:
             return None
 
         try:
-            with ThreadPoolExecutor(PARALLEL_LOOKS) as pool:
+            with thread_pool(PARALLEL_LOOKS) as pool:
                 listed = list(pool.map(tags_of, repositories))
                 # here, since only the main thread can limit the time of an expression
                 limit = self._options.limit or None

@@ -143,7 +143,11 @@ class Publisher:
 
 def write_layout(folder: Path, tag: str, content: Mapping[str, Entry]) -> str:
     """An OCI image layout with one artifact; returns the digest of its manifest."""
-    layer, config = Blob(tgz(content)), Blob(b"{}", CONFIG)
+    return write_layout_of(folder, tag, Blob(tgz(content)), Blob(b"{}", CONFIG))
+
+
+def write_layout_of(folder: Path, tag: str, layer: Blob, config: Blob) -> str:
+    """An OCI image layout with one artifact of one layer; returns the digest of its manifest."""
     raw = manifest_of([layer], config)
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)

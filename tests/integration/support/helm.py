@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from support.ansible_runner import AnsibleRunner, TaskResult
-from support.artifacts import HELM_LAYER, Blob, Publisher, digest_of, manifest_of, tgz
+from support.artifacts import HELM_LAYER, Blob, Publisher, digest_of, tgz, write_layout_of
 from support.kube_api import KubeCluster
 from support.servers import RegistryServer
 
@@ -60,21 +60,7 @@ def downloads(registry: RegistryServer, start: int, archive: bytes) -> int:
 
 def write_chart_layout(folder: Path, tag: str, archive: bytes) -> str:
     """An OCI image layout with one chart; returns the digest of its manifest."""
-    layer, config = Blob(archive, HELM_LAYER), Blob(b"{}", HELM_CONFIG)
-    raw = manifest_of([layer], config)
-    blobs = folder / "blobs/sha256"
-    blobs.mkdir(parents=True)
-    for data in (layer.data, config.data, raw):
-        (blobs / digest_of(data).partition(":")[2]).write_bytes(data)
-    entry = {
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "digest": digest_of(raw),
-        "size": len(raw),
-        "annotations": {"org.opencontainers.image.ref.name": tag},
-    }
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    return digest_of(raw)
+    return write_layout_of(folder, tag, Blob(archive, HELM_LAYER), Blob(b"{}", HELM_CONFIG))
 
 
 @dataclass
@@ -167,6 +153,8 @@ class RoleRunner:
                 check=check,
                 diff=diff,
                 flags=flags,
+                # with -vvv, what modules were given is shown, as older cores do it without asking
+                controller_environment={"ANSIBLE_INJECT_INVOCATION": "1"},
                 vars={**self.variables(sources, releases), **variables},
             )
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ from support.ansible_runner import COLLECTION, AnsibleRunner
 
 
 def start_module(ansible: AnsibleRunner, name: str, folder: Path, **options: Any) -> subprocess.Popen[str]:
-    """Start a module of the collection, by its full or short name."""
+    """Start a module of the collection, by its full or short name, with the Python of the tests, which has Ansible."""
     with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".arguments.json", delete=False) as arguments:
         json.dump({"ANSIBLE_MODULE_ARGS": options}, arguments)
     return subprocess.Popen(
         [
-            ansible.target_python,
+            sys.executable,
             "-m",
             f"ansible_collections.{COLLECTION}.plugins.modules.{name.rpartition('.')[2]}",
             arguments.name,

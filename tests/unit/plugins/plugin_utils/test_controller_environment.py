@@ -79,6 +79,13 @@ def test_a_login_is_added(auth_file: Path) -> None:
     assert carried({USERNAME: "robot"}) == {"username": "robot"}
 
 
+def test_all_registries_of_charts_count(auth_file: Path) -> None:
+    sources = {"one": TASK, "two": {"url": "oci://other.example.org/charts/demo"}, "odd": "text"}
+    found = carried({AUTH_FILE: str(auth_file)}, {"sources": sources})["auth_config"]["auths"]
+    assert {"registry.example.com", "other.example.org"} <= set(found)
+    assert carried({AUTH_FILE: str(auth_file)}, {"sources": {}}) == carried({}, {"sources": "text"}) == {}
+
+
 @pytest.mark.parametrize(
     "options",
     [{"username": "me"}, {"password": "mine"}, {"auth_file": "/etc/auth.json"}, {"auth_config": {"auths": {}}}]

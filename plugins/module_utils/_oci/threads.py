@@ -1,0 +1,40 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Threads that import what they need."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+_guard = threading.RLock()
+
+
+def thread_pool(width: int) -> ThreadPoolExecutor:
+    """A pool of at least one thread, in which code may import modules when it first needs them.
+
+    Ansible hands modules over as a zip archive. Before Python 3.10 an import from one shows other threads modules that
+    are only half executed (``zipimporter`` has no ``exec_module``, so nothing marks them as being imported). There, all
+    imports of the process happen one after the other from the first pool on.
+    """
+    if sys.version_info < (3, 10):
+        _serialize_imports()
+    return ThreadPoolExecutor(max(1, width))
+
+
+def _serialize_imports() -> None:
+    with _guard:
+        original = builtins.__import__
+        if getattr(original, "is_serialized", False):
+            return
+
+        def serialized(*args: Any, **kwargs: Any) -> Any:
+            with _guard:
+                return original(*args, **kwargs)
+
+        serialized.is_serialized = True  # type: ignore[attr-defined]
+        builtins.__import__ = serialized
