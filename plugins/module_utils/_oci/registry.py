@@ -208,7 +208,7 @@ class RegistryRepository(SinglePlace):
     def list_tags(self) -> list[str]:
         url = self._base + self._container.tags_url(N=TAGS_PER_PAGE)
         tags: dict[str, None] = {}  # pages may overlap when tags come and go meanwhile
-        for document in self._pages(url, f"Listing the tags of {self.reference.name}", {}):
+        for document in self._pages(url, f"Listing the tags of {self.reference.name}", {}, ahead=True):
             names = document.get("tags") or []
             if not isinstance(names, list):
                 raise InvalidContent(f"The list of tags of {self.reference.name} is malformed: 'tags' is not a list.")
@@ -283,10 +283,12 @@ class RegistryRepository(SinglePlace):
             f"The referrer {own.digest} could not be entered under {self._named(tag)}: other clients kept replacing it."
         )
 
-    def _pages(self, url: str, action: str, headers: dict[str, str]) -> Iterator[dict[str, Any]]:
+    def _pages(
+        self, url: str, action: str, headers: dict[str, str], *, ahead: bool = False
+    ) -> Iterator[dict[str, Any]]:
         from .registry_pages import fetch_pages
 
-        return fetch_pages(self._client, url, self._scope, action, headers)
+        return fetch_pages(self._client, url, self._scope, action, headers, ahead=ahead)
 
     # Helpers
 
