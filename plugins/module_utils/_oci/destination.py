@@ -20,7 +20,7 @@ from .drift import Plan
 from .errors import StorageError
 from .names import native, shown
 from .permissions import Permissions
-from .shared_file import locked_file, storage_error
+from .regular_file import storage_error
 from .state import FILE_NAME, State, load_state, save_state
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class Destination:
 
         :raises StorageError: when the directories cannot be made, or another run does not end within ``wait`` seconds.
         """
+        from .shared_file import locked_file
+
         made = self._make_directories()
         try:
             with locked_file(os.path.join(self.control, _LOCK), wait):

@@ -13,7 +13,7 @@ from .drift import MAX_NAMED, Plan, file_digest, has_permissions
 from .errors import StorageError
 from .names import decoded, native, on_disk, shown
 from .permissions import Permissions
-from .shared_file import storage_error
+from .regular_file import storage_error
 from .state import State
 from .tree import DIRECTORY, FILE, SYMLINK, Tree, TreeEntry
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .names import split_path
-from .shared_file import open_regular, storage_error
+from .regular_file import open_regular, storage_error
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 
 FORMAT = 1
