@@ -23,6 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import 
     registry_answer,
     registry_auth,
     registry_client,
+    registry_pages,
     tls,
     transport,
 )
@@ -48,8 +49,8 @@ WANTED = {
     "Answer of a token server": f"{registry_auth.MAX_TOKEN_ANSWER >> 20} MiB",
     "Manifest or index": f"{manifest.MAX_MANIFEST_SIZE >> 20} MiB",
     "Config, signature or other blob": f"{transport.MAX_SMALL_BLOB >> 20} MiB",
-    "One page of a list": f"{registry.MAX_PAGE_SIZE >> 20} MiB",
-    "Pages of a list": f"{registry.MAX_PAGES}",
+    "One page of a list": f"{registry_pages.MAX_PAGE_SIZE >> 20} MiB",
+    "Pages of a list": f"{registry_pages.MAX_PAGES}",
     "Tags of a repository": f"{registry.MAX_TAGS}",
     "Referrers that are listed": f"{registry.MAX_REFERRERS}",
     "Referrers that a verification": f"{formats.MAX_REFERRERS}",
