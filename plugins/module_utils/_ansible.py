@@ -18,13 +18,13 @@ from ._oci.options import (
     AuthOptions,
     CacheOptions,
     ConnectionOptions,
-    MirrorRule,
     parse_duration,
 )
 from ._ops.resolve import ReferenceOptions
 from ._run_module import run_module as _run_module
 
 if TYPE_CHECKING:
+    from ._oci.mirrors import MirrorRule
     from ._trust.policy import VerifyPolicy
 
 _ORDER_SPEC = {

@@ -456,7 +456,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible_ite
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_size
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import parse_permissions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.last_good import parse_last_good
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import (
     Limits,
     parse_layer_selector,
@@ -501,6 +500,11 @@ OWN_SPEC: dict[str, Any] = {
 
 def pull_options(task: AnsibleModule) -> PullOptions:
     params = task.params
+    last_good = None
+    if params["on_registry_error"] is not None:
+        from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.last_good import parse_last_good
+
+        last_good = parse_last_good(params["on_registry_error"])
     return PullOptions(
         reference=reference_options(params),
         dest=params["dest"] or "",
@@ -513,7 +517,7 @@ def pull_options(task: AnsibleModule) -> PullOptions:
         check_content=params["check_content"],
         cache=cache_options(task),
         verify=verify_policy(params["verify"]),
-        last_good=parse_last_good(params["on_registry_error"]),
+        last_good=last_good,
         permissions=parse_permissions(params["mode"], params["owner"] or "", params["group"] or ""),
         auth=auth_options(task),
         connection=connection_options(params),

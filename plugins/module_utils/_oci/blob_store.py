@@ -25,15 +25,8 @@ from typing import BinaryIO, Callable
 from .digest import Verifier, digest_of, parse_digest
 from .errors import DigestMismatch, NotFound, StorageError
 from .manifest import Descriptor
-from .shared_file import (
-    is_at,
-    locked_file,
-    open_creating,
-    open_regular,
-    remove,
-    storage_error,
-    write_all,
-)
+from .regular_file import open_regular, storage_error
+from .shared_file import is_at, locked_file, open_creating, remove, write_all
 
 CHUNK_SIZE = 256 * 1024
 

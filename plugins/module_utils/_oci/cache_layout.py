@@ -27,7 +27,7 @@ from .layout import LayoutRepository
 from .layout_index import LayoutIndex, parse_index
 from .manifest import Descriptor, Manifest
 from .reference import Reference, parse_reference
-from .shared_file import open_regular, storage_error
+from .regular_file import open_regular, storage_error
 
 CACHE_TAG = "CACHEDIR.TAG"
 _SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"

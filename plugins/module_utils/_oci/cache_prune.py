@@ -30,7 +30,8 @@ from .cache_store import CacheStore
 from .digest import is_digest
 from .errors import InvalidContent
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
-from .shared_file import is_at, open_regular, storage_error
+from .regular_file import open_regular, storage_error
+from .shared_file import is_at
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from .blob_store import CHUNK_SIZE, PARTIAL, BlobStore, is_sound
 from .digest import Verifier, parse_digest
 from .errors import StorageError
 from .manifest import Descriptor
-from .shared_file import is_at, open_regular, remove, storage_error, taking_turns
+from .regular_file import open_regular, storage_error
+from .shared_file import is_at, remove, taking_turns
 
 # Seconds to wait for the lock on a blob. Whoever removes a blob holds it for less than that; a process that holds it
 # longer means no good, and without the lock the open file is as good.

@@ -21,7 +21,8 @@ from typing import Any
 
 from .credentials import MAX_FILE_SIZE, parse_config_file
 from .errors import StorageError
-from .shared_file import locked_file, open_regular, storage_error, write_all
+from .regular_file import open_regular, storage_error
+from .shared_file import locked_file, write_all
 
 # seconds; the owner of the lock may wait for a credential helper
 LOCK_TIMEOUT = 150.0

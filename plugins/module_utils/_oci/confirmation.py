@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 
-from .shared_file import open_regular
+from .regular_file import open_regular
 
 FILE_NAME = "confirmed"
 

@@ -11,7 +11,8 @@ import stat
 from collections.abc import Sequence
 
 from .digest import short_digest
-from .placement import Plan, file_digest, on_disk, shown
+from .drift import Plan, file_digest
+from .names import on_disk, shown
 
 # bytes; larger files, and files beyond the total, are named with their digests
 MAX_TEXT = 64 * 1024

@@ -28,8 +28,10 @@ from .errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, 
 from .layout_index import LayoutIndex, list_manifest, parse_index, ref_name
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, load_json_object, parse_manifest
 from .reference import DEFAULT_TAG, Reference, check_tag
-from .shared_file import locked_file, open_regular, storage_error
-from .transport import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource, SinglePlace
+from .regular_file import open_regular, storage_error
+from .shared_file import locked_file
+from .single_place import SinglePlace
+from .transport import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource
 
 LAYOUT_VERSION = "1.0.0"
 

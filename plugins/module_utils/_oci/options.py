@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import InvalidOption
+
+if TYPE_CHECKING:
+    from .mirrors import MirrorRule
 
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_RETRIES = 3
@@ -44,34 +47,6 @@ class AuthOptions:
 
 
 @dataclass(frozen=True)
-class Mirror:
-    """A place that stands in for a registry: ``host[:port]`` and the path that goes in front of the repository there.
-
-    With ``replaces`` the registry itself is never asked. None, and an empty ``ca_cert``, mean: as for the registry
-    itself; the certificate that a client presents is never taken over from there.
-    """
-
-    host: str
-    path: str = ""
-    replaces: bool = False
-    insecure: bool | None = None
-    validate_certs: bool | None = None
-    ca_cert: str = ""
-    client_cert: str = ""
-    client_key: str = field(default="", repr=False)
-    client_key_password: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True)
-class MirrorRule:
-    """The mirrors, in the order in which they are asked, of a registry or of the repositories below a path of it."""
-
-    registry: str
-    path: str
-    mirrors: tuple[Mirror, ...]
-
-
-@dataclass(frozen=True)
 class ConnectionOptions:
     """How a registry is spoken to.
 
@@ -93,8 +68,7 @@ class ConnectionOptions:
     mirrors: tuple[MirrorRule, ...] = ()
 
 
-@dataclass(frozen=True)
-class CacheOptions:
+class CacheOptions(NamedTuple):
     """Where artifacts are kept by digest: a directory, or nowhere when it is empty. ``read_only``: it is only read."""
 
     root: str = ""

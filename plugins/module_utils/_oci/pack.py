@@ -15,9 +15,10 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import BinaryIO, Callable, Union
 
 from .errors import BuildError
+from .names import MAX_PATH, encoded, split_path
 from .pack_writer import ArchiveWriter, PackResult
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
-from .tree_fs import MAX_PATH, DirectoryHandles, encoded, escaping_link, split_path
+from .tree_fs import DirectoryHandles, escaping_link
 
 __all__ = ["PackResult", "pack_file", "pack_members", "pack_tree"]
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from .errors import BuildError
+from .names import encoded
 from .tar_reader import BLOCK
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
-from .tree_fs import disk_error, encoded
+from .tree_fs import disk_error
 
 # No name, no time, no flags, the operating system unknown (RFC 1952, 2.3).
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import grp
 import pwd
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import InvalidOption
 
@@ -22,8 +22,7 @@ _ACTION = re.compile(r"([-+=])([rwxX]*)")
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 
 
-@dataclass(frozen=True)
-class Permissions:
+class Permissions(NamedTuple):
     """``mode`` empty and ids None mean: as the artifact says, and as the process is."""
 
     mode: str = ""

@@ -5,71 +5,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
+from .drift import MAX_NAMED, Plan, file_digest, has_permissions
 from .errors import StorageError
+from .names import decoded, native, on_disk, shown
 from .permissions import Permissions
-from .shared_file import storage_error
-from .state import PlacedEntry, State
+from .regular_file import storage_error
+from .state import State
 from .tree import DIRECTORY, FILE, SYMLINK, Tree, TreeEntry
-from .tree_fs import encoded
-
-READ_SIZE = 256 * 1024
-MAX_NAMED = 5
-
-
-@dataclass
-class Plan:
-    """Paths by what happens to them. ``metadata`` are those where only mode or owner is set right.
-
-    ``tree`` lacks directories that were there before any pull: they are used, but neither changed nor ever removed.
-    """
-
-    tree: Mapping[str, TreeEntry]
-    added: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    metadata: list[str] = field(default_factory=list)
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.added or self.changed or self.removed or self.metadata)
-
-
-@dataclass(frozen=True)
-class Drift:
-    """Entries that are no longer what was written: ``content`` needs the artifact again, ``metadata`` does not."""
-
-    content: list[str]
-    metadata: list[str]
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.content or self.metadata)
-
-
-def native(name: str) -> str:
-    """A name for Python's file functions that are given text: entries have UTF-8 names whatever the locale is."""
-    return os.fsdecode(encoded(name))
-
-
-def decoded(name: bytes) -> str:
-    """The name of an entry as archives and records have it."""
-    return name.decode("utf-8", "surrogateescape")
-
-
-def shown(path: str) -> str:
-    """A path as people and results may have it, which is never half of a character."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
-
-def on_disk(root: str, path: str) -> str:
-    """Where the entry ``path`` lies below ``root``."""
-    return os.path.join(root, native(path))
 
 
 def with_parents(tree: Tree) -> dict[str, TreeEntry]:
@@ -83,34 +29,6 @@ def with_parents(tree: Tree) -> dict[str, TreeEntry]:
     return complete
 
 
-def find_drift(root: str, state: State, permissions: Permissions, check_content: bool) -> Drift:
-    """Compare the files on disk with the record: kind, size and modification time, or full digests."""
-    drift = Drift([], [])
-    for path, placed in sorted(state.files.items()):
-        full = on_disk(root, path)
-        try:
-            status = os.lstat(full)
-            intact = _is_intact(full, status, placed, check_content)
-        except OSError:
-            intact = False
-        if not intact:
-            drift.content.append(path)
-        elif not has_permissions(status, placed.entry, permissions):
-            drift.metadata.append(path)
-    return drift
-
-
-def has_permissions(status: os.stat_result, entry: TreeEntry, permissions: Permissions) -> bool:
-    """Whether mode and owner are as the artifact and the user want them; links have no mode of their own."""
-    if permissions.uid is not None and status.st_uid != permissions.uid:
-        return False
-    if permissions.gid is not None and status.st_gid != permissions.gid:
-        return False
-    if entry.kind == SYMLINK:
-        return True
-    return stat.S_IMODE(status.st_mode) == permissions.mode_for(entry.mode, entry.kind == DIRECTORY)
-
-
 def make_plan(
     root: str, tree: Tree, state: State, permissions: Permissions, *, force: bool = False, trust_times: bool = True
 ) -> Plan:
@@ -121,18 +39,6 @@ def make_plan(
     :raises StorageError: when something that no earlier run put there is in the way.
     """
     return _Planner(root, state, permissions, force, trust_times, with_parents(tree)).run()
-
-
-def file_digest(path: str) -> str:
-    """``sha256:…`` of a file's content, read in bounded pieces; never through a link."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    content = hashlib.sha256()
-    with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        while True:
-            chunk = stream.read(READ_SIZE)
-            if not chunk:
-                return f"sha256:{content.hexdigest()}"
-            content.update(chunk)
 
 
 class _Planner:
@@ -260,21 +166,6 @@ class _Planner:
             "Move it away, choose another 'dest', or replace files with force: true (directories and links to "
             "directories are never replaced).",
         )
-
-
-def _is_intact(full: str, status: os.stat_result, placed: PlacedEntry, check_content: bool) -> bool:
-    """:raises OSError: when it cannot be read."""
-    entry = placed.entry
-    if entry.kind == DIRECTORY:
-        return stat.S_ISDIR(status.st_mode)
-    if entry.kind == SYMLINK:
-        return stat.S_ISLNK(status.st_mode) and os.readlink(full) == native(entry.target)
-    if not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
-        return False
-    if not check_content and status.st_mtime_ns == placed.mtime:
-        return True
-    # touched, but perhaps not altered: reading it here is cheaper than fetching it again
-    return file_digest(full) == entry.digest
 
 
 def _parents(path: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ without one is refused instead of being sent to Docker Hub.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from .digest import is_digest, parse_digest
 from .errors import InvalidReference
@@ -35,8 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f]")
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """Where an artifact is: a repository of a registry, or an OCI image layout, with an optional tag and digest.
 
     ``registry`` is ``host[:port]`` and empty for a layout; ``layout`` is the directory's path and empty for a registry.
@@ -69,7 +68,7 @@ class Reference:
 
     def at(self, *, tag: str = "", digest: str = "") -> Reference:
         """The same place with another tag and digest."""
-        return replace(self, tag=tag, digest=digest)
+        return self._replace(tag=tag, digest=digest)
 
     def __str__(self) -> str:
         text = self.name

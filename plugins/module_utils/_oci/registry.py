@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from . import media
 from .digest import is_digest, parse_digest, verify_bytes
@@ -27,10 +28,12 @@ from .manifest import (
 )
 from .reference import Reference, check_tag, is_tag
 from .registry_answer import RETRY_STATUS, check_status
-from .registry_blobs import BlobTransfers, check_pushed
 from .registry_client import Container, RegistryClient, pull_scope, push_scope
-from .registry_pages import NotJson, fetch_pages
-from .transport import BlobSource, SinglePlace
+from .single_place import SinglePlace
+
+if TYPE_CHECKING:
+    from .registry_blobs import BlobTransfers
+    from .transport import BlobSource
 
 ACCEPT = ", ".join(media.MANIFEST_TYPES + media.INDEX_TYPES)
 TAGS_PER_PAGE = 1000
@@ -52,7 +55,6 @@ class RegistryRepository(SinglePlace):
         self._base = f"{client.prefix}://"
         # one scope for the whole run, so that a push needs one token and not two
         self._scope = push_scope(reference.repository) if push else pull_scope(reference.repository)
-        self._blobs = BlobTransfers(client, self._container, self.reference.name, self._scope)
 
     @property
     def served_by(self) -> list[str]:
@@ -120,6 +122,8 @@ class RegistryRepository(SinglePlace):
 
         Where the answer is lost, or is no plain yes, the registry is asked what it holds.
         """
+        from .registry_blobs import check_pushed
+
         descriptor = manifest.descriptor
         action = f"Pushing the manifest {self._named(identifier)}"
         try:
@@ -188,6 +192,12 @@ class RegistryRepository(SinglePlace):
 
     # Blobs
 
+    @cached_property
+    def _blobs(self) -> BlobTransfers:
+        from .registry_blobs import BlobTransfers
+
+        return BlobTransfers(self._client, self._container, self.reference.name, self._scope)
+
     def stream_blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
         return self._blobs.stream(descriptor, offset)
 
@@ -202,7 +212,7 @@ class RegistryRepository(SinglePlace):
     def list_tags(self) -> list[str]:
         url = self._base + self._container.tags_url(N=TAGS_PER_PAGE)
         tags: dict[str, None] = {}  # pages may overlap when tags come and go meanwhile
-        for document in self._pages(url, f"Listing the tags of {self.reference.name}", {}):
+        for document in self._pages(url, f"Listing the tags of {self.reference.name}", {}, ahead=True):
             names = document.get("tags") or []
             if not isinstance(names, list):
                 raise InvalidContent(f"The list of tags of {self.reference.name} is malformed: 'tags' is not a list.")
@@ -219,6 +229,8 @@ class RegistryRepository(SinglePlace):
 
     def _referrers_by_api(self, digest: str) -> list[Descriptor] | None:
         """None when the registry has no referrers API, which it may say in several ways."""
+        from .registry_pages import NotJson
+
         url = f"{self._base}{self._container.registry}/v2/{self._container.api_prefix}/referrers/{digest}"
         found: list[Descriptor] = []
         try:
@@ -275,8 +287,12 @@ class RegistryRepository(SinglePlace):
             f"The referrer {own.digest} could not be entered under {self._named(tag)}: other clients kept replacing it."
         )
 
-    def _pages(self, url: str, action: str, headers: dict[str, str]) -> Iterator[dict[str, Any]]:
-        return fetch_pages(self._client, url, self._scope, action, headers)
+    def _pages(
+        self, url: str, action: str, headers: dict[str, str], *, ahead: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        from .registry_pages import fetch_pages
+
+        return fetch_pages(self._client, url, self._scope, action, headers, ahead=ahead)
 
     # Helpers
 

@@ -18,12 +18,17 @@ from typing import Any, Callable, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from .credential import Credential
+from .deferred import deferred
 from .errors import AuthenticationFailed, OciError, RegistryError
 from .http_url import origin, shown
 from .registry_answer import RETRY_STATUS
 
+# a quarter of what oras takes to import, for methods that are not used here
+SELDOM_USED_BY_ORAS = ("jsonschema", "tarfile")
+
 try:
-    from oras.auth.token import TokenAuth
+    with deferred(*SELDOM_USED_BY_ORAS):
+        from oras.auth.token import TokenAuth
 
     BaseAuth: Any = TokenAuth
 except ImportError:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Callable
 from urllib.parse import urlsplit
 
 from .credentials import Credential
+from .deferred import deferred
 from .errors import AuthenticationFailed, ConnectionFailed, InvalidReference, MissingDependency, OciError, RegistryError
 from .http_body import BodyBroken, content_length, discard, read_body
 from .http_session import explain, may_pass, new_session
@@ -26,11 +27,12 @@ from .options import ConnectionOptions
 from .pauses import Pauses
 from .reference import DEFAULT_TAG, Reference, parse_reference
 from .registry_answer import RETRY_STATUS, check_status, wait_asked_for
-from .registry_auth import MAX_TOKEN_ANSWER, NO_CREDENTIALS, RegistryAuth
+from .registry_auth import MAX_TOKEN_ANSWER, NO_CREDENTIALS, SELDOM_USED_BY_ORAS, RegistryAuth
 
 try:
-    import oras.container
-    import oras.provider
+    with deferred(*SELDOM_USED_BY_ORAS):
+        import oras.container
+        import oras.provider
     import requests
     import urllib3
 

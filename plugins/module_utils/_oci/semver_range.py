@@ -110,9 +110,14 @@ class SemVerRange:
             return False
         if self._single is not None:
             return self._single(precedence)
+        # loops without a generator: this runs for each of up to a million tags
         for takes_prereleases, checks in self._groups:
-            if (release or takes_prereleases) and all(check(precedence) for check in checks):
-                return True
+            if release or takes_prereleases:
+                for check in checks:
+                    if not check(precedence):
+                        break
+                else:
+                    return True
         return False
 
 

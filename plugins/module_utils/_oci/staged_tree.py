@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple, Union
 
 from .errors import LayerError
+from .names import encoded
 from .tree import DIRECTORY, FILE, Tree, TreeEntry
-from .tree_fs import DirectoryHandles, disk_error, encoded, escaping_link
+from .tree_fs import DirectoryHandles, disk_error, escaping_link
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -13,20 +13,19 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from .shared_file import open_regular, storage_error
+from .names import split_path
+from .regular_file import open_regular, storage_error
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
-from .tree_fs import split_path
 
 FORMAT = 1
 FILE_NAME = "state"
 MAX_STATE_SIZE = 512 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class PlacedEntry:
+class PlacedEntry(NamedTuple):
     """An entry of the artifact together with the modification time (ns) that it was placed with."""
 
     entry: TreeEntry
@@ -99,20 +98,25 @@ def save_state(control: str, state: State) -> None:
         "format": FORMAT,
         "key": dict(state.key),
         "artifact": dict(state.artifact),
-        "files": {name: [*astuple(placed.entry), placed.mtime] for name, placed in state.files.items()},
-        "pending": {name: list(astuple(entry)) for name, entry in state.pending.items()},
+        "files": {name: (*_fields(placed.entry), placed.mtime) for name, placed in state.files.items()},
+        "pending": {name: _fields(entry) for name, entry in state.pending.items()},
         "verification": dict(state.verification),
         "request": state.request,
     }
     temporary = os.path.join(control, FILE_NAME + ".new")
     try:
         with open(temporary, "w", encoding="ascii") as stream:
-            json.dump(document, stream, separators=(",", ":"))
+            # not dump, which goes through a large record in Python
+            stream.write(json.dumps(document, separators=(",", ":")))
         os.replace(temporary, os.path.join(control, FILE_NAME))
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _fields(entry: TreeEntry) -> tuple[str, int, int, str, str]:
+    return entry.kind, entry.mode, entry.size, entry.digest, entry.target
 
 
 def _path(name: str) -> str:

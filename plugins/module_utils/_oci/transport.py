@@ -104,23 +104,6 @@ class Repository(Protocol):
         """Give up connections and files."""
 
 
-class SinglePlace:
-    """What a repository is that is in one place."""
-
-    has_alternatives = False
-
-    @property
-    def served_by(self) -> list[str]:
-        return []
-
-    @property
-    def warnings(self) -> list[str]:
-        return []
-
-    def distrust(self, descriptor: Descriptor) -> bool:
-        return False
-
-
 def read_blob(repository: Repository, descriptor: Descriptor) -> Iterator[bytes]:
     """The bytes of a blob, checked while they stream.
 

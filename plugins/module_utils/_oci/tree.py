@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 FILE = "file"
 DIRECTORY = "directory"
 SYMLINK = "symlink"
 
 
-@dataclass(frozen=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """One file, directory or symbolic link.
 
     ``mode`` holds permission bits only (at most 0o777). ``size`` (bytes) and ``digest`` (sha256 of the content) belong

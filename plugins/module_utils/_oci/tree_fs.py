@@ -11,12 +11,8 @@ import errno
 import os
 
 from .errors import StorageError
+from .names import encoded
 from .tree import DIRECTORY, SYMLINK, Tree
-
-# Bytes: NAME_MAX and PATH_MAX of Linux. The depth keeps every walk over a tree short and every recursion shallow.
-MAX_NAME = 255
-MAX_PATH = 4096
-MAX_DEPTH = 128
 
 _MAX_HANDLES = 64
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -40,29 +36,6 @@ def disk_error(action: str, error: OSError) -> StorageError:
     """The error for a failed system call; ``action`` continues "Cannot"."""
     reason = error.strerror or str(error)
     return StorageError(f"Cannot {action}: {reason}.", _HINTS.get(error.errno or 0, ""))
-
-
-def split_path(name: str) -> list[str]:
-    """The components of a relative POSIX path; empty ones and "." are dropped, so the root gives none.
-
-    :raises ValueError: when the name could lead out of the root or cannot be created; its text continues "the name".
-    """
-    if name.startswith("/"):
-        raise ValueError("is absolute")
-    if "\0" in name:
-        raise ValueError("holds a NUL byte")
-    parts = [part for part in name.split("/") if part and part != "."]
-    if ".." in parts:
-        raise ValueError('holds ".."')
-    if len(parts) > MAX_DEPTH:
-        raise ValueError(f"is more than {MAX_DEPTH} directories deep")
-    # Most names are far shorter than any limit: their bytes need not be counted.
-    if len(name) * 4 > MAX_NAME:
-        if len("/".join(parts).encode("utf-8", "surrogateescape")) > MAX_PATH:
-            raise ValueError(f"is longer than {MAX_PATH} bytes")
-        if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME for part in parts):
-            raise ValueError(f"has a component of more than {MAX_NAME} bytes")
-    return parts
 
 
 class DirectoryHandles:
@@ -117,11 +90,6 @@ class DirectoryHandles:
         if self._root >= 0:
             os.close(self._root)
             self._root = -1
-
-
-def encoded(name: str) -> bytes:
-    """The bytes of a name for system calls: UTF-8 in any locale."""
-    return name.encode("utf-8", "surrogateescape")
 
 
 def leaves_lexically(path: str, target: str) -> bool:

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 
 from .decompress import Decompressor
 from .errors import LayerError, StorageError
+from .names import MAX_NAME, MAX_PATH, encoded, split_path
 from .staged_tree import Directory, Leaf, StagedTree, link_error, remove_paths
 from .tar_reader import HARDLINK, TarReader
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
-from .tree_fs import MAX_NAME, MAX_PATH, disk_error, encoded, escaping_link, leaves_lexically, split_path
+from .tree_fs import disk_error, escaping_link, leaves_lexically
 
 __all__ = ["LayerWriter", "Limits", "Unpacker", "remove_paths"]
 

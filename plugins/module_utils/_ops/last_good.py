@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._oci import confirmation
+from .._oci.drift import MAX_NAMED, Drift
 from .._oci.errors import OciError
 from .._oci.options import parse_duration
-from .._oci.placement import MAX_NAMED, Drift
 from .._oci.state import State
 from .resolve import Resolved, Target
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .._oci.errors import InvalidOption
 
@@ -16,8 +16,7 @@ FIRST = "first"
 ALL = "all"
 
 
-@dataclass(frozen=True)
-class LayerSelector:
+class LayerSelector(NamedTuple):
     """Which layers (Flux's ``layerSelector``, and ``layers``) and what is done with them."""
 
     media_type: str = ""
@@ -25,8 +24,7 @@ class LayerSelector:
     layers: str = FIRST
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """``max_size`` in bytes and ``max_files``, of everything that one artifact unpacks to."""
 
     max_size: int

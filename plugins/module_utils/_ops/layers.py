@@ -15,7 +15,7 @@ from .._oci import media, platforms
 from .._oci.destination import is_reserved
 from .._oci.errors import DigestMismatch, LayerError
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.placement import on_disk
+from .._oci.names import on_disk
 from .._oci.transport import Repository, read_blob
 from .._oci.tree import DIRECTORY, FILE, TreeEntry
 from .layer_selector import FIRST, LayerSelector, Limits

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .._oci.errors import InvalidOption
-from .._oci.placement import shown
+from .._oci.names import shown
 
 
 @dataclass(frozen=True)

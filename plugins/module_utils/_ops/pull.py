@@ -18,9 +18,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._oci.destination import CONTROL_NAME, Destination
+from .._oci.drift import Drift, Plan, find_drift
 from .._oci.errors import NotFound, OciError, StorageError, is_outage
-from .._oci.placement import Drift, Plan, find_drift, make_plan, native, shown
-from .._oci.reference import Reference
+from .._oci.names import native, shown
 from .._oci.state import State
 from .layer_selector import ALL, COPY
 from .pull_options import PullOptions, PullResult, listed_changes
@@ -29,6 +29,7 @@ from .task import Task
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor, Manifest
+    from .._oci.reference import Reference
     from .._oci.transport import Repository
     from .._trust.policy import VerifyPolicy
     from .last_good import LastGood
@@ -179,6 +180,7 @@ class Pull:
     ) -> PullResult:
         content = os.path.join(stage, "content")
         os.mkdir(content, 0o700)
+        from .._oci.placement import make_plan
         from .layers import opened_layers
 
         cached = self._task.cached(repository)

@@ -15,7 +15,7 @@ from .layer_selector import LayerSelector, Limits
 from .resolve import ReferenceOptions
 
 if TYPE_CHECKING:
-    from .._oci.placement import Plan
+    from .._oci.drift import Plan
     from .._trust.policy import VerifyPolicy
     from .last_good import Degradation, LastGood
 

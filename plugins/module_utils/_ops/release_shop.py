@@ -34,7 +34,7 @@ from .._kube.lease import LeaseLock
 from .._kube.rest import KubeRest
 from .._oci.digest import Verifier, digest_of
 from .._oci.errors import Forbidden, NotFound
-from .._oci.shared_file import storage_error
+from .._oci.regular_file import storage_error
 from .release_spec import Chart, ReleaseKey
 
 LEASE_PREFIX = "cloudnative.artifacts."

@@ -14,7 +14,6 @@ from .._oci.digest import parse_digest
 from .._oci.errors import InvalidOption, NoMatch
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, Reference, check_tag, parse_reference, parse_url
-from .._oci.transport import Repository
 
 if TYPE_CHECKING:
     from .._oci.cache import ArtifactCache
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from .._oci.mirrors import Place
     from .._oci.registry_client import RegistryClient
     from .._oci.selection import TagSelector
+    from .._oci.transport import Repository
     from .clients import Clients
 
 

@@ -37,11 +37,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     StorageError,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.shared_file import (
-    locked_file,
-    storage_error,
-    write_all,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.regular_file import storage_error
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.shared_file import locked_file, write_all
 
 FORK = multiprocessing.get_context("fork")
 DATA = bytes(range(256)) * 40

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import content_diff
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.content_diff import diff_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.placement import Plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.drift import Plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import DIRECTORY, FILE, TreeEntry
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     MAX_MANIFEST_SIZE,
     Descriptor,
     canonical_json,
+    load_json_object,
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
@@ -292,6 +295,39 @@ def test_tags_come_in_pages(server: FaultServer, link: str, target: str) -> None
     server.script("GET", "", page(["a", "b"], link.format(url=server.url)), page(["b", "c"]))
     assert Harness(server).repository.list_tags() == ["a", "b", "c"]
     assert [seen.target for seen in server.seen] == ["/v2/org/app/tags/list?n=1000", target]
+
+
+def test_the_next_page_of_tags_is_asked_for_while_one_is_read(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, found_asked = threading.Event(), []
+    second = page(["b"])
+
+    def answer(seen: Seen) -> Answer | None:
+        if "last" not in seen.target:
+            return page(["a"], "?last=a")
+        asked.set()
+        return second
+
+    def read(raw: bytes, what: str) -> dict[str, Any]:
+        found_asked.append(asked.wait(10))
+        return load_json_object(raw, what)
+
+    monkeypatch.setattr(registry_pages, "load_json_object", read)
+    server.script("GET", "/tags/", answer, answer)
+    assert Harness(server).repository.list_tags() == ["a", "b"]
+    assert found_asked == [True, True]
+
+
+def test_a_page_of_tags_that_fails_while_another_is_read(server: FaultServer) -> None:
+    server.script("GET", "", page(["a"], "?x"), page(["b"], "?y"), Answer(404))
+    with pytest.raises(NotFound, match="Listing the tags"):
+        Harness(server).repository.list_tags()
+    server.script("GET", "", page({"a": 1}, "?x"), page(["b"], "?y"), page(["c"]))
+    with pytest.raises(InvalidContent, match="'tags' is not a list"):
+        Harness(server).repository.list_tags()
+    assert len(server.seen) <= 5, "nothing is asked for once it is known to be in vain"
+    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
 
 
 def test_tags_that_are_none_are_left_out(server: FaultServer) -> None:

@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether what was placed in ``dest`` is still as it was placed; what is to become of it is in ``placement``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .names import native, on_disk
+from .permissions import Permissions
+from .state import PlacedEntry, State
+from .tree import DIRECTORY, SYMLINK, TreeEntry
+
+READ_SIZE = 256 * 1024
+# in messages
+MAX_NAMED = 5
+
+
+@dataclass
+class Plan:
+    """Paths by what happens to them. ``metadata`` are those where only mode or owner is set right.
+
+    ``tree`` lacks directories that were there before any pull: they are used, but neither changed nor ever removed.
+    """
+
+    tree: Mapping[str, TreeEntry]
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    metadata: list[str] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.added or self.changed or self.removed or self.metadata)
+
+
+class Drift(NamedTuple):
+    """Entries that are no longer what was written: ``content`` needs the artifact again, ``metadata`` does not."""
+
+    content: list[str]
+    metadata: list[str]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.content or self.metadata)
+
+
+def find_drift(root: str, state: State, permissions: Permissions, check_content: bool) -> Drift:
+    """Compare the files on disk with the record: kind, size and modification time, or full digests."""
+    drift = Drift([], [])
+    for path, placed in sorted(state.files.items()):
+        full = on_disk(root, path)
+        try:
+            status = os.lstat(full)
+            intact = _is_intact(full, status, placed, check_content)
+        except OSError:
+            intact = False
+        if not intact:
+            drift.content.append(path)
+        elif not has_permissions(status, placed.entry, permissions):
+            drift.metadata.append(path)
+    return drift
+
+
+def has_permissions(status: os.stat_result, entry: TreeEntry, permissions: Permissions) -> bool:
+    """Whether mode and owner are as the artifact and the user want them; links have no mode of their own."""
+    if permissions.uid is not None and status.st_uid != permissions.uid:
+        return False
+    if permissions.gid is not None and status.st_gid != permissions.gid:
+        return False
+    if entry.kind == SYMLINK:
+        return True
+    return stat.S_IMODE(status.st_mode) == permissions.mode_for(entry.mode, entry.kind == DIRECTORY)
+
+
+def file_digest(path: str) -> str:
+    """``sha256:…`` of a file's content, read in bounded pieces; never through a link."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    content = hashlib.sha256()
+    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+        while True:
+            chunk = stream.read(READ_SIZE)
+            if not chunk:
+                return f"sha256:{content.hexdigest()}"
+            content.update(chunk)
+
+
+def _is_intact(full: str, status: os.stat_result, placed: PlacedEntry, check_content: bool) -> bool:
+    """:raises OSError: when it cannot be read."""
+    entry = placed.entry
+    if entry.kind == DIRECTORY:
+        return stat.S_ISDIR(status.st_mode)
+    if entry.kind == SYMLINK:
+        return stat.S_ISLNK(status.st_mode) and os.readlink(full) == native(entry.target)
+    if not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
+        return False
+    if not check_content and status.st_mtime_ns == placed.mtime:
+        return True
+    # touched, but perhaps not altered: reading it here is cheaper than fetching it again
+    return file_digest(full) == entry.digest

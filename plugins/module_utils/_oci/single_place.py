@@ -1,0 +1,28 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the repositories that are in one place have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .manifest import Descriptor
+
+
+class SinglePlace:
+    """What a repository is that is in one place."""
+
+    has_alternatives = False
+
+    @property
+    def served_by(self) -> list[str]:
+        return []
+
+    @property
+    def warnings(self) -> list[str]:
+        return []
+
+    def distrust(self, descriptor: Descriptor) -> bool:
+        return False

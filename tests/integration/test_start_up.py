@@ -1,0 +1,137 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a pull that has nothing to do loads, in the file that Ansible copies to a host: names and lines, no times.
+
+Ansible's modules arrive without compiled code, so every line that is imported is compiled again for each task. The
+limits have about a tenth of room above what is loaded; what exceeds them belongs behind an import of its own, inside of
+the function that needs it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.ansible_runner import AnsibleRunner
+from support.artifacts import Publisher
+from support.servers import RegistryServer
+
+PULL = "cloudnative.artifacts.oci_artifact_pull"
+OWN = "ansible_collections.cloudnative.artifacts.plugins.module_utils."
+HTTP = {"_socket", "_ssl", "email", "http", "oras", "requests", "ssl", "urllib3"}
+ARCHIVES = {"bz2", "lzma", "tarfile", "isal", "zlib_ng"}
+HEAVY = {"attr", "cryptography", "jsonschema", "kubernetes", "referencing", "semver", "sigstore", "yaml"}
+# of this collection: archives, trust, clouds, publishing, blobs
+OWN_OF_A_CHANGE = re.compile(
+    r"_trust\.|_cloud\.|_helm\.|_kube\."
+    r"|_oci\.(?:blob_store|cache\w*|content_diff|decompress|ignore|layout\w*|pack\w*|placement|placing|registry_blobs"
+    r"|registry_pages|selection|semver_range|staged_tree|tar_reader|transport|tree_fs|unpack)$"
+    r"|_ops\.(?:build|last_good|layers|push\w*|sign|verify)$"
+)
+# lines of this collection that are loaded, and of all that a task carries along
+MAX_LINES_PINNED = 3_000
+MAX_LINES_BY_TAG = 6_300
+MAX_LINES_CARRIED = 19_500
+MAX_BYTES_CARRIED = 290_000
+
+
+class Payload:
+    """One of the files that Ansible copies to hosts."""
+
+    def __init__(self, path: Path, python: str, home: Path) -> None:
+        self._command = [python, str(path)]
+        self._environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C.UTF-8"}
+        # the one long literal in it is the archive, whatever it is called in this ansible-core
+        encoded = max(re.findall(rb"[A-Za-z0-9+/=\n]{4096,}", path.read_bytes()), key=len)
+        self._archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(encoded)))
+        self.own = {
+            entry.filename[: -len(".py")].replace("/", "."): entry
+            for entry in self._archive.infolist()
+            if entry.filename.startswith(OWN.replace(".", "/")) and not entry.filename.endswith("__init__.py")
+        }
+
+    def lines(self, names: set[str]) -> int:
+        return sum(self._archive.read(self.own[name]).count(b"\n") for name in names & set(self.own))
+
+    def run(self) -> tuple[dict[str, Any], set[str]]:
+        """The result, and the names of all modules that were imported."""
+        done = subprocess.run(
+            self._command, check=True, capture_output=True, text=True, timeout=60,
+            env={**self._environment, "PYTHONPROFILEIMPORTTIME": "1"},
+        )  # fmt: skip
+        names = re.findall(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)$", done.stderr, re.MULTILINE)
+        return json.loads(done.stdout), set(names)
+
+
+@pytest.fixture(scope="module")
+def payloads(
+    ansible: AnsibleRunner, registry: RegistryServer, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Payload]:
+    """A task that does nothing, and pulls by digest and by tag whose artifacts are in place."""
+    publisher, tmp_path = Publisher(registry.host, "start-up"), tmp_path_factory.mktemp("start-up")
+    digest = publisher.publish("1.0", {"a.yaml": b"a: 1\n", "b/c.yaml": b"c: 1\n"})
+    found = {}
+    pinned = {"ref": f"{publisher.name}@{digest}", "dest": str(tmp_path / "pinned"), "insecure": True}
+    tagged = {"ref": f"{publisher.name}:1.0", "dest": str(tmp_path / "tagged"), "insecure": True}
+    tasks = {"nothing": ("ansible.builtin.ping", {}), "pinned": (PULL, pinned), "tagged": (PULL, tagged)}
+    results = ansible.tasks(
+        [
+            {"name": name, module: options, "vars": {"ansible_remote_tmp": str(tmp_path / f"remote-{name}")}}
+            for name, (module, options) in tasks.items()
+        ],
+        controller_environment={"ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_PIPELINING": "0"},
+    )
+    assert not any(result.failed for result in results), results
+    for name in tasks:
+        (path,) = (tmp_path / f"remote-{name}").glob("*/AnsiballZ_*.py")
+        found[name] = Payload(path, ansible.target_python, tmp_path)
+    return found
+
+
+def test_an_unchanged_pull_loads_nothing_that_it_does_not_need(
+    payloads: dict[str, Payload], registry: RegistryServer
+) -> None:
+    _nothing, always = payloads["nothing"].run()
+
+    mark = registry.mark()
+    result, loaded = payloads["pinned"].run()
+    assert (result["changed"], result["reason"]) == (False, "ArtifactUpToDate")
+    assert registry.requests(since=mark) == []
+    own, others = _parts(loaded - always)
+    assert others & (HTTP | ARCHIVES | HEAVY | {"subprocess", "tempfile", "calendar", "shutil"}) == set()
+    assert [name for name in own if OWN_OF_A_CHANGE.match(name) or "registry" in name or "http" in name] == []
+    assert payloads["pinned"].lines(loaded) < MAX_LINES_PINNED
+
+    mark = registry.mark()
+    result, loaded = payloads["tagged"].run()
+    assert (result["changed"], result["reason"]) == (False, "ArtifactUpToDate")
+    assert [request.method for request in registry.requests(since=mark)] == ["HEAD"]
+    own, others = _parts(loaded - always)
+    assert "requests" in others  # what is counted here is not just missing
+    assert others & (ARCHIVES | HEAVY) == set()
+    assert [name for name in own if OWN_OF_A_CHANGE.match(name)] == []
+    assert payloads["tagged"].lines(loaded) < MAX_LINES_BY_TAG
+
+
+def test_what_each_pull_carries_to_its_host_stays_small(payloads: dict[str, Payload]) -> None:
+    own = payloads["tagged"].own
+    # none of what publishes, signs, or works with charts and clusters
+    foreign = re.compile(r"_helm\.|_kube\.|_trust\.(?:sign|private_keys)$|_oci\.pack\w*$|_ops\.(?:build|push\w*|sign)$")
+    assert [name for name in own if foreign.match(name[len(OWN) :])] == []
+    assert payloads["tagged"].lines(set(own)) < MAX_LINES_CARRIED
+    assert sum(entry.compress_size for entry in own.values()) < MAX_BYTES_CARRIED
+
+
+def _parts(names: set[str]) -> tuple[list[str], set[str]]:
+    """Modules of this collection without what their names have in common, and the top names of all others."""
+    own = sorted(name[len(OWN) :] for name in names if name.startswith(OWN))
+    return own, {name.partition(".")[0] for name in names if not name.startswith("ansible_collections")}
