@@ -250,7 +250,7 @@ def _layers(stage: Stage, delay: float) -> Plan:
     dest = stage.folder("dest") / "x"
     options = {
         "ref": f"{name}:v1", "dest": f"{dest}/", "insecure": True,
-        "layer_selector": {"layers": "all", "operation": "copy"},
+        "layers": "all", "layer_selector": {"operation": "copy"},
     }  # fmt: skip
     base = "oras pull"
     oras = [tools.get("oras", ""), "pull", "--plain-http", "--no-tty", "-o", "{out}/x"]

@@ -22,6 +22,7 @@ from .blob_store import CHUNK_SIZE, BlobStore, is_sound
 from .digest import Verifier
 from .errors import StorageError
 from .manifest import Descriptor
+from .pipeline import verified
 from .shared_file import is_at, open_regular, remove, storage_error
 
 # Seconds to wait for the lock on a blob. Whoever removes a blob holds it for less than that; a process that holds it
@@ -185,17 +186,21 @@ def checked(handle: BinaryIO, descriptor: Descriptor) -> Iterator[bytes]:
     :raises DigestMismatch: when they were changed since they were hashed.
     """
     what = f"The blob {descriptor.digest} in the cache"
-    verifier = Verifier(descriptor.digest, descriptor.size, what)
+    return verified(_chunks(handle, what), Verifier(descriptor.digest, descriptor.size, what))
+
+
+def _chunks(handle: BinaryIO, what: str) -> Iterator[bytes]:
     try:
         handle.seek(0)
         chunk = handle.read(CHUNK_SIZE)
-        while chunk:
-            verifier.update(chunk)
-            yield chunk
-            chunk = handle.read(CHUNK_SIZE)
     except OSError as exc:
         raise storage_error("read", what, exc) from exc
-    verifier.finish()
+    while chunk:
+        yield chunk
+        try:
+            chunk = handle.read(CHUNK_SIZE)
+        except OSError as exc:
+            raise storage_error("read", what, exc) from exc
 
 
 def _share(handle: BinaryIO) -> None:

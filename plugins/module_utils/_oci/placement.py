@@ -200,7 +200,8 @@ class _Planner:
             if entry.kind != FILE or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
                 return False
             placed = self._state.files.get(path)
-            known = placed is not None and placed.entry.digest == entry.digest and placed.mtime == status.st_mtime_ns
+            known = placed is not None and placed.entry.digest == entry.digest != ""
+            known = known and placed is not None and placed.mtime == status.st_mtime_ns
             return (known and self._trust_times) or file_digest(full) == entry.digest
         except OSError:
             return False
@@ -273,8 +274,8 @@ def _is_intact(full: str, status: os.stat_result, placed: PlacedEntry, check_con
         return False
     if not check_content and status.st_mtime_ns == placed.mtime:
         return True
-    # touched, but perhaps not altered: reading it here is cheaper than fetching it again
-    return file_digest(full) == entry.digest
+    # touched, but perhaps not altered: where its digest is known, reading it is cheaper than fetching it again
+    return bool(entry.digest) and file_digest(full) == entry.digest
 
 
 def _parents(path: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from .shared_file import open_regular, storage_error
@@ -99,20 +99,25 @@ def save_state(control: str, state: State) -> None:
         "format": FORMAT,
         "key": dict(state.key),
         "artifact": dict(state.artifact),
-        "files": {name: [*astuple(placed.entry), placed.mtime] for name, placed in state.files.items()},
-        "pending": {name: list(astuple(entry)) for name, entry in state.pending.items()},
+        "files": {name: (*_fields(placed.entry), placed.mtime) for name, placed in state.files.items()},
+        "pending": {name: _fields(entry) for name, entry in state.pending.items()},
         "verification": dict(state.verification),
         "request": state.request,
     }
     temporary = os.path.join(control, FILE_NAME + ".new")
     try:
         with open(temporary, "w", encoding="ascii") as stream:
-            json.dump(document, stream, separators=(",", ":"))
+            # not dump, which goes through a large record in Python
+            stream.write(json.dumps(document, separators=(",", ":")))
         os.replace(temporary, os.path.join(control, FILE_NAME))
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _fields(entry: TreeEntry) -> tuple[str, int, int, str, str]:
+    return entry.kind, entry.mode, entry.size, entry.digest, entry.target
 
 
 def _path(name: str) -> str:

@@ -245,6 +245,9 @@ class _Pull:
             self._options.limits,
             flatten=self._options.selector.layers == ALL,
             ignore=self._options.ignore or "",
+            digests=layer_operations.needs_digests(
+                layers, self._destination.root, self._options.check_content or self._options.force
+            ),
         )
         self._warnings += warnings
         return tree, ignored

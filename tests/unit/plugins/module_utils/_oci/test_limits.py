@@ -23,6 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import 
     registry_answer,
     registry_auth,
     registry_client,
+    registry_pages,
     tls,
     transport,
 )
@@ -48,15 +49,15 @@ WANTED = {
     "Answer of a token server": f"{registry_auth.MAX_TOKEN_ANSWER >> 20} MiB",
     "Manifest or index": f"{manifest.MAX_MANIFEST_SIZE >> 20} MiB",
     "Config, signature or other blob": f"{transport.MAX_SMALL_BLOB >> 20} MiB",
-    "One page of a list": f"{registry.MAX_PAGE_SIZE >> 20} MiB",
-    "Pages of a list": f"{registry.MAX_PAGES}",
+    "One page of a list": f"{registry_pages.MAX_PAGE_SIZE >> 20} MiB",
+    "Pages of a list": f"{registry_pages.MAX_PAGES}",
     "Tags of a repository": f"{registry.MAX_TAGS}",
     "Referrers that are listed": f"{registry.MAX_REFERRERS}",
     "Referrers that a verification": f"{formats.MAX_REFERRERS}",
     "Words of a refusal": (
         f"{registry_answer.MAX_ERROR_ANSWER >> 10} KiB, {registry_answer.ERROR_ANSWER_TIMEOUT:g} s"
     ),
-    "Parallel transfers": f"{layers.PARALLEL_TRANSFERS}",
+    "Parallel transfers": f"{layers.MIN_TRANSFERS} to {layers.MAX_TRANSFERS}",
     "Layers of one pull": f"{layers.MAX_LAYERS}",
     "What an artifact unpacks to": (
         f"{options.parse_size(PULL['max_size']['default']) >> 30} GiB, {PULL['max_files']['default']} entries"
@@ -71,4 +72,4 @@ def test_the_table_of_limits() -> None:
     del rows["What"]
     found = {next((start for start in WANTED if what.startswith(start)), what): limit for what, limit in rows.items()}
     assert found == WANTED
-    assert push.PARALLEL_TRANSFERS == layers.PARALLEL_TRANSFERS
+    assert push.PARALLEL_TRANSFERS == layers.MIN_TRANSFERS
