@@ -102,7 +102,7 @@ def write_layer(path: Path, size: int) -> None:
             add_file(archive, f"model/part-{number:02}.bin", size // 16, Noise(number, size // 16))
 
 
-_WORDS = "alpha bravo config data edge flow gate host index job key load mesh node order pod queue rate shard task".split()
+_WORDS = "alpha bravo config data edge flow gate host index job key load mesh node order pod queue rate shard".split()
 
 
 def manifest_text(number: int) -> bytes:
@@ -118,8 +118,8 @@ def manifest_text(number: int) -> bytes:
         word, other = chance.choice(_WORDS), chance.choice(_WORDS)
         lines.append(
             f"        - name: {word}-{other}\n          image: registry.example.com/{word}/{other}"
-            f"@sha256:{chance.getrandbits(256):064x}\n          env:\n            - name: {word.upper()}_{other.upper()}"
-            f"\n              value: {chance.getrandbits(64):016x}"
+            f"@sha256:{chance.getrandbits(256):064x}\n          env:\n"
+            f"            - name: {word.upper()}_{other.upper()}\n              value: {chance.getrandbits(64):016x}"
         )
     return "\n".join(lines).encode() + b"\n"
 
@@ -144,7 +144,7 @@ def log_lines(seed: int, size: int) -> Iterator[bytes]:
     known = [
         f"2026-03-{chance.randrange(1, 28):02}T{chance.randrange(24):02}:{chance.randrange(60):02}:00Z level=info "
         f"component={chance.choice(_WORDS)} request={chance.getrandbits(48):012x} status=200 "
-        f"msg=\"{' '.join(chance.choices(_WORDS, k=6))}\"\n".encode()
+        f'msg="{" ".join(chance.choices(_WORDS, k=6))}"\n'.encode()
         for _line in range(20_000)
     ]
     left = size
@@ -165,10 +165,9 @@ def write_text(path: Path, size: int) -> None:
 
 
 def compress(path: Path, target: Path) -> None:
-    with open(path, "rb") as source, open(target, "wb") as raw:
-        with gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
-            for piece in _pieces(source):
-                packed.write(piece)
+    with open(path, "rb") as source, open(target, "wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
+        for piece in _pieces(source):
+            packed.write(piece)
 
 
 def chart(number: int) -> bytes:
@@ -176,7 +175,8 @@ def chart(number: int) -> bytes:
     name = f"chart-{number:03}"
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        files = {"Chart.yaml": f"apiVersion: v2\nname: {name}\nversion: 1.0.0\n".encode(), "values.yaml": b"replicas: 1\n"}
+        metadata = f"apiVersion: v2\nname: {name}\nversion: 1.0.0\n"
+        files = {"Chart.yaml": metadata.encode(), "values.yaml": b"replicas: 1\n"}
         files.update({f"templates/part-{part}.yaml": manifest_text(1000 * number + part) for part in range(12)})
         for path, content in files.items():
             add_file(archive, f"{name}/{path}", len(content), io.BytesIO(content))
@@ -208,7 +208,7 @@ class Seeder:
     def close(self) -> None:
         self._connection.close()
 
-    def blob(self, content: bytes | Path, media_type: str = OCTETS, annotations: Mapping[str, str] | None = None) -> Any:
+    def blob(self, content: bytes | Path, kind: str = OCTETS, annotations: Mapping[str, str] | None = None) -> Any:
         if isinstance(content, Path):
             digest, size = digest_of_file(content), content.stat().st_size
         else:
@@ -222,7 +222,7 @@ class Seeder:
                 self._request("PUT", url, stream, headers)
         else:
             self._request("PUT", url, content, headers)
-        descriptor: dict[str, Any] = {"mediaType": media_type, "digest": digest, "size": size}
+        descriptor: dict[str, Any] = {"mediaType": kind, "digest": digest, "size": size}
         if annotations:
             descriptor["annotations"] = dict(annotations)
         return descriptor

@@ -38,15 +38,14 @@ class Sample:
 class Peer:
     """A command to measure. ``argv`` may hold ``{out}``, a folder that is empty at the start of each run.
 
-    What it makes is in ``result``. With ``keeps_output`` the folder stays as the run before left it. ``minus`` names the peer whose cost is taken off:
-    for a module, a task that does nothing. ``prepare`` runs before each run, and is not measured.
+    What it makes is in ``result``. ``minus`` names the peer whose cost is taken off: for a module, a task that does
+    nothing. ``prepare`` runs before each run, and is not measured.
     """
 
     name: str
     argv: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     minus: str = ""
-    keeps_output: bool = False
     prepare: Callable[[], None] | None = None
     result: str = "{out}/x"
 
@@ -103,8 +102,7 @@ def alternate(
     for number in range(rounds + 1):
         for index, peer in enumerate(peers):
             out = scratch / f"out{index}"
-            if not peer.keeps_output:
-                empty(out)
+            empty(out)
             out.mkdir(parents=True, exist_ok=True)
             if peer.prepare:
                 peer.prepare()
@@ -119,8 +117,7 @@ def alternate(
                     raise Failed(f"{peer.name}: {problem}\n{start.log.read_text(errors='replace')[-1000:]}")
             if number:
                 samples[peer.name].append(sample)
-            if not peer.keeps_output:
-                empty(out)
+            empty(out)
     return samples
 
 

@@ -17,7 +17,7 @@ SHOWN = {"wall": "wall", "cpu": "CPU", "memory": "memory"}
 
 @dataclass(frozen=True)
 class Goal:
-    """What a workload is to cost at most: ``limit`` times what ``base`` costs, or that many seconds or bytes without."""
+    """What a workload is to cost at most: ``limit`` times what ``base`` costs; seconds or bytes without a base."""
 
     peer: str
     what: str

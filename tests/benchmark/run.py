@@ -30,7 +30,7 @@ from collection_tree import make_tree
 from data import SCALES
 from measure import alternate, clean_environment, launcher
 from payload import Ansible
-from report import Report, markdown, picture
+from report import Report, list_table, markdown, picture
 from stage import Stage, find_tools
 from workloads import WORKLOADS, Plan
 
@@ -68,13 +68,26 @@ def machine() -> str:
     )
 
 
-def write_docs(reports: list[Report], scale: str) -> None:
+def run_releases(count: int) -> str:
+    """Many Helm releases of one chart, see helm_releases.py; the results as reStructuredText."""
+    import helm_releases
+
+    title = "Releases of one chart, by role and by module"
+    costs = helm_releases.measured(count, max(1, count // 5))
+    rows, goals = helm_releases.rows(costs), helm_releases.goals(costs)
+    print(f"## {title} (releases)\n\n{markdown(rows)}\n\n{markdown(goals)}\n", flush=True)
+    command = f"python tests/benchmark/helm_releases.py --releases {count} --others {max(1, count // 5)}"
+    lines = [title, "^" * len(title), "", "To repeat it:", "", ".. code-block:: shell", "", f"   {command}", ""]
+    return "\n".join([*lines, *list_table(rows), "", *list_table(goals)]) + "\n"
+
+
+def write_docs(parts: list[str], reports: list[Report], scale: str) -> None:
     """Put the results into the guide, in place of the last ones."""
     text = GUIDE.read_text()
     before, _begin, rest = text.partition(BEGIN)
     _old, _end, after = rest.partition(END)
-    parts = [f"Taken with ``--scale {scale}`` on {machine()}.", "", *(report.as_rst() for report in reports)]
-    GUIDE.write_text(f"{before}{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}{after}")
+    head = f"Taken with ``--scale {scale}`` on {machine()}.\n"
+    GUIDE.write_text(f"{before}{BEGIN}\n\n" + "\n".join([head, *filter(None, parts)]) + f"\n{END}{after}")
     PICTURE.write_text(picture(reports))
 
 
@@ -114,8 +127,9 @@ def main() -> int:
             for note in [*report.notes, *(f"left out: {each}" for each in report.absent)]:
                 print(f"- {note}")
             print(flush=True)
+    releases = run_releases(SCALES[arguments.scale].releases) if RELEASES in names else ""
     if arguments.write_docs:
-        write_docs(reports, arguments.scale)
+        write_docs([*(report.as_rst() for report in reports), releases], reports, arguments.scale)
     return 0
 
 

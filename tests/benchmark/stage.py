@@ -19,7 +19,6 @@ from typing import Any
 from data import Scale, Seeder
 from measure import Launcher, Peer
 from payload import Ansible
-
 from support import servers
 from support.servers import RegistryServer
 

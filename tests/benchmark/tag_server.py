@@ -29,6 +29,8 @@ def all_tags(count: int) -> list[str]:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # an answer goes out as one piece: two small ones would wait for each other on the way
+    wbufsize = 64 * 1024
     pages: dict[str, tuple[bytes, str]] = {}
 
     def do_GET(self) -> None:
@@ -51,6 +53,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Link", link)
         self.end_headers()
         self.wfile.write(body)
+        self.wfile.flush()
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the list is what is measured."""

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +114,7 @@ def unchanged_tag(stage: Stage) -> Plan:
     return unchanged(stage, False)
 
 
-def _pull_peers(stage: Stage, name: str, packed: bool, layer: str, title: str) -> tuple[list[Peer], dict[str, list[str]]]:
+def _pipes(stage: Stage, name: str, packed: bool, layer: str) -> tuple[list[Peer], dict[str, list[str]]]:
     """The pipes that fetch one layer and unpack it."""
     tools, host = stage.tools, name.partition("/")[0]
     repository = name.partition("/")[2]
@@ -124,11 +125,12 @@ def _pull_peers(stage: Stage, name: str, packed: bool, layer: str, title: str) -
         f"mkdir {{out}}/x; tar x{flag}f {{out}}/oci/blobs/sha256/{layer[7:]} -C {{out}}/x"
     )
     crane = f"mkdir {{out}}/x; {tools.get('crane')} blob --insecure {name}@{layer}"
-    checked = f"tee >(sha256sum > {{out}}/sum)"
+    curl = f"mkdir {{out}}/x; curl -sf {blob}"
+    checked = "tee >(sha256sum > {out}/sum)"
     peers = [
         Peer("crane blob | sha256sum | tar", shell(f"{crane} | {checked} | tar x{flag} -C {{out}}/x")),
         Peer("skopeo copy + tar", shell(skopeo)),
-        Peer("curl | sha256sum | tar", shell(f"mkdir {{out}}/x; curl -sf {blob} | {checked} | tar x{flag} -C {{out}}/x")),
+        Peer("curl | sha256sum | tar", shell(f"{curl} | {checked} | tar x{flag} -C {{out}}/x")),
     ]
     needed = {
         "crane blob | sha256sum | tar": ["crane", "tar", "sha256sum"],
@@ -145,7 +147,7 @@ def layer(stage: Stage) -> Plan:
     dest = stage.folder("dest") / "x"
     base = "oras pull + tar"
     oras = f"{stage.tools.get('oras')} pull --plain-http --no-tty -o {{out}} {name}:v1"
-    peers, needed = _pull_peers(stage, name, False, digest, "layer.tar")
+    peers, needed = _pipes(stage, name, False, digest)
     peers = [
         stage.ping(),
         module(stage, OURS, PULL, {"ref": f"{name}:v1", "dest": str(dest), "insecure": True}, dest),
@@ -165,9 +167,6 @@ def _seed_layer(seeder: data.Seeder, folder: Path, size: int) -> None:
 
 
 def _layer_digest(stage: Stage, name: str, number: int = 0) -> str:
-    import json
-    import urllib.request
-
     host, _slash, repository = name.partition("/")
     request = urllib.request.Request(f"http://{host}/v2/{repository}/manifests/v1", headers={"Accept": data.MANIFEST})
     with urllib.request.urlopen(request, timeout=30) as response:
@@ -221,7 +220,7 @@ def _unpacked(stage: Stage, name: str, title: str) -> Plan:
     digest = _layer_digest(stage, name)
     dest = stage.folder("dest") / "x"
     base = "oras pull"
-    peers, needed = _pull_peers(stage, name, True, digest, "layer.tar.gz")
+    peers, needed = _pipes(stage, name, True, digest)
     oras = [stage.tools.get("oras", ""), "pull", "--plain-http", "--no-tty", "-o", "{out}/x", f"{name}:v1"]
     peers = [
         stage.ping(),
@@ -274,7 +273,8 @@ def _layers(stage: Stage, delay: float) -> Plan:
     where = "at 30 ms a request" if delay else "on the loopback address"
     goals = [Goal(OURS, "wall", limit, base)]
     plan = Plan(f"{count} layers of 1 MiB, {where}", peers, base, goals, check)
-    needed = {base: ["oras"], "oras pull --concurrency 10": ["oras"], "crane pull": ["crane"], "skopeo copy": ["skopeo"]}
+    needed = {base: ["oras"], "oras pull --concurrency 10": ["oras"]}
+    needed.update({"crane pull": ["crane"], "skopeo copy": ["skopeo"]})
     return with_tools(stage, plan, needed)
 
 
@@ -325,7 +325,8 @@ def charts(stage: Stage) -> Plan:
 def _seed_chart(seeder: data.Seeder, number: int) -> None:
     title = f"chart-{number:03}-1.0.0.tgz"
     kind = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
-    config = seeder.blob(b'{"name":"chart-%03d","version":"1.0.0"}' % number, "application/vnd.cncf.helm.config.v1+json")
+    about = b'{"name":"chart-%03d","version":"1.0.0"}' % number
+    config = seeder.blob(about, "application/vnd.cncf.helm.config.v1+json")
     seeder.manifest("v1", [seeder.blob(data.chart(number), kind, {TITLE: title})], config)
 
 
@@ -359,8 +360,8 @@ def _push(stage: Stage, is_new: bool) -> Plan:
     base = "oras push"
     tools = stage.tools
     oras = [
-        tools.get("oras", ""), "push", "--plain-http", "--no-tty", "--artifact-type", "application/vnd.example.model.v1",
-        f"{registry.host}/oras:v1", "model.bin",
+        tools.get("oras", ""), "push", "--plain-http", "--no-tty",
+        "--artifact-type", "application/vnd.example.model.v1", f"{registry.host}/oras:v1", "model.bin",
     ]  # fmt: skip
     forget()
     # crane packs a file as an image, curl sends it as it is: the least that a push can be

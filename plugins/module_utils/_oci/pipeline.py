@@ -7,8 +7,8 @@ all let other threads run meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Callable, Union
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Callable, Union
 
 from .digest import Verifier
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Chunk = Union[bytes, memoryview]
 
 # Bytes that are worked on at once, before a thread is started: what is smaller would only wait for it.
-START_SIZE = 1 << 20
+START_SIZE = 4 << 20
 # Bytes that are handed over at once, and how many such batches may wait: together the memory that a stream takes.
 BATCH_SIZE = 512 << 10
 MAX_WAITING = 4
@@ -103,7 +103,7 @@ class Beside:
                     self._error = exc
 
 
-def verified(chunks: Iterator[Any], verifier: Verifier) -> Iterator[Any]:
+def verified(chunks: Iterator[bytes], verifier: Verifier) -> Generator[bytes, None, None]:
     """The chunks, checked beside whoever takes them; whether they are right is known when the iterator is exhausted.
 
     :raises DigestMismatch: when they are not what the verifier expects.

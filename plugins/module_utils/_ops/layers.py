@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from .._oci import media, platforms
 from .._oci.destination import is_reserved
@@ -39,18 +39,6 @@ MAX_SOURCE_IGNORE = 1024 * 1024
 MAX_INDEX_DEPTH = 3
 # bytes of a layer that is read to its end although it cannot be unpacked
 MAX_DRAINED = 256 * 1024 * 1024
-
-
-class LayerReader(Protocol):
-    """Gives the checked bytes of a layer; an error in the middle makes everything that came before it void."""
-
-    def __call__(self, layer: Descriptor) -> Iterator[bytes]: ...
-
-    def move(self, layer: Descriptor, path: str) -> bool:
-        """Make the layer, where it is a checked file that nothing else needs, the file ``path``; whether it is.
-
-        Its bytes cannot be read any more then.
-        """
 
 
 def fetch_image_manifest(repository: Repository, digest: str, platform: str) -> Manifest:
@@ -151,11 +139,11 @@ def opened_layers(
             held = _hold_all(cached, list(distinct.values()), stack)
         rest = [layer for digest, layer in distinct.items() if digest not in held]
         store = _fetch_to_stage(repository, rest, len(distinct), stage)
-        yield _Reader(repository, held, store, Counter(layer.digest for layer in layers))
+        yield LayerReader(repository, held, store, Counter(layer.digest for layer in layers))
 
 
-class _Reader:
-    """See :class:`LayerReader`."""
+class LayerReader:
+    """Gives the checked bytes of a layer; an error in the middle makes everything that came before it void."""
 
     def __init__(
         self, repository: Repository, held: Mapping[str, BinaryIO], store: BlobStore | None, uses: Mapping[str, int]
@@ -174,6 +162,10 @@ class _Reader:
         return self._store.stream(layer) if self._store else read_blob(self._repository, layer)
 
     def move(self, layer: Descriptor, path: str) -> bool:
+        """Make the layer, where it is a checked file that nothing else needs, the file ``path``; whether it is.
+
+        Its bytes cannot be read any more then.
+        """
         if self._store is None or layer.digest in self._held or self._uses[layer.digest] != 1:
             return False
         # the stage is private, and so on one file system, as nothing else is
@@ -196,9 +188,7 @@ def _hold_all(
     return held
 
 
-def _fetch_to_stage(
-    repository: Repository, layers: Sequence[Descriptor], count: int, stage: str
-) -> BlobStore | None:
+def _fetch_to_stage(repository: Repository, layers: Sequence[Descriptor], count: int, stage: str) -> BlobStore | None:
     """The checked layers in files of the stage; None when they are to be read where they are."""
     if not layers or repository.reference.is_layout or (count == 1 and not repository.has_alternatives):
         return None
@@ -269,8 +259,8 @@ def stage_extracted(
     """Unpack layers in order into ``root``; returns the tree, warnings, and how many entries the ignore rules left out.
 
     ``flatten`` makes of the layers what `oras pull` and container runtimes make of them: whiteouts are honoured, and a
-    layer that has a title and is not marked for unpacking is a file of that name. Without ``digests`` the entries of the
-    tree have none, see :func:`needs_digests`.
+    layer that has a title and is not marked for unpacking is a file of that name. Without ``digests`` what is unpacked
+    has none in the tree, see :func:`needs_digests`.
 
     :raises LayerError: when a layer is no archive, or one that may not be unpacked.
     """
