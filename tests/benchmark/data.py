@@ -57,6 +57,7 @@ class Noise(io.RawIOBase):
         self._random = random.Random(seed)
         self._left = size
         self._piece = b""
+        self._used = 0
 
     def readable(self) -> bool:
         return True
@@ -65,9 +66,10 @@ class Noise(io.RawIOBase):
         size = self._left if size < 0 else min(size, self._left)
         parts = []
         while size:
-            if not self._piece:
-                self._piece = self._random.randbytes(PIECE)
-            part, self._piece = self._piece[:size], self._piece[size:]
+            if self._used == len(self._piece):
+                self._piece, self._used = self._random.randbytes(PIECE), 0
+            part = self._piece[self._used : self._used + size]
+            self._used += len(part)
             parts.append(part)
             size -= len(part)
             self._left -= len(part)

@@ -98,6 +98,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", type=Path, help="where generated data is kept between runs")
     parser.add_argument("--scratch", type=Path, help="where everything is unpacked to (a memory file system, best)")
+    parser.add_argument("--checkout", type=Path, default=CHECKOUT, help="the collection to measure")
     parser.add_argument("--write-docs", action="store_true", help="keep the results in docs")
     arguments = parser.parse_args()
     os.environ.pop("KUBECONFIG", None)
@@ -111,7 +112,7 @@ def main() -> int:
         scratch = Path(tempfile.mkdtemp(prefix="artifacts-benchmark-", dir=where))
         stack.callback(shutil.rmtree, scratch, True)
         tree = scratch / "tree"
-        make_tree(CHECKOUT, tree)
+        make_tree(arguments.checkout, tree)
         start = stack.enter_context(launcher(scratch / "command.log"))
         ansible = Ansible(tree, scratch / "ansible")
         stage = Stage(SCALES[arguments.scale], data.resolve(), scratch, find_tools(), ansible, start, stack)

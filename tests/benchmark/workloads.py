@@ -311,9 +311,9 @@ def charts(stage: Stage) -> Plan:
         Peer(base, shell(script)),
     ]  # fmt: skip
     plan = Plan(f"{count} charts", peers, base)
-    artifacts = [{"ref": f"{name}:v1", "dest": f"{dest}/many/{number}/", **copy} for number, name in enumerate(names)]
+    artifacts = [{"ref": f"{name}:v1", "dest": f"{dest}/many/{number}/"} for number, name in enumerate(names)]
     try:
-        many = module(stage, OURS, PULL, {"artifacts": artifacts}, dest / "many")
+        many = module(stage, OURS, PULL, {"artifacts": artifacts, **copy}, dest / "many")
     except RuntimeError:
         plan.absent.append("oci_artifact_pull with a list of artifacts (this version has no such option)")
     else:

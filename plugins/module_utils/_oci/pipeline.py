@@ -47,10 +47,9 @@ class Beside:
         size = len(chunk)
         if self._queue is None:
             self._size += size
-            if self._size < START_SIZE:
+            if self._size < START_SIZE or not self._start():
                 self._step(chunk)
                 return
-            self._start()
         self._batch.append(chunk)
         self._batch_size += size
         if self._batch_size >= BATCH_SIZE:
@@ -70,13 +69,19 @@ class Beside:
         self._is_stopped = True
         self._join()
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         import queue
         import threading
 
-        self._queue = queue.Queue(MAX_WAITING)
-        self._thread = threading.Thread(target=self._run, args=(self._queue,), daemon=True)
-        self._thread.start()
+        waiting: queue.Queue[list[Chunk] | None] = queue.Queue(MAX_WAITING)
+        thread = threading.Thread(target=self._run, args=(waiting,), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # the system allows no more threads: then there is one thing after the other
+            return False
+        self._queue, self._thread = waiting, thread
+        return True
 
     def _hand_over(self) -> None:
         if self._queue is not None and self._batch:

@@ -62,6 +62,17 @@ def test_large_streams_are_worked_on_by_one_other_thread() -> None:
     assert len(set(threads) - {threading.current_thread()}) == 1
 
 
+def test_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    taken = 0
+    for chunk in verified(iter([PIECE] * MANY), Verifier(digest_of(PIECE * MANY), None, "It")):
+        taken += len(chunk)
+    assert taken == MANY * len(PIECE)
+
+
 def test_what_waits_is_bounded() -> None:
     gate, taken = threading.Event(), 0
 
