@@ -79,7 +79,7 @@ class Noise(io.RawIOBase):
 def add_file(archive: tarfile.TarFile, name: str, size: int, content: BinaryIO | io.RawIOBase) -> None:
     entry = tarfile.TarInfo(name)
     entry.size, entry.mode = size, 0o644
-    archive.addfile(entry, content)  # type: ignore[arg-type]
+    archive.addfile(entry, content)
 
 
 @contextmanager

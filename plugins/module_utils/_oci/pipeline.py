@@ -21,8 +21,8 @@ Chunk = Union[bytes, memoryview]
 # Bytes that are worked on at once, before a thread is started: what is smaller would only wait for it.
 START_SIZE = 4 << 20
 # Bytes that are handed over at once, and how many such batches may wait: together the memory that a stream takes.
-BATCH_SIZE = 512 << 10
-MAX_WAITING = 4
+BATCH_SIZE = 2 << 20
+MAX_WAITING = 2
 
 
 class Beside:

@@ -25,9 +25,11 @@ MANY = 2 * pipeline.START_SIZE // len(PIECE)
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     yield
-    assert threading.active_count() == before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()
 
 
 @given(st.lists(st.binary(max_size=40)), st.integers(0, 60), st.integers(1, 30))
