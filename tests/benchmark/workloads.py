@@ -10,6 +10,7 @@ import shutil
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -289,10 +290,7 @@ def _seed_layers(seeder: data.Seeder, count: int) -> None:
 def charts(stage: Stage) -> Plan:
     """One task with many artifacts beside a task for each, and a shell loop."""
     count = stage.scale.charts
-    names = [
-        stage.seeded(f"charts/chart-{number:03}", lambda seeder, _folder, number=number: _seed_chart(seeder, number))
-        for number in range(count)
-    ]
+    names = [stage.seeded(f"charts/chart-{number:03}", partial(_seed_chart, number)) for number in range(count)]
     dest = stage.folder("dest")
     tools = stage.tools
     copy = {"insecure": True, "layer_selector": {"operation": "copy"}}
@@ -322,7 +320,7 @@ def charts(stage: Stage) -> Plan:
     return with_tools(stage, plan, {base: ["oras"]})
 
 
-def _seed_chart(seeder: data.Seeder, number: int) -> None:
+def _seed_chart(number: int, seeder: data.Seeder, _folder: Path) -> None:
     title = f"chart-{number:03}-1.0.0.tgz"
     kind = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
     about = b'{"name":"chart-%03d","version":"1.0.0"}' % number
