@@ -30,10 +30,11 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(CHECKOUT / "tests" / folder) for folder in ("integration", "support")]
+sys.path[:0] = [str(CHECKOUT / "tests" / folder) for folder in ("benchmark", "integration", "support")]
 
 from collection_tree import make_tree
 from kubernetes_core import place_kubernetes_core
+from report import list_table
 from support import servers
 from support.artifacts import Publisher
 from support.helm import ROLE, chart, publish_chart
@@ -201,12 +202,26 @@ def run(bench: Bench, count: int, others: int) -> list[Cost]:
     return costs
 
 
-def table(costs: Sequence[Cost]) -> str:
+def rows(costs: Sequence[Cost]) -> list[list[str]]:
     head = ["What", "Releases", "Seconds", "CPU s each", "helm runs each", "API requests each", "Registry", "Downloads"]
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in [head, *(cost.row() for cost in costs)]:
-        lines += [f"   {'*' if number == 0 else ' '} - {cell}" for number, cell in enumerate(row)]
-    return "\n".join(lines)
+    return [head, *(cost.row() for cost in costs)]
+
+
+def goals(costs: Sequence[Cost]) -> list[list[str]]:
+    """What is asked of a run that finds nothing new, as rows of a table."""
+    found = {cost.what: cost for cost in costs}
+    ours, theirs = found["role, unchanged"], found["kubernetes.core.helm, unchanged"]
+    ratio = (ours.cpu / ours.releases) / (theirs.cpu / theirs.releases)
+    asked = ours.registry
+    return [
+        ["Goal", "At most", "Found", ""],
+        ["CPU of a release, of kubernetes.core.helm", "≤ 0.25 ×", f"{ratio:.2f} ×", _verdict(ratio <= 0.25)],
+        ["Requests to the registry in a run", "≤ 1", str(asked), _verdict(asked <= 1)],
+    ]
+
+
+def _verdict(is_met: bool) -> str:
+    return "met" if is_met else "missed"
 
 
 def main() -> None:
@@ -216,6 +231,13 @@ def main() -> None:
     parser.add_argument("--helm", default="helm", choices=["helm", "helm4", "helm310"])
     arguments = parser.parse_args()
     os.environ.pop("KUBECONFIG", None)
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors", flush=True)
+    costs = measured(arguments.releases, arguments.others, arguments.helm)
+    print("\n".join([*list_table(rows(costs)), "", *list_table(goals(costs))]))
+
+
+def measured(releases: int, others: int, helm: str = "helm") -> list[Cost]:
+    """Measure so many releases of the role, and so many of kubernetes.core.helm, on a cluster of their own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="helm-releases-bench-")))
         for name in ("kube", "registry"):
@@ -223,9 +245,7 @@ def main() -> None:
         tools = Tools(home=folder)
         cluster = stack.enter_context(kube_cluster(tools, folder / "kube"))
         registry = stack.enter_context(servers.distribution(Path(tools["registry"]), folder / "registry"))
-        bench = Bench(folder, cluster, registry, tools[arguments.helm])
-        print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors", flush=True)
-        print(table(run(bench, arguments.releases, arguments.others)))
+        return run(Bench(folder, cluster, registry, tools[helm]), releases, others)
 
 
 if __name__ == "__main__":

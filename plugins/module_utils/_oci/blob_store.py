@@ -25,6 +25,7 @@ from typing import BinaryIO, Callable
 from .digest import Verifier, digest_of, parse_digest
 from .errors import DigestMismatch, NotFound, StorageError
 from .manifest import Descriptor
+from .pipeline import Beside
 from .regular_file import open_regular, storage_error
 from .shared_file import is_at, locked_file, open_creating, remove, write_all
 
@@ -393,11 +394,14 @@ def _fill(
     _hash_file(handle, verifier, path)
     if offset < descriptor.size or not offset:
         chunks = stream(offset)
+        hashing = Beside(verifier.update)
         try:
             for chunk in chunks:
-                verifier.update(chunk)
+                hashing.put(chunk)
                 write_all(handle, chunk, path)
+            hashing.close()
         finally:
+            hashing.stop()
             # a generator that is dropped half way keeps its connection until it is collected
             close = getattr(chunks, "close", None)
             if close:

@@ -22,6 +22,7 @@ from .blob_store import CHUNK_SIZE, PARTIAL, BlobStore, is_sound
 from .digest import Verifier, parse_digest
 from .errors import StorageError
 from .manifest import Descriptor
+from .pipeline import verified
 from .regular_file import open_regular, storage_error
 from .shared_file import is_at, remove, taking_turns
 
@@ -200,17 +201,21 @@ def checked(handle: BinaryIO, descriptor: Descriptor) -> Iterator[bytes]:
     :raises DigestMismatch: when they were changed since they were hashed.
     """
     what = f"The blob {descriptor.digest} in the cache"
-    verifier = Verifier(descriptor.digest, descriptor.size, what)
+    return verified(_chunks(handle, what), Verifier(descriptor.digest, descriptor.size, what))
+
+
+def _chunks(handle: BinaryIO, what: str) -> Iterator[bytes]:
     try:
         handle.seek(0)
         chunk = handle.read(CHUNK_SIZE)
-        while chunk:
-            verifier.update(chunk)
-            yield chunk
-            chunk = handle.read(CHUNK_SIZE)
     except OSError as exc:
         raise storage_error("read", what, exc) from exc
-    verifier.finish()
+    while chunk:
+        yield chunk
+        try:
+            chunk = handle.read(CHUNK_SIZE)
+        except OSError as exc:
+            raise storage_error("read", what, exc) from exc
 
 
 def _share(handle: BinaryIO) -> None:

@@ -102,5 +102,5 @@ def _is_intact(full: str, status: os.stat_result, placed: PlacedEntry, check_con
         return False
     if not check_content and status.st_mtime_ns == placed.mtime:
         return True
-    # touched, but perhaps not altered: reading it here is cheaper than fetching it again
-    return file_digest(full) == entry.digest
+    # touched, but perhaps not altered: where its digest is known, reading it is cheaper than fetching it again
+    return bool(entry.digest) and file_digest(full) == entry.digest

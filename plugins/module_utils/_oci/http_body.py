@@ -20,6 +20,9 @@ CHUNK_SIZE = 256 * 1024
 # bytes per second, measured over at least one time limit: a peer that drips more slowly is taken for a broken link
 MIN_RATE = 1024
 
+# bytes that are asked for at once: few large pieces cost less than many small ones
+MIN_ROOM, MAX_ROOM = 64 * 1024, 1024 * 1024
+
 MAX_DISCARDED = 64 * 1024
 
 # zlib.decompressobj: either of the gzip and zlib formats
@@ -45,7 +48,7 @@ def is_encoded(response: Any) -> bool:
 
 
 def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
-    """The bytes of a body as they come over the wire, in pieces of at most 256 KiB.
+    """The bytes of a body as they come over the wire, in pieces of at most 1 MiB.
 
     :raises BodyBroken: when they end early, or come too slowly.
     """
@@ -54,10 +57,10 @@ def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
     # pauses for the time limit is not noticed within a piece.
     read = getattr(raw, "read1", None) or raw.read
     promised = content_length(response)
-    total, waited, recent = 0, 0.0, 0
+    total, waited, recent, room = 0, 0.0, 0, MIN_ROOM
     while promised is None or total < promised:
         # never more than what was promised: some Pythons' read1 would read on into what follows
-        wanted = CHUNK_SIZE if promised is None else min(CHUNK_SIZE, promised - total)
+        wanted = room if promised is None else min(room, promised - total)
         start = time.monotonic()
         try:
             chunk = read(wanted, decode_content=False)
@@ -69,6 +72,8 @@ def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
             break
         total += len(chunk)
         recent += len(chunk)
+        # over TLS at most 16 KiB come at once: memory for more would be taken and given back each time
+        room = min(MAX_ROOM, max(MIN_ROOM, 4 * len(chunk)))
         yield chunk
         if waited > timeout:
             if recent < MIN_RATE * waited:

@@ -46,4 +46,6 @@ def shown(url: str) -> str:
     scheme, separator, rest = place.partition("//")
     host, slash, path = rest.partition("/")
     place = scheme + separator + host.rpartition("@")[2] + slash + path
-    return "".join(character if character.isprintable() else "?" for character in place)[:300]
+    if not place.isprintable():
+        place = "".join(character if character.isprintable() else "?" for character in place)
+    return place[:300]

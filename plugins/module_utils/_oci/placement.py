@@ -62,6 +62,7 @@ class _Planner:
         # what stands where a directory has to be; nothing of the new tree is below it yet
         self._replaced: set[str] = set()
         self._foreign_directories: set[str] = set()
+        self._absent: set[str] = set()
 
     def run(self) -> Plan:
         for path in sorted(self._tree):
@@ -73,9 +74,13 @@ class _Planner:
         return self._plan
 
     def _decide(self, path: str, entry: TreeEntry) -> None:
-        status = None if self._below_replaced(path) else _lstat(on_disk(self._root, path))
+        # nothing is below a directory that is not there
+        is_absent = path.rpartition("/")[0] in self._absent or self._below_replaced(path)
+        status = None if is_absent else _lstat(on_disk(self._root, path))
         if status is None:
             self._plan.added.append(path)
+            if entry.kind == DIRECTORY:
+                self._absent.add(path)
         elif stat.S_ISDIR(status.st_mode) and entry.kind == DIRECTORY:
             if not self._state.owns(path):
                 self._foreign_directories.add(path)
@@ -106,7 +111,8 @@ class _Planner:
             if entry.kind != FILE or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
                 return False
             placed = self._state.files.get(path)
-            known = placed is not None and placed.entry.digest == entry.digest and placed.mtime == status.st_mtime_ns
+            known = placed is not None and placed.entry.digest == entry.digest != ""
+            known = known and placed is not None and placed.mtime == status.st_mtime_ns
             return (known and self._trust_times) or file_digest(full) == entry.digest
         except OSError:
             return False

@@ -111,13 +111,12 @@ def read_blob(repository: Repository, descriptor: Descriptor) -> Iterator[bytes]
 
     :raises DigestMismatch: when size or digest differ from the descriptor's.
     """
+    from .pipeline import verified
+
     verifier = Verifier(
         descriptor.digest, descriptor.size, f"The blob {descriptor.digest} of {repository.reference.name}"
     )
-    for chunk in repository.stream_blob(descriptor):
-        verifier.update(chunk)
-        yield chunk
-    verifier.finish()
+    return verified(repository.stream_blob(descriptor), verifier)
 
 
 def read_small_blob(repository: Repository, descriptor: Descriptor) -> bytes:

@@ -16,8 +16,8 @@ SYMLINK = "symlink"
 class TreeEntry(NamedTuple):
     """One file, directory or symbolic link.
 
-    ``mode`` holds permission bits only (at most 0o777). ``size`` (bytes) and ``digest`` (sha256 of the content) belong
-    to files, ``target`` to symbolic links.
+    ``mode`` holds permission bits only (at most 0o777). ``size`` (bytes) and ``digest`` (sha256 of the content, empty
+    where it was not taken) belong to files, ``target`` to symbolic links.
     """
 
     kind: str

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from .decompress import Decompressor
 from .errors import LayerError, StorageError
 from .names import MAX_NAME, MAX_PATH, encoded, split_path
+from .pipeline import Beside
 from .staged_tree import Directory, Leaf, StagedTree, link_error, remove_paths
 from .tar_reader import HARDLINK, TarReader
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
@@ -91,6 +92,7 @@ class Unpacker:
         self._digests = digests
         self._layers: list[str] = []
         self._entries: _Entries | None = None
+        self._writer: LayerWriter | None = None
         self._complete: dict[str, TreeEntry] | None = None
         try:
             self._tree = StagedTree(root)
@@ -107,7 +109,8 @@ class Unpacker:
         self._entries = _Entries(
             self._tree, self._account, what, len(self._layers), whiteouts, self._reserved, self._digests, self.warnings
         )
-        return LayerWriter(self._entries, what, self._root)
+        self._writer = LayerWriter(self._entries, what, self._root)
+        return self._writer
 
     def tree(self) -> dict[str, TreeEntry]:
         """Complete the directory with its symbolic links, and say what it holds, in no particular order.
@@ -139,6 +142,8 @@ class Unpacker:
 
     def abort(self) -> None:
         """Release all descriptors. May be called at any time, and more than once."""
+        if self._writer is not None:
+            self._writer.stop()
         if self._entries is not None:
             self._entries.release()
         self._tree.close()
@@ -150,12 +155,14 @@ class LayerWriter:
     def __init__(self, entries: _Entries, what: str, root: str) -> None:
         self._entries = entries
         self._reader = TarReader(entries, what)
-        self._decompressor = Decompressor(self._reader.feed, what)
+        # what is decompressed is written while the next piece is
+        self._writing = Beside(self._reader.feed)
+        self._decompressor = Decompressor(self._writing.put, what)
         self._what = what
         self._root = root
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Unpack the next bytes.
+        """Unpack the next bytes, which must not change afterwards: some may be written later, by another thread.
 
         :raises LayerError: when the archive is damaged, hostile, larger than allowed or of an unsupported kind.
         :raises StorageError: when the file system refuses.
@@ -175,10 +182,15 @@ class LayerWriter:
         """
         try:
             self._decompressor.close()
+            self._writing.close()
             self._reader.close()
         except OSError as exc:
             raise self._failed(exc) from None
         self._entries.closed = True
+
+    def stop(self) -> None:
+        """Drop what was taken and is not written yet. May be called at any time, and more than once."""
+        self._writing.stop()
 
     def _failed(self, error: OSError) -> StorageError:
         return disk_error(f"unpack the entry {self._entries.name[:200]!r} of {self._what} into {self._root}", error)

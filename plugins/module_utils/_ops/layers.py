@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from .._oci import media, platforms
@@ -21,20 +23,23 @@ from .._oci.tree import DIRECTORY, FILE, TreeEntry
 from .layer_selector import FIRST, LayerSelector, Limits
 
 if TYPE_CHECKING:
+    from .._oci.blob_store import BlobStore
     from .._oci.cache import CachedRepository
     from .._oci.unpack import LayerWriter
 
 MAX_LAYERS = 1000
-PARALLEL_TRANSFERS = 4
+# Few transfers at once fill a link with large layers; with small ones it is the way to the registry that takes time.
+# As many as there may be while this many bytes (of layers of their average size) are on their way, within these bounds.
+MIN_TRANSFERS, MAX_TRANSFERS = 4, 16
+BYTES_ON_THE_WAY = 32 * 1024 * 1024
+# bytes of layers for which digests of all files are always taken, since that costs next to nothing
+MAX_ALWAYS_HASHED = 32 * 1024 * 1024
 SPARE_OPEN_FILES = 256
 SOURCE_IGNORE = ".sourceignore"
 MAX_SOURCE_IGNORE = 1024 * 1024
 MAX_INDEX_DEPTH = 3
 # bytes of a layer that is read to its end although it cannot be unpacked
 MAX_DRAINED = 256 * 1024 * 1024
-
-# Gives the checked bytes of a layer; an error in the middle makes everything that came before it void.
-LayerReader = Callable[[Descriptor], Iterator[bytes]]
 
 
 def fetch_image_manifest(repository: Repository, digest: str, platform: str) -> Manifest:
@@ -134,17 +139,43 @@ def opened_layers(
         if cached is not None:
             held = _hold_all(cached, list(distinct.values()), stack)
         rest = [layer for digest, layer in distinct.items() if digest not in held]
-        read_rest = _staged_reader(repository, rest, len(distinct), stage)
+        store = _fetch_to_stage(repository, rest, len(distinct), stage)
+        yield LayerReader(repository, held, store, Counter(layer.digest for layer in layers))
 
-        def read(layer: Descriptor) -> Iterator[bytes]:
-            handle = held.get(layer.digest)
-            if handle is None:
-                return read_rest(layer)
+
+class LayerReader:
+    """Gives the checked bytes of a layer; an error in the middle makes everything that came before it void."""
+
+    def __init__(
+        self, repository: Repository, held: Mapping[str, BinaryIO], store: BlobStore | None, uses: Mapping[str, int]
+    ) -> None:
+        self._repository = repository
+        self._held = dict(held)
+        self._store = store
+        self._uses = uses
+
+    def __call__(self, layer: Descriptor) -> Iterator[bytes]:
+        handle = self._held.get(layer.digest)
+        if handle is not None:
             from .._oci.cache_store import checked
 
             return checked(handle, layer)
+        return self._store.stream(layer) if self._store else read_blob(self._repository, layer)
 
-        yield read
+    def take_in(self, layers: Iterable[Descriptor]) -> None:
+        """Read layers, which are small, into memory."""
+        self._held.update({layer.digest: io.BytesIO(b"".join(self(layer))) for layer in layers})
+
+    def move(self, layer: Descriptor, path: str) -> bool:
+        """Make the layer, where it is a checked file that nothing else needs, the file ``path``; whether it is.
+
+        Its bytes cannot be read any more then.
+        """
+        if self._store is None or layer.digest in self._held or self._uses[layer.digest] != 1:
+            return False
+        # the stage is private, and so on one file system, as nothing else is
+        os.rename(self._store.path(layer.digest), path)
+        return True
 
 
 def _hold_all(
@@ -162,9 +193,10 @@ def _hold_all(
     return held
 
 
-def _staged_reader(repository: Repository, layers: Sequence[Descriptor], count: int, stage: str) -> LayerReader:
+def _fetch_to_stage(repository: Repository, layers: Sequence[Descriptor], count: int, stage: str) -> BlobStore | None:
+    """The checked layers in files of the stage; None when they are to be read where they are."""
     if not layers or repository.reference.is_layout or (count == 1 and not repository.has_alternatives):
-        return lambda layer: read_blob(repository, layer)
+        return None
     from .._oci.blob_store import BlobStore
 
     store = BlobStore(os.path.join(stage, ".layers"))
@@ -180,7 +212,7 @@ def _staged_reader(repository: Repository, layers: Sequence[Descriptor], count: 
                     raise
 
     _fetch_all(fetch, layers)
-    return store.stream
+    return store
 
 
 def _allow_open_files(count: int) -> None:
@@ -195,15 +227,22 @@ def _allow_open_files(count: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
+def _transfers(layers: Sequence[Descriptor]) -> int:
+    """How many layers to fetch at the same time."""
+    average = sum(layer.size for layer in layers) // len(layers)
+    return max(MIN_TRANSFERS, min(BYTES_ON_THE_WAY // max(1, average), MAX_TRANSFERS))
+
+
 def _fetch_all(fetch: Callable[[Descriptor], None], layers: Sequence[Descriptor]) -> None:
-    if len(layers) == 1:
-        fetch(layers[0])
+    if len(layers) < 2:
+        for layer in layers:
+            fetch(layer)
         return
     from concurrent.futures import FIRST_EXCEPTION, wait
 
     from .._oci.threads import thread_pool
 
-    with thread_pool(min(PARALLEL_TRANSFERS, len(layers))) as pool:
+    with thread_pool(min(_transfers(layers), len(layers))) as pool:
         started = [pool.submit(fetch, layer) for layer in layers]
         wait(started, return_when=FIRST_EXCEPTION)
         # the first failure is the answer: what has not begun need not begin
@@ -222,18 +261,20 @@ def stage_extracted(
     *,
     flatten: bool,
     ignore: str,
+    digests: bool = True,
 ) -> tuple[dict[str, TreeEntry], list[str], int]:
     """Unpack layers in order into ``root``; returns the tree, warnings, and how many entries the ignore rules left out.
 
     ``flatten`` makes of the layers what `oras pull` and container runtimes make of them: whiteouts are honoured, and a
-    layer that has a title and is not marked for unpacking is a file of that name.
+    layer that has a title and is not marked for unpacking is a file of that name. Without ``digests`` what is unpacked
+    has none in the tree, see :func:`needs_digests`.
 
     :raises LayerError: when a layer is no archive, or one that may not be unpacked.
     """
     from .._oci.unpack import Limits as UnpackLimits
     from .._oci.unpack import Unpacker, remove_paths
 
-    unpacker = Unpacker(root, UnpackLimits(limits.max_size, limits.max_files))
+    unpacker = Unpacker(root, UnpackLimits(limits.max_size, limits.max_files), digests=digests)
     titled: list[tuple[str, Descriptor]] = []
     try:
         for layer in layers:
@@ -254,6 +295,21 @@ def stage_extracted(
     if excluded or reserved:
         tree = dict(remove_paths(root, tree, excluded | reserved))
     return tree, warnings, len(excluded)
+
+
+def needs_digests(layers: Sequence[Descriptor], root: str, is_strict: bool) -> bool:
+    """Whether the digests of files are wanted, beside those of the layers that they come from.
+
+    They tell which files an update leaves alone, and whether a file was altered whose time is another. For a large
+    artifact they cost as much as checking its layers, and it can do without when the directory is empty: what has no
+    digest in the record is fetched again, once, when its time changes or contents are to be compared.
+    """
+    if is_strict or sum(layer.size for layer in layers) <= MAX_ALWAYS_HASHED:
+        return True
+    try:
+        return any(not is_reserved(os.fsdecode(name)) for name in os.listdir(os.fsencode(root)))
+    except FileNotFoundError:
+        return False
 
 
 def _unpack(chunks: Iterator[bytes], writer: LayerWriter, layer: Descriptor) -> None:
@@ -294,18 +350,27 @@ def _stage_files(
             if found[path] is None:
                 os.mkdir(on_disk(root, path), 0o755)
                 placed[path] = TreeEntry(DIRECTORY, 0o755)
+        path = on_disk(root, name)
         # what is read was checked against the layer's digest: that is the file's
         known = layer.digest if layer.digest.startswith("sha256:") else ""
-        content = hashlib.sha256()
-        with open(on_disk(root, name), "xb", buffering=0) as stream:
-            for chunk in read(layer):
-                if not known:
-                    content.update(chunk)
-                view = memoryview(chunk)
-                while view:
-                    view = view[stream.write(view) :]
-        placed[name] = TreeEntry(FILE, 0o644, layer.size, known or f"sha256:{content.hexdigest()}")
+        if not (known and read.move(layer, path)):
+            content = _write_file(path, read(layer), not known)
+            known = known or content
+        placed[name] = TreeEntry(FILE, 0o644, layer.size, known)
     return placed
+
+
+def _write_file(path: str, chunks: Iterator[bytes], is_hashed: bool) -> str:
+    """Write a new file; its digest when it is wanted."""
+    content = hashlib.sha256()
+    with open(path, "xb", buffering=0) as stream:
+        for chunk in chunks:
+            if is_hashed:
+                content.update(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[stream.write(view) :]
+    return f"sha256:{content.hexdigest()}" if is_hashed else ""
 
 
 def _is_plain_file(layer: Descriptor) -> bool:

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._oci.destination import CONTROL_NAME, Destination
@@ -187,8 +186,7 @@ class Pull:
         is_small = sum(layer.size for layer in layers) <= SMALL
         with opened_layers(repository, cached, layers, stage) as read:
             if is_small:
-                held = {layer.digest: b"".join(read(layer)) for layer in layers}
-                read = partial(_from_memory, held)
+                read.take_in(layers)
             with self._task.small_work(is_small):
                 tree, ignored = self._stage(manifest, layers, read, content)
             if cached is not None:
@@ -268,6 +266,9 @@ class Pull:
             self._options.limits,
             flatten=self._options.selector.layers == ALL,
             ignore=self._options.ignore or "",
+            digests=layer_operations.needs_digests(
+                layers, self._destination.root, self._options.check_content or self._options.force
+            ),
         )
         self._warnings += warnings
         return tree, ignored
@@ -434,7 +435,3 @@ class Pull:
                 yield stage
         except OSError as exc:
             raise self._destination.refused(exc) from None
-
-
-def _from_memory(held: Mapping[str, bytes], layer: Descriptor) -> Iterator[bytes]:
-    yield held[layer.digest]

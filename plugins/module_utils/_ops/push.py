@@ -11,8 +11,11 @@ signed yet.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 PARALLEL_TRANSFERS = 4
 # What a byte of deflate's output can stand for at most is 1032 bytes (zlib, "Technical Details").
 MAX_DEFLATE_RATIO = 1032
+# bytes
+MIN_BESIDE_IMPORTS = 32 * 1024 * 1024
 CREATED, MOVED, UNCHANGED = "created", "moved", "unchanged"
 
 
@@ -99,6 +104,8 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     # so that an expression that cannot be used is found before anything is sent
     is_immutable(DEFAULT_TAG, options.immutable_tags)
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace:
+        if not reference.is_layout and _is_large(options.build):
+            threading.Thread(target=_import_registry).start()
         built = build(options.build, workspace)
         tags = _tags(options, built, target)
         cache = open_cache(options.cache)
@@ -111,6 +118,19 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
             repository.close()
     result.warnings += cache_warnings(cache)
     return result
+
+
+def _is_large(options: BuildOptions) -> bool:
+    """Whether hashing the files takes as long as the imports that can be done beside it."""
+    sizes = (os.path.getsize(each.path) for each in options.inputs if os.path.isfile(each.path))
+    return sum(sizes) >= MIN_BESIDE_IMPORTS
+
+
+def _import_registry() -> None:
+    with contextlib.suppress(Exception):  # what is wrong is said when it is needed
+        from .._oci import registry
+
+        del registry
 
 
 class _Push:

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Modules as Ansible runs them on a host: the file that it copies there, started again and again.
+
+Ansible itself writes each file (one ad hoc task, ``ANSIBLE_KEEP_REMOTE_FILES``), so that it is the real one, with the
+arguments in it; what is measured is the process that runs it on the host, and nothing of the controller.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+COLLECTION = "cloudnative.artifacts"
+
+
+class Ansible:
+    """Ansible commands on localhost, with the collection in ``tree``."""
+
+    def __init__(self, tree: Path, folder: Path) -> None:
+        self._folder = folder
+        self._payloads = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "OCI_ARTIFACT_"))}
+        self.environment = {
+            **kept,
+            "HOME": str(folder),
+            "ANSIBLE_COLLECTIONS_PATH": str(tree),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "LC_ALL": "C.UTF-8",
+        }
+        self.playbook_command = str(Path(sys.executable).parent / "ansible-playbook")
+
+    def payload(self, module: str, options: Mapping[str, Any]) -> list[str]:
+        """The command that a host runs for a task. The task is run once for it.
+
+        :raises RuntimeError: when the task fails.
+        """
+        self._payloads += 1
+        remote = self._folder / f"payload{self._payloads}"
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).parent / "ansible"), "localhost", "-c", "local", "-m", module,
+                *(["-a", json.dumps(dict(options))] if options else []),
+            ],
+            check=False, capture_output=True, text=True, cwd=self._folder,
+            env={
+                **self.environment,
+                "ANSIBLE_KEEP_REMOTE_FILES": "1",
+                "ANSIBLE_PIPELINING": "0",
+                "ANSIBLE_REMOTE_TMP": str(remote),
+            },
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"{module} failed\n{done.stdout[-3000:]}\n{done.stderr[-2000:]}")
+        name = f"AnsiballZ_{module.rpartition('.')[2]}.py"
+        return [sys.executable, *(str(path) for path in remote.glob(f"*/{name}"))]
+
+    def ping(self) -> list[str]:
+        """A task that does nothing."""
+        return self.payload("ansible.builtin.ping", {})
+
+    def playbook(self, name: str, tasks: list[dict[str, Any]]) -> list[str]:
+        """The command that runs a playbook of these tasks."""
+        path = self._folder / f"{name}.yml"
+        path.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))  # JSON is YAML
+        return [self.playbook_command, "-c", "local", str(path)]
