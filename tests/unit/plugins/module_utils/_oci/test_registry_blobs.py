@@ -497,7 +497,7 @@ def test_an_upload_that_is_taken_with_another_word_is_asked_for(server: FaultSer
 
 def test_a_refused_upload_is_not_repeated(server: FaultServer) -> None:
     good = source_of(BLOB)
-    changed = BlobSource(good.descriptor, source_of(BLOB[:-1] + b"?").open)
+    changed = BlobSource(good.descriptor, source_of(BLOB[:-1] + bytes([BLOB[-1] ^ 1])).open)
     with pytest.raises(PushFailed, match="DIGEST_INVALID"):
         Harness(server, push=True).repository.push_blob(changed)
     assert len(server.requests("PUT")) == 1
