@@ -1,0 +1,259 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a pull does when there is something to do: verify, fetch, place, repair; or keep what is there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .._oci.content_diff import diff_of, permissions_diff
+from .._oci.drift import Drift, Plan
+from .._oci.errors import OciError
+from .._oci.manifest import Descriptor, Manifest
+from .._oci.names import shown
+from .._oci.placement import make_plan
+from .._oci.state import State
+from . import layers as layer_operations
+from .layer_selector import ALL, COPY
+from .pull import DRIFT_CORRECTED, LAST_GOOD_KEPT, NEW_REVISION, UP_TO_DATE, Pull
+from .pull_options import PullResult, listed_changes
+from .resolve import Resolved
+
+if TYPE_CHECKING:
+    from .._oci.transport import Repository
+    from .._trust.policy import VerifyPolicy
+    from .last_good import LastGood
+
+# Bytes of layers that are held in memory before the first of them is unpacked.
+SMALL = 1024 * 1024
+
+
+class Change:
+    """From a revision to a ``dest`` that holds it."""
+
+    def __init__(self, pull: Pull, repository: Repository, resolved: Resolved) -> None:
+        self._pull = pull
+        self._repository = repository
+        self._resolved = resolved
+
+    def carry_out(self, state: State, drift: Drift | None) -> PullResult:
+        """Put right what differs, or fetch and place everything; ``drift`` is None when there is another revision.
+
+        :raises OciError: for everything that cannot be done; ``dest`` is then as it was.
+        """
+        pull, repository, resolved = self._pull, self._repository, self._resolved
+        if drift is not None and not drift.content:
+            result = repair_metadata(pull, state, drift, resolved)
+            if result is not None:
+                return result
+        what = str(repository.reference.at(tag=resolved.tag, digest=resolved.digest))
+        top = repository.fetch_manifest(resolved.digest)
+        manifest = layer_operations.choose_image(repository, top, pull.options.platform)
+        layers = layer_operations.select_layers(manifest, pull.options.selector, what)
+        layer_operations.check_sizes(layers, pull.options.limits, what)
+        artifact = self._describe(top, manifest, layers)
+        is_other = drift is not None or dict(state.key) != pull.key(resolved)
+        if pull.check_mode and not pull.want_diff and is_other:
+            return self._predict(drift, artifact)
+        with self._workplace() as stage:
+            # another run may have placed the same artifact while this one waited for the lock
+            state = pull.load_state()
+            drift = pull.drift(state, resolved)
+            if drift is not None and drift.is_empty:
+                return pull.unchanged(state, UP_TO_DATE)
+            return self._place(manifest, layers, stage, state, artifact)
+
+    def _place(
+        self, manifest: Manifest, layers: list[Descriptor], stage: str, state: State, artifact: dict[str, Any]
+    ) -> PullResult:
+        key = self._pull.key(self._resolved)
+        content = os.path.join(stage, "content")
+        os.mkdir(content, 0o700)
+        cached = self._pull.task.cached(self._repository)
+        is_small = sum(layer.size for layer in layers) <= SMALL
+        with layer_operations.opened_layers(self._repository, cached, layers, stage) as read:
+            if is_small:
+                read.take_in(layers)
+            with self._pull.task.small_work(is_small):
+                tree, ignored = self._stage(manifest, layers, read, content)
+            if cached is not None:
+                # of an index, the cache holds one platform, which the tag does not stand for
+                cached.enter(artifact["tag"] if artifact["digest"] == manifest.descriptor.digest else "", manifest)
+        options, root = self._pull.options, self._pull.destination.root
+        diff: list[dict[str, str]] = []
+        with self._pull.turn, self._pull.task.small_work(is_small):
+            trust_times = not (options.force or options.check_content)
+            plan = make_plan(root, tree, state, options.permissions, force=options.force, trust_times=trust_times)
+            healed = dict(state.key) == key
+            changed = not (healed and plan.is_empty)
+            if not changed:
+                artifact = dict(state.artifact)
+            if self._pull.want_diff:
+                diff = diff_of(plan, root, content) or self._revision_diff(state, artifact)
+            if not self._pull.check_mode:
+                wanted = self._pull.target.wanted
+                self._pull.destination.apply(plan, content, state, key, artifact, self._pull.verification, wanted)
+        return PullResult(
+            changed=changed,
+            reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
+            artifact=artifact,
+            changes=listed_changes(plan, ignored),
+            verification=self._pull.verdict(),
+            diff=diff,
+            warnings=self._pull.warnings,
+        )
+
+    def _stage(
+        self, manifest: Manifest, layers: list[Descriptor], read: layer_operations.LayerReader, content: str
+    ) -> tuple[Mapping[str, Any], int]:
+        if self._pull.options.selector.operation == COPY:
+            names = self._copy_names(manifest, layers)
+            return layer_operations.stage_copied(list(zip(names, layers)), read, content), 0
+        tree, warnings, ignored = layer_operations.stage_extracted(
+            layers,
+            manifest,
+            read,
+            content,
+            self._pull.options.limits,
+            flatten=self._pull.options.selector.layers == ALL,
+            ignore=self._pull.options.ignore or "",
+            digests=layer_operations.needs_digests(
+                layers, self._pull.destination.root, self._pull.options.check_content or self._pull.options.force
+            ),
+        )
+        self._pull.warnings += warnings
+        return tree, ignored
+
+    def _copy_names(self, manifest: Manifest, layers: list[Descriptor]) -> list[str]:
+        if self._pull.name:
+            return [self._pull.name]
+        return [layer_operations.file_name(layer, manifest, layer.digest.replace(":", "-")) for layer in layers]
+
+    def _predict(self, drift: Drift | None, artifact: dict[str, Any]) -> PullResult:
+        if drift is None:
+            changes = listed_changes(Plan({}), 0)
+            return PullResult(True, NEW_REVISION, artifact, changes, self._pull.verdict(), warnings=self._pull.warnings)
+        changes = listed_changes(Plan({}, changed=drift.content, metadata=drift.metadata), 0)
+        return PullResult(True, DRIFT_CORRECTED, artifact, changes, self._pull.verdict(), warnings=self._pull.warnings)
+
+    def _revision_diff(self, state: State, artifact: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Shown when no file differs, and only what the record says does."""
+        before, after = str(state.artifact.get("revision", "")), str(artifact["revision"])
+        if not self._pull.want_diff or before == after:
+            return []
+        header = os.path.join(shown(self._pull.destination.root), self._pull.name)
+        return [{"before_header": header, "after_header": header, "before": f"{before}\n", "after": f"{after}\n"}]
+
+    def _describe(self, top: Manifest, manifest: Manifest, layers: list[Descriptor]) -> dict[str, Any]:
+        resolved = self._resolved
+        first = layers[0]
+        root = shown(self._pull.destination.root)
+        name = self._pull.name
+        if not name and self._pull.options.selector.operation == COPY and len(layers) == 1:
+            name = self._copy_names(manifest, layers)[0]
+        return {
+            "url": self._repository.reference.url,
+            "revision": resolved.revision,
+            "tag": resolved.tag,
+            "digest": resolved.digest,
+            "media_type": top.descriptor.media_type,
+            "artifact_type": manifest.effective_artifact_type,
+            "metadata": dict(manifest.annotations),
+            "layer": {"digest": first.digest, "media_type": first.media_type, "size": first.size},
+            "size": sum(layer.size for layer in layers),
+            "path": os.path.join(root, name) if name else root,
+            "last_update_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+
+    @contextmanager
+    def _workplace(self) -> Iterator[str]:
+        """A staging directory: in ``dest``, under its lock; in check mode a temporary one, so that ``dest`` stays."""
+        if not self._pull.check_mode:
+            with self._pull.destination.locked() as stage:
+                yield stage
+            return
+        try:
+            with tempfile.TemporaryDirectory(prefix="oci-artifact-") as stage:
+                yield stage
+        except OSError as exc:
+            raise self._pull.destination.refused(exc) from None
+
+
+def verify(
+    pull: Pull, repository: Repository, resolved: Resolved, policy: VerifyPolicy, *, is_intact: bool
+) -> None:
+    """Check the signatures before anything is fetched; ``is_intact`` says that the content is in place already.
+
+    :raises VerificationFailed: when they do not satisfy the policy.
+    """
+    found = pull.task.verify(repository, resolved, policy, pull.policy, anew=pull.options.force)
+    pull.warnings += found.warnings
+    if not found.verification["verified"]:
+        pull.warnings.append(
+            f"{repository.reference.at(tag=resolved.tag, digest=resolved.digest)} is used without a verified "
+            "signature, because the trust policy ignores the result."
+        )
+    pull.verification = {"policy": pull.policy, "verdict": found.verification}
+    if is_intact:
+        _remember_verification(pull, resolved)
+
+
+def _remember_verification(pull: Pull, resolved: Resolved) -> None:
+    """Record what was found for content that is in place already, so that the next run need not ask again."""
+    if pull.check_mode:
+        return
+    with pull.destination.locked():
+        state = pull.load_state()
+        if dict(state.key) == pull.key(resolved) and not state.pending:
+            pull.destination.record_verification(state, pull.verification)
+
+
+def repair_metadata(pull: Pull, state: State, drift: Drift, resolved: Resolved) -> PullResult | None:
+    """Set modes and owners right, which takes no request; None when by now the content is another one."""
+    if not pull.check_mode:
+        with pull.destination.locked():
+            state = pull.load_state()
+            found = pull.drift(state, resolved)
+            if found is None or found.content:
+                return None
+            if found.is_empty:
+                return pull.unchanged(state, UP_TO_DATE)
+            drift = found
+            pull.destination.set_permissions(drift.metadata, state)
+    diff: list[dict[str, str]] = []
+    if pull.want_diff:
+        diff = permissions_diff(pull.destination.root, drift.metadata)
+    changes = listed_changes(Plan({}, metadata=drift.metadata), 0)
+    artifact = dict(state.artifact)
+    return PullResult(True, DRIFT_CORRECTED, artifact, changes, pull.verdict(), diff, warnings=pull.warnings)
+
+
+def keep(pull: Pull, allowed: LastGood, error: OciError, resolved: Resolved | None) -> PullResult:
+    """Answer with what is in place, when the registry confirmed it before, and say so; else ``error`` is raised."""
+    from . import last_good
+
+    state = pull.load_state()
+    held = last_good.held_revision(state)
+    drift = pull.drift(state, held)
+    found = last_good.judge(
+        allowed,
+        pull.destination.control,
+        state,
+        drift,
+        pull.target,
+        is_forced=pull.options.force,
+        is_verified=pull.is_verified(state),
+        error=error,
+    )
+    pull.verification = state.verification
+    result = repair_metadata(pull, state, drift, held) if drift is not None and drift.metadata else None
+    result = result or pull.unchanged(state, LAST_GOOD_KEPT)
+    result.degradation = found
+    result.warnings.append(last_good.warning(found, pull.target, held, resolved))
+    return result
