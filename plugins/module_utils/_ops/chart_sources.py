@@ -22,9 +22,10 @@ from .._oci.manifest import Descriptor, Manifest
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import check_tag
 from .._oci.threads import thread_pool
+from .connect import cache_warnings, open_repository
 from .layer_selector import FIRST, LayerSelector, Limits
 from .layers import check_sizes, choose_image, select_layers
-from .resolve import ReferenceOptions, Resolved, cache_warnings, open_repository, parse_target, resolve
+from .resolve import ReferenceOptions, Resolved, parse_target, resolve
 from .task import Task
 from .verdicts import policy_fingerprint
 

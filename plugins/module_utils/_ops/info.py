@@ -14,16 +14,8 @@ from .._oci import media
 from .._oci.errors import InvalidContent, InvalidOption, NoMatch, NotFound
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.transport import MAX_SMALL_BLOB, Repository, read_small_blob
-from .resolve import (
-    ReferenceOptions,
-    Target,
-    cache_warnings,
-    compile_selection,
-    open_cache,
-    open_repository,
-    parse_target,
-    resolve,
-)
+from .connect import cache_warnings, open_cache, open_repository
+from .resolve import ReferenceOptions, Target, compile_selection, parse_target, resolve
 
 if TYPE_CHECKING:
     from .._oci.cache import ArtifactCache

@@ -35,7 +35,8 @@ from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from .._oci.transport import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from .build import BuildOptions, Built, Layer, build, with_subject
-from .resolve import ReferenceOptions, Target, cache_warnings, open_cache, open_repository, parse_target
+from .connect import cache_warnings, open_cache, open_repository
+from .resolve import ReferenceOptions, Target, parse_target
 from .sign import SIGNED, Signer, SigningOptions, as_results, signatures_diff
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from .._oci.reference import Reference, parse_reference, parse_registry
 from .._oci.threads import thread_pool
 from .._oci.transport import Repository
 from .charts import PARALLEL_LOOKS, look_at_chart
-from .resolve import open_client, open_repository
+from .connect import open_client, open_repository
 
 if TYPE_CHECKING:
     from .._oci.bounded_regex import BoundedRegex

@@ -16,7 +16,8 @@ from .._oci.errors import InvalidOption
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._trust.verdict import BUNDLE, LEGACY
 from .build import creation_time
-from .resolve import ReferenceOptions, cache_warnings, open_cache, open_repository, parse_target, resolve
+from .connect import cache_warnings, open_cache, open_repository
+from .resolve import ReferenceOptions, parse_target, resolve
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor

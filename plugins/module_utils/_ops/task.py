@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
-from .resolve import Resolved, Target, open_cache, open_repository, resolve
+from .resolve import Resolved, Target, resolve
 
 if TYPE_CHECKING:
     from .._oci.cache import ArtifactCache, CachedRepository
@@ -66,6 +66,10 @@ class Task:
 
         :raises InvalidOption: when the directory holds something else.
         """
+        if not self._options.root:
+            return None
+        from .connect import open_cache
+
         with self._lock:
             if self._cache is None:
                 self._cache = open_cache(self._options)
@@ -96,7 +100,9 @@ class Task:
         self._request(target, auth, connection).count += 1
 
     def open(self, target: Target, auth: AuthOptions, connection: ConnectionOptions) -> Repository:
-        """The repository of an artifact; raises as :func:`~.resolve.open_repository`."""
+        """The repository of an artifact; raises as :func:`~.connect.open_repository`."""
+        from .connect import open_repository
+
         cache = self.cache
         if cache is None and not target.reference.is_layout and self._request(target, auth, connection).count > 1:
             cache = self._temporary_cache()

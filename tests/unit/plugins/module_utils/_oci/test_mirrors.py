@@ -38,8 +38,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transpo
     Repository,
     read_blob,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.connect import open_repository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layers import opened_layers
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import open_repository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.discovery import tagged_layers
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
     Answer,
