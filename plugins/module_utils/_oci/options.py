@@ -22,11 +22,12 @@ DEFAULT_RETRIES = 3
 GENERIC, AWS, AZURE, GCP = "generic", "aws", "azure", "gcp"
 PROVIDERS = (GENERIC, AWS, AZURE, GCP)
 
-_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+# patterns as text: a task that gives none of these options compiles none
+_DURATION_PART = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)"
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_AGE = re.compile(r"([0-9]+)([smhdw]?)\Z", re.ASCII)
+_AGE = r"([0-9]+)([smhdw]?)\Z"
 _AGE_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?b?)\s*\Z", re.IGNORECASE | re.ASCII)
+_SIZE = r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?b?)\s*\Z"
 _SIZE_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -98,7 +99,7 @@ def parse_age(text: str) -> int:
     :raises InvalidOption: when it is no such text.
     """
     text = str(text).strip()
-    match = _AGE.match(text) if len(text) < 20 else None
+    match = re.match(_AGE, text, re.ASCII) if len(text) < 20 else None
     if not match:
         raise InvalidOption(
             f"{text[:100]!r} is not an age: wanted a whole number of seconds, or with a unit as in 12h, 30d or 4w."
@@ -113,7 +114,7 @@ def parse_size(text: str) -> int:
     :raises InvalidOption: when it is no such text.
     """
     text = str(text)
-    match = _SIZE.match(text) if len(text) < 40 else None
+    match = re.match(_SIZE, text, re.IGNORECASE | re.ASCII) if len(text) < 40 else None
     if not match:
         raise InvalidOption(f"{text[:100]!r} is not a size: wanted a number of bytes or a text such as 500M or 10GiB.")
     unit = 1024 ** _SIZE_POWER[match[2].lower()]
@@ -122,7 +123,7 @@ def parse_size(text: str) -> int:
 
 def _go_duration(text: str) -> float:
     seconds, end = 0.0, 0
-    for part in _DURATION_PART.finditer(text):
+    for part in re.finditer(_DURATION_PART, text):
         if part.start() != end:
             raise ValueError(text)
         seconds += float(part[1]) * _UNIT_SECONDS[part[2]]

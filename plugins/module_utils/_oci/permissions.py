@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from .errors import InvalidOption
 
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxX]*)+)\Z")
-_ACTION = re.compile(r"([-+=])([rwxX]*)")
+# patterns as text: only a task that gives a symbolic mode compiles them
+_CLAUSE = r"([ugoa]*)((?:[-+=][rwxX]*)+)\Z"
+_ACTION = r"([-+=])([rwxX]*)"
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 
 
@@ -54,16 +55,16 @@ def parse_permissions(mode: object, owner: str, group: str) -> Permissions:
                 f"{shown} is not a mode for the files of an artifact: wanted '0000' to '0777', in quotes.",
                 "Set the setuid, setgid and sticky bits with ansible.builtin.file where you mean them.",
             )
-    elif text and not all(_CLAUSE.match(clause) for clause in text.split(",")):
+    elif text and not all(re.match(_CLAUSE, clause) for clause in text.split(",")):
         raise InvalidOption(f"{text!r} is not a mode: wanted octal digits or clauses such as u=rwX,g=rX,o=.")
     return Permissions(mode=text, uid=_user_id(owner), gid=_group_id(group))
 
 
 def _symbolic(text: str, bits: int, is_directory: bool) -> int:
     for clause in text.split(","):
-        match = _CLAUSE.match(clause)
+        match = re.match(_CLAUSE, clause)
         audience = (match[1] if match else "").replace("a", "ugo") or "ugo"
-        for operator, letters in _ACTION.findall(match[2] if match else ""):
+        for operator, letters in re.findall(_ACTION, match[2] if match else ""):
             granted = 0
             for letter in letters:
                 if letter == "X" and not (is_directory or bits & 0o111):

@@ -44,7 +44,7 @@ class PullOptions:
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
 
 
-@dataclass
+@dataclass(eq=False)
 class PullResult:
     """What the module returns. ``changes`` lists paths by what happened to them, at most 1,000 of each. ``degradation``
     says since when and why the registry's answer is missing, when what was there was kept without it. ``served_by``

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._oci import media
 from .._oci.digest import parse_digest
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from .._oci.transport import Repository
 
 
-@dataclass(frozen=True)
-class ReferenceOptions:
+class ReferenceOptions(NamedTuple):
     """The options that say which artifact is meant; see the documentation fragment ``reference``. ``pin`` is a revision
     (``tag@digest`` or a digest) that the others were resolved to elsewhere."""
 
@@ -66,8 +65,7 @@ class Target:
         return self.reference.is_layout and not self.is_explicit and not self.reference.digest and not self.selector
 
 
-@dataclass(frozen=True)
-class Resolved:
+class Resolved(NamedTuple):
     """One digest. ``revision`` is ``tag@digest``, or the digest alone when that is what was asked for."""
 
     digest: str

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .verdicts import Finding, Verdicts
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Request:
     """What was asked for, by whom and on which way; ``count`` artifacts of the task ask for it."""
 
