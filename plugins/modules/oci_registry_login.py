@@ -139,7 +139,7 @@ config_file:
   description: The file.
   returned: success
   type: str
-  sample: /root/.docker/config.json
+  sample: /home/deploy/.docker/config.json
 store:
   description: Where the secret is kept, V(file) or the name of a credential helper's program.
   returned: success
