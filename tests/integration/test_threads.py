@@ -15,26 +15,36 @@ from support.ansible_runner import AnsibleRunner
 SCRIPT = """\
 import sys
 sys.path.insert(0, sys.argv[1])
-from threads import thread_pool
+from threads import new_thread, thread_pool
 
 def use(_number):
     from slow import late
     return late()
 
-with thread_pool(8) as pool:
-    print(sorted(pool.map(use, range(64))) == [1] * 64)
+if sys.argv[2] == "pool":
+    with thread_pool(8) as pool:
+        print(sorted(pool.map(use, range(64))) == [1] * 64)
+else:
+    found = []
+    threads = [new_thread(lambda: found.append(use(0))) for _each in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(found == [1] * 8)
 """
 SLOW = "import time\ntime.sleep(0.2)\nfrom other import one\ndef late():\n    return one\n"
 OTHER = "import time\ntime.sleep(0.2)\none = 1\n"
 
 
 @pytest.mark.once
-def test_imports_out_of_an_archive(ansible: AnsibleRunner, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["pool", "threads"])
+def test_imports_out_of_an_archive(ansible: AnsibleRunner, tmp_path: Path, kind: str) -> None:
     archive = tmp_path / "payload.zip"
     with zipfile.ZipFile(archive, "w") as payload:
         payload.write(ansible.collection / "plugins/module_utils/_oci/threads.py", "threads.py")
         payload.writestr("slow.py", SLOW)
         payload.writestr("other.py", OTHER)
-    command = [ansible.target_python, "-c", SCRIPT, str(archive)]
+    command = [ansible.target_python, "-c", SCRIPT, str(archive), kind]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("True\n", "")

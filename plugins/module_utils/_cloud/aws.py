@@ -17,7 +17,6 @@ import importlib
 import os
 import re
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from .._oci.credentials import Credential
 from .._oci.errors import AuthenticationFailed, ConnectionFailed, InvalidOption, MissingDependency, OciError
 from .._oci.http_url import shown
 from .._oci.options import ConnectionOptions
+from .._oci.threads import new_thread
 from .flow import environment, redacted
 
 HOSTS = "<account>.dkr.ecr.<region>.amazonaws.com or public.ecr.aws"
@@ -254,7 +254,7 @@ def _within(seconds: float, call: Callable[[], dict[str, Any]], registry: str) -
         except BaseException as exc:
             errors.append(exc)
 
-    worker = threading.Thread(target=run, daemon=True)
+    worker = new_thread(run)
     worker.start()
     worker.join(seconds)
     if errors:

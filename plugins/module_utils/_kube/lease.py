@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._oci.errors import Conflict, NotFound, OciError, ReleaseLocked
+from .._oci.threads import new_thread
 from .rest import KubeRest
 
 # Seconds without a renewal after which a Lease counts as abandoned, and between renewals.
@@ -81,7 +82,7 @@ class LeaseLock:
             if not holder or abandoned:
                 with contextlib.suppress(Conflict):
                     self._take(found)
-                    self._heart = threading.Thread(target=self._beat, daemon=True)
+                    self._heart = new_thread(self._beat)
                     self._heart.start()
                     return abandoned
                 continue

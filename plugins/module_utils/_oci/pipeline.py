@@ -71,10 +71,11 @@ class Beside:
 
     def _start(self) -> bool:
         import queue
-        import threading
+
+        from .threads import new_thread
 
         waiting: queue.Queue[list[Chunk] | None] = queue.Queue(MAX_WAITING)
-        thread = threading.Thread(target=self._run, args=(waiting,), daemon=True)
+        thread = new_thread(self._run, waiting)
         try:
             thread.start()
         except RuntimeError:

@@ -1,29 +1,40 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Threads that import what they need."""
+"""Threads that import what they need: the one place where threads are made.
+
+Ansible hands modules over as a zip archive. Before Python 3.10 an import from one shows other threads modules that are
+only half executed (``zipimporter`` has no ``exec_module``, so nothing marks them as being imported). There, all imports
+of the process happen one after the other from the first thread on.
+"""
 
 from __future__ import annotations
 
 import builtins
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 _guard = threading.RLock()
 
 
 def thread_pool(width: int) -> ThreadPoolExecutor:
-    """A pool of at least one thread, in which code may import modules when it first needs them.
+    """A pool of at least one thread, in which code may import modules when it first needs them."""
+    from concurrent.futures import ThreadPoolExecutor
 
-    Ansible hands modules over as a zip archive. Before Python 3.10 an import from one shows other threads modules that
-    are only half executed (``zipimporter`` has no ``exec_module``, so nothing marks them as being imported). There, all
-    imports of the process happen one after the other from the first pool on.
-    """
     if sys.version_info < (3, 10):
         _serialize_imports()
     return ThreadPoolExecutor(max(1, width))
+
+
+def new_thread(target: Callable[..., object], *arguments: Any) -> threading.Thread:
+    """A thread that is not started yet, and that the process does not wait for at its end."""
+    if sys.version_info < (3, 10):
+        _serialize_imports()
+    return threading.Thread(target=target, args=arguments, daemon=True)
 
 
 def _serialize_imports() -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import ssl
-import threading
 from collections.abc import Iterator
 from typing import cast
 
 from .errors import InvalidOption, TlsFailed
 from .options import ConnectionOptions
+from .threads import new_thread
 
 # bytes; a chain of certificates or a key is a few thousand
 MAX_PEM = 1024 * 1024
@@ -222,7 +222,7 @@ def _pipe(text: bytes) -> Iterator[int]:
         with contextlib.suppress(BrokenPipeError), os.fdopen(writer, "wb") as stream:
             stream.write(text)
 
-    feeder = threading.Thread(target=feed, daemon=True)
+    feeder = new_thread(feed)
     feeder.start()
     try:
         yield reader

@@ -76,9 +76,9 @@ def run_items(items: Sequence[Item], parallel: int, reasons: Sequence[str]) -> d
     if min(parallel, len(items)) <= 1:
         found = [work(number) for number in numbers]
     else:
-        from concurrent.futures import ThreadPoolExecutor
+        from .._oci.threads import thread_pool
 
-        with ThreadPoolExecutor(min(parallel, len(items))) as pool:
+        with thread_pool(min(parallel, len(items))) as pool:
             found = list(pool.map(work, numbers))
     answer = _together(items, found)
     if failures:

@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import os
 import tempfile
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from .._oci.errors import (
 )
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, check_tag, parse_reference
+from .._oci.threads import new_thread, thread_pool
 from .._oci.transport import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from .build import BuildOptions, Built, Layer, build, with_subject
 from .connect import cache_warnings, open_cache, open_repository
@@ -106,7 +106,7 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     is_immutable(DEFAULT_TAG, options.immutable_tags)
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace:
         if not reference.is_layout and _is_large(options.build):
-            threading.Thread(target=_import_registry).start()
+            new_thread(_import_registry).start()
         built = build(options.build, workspace)
         tags = _tags(options, built, target)
         cache = open_cache(options.cache)
@@ -307,8 +307,6 @@ class _Push:
         mount_from = tuple(self._options.mount_from)
         if len(distinct) == 1:
             return [self._repository.push_blob(distinct[0], mount_from)]
-        from .._oci.threads import thread_pool
-
         with thread_pool(min(PARALLEL_TRANSFERS, len(distinct))) as pool:
             pending = [pool.submit(self._repository.push_blob, source, mount_from) for source in distinct]
             return [each.result() for each in pending]
