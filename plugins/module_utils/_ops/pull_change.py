@@ -19,11 +19,13 @@ from .._oci.manifest import Descriptor, Manifest
 from .._oci.names import shown
 from .._oci.placement import make_plan
 from .._oci.state import State
-from . import layers as layer_operations
+from .layer_reader import LayerReader, opened_layers
 from .layer_selector import ALL, COPY
+from .layers import check_sizes, choose_image, file_name, select_layers
 from .pull import DRIFT_CORRECTED, LAST_GOOD_KEPT, NEW_REVISION, UP_TO_DATE, Pull
 from .pull_options import PullResult, listed_changes
 from .resolve import Resolved
+from .staging import needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
     from .._oci.transport import Repository
@@ -54,9 +56,9 @@ class Change:
                 return result
         what = str(repository.reference.at(tag=resolved.tag, digest=resolved.digest))
         top = repository.fetch_manifest(resolved.digest)
-        manifest = layer_operations.choose_image(repository, top, pull.options.platform)
-        layers = layer_operations.select_layers(manifest, pull.options.selector, what)
-        layer_operations.check_sizes(layers, pull.options.limits, what)
+        manifest = choose_image(repository, top, pull.options.platform)
+        layers = select_layers(manifest, pull.options.selector, what)
+        check_sizes(layers, pull.options.limits, what)
         artifact = self._describe(top, manifest, layers)
         is_other = drift is not None or dict(state.key) != pull.key(resolved)
         if pull.check_mode and not pull.want_diff and is_other:
@@ -77,7 +79,7 @@ class Change:
         os.mkdir(content, 0o700)
         cached = self._pull.task.cached(self._repository)
         is_small = sum(layer.size for layer in layers) <= SMALL
-        with layer_operations.opened_layers(self._repository, cached, layers, stage) as read:
+        with opened_layers(self._repository, cached, layers, stage, self._pull.task.transfers) as read:
             if is_small:
                 read.take_in(layers)
             with self._pull.task.small_work(is_small):
@@ -110,12 +112,12 @@ class Change:
         )
 
     def _stage(
-        self, manifest: Manifest, layers: list[Descriptor], read: layer_operations.LayerReader, content: str
+        self, manifest: Manifest, layers: list[Descriptor], read: LayerReader, content: str
     ) -> tuple[Mapping[str, Any], int]:
         if self._pull.options.selector.operation == COPY:
             names = self._copy_names(manifest, layers)
-            return layer_operations.stage_copied(list(zip(names, layers)), read, content), 0
-        tree, warnings, ignored = layer_operations.stage_extracted(
+            return stage_copied(list(zip(names, layers)), read, content), 0
+        tree, warnings, ignored = stage_extracted(
             layers,
             manifest,
             read,
@@ -123,7 +125,7 @@ class Change:
             self._pull.options.limits,
             flatten=self._pull.options.selector.layers == ALL,
             ignore=self._pull.options.ignore or "",
-            digests=layer_operations.needs_digests(
+            digests=needs_digests(
                 layers, self._pull.destination.root, self._pull.options.check_content or self._pull.options.force
             ),
         )
@@ -133,7 +135,7 @@ class Change:
     def _copy_names(self, manifest: Manifest, layers: list[Descriptor]) -> list[str]:
         if self._pull.name:
             return [self._pull.name]
-        return [layer_operations.file_name(layer, manifest, layer.digest.replace(":", "-")) for layer in layers]
+        return [file_name(layer, manifest, layer.digest.replace(":", "-")) for layer in layers]
 
     def _predict(self, drift: Drift | None, artifact: dict[str, Any]) -> PullResult:
         if drift is None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from .verdicts import Finding, Verdicts
 
 
+# Layers that are fetched at the same time, beside those that are unpacked while they arrive.
+MAX_TRANSFERS = 16
+
+
 @dataclass(eq=False, repr=False)
 class _Request:
     """What was asked for, by whom and on which way; ``count`` artifacts of the task ask for it."""
@@ -38,7 +42,8 @@ class Task:
     """Use as a context manager. Safe for threads; what is not asked for is neither opened nor imported.
 
     What several artifacts of the task ask for (see :meth:`expect`) is resolved once and means one thing to all of them.
-    Without a cache it is kept in a temporary one until the task is done, and so fetched once.
+    Without a cache it is kept in a temporary one until the task is done, and so fetched once. ``transfers`` bounds what
+    all of them fetch at the same time.
     """
 
     def __init__(self, cache: CacheOptions) -> None:
@@ -47,6 +52,7 @@ class Task:
         self._verdicts: Verdicts | None = None
         self._lock = threading.Lock()
         self._small_work = threading.Lock()
+        self.transfers = threading.BoundedSemaphore(MAX_TRANSFERS)
         self._requests: dict[str, list[_Request]] = {}
         self._cache: ArtifactCache | None = None
         self._temporary: ArtifactCache | None = None

@@ -27,7 +27,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import 
     tls,
     transport,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layers, push
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layer_reader, layers, push, task
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats
 from ansible_collections.cloudnative.artifacts.plugins.modules import oci_artifact_pull
 
@@ -57,7 +57,7 @@ WANTED = {
     "Words of a refusal": (
         f"{registry_answer.MAX_ERROR_ANSWER >> 10} KiB, {registry_answer.ERROR_ANSWER_TIMEOUT:g} s"
     ),
-    "Parallel transfers": f"{layers.MIN_TRANSFERS} to {layers.MAX_TRANSFERS}",
+    "Parallel transfers": f"{layer_reader.MIN_TRANSFERS} to {task.MAX_TRANSFERS}",
     "Layers of one pull": f"{layers.MAX_LAYERS}",
     "What an artifact unpacks to": (
         f"{options.parse_size(PULL['max_size']['default']) >> 30} GiB, {PULL['max_files']['default']} entries"
@@ -72,4 +72,4 @@ def test_the_table_of_limits() -> None:
     del rows["What"]
     found = {next((start for start in WANTED if what.startswith(start)), what): limit for what, limit in rows.items()}
     assert found == WANTED
-    assert push.PARALLEL_TRANSFERS == layers.MIN_TRANSFERS
+    assert push.PARALLEL_TRANSFERS == layer_reader.MIN_TRANSFERS

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transpo
     read_blob,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.connect import open_repository
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layers import opened_layers
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_reader import opened_layers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.discovery import tagged_layers
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
     Answer,
@@ -388,7 +389,7 @@ def test_a_manifest_with_other_bytes_comes_from_elsewhere(ground: Ground) -> Non
 def read_layer(repository: Repository, data: bytes, folder: Path) -> bytes:
     layer = Descriptor(media.OCTET_STREAM, digest_of(data), len(data))
     cached = repository if isinstance(repository, CachedRepository) else None
-    with opened_layers(repository, cached, [layer], str(folder)) as read:
+    with opened_layers(repository, cached, [layer], str(folder), threading.Semaphore()) as read:
         return b"".join(read(layer))
 
 

@@ -10,6 +10,8 @@ import io
 import json
 import os
 import tarfile
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +20,17 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.blob_store import BlobStore
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layers
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layer_reader, staging
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_reader import LayerReader
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layers import (
-    MAX_ALWAYS_HASHED,
-    LayerReader,
-    needs_digests,
-)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.staging import (
+    MAX_ALWAYS_HASHED,
+    needs_digests,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import MAX_TRANSFERS
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -63,7 +66,7 @@ def publish(layout: Path, tag: str, files: dict[str, str]) -> None:
 
 @pytest.fixture
 def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PullOptions:
-    monkeypatch.setattr(layers, "MAX_ALWAYS_HASHED", 0)
+    monkeypatch.setattr(staging, "MAX_ALWAYS_HASHED", 0)
     layout = tmp_path / "layout"
     publish(layout, "1", {"a": "one", "dir/b": "two"})
     publish(layout, "2", {"a": "one", "dir/b": "owt"})
@@ -92,7 +95,7 @@ def test_the_first_pull_takes_none_and_the_next_is_unchanged(options: PullOption
 
 
 def test_small_artifacts_have_them(options: PullOptions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "MAX_ALWAYS_HASHED", MAX_ALWAYS_HASHED)
+    monkeypatch.setattr(staging, "MAX_ALWAYS_HASHED", MAX_ALWAYS_HASHED)
     pull(options)
     assert digests(options) == KNOWN
 
@@ -167,7 +170,30 @@ def test_when_digests_are_needed(tmp_path: Path) -> None:
     ("sizes", "wanted"), [([1] * 9, 16), ([1 << 20] * 9, 16), ([4 << 20] * 9, 8), ([1 << 30, 1], 4), ([0], 16)]
 )
 def test_transfers_at_once(sizes: list[int], wanted: int) -> None:
-    assert layers._transfers([sized(size) for size in sizes]) == wanted
+    assert layer_reader._transfers([sized(size) for size in sizes]) == wanted
+
+
+def test_artifacts_of_one_task_share_what_is_fetched_at_once() -> None:
+    transfers = threading.BoundedSemaphore(MAX_TRANSFERS)
+    lock, under_way, most = threading.Lock(), [0], [0]
+
+    def fetch(_layer: Descriptor) -> None:
+        with lock:
+            under_way[0] += 1
+            most[0] = max(most[0], under_way[0])
+        time.sleep(0.01)
+        with lock:
+            under_way[0] -= 1
+
+    def pull_one() -> None:
+        layer_reader._fetch_all(fetch, [sized(1) for _layer in range(40)], transfers)
+
+    pulls = [threading.Thread(target=pull_one) for _artifact in range(3)]
+    for each in pulls:
+        each.start()
+    for each in pulls:
+        each.join()
+    assert most[0] == MAX_TRANSFERS
 
 
 def test_a_layer_that_is_used_once_is_moved(tmp_path: Path) -> None:

@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The checked bytes of layers, of which several are fetched at the same time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, BinaryIO
+
+from .._oci.errors import DigestMismatch
+from .._oci.manifest import Descriptor
+from .._oci.transport import Repository, read_blob
+from .task import MAX_TRANSFERS
+
+if TYPE_CHECKING:
+    from .._oci.blob_store import BlobStore
+    from .._oci.cache import CachedRepository
+
+# Few transfers at once fill a link with large layers; with small ones it is the way to the registry that takes time.
+# As many as there may be while this many bytes (of layers of their average size) are on their way, within these bounds.
+MIN_TRANSFERS = 4
+BYTES_ON_THE_WAY = 32 * 1024 * 1024
+SPARE_OPEN_FILES = 256
+
+
+@contextlib.contextmanager
+def opened_layers(
+    repository: Repository,
+    cached: CachedRepository | None,
+    layers: Sequence[Descriptor],
+    stage: str,
+    transfers: threading.Semaphore,
+) -> Iterator[LayerReader]:
+    """A reader of the layers: of the cache (where ``cached`` is the repository with one), of ``stage``, into which
+    several are fetched in parallel, as far as ``transfers`` allows it, or of the repository itself.
+
+    A single layer without a cache streams from the repository in one pass, without a copy on disk, unless there is
+    another place to begin again at when its bytes turn out wrong. What is taken from the cache stays in it until the
+    reader is done with.
+    """
+    distinct = {layer.digest: layer for layer in layers}
+    with contextlib.ExitStack() as stack:
+        held: dict[str, BinaryIO] = {}
+        if cached is not None:
+            held = _hold_all(cached, list(distinct.values()), stack, transfers)
+        rest = [layer for digest, layer in distinct.items() if digest not in held]
+        store = _fetch_to_stage(repository, rest, len(distinct), stage, transfers)
+        yield LayerReader(repository, held, store, Counter(layer.digest for layer in layers))
+
+
+class LayerReader:
+    """Gives the checked bytes of a layer; an error in the middle makes everything that came before it void."""
+
+    def __init__(
+        self, repository: Repository, held: Mapping[str, BinaryIO], store: BlobStore | None, uses: Mapping[str, int]
+    ) -> None:
+        self._repository = repository
+        self._held = dict(held)
+        self._store = store
+        self._uses = uses
+
+    def __call__(self, layer: Descriptor) -> Iterator[bytes]:
+        handle = self._held.get(layer.digest)
+        if handle is not None:
+            from .._oci.cache_store import checked
+
+            return checked(handle, layer)
+        return self._store.stream(layer) if self._store else read_blob(self._repository, layer)
+
+    def take_in(self, layers: Iterable[Descriptor]) -> None:
+        """Read layers, which are small, into memory."""
+        self._held.update({layer.digest: io.BytesIO(b"".join(self(layer))) for layer in layers})
+
+    def move(self, layer: Descriptor, path: str) -> bool:
+        """Make the layer, where it is a checked file that nothing else needs, the file ``path``; whether it is.
+
+        Its bytes cannot be read any more then.
+        """
+        if self._store is None or layer.digest in self._held or self._uses[layer.digest] != 1:
+            return False
+        # the stage is private, and so on one file system, as nothing else is
+        os.rename(self._store.path(layer.digest), path)
+        return True
+
+
+def _hold_all(
+    repository: CachedRepository,
+    layers: Sequence[Descriptor],
+    stack: contextlib.ExitStack,
+    transfers: threading.Semaphore,
+) -> dict[str, BinaryIO]:
+    _allow_open_files(len(layers))
+    held: dict[str, BinaryIO] = {}
+
+    def hold(layer: Descriptor) -> None:
+        found = repository.hold_blob(layer)
+        if found is not None:
+            held[layer.digest] = stack.enter_context(found)
+
+    _fetch_all(hold, layers, transfers)
+    return held
+
+
+def _fetch_to_stage(
+    repository: Repository, layers: Sequence[Descriptor], count: int, stage: str, transfers: threading.Semaphore
+) -> BlobStore | None:
+    """The checked layers in files of the stage; None when they are to be read where they are."""
+    if not layers or repository.reference.is_layout or (count == 1 and not repository.has_alternatives):
+        return None
+    from .._oci.blob_store import BlobStore
+
+    store = BlobStore(os.path.join(stage, ".layers"))
+
+    def fetch(layer: Descriptor) -> None:
+        what = f"The blob {layer.digest} of {repository.reference.name}"
+        while True:
+            try:
+                store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what)
+                return
+            except DigestMismatch:
+                if not repository.distrust(layer):
+                    raise
+
+    _fetch_all(fetch, layers, transfers)
+    return store
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise the limit of open files for so many, beside those that are open anyway, as far as the system allows it."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + SPARE_OPEN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def _transfers(layers: Sequence[Descriptor]) -> int:
+    """How many layers to fetch at the same time."""
+    average = sum(layer.size for layer in layers) // len(layers)
+    return max(MIN_TRANSFERS, min(BYTES_ON_THE_WAY // max(1, average), MAX_TRANSFERS))
+
+
+def _fetch_all(
+    fetch: Callable[[Descriptor], None], layers: Sequence[Descriptor], transfers: threading.Semaphore
+) -> None:
+    def fetch_in_turn(layer: Descriptor) -> None:
+        with transfers:
+            fetch(layer)
+
+    if len(layers) < 2:
+        for layer in layers:
+            fetch_in_turn(layer)
+        return
+    from concurrent.futures import FIRST_EXCEPTION, wait
+
+    from .._oci.threads import thread_pool
+
+    with thread_pool(min(_transfers(layers), len(layers))) as pool:
+        started = [pool.submit(fetch_in_turn, layer) for layer in layers]
+        wait(started, return_when=FIRST_EXCEPTION)
+        # the first failure is the answer: what has not begun need not begin
+        pool.shutdown(wait=True, cancel_futures=True)
+    for done in started:
+        if not done.cancelled():
+            done.result()

@@ -1,0 +1,171 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From layers to a staged tree, which a destination then takes over."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .._oci import media
+from .._oci.destination import is_reserved
+from .._oci.errors import LayerError
+from .._oci.manifest import Descriptor, Manifest
+from .._oci.names import on_disk
+from .._oci.tree import DIRECTORY, FILE, TreeEntry
+from .layer_selector import Limits
+from .layers import file_name
+
+if TYPE_CHECKING:
+    from .._oci.unpack import LayerWriter
+    from .layer_reader import LayerReader
+
+# bytes of layers for which digests of all files are always taken, since that costs next to nothing
+MAX_ALWAYS_HASHED = 32 * 1024 * 1024
+SOURCE_IGNORE = ".sourceignore"
+MAX_SOURCE_IGNORE = 1024 * 1024
+# bytes of a layer that is read to its end although it cannot be unpacked
+MAX_DRAINED = 256 * 1024 * 1024
+
+
+def stage_extracted(
+    layers: Sequence[Descriptor],
+    manifest: Manifest,
+    read: LayerReader,
+    root: str,
+    limits: Limits,
+    *,
+    flatten: bool,
+    ignore: str,
+    digests: bool = True,
+) -> tuple[dict[str, TreeEntry], list[str], int]:
+    """Unpack layers in order into ``root``; returns the tree, warnings, and how many entries the ignore rules left out.
+
+    ``flatten`` makes of the layers what `oras pull` and container runtimes make of them: whiteouts are honoured, and a
+    layer that has a title and is not marked for unpacking is a file of that name. Without ``digests`` what is unpacked
+    has none in the tree, see :func:`needs_digests`.
+
+    :raises LayerError: when a layer is no archive, or one that may not be unpacked.
+    """
+    from .._oci.unpack import Limits as UnpackLimits
+    from .._oci.unpack import Unpacker, remove_paths
+
+    unpacker = Unpacker(root, UnpackLimits(limits.max_size, limits.max_files), digests=digests)
+    titled: list[tuple[str, Descriptor]] = []
+    try:
+        for layer in layers:
+            if flatten and _is_plain_file(layer):
+                titled.append((file_name(layer, manifest, ""), layer))
+                continue
+            writer = unpacker.layer(f"The layer {layer.digest}", whiteouts=flatten)
+            _unpack(read(layer), writer, layer)
+        tree = dict(unpacker.tree())
+        warnings = list(unpacker.warnings)
+    finally:
+        unpacker.abort()
+    tree.update(_stage_files(titled, read, root, tree))
+    reserved = {path for path in tree if is_reserved(path)}
+    if reserved:
+        warnings.append(f"The artifact holds {min(reserved)!r}, which is a reserved name: it was not unpacked.")
+    excluded = _excluded(tree, root, ignore)
+    if excluded or reserved:
+        tree = dict(remove_paths(root, tree, excluded | reserved))
+    return tree, warnings, len(excluded)
+
+
+def needs_digests(layers: Sequence[Descriptor], root: str, is_strict: bool) -> bool:
+    """Whether the digests of files are wanted, beside those of the layers that they come from.
+
+    They tell which files an update leaves alone, and whether a file was altered whose time is another. For a large
+    artifact they cost as much as checking its layers, and it can do without when the directory is empty: what has no
+    digest in the record is fetched again, once, when its time changes or contents are to be compared.
+    """
+    if is_strict or sum(layer.size for layer in layers) <= MAX_ALWAYS_HASHED:
+        return True
+    try:
+        return any(not is_reserved(os.fsdecode(name)) for name in os.listdir(os.fsencode(root)))
+    except FileNotFoundError:
+        return False
+
+
+def _unpack(chunks: Iterator[bytes], writer: LayerWriter, layer: Descriptor) -> None:
+    try:
+        for chunk in chunks:
+            writer.write(chunk)
+    except LayerError:
+        # an archive that was altered on the way is to be named as that: the rest shows whether it is what it claims
+        if layer.size <= MAX_DRAINED:
+            for _chunk in chunks:
+                pass
+        raise
+    writer.close()
+
+
+def stage_copied(named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: str) -> dict[str, TreeEntry]:
+    """Write the bytes of layers, unaltered, to files of the given names.
+
+    :raises LayerError: when two layers have one name.
+    """
+    return _stage_files(named, read, root, {})
+
+
+def _stage_files(
+    named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: str, tree: Mapping[str, TreeEntry]
+) -> dict[str, TreeEntry]:
+    placed: dict[str, TreeEntry] = {}
+    for name, layer in named:
+        parts = name.split("/")
+        parents = ["/".join(parts[:count]) for count in range(1, len(parts))]
+        found = {path: placed.get(path) or tree.get(path) for path in [*parents, name]}
+        if any(entry is not None and (path == name or entry.kind != DIRECTORY) for path, entry in found.items()):
+            raise LayerError(
+                f"The layer {layer.digest} is the file {name!r}, where the artifact has another entry.",
+                "Choose one with 'layer_selector'.",
+            )
+        for path in parents:
+            if found[path] is None:
+                os.mkdir(on_disk(root, path), 0o755)
+                placed[path] = TreeEntry(DIRECTORY, 0o755)
+        path = on_disk(root, name)
+        # what is read was checked against the layer's digest: that is the file's
+        known = layer.digest if layer.digest.startswith("sha256:") else ""
+        if not (known and read.move(layer, path)):
+            content = _write_file(path, read(layer), not known)
+            known = known or content
+        placed[name] = TreeEntry(FILE, 0o644, layer.size, known)
+    return placed
+
+
+def _write_file(path: str, chunks: Iterator[bytes], is_hashed: bool) -> str:
+    """Write a new file; its digest when it is wanted."""
+    content = hashlib.sha256()
+    with open(path, "xb", buffering=0) as stream:
+        for chunk in chunks:
+            if is_hashed:
+                content.update(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[stream.write(view) :]
+    return f"sha256:{content.hexdigest()}" if is_hashed else ""
+
+
+def _is_plain_file(layer: Descriptor) -> bool:
+    annotations = layer.annotations
+    return bool(annotations.get(media.ANNOTATION_TITLE)) and annotations.get(media.ANNOTATION_ORAS_UNPACK) != "true"
+
+
+def _excluded(tree: dict[str, TreeEntry], root: str, ignore: str) -> set[str]:
+    from .._oci.ignore import PULL_DEFAULTS, excluded_paths
+
+    rules: dict[str, str] = {}
+    for path, entry in tree.items():
+        directory, _slash, name = path.rpartition("/")
+        if name == SOURCE_IGNORE and entry.kind == FILE:
+            if entry.size > MAX_SOURCE_IGNORE:
+                raise LayerError(f"{path} in the artifact has {entry.size} bytes, too many for ignore rules.")
+            with open(on_disk(root, path), encoding="utf-8", errors="surrogateescape") as stream:
+                rules[directory] = stream.read()
+    return excluded_paths({path: entry.kind == DIRECTORY for path, entry in tree.items()}, ignore, rules, PULL_DEFAULTS)
