@@ -313,15 +313,21 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.build import BuildOptions, parse_inputs
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import PushOptions, push
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import parse_signing
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import SigningOptions
+
+
+def signing_options(signing: dict[str, Any]) -> SigningOptions:
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import parse_signing
+
+    return parse_signing(signing, string_values(signing["annotations"], "sign.annotations"))
+
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    signing = params["sign"]
     options = PushOptions(
         reference=reference_options(params),
         build=BuildOptions(
@@ -342,7 +348,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         immutable_tags=params["immutable_tags"],
         mount_from=params["mount_from"],
         force=params["force"],
-        sign=parse_signing(signing, string_values(signing["annotations"], "sign.annotations")) if signing else None,
+        sign=signing_options(params["sign"]) if params["sign"] else None,
         auth=auth_options(module),
         connection=connection_options(params),
         cache=cache_options(module),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .drift import Plan
 from .errors import StorageError
-from .names import native, shown
+from .names import CONTROL_NAME, native, shown
 from .permissions import Permissions
 from .regular_file import storage_error
 from .state import FILE_NAME, State, load_state, save_state
@@ -26,21 +26,10 @@ from .state import FILE_NAME, State, load_state, save_state
 if TYPE_CHECKING:
     from .placing import Placement
 
-CONTROL_NAME = ".oci-artifact"
 LOCK_WAIT = 600.0
 _LOCK = "lock"
 _STAGE = "stage"
 _MAKE_ATTEMPTS = 5
-
-
-def is_reserved(path: str) -> bool:
-    """Whether an entry would lie in a control directory, of this destination or of one below it.
-
-    An artifact must not bring one: the next pull would take its record for its own.
-    """
-    return any(
-        part.startswith(CONTROL_NAME) or (part[:1] == "." and part.endswith(CONTROL_NAME)) for part in path.split("/")
-    )
 
 
 class Destination:

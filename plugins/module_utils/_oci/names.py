@@ -11,6 +11,8 @@ import os
 MAX_NAME = 255
 MAX_PATH = 4096
 MAX_DEPTH = 128
+# of the directories with the records of what was pulled
+CONTROL_NAME = ".oci-artifact"
 
 
 def split_path(name: str) -> list[str]:
@@ -34,6 +36,16 @@ def split_path(name: str) -> list[str]:
         if any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME for part in parts):
             raise ValueError(f"has a component of more than {MAX_NAME} bytes")
     return parts
+
+
+def is_reserved(path: str) -> bool:
+    """Whether an entry would lie in a control directory, of its destination or of one below it.
+
+    An artifact must not bring one: the next pull would take its record for its own.
+    """
+    return any(
+        part.startswith(CONTROL_NAME) or (part[:1] == "." and part.endswith(CONTROL_NAME)) for part in path.split("/")
+    )
 
 
 def encoded(name: str) -> bytes:

@@ -20,9 +20,9 @@ from datetime import datetime
 from typing import Any
 
 from .._oci import media
-from .._oci.destination import is_reserved
 from .._oci.errors import BuildError, InvalidContent, InvalidOption
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_json, parse_manifest
+from .._oci.names import is_reserved
 from .._oci.transport import BlobSource
 from .._oci.tree import TreeEntry
 from .local_blob import blob_of_bytes, blob_of_file, describe_file

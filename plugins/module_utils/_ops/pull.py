@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from .._oci.destination import CONTROL_NAME, Destination
+from .._oci.destination import Destination
 from .._oci.drift import Drift, Plan, find_drift
 from .._oci.errors import NotFound, OciError, StorageError, is_outage
-from .._oci.names import native, shown
+from .._oci.names import CONTROL_NAME, native, shown
 from .._oci.state import State
 from .layer_selector import ALL, COPY
 from .pull_options import PullOptions, PullResult, listed_changes

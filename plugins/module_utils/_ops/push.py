@@ -37,11 +37,11 @@ from .._oci.transport import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository,
 from .build import BuildOptions, Built, Layer, build, with_subject
 from .connect import cache_warnings, open_cache, open_repository
 from .resolve import ReferenceOptions, Target, parse_target
-from .sign import SIGNED, Signer, SigningOptions, as_results, signatures_diff
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor, Manifest
     from .._trust.sign import Signature
+    from .sign import Signer, SigningOptions
 
 PARALLEL_TRANSFERS = 4
 # What a byte of deflate's output can stand for at most is 1032 bytes (zlib, "Technical Details").
@@ -101,9 +101,10 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     if reference.digest:
         raise InvalidOption(f"{reference} names a digest, which follows from the content.", "Give a tag, or none.")
     _check_mounts(options.mount_from, reference.registry)
-    signer = Signer(options.sign) if options.sign is not None else None
-    # so that an expression that cannot be used is found before anything is sent
-    is_immutable(DEFAULT_TAG, options.immutable_tags)
+    signer = _signer(options.sign) if options.sign is not None else None
+    if options.immutable_tags:
+        # so that an expression that cannot be used is found before anything is sent
+        is_immutable(DEFAULT_TAG, options.immutable_tags)
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace:
         if not reference.is_layout and _is_large(options.build):
             new_thread(_import_registry).start()
@@ -119,6 +120,12 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
             repository.close()
     result.warnings += cache_warnings(cache)
     return result
+
+
+def _signer(options: SigningOptions) -> Signer:
+    from .sign import Signer
+
+    return Signer(options)
 
 
 def _is_large(options: BuildOptions) -> bool:
@@ -177,16 +184,20 @@ class _Push:
         for tag in pending if is_sent else ():
             self._repository.push_manifest(self._manifest, tag)
         is_signed = any(signature.status == CREATED for signature in self._signatures)
-        if self._want_diff and is_signed:
-            diff += signatures_diff(self._signatures)
-        reason = "ArtifactPushed" if changed else SIGNED if is_signed else "ArtifactUpToDate"
+        signatures: list[dict[str, Any]] = []
+        if self._signatures:
+            from .sign import as_results, signatures_diff
+
+            signatures = as_results(self._signatures)
+            diff += signatures_diff(self._signatures) if self._want_diff and is_signed else []
+        reason = "ArtifactPushed" if changed else "ArtifactSigned" if is_signed else "ArtifactUpToDate"
         return PushResult(
             changed=changed or is_signed,
             reason=reason,
             artifact=self._describe(),
             tags=outcome,
             blobs=blobs,
-            signatures=as_results(self._signatures),
+            signatures=signatures,
             chart=dict(self._built.chart),
             diff=diff,
             warnings=self._warnings,

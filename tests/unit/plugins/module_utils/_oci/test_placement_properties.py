@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import destination as destination_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import state as state_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import CONTROL_NAME, Destination
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.drift import find_drift
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.names import CONTROL_NAME
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.placement import make_plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import (
