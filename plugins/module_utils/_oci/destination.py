@@ -13,7 +13,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .drift import Plan
@@ -142,7 +141,7 @@ class Destination:
         """
         with self._placing(plan, stage, state) as work:
             pending = {**state.pending, **plan.tree}
-            save_state(self.control, replace(state, pending=pending))
+            save_state(self.control, state._replace(pending=pending))
             work.run()
             placed = work.placed_entries()
             done = State(key, artifact, placed, verification=verification or {}, request=request)
@@ -154,7 +153,7 @@ class Destination:
         :raises StorageError: when it cannot be written.
         """
         try:
-            save_state(self.control, replace(state, verification=verification))
+            save_state(self.control, state._replace(verification=verification))
         except OSError as exc:
             raise self.refused(exc) from None
 

@@ -82,8 +82,9 @@ def parse_duration(text: str) -> float:
     :raises InvalidOption: when it is neither, or not positive.
     """
     text = str(text).strip()
+    is_number = text.isascii() and all(part.isdigit() for part in text.split(".", 1))
     try:
-        seconds = float(text) if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", text, re.ASCII) else _go_duration(text)
+        seconds = float(text) if is_number else _go_duration(text)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e9:

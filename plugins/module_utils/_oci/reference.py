@@ -12,6 +12,7 @@ without one is refused instead of being sent to Docker Hub.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import NamedTuple
 
 from .digest import is_digest, parse_digest
@@ -25,14 +26,15 @@ MAX_REPOSITORY_LENGTH = 255
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_HOSTS = (DOCKER_HUB, "index.docker.io", "registry-1.docker.io")
 
-_HOST = re.compile(
+# as text: what a reference does not have is not compiled
+_HOST = (
     r"(?P<name>\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*)"
     r"(?::(?P<port>[0-9]{1,5}))?\Z"
 )
-_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f]")
+_REPOSITORY = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z"
+_CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+_CONTROL_OR_SPACE = r"[\x00-\x20\x7f]"
 
 
 class Reference(NamedTuple):
@@ -79,9 +81,14 @@ class Reference(NamedTuple):
         return text
 
 
+@cache
+def _tag_grammar() -> re.Pattern[str]:
+    return re.compile(_TAG)
+
+
 def is_tag(text: object) -> bool:
     """True for text that the distribution specification allows as a tag (1 to 128 characters)."""
-    return isinstance(text, str) and _TAG.match(text) is not None
+    return isinstance(text, str) and _tag_grammar().match(text) is not None
 
 
 def check_tag(text: str) -> str:
@@ -194,7 +201,7 @@ def _check_text(text: str) -> None:
         raise InvalidReference("The reference is empty.", "Write it as host/repository:tag.")
     if len(text) > MAX_LENGTH:
         raise InvalidReference(f"The reference is longer than {MAX_LENGTH} characters.")
-    if _CONTROL.search(text) if text.startswith(LAYOUT_SCHEME) else _CONTROL_OR_SPACE.search(text):
+    if re.search(_CONTROL if text.startswith(LAYOUT_SCHEME) else _CONTROL_OR_SPACE, text):
         raise InvalidReference(f"The reference {text[:300]!r} contains white space or control characters.")
 
 
@@ -217,7 +224,7 @@ def _parse_layout(text: str) -> Reference:
 
 
 def _parse_host(host: str, text: str) -> str:
-    match = _HOST.match(host)
+    match = re.match(_HOST, host)
     if not match or not 0 < int(match["port"] or 1) < 65536 or not _is_host_name(match["name"]):
         raise InvalidReference(f"The reference {text[:300]!r} has no valid host: {host[:300]!r}.")
     name = match["name"].lower()
@@ -250,7 +257,7 @@ def _check_digest(digest: str, text: str) -> None:
             raise InvalidReference(f"The reference {text[:300]!r} has no valid digest: {exc.message}") from None
 
 
-def _check_part(pattern: re.Pattern[str], value: str, what: str, text: str) -> None:
-    if not pattern.match(value):
+def _check_part(pattern: str, value: str, what: str, text: str) -> None:
+    if not re.match(pattern, value):
         hint = "Repositories are in lower case." if what == "repository" and value != value.lower() else ""
         raise InvalidReference(f"The reference {text[:300]!r} has no valid {what}: {value[:200]!r}.", hint)

@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .names import split_path
@@ -32,8 +32,10 @@ class PlacedEntry(NamedTuple):
     mtime: int = 0
 
 
-@dataclass(frozen=True)
-class State:
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class State(NamedTuple):
     """What is in ``dest``, and which artifact and rules it came from.
 
     ``key`` names everything that decides the content: url, digest, revision, selector, ignore rules. ``artifact`` is
@@ -43,11 +45,11 @@ class State:
     stands for a record that is there but cannot be understood.
     """
 
-    key: Mapping[str, Any] = field(default_factory=dict)
-    artifact: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, PlacedEntry] = field(default_factory=dict)
-    pending: Mapping[str, TreeEntry] = field(default_factory=dict)
-    verification: Mapping[str, Any] = field(default_factory=dict)
+    key: Mapping[str, Any] = _NOTHING
+    artifact: Mapping[str, Any] = _NOTHING
+    files: Mapping[str, PlacedEntry] = _NOTHING
+    pending: Mapping[str, TreeEntry] = _NOTHING
+    verification: Mapping[str, Any] = _NOTHING
     request: str = ""
     is_damaged: bool = False
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.permissions import Permissions
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 MAX_LISTED_PATHS = 1000
 
 
-@dataclass(frozen=True)
-class PullOptions:
+class PullOptions(NamedTuple):
     """Everything that a pull is told. None means that no rules (``ignore``), or no policy (``verify``), were given;
     for ``last_good``, that nothing is kept when the registry fails."""
 
@@ -36,12 +35,12 @@ class PullOptions:
     suspend: bool = False
     force: bool = False
     check_content: bool = False
-    cache: CacheOptions = field(default_factory=CacheOptions)
+    cache: CacheOptions = CacheOptions()
     verify: VerifyPolicy | None = None
     last_good: LastGood | None = None
-    permissions: Permissions = field(default_factory=Permissions)
-    auth: AuthOptions = field(default_factory=AuthOptions)
-    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+    permissions: Permissions = Permissions()
+    auth: AuthOptions = AuthOptions()
+    connection: ConnectionOptions = ConnectionOptions()
 
 
 @dataclass(eq=False)

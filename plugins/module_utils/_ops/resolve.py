@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._oci import media
@@ -34,8 +33,7 @@ class ReferenceOptions(NamedTuple):
     pin: str = ""
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """A checked request: a repository with a digest, a tag, or a selection among its tags.
 
     ``selector`` chooses the tag; ``ranking`` orders the tags of a listing, also where a digest or a tag is given.
@@ -46,7 +44,7 @@ class Target:
     selector: TagSelector | None = None
     ranking: TagSelector | None = None
     is_explicit: bool = True
-    warnings: list[str] = field(default_factory=list)
+    warnings: Sequence[str] = ()
     pin: Resolved | None = None
 
     @property

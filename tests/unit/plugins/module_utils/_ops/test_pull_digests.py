@@ -12,7 +12,6 @@ import os
 import tarfile
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +124,7 @@ def test_contents_are_compared_when_that_is_asked_for(options: PullOptions) -> N
     path.write_text("eno")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert not pull(options).changed
-    strict = replace(options, check_content=True)
+    strict = options._replace(check_content=True)
     result = pull(strict)
     assert result.changed and result.changes["changed"] == ["a"], result
     assert digests(options) == KNOWN
@@ -135,7 +134,7 @@ def test_contents_are_compared_when_that_is_asked_for(options: PullOptions) -> N
 def test_an_update_leaves_equal_files_alone(options: PullOptions) -> None:
     pull(options)
     before = Path(options.dest, "a").stat()
-    newer = replace(options, reference=ReferenceOptions(ref=options.reference.ref.replace(":1", ":2")))
+    newer = options._replace(reference=ReferenceOptions(ref=options.reference.ref.replace(":1", ":2")))
     result = pull(newer)
     assert result.changes["changed"] == ["dir/b"], result
     assert Path(options.dest, "dir/b").read_text() == "owt"
