@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from .credential import Credential
-from .credential_helper import CredentialHelper
 from .errors import AuthenticationFailed
 from .reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 
@@ -70,6 +69,8 @@ def find_in_document(
     def ask(program: str) -> Credential | None:
         key = (program, server_address(registry))
         if answers is None or key not in answers:
+            from .credential_helper import CredentialHelper
+
             answer = CredentialHelper(program, origin).get(key[1])
             if answers is None:
                 return answer
