@@ -34,7 +34,7 @@ sys.path[:0] = [str(CHECKOUT / "tests" / folder) for folder in ("benchmark", "in
 
 from collection_tree import make_tree
 from kubernetes_core import place_kubernetes_core
-from report import list_table
+from results import list_table
 from support import servers
 from support.artifacts import Publisher
 from support.helm import ROLE, chart, publish_chart

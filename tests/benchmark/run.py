@@ -32,13 +32,11 @@ from data import SCALES
 from measure import alternate, clean_environment, launcher
 from payload import Ansible
 from plan import Plan
-from report import Report, list_table, markdown, picture
+from report import Report
+from results import Record, keep, markdown
 from stage import Stage, find_tools
 from workloads import WORKLOADS
 
-GUIDE = CHECKOUT / "docs/docsite/rst/guide_speed.rst"
-PICTURE = CHECKOUT / "docs/speed.svg"
-BEGIN, END = ".. results: written by tests/benchmark/run.py", ".. end of results"
 RELEASES = "releases"
 
 
@@ -63,34 +61,25 @@ def _requests(name: str, plan: Plan, stage: Stage) -> str:
     return f"{name}: {len(found)} requests{f' ({kinds})' if kinds else ''}, {sent} blobs sent."
 
 
-def machine() -> str:
+def taken(scale: str) -> str:
+    """When, and on what, results were taken."""
     return (
-        f"{os.cpu_count()} processors ({platform.machine()}), Python {platform.python_version()}, "
-        f"load {os.getloadavg()[0]:.1f}, {time.strftime('%Y-%m-%d', time.gmtime())}"
+        f"Taken {time.strftime('%Y-%m-%d', time.gmtime())} with ``--scale {scale}`` on {os.cpu_count()} processors "
+        f"({platform.machine()}), Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}."
     )
 
 
-def run_releases(count: int) -> str:
-    """Many Helm releases of one chart, see helm_releases.py; the results as reStructuredText."""
+def run_releases(count: int, scale: str) -> Record:
+    """Many Helm releases of one chart, see helm_releases.py."""
     import helm_releases
 
-    title = "Releases of one chart, by role and by module"
-    costs = helm_releases.measured(count, max(1, count // 5))
+    others = max(1, count // 5)
+    title, when = "Releases of one chart, by role and by module", taken(scale)
+    costs = helm_releases.measured(count, others)
     rows, goals = helm_releases.rows(costs), helm_releases.goals(costs)
     print(f"## {title} (releases)\n\n{markdown(rows)}\n\n{markdown(goals)}\n", flush=True)
-    command = f"python tests/benchmark/helm_releases.py --releases {count} --others {max(1, count // 5)}"
-    lines = [title, "^" * len(title), "", "To repeat it:", "", ".. code-block:: shell", "", f"   {command}", ""]
-    return "\n".join([*lines, *list_table(rows), "", *list_table(goals)]) + "\n"
-
-
-def write_docs(parts: list[str], reports: list[Report], scale: str) -> None:
-    """Put the results into the guide, in place of the last ones."""
-    text = GUIDE.read_text()
-    before, _begin, rest = text.partition(BEGIN)
-    _old, _end, after = rest.partition(END)
-    head = f"Taken with ``--scale {scale}`` on {machine()}.\n"
-    GUIDE.write_text(f"{before}{BEGIN}\n\n" + "\n".join([head, *filter(None, parts)]) + f"\n{END}{after}")
-    PICTURE.write_text(picture(reports))
+    command = f"python tests/benchmark/helm_releases.py --releases {count} --others {others}"
+    return Record(RELEASES, title, f"{count} releases by the role, {others} by the others.", command, when, rows, goals)
 
 
 def main() -> int:
@@ -110,7 +99,7 @@ def main() -> int:
     data = arguments.data or cache / "cloudnative-artifacts" / "benchmark" / f"{arguments.scale}-{made_by}"
     data.mkdir(parents=True, exist_ok=True)
     names = arguments.only or [*WORKLOADS, RELEASES]
-    reports: list[Report] = []
+    records: list[Record] = []
     with ExitStack() as stack:
         where = arguments.scratch or ("/dev/shm" if os.path.isdir("/dev/shm") else None)
         scratch = Path(tempfile.mkdtemp(prefix="artifacts-benchmark-", dir=where))
@@ -120,21 +109,23 @@ def main() -> int:
         start = stack.enter_context(launcher(scratch / "command.log"))
         ansible = Ansible(tree, scratch / "ansible")
         stage = Stage(SCALES[arguments.scale], data.resolve(), scratch, find_tools(), ansible, start, stack)
-        print(f"{arguments.scale}: {machine()}\n", flush=True)
+        print(f"{taken(arguments.scale)}\n", flush=True)
         for name in names:
             if name == RELEASES:
                 continue
+            when = taken(arguments.scale)
             report = run(name, WORKLOADS[name](stage), arguments.rounds, arguments.scale, stage)
-            reports.append(report)
+            records.append(report.record(when))
             print(f"## {report.title} ({name})\n\n{markdown(report.rows())}\n")
             for outcome in report.outcomes():
                 print("- " + ", ".join(outcome.cells()))
             for note in [*report.notes, *(f"left out: {each}" for each in report.absent)]:
                 print(f"- {note}")
             print(flush=True)
-    releases = run_releases(SCALES[arguments.scale].releases) if RELEASES in names else ""
+    if RELEASES in names:
+        records.append(run_releases(SCALES[arguments.scale].releases, arguments.scale))
     if arguments.write_docs:
-        write_docs([*(report.as_rst() for report in reports), releases], reports, arguments.scale)
+        keep(records, [*WORKLOADS, RELEASES])
     return 0
 
 

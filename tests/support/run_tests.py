@@ -10,10 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from collection_tree import make_tree
 from gates import Gates
@@ -26,7 +29,48 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 SUPPORT = CHECKOUT / "tests/support"
 WORK = CHECKOUT / ".work"
 REQUIREMENTS = CHECKOUT / "requirements.txt"
+FETCH = [sys.executable, str(CHECKOUT / "tests/tools/fetch.py")]
+GATES = [sys.executable, __file__, "gates"]
 NO_TESTS = 5  # pytest's exit code when it selected nothing
+
+
+class Beside:
+    """A program that runs beside the steps; what it says is shown when it is waited for."""
+
+    def __init__(self, command: Sequence[str], output: IO[str]) -> None:
+        self._output = output
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+
+    def wait(self) -> int:
+        """Wait for its end, and show what it said."""
+        code = self.process.wait()
+        self._output.seek(0)
+        print(self._output.read(), end="", flush=True)
+        return code
+
+    def finish(self) -> None:
+        """Wait for its end.
+
+        :raises StepFailed: when it failed.
+        """
+        if self.wait():
+            raise StepFailed("see above")
+
+
+@contextmanager
+def _beside(command: Sequence[str]) -> Iterator[Beside]:
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        program = Beside(command, output)
+        try:
+            yield program
+        finally:
+            program.process.terminate()
+            program.process.wait()
+
+
+def _await_tools(fetch: Beside) -> None:
+    if fetch.wait() and (os.environ.get("CI") or os.environ.get("REQUIRE_TOOLS")):
+        raise StepFailed("a tool is missing, and CI or REQUIRE_TOOLS is set")
 
 
 @dataclass(frozen=True)
@@ -80,36 +124,41 @@ class Run:
         self._say_what_with()
         self.scratch.mkdir(parents=True, exist_ok=True)
         try:
-            # compiling tools takes minutes of a cold run, of which the gates' waiting for PyPI takes its share
-            fetch = self._start_fetch() if "integration" in self.arguments.tests else None
-            try:
-                self._set_up_and_run(fetch)
-            finally:
-                if fetch and fetch.poll() is None:
-                    fetch.terminate()
-                    fetch.wait()
+            with ExitStack() as beside:
+                # compiling tools takes minutes of a cold run
+                fetch = beside.enter_context(_beside(FETCH)) if "integration" in self.arguments.tests else None
+                self._set_up_and_run(fetch, beside)
             return self.steps.report()
         finally:
             shutil.rmtree(self.scratch, ignore_errors=True)
 
-    def _set_up_and_run(self, fetch: subprocess.Popen[str] | None) -> None:
+    def _set_up_and_run(self, fetch: Beside | None, beside: ExitStack) -> None:
         with self.steps.step("environments"):
             self._make_venvs()
         if self.steps.failed:
             return
-        if self.arguments.gates:
+        if not self.arguments.tests:
             self._run_gates()
+            return
+        # the gates keep one processor busy, unit tests both
+        gates = beside.enter_context(_beside(GATES)) if self.arguments.gates else None
+        tree = self.scratch / "tests"
+        collection = make_tree(CHECKOUT, tree)
+        for kind in self.arguments.tests:
+            if kind == "integration":
+                self._prepare_integration(fetch, gates, tree)
+                gates = None
+            for core in self.test_cores:
+                self._run_tests(kind, core, tree, collection)
+
+    def _prepare_integration(self, fetch: Beside | None, gates: Beside | None, tree: Path) -> None:
+        """What is to be over before tests begin that look at the clock."""
+        if gates:
+            self.steps.check("gates, begun beside the unit tests (rest of the wait)", gates.finish)
         if fetch:
-            self.steps.check("external tools (rest of the wait)", lambda: self._await_tools(fetch))
-        if self.arguments.tests:
-            tree = self.scratch / "tests"
-            collection = make_tree(CHECKOUT, tree)
-            if "integration" in self.arguments.tests:
-                python = self._venv(self.test_cores[0]) / "bin/python"
-                self.steps.check("kubernetes.core", lambda: place_kubernetes_core(tree, python))
-            for kind in self.arguments.tests:
-                for core in self.test_cores:
-                    self._run_tests(kind, core, tree, collection)
+            self.steps.check("external tools (rest of the wait)", lambda: _await_tools(fetch))
+        python = self._venv(self.test_cores[0]) / "bin/python"
+        self.steps.check("kubernetes.core", lambda: place_kubernetes_core(tree, python))
 
     def _say_what_with(self) -> None:
         if self.arguments.gates:
@@ -148,20 +197,6 @@ class Run:
                     jobs.append(pool.submit(make_venv, self._target_venv(target), target, [], files))
             for job in jobs:
                 job.result()
-
-    def _start_fetch(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, str(CHECKOUT / "tests/tools/fetch.py")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def _await_tools(self, fetch: subprocess.Popen[str]) -> None:
-        output, _none = fetch.communicate()
-        print(output, end="")
-        if fetch.returncode and (os.environ.get("CI") or os.environ.get("REQUIRE_TOOLS")):
-            raise StepFailed("a tool is missing, and CI or REQUIRE_TOOLS is set")
 
     def _run_gates(self) -> None:
         tree = self.scratch / "gates"
