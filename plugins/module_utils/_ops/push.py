@@ -36,7 +36,8 @@ from .._oci.threads import new_thread, thread_pool
 from .._oci.transport import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from .build import BuildOptions, Built, Layer, build, with_subject
 from .connect import cache_warnings, open_cache, open_repository
-from .resolve import ReferenceOptions, Target, parse_target
+from .push_tags import is_immutable, tags_to_write
+from .resolve import ReferenceOptions, parse_target
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor, Manifest
@@ -109,7 +110,7 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
         if not reference.is_layout and _is_large(options.build):
             new_thread(_import_registry).start()
         built = build(options.build, workspace)
-        tags = _tags(options, built, target)
+        tags = tags_to_write(target, options.tags, built.tag, has_subject=bool(options.subject))
         cache = open_cache(options.cache)
         repository = open_repository(
             reference, options.auth, options.connection, push=not check_mode, mirrored=False, cache=cache
@@ -379,38 +380,6 @@ class _Push:
         names = {tag: descriptor.digest if descriptor else "" for tag, descriptor in held.items()}
         after = {tag: self._manifest.descriptor.digest if tag in pending else names[tag] for tag in names}
         return push_diff(self._repository, self._built, self._manifest, before, names, after)
-
-
-def is_immutable(tag: str, pattern: str | None) -> bool:
-    """Whether a tag is protected: by the expression (anywhere in the tag), or, without one, because it is a version.
-
-    A version is what a range can choose: three parts, with or without ``v``, with ``_`` for ``+`` as Helm writes it.
-
-    :raises InvalidSelection: when the expression does not parse, or does not finish.
-    """
-    if pattern is None:
-        from .._oci.tag_ranking import parse_tag
-
-        return parse_tag(tag, True) is not None
-    if not pattern:
-        return False
-    from .._oci.bounded_regex import BoundedRegex
-
-    return bool(BoundedRegex(pattern, "immutable_tags").search_all([tag]))
-
-
-def _tags(options: PushOptions, built: Built, target: Target) -> list[str]:
-    """The tags to write: as given (first the reference's), else the chart's version, else ``latest``.
-
-    A referrer without a tag of its own gets none.
-    """
-    tags = [target.reference.tag] if target.is_explicit else []
-    tags += [check_tag(tag) for tag in options.tags]
-    if not tags and built.tag:
-        tags = [check_tag(built.tag)]
-    if not tags and not options.subject:
-        tags = [DEFAULT_TAG]
-    return list(dict.fromkeys(tags))
 
 
 def _check_mounts(names: Sequence[str], registry: str) -> None:

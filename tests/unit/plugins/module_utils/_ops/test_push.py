@@ -41,9 +41,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.build i
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import (
     PushOptions,
     PushResult,
-    is_immutable,
     push,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push_tags import is_immutable
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 
 WRITES = ("push_blob", "push_manifest")
