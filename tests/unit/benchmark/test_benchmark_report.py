@@ -15,8 +15,10 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmark"))
 
 import data
+import results
 from measure import MIB, Failed, Peer, Sample, alternate, launcher, own_cost, ratio
-from report import Goal, Report, list_table, markdown, picture
+from report import Goal, Report
+from results import Record, list_table, markdown, picture
 
 PEERS = [Peer("floor", ["x"]), Peer("ours", ["x"], minus="floor"), Peer("theirs <1>", ["x"])]
 SAMPLES = {
@@ -64,17 +66,32 @@ def test_tables() -> None:
     assert rows[2] == ["ours ¹", "1.200", "1.000", "40", "0.50", "0.50"]
     assert markdown([["a", "b|c"], ["1", "2"]]) == "| a | b\\|c |\n| --- | --- |\n| 1 | 2 |"
     assert list_table([["a", ""], ["1", "2"]])[3:] == ["   * - a", "     -", "   * - 1", "     - 2"]
-    text = report().as_rst()
-    assert text.startswith("A title\n^^^^^^^\n\nMedians of 3; × is relative to theirs <1>.")
+    text = report().record("Taken then.").as_rst()
+    assert text.startswith("A title\n^^^^^^^\n\nMedians of 3; × is relative to theirs <1>. Taken then.")
     assert "   the command\n" in text and "- A note." in text and "helm." in text
 
 
 def test_the_picture() -> None:
-    root = ElementTree.fromstring(picture([report()]))
+    root = ElementTree.fromstring(picture([report().record("")]))
     bars = [each for each in root.iter() if each.tag.endswith("rect")]
     # the floor has none
     assert len(bars) == 2
     assert float(bars[0].attrib["width"]) == pytest.approx(float(bars[1].attrib["width"]) / 2)
+
+
+def test_docs_keep_the_last_results_of_each_workload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GUIDE", "PICTURE", "DATA"):
+        monkeypatch.setattr(results, name, tmp_path / name)
+    results.GUIDE.write_text(f"Before\n{results.BEGIN}\nwhat was there\n{results.END}\nAfter\n")
+    one = report().record("Taken first.")
+    two = Record("other", "Another", "About.", "its command", "Taken first.", [["What"], ["x"]])
+    results.keep([one, two], ["name", "other", "not run"])
+    results.keep([report().record("Taken again.")], ["name", "other", "not run"])
+    text = results.GUIDE.read_text()
+    assert text.startswith("Before\n") and text.endswith("After\n") and "what was there" not in text
+    assert [text.count(each) for each in ("Taken first.", "Taken again.")] == [1, 1]
+    assert text.index("A title") < text.index("Another")
+    assert "A title" in results.PICTURE.read_text()
 
 
 def test_commands_are_run_in_turn_and_measured(tmp_path: Path) -> None:
