@@ -54,8 +54,9 @@ def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
     """
     raw = response.raw
     # read1 gives what is there instead of waiting for a full piece; urllib3 has it since 2.1. Before, a drip that never
-    # pauses for the time limit is not noticed within a piece.
+    # pauses for the time limit is not noticed within a piece, and a piece that breaks off is lost: it is kept small.
     read = getattr(raw, "read1", None) or raw.read
+    most = MAX_ROOM if hasattr(raw, "read1") else MIN_ROOM
     promised = content_length(response)
     total, waited, recent, room = 0, 0.0, 0, MIN_ROOM
     while promised is None or total < promised:
@@ -73,7 +74,7 @@ def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
         total += len(chunk)
         recent += len(chunk)
         # over TLS at most 16 KiB come at once: memory for more would be taken and given back each time
-        room = min(MAX_ROOM, max(MIN_ROOM, 4 * len(chunk)))
+        room = min(most, max(MIN_ROOM, 4 * len(chunk)))
         yield chunk
         if waited > timeout:
             if recent < MIN_RATE * waited:

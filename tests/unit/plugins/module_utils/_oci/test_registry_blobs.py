@@ -11,6 +11,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import urllib3
@@ -113,6 +114,28 @@ def test_a_broken_download_goes_on_where_it_stopped(server: FaultServer, fault: 
     # a reset may take what the client had not read yet, and without read1 a broken piece is lost as a whole
     assert start == 400_000 or ((fault == "reset" or not HAS_READ1) and 0 < start < 400_000)
     assert len(harness.sleeps) == 1
+
+
+class Breaking:
+    """The body of an answer in urllib3 before 2.1, which has no read1: what a read had when the link broke is lost."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def read(self, amount: int, decode_content: bool) -> bytes:
+        if amount > self.left:
+            raise ConnectionResetError
+        self.left -= amount
+        return bytes(amount)
+
+
+def test_little_is_lost_where_a_broken_read_is_lost() -> None:
+    answer = SimpleNamespace(raw=Breaking(5_000_000), headers={"Content-Length": str(1 << 30)})
+    came = 0
+    with pytest.raises(http_body.BodyBroken):
+        for chunk in http_body.raw_chunks(answer, 60):
+            came += len(chunk)
+    assert 5_000_000 - http_body.MIN_ROOM < came <= 5_000_000
 
 
 def test_progress_is_no_failure(server: FaultServer) -> None:
