@@ -14,11 +14,12 @@ import stat
 from collections.abc import Collection, Iterator, Sequence
 from typing import BinaryIO, Callable, Union
 
+from .directory_handles import DirectoryHandles
 from .errors import BuildError
 from .names import MAX_PATH, encoded, split_path
 from .pack_writer import ArchiveWriter, PackResult
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
-from .tree_fs import DirectoryHandles, escaping_link
+from .tree_fs import escaping_link
 
 __all__ = ["PackResult", "pack_file", "pack_members", "pack_tree"]
 
@@ -59,7 +60,7 @@ def pack_tree(
     """
     top = "/".join(_checked(prefix)) if prefix else ""
     try:
-        handles = DirectoryHandles(source)
+        handles = DirectoryHandles.of(source)
     except OSError as exc:
         raise _unreadable(source, exc) from None
     try:

@@ -13,10 +13,11 @@ import os
 from collections.abc import Collection, Iterator
 from typing import NamedTuple, Union
 
+from .directory_handles import AnyDirectory, DirectoryHandles
 from .errors import LayerError
 from .names import encoded
 from .tree import DIRECTORY, FILE, Tree, TreeEntry
-from .tree_fs import DirectoryHandles, disk_error, escaping_link
+from .tree_fs import disk_error, escaping_link
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -53,9 +54,9 @@ Node = Union[Leaf, Directory]
 class StagedTree:
     """See above. Any method may raise OSError; paths are checked by the caller (:func:`.tree_fs.split_path`)."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: AnyDirectory) -> None:
         self.top = Directory("", 0o755, 0)
-        self._handles = DirectoryHandles(root)
+        self._handles = DirectoryHandles.of(root)
 
     def close(self) -> None:
         """Release all descriptors. May be called twice."""
@@ -154,11 +155,11 @@ def link_error(what: str, path: str, target: str) -> LayerError:
     )
 
 
-def remove_paths(root: str, tree: Tree, excluded: Collection[str]) -> dict[str, TreeEntry]:
+def remove_paths(root: AnyDirectory, tree: Tree, excluded: Collection[str], name: str = "") -> dict[str, TreeEntry]:
     """Delete entries of an unpacked tree, directories with all below them; what remains.
 
     ``tree`` is what was unpacked into ``root``, and nobody else writes there. Names that it does not hold are ignored.
-    Directories stay although all their entries went.
+    Directories stay although all their entries went. ``name`` is what messages call the root.
 
     :raises LayerError: when a symbolic link would lead out of what remains.
     :raises StorageError: when the file system refuses.
@@ -175,7 +176,7 @@ def remove_paths(root: str, tree: Tree, excluded: Collection[str]) -> dict[str, 
         raise link_error("The artifact without what the ignore rules exclude", link, tree[link].target)
     path = ""
     try:
-        handles = DirectoryHandles(root)
+        handles = DirectoryHandles.of(root)
         try:
             for path in sorted(doomed, reverse=True):
                 above, _slash, name = path.rpartition("/")
@@ -187,5 +188,5 @@ def remove_paths(root: str, tree: Tree, excluded: Collection[str]) -> dict[str, 
         finally:
             handles.close()
     except OSError as exc:
-        raise disk_error(f"remove the ignored {path!r} from {root}", exc) from None
+        raise disk_error(f"remove the ignored {path!r} from {name or root}", exc) from None
     return remaining

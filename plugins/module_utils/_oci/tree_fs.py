@@ -1,21 +1,16 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What unpacking and packing share: names that may be used, directories opened without following links, and the
-proof that no symbolic link of a tree leads out of it.
+"""What unpacking and packing share: the errors of the file system, and the proof that no symbolic link of a tree leads
+out of it.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 
 from .errors import StorageError
-from .names import encoded
 from .tree import DIRECTORY, SYMLINK, Tree
-
-_MAX_HANDLES = 64
-_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _HINTS = {
     errno.ENOSPC: "Free space there, or unpack to a larger file system.",
@@ -36,60 +31,6 @@ def disk_error(action: str, error: OSError) -> StorageError:
     """The error for a failed system call; ``action`` continues "Cannot"."""
     reason = error.strerror or str(error)
     return StorageError(f"Cannot {action}: {reason}.", _HINTS.get(error.errno or 0, ""))
-
-
-class DirectoryHandles:
-    """File descriptors of directories below one root, each opened from its parent and never through a symbolic link.
-
-    At most 64 are kept, the least recently used ones are closed. A descriptor is therefore only valid until the next
-    call of :meth:`get`. Names are UTF-8 whatever the locale; undecodable bytes travel as surrogates (PEP 383).
-    """
-
-    def __init__(self, root: str) -> None:
-        """:raises OSError: when the root cannot be opened."""
-        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._handles: dict[str, int] = {}
-
-    def get(self, path: str) -> int:
-        """The descriptor of a directory, "" for the root.
-
-        :raises OSError: when it, or a directory above it, is missing or is no directory (ELOOP or ENOTDIR for a link).
-        """
-        if not path:
-            return self._root
-        handle = self._handles.pop(path, None)
-        if handle is not None:
-            self._handles[path] = handle
-            return handle
-        above = path
-        missing = []
-        while above and above not in self._handles:
-            above, _slash, name = above.rpartition("/")
-            missing.append(name)
-        handle = self.get(above)
-        while missing:
-            name = missing.pop()
-            handle = os.open(encoded(name), _OPEN_DIRECTORY, dir_fd=handle)
-            above = f"{above}/{name}" if above else name
-            self._handles[above] = handle
-            if len(self._handles) > _MAX_HANDLES:
-                os.close(self._handles.pop(next(iter(self._handles))))
-        return handle
-
-    def forget(self, path: str) -> None:
-        """Close what is open of a directory that is about to be removed, and of all below it."""
-        below = path + "/"
-        for known in [known for known in self._handles if known == path or known.startswith(below)]:
-            os.close(self._handles.pop(known))
-
-    def close(self) -> None:
-        """Close all descriptors; the object is of no use afterwards. May be called twice."""
-        for handle in self._handles.values():
-            os.close(handle)
-        self._handles.clear()
-        if self._root >= 0:
-            os.close(self._root)
-            self._root = -1
 
 
 def leaves_lexically(path: str, target: str) -> bool:

@@ -17,6 +17,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from .decompress import Decompressor
+from .directory_handles import AnyDirectory
 from .errors import LayerError, StorageError
 from .names import MAX_NAME, MAX_PATH, encoded, split_path
 from .pipeline import Beside
@@ -83,10 +84,20 @@ class Unpacker:
     written is the caller's to remove.
     """
 
-    def __init__(self, root: str, limits: Limits, reserved: Collection[str] = (), digests: bool = True) -> None:
-        """:raises StorageError: when the root cannot be opened."""
+    def __init__(
+        self,
+        root: AnyDirectory,
+        limits: Limits,
+        reserved: Collection[str] = (),
+        digests: bool = True,
+        name: str = "",
+    ) -> None:
+        """``name`` is what messages call the root.
+
+        :raises StorageError: when the root cannot be opened.
+        """
         self.warnings: list[str] = []
-        self._root = root
+        self._root = name or str(root)
         self._account = _Account(limits)
         self._reserved = frozenset(reserved)
         self._digests = digests
@@ -97,7 +108,7 @@ class Unpacker:
         try:
             self._tree = StagedTree(root)
         except OSError as exc:
-            raise disk_error(f"open {root} to unpack into it", exc) from None
+            raise disk_error(f"open {self._root} to unpack into it", exc) from None
 
     def layer(self, what: str, whiteouts: bool) -> LayerWriter:
         """A writer for the next layer; the one before has to be closed. ``what`` names the layer in errors.
