@@ -18,7 +18,7 @@ import contextlib
 import os
 import stat
 
-from .directory_handles import O_PATH
+from .directory_handles import O_PATH, open_file_at
 from .errors import StorageError
 from .names import shown
 
@@ -30,22 +30,66 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _PARENT_MODE = 0o755
 
 
-def open_trusted(path: str, *, make: list[str] | None = None, may_be_others: bool = False) -> int:
+def open_trusted(
+    path: str, *, make: list[str] | None = None, mode: int = 0o777, may_be_others: bool = False
+) -> int:
     """A descriptor of the directory at ``path``, after a walk that only root and the user of this task control.
 
     :param path: absolute.
     :param make: what is missing is made, and appended here in the order in which it was made; None means that nothing
         is made. Modes follow the umask, but nobody else may write to the directories above the last one.
+    :param mode: of the last one, where it is made, before the umask.
     :param may_be_others: the directory itself, not those above it, may belong to somebody else or be writable by
         others. What is in it must then be reached through the descriptor alone.
     :raises StorageError: when somebody else could have another directory stand there, with whose it is.
     :raises OSError: when it is missing (ENOENT), is not a directory (ENOTDIR), or cannot be opened or made.
     """
-    walk = _Walk(path, make, may_be_others)
+    walk = _Walk(path, make, mode, may_be_others)
     try:
         return walk.run()
     finally:
         walk.close()
+
+
+def open_to_read(path: str) -> int:
+    """A descriptor of the directory at ``path``, which may be in other people's hands, to read what proves itself.
+
+    Directories of others are passed, but from the first one on no link is followed: it could lead to what the user of
+    this task may read and its owner may not. What is in the directory must be reached through the descriptor alone.
+
+    :param path: absolute.
+    :raises StorageError: when a link is not to be followed, with whose it is.
+    :raises OSError: as :func:`open_trusted`.
+    """
+    walk = _ReadingWalk(path, None, 0, True)
+    try:
+        return walk.run()
+    finally:
+        walk.close()
+
+
+def open_trusted_file(path: str) -> int:
+    """A descriptor, for reading, of the regular file at ``path``, with links followed, when nobody less trusted decides
+    which file that is.
+
+    :param path: absolute.
+    :raises StorageError: when somebody does, with whose it is.
+    :raises OSError: when it is missing or something else (ENOENT), or cannot be opened.
+    """
+    place = path
+    for _link in range(MAX_LINKS):
+        folder, name = os.path.split(place)
+        directory = open_trusted(folder)
+        try:
+            status = os.lstat(name, dir_fd=directory)
+            if os.fstat(directory).st_mode & _OTHERS_WRITE and not is_trusted(status.st_uid):
+                raise foreign_error(path, place, status.st_uid)
+            if not stat.S_ISLNK(status.st_mode):
+                return open_file_at(os.fsencode(name), directory)
+            place = os.path.join(folder, os.readlink(name, dir_fd=directory))
+        finally:
+            os.close(directory)
+    raise StorageError(f"Cannot use {shown(path)}: it leads through more than {MAX_LINKS} links.")
 
 
 def check_trusted(path: str) -> None:
@@ -65,7 +109,7 @@ def belongs_to_us(status: os.stat_result) -> bool:
 
 
 class _Walk:
-    def __init__(self, path: str, make: list[str] | None, may_be_others: bool) -> None:
+    def __init__(self, path: str, make: list[str] | None, mode: int, may_be_others: bool) -> None:
         if not os.path.isabs(path) or os.open not in os.supports_dir_fd:
             raise StorageError(
                 f"Cannot use {shown(path)}: this system has no way to open it without following links.",
@@ -73,6 +117,7 @@ class _Walk:
             )
         self._wanted = path
         self._make = make
+        self._mode = mode
         self._may_be_others = may_be_others
         self._names = _components(path)
         self._links = 0
@@ -98,6 +143,7 @@ class _Walk:
         if is_sticky and not is_trusted(status.st_uid):
             self._refuse_foreign(full, status)
         if stat.S_ISLNK(status.st_mode):
+            self._refuse_link(full, status)
             self._links += 1
             if self._links > MAX_LINKS:
                 raise StorageError(f"Cannot use {shown(self._wanted)}: it leads through more than {MAX_LINKS} links.")
@@ -118,7 +164,7 @@ class _Walk:
             if self._make is None:
                 raise
         with contextlib.suppress(FileExistsError):
-            os.mkdir(name, _PARENT_MODE if self._names else 0o777, dir_fd=self._directory)
+            os.mkdir(name, _PARENT_MODE if self._names else self._mode, dir_fd=self._directory)
             self._make.append(full)
         return os.lstat(name, dir_fd=self._directory)
 
@@ -155,13 +201,42 @@ class _Walk:
         )
 
     def _refuse_foreign(self, full: str, status: os.stat_result) -> None:
-        owner, me = user_name(status.st_uid), user_name(os.geteuid())
-        raise StorageError(
-            f"Cannot use {shown(self._wanted)} as {me}: {shown(full)} belongs to {owner}, who made it in a directory "
-            "where everybody may make files, and could replace it while the task runs.",
-            f"Remove {shown(full)}, run the task as {owner} (become_user), or choose a place where only root and {me} "
-            "may write to the directories above it.",
-        )
+        raise foreign_error(self._wanted, full, status.st_uid)
+
+    def _refuse_link(self, full: str, status: os.stat_result) -> None:
+        """Called before a link is followed."""
+
+
+class _ReadingWalk(_Walk):
+    """Passes other people's directories, and then follows no link."""
+
+    _is_foreign = False
+
+    def _refuse(self, finding: str, owner: str) -> None:
+        self._is_foreign = True
+
+    def _refuse_foreign(self, full: str, status: os.stat_result) -> None:
+        self._is_foreign = True
+
+    def _refuse_link(self, full: str, status: os.stat_result) -> None:
+        if self._is_foreign:
+            owner = user_name(status.st_uid)
+            raise StorageError(
+                f"Cannot use {shown(self._wanted)} as {user_name(os.geteuid())}: {shown(full)} is a symbolic link of "
+                f"{owner}, in a directory that others may write to, who could have it lead anywhere.",
+                f"Name the directory that it leads to, or run the task as {owner} (become_user).",
+            )
+
+
+def foreign_error(wanted: str, full: str, uid: int) -> StorageError:
+    """The error for an entry of somebody else in a directory where everybody may make entries."""
+    owner, me = user_name(uid), user_name(os.geteuid())
+    return StorageError(
+        f"Cannot use {shown(wanted)} as {me}: {shown(full)} belongs to {owner}, who made it in a directory "
+        "where everybody may make files, and could replace it while the task runs.",
+        f"Remove {shown(full)}, run the task as {owner} (become_user), or choose a place where only root and {me} "
+        "may write to the directories above it.",
+    )
 
 
 def is_trusted(uid: int) -> bool:
