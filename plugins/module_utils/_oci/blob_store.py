@@ -197,6 +197,7 @@ class BlobStore(StoreFiles):
         finally:
             self.tidy()
 
+
 def blob_name(digest: str) -> str:
     """The name of a blob in its layout.
 

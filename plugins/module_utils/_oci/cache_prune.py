@@ -260,8 +260,8 @@ class _Pruner:
         """Remove what is left of a cache without blobs, under its lock; what another process puts there now stays."""
         with contextlib.suppress(OSError, StorageError), self._store.directory.changing() as handles:
             blobs, root = handles.get("blobs"), handles.get("")
-            for name in handles.names("blobs"):
-                os.rmdir(name, dir_fd=blobs)
+            for algorithm in handles.names("blobs"):
+                os.rmdir(algorithm, dir_fd=blobs)
             os.rmdir("blobs", dir_fd=root)
             CacheNotes(self._root).remove_folders()
             for name in ("index.json", CACHE_TAG, "oci-layout"):
@@ -272,7 +272,7 @@ class _Pruner:
 
 
 def _remove_root(path: str) -> None:
-    """Remove an empty directory, or the link that leads to it stays with it."""
+    """Remove an empty directory; of a link that leads to one, nothing."""
     parent = open_trusted(os.path.dirname(path))
     try:
         os.rmdir(os.path.basename(path), dir_fd=parent)

@@ -63,7 +63,8 @@ class LayoutRepository(SinglePlace):
     """The image layout at ``reference.layout`` (``~`` stands for the home directory); see ``transport.Repository``.
 
     Reading needs no write access, and goes through directories of other users; see
-    :class:`~.store_directory.StoreDirectory`. The first push creates the layout with its parents; modes follow the umask.
+    :class:`~.store_directory.StoreDirectory`. The first push creates the layout with its parents; modes follow the
+    umask.
     ``lock_timeout`` is in seconds. Every method raises StorageError when the file system refuses or the lock is not had
     in time.
 
@@ -356,7 +357,7 @@ class LayoutRepository(SinglePlace):
         path = self.store.directory.path(LAYOUT_FILE)
         if os.fstat(handle.fileno()).st_nlink > 1:
             raise StorageError(
-                f"Cannot write {path}: the file has another name elsewhere (a hard link), and is not to be changed there.",
+                f"Cannot write {path}: the file has another name elsewhere (a hard link), which is not to be changed.",
                 f"Remove {path}.",
             )
         try:

@@ -90,7 +90,8 @@ class StoreDirectory:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path(name)) from None
         except OSError as exc:
             link = self._link_on(name)
-            if link is None and isinstance(exc, NotADirectoryError) or link and link[0] == name and not self._is_layout:
+            is_file_in_the_way = link is None and isinstance(exc, NotADirectoryError)
+            if is_file_in_the_way or (link is not None and link[0] == name and not self._is_layout):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path(name)) from None
             if link is None or not self._is_layout:
                 raise self.refusal("read", name, exc) from exc
@@ -174,8 +175,8 @@ class StoreDirectory:
             return storage_error(action, self.path(name) if name else self.root, exc)
         place, owner = link
         return StorageError(
-            f"Cannot {action} {self.path(name)}: {shown(self.path(place))} is a symbolic link of {user_name(owner)}, and "
-            f"links in {self.root} are not followed.",
+            f"Cannot {action} {self.path(name)}: {shown(self.path(place))} is a symbolic link of {user_name(owner)}, "
+            f"and links in {self.root} are not followed.",
             f"Remove {shown(self.path(place))}, or give a directory in which nobody else can put links.",
         )
 

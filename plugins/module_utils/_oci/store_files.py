@@ -50,6 +50,7 @@ class StoreFiles:
     # of the directory when it is made, before the umask
     root_mode = 0o777
     file_mode = 0o666
+
     def __init__(self, root: str, *, is_layout: bool = False) -> None:
         self.root = os.path.abspath(root)
         self.directory = StoreDirectory(self.root, is_layout=is_layout)

@@ -30,9 +30,7 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _PARENT_MODE = 0o755
 
 
-def open_trusted(
-    path: str, *, make: list[str] | None = None, mode: int = 0o777, may_be_others: bool = False
-) -> int:
+def open_trusted(path: str, *, make: list[str] | None = None, mode: int = 0o777, may_be_others: bool = False) -> int:
     """A descriptor of the directory at ``path``, after a walk that only root and the user of this task control.
 
     :param path: absolute.
@@ -62,6 +60,21 @@ def open_to_read(path: str) -> int:
     :raises OSError: as :func:`open_trusted`.
     """
     walk = _ReadingWalk(path, None, 0, True)
+    try:
+        return walk.run()
+    finally:
+        walk.close()
+
+
+def open_home(path: str, *, make: list[str] | None = None) -> int:
+    """As :func:`open_trusted`, of a directory that may be, or lie, in the home of one other user, as when root writes a
+    file for that user. From there on no link is followed, and nobody else's directory is passed.
+
+    :param make: as for :func:`open_trusted`; the last directory gets mode 0700.
+    :raises StorageError: when a third user has a say, or a link is not to be followed.
+    :raises OSError: as :func:`open_trusted`.
+    """
+    walk = _HomeWalk(path, make, 0o700, False)
     try:
         return walk.run()
     finally:
@@ -196,8 +209,8 @@ class _Walk:
         raise StorageError(
             f"Cannot use {shown(self._wanted)} as {me}: the directory {passed} {finding}, who could have its names "
             "stand for other files while the task runs.",
-            f"{other} a place where only root and {me} may write to the directories above it, or give {passed} to {me} "
-            "(chown) and take the write permission from others (chmod go-w).",
+            f"{other} a place where only {_trusted_names()} may write to the directories above it, or give {passed} "
+            f"to {me} (chown) and take the write permission from others (chmod go-w).",
         )
 
     def _refuse_foreign(self, full: str, status: os.stat_result) -> None:
@@ -228,20 +241,45 @@ class _ReadingWalk(_Walk):
             )
 
 
+class _HomeWalk(_ReadingWalk):
+    """Passes the directories of one other user, and then follows no link."""
+
+    _owner: int | None = None
+
+    def _check_directory(self, status: os.stat_result) -> bool:
+        if is_trusted(status.st_uid):
+            return super()._check_directory(status)
+        if self._owner not in (None, status.st_uid):
+            _Walk._refuse(self, f"belongs to {user_name(status.st_uid)}", user_name(status.st_uid))
+        self._owner, self._is_foreign = status.st_uid, True
+        # whom else the owner lets write there decides as little as the owner
+        return False
+
+    def _refuse(self, finding: str, owner: str) -> None:
+        _Walk._refuse(self, finding, owner)
+
+    def _refuse_foreign(self, full: str, status: os.stat_result) -> None:
+        _Walk._refuse_foreign(self, full, status)
+
+
 def foreign_error(wanted: str, full: str, uid: int) -> StorageError:
     """The error for an entry of somebody else in a directory where everybody may make entries."""
     owner, me = user_name(uid), user_name(os.geteuid())
     return StorageError(
         f"Cannot use {shown(wanted)} as {me}: {shown(full)} belongs to {owner}, who made it in a directory "
         "where everybody may make files, and could replace it while the task runs.",
-        f"Remove {shown(full)}, run the task as {owner} (become_user), or choose a place where only root and {me} "
-        "may write to the directories above it.",
+        f"Remove {shown(full)}, run the task as {owner} (become_user), or choose a place where only "
+        f"{_trusted_names()} may write to the directories above it.",
     )
 
 
 def is_trusted(uid: int) -> bool:
     """Whether a file of this user is as good as one of root's or the task's own user."""
     return uid in (0, os.geteuid()) or (uid == _overflow_uid() and _is_mapped_in_part())
+
+
+def _trusted_names() -> str:
+    return user_name(0) if os.geteuid() == 0 else f"{user_name(0)} and {user_name(os.geteuid())}"
 
 
 def _overflow_uid() -> int:

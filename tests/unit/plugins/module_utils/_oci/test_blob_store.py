@@ -26,7 +26,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import blob_store
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import blob_store, store_leftovers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.blob_store import CHUNK_SIZE, BlobStore
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
     ConnectionFailed,
@@ -616,6 +616,26 @@ def test_leftovers_go_when_nobody_works_on_them(tmp_path: Path) -> None:
             "pipe.tmp",
             "young.partial",
         ]
+
+
+def test_partial_downloads_that_stay_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest = tmp_path / ".ingest"
+    ingest.mkdir()
+    for number in range(30):
+        path = ingest / f"{number:02}.partial"
+        path.write_bytes(b"x" * 1000)
+        os.utime(path, times=(time.time() - number,) * 2)
+    with open(ingest / "29.partial") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        BlobStore(str(tmp_path)).add_bytes(DATA)
+        assert sorted(path.stem for path in ingest.iterdir()) == [f"{number:02}" for number in [*range(16), 29]]
+    # the newest one stays, whatever its size
+    monkeypatch.setattr(store_leftovers, "MAX_PARTIAL_BYTES", 2500)
+    BlobStore(str(tmp_path)).remove_leftovers()
+    assert sorted(path.stem for path in ingest.iterdir()) == ["00", "01"]
+    monkeypatch.setattr(store_leftovers, "MAX_PARTIAL_BYTES", 10)
+    BlobStore(str(tmp_path)).remove_leftovers()
+    assert [path.stem for path in ingest.iterdir()] == ["00"]
 
 
 def test_a_file_that_is_worked_on_is_no_leftover(tmp_path: Path) -> None:

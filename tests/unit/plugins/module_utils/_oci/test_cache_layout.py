@@ -353,7 +353,8 @@ def test_leftovers_of_killed_processes(root: Path, cache: ArtifactCache) -> None
     artifact(cache, b"x", tag="1")
     folder = root / ".ingest"
     folder.mkdir(exist_ok=True)
-    files = {name: folder / name for name in ("old.tmp", "new.tmp", "old.partial", "new.partial", "locked.partial", "foreign")}
+    names = ("old.tmp", "new.tmp", "old.partial", "new.partial", "locked.partial", "foreign")
+    files = {name: folder / name for name in names}
     for name, path in files.items():
         path.write_text("half")
         if not name.startswith("new"):
