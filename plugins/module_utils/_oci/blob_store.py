@@ -202,7 +202,7 @@ class BlobStore:
                     remove(partial)
                     return path
                 try:
-                    _download(handle, partial, descriptor, stream, what)
+                    download(handle, partial, descriptor, stream, what)
                     path = self.path(descriptor.digest)
                     self._publish(handle, partial, path, self._durable)
                     return path
@@ -357,9 +357,10 @@ def _hash_file(handle: BinaryIO, verifier: Verifier, path: str) -> None:
         verifier.update(chunk)
 
 
-def _download(
+def download(
     handle: BinaryIO, path: str, descriptor: Descriptor, stream: Callable[[int], Iterator[bytes]], what: str
 ) -> None:
+    """Complete an open file with the bytes that it lacks, and check them all. See :meth:`BlobStore.fetch`."""
     offset = os.fstat(handle.fileno()).st_size
     while True:
         try:

@@ -150,8 +150,8 @@ class _Walk:
         raise StorageError(
             f"Cannot use {shown(self._wanted)} as {me}: the directory {passed} {finding}, who could have its names "
             "stand for other files while the task runs.",
-            f"{other} a place where only root and {me} may write to the directories above it, or give {passed} to {me} "
-            "(chown) and take the write permission from others (chmod go-w).",
+            f"{other} a place where only {_trusted_users()} may write to the directories above it, or give {passed} to "
+            f"{me} (chown) and take the write permission from others (chmod go-w).",
         )
 
     def _refuse_foreign(self, full: str, status: os.stat_result) -> None:
@@ -159,8 +159,8 @@ class _Walk:
         raise StorageError(
             f"Cannot use {shown(self._wanted)} as {me}: {shown(full)} belongs to {owner}, who made it in a directory "
             "where everybody may make files, and could replace it while the task runs.",
-            f"Remove {shown(full)}, run the task as {owner} (become_user), or choose a place where only root and {me} "
-            "may write to the directories above it.",
+            f"Remove {shown(full)}, run the task as {owner} (become_user), or choose a place where only "
+            f"{_trusted_users()} may write to the directories above it.",
         )
 
 
@@ -186,6 +186,10 @@ def _is_mapped_in_part() -> bool:
             return stream.read().split() != ["0", "0", "4294967295"]
     except OSError:
         return False
+
+
+def _trusted_users() -> str:
+    return "root" if os.geteuid() == 0 else f"root and {user_name(os.geteuid())}"
 
 
 def user_name(uid: int) -> str:

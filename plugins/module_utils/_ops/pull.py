@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from .._oci.destination import Destination
-from .._oci.drift import Drift, Plan, find_drift
+from .._oci.drift import Drift, Plan
 from .._oci.errors import NotFound, OciError, StorageError, is_outage
 from .._oci.names import CONTROL_NAME, native, shown
 from .._oci.state import State
@@ -123,7 +123,7 @@ class Pull:
         if self.options.last_good is not None and resolved is not None and not self.check_mode:
             from .last_good import confirm
 
-            result.warnings += confirm(self.destination.control, self.target, self.key(resolved))
+            result.warnings += confirm(self.destination, self.target, self.key(resolved))
         return result
 
     def _run_with(self, repository: Repository, state: State) -> PullResult:
@@ -162,7 +162,7 @@ class Pull:
         if options.selector.layers == ALL or dest.endswith("/") or os.path.isdir(native(dest)):
             return Destination(dest, options.permissions, f"{CONTROL_NAME}.{self._purpose()}")
         parent, self.name = os.path.split(os.path.abspath(dest))
-        return Destination(parent, options.permissions, f".{self.name}{CONTROL_NAME}")
+        return Destination(parent, options.permissions, f".{self.name}{CONTROL_NAME}", is_parent=True)
 
     def _purpose(self) -> str:
         """Tells apart what several tasks copy into one directory: each has a record of its own."""
@@ -208,7 +208,7 @@ class Pull:
         """How the files differ from what the record says; None when the record is of something else."""
         if dict(state.key) != self.key(resolved) or state.pending or self.options.force:
             return None
-        return find_drift(self.destination.root, state, self.options.permissions, self.options.check_content)
+        return self.destination.find_drift(state, self.options.check_content)
 
     def unchanged(self, state: State, reason: str) -> PullResult:
         """The answer when nothing is done."""

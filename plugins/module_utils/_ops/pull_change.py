@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._oci.content_diff import diff_of, permissions_diff
+from .._oci.directory_handles import DirectoryHandles
 from .._oci.drift import Drift, Plan
 from .._oci.errors import OciError
 from .._oci.manifest import Descriptor, Manifest
@@ -72,18 +73,31 @@ class Change:
             return self._place(manifest, layers, stage, state, artifact)
 
     def _place(
-        self, manifest: Manifest, layers: list[Descriptor], stage: str, state: State, artifact: dict[str, Any]
+        self, manifest: Manifest, layers: list[Descriptor], stage: int, state: State, artifact: dict[str, Any]
+    ) -> PullResult:
+        content = _make_content(stage)
+        try:
+            return self._place_content(manifest, layers, stage, content, state, artifact)
+        finally:
+            content.close()
+
+    def _place_content(
+        self,
+        manifest: Manifest,
+        layers: list[Descriptor],
+        stage: int,
+        content: DirectoryHandles,
+        state: State,
+        artifact: dict[str, Any],
     ) -> PullResult:
         key = self._pull.key(self._resolved)
-        content = os.path.join(stage, "content")
-        os.mkdir(content, 0o700)
         cached = self._pull.task.cached(self._repository)
         is_small = sum(layer.size for layer in layers) <= SMALL
         with opened_layers(self._repository, cached, layers, stage, self._pull.task.transfers) as read:
             if is_small:
                 read.take_in(layers)
             with self._pull.task.small_work(is_small):
-                tree, ignored = self._stage(manifest, layers, read, content)
+                tree, ignored = self._stage(manifest, layers, read, content.get(""))
             if cached is not None:
                 # of an index, the cache holds one platform, which the tag does not stand for
                 cached.enter(artifact["tag"] if artifact["digest"] == manifest.descriptor.digest else "", manifest)
@@ -91,13 +105,18 @@ class Change:
         diff: list[dict[str, str]] = []
         with self._pull.turn, self._pull.task.small_work(is_small):
             trust_times = not (options.force or options.check_content)
-            plan = make_plan(root, tree, state, options.permissions, force=options.force, trust_times=trust_times)
+            with self._pull.destination.entries() as entries:
+                plan = make_plan(
+                    entries, root, tree, state, options.permissions, force=options.force, trust_times=trust_times
+                )
+                if self._pull.want_diff:
+                    diff = diff_of(plan, root, entries, content)
             healed = dict(state.key) == key
             changed = not (healed and plan.is_empty)
             if not changed:
                 artifact = dict(state.artifact)
             if self._pull.want_diff:
-                diff = diff_of(plan, root, content) or self._revision_diff(state, artifact)
+                diff = diff or self._revision_diff(state, artifact)
             if not self._pull.check_mode:
                 wanted = self._pull.target.wanted
                 self._pull.destination.apply(plan, content, state, key, artifact, self._pull.verification, wanted)
@@ -112,7 +131,7 @@ class Change:
         )
 
     def _stage(
-        self, manifest: Manifest, layers: list[Descriptor], read: LayerReader, content: str
+        self, manifest: Manifest, layers: list[Descriptor], read: LayerReader, content: int
     ) -> tuple[Mapping[str, Any], int]:
         if self._pull.options.selector.operation == COPY:
             names = self._copy_names(manifest, layers)
@@ -123,14 +142,18 @@ class Change:
             read,
             content,
             self._pull.options.limits,
+            name=shown(self._pull.destination.root),
             flatten=self._pull.options.selector.layers == ALL,
             ignore=self._pull.options.ignore or "",
-            digests=needs_digests(
-                layers, self._pull.destination.root, self._pull.options.check_content or self._pull.options.force
-            ),
+            digests=self._needs_digests(layers),
         )
         self._pull.warnings += warnings
         return tree, ignored
+
+    def _needs_digests(self, layers: list[Descriptor]) -> bool:
+        options = self._pull.options
+        with self._pull.destination.entries() as entries:
+            return needs_digests(layers, entries, options.check_content or options.force)
 
     def _copy_names(self, manifest: Manifest, layers: list[Descriptor]) -> list[str]:
         if self._pull.name:
@@ -174,17 +197,27 @@ class Change:
         }
 
     @contextmanager
-    def _workplace(self) -> Iterator[str]:
-        """A staging directory: in ``dest``, under its lock; in check mode a temporary one, so that ``dest`` stays."""
+    def _workplace(self) -> Iterator[int]:
+        """The descriptor of a staging directory: in ``dest``, under its lock; in check mode a temporary one, so that ``dest`` stays."""
         if not self._pull.check_mode:
             with self._pull.destination.locked() as stage:
                 yield stage
             return
         try:
-            with tempfile.TemporaryDirectory(prefix="oci-artifact-") as stage:
-                yield stage
+            with tempfile.TemporaryDirectory(prefix="oci-artifact-") as path:
+                stage = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    yield stage
+                finally:
+                    os.close(stage)
         except OSError as exc:
             raise self._pull.destination.refused(exc) from None
+
+
+def _make_content(stage: int) -> DirectoryHandles:
+    """Make a directory for what the layers hold in the staging directory, and open it."""
+    os.mkdir("content", 0o700, dir_fd=stage)
+    return DirectoryHandles(os.open("content", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=stage))
 
 
 def verify(
@@ -245,7 +278,7 @@ def keep(pull: Pull, allowed: LastGood, error: OciError, resolved: Resolved | No
     drift = pull.drift(state, held)
     found = last_good.judge(
         allowed,
-        pull.destination.control,
+        pull.destination,
         state,
         drift,
         pull.target,

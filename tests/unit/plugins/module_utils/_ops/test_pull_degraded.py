@@ -485,10 +485,12 @@ def test_unchanged_runs_without_the_option_write_nothing(place: Place) -> None:
 @pytest.mark.parametrize("content", [b"", b"x", b"a" * 64, b"%s %020d" % (b"a" * 64, 5), b"b" * 64 + b" x\n"])
 def test_notes_that_say_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "confirmed").write_bytes(content)
-    assert confirmation.last(str(tmp_path), "a" * 64) is None
-    confirmation.record(str(tmp_path), "a" * 64, 5.9)
-    assert confirmation.last(str(tmp_path), "a" * 64) == (5.0 if len(content) <= 86 else None)
-    assert confirmation.last(str(tmp_path), "b" * 64) is None
+    control = os.open(tmp_path, os.O_RDONLY)
+    assert confirmation.last(control, "a" * 64) is None
+    confirmation.record(control, "a" * 64, 5.9)
+    assert confirmation.last(control, "a" * 64) == (5.0 if len(content) <= 86 else None)
+    assert confirmation.last(control, "b" * 64) is None
+    os.close(control)
 
 
 @pytest.mark.parametrize(
