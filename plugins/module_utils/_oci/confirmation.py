@@ -21,7 +21,10 @@ _LINE = re.compile(rb"([0-9a-f]{64}) ([0-9]{20})\n\Z")
 
 
 def record(control: int, fingerprint: str, moment: float) -> None:
-    """Note in an open control directory that what ``fingerprint`` (64 hexadecimal digits) stands for was confirmed at ``moment`` (s since 1970).
+    """Note in an open control directory when something was confirmed.
+
+    :param fingerprint: what it stands for, 64 hexadecimal digits.
+    :param moment: seconds since 1970.
 
     :raises OSError: as the file system says.
     """

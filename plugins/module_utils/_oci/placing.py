@@ -17,7 +17,8 @@ import stat
 from collections.abc import Mapping
 from typing import Callable
 
-from .directory_handles import DirectoryHandles, open_entry_at, set_mode, set_owner
+from .descriptors import open_entry_at, set_mode, set_owner
+from .directory_handles import DirectoryHandles
 from .drift import Plan, has_one_name, has_permissions, is_placed_file
 from .names import encoded
 from .permissions import Permissions

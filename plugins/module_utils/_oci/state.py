@@ -4,7 +4,8 @@
 """The record of what a pull put into ``dest``.
 
 It lies in a control directory inside ``dest``, which nobody but the user of the task may enter, so that staging and
-renaming stay on one file system. It has no suffix, so that tools which apply every ``*.yaml`` or ``*.json`` of a directory pass it by.
+renaming stay on one file system. It has no suffix, so that tools which apply every ``*.yaml`` or ``*.json`` of a
+directory pass it by.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def load_state(control: int) -> State:
     """Read the record in a control directory, which is open; an empty one when there is none.
 
     A record that cannot be understood gives an empty one too, marked as damaged: what it described is then foreign,
-    and never overwritten without ``force``. One that belongs to another user is not believed, and counts as damaged too.
+    and never overwritten without ``force``. One of another user is not believed, and counts as damaged too.
 
     :raises OSError: when it is there but may not be read.
     """

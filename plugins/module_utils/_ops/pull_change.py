@@ -30,6 +30,7 @@ from .staging import needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
     from .._oci.transport import Repository
+    from .._oci.workplace import Workplace
     from .._trust.policy import VerifyPolicy
     from .last_good import LastGood
 
@@ -64,20 +65,26 @@ class Change:
         is_other = drift is not None or dict(state.key) != pull.key(resolved)
         if pull.check_mode and not pull.want_diff and is_other:
             return self._predict(drift, artifact)
-        with self._workplace() as stage:
+        with self._workplace() as (stage, work):
             # another run may have placed the same artifact while this one waited for the lock
             state = pull.load_state()
             drift = pull.drift(state, resolved)
             if drift is not None and drift.is_empty:
                 return pull.unchanged(state, UP_TO_DATE)
-            return self._place(manifest, layers, stage, state, artifact)
+            return self._place(manifest, layers, stage, work, state, artifact)
 
     def _place(
-        self, manifest: Manifest, layers: list[Descriptor], stage: int, state: State, artifact: dict[str, Any]
+        self,
+        manifest: Manifest,
+        layers: list[Descriptor],
+        stage: int,
+        work: Workplace | None,
+        state: State,
+        artifact: dict[str, Any],
     ) -> PullResult:
         content = _make_content(stage)
         try:
-            return self._place_content(manifest, layers, stage, content, state, artifact)
+            return self._place_content(manifest, layers, stage, content, work, state, artifact)
         finally:
             content.close()
 
@@ -87,6 +94,7 @@ class Change:
         layers: list[Descriptor],
         stage: int,
         content: DirectoryHandles,
+        work: Workplace | None,
         state: State,
         artifact: dict[str, Any],
     ) -> PullResult:
@@ -117,9 +125,9 @@ class Change:
                 artifact = dict(state.artifact)
             if self._pull.want_diff:
                 diff = diff or self._revision_diff(state, artifact)
-            if not self._pull.check_mode:
+            if work is not None:
                 wanted = self._pull.target.wanted
-                self._pull.destination.apply(plan, content, state, key, artifact, self._pull.verification, wanted)
+                work.apply(plan, content, state, key, artifact, self._pull.verification, wanted)
         return PullResult(
             changed=changed,
             reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
@@ -197,17 +205,20 @@ class Change:
         }
 
     @contextmanager
-    def _workplace(self) -> Iterator[int]:
-        """The descriptor of a staging directory: in ``dest``, under its lock; in check mode a temporary one, so that ``dest`` stays."""
+    def _workplace(self) -> Iterator[tuple[int, Workplace | None]]:
+        """The descriptor of a staging directory, and what changes ``dest``.
+
+        The directory is in ``dest``, under its lock; in check mode a temporary one, and nothing changes ``dest``.
+        """
         if not self._pull.check_mode:
-            with self._pull.destination.locked() as stage:
-                yield stage
+            with self._pull.destination.locked() as work:
+                yield work.stage, work
             return
         try:
             with tempfile.TemporaryDirectory(prefix="oci-artifact-") as path:
                 stage = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 try:
-                    yield stage
+                    yield stage, None
                 finally:
                     os.close(stage)
         except OSError as exc:
@@ -243,16 +254,16 @@ def _remember_verification(pull: Pull, resolved: Resolved) -> None:
     """Record what was found for content that is in place already, so that the next run need not ask again."""
     if pull.check_mode:
         return
-    with pull.destination.locked():
+    with pull.destination.locked() as work:
         state = pull.load_state()
         if dict(state.key) == pull.key(resolved) and not state.pending:
-            pull.destination.record_verification(state, pull.verification)
+            work.record_verification(state, pull.verification)
 
 
 def repair_metadata(pull: Pull, state: State, drift: Drift, resolved: Resolved) -> PullResult | None:
     """Set modes and owners right, which takes no request; None when by now the content is another one."""
     if not pull.check_mode:
-        with pull.destination.locked():
+        with pull.destination.locked() as work:
             state = pull.load_state()
             found = pull.drift(state, resolved)
             if found is None or found.content:
@@ -260,7 +271,7 @@ def repair_metadata(pull: Pull, state: State, drift: Drift, resolved: Resolved) 
             if found.is_empty:
                 return pull.unchanged(state, UP_TO_DATE)
             drift = found
-            pull.destination.set_permissions(drift.metadata, state)
+            work.set_permissions(drift.metadata, state)
     diff: list[dict[str, str]] = []
     if pull.want_diff:
         diff = permissions_diff(pull.destination.root, drift.metadata)

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .._oci import media
+from .._oci.directory_handles import DirectoryHandles
 from .._oci.errors import LayerError
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.directory_handles import DirectoryHandles
 from .._oci.names import is_reserved
 from .._oci.tree import DIRECTORY, FILE, TreeEntry
 from .layer_selector import Limits

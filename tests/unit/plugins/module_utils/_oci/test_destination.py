@@ -21,6 +21,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permiss
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.placement import make_plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.state import State, save_state
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import FILE, TreeEntry
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.workplace import Workplace
 
 EMPTY = TreeEntry(FILE, 0o644, 0, "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 
@@ -33,19 +34,19 @@ def staging(destination: Destination) -> Path:
     return Path(destination.control, "stage")
 
 
-def put(destination: Destination, stage: int, state: State, tree: dict[str, TreeEntry], revision: str = "1") -> None:
+def put(destination: Destination, work: Workplace, state: State, tree: dict[str, TreeEntry]) -> None:
     """Place a tree whose entries lie in the stage."""
-    content = DirectoryHandles.of(stage)
+    content = DirectoryHandles.of(work.stage)
     with contextlib.closing(content), destination.entries() as entries:
         plan = make_plan(entries, destination.root, tree, state, destination.permissions)
-        destination.apply(plan, content, state, {"revision": revision}, {}, {})
+        work.apply(plan, content, state, {"revision": "1"}, {}, {})
 
 
 def place(destination: Destination, *names: str) -> None:
-    with destination.locked() as stage:
+    with destination.locked() as work:
         for name in names:
             (staging(destination) / name).touch()
-        put(destination, stage, destination.load_state(), dict.fromkeys(names, EMPTY))
+        put(destination, work, destination.load_state(), dict.fromkeys(names, EMPTY))
 
 
 def test_a_second_run_waits_and_gives_up(tmp_path: Path) -> None:
@@ -54,9 +55,9 @@ def test_a_second_run_waits_and_gives_up(tmp_path: Path) -> None:
 
 
 def test_what_was_made_goes_when_nothing_was_placed(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), at(tmp_path / "new/dest").locked() as stage:
+    with pytest.raises(RuntimeError), at(tmp_path / "new/dest").locked() as work:
         assert stat.S_IMODE((tmp_path / "new/dest" / CONTROL_NAME).stat().st_mode) == 0o700
-        assert not os.listdir(stage)
+        assert not os.listdir(work.stage)
         raise RuntimeError
     assert os.listdir(tmp_path) == []
 
@@ -79,9 +80,9 @@ def test_one_makes_a_directory_while_another_removes_it(tmp_path: Path) -> None:
 
 def test_a_first_placement_that_fails_leaves_nothing(tmp_path: Path) -> None:
     destination = at(tmp_path / "dest")
-    with pytest.raises(StorageError, match="No such file"), destination.locked() as stage:
+    with pytest.raises(StorageError, match="No such file"), destination.locked() as work:
         (staging(destination) / "a").touch()
-        put(destination, stage, State(), {"a": EMPTY, "b": EMPTY})
+        put(destination, work, State(), {"a": EMPTY, "b": EMPTY})
     assert os.listdir(tmp_path) == []
 
 
@@ -100,8 +101,8 @@ def test_leftovers_of_a_killed_run_go_whatever_their_modes(tmp_path: Path) -> No
     folder.mkdir(parents=True)
     (folder / "file").touch()
     folder.chmod(0)
-    with at(tmp_path).locked() as stage:
-        assert os.listdir(staging(at(tmp_path))) == os.listdir(stage) == []
+    with at(tmp_path).locked() as work:
+        assert os.listdir(staging(at(tmp_path))) == os.listdir(work.stage) == []
     assert sorted(os.listdir(tmp_path / CONTROL_NAME)) == ["lock", "state"]
 
 
@@ -147,17 +148,17 @@ def test_dest_may_be_a_link_of_ours_even_to_a_directory_that_is_to_be_made(tmp_p
 def test_an_entry_that_somebody_adds_meanwhile_is_not_lost(tmp_path: Path) -> None:
     """A directory that was to go empty is kept when it no longer is, and everything is taken back."""
     destination = at(tmp_path)
-    with destination.locked() as stage:
+    with destination.locked() as work:
         (staging(destination) / "d").mkdir()
         (staging(destination) / "d/old").touch()
-        put(destination, stage, State(), {"d/old": EMPTY})
+        put(destination, work, State(), {"d/old": EMPTY})
     state = destination.load_state()
-    with pytest.raises(StorageError, match="not empty"), destination.locked() as stage:
+    with pytest.raises(StorageError, match="not empty"), destination.locked() as work:
         with destination.entries() as entries:
             plan = make_plan(entries, destination.root, {}, state, destination.permissions)
         (tmp_path / "d/mine").touch()
-        with contextlib.closing(DirectoryHandles.of(stage)) as content:
-            destination.apply(plan, content, state, {"revision": "2"}, {}, {})
+        with contextlib.closing(DirectoryHandles.of(work.stage)) as content:
+            work.apply(plan, content, state, {"revision": "2"}, {}, {})
     assert sorted(os.listdir(tmp_path / "d")) == ["mine", "old"]
     assert destination.load_state() == state
 
@@ -171,11 +172,11 @@ def test_two_kills_in_a_row_are_both_remembered(tmp_path: Path) -> None:
     if not child:
         # whatever happens, the child must never go on with the tests
         try:
-            with destination.locked() as stage:
+            with destination.locked() as work:
                 (staging(destination) / "second").touch()
                 # the first step after the plan is recorded
                 os.rename = lambda *_arguments, **_options: os._exit(9)
-                put(destination, stage, destination.load_state(), {"second": EMPTY})
+                put(destination, work, destination.load_state(), {"second": EMPTY})
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9

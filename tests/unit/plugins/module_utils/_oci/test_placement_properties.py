@@ -20,12 +20,13 @@ import pytest
 from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import destination as destination_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
-    directory_handles as directory_handles_module,
+    descriptors as descriptors_module,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import destination as destination_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import placing as placing_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import state as state_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import workplace as workplace_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
@@ -117,17 +118,17 @@ def control(root: str) -> dict[str, bytes]:
 
 def pull(root: str, node: Mapping[str, Node], *, force: bool = False) -> None:
     destination = Destination(root, Permissions())
-    with destination.locked() as stage:
+    with destination.locked() as work:
         content = os.path.join(destination.control, "stage/content")
         os.mkdir(content)
         write(node, content)
         state = destination.load_state()
-        staged = DirectoryHandles(os.open("content", os.O_RDONLY, dir_fd=stage))
+        staged = DirectoryHandles(os.open("content", os.O_RDONLY, dir_fd=work.stage))
         with contextlib.closing(staged), destination.entries() as entries:
             plan = make_plan(
                 entries, root, flat(node), state, destination.permissions, force=force, trust_times=False
             )
-            destination.apply(plan, staged, state, {"revision": str(node)}, {}, {})
+            work.apply(plan, staged, state, {"revision": str(node)}, {}, {})
 
 
 def owned(root: str) -> dict[str, set[str]]:
@@ -312,7 +313,7 @@ class CountingOs:
 @contextlib.contextmanager
 def struck(number: int, strike: Any) -> Iterator[CountingOs]:
     fake = CountingOs(number, strike)
-    modules: list[Any] = [destination_module, directory_handles_module, placing_module, state_module]
+    modules: list[Any] = [destination_module, descriptors_module, placing_module, state_module, workplace_module]
     for module in modules:
         module.os = fake
     try:

@@ -33,6 +33,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     publish,
 )
 
+
 @pytest.fixture
 def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PullOptions:
     monkeypatch.setattr(staging, "MAX_ALWAYS_HASHED", 0)

@@ -60,9 +60,8 @@ class Place:
 
     def pull(self, tag: str = "1", dest: Path | None = None, check_mode: bool = False, **options: Any) -> PullResult:
         reference = ReferenceOptions(ref=f"oci-layout:{self.path / 'layout'}:{tag}")
-        wanted = PullOptions(
-            reference, str(dest or self.dest), **{"selector": LayerSelector(), "limits": Limits(1 << 20, 100), **options}
-        )
+        defaults = {"selector": LayerSelector(), "limits": Limits(1 << 20, 100)}
+        wanted = PullOptions(reference, str(dest or self.dest), **{**defaults, **options})
         return pull(wanted, check_mode=check_mode, want_diff=True)
 
     def refused(self, *words: str, **options: Any) -> None:
@@ -91,7 +90,8 @@ def place() -> Iterator[Place]:
 def test_a_directory_above_that_somebody_else_owns(place: Place) -> None:
     place.owned(place.path / "theirs")
     place.refused("belongs to nobody", "become_user", dest=place.path / "theirs/dest")
-    place.refused("belongs to nobody", "become_user", dest=place.path / "theirs/chart.tgz", selector=LayerSelector("", COPY))
+    copied = {"dest": place.path / "theirs/chart.tgz", "selector": LayerSelector("", COPY)}
+    place.refused("belongs to nobody", "become_user", **copied)
     place.owned(place.path / "theirs/roots/dest", 0)
     place.refused("belongs to nobody", dest=place.path / "theirs/roots/dest")
 
