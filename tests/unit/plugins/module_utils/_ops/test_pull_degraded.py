@@ -397,7 +397,7 @@ def test_only_what_satisfied_the_policy_will_do(place: Place, tmp_path: Path) ->
     verified(place, policy)
     result = place.pull(verify=policy)
     assert result.degradation and result.verification == {"verified": True}
-    assert place.refused(verify=VerifyPolicy(public_keys=(str(key),), min_signers=2)) == unverified
+    assert place.refused(verify=VerifyPolicy(public_keys=(str(key),), curve_hash=True)) == unverified
     key.write_text("another key")
     assert place.refused(verify=policy) == unverified
     assert place.pull().degradation, "without a policy nothing is demanded"
