@@ -149,7 +149,7 @@ class _Check:
                 yield from self._try_legacy(layers)
         for attached in attached_bundles(repository, digest, refusals, budget):
             self._try_bundle(attached.found_in, attached.content)
-            del attached
+            del attached  # before the next one is read
             yield
         if self._policy.attestations and self._keys:
             layers = tagged_layers(repository, digest, ATTESTATION_SUFFIX, refusals, budget)
