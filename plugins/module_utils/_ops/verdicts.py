@@ -54,7 +54,7 @@ class Finding:
 
 
 def policy_fingerprint(policy: VerifyPolicy) -> str:
-    """A digest of everything that decides the outcome: the policy, the content of the files that it names, ``RULES``."""
+    """A digest of what decides the outcome: the policy, the content of the files that it names, and ``RULES``."""
     from .._oci.digest import digest_of
 
     files = [*policy.public_keys, policy.trusted_root]

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 class SignerCount:
     """The signers that were found, and the entries of the policy (keys, identities) that each of them satisfies.
 
-    Signatures that share a name (a key of the policy, or a name in their certificates) are by one signer. One signer stands for one
-    entry at most, and one entry counts once, however many signers satisfy it.
+    Signatures that share a name (a key of the policy, or a name in their certificates) are by one signer. One signer
+    stands for one entry at most, and one entry counts once, however many signers satisfy it.
     """
 
     def __init__(self) -> None:

@@ -4,13 +4,12 @@
 """Where the signatures of an artifact are.
 
 Three places, all looked at: cosign's tag ``sha256-<hex>.sig`` (cosign, SIGNATURE_SPEC.md), its tag
-``sha256-<hex>.att`` for
-attestations, and referrers, by the API or the fallback tag (distribution-spec, "Listing Referrers"). The registry
-decides
-what it lists: it can hide, add and repeat. Hiding makes verification fail; what it adds is counted, bounded and refused
-one by one, and never keeps a good signature from counting, within the bounds of a :class:`~.budget.Budget`. So that
-what others add is not tried in place of a good signature, what is likely to be one comes first, and what is large last. Descriptors' artifact types are not trusted to say what
-a referrer is: registries fill them in differently.
+``sha256-<hex>.att`` for attestations, and referrers, by the API or the fallback tag (distribution-spec, "Listing
+Referrers"). The registry decides what it lists: it can hide, add and repeat. Hiding makes verification fail; what it
+adds is counted, bounded and refused one by one, and never keeps a good signature from counting, within the bounds of
+a :class:`~.budget.Budget`. So that what others add is not tried in place of a good signature, what is likely to be one
+comes first, and what is large last. Descriptors' artifact types are not trusted to say what a referrer is: registries
+fill them in differently.
 """
 
 from __future__ import annotations

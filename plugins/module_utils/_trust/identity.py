@@ -107,7 +107,8 @@ class CompiledIdentities:
                     return found
         names = ", ".join(repr(name[:200]) for name in claim.subjects[:3])
         message = f"It was signed by {names} of issuer {claim.issuer[:200]!r}, which none of the identities matches"
-        unfinished = [expression.pattern for pair in self._pairs.values() for expression in pair if expression.unfinished]
+        expressions = [expression for pair in self._pairs.values() for expression in pair]
+        unfinished = [expression.pattern for expression in expressions if expression.unfinished]
         if unfinished:
             message += f" (the regular expression {unfinished[0][:200]!r} takes too long and was not finished)"
         raise Rejected("identity", message)

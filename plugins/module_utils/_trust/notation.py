@@ -103,8 +103,8 @@ class NotationVerifier:
         if names is None or len(names) >= self._min_signers:
             return None
         return InvalidPolicy(
-            f"'min_signers' is {self._min_signers}, but the statement {statement.name[:100]!r} of the trust policy has only "
-            f"{len(names)} trusted {'identity' if len(names) == 1 else 'identities'}.",
+            f"'min_signers' is {self._min_signers}, but the statement {statement.name[:100]!r} of the trust policy has "
+            f"only {len(names)} trusted {'identity' if len(names) == 1 else 'identities'}.",
             "Lower it, or list more 'trustedIdentities': each counts once, however many certificates match it.",
         )
 
@@ -163,8 +163,8 @@ class NotationVerifier:
                 break
             check.attempt(found_in, media_type, raw)
             if check.count.number >= self._min_signers:
-                signers, refusals, warnings = (tuple(check.signers.values()), tuple(check.refusals), tuple(check.warnings))
-                return Verdict(VERIFIED, NOTATION, signers, refusals, check.valid_until, warnings)
+                signers, refusals = tuple(check.signers.values()), tuple(check.refusals)
+                return Verdict(VERIFIED, NOTATION, signers, refusals, check.valid_until, tuple(check.warnings))
         if check.count.number + len(check.doubtful.keys() - check.signers.keys()) >= self._min_signers:
             doubts = [each for warnings in check.doubtful.values() for each in warnings]
             said = tuple(dict.fromkeys([*check.warnings, *doubts]))
@@ -177,7 +177,7 @@ class NotationVerifier:
         name = f"{scope}@{check.artifact.digest}"
         found, wanted = check.count.number, self._min_signers
         if not check.refusals and not found:
-            message = f"{name} has no Notary Project signature" + (" that can be used." if unusable or exceeded else ".")
+            message = f"{name} has no Notary Project signature{' that can be used' if unusable or exceeded else ''}."
             hint = "Sign it (notation sign …), or check that its signatures were copied with it."
         else:
             message = f"No signature of {name} satisfies" if wanted == 1 else ""

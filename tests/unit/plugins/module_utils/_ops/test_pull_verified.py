@@ -47,7 +47,8 @@ LOOSE = {
     "identities": [{"issuer": "^https://issuer\\.example\\.com$", "subject": "release@example"}],
     "trusted_root": str(VECTORS / "trusted_root.json"),
 }
-IGNORED, ANCHOR = "is used without a verified signature, because the trust policy ignores the result.", "is not anchored"
+IGNORED = "is used without a verified signature, because the trust policy ignores the result."
+ANCHOR = "is not anchored"
 REFERENCES = pytest.mark.parametrize("reference", [":1.0.0", f"@{DIGEST}"], ids=["tag", "digest"])
 POLICIES = pytest.mark.parametrize(("policy", "warning"), [(SKIP, IGNORED), (LOOSE, ANCHOR)], ids=["skip", "loose"])
 
