@@ -142,9 +142,10 @@ class _Check:
         """
         repository, digest, refusals, budget = self._repository, self._digest, self._refusals, self._budget
         if not self._policy.predicate_types or formats.COSIGN_SIGN in self._policy.predicate_types:
-            by_payload: dict[str, list[Descriptor]] = {}
+            # with the size: a layer that lies about it must not spoil the others that name the same payload
+            by_payload: dict[tuple[str, int], list[Descriptor]] = {}
             for layer in tagged_layers(repository, digest, SIGNATURE_SUFFIX, refusals, budget):
-                by_payload.setdefault(layer.digest, []).append(layer)
+                by_payload.setdefault((layer.digest, layer.size), []).append(layer)
             for layers in by_payload.values():
                 yield from self._try_legacy(layers)
         for attached in attached_bundles(repository, digest, refusals, budget):
@@ -153,7 +154,7 @@ class _Check:
             yield
         if self._policy.attestations and self._keys:
             layers = tagged_layers(repository, digest, ATTESTATION_SUFFIX, refusals, budget)
-            for layer in {each.digest: each for each in layers}.values():
+            for layer in {(each.digest, each.size, each.media_type): each for each in layers}.values():
                 self._try_envelope(layer)
                 yield
 

@@ -226,6 +226,16 @@ def test_signatures_over_one_payload_are_fetched_once(place: Any, key: Any) -> N
     assert len(place.read) == 1
 
 
+@pytest.mark.parametrize("size", [1, 10**6, 10**12])
+def test_a_layer_that_lies_about_its_payload_spoils_no_other(place: Any, key: Any, size: int) -> None:
+    good = layer_by(place, key)
+    attestation = place.blob(canonical_json(envelope(key, place.digest)), DSSE_ENVELOPE)
+    place.tag(".sig", [{**good, "size": size}, good, {**good, "size": size}])
+    lying = [{**attestation, "size": size}, {**attestation, "mediaType": "text/plain"}]
+    place.tag(".att", [*lying, attestation, *lying])
+    assert check(place, key, attestations=[{"type": "spdxjson"}]).verified
+
+
 class Clock:
     """Time that passes with each blob."""
 
