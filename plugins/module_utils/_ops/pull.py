@@ -72,6 +72,10 @@ class Pull:
             from .verdicts import policy_fingerprint
 
             self.policy = policy_fingerprint(options.verify)
+            if options.verify.most_signers > 1:
+                from .verify import check_number_of_signers
+
+                check_number_of_signers(options.verify)
         self.destination = self._open_destination()
 
     @property
@@ -99,7 +103,7 @@ class Pull:
             # nothing to ask the registry: what the digest names cannot have changed
             drift = self.drift(state, known)
             if drift is not None and drift.is_empty and self.is_verified(state):
-                self.verification = state.verification
+                self.rely_on(state)
                 return self._confirmed(self.unchanged(state, UP_TO_DATE), self.target.pin)
         options, last_good = self.options, self.options.last_good
         try:
@@ -131,7 +135,7 @@ class Pull:
         drift = self.drift(state, resolved)
         is_intact = drift is not None and not drift.content
         if is_intact and self.is_verified(state):
-            self.verification = state.verification
+            self.rely_on(state)
         elif self.options.verify is not None:
             from .pull_change import verify
 
@@ -146,6 +150,17 @@ class Pull:
         """Whether nothing is demanded, or the record says that the demand was met: a digest's signatures do not
         change."""
         return self.options.verify is None or state.verification.get("policy") == self.policy
+
+    def rely_on(self, state: State) -> None:
+        """Take the record's verdict for this run's, and say again what it warned of.
+
+        Where this run demands nothing, it claims nothing: the record is of a policy that may be gone.
+        """
+        if self.options.verify is not None:
+            from .verdicts import warnings_of
+
+            self.verification = state.verification
+            self.warnings += [each for each in warnings_of(state.verification) if each not in self.warnings]
 
     def verdict(self) -> Mapping[str, Any]:
         """What is known about the signatures, as the module returns it; empty when nobody asked."""

@@ -239,13 +239,9 @@ def verify(
     :raises VerificationFailed: when they do not satisfy the policy.
     """
     found = pull.task.verify(repository, resolved, policy, pull.policy, anew=pull.options.force)
-    pull.warnings += found.warnings
-    if not found.verification["verified"]:
-        pull.warnings.append(
-            f"{repository.reference.at(tag=resolved.tag, digest=resolved.digest)} is used without a verified "
-            "signature, because the trust policy ignores the result."
-        )
-    pull.verification = {"policy": pull.policy, "verdict": found.verification}
+    warnings = found.warnings_of_use(repository, resolved)
+    pull.warnings += warnings
+    pull.verification = {"policy": pull.policy, "verdict": found.verification, "warnings": warnings}
     if is_intact:
         _remember_verification(pull, resolved)
 
@@ -297,7 +293,7 @@ def keep(pull: Pull, allowed: LastGood, error: OciError, resolved: Resolved | No
         is_verified=pull.is_verified(state),
         error=error,
     )
-    pull.verification = state.verification
+    pull.rely_on(state)
     result = repair_metadata(pull, state, drift, held) if drift is not None and drift.metadata else None
     result = result or pull.unchanged(state, LAST_GOOD_KEPT)
     result.degradation = found
