@@ -37,7 +37,8 @@ def opened_layers(
     transfers: threading.Semaphore,
 ) -> Iterator[LayerReader]:
     """A reader of the layers: of the cache (where ``cached`` is the repository with one), of the open directory
-    ``stage``, into which several are fetched in parallel, as far as ``transfers`` allows it, or of the repository itself.
+    ``stage``, into which several are fetched in parallel, as far as ``transfers`` allows it, or of the repository
+    itself.
 
     A single layer without a cache streams from the repository in one pass, without a copy on disk, unless there is
     another place to begin again at when its bytes turn out wrong. What is taken from the cache stays in it until the
