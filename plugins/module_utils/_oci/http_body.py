@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .errors import RegistryError
-from .http_pace import MIN_RATE
+from .http_pace import MIN_RATE, TooSlow
 from .http_url import shown
 
 CHUNK_SIZE = 256 * 1024
@@ -68,7 +68,8 @@ def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
         try:
             chunk = read(wanted, decode_content=False)
         except Exception as exc:  # urllib3's and http.client's trees have no common root below Exception
-            raise BodyBroken(type(exc).__name__) from None
+            slow = next((each for each in (exc, exc.__cause__, exc.__context__) if isinstance(each, TooSlow)), None)
+            raise BodyBroken(str(slow) if slow else type(exc).__name__) from None
         # only waiting for the peer counts, not what the caller does with the bytes
         waited += time.monotonic() - start
         if not chunk:
