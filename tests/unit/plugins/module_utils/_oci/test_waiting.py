@@ -20,10 +20,12 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud.endpoint import CloudClient
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube import api as kube_api
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeApi, KubeOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import http_pace
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    AuthenticationFailed,
     ConnectionFailed,
     OciError,
     is_outage,
@@ -369,4 +371,22 @@ def test_the_body_of_a_refusal_is_not_waited_for(server: FaultServer) -> None:
     start = time.monotonic()
     with pytest.raises(OciError, match="503"):
         run_within(2 * MOST, lambda: _harness(server, timeout=20, retries=0).repository.fetch_manifest("1"))
+    assert time.monotonic() - start < MOST
+
+
+# Credentials of a kubeconfig
+
+
+def test_a_credential_plugin_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube_api, "MAX_LOGIN", 0.5)
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["60"]}
+    kubeconfig = {
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "users": [{"name": "x", "user": {"exec": {**plugin, "interactiveMode": "Never"}}}],
+    }
+    start = time.monotonic()
+    with pytest.raises(AuthenticationFailed, match=r"took more than 0\.5 s.*'exec'"):
+        KubeRest(KubeOptions(kubeconfig=kubeconfig)).get("/api/v1/namespaces/x")
     assert time.monotonic() - start < MOST
