@@ -154,4 +154,6 @@ def test_a_registry_that_drips_its_head(
     assert not kept.failed and kept["degraded"] is True and kept["degraded_reason"] == "ConnectionFailed"
     assert contents(host.dest("config")) == FILES
     assert failed.failed and failed["reason"] == "ConnectionFailed"
-    assert re.search(r"HEAD http://127\.0\.0\.1:\d+/v2/dripping/manifests/1\.0\.0 got no .*answer within 2 s", failed["msg"])
+    assert re.search(
+        r"HEAD http://127\.0\.0\.1:\d+/v2/dripping/manifests/1\.0\.0 got no .*answer within 2 s", failed["msg"]
+    )

@@ -55,8 +55,8 @@ def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
     :raises BodyBroken: when they end early, or come too slowly.
     """
     raw = getattr(response, "raw", response)
-    # read1 gives what is there instead of waiting for a full piece; urllib3 has it since 2.1. Before, a piece that breaks
-    # off is lost: it is kept small.
+    # read1 gives what is there instead of waiting for a full piece; urllib3 has it since 2.1. Before, a piece that
+    # breaks off is lost: it is kept small.
     read = getattr(raw, "read1", None) or raw.read
     most = MAX_ROOM if hasattr(raw, "read1") else MIN_ROOM
     promised = content_length(response)
@@ -147,7 +147,7 @@ def read_plain(response: Any, limit: int, timeout: float) -> bytes:
 def end_after(response: Any, seconds: float) -> None:
     """Bound what is still to come of a body; a read beyond that time fails as one that breaks off."""
     # an answer of tests, or one that is read already, has no such source
-    source = getattr(response.raw, "_fp", None)
+    source: Any = getattr(response.raw, "_fp", None)
     if hasattr(source, "end_after"):
         source.end_after(seconds)
 

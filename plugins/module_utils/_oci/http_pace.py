@@ -124,7 +124,7 @@ class PacedResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self._reader = PacedReader(self.fp.detach(), sock)  # type: ignore[attr-defined]
+        self._reader = PacedReader(self.fp.detach(), sock)
         self.fp = io.BufferedReader(self._reader)
 
     def begin(self) -> None:
@@ -215,7 +215,8 @@ class PacedConnection:
         super().connect()  # type: ignore[misc]
         if isinstance(self.sock, SSLTransport):
             # TLS in TLS reads from the outer one as often as it takes
-            self.sock.socket = _Together(self.sock.socket)
+            outer: Any = _Together(self.sock.socket)
+            self.sock.socket = outer
 
     def _drop(self) -> None:
         self._is_given_up = False
@@ -327,7 +328,7 @@ def pace(manager: Any) -> None:
     }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def paced_pool(pool: Any) -> Any:
     """A pool class of urllib3 with paced connections in place of its own; the same one when it has them."""
     own = pool.ConnectionCls

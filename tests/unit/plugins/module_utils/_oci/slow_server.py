@@ -103,7 +103,7 @@ class SlowLink:
     """Passes bytes on to a server; those that come back one at a time after the first ``after`` of a connection."""
 
     def __init__(self, port: int, after: int = 0) -> None:
-        self._upstream = port
+        self._upstream = ("127.0.0.1", port)
         self._after = after
         self._stop = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -130,23 +130,22 @@ class SlowLink:
 
     def _relay(self, connection: socket.socket) -> None:
         passed, deadline = 0, time.monotonic() + LONGEST
-        with contextlib.suppress(OSError), connection:
-            with socket.create_connection(("127.0.0.1", self._upstream), 10) as upstream:
-                while not self._stop.is_set() and time.monotonic() < deadline:
-                    ready, _write, _error = select.select([connection, upstream], [], [], 0.05)
-                    if connection in ready:
-                        data = connection.recv(65536)
-                        if not data:
-                            return
-                        upstream.sendall(data)
-                    if upstream in ready:
-                        data = upstream.recv(max(1, self._after - passed))
-                        if not data:
-                            return
-                        connection.sendall(data)
-                        passed += len(data)
-                        if passed > self._after:
-                            self._stop.wait(INTERVAL)
+        with contextlib.suppress(OSError), connection, socket.create_connection(self._upstream, 10) as upstream:
+            while not self._stop.is_set() and time.monotonic() < deadline:
+                ready, _write, _error = select.select([connection, upstream], [], [], 0.05)
+                if connection in ready:
+                    data = connection.recv(65536)
+                    if not data:
+                        return
+                    upstream.sendall(data)
+                if upstream in ready:
+                    data = upstream.recv(max(1, self._after - passed))
+                    if not data:
+                        return
+                    connection.sendall(data)
+                    passed += len(data)
+                    if passed > self._after:
+                        self._stop.wait(INTERVAL)
 
 
 def _read_request(connection: socket.socket) -> None:

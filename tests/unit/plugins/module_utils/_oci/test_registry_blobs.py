@@ -490,9 +490,7 @@ def test_an_upload_that_keeps_failing_is_given_up(server: FaultServer) -> None:
 
 
 @pytest.mark.parametrize("bound", ["503", "reset"])
-def test_the_bound_on_pauses_ends_an_upload(
-    server: FaultServer, monkeypatch: pytest.MonkeyPatch, bound: str
-) -> None:
+def test_the_bound_on_pauses_ends_an_upload(server: FaultServer, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
     monkeypatch.setattr(pauses, "MAX_TOTAL", 20.0)
     fault = Answer(503, {"Retry-After": "3"}) if bound == "503" else Answer(is_silent=True)
     server.always("PUT", UPLOADS, fault)

@@ -13,7 +13,6 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Callable
 
@@ -30,7 +29,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     OciError,
     is_outage,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.http_pace import Meter, PacedConnection, TooSlow
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.http_pace import (
+    Meter,
+    PacedConnection,
+    TooSlow,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.threads import OutOfTime, run_within
 from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy import ForwardProxy
@@ -55,8 +58,8 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     MANIFEST,
     Certificate,
     create_certificate,
-    server_context,
     serve,
+    server_context,
 )
 
 # seconds; an attempt may take a few time-outs, and there are two or three
