@@ -292,6 +292,10 @@ options:
         description:
           - As O(min_signers), for this artifact. The default is what the task says.
         type: int
+      max_signatures:
+        description:
+          - As O(max_signatures), for this artifact. The default is what the task says.
+        type: int
       predicate_types:
         description:
           - As O(predicate_types), for this artifact. The default is what the task says.

@@ -58,8 +58,9 @@ options:
     type: str
   api_timeout:
     description:
-      - How long to wait for a connection to the API server and for each of its answers, in seconds or as a Go duration
-        such as V(1m30s).
+      - How long to wait for a connection to the API server and for the head of each of its answers, in seconds or as a
+        Go duration such as V(1m30s). A request that gets none is tried three times. Bodies have to move at 1024 bytes
+        per second, measured over at least this time.
     type: str
     default: 30s
 """

@@ -71,8 +71,9 @@ options:
     type: dict
   timeout:
     description:
-      - The longest wait for a connection, for an answer and for the next bytes of one, each, as a number of seconds
-        or a text such as V(90s) or V(1m30s).
+      - The longest wait for a connection (with name lookup, proxies and TLS), for the whole head of an answer and for
+        the next bytes of its body, each, as a number of seconds or a text such as V(90s) or V(1m30s).
+      - Transfers have to move at 1024 bytes per second, measured over at least this time.
     type: str
     default: 60s
   retries:

@@ -76,7 +76,9 @@ options:
       - name: K8S_AUTH_PROXY
   timeout:
     description:
-      - How long to wait for a connection and for each answer, in seconds or as a Go duration such as V(1m30s).
+      - How long to wait for a connection and for the head of each answer, in seconds or as a Go duration such as
+        V(1m30s). A request that gets none is tried three times. Bodies have to move at 1024 bytes per second, measured
+        over at least this time.
     type: str
     default: 30s
 requirements:

@@ -55,9 +55,22 @@ options:
     type: str
   min_signers:
     description:
-      - How many distinct keys or identities must have signed.
+      - How many entries of the policy must be satisfied, each by a signer of its own. An entry is a public key, or an
+        identity (for Notation, an entry of C(trustedIdentities)). It counts once, however often it is listed, and
+        however many signatures or branches of a workflow satisfy it; a signer who satisfies several entries stands for
+        one of them.
+      - O(any_identity) counts as one entry. Where a trust policy of Notation trusts every identity (V(*)), signers with
+        different keys and different names count.
+      - A policy that has fewer entries than this number is refused before anything is asked.
     type: int
     default: 1
+  max_signatures:
+    description:
+      - How many signatures are tried in one place (a tag of Cosign, the referrers) before the artifact counts as not
+        signed, V(1) to V(1000). The default is that of the tools, 1,000 for Cosign and 100 for Notation.
+      - Signatures that the registry lists as made with a trusted certificate are tried first, large ones last. The
+        guide on verification has the other limits of one verification.
+    type: int
   predicate_types:
     description:
       - Count only signatures whose signed statement has one of these predicate types. A signature of C(cosign sign)
@@ -83,7 +96,7 @@ options:
         required: true
       min_signers:
         description:
-          - How many distinct signers must have made it.
+          - How many entries of the policy must have made it, counted as for the signatures.
         type: int
         default: 1
   trust_policy:
@@ -155,9 +168,22 @@ options:
         type: str
       min_signers:
         description:
-          - How many distinct keys or identities must have signed.
+          - How many entries of the policy must be satisfied, each by a signer of its own. An entry is a public key, or
+            an identity (for Notation, an entry of C(trustedIdentities)). It counts once, however often it is listed,
+            and however many signatures or branches of a workflow satisfy it; a signer who satisfies several entries
+            stands for one of them.
+          - O(verify.any_identity) counts as one entry. Where a trust policy of Notation trusts every identity (V(*)),
+            signers with different keys and different names count.
+          - A policy that has fewer entries than this number is refused before anything is asked.
         type: int
         default: 1
+      max_signatures:
+        description:
+          - How many signatures are tried in one place (a tag of Cosign, the referrers) before the artifact counts as
+            not signed, V(1) to V(1000). The default is that of the tools, 1,000 for Cosign and 100 for Notation.
+          - Signatures that the registry lists as made with a trusted certificate are tried first, large ones last. The
+            guide on verification has the other limits of one verification.
+        type: int
       predicate_types:
         description:
           - Count only signatures whose signed statement has one of these predicate types. A signature of C(cosign
@@ -184,7 +210,7 @@ options:
             required: true
           min_signers:
             description:
-              - How many distinct signers must have made it.
+              - How many entries of the policy must have made it, counted as for the signatures.
             type: int
             default: 1
       trust_policy:

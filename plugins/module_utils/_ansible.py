@@ -96,6 +96,7 @@ POLICY_SPEC: dict[str, Any] = {
     "any_identity": {"type": "bool", "default": False},
     "trusted_root": {"type": "str"},
     "min_signers": {"type": "int", "default": 1},
+    "max_signatures": {"type": "int"},
     "predicate_types": {"type": "list", "elements": "str"},
     "curve_hash": {"type": "bool", "default": False},
     "attestations": {

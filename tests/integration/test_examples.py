@@ -85,6 +85,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "oci_artifact_verify: Check a Notation signature": {"verification.provider": "notation", "reason": "Verified"},
     "oci_artifact_sign: Sign a release": {"reason": "ArtifactUpToDate"},
     "guide_verify: Deploy only what the project's release workflow signed": {"verification.verified": True},
+    "guide_verify: Deploy only what both the build and the release team signed": {"verification.verified": True},
     "guide_selection: Follow the release candidates": {"artifact.tag": "1.5.0-rc.1"},
     "guide_selection: Take only release candidates": {"artifact.tag": "1.5.0-rc.1", "reason": "ArtifactUpToDate"},
     "guide_selection: List the five newest releases": {"tags": ["1.4.2", "1.2.0"]},

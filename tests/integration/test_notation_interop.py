@@ -163,6 +163,34 @@ def test_two_signers_of_notation(server: RegistryServer, notation: Notation) -> 
     assert len(verify_notation(verifier, repository, artifact.descriptor).signers) == 2
 
 
+def test_signatures_by_others_hide_none(
+    ansible: AnsibleRunner, server: RegistryServer, notation: Notation, tmp_path: Path
+) -> None:
+    """Twelve by somebody else, then one by the trusted key: as notation, which tries a hundred."""
+    authority, stranger = lab.make_authority("live"), lab.make_authority("stranger")
+    repository = open_repository(server, "notation/hidden")
+    artifact = push_artifact(repository)
+    repository.close()
+    reference = f"{repository.reference.name}@{artifact.descriptor.digest}"
+    notation.add_key("other", lab.make_identity(stranger, key=lab.key_of("P-384")))
+    notation.add_key("good", lab.make_identity(authority))
+    for key in ["other"] * 12 + ["good"]:
+        notation.run("sign", "--key", key, "--force-referrers-tag=false", "--insecure-registry", reference)
+    notation.configure(policy_of(), authority.chain[-1])
+    accepted, said = notation.accepts(reference)
+    assert accepted, said
+    ca = tmp_path / "ca.pem"
+    ca.write_text(authority.root_pem)
+    task = {"ref": reference, "insecure": True, "signature_provider": "notation", "trust_policy": policy_of()}
+    result = ansible.task(MODULE, **task, trust_store=[str(ca)])
+    assert result["verification"]["verified"], result["msg"]
+    nobody = tmp_path / "nobody.pem"
+    nobody.write_text(lab.make_authority("nobody").root_pem)
+    short = ansible.task(MODULE, **task, trust_store=[str(nobody)], max_signatures=5)
+    assert short.failed and short["reason"] == "VerificationError"
+    assert "more signatures than the 5 that are tried ('max_signatures')" in short["msg"]
+
+
 @dataclass(frozen=True)
 class Case:
     """One signature and one policy. ``stricter`` says why notation accepts what is refused here."""

@@ -12,10 +12,12 @@ import json
 import os
 import re
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fault_proxy import Fault, FaultProxy
 from support import servers, vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import Publisher, contents
@@ -127,3 +129,31 @@ def test_a_registry_that_is_stopped_and_comes_back(ansible: AnsibleRunner, tools
     assert repaired["changes"]["permissions"] == ["app.yaml"]
     assert stat.S_IMODE((host.dest("config") / "app.yaml").stat().st_mode) == 0o644
     assert is_kept(kept) and kept["degraded_seconds"] < 3600, "it was confirmed when the registry was back"
+
+
+@pytest.mark.once
+def test_a_registry_that_drips_its_head(
+    ansible: AnsibleRunner, registry: servers.RegistryServer, tmp_path: Path
+) -> None:
+    """A byte every 0.3 s: the head of an answer would take minutes, and each byte comes in time."""
+    host = Host(ansible, tmp_path)
+    with FaultProxy(registry.host) as proxy:
+        place = Publisher(registry.host, "dripping")
+        place.publish("1.0.0", FILES)
+        options = {"ref": f"{proxy.host}/dripping:1.0.0"}
+        (first,) = host.run(host.task("config", **options))
+        assert first.changed
+        proxy.always("", "", Fault(drip_head=(1, 0.3)))
+        start = time.monotonic()
+        impatient = {**options, "timeout": "2s", "retries": 1}
+        kept, failed = host.run(
+            host.task("config", **impatient, on_registry_error=KEEP), host.task("fresh", **impatient)
+        )
+        # two attempts of 2 s each, with a pause, and what it takes to start two tasks on a busy machine
+        assert time.monotonic() - start < 80
+    assert not kept.failed and kept["degraded"] is True and kept["degraded_reason"] == "ConnectionFailed"
+    assert contents(host.dest("config")) == FILES
+    assert failed.failed and failed["reason"] == "ConnectionFailed"
+    assert re.search(
+        r"HEAD http://127\.0\.0\.1:\d+/v2/dripping/manifests/1\.0\.0 got no .*answer within 2 s", failed["msg"]
+    )

@@ -140,6 +140,27 @@ def test_a_pull_verifies_before_it_fetches(ansible: AnsibleRunner, registry: Reg
     assert other.failed and (dest / "configmap.yaml").exists()
 
 
+def test_a_pull_claims_what_its_task_asked_for(ansible: AnsibleRunner, tmp_path: Path) -> None:
+    """And warns on every run, of what a trust policy ignores."""
+    place = {"url": f"oci-layout:{vectors.ROOT / 'layouts' / 'chart-legacy-a'}", "tag": "1.0.0"}
+    statement = {"name": "off", "registryScopes": ["*"], "signatureVerification": {"level": "skip"}}
+    skip = {"provider": "notation", "trust_policy": {"version": "1.0", "trustPolicies": [statement]}}
+    signed, ignored = ({**place, "dest": str(tmp_path / name)} for name in ("signed", "ignored"))
+    runs = [
+        {**signed, "verify": {"public_keys": [KEY_A]}},
+        signed,
+        {**signed, "verify": {"public_keys": [KEY_A]}},
+        {**ignored, "verify": skip},
+        {**ignored, "verify": skip},
+    ]
+    results = ansible.tasks([{"cloudnative.artifacts.oci_artifact_pull": run} for run in runs])
+    assert [result.changed for result in results] == [True, False, False, True, False]
+    assert ["verification" in result for result in results] == [True, False, True, True, True]
+    for result in results[3:]:
+        assert result["verification"]["verified"] is False
+        assert any("is used without a verified signature" in each for each in result["warnings"])
+
+
 UNUSABLE: list[tuple[dict[str, Any], str]] = [
     ({"public_keys": []}, "names no signer"),
     ({"public_keys": [str(vectors.ROOT / "keys" / "key-a.key")]}, "is a private key"),
@@ -149,6 +170,9 @@ UNUSABLE: list[tuple[dict[str, Any], str]] = [
     ({"identities": [{"issuer": "x", "subject": "x"}], "trusted_root": KEY_A}, "trusted"),
     ({"signature_provider": "notation"}, "trust_policy"),
     ({"signature_provider": "notation", "public_keys": [KEY_A]}, "has no meaning"),
+    ({"public_keys": [KEY_A, Path(KEY_A).read_text()], "min_signers": 2}, "only 1 distinct entry"),
+    ({"public_keys": [KEY_A, KEY_B], "any_identity": True, "trusted_root": ROOT, "min_signers": 4}, "3 distinct"),
+    ({"public_keys": [KEY_A], "max_signatures": 0}, "wanted 1 to 1000"),
 ]
 
 

@@ -78,6 +78,11 @@ class Fault:
     garble_at: int | None = None
     # bytes at a time, and the seconds between them, for the body of the answer
     drip: tuple[int, float] | None = None
+    # the same for its head
+    drip_head: tuple[int, float] | None = None
+    # sent without end: in place of the answer, or as the trailer of its chunks
+    interim: bytes = b""
+    trailer: bytes = b""
     claim: int = 0
     is_chunked: bool = False
     digest: str = ""
@@ -334,6 +339,8 @@ class _Handler(BaseHTTPRequestHandler):
         body: Iterator[memoryview | bytes],
         fault: Fault,
     ) -> None:
+        if fault.interim:
+            self._repeat(fault.interim)
         has_body = self.command != "HEAD" and bool(length is None or length) and status not in (204, 304)
         is_chunked = has_body and (fault.is_chunked or length is None)
         if is_chunked:
@@ -350,7 +357,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._write(head[:20])
             self._break(fault)
             return
-        self._write(head)
+        if fault.drip_head:
+            self._proxy.count_stall()
+        for part in _dripped(head, fault.drip_head):
+            self._write(part)
+            if fault.drip_head and self._proxy.wait(fault.drip_head[1]):
+                return
         if has_body:
             self._send_body(body, fault, is_chunked)
         if fault.claim and has_body:
@@ -374,7 +386,16 @@ class _Handler(BaseHTTPRequestHandler):
                 self._break(fault)
                 return
         if is_chunked:
-            self._write(b"0\r\n\r\n")
+            self._write(b"0\r\n")
+            if fault.trailer:
+                self._repeat(fault.trailer)
+            self._write(b"\r\n")
+
+    def _repeat(self, data: bytes) -> None:
+        """Write until the peer goes, or all is over."""
+        self._proxy.count_stall()
+        while not self._proxy.wait(0.05):
+            self._write(data)
 
     def _write(self, data: memoryview | bytes) -> None:
         self.connection.sendall(data)

@@ -25,9 +25,10 @@ from urllib.parse import urlsplit
 
 from .._oci.credentials import Credential
 from .._oci.errors import AuthenticationFailed, ConnectionFailed, InvalidOption, MissingDependency, OciError
+from .._oci.http_pace import paced_pool
 from .._oci.http_url import shown
 from .._oci.options import ConnectionOptions
-from .._oci.threads import new_thread
+from .._oci.threads import OutOfTime, run_within
 from .flow import environment, redacted
 
 HOSTS = "<account>.dkr.ecr.<region>.amazonaws.com or public.ecr.aws"
@@ -80,13 +81,14 @@ def log_in(ecr: Ecr, registry: str, connection: ConnectionOptions) -> tuple[Cred
     :raises ConnectionFailed: when an endpoint was not reached, or the login took more than 120 s.
     """
     _botocore("session")
+    _pace()
     if connection.proxy.lower().startswith("socks"):
         raise InvalidOption(
             f"The login at AWS for {registry} cannot use a SOCKS 'proxy': botocore knows only HTTP proxies.",
             "Give 'username' and 'password', or a proxy of HTTP.",
         )
     with _direct_metadata():
-        answer = _within(MAX_LOGIN, lambda: _ask(ecr, registry, connection), registry)
+        answer = _in_time(lambda: _ask(ecr, registry, connection), registry)
     data = answer.get("authorizationData")
     data = data[0] if isinstance(data, list) and data else data
     if not isinstance(data, dict):
@@ -102,6 +104,17 @@ def _botocore(part: str) -> Any:
             "provider: aws needs the Python package botocore, which is not installed here.",
             "Install it for the Python that runs the module: pip install 'botocore>=1.31'.",
         ) from None
+
+
+def _pace() -> None:
+    """Have botocore make connections that keep the time limits of this collection.
+
+    It takes no connections from outside, and some of its parts make sessions of their own. So its pools are told once,
+    for the rest of the process; threads may log in at the same time, and what they see does not change.
+    """
+    request = _botocore("awsrequest")
+    for pool in (request.AWSHTTPConnectionPool, request.AWSHTTPSConnectionPool):
+        pool.ConnectionCls = paced_pool(pool).ConnectionCls
 
 
 def _ask(ecr: Ecr, registry: str, connection: ConnectionOptions) -> dict[str, Any]:
@@ -243,25 +256,12 @@ def _direct_metadata() -> Iterator[None]:
                 os.environ[name] = old
 
 
-def _within(seconds: float, call: Callable[[], dict[str, Any]], registry: str) -> dict[str, Any]:
-    """The result of a call that cannot be told to stop; a thread that is left behind ends with the process."""
-    results: list[dict[str, Any]] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as exc:
-            errors.append(exc)
-
-    worker = new_thread(run)
-    worker.start()
-    worker.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
+def _in_time(call: Callable[[], dict[str, Any]], registry: str) -> dict[str, Any]:
+    """The result of a login, which cannot be told to stop."""
+    try:
+        return run_within(MAX_LOGIN, call)
+    except OutOfTime:
         raise ConnectionFailed(
-            f"The login at AWS for {registry} took more than {seconds:g} s.",
+            f"The login at AWS for {registry} took more than {MAX_LOGIN:g} s.",
             "Check 'credential_process' and 'mfa_serial' in ~/.aws/config: nothing can be typed in here.",
-        )
-    return results[0]
+        ) from None

@@ -29,11 +29,16 @@ from .._oci.errors import (
     OciError,
     TlsFailed,
 )
+from .._oci.http_body import BodyBroken, read_plain
+from .._oci.http_pace import pace
+from .._oci.threads import OutOfTime, run_within
 
 # etcd takes no object beyond 1.5 MiB; base64 and JSON make more of it
 MAX_ANSWER = 4 * 1024 * 1024
 MAX_WORDS = 500
 RETRIES = 2
+# seconds; the client starts programs that a kubeconfig names, and asks OpenID providers, without any limit
+MAX_LOGIN = 60.0
 
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?\Z")
 
@@ -106,10 +111,10 @@ class KubeApi:
         failure: OciError
         try:
             response = read(name, namespace, _preload_content=False, _request_timeout=self._timeout)
-            raw = response.read(MAX_ANSWER + 1)
+            raw = read_plain(response, MAX_ANSWER + 1, self._timeout[1])
         except refused as exc:
             failure = _refusal(what, exc.status or 0, exc.body)
-        except urllib3.exceptions.HTTPError as exc:
+        except (urllib3.exceptions.HTTPError, BodyBroken) as exc:
             failure = _no_connection(what, exc)
         except ValueError as exc:  # a URL of the configuration that is none
             failure = InvalidOption(f"The {what} cannot be asked for: {exc}.")
@@ -152,13 +157,13 @@ def make_client(options: KubeOptions) -> Any:
     """An ApiClient that retries little, keeps nothing on disk and has the options on top of the kubeconfig."""
     client = _package("client")
     configuration = client.Configuration()
-    _load(options, configuration)
+    _in_time(lambda: _load(options, configuration))
     _override(options, configuration)
     renew = getattr(configuration, "refresh_api_key_hook", None)
     if renew is not None:
         # runs before each request, and sets all that the kubeconfig says once more
         def renew_and_override(current: Any) -> None:
-            renew(current)
+            _in_time(lambda: renew(current))
             _override(options, current)
 
         configuration.refresh_api_key_hook = renew_and_override
@@ -167,7 +172,23 @@ def make_client(options: KubeOptions) -> Any:
         path = getattr(configuration, name)
         if path and not os.access(path, os.R_OK):
             raise InvalidOption(f"The file {path}, for the connection to the Kubernetes API, cannot be read.")
-    return client.ApiClient(configuration)
+    made = client.ApiClient(configuration)
+    pace(made.rest_client.pool_manager)
+    return made
+
+
+def _in_time(call: Callable[[], None]) -> None:
+    """Do what may log in.
+
+    :raises AuthenticationFailed: when it takes more than a minute.
+    """
+    try:
+        run_within(MAX_LOGIN, call)
+    except OutOfTime:
+        raise AuthenticationFailed(
+            f"The credentials for the Kubernetes API took more than {MAX_LOGIN:g} s.",
+            "Check the credential plugin ('exec') or the OpenID provider that the kubeconfig names.",
+        ) from None
 
 
 def _package(name: str) -> Any:

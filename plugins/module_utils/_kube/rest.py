@@ -27,6 +27,7 @@ from .._oci.errors import (
     OciError,
     TlsFailed,
 )
+from .._oci.http_body import BodyBroken, read_plain
 from .api import KubeOptions, make_client
 
 # Who this collection is in ``managedFields``.
@@ -187,11 +188,11 @@ class KubeRest:
                 redirect=False,
             )
             try:
-                raw = response.read(MAX_ANSWER + 1)
+                raw = read_plain(response, MAX_ANSWER + 1, self._timeout)
             finally:
                 response.release_conn()
             return response.status, raw, _seconds(response.headers.get("Retry-After"))
-        except urllib3.exceptions.HTTPError as exc:
+        except (urllib3.exceptions.HTTPError, BodyBroken) as exc:
             failure = self._no_connection(what, exc)
         except ValueError as exc:
             failure = InvalidOption(f"The Kubernetes API at {self.server[:200]} cannot be asked: {exc}.")
@@ -201,6 +202,8 @@ class KubeRest:
         """The headers that say who asks; tokens that ran out are renewed by the client."""
         try:
             settings = self._configuration.auth_settings().values()
+        except OciError:
+            raise
         except Exception as exc:  # a credential plugin of the kubeconfig: any program, any failure
             raise AuthenticationFailed(
                 f"There are no credentials for the Kubernetes API ({what}): {str(exc)[:MAX_WORDS]}."

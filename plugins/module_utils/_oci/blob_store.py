@@ -186,7 +186,7 @@ class BlobStore(StoreFiles):
                     unlink(handles, partial)
                     return path
                 try:
-                    _download(handle, self.directory.path(partial), descriptor, stream, what)
+                    download(handle, self.directory.path(partial), descriptor, stream, what)
                     self.publish(Temporary(handle, partial, handles), blob_name(descriptor.digest), self._durable)
                     return self.path(descriptor.digest)
                 except BaseException:
@@ -229,9 +229,10 @@ def _hash_file(handle: BinaryIO, verifier: Verifier, path: str) -> None:
         verifier.update(chunk)
 
 
-def _download(
+def download(
     handle: BinaryIO, path: str, descriptor: Descriptor, stream: Callable[[int], Iterator[bytes]], what: str
 ) -> None:
+    """Complete an open file with the bytes that it lacks, and check them all. See :meth:`BlobStore.fetch`."""
     offset = os.fstat(handle.fileno()).st_size
     while True:
         try:

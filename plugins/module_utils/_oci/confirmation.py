@@ -13,30 +13,33 @@ from __future__ import annotations
 import os
 import re
 
-from .regular_file import open_regular
+from .directory_handles import open_file_at
 
 FILE_NAME = "confirmed"
 
 _LINE = re.compile(rb"([0-9a-f]{64}) ([0-9]{20})\n\Z")
 
 
-def record(control: str, fingerprint: str, moment: float) -> None:
-    """Note that what ``fingerprint`` (64 hexadecimal digits) stands for was confirmed at ``moment`` (s since 1970).
+def record(control: int, fingerprint: str, moment: float) -> None:
+    """Note in an open control directory when something was confirmed.
+
+    :param fingerprint: what it stands for, 64 hexadecimal digits.
+    :param moment: seconds since 1970.
 
     :raises OSError: as the file system says.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(os.path.join(control, FILE_NAME), flags, 0o600)
+    descriptor = os.open(FILE_NAME, flags, 0o600, dir_fd=control)
     try:
         os.pwrite(descriptor, b"%s %020d\n" % (fingerprint.encode("ascii"), int(moment)), 0)
     finally:
         os.close(descriptor)
 
 
-def last(control: str, fingerprint: str) -> float | None:
+def last(control: int, fingerprint: str) -> float | None:
     """When that was confirmed last (seconds since 1970); None when it never was, or nothing can be read of it."""
     try:
-        with open_regular(os.path.join(control, FILE_NAME)) as stream:
+        with os.fdopen(open_file_at(os.fsencode(FILE_NAME), control), "rb") as stream:
             match = _LINE.match(stream.read(200))
     except OSError:
         return None

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Sequence
 
 from .digest import short_digest
+from .directory_handles import DirectoryHandles
 from .drift import Plan, file_digest
 from .names import on_disk, shown
 
@@ -22,66 +23,78 @@ MAX_FILES = 1000
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
-def diff_of(plan: Plan, root: str, stage: str) -> list[dict[str, str]]:
-    """One entry for each file that is added, changed or removed; contents for small text, digests for the rest."""
+def diff_of(plan: Plan, name: str, root: DirectoryHandles, stage: DirectoryHandles) -> list[dict[str, str]]:
+    """One entry for each file that is added, changed or removed; contents for small text, digests for the rest.
+
+    ``name`` is the path of ``root`` in headers.
+    """
     budget = MAX_TOTAL
     result: list[dict[str, str]] = []
     added, changed, removed = set(plan.added), set(plan.changed), set(plan.removed)
     listed = []
     for path in sorted(added | changed | removed):
         # directories come and go with what is in them: only one that takes the place of something else is shown
-        if path in changed or not _is_directory(on_disk(stage if path in added else root, path)):
+        if path in changed or not _is_directory(stage if path in added else root, path):
             listed.append(path)
     for path in listed[:MAX_FILES]:
-        before = on_disk(root, path) if path not in added else None
-        after = on_disk(stage, path) if path not in removed else None
-        before_text, after_text = _shown(before, budget), _shown(after, budget)
+        before = root if path not in added else None
+        after = stage if path not in removed else None
+        before_text, after_text = _shown(before, path, budget), _shown(after, path, budget)
         budget -= len(before_text) + len(after_text)
         result.append(
             {
-                "before_header": shown(on_disk(root, path)) if before else "(absent)",
-                "after_header": shown(on_disk(root, path)) if after else "(removed)",
+                "before_header": shown(on_disk(name, path)) if before else "(absent)",
+                "after_header": shown(on_disk(name, path)) if after else "(removed)",
                 "before": before_text,
                 "after": after_text,
             }
         )
     if len(listed) > MAX_FILES:
         result.append({"prepared": f"and {len(listed) - MAX_FILES} files more\n"})
-    return result + permissions_diff(root, plan.metadata)
+    return result + permissions_diff(name, plan.metadata)
 
 
-def permissions_diff(root: str, paths: Sequence[str]) -> list[dict[str, str]]:
-    """One line for each entry of which only mode or owner changes."""
-    listed = [shown(on_disk(root, path)) for path in sorted(paths)[:MAX_FILES]]
+def permissions_diff(name: str, paths: Sequence[str]) -> list[dict[str, str]]:
+    """One line for each entry of the directory ``name`` of which only mode or owner changes."""
+    listed = [shown(on_disk(name, path)) for path in sorted(paths)[:MAX_FILES]]
     result = [{"prepared": f"mode or owner of {full} is set right\n"} for full in listed]
     if len(paths) > MAX_FILES:
         result.append({"prepared": f"and of {len(paths) - MAX_FILES} entries more\n"})
     return result
 
 
-def _is_directory(full: str) -> bool:
-    return os.path.isdir(full) and not os.path.islink(full)
+def _is_directory(root: DirectoryHandles, path: str) -> bool:
+    try:
+        return stat.S_ISDIR(root.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
-def _shown(path: str | None, budget: int) -> str:
-    if path is None:
+def _shown(root: DirectoryHandles | None, path: str, budget: int) -> str:
+    if root is None:
         return ""
     try:
-        status = os.lstat(path)
+        status = root.lstat(path)
         if stat.S_ISLNK(status.st_mode):
-            return f"symbolic link to {shown(os.readlink(path))}\n"
+            return f"symbolic link to {shown(os.fsdecode(root.readlink(path)))}\n"
         if not stat.S_ISREG(status.st_mode):
             return "directory\n" if stat.S_ISDIR(status.st_mode) else "special file\n"
-        text = _text(path, status.st_size) if status.st_size <= min(MAX_TEXT, budget) else None
-        return f"file of {status.st_size} bytes, {short_digest(file_digest(path))}\n" if text is None else text
+        descriptor = root.open_file(path)
+        size = os.fstat(descriptor).st_size
+        if size <= min(MAX_TEXT, budget):
+            with os.fdopen(os.dup(descriptor), "rb") as stream:
+                text = _text(stream.read(size))
+            if text is not None:
+                os.close(descriptor)
+                return text
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        return f"file of {size} bytes, {short_digest(file_digest(descriptor))}\n"
     except OSError as exc:
         return f"unreadable: {exc.strerror}\n"
 
 
-def _text(path: str, size: int) -> str | None:
+def _text(raw: bytes) -> str | None:
     """The content, None when it is not text that a terminal may be given."""
-    with open(path, "rb") as stream:
-        raw = stream.read(size)
     if _NOT_TEXT.search(raw):
         return None
     try:

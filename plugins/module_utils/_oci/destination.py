@@ -1,197 +1,191 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one place that writes into ``dest``.
+"""The directory ``dest`` and the record of what was placed in it, as they are there; changes are in ``workplace``.
 
-A placement is all or nothing: it is planned before the first change, recorded as begun, undone when a step fails, and
-completed by the next run when the process is killed between two steps. Each file appears under its name by one rename.
+The directories above ``dest`` have to be root's or the user's own. ``dest`` itself may belong to somebody else: then
+its owner decides what its names stand for, at any moment. Everything in it is reached from descriptors, without
+following links, and the control directory is used only when it is the user's own and nobody else may write to it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, NamedTuple
 
-from .drift import Plan
+from .directory_handles import DIRECTORY, DirectoryHandles
+from .drift import Drift, find_drift
 from .errors import StorageError
-from .names import CONTROL_NAME, native, shown
+from .names import CONTROL_NAME, encoded, native, shown
 from .permissions import Permissions
 from .regular_file import storage_error
-from .state import FILE_NAME, State, load_state, save_state
+from .state import FILE_NAME, State, load_state
+from .trusted_path import belongs_to_us, open_trusted, user_name
 
 if TYPE_CHECKING:
-    from .placing import Placement
+    from .workplace import Workplace
 
 LOCK_WAIT = 600.0
-_LOCK = "lock"
-_STAGE = "stage"
-_MAKE_ATTEMPTS = 5
+STAGE = b"stage"
+OPEN_DIRECTORY = os.O_RDONLY | DIRECTORY
+
+
+class Held(NamedTuple):
+    """What is open of a destination; ``control`` is -1 when there is no control directory."""
+
+    root: DirectoryHandles
+    control: int
 
 
 class Destination:
-    """A directory on this host that holds artifacts, and the control directory with the record of one of them."""
+    """A directory on this host that holds artifacts, and the control directory with the record of one of them.
 
-    def __init__(self, root: str, permissions: Permissions, control_name: str = CONTROL_NAME) -> None:
+    With ``is_parent`` what is placed is one file, and the directory only the one that it lies in: nobody else may
+    replace entries of it.
+    """
+
+    def __init__(
+        self, root: str, permissions: Permissions, control_name: str = CONTROL_NAME, *, is_parent: bool = False
+    ) -> None:
         self.root = os.path.abspath(native(root))
         self.control = os.path.join(self.root, native(control_name))
         self.permissions = permissions
+        self.control_name = encoded(control_name)
+        self.is_parent = is_parent
+        self.held: Held | None = None
 
     def load_state(self) -> State:
         """The record of the last pull; an empty one when there is none.
 
-        :raises StorageError: when ``dest`` is no directory, or the record may not be read.
+        :raises StorageError: when ``dest`` is no directory or not safe to use, or the record may not be read.
         """
-        if os.path.lexists(self.root) and not os.path.isdir(self.root):
-            raise StorageError(
-                f"{shown(self.root)} is not a directory.",
-                "Choose another 'dest', or layer_selector.operation=copy for a file.",
-            )
-        return load_state(self.control)
+        with self._opened() as held:
+            if held.control < 0:
+                return State()
+            try:
+                return load_state(held.control)
+            except OSError as exc:
+                where = shown(os.path.join(self.control, FILE_NAME))
+                raise storage_error("read the record of the last pull", where, exc) from None
+
+    def find_drift(self, state: State, check_content: bool) -> Drift:
+        """How what is there differs from the record; see :func:`.drift.find_drift`.
+
+        :raises StorageError: when ``dest`` is no directory or not safe to use.
+        """
+        with self._opened() as held:
+            return find_drift(held.root, state, self.permissions, check_content)
+
+    @contextlib.contextmanager
+    def entries(self) -> Iterator[DirectoryHandles]:
+        """The entries of ``dest``, for looking at them; none when it is not there.
+
+        :raises StorageError: when ``dest`` is no directory or not safe to use.
+        """
+        with self._opened() as held:
+            yield held.root
+
+    def confirm(self, fingerprint: str, moment: float) -> None:
+        """Note when something was confirmed; see :func:`.confirmation.record`.
+
+        :raises OSError: as the file system says.
+        """
+        from . import confirmation
+
+        with self._opened() as held:
+            if held.control < 0:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            confirmation.record(held.control, fingerprint, moment)
+
+    def last_confirmed(self, fingerprint: str) -> float | None:
+        """When that was confirmed last; see :func:`.confirmation.last`."""
+        from . import confirmation
+
+        with self._opened() as held:
+            return confirmation.last(held.control, fingerprint) if held.control >= 0 else None
 
     def remove_leftovers(self) -> None:
         """Remove what a run left that was killed after it had placed everything; not while another one works here."""
-        if os.path.lexists(os.path.join(self.control, _STAGE)):
+        with self._opened() as held:
+            is_left = held.control >= 0 and exists_at(STAGE, held.control)
+        if is_left:
             with contextlib.suppress(StorageError), self.locked(wait=0):
                 pass  # to enter is to remove
 
-    @contextlib.contextmanager
-    def locked(self, wait: float = LOCK_WAIT) -> Iterator[str]:
-        """Keep other runs away from this destination; gives an empty staging directory on the same file system.
+    def locked(self, wait: float = LOCK_WAIT) -> AbstractContextManager[Workplace]:
+        """Keep other runs away from this destination, which is made when it is missing; gives what changes it.
 
         What had to be made for it is removed again when the block raises and nothing was placed.
 
-        :raises StorageError: when the directories cannot be made, or another run does not end within ``wait`` seconds.
+        :raises StorageError: when the directories cannot be made or are not safe to use, or another run does not end
+            within ``wait`` seconds.
         """
-        from .shared_file import locked_file
+        from .workplace import locked
 
-        made = self._make_directories()
-        try:
-            with locked_file(os.path.join(self.control, _LOCK), wait):
-                stage = os.path.join(self.control, _STAGE)
-                try:
-                    # another run may have removed the control directory while this one waited
-                    os.chmod(self.control, 0o700)
-                    _remove_tree(stage)
-                    os.mkdir(stage, 0o700)
-                    yield stage
-                except OSError as exc:
-                    raise self.refused(exc) from None
-                finally:
-                    _remove_tree(stage)
-                    if not os.path.lexists(os.path.join(self.control, FILE_NAME)):
-                        self._remove_control()
-        except BaseException:
-            _remove_empty(made)
-            raise
-
-    def _remove_control(self) -> None:
-        with contextlib.suppress(OSError):
-            os.unlink(os.path.join(self.control, _LOCK))
-            os.rmdir(self.control)
-
-    def _make_directories(self) -> list[str]:
-        made: list[str] = []
-        try:
-            for attempts_left in range(_MAKE_ATTEMPTS, 0, -1):
-                try:
-                    self._make_missing(made)
-                    break
-                except FileNotFoundError:
-                    # another run, which failed, has removed what it had made, and this one found there
-                    if attempts_left == 1:
-                        raise
-            if not stat.S_ISDIR(os.lstat(self.control).st_mode):
-                where = shown(self.control)
-                raise StorageError(f"{where} is not a directory: it is in the way of the record of this pull.")
-        except OSError as exc:
-            _remove_empty(made)
-            raise self.refused(exc) from None
-        return made
-
-    def _make_missing(self, made: list[str]) -> None:
-        missing, path = [], self.root
-        while not os.path.lexists(path):
-            missing.append(path)
-            path = os.path.dirname(path)
-        for directory in reversed(missing):
-            # another run may make it at the same time
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(directory)
-                made.append(directory)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(self.control, 0o700)
-
-    def apply(
-        self,
-        plan: Plan,
-        stage: str,
-        state: State,
-        key: Mapping[str, Any],
-        artifact: Mapping[str, Any],
-        verification: Mapping[str, Any] | None = None,
-        request: str = "",
-    ) -> None:
-        """Carry out a plan whose new and changed entries lie in ``stage``, and record the result; see
-        :class:`~.state.State` for what is recorded.
-
-        :raises StorageError: when a step fails; everything is then as it was.
-        """
-        with self._placing(plan, stage, state) as work:
-            pending = {**state.pending, **plan.tree}
-            save_state(self.control, state._replace(pending=pending))
-            work.run()
-            placed = work.placed_entries()
-            done = State(key, artifact, placed, verification=verification or {}, request=request)
-            save_state(self.control, done)
-
-    def record_verification(self, state: State, verification: Mapping[str, Any]) -> None:
-        """Note under which policy the signatures of what is in ``dest`` were checked.
-
-        :raises StorageError: when it cannot be written.
-        """
-        try:
-            save_state(self.control, state._replace(verification=verification))
-        except OSError as exc:
-            raise self.refused(exc) from None
-
-    def set_permissions(self, paths: list[str], state: State) -> None:
-        """Set mode and owner of entries whose content is right.
-
-        :raises StorageError: when one cannot be set; everything is then as it was.
-        """
-        plan = Plan({path: state.files[path].entry for path in paths}, metadata=paths)
-        with self._placing(plan, "", state) as work:
-            work.run()
+        return locked(self, wait)
 
     @contextlib.contextmanager
-    def _placing(self, plan: Plan, stage: str, state: State) -> Iterator[Placement]:
-        from .placing import Placement
-
-        work: Placement | None = None
+    def _opened(self) -> Iterator[Held]:
+        """What is there of the destination: of the lock, when it is held, else for as long as the block runs."""
+        if self.held is not None:
+            yield self.held
+            return
+        root = control = -1
         try:
-            backup = os.path.join(self.control, _STAGE, ".backup")
-            work = Placement(self.root, self.permissions, plan, stage, backup)
-            yield work
-        except BaseException as exc:
-            # what cannot be undone stays recorded as begun, for the next run to complete
-            if work is None or work.undo():
-                self._restore(state)
-            if isinstance(exc, OSError):
-                raise self.refused(exc) from None
-            raise
+            with contextlib.suppress(FileNotFoundError):
+                root = open_trusted(self.root, may_be_others=not self.is_parent)
+                control = self.open_control(root)
+        except NotADirectoryError:
+            raise self.not_a_directory() from None
+        except OSError as exc:
+            raise self.refused(exc) from None
+        handles = DirectoryHandles(root)
+        try:
+            yield Held(handles, control)
         finally:
-            if work is not None:
-                work.close()
+            handles.close()
+            if control >= 0:
+                os.close(control)
 
-    def _restore(self, state: State) -> None:
-        with contextlib.suppress(OSError):
-            if state.key:
-                save_state(self.control, state)
-            else:
-                os.unlink(os.path.join(self.control, FILE_NAME))
+    def open_control(self, root: int) -> int:
+        """The descriptor of the control directory, -1 when there is none.
+
+        :raises StorageError: when it is not a directory of ours alone.
+        """
+        try:
+            status = os.lstat(self.control_name, dir_fd=root)
+        except FileNotFoundError:
+            return -1
+        if not stat.S_ISDIR(status.st_mode):
+            raise self._not_our_control(f"is not a directory, and belongs to {user_name(status.st_uid)}", status)
+        if not belongs_to_us(status):
+            raise self._not_our_control(_whose(status), status)
+        control = os.open(self.control_name, OPEN_DIRECTORY, dir_fd=root)
+        status = os.fstat(control)
+        if not belongs_to_us(status):
+            os.close(control)
+            raise self._not_our_control(_whose(status), status)
+        return control
+
+    def _not_our_control(self, finding: str, status: os.stat_result) -> StorageError:
+        where, me, owner = shown(self.control), user_name(os.geteuid()), user_name(status.st_uid)
+        other = f"Pull as {owner} (become_user)" if status.st_uid != os.geteuid() else "Look at what it holds"
+        return StorageError(
+            f"Cannot use {where} for the record of this pull: it {finding}. What {me} did not write is not believed.",
+            f"{other}, or remove {where}: what it describes counts as not pulled then, and 'force' replaces it.",
+        )
+
+    def not_a_directory(self) -> StorageError:
+        """The error for something else in the place of ``dest``."""
+        return StorageError(
+            f"{shown(self.root)} is not a directory.",
+            "Choose another 'dest', or layer_selector.operation=copy for a file.",
+        )
 
     def refused(self, error: OSError) -> StorageError:
         """The error for a system call that failed below this destination."""
@@ -199,22 +193,16 @@ class Destination:
         return storage_error("write to", shown(name if os.path.isabs(name) else self.root), error)
 
 
-def _remove_tree(path: str) -> None:
-    """Remove a directory of ours with all that it holds; unreadable directories in it are made readable first."""
-    if not os.path.lexists(path):
-        return
-    for directory, names, _files in os.walk(path):
-        for name in names:
-            inner = os.path.join(directory, name)
-            if not os.path.islink(inner):
-                with contextlib.suppress(OSError):
-                    os.chmod(inner, 0o700)
-    import shutil
-
-    shutil.rmtree(path, ignore_errors=True)
+def _whose(status: os.stat_result) -> str:
+    if status.st_uid != os.geteuid():
+        return f"belongs to {user_name(status.st_uid)}"
+    return f"may be written to by others (mode {stat.S_IMODE(status.st_mode):04o})"
 
 
-def _remove_empty(directories: list[str]) -> None:
-    for directory in reversed(directories):
-        with contextlib.suppress(OSError):
-            os.rmdir(directory)
+def exists_at(name: bytes, directory: int) -> bool:
+    """Whether a directory that is open has an entry."""
+    try:
+        os.lstat(name, dir_fd=directory)
+    except OSError:
+        return False
+    return True

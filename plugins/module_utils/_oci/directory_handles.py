@@ -9,7 +9,6 @@ descriptor stands for one directory or file, whatever its names are.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
@@ -18,10 +17,10 @@ from typing import Union
 from .names import encoded
 
 _MAX_HANDLES = 64
-_DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # a descriptor that stands for a file without being allowed to read it; Linux has it
 O_PATH: int = getattr(os, "O_PATH", os.O_RDONLY)
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 # a path, or the descriptor of an open directory
 AnyDirectory = Union[str, int]
@@ -50,7 +49,7 @@ class DirectoryHandles:
         :raises OSError: when it cannot be opened.
         """
         if isinstance(directory, int):
-            return cls(os.open(".", os.O_RDONLY | _DIRECTORY, dir_fd=directory))
+            return cls(os.open(".", os.O_RDONLY | DIRECTORY, dir_fd=directory))
         return cls(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
     def get(self, path: str) -> int:
@@ -71,7 +70,7 @@ class DirectoryHandles:
         handle = self.get(above)
         while missing:
             name = missing.pop()
-            handle = os.open(encoded(name), os.O_RDONLY | _DIRECTORY, dir_fd=handle)
+            handle = os.open(encoded(name), os.O_RDONLY | DIRECTORY, dir_fd=handle)
             above = f"{above}/{name}" if above else name
             self._handles[above] = handle
             if len(self._handles) > _MAX_HANDLES:
@@ -100,7 +99,7 @@ class DirectoryHandles:
 
     def names(self, path: str) -> list[bytes]:
         """The names of all entries of a directory."""
-        return _names(self.get(path))
+        return names_in(self.get(path))
 
     def forget(self, path: str) -> None:
         """Close what is open of a directory that is about to be removed, and of all below it."""
@@ -123,81 +122,20 @@ def open_file_at(name: bytes, parent: int) -> int:
 
     :raises OSError: when it cannot be opened, or is something else (ENOENT).
     """
-    descriptor = os.open(name, _READ, dir_fd=parent)
+    descriptor = os.open(name, READ, dir_fd=parent)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "Not a regular file", name)
     return descriptor
 
 
-def open_entry_at(name: bytes, parent: int) -> int:
-    """A descriptor of a file or directory whose mode or owner is to be set; ``name`` must not be a link.
-
-    :raises OSError: when it cannot be opened.
-    """
-    try:
-        return os.open(name, _READ, dir_fd=parent)
-    except PermissionError:
-        # its owner may set the mode of a file that nobody may read
-        return os.open(name, O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-
-
-def set_owner(descriptor: int, uid: int, gid: int) -> None:
-    """Set the owner and group of an open file or directory; -1 leaves one as it is.
+def names_in(directory: int) -> list[bytes]:
+    """The names of all entries of an open directory.
 
     :raises OSError: as the file system says.
     """
-    try:
-        os.fchown(descriptor, uid, gid)
-    except OSError as exc:
-        if exc.errno != errno.EBADF:
-            raise
-        os.chown(_magic_link(descriptor), uid, gid)
-
-
-def set_mode(descriptor: int, mode: int) -> None:
-    """Set the permission bits of an open file or directory.
-
-    :raises OSError: as the file system says.
-    """
-    try:
-        os.fchmod(descriptor, mode)
-    except OSError as exc:
-        if exc.errno != errno.EBADF:
-            raise
-        os.chmod(_magic_link(descriptor), mode)
-
-
-def _magic_link(descriptor: int) -> str:
-    """Leads to the open file itself: fchmod and fchown refuse a descriptor of O_PATH (open(2), proc_pid_fd(5))."""
-    return f"/proc/self/fd/{descriptor}"
-
-
-def remove_tree_at(name: bytes, parent: int) -> None:
-    """Remove an entry of a directory with all below it, as far as the file system lets it; links are not followed.
-
-    Directories of ours that may not be read are made readable first. Recursive: for trees of which nothing is deeper
-    than an artifact may be (:data:`~.names.MAX_DEPTH`).
-    """
-    with contextlib.suppress(OSError):
-        status = os.lstat(name, dir_fd=parent)
-        if not stat.S_ISDIR(status.st_mode):
-            os.unlink(name, dir_fd=parent)
-            return
-        directory = os.open(name, O_PATH | _DIRECTORY, dir_fd=parent)
-        try:
-            if stat.S_IMODE(status.st_mode) & 0o700 != 0o700:
-                set_mode(directory, 0o700)
-            for below in _names(directory):
-                remove_tree_at(below, directory)
-        finally:
-            os.close(directory)
-        os.rmdir(name, dir_fd=parent)
-
-
-def _names(directory: int) -> list[bytes]:
     # a descriptor of its own: what was opened for its entries' names cannot be listed, and a listing has a position
-    descriptor = os.open(".", os.O_RDONLY | _DIRECTORY, dir_fd=directory)
+    descriptor = os.open(".", os.O_RDONLY | DIRECTORY, dir_fd=directory)
     try:
         return [os.fsencode(name) for name in os.listdir(descriptor)]
     finally:

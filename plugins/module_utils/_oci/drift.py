@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .names import native, on_disk
+from .directory_handles import DirectoryHandles
+from .names import encoded
 from .permissions import Permissions
 from .state import PlacedEntry, State
 from .tree import DIRECTORY, SYMLINK, TreeEntry
@@ -51,20 +52,20 @@ class Drift(NamedTuple):
         return not (self.content or self.metadata)
 
 
-def find_drift(root: str, state: State, permissions: Permissions, check_content: bool) -> Drift:
+def find_drift(root: DirectoryHandles, state: State, permissions: Permissions, check_content: bool) -> Drift:
     """Compare the files on disk with the record: kind, size and modification time, or full digests."""
     drift = Drift([], [])
     for path, placed in sorted(state.files.items()):
-        full = on_disk(root, path)
         try:
-            status = os.lstat(full)
-            intact = _is_intact(full, status, placed, check_content)
+            status = root.lstat(path)
+            intact = _is_intact(root, path, status, placed, check_content)
         except OSError:
             intact = False
         if not intact:
             drift.content.append(path)
         elif not has_permissions(status, placed.entry, permissions):
-            drift.metadata.append(path)
+            # another name of the file may lie anywhere, and would get the mode and owner, too
+            (drift.metadata if has_one_name(status) else drift.content).append(path)
     return drift
 
 
@@ -79,9 +80,26 @@ def has_permissions(status: os.stat_result, entry: TreeEntry, permissions: Permi
     return stat.S_IMODE(status.st_mode) == permissions.mode_for(entry.mode, entry.kind == DIRECTORY)
 
 
-def file_digest(path: str) -> str:
-    """``sha256:…`` of a file's content, read in bounded pieces; never through a link."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def has_one_name(status: os.stat_result) -> bool:
+    """Whether a file has no other hard links; directories and symbolic links cannot have any that matter here."""
+    return not stat.S_ISREG(status.st_mode) or status.st_nlink == 1
+
+
+def is_placed_file(descriptor: int, placed: PlacedEntry) -> bool:
+    """Whether an open file is the one of the record, as far as a look at it tells.
+
+    :raises OSError: when it cannot be read.
+    """
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size != placed.entry.size:
+        return False
+    if status.st_mtime_ns == placed.mtime:
+        return True
+    return bool(placed.entry.digest) and file_digest(os.dup(descriptor)) == placed.entry.digest
+
+
+def file_digest(descriptor: int) -> str:
+    """``sha256:…`` of the content of an open file, read in bounded pieces and from where it stands; closes it."""
     content = hashlib.sha256()
     with os.fdopen(descriptor, "rb", buffering=0) as stream:
         while True:
@@ -91,16 +109,18 @@ def file_digest(path: str) -> str:
             content.update(chunk)
 
 
-def _is_intact(full: str, status: os.stat_result, placed: PlacedEntry, check_content: bool) -> bool:
+def _is_intact(
+    root: DirectoryHandles, path: str, status: os.stat_result, placed: PlacedEntry, check_content: bool
+) -> bool:
     """:raises OSError: when it cannot be read."""
     entry = placed.entry
     if entry.kind == DIRECTORY:
         return stat.S_ISDIR(status.st_mode)
     if entry.kind == SYMLINK:
-        return stat.S_ISLNK(status.st_mode) and os.readlink(full) == native(entry.target)
+        return stat.S_ISLNK(status.st_mode) and root.readlink(path) == encoded(entry.target)
     if not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
         return False
     if not check_content and status.st_mtime_ns == placed.mtime:
         return True
     # touched, but perhaps not altered: where its digest is known, reading it is cheaper than fetching it again
-    return bool(entry.digest) and file_digest(full) == entry.digest
+    return bool(entry.digest) and file_digest(root.open_file(path)) == entry.digest

@@ -14,16 +14,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from .errors import RegistryError
+from .http_pace import MIN_RATE, TooSlow
 from .http_url import shown
 
 CHUNK_SIZE = 256 * 1024
-# bytes per second, measured over at least one time limit: a peer that drips more slowly is taken for a broken link
-MIN_RATE = 1024
-
 # bytes that are asked for at once: few large pieces cost less than many small ones
 MIN_ROOM, MAX_ROOM = 64 * 1024, 1024 * 1024
 
 MAX_DISCARDED = 64 * 1024
+# seconds: for a new connection no more is waited than that
+DISCARD_TIME = 2.0
 
 # zlib.decompressobj: either of the gzip and zlib formats
 _GZIP_OR_ZLIB = 47
@@ -50,11 +50,13 @@ def is_encoded(response: Any) -> bool:
 def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
     """The bytes of a body as they come over the wire, in pieces of at most 1 MiB.
 
+    ``response`` is one of requests or of urllib3.
+
     :raises BodyBroken: when they end early, or come too slowly.
     """
-    raw = response.raw
-    # read1 gives what is there instead of waiting for a full piece; urllib3 has it since 2.1. Before, a drip that never
-    # pauses for the time limit is not noticed within a piece, and a piece that breaks off is lost: it is kept small.
+    raw = getattr(response, "raw", response)
+    # read1 gives what is there instead of waiting for a full piece; urllib3 has it since 2.1. Before, a piece that
+    # breaks off is lost: it is kept small.
     read = getattr(raw, "read1", None) or raw.read
     most = MAX_ROOM if hasattr(raw, "read1") else MIN_ROOM
     promised = content_length(response)
@@ -66,7 +68,8 @@ def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
         try:
             chunk = read(wanted, decode_content=False)
         except Exception as exc:  # urllib3's and http.client's trees have no common root below Exception
-            raise BodyBroken(type(exc).__name__) from None
+            slow = next((each for each in (exc, exc.__cause__, exc.__context__) if isinstance(each, TooSlow)), None)
+            raise BodyBroken(str(slow) if slow else type(exc).__name__) from None
         # only waiting for the peer counts, not what the caller does with the bytes
         waited += time.monotonic() - start
         if not chunk:
@@ -126,8 +129,34 @@ def read_body(response: Any, limit: int, timeout: float) -> bytes:
     return b"".join(parts)
 
 
+def read_plain(response: Any, limit: int, timeout: float) -> bytes:
+    """The body of an answer of urllib3 that is not compressed, up to ``limit`` bytes; what is beyond is not read.
+
+    :raises BodyBroken: when the connection breaks, or nearly stands still.
+    """
+    parts: list[bytes] = []
+    size = 0
+    for chunk in raw_chunks(response, timeout):
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= limit:
+            break
+    return b"".join(parts)[:limit]
+
+
+def end_after(response: Any, seconds: float) -> None:
+    """Bound what is still to come of a body; a read beyond that time fails as one that breaks off."""
+    # an answer of tests, or one that is read already, has no such source
+    source: Any = getattr(response.raw, "_fp", None)
+    if hasattr(source, "end_after"):
+        source.end_after(seconds)
+
+
 def discard(response: Any, timeout: float) -> None:
-    """Be done with an answer whose body does not matter; a short one is read, which keeps the connection."""
+    """Be done with an answer whose body does not matter; a short one is read, which keeps the connection, unless that
+    takes longer than ``timeout`` or 2 s.
+    """
+    end_after(response, min(timeout, DISCARD_TIME))
     try:
         if (content_length(response) or 0) <= MAX_DISCARDED:
             read_body(response, MAX_DISCARDED, timeout)

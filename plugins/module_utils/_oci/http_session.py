@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import ConnectionFailed, MissingDependency, OciError
+from .http_pace import TooSlow, pace
 from .http_proxy import check_proxy, proxy_for
 from .http_url import origin, shown
 from .options import ConnectionOptions
@@ -62,6 +63,7 @@ class RegistryAdapter(HTTPAdapter):
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
         super().init_poolmanager(connections, maxsize, block, **self._pool_options(), **kwargs)
+        pace(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         kwargs.update(self._pool_options())
@@ -71,7 +73,9 @@ class RegistryAdapter(HTTPAdapter):
             kwargs["proxy_ssl_context"] = context
             # for plain HTTP the connection to the proxy is the only one; for https, that of the registry is set already
             kwargs.setdefault("ssl_context", context)
-        return super().proxy_manager_for(proxy, **kwargs)
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        pace(manager)
+        return manager
 
     def _pool_options(self) -> dict[str, Any]:
         options: dict[str, Any] = {} if _IS_OLD_URLLIB3 else {"blocksize": SEND_BLOCK_SIZE}
@@ -199,9 +203,16 @@ def explain(error: Exception, action: str, options: ConnectionOptions) -> OciErr
         action += f" through the proxy {shown(proxy)}"
     if isinstance(inner, ssl.SSLError) or isinstance(error, requests.exceptions.SSLError):
         return explain_tls(inner, action, _tls_peer(error, proxy), options)
-    if isinstance(error, requests.exceptions.Timeout):
+    if isinstance(error, requests.exceptions.ConnectTimeout):
         return ConnectionFailed(
-            f"{action} got no answer within {options.timeout:g} s.",
+            f"{action} got no connection within {options.timeout:g} s.",
+            "Check the host's name and port, proxies and the network between, or raise 'timeout'.",
+        )
+    if isinstance(error, requests.exceptions.Timeout):
+        slow = _too_slow(error)
+        found = f"no complete answer within {options.timeout:g} s ({slow})" if slow else ""
+        return ConnectionFailed(
+            f"{action} got {found or f'no answer within {options.timeout:g} s'}.",
             "Check the host and the network between, or raise 'timeout'.",
         )
     if isinstance(error, LASTING):
@@ -263,6 +274,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         if not isinstance(following, BaseException):
             following = next((each for each in inner.args if isinstance(each, BaseException)), None)
         inner = following
+
+
+def _too_slow(error: BaseException) -> TooSlow | None:
+    """What :mod:`.http_pace` found, if it was that; urllib3 1.26 does not name it as the cause of its own error."""
+    found = (each for link in _chain(error) for each in (link, link.__context__) if isinstance(each, TooSlow))
+    return next(found, None)
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -52,8 +52,8 @@ class ConnectionOptions:
     """How a registry is spoken to.
 
     ``ca_cert``, ``client_cert`` and ``client_key`` are paths or PEM text. ``no_proxy`` None means that of the
-    environment. ``timeout`` is in seconds and bounds each wait (connect, answer, stalled read), ``retries`` how often a
-    request is repeated after a passing failure.
+    environment. ``timeout`` is in seconds and bounds each wait (to connect, for the head of an answer, for more of its
+    body; see ``http_pace``), ``retries`` how often a request is repeated after a passing failure.
     """
 
     insecure: bool = False

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
 
-from .drift import MAX_NAMED, Plan, file_digest, has_permissions
+from .directory_handles import DirectoryHandles
+from .drift import MAX_NAMED, Plan, file_digest, has_one_name, has_permissions
 from .errors import StorageError
-from .names import decoded, native, on_disk, shown
+from .names import decoded, encoded, on_disk, shown
 from .permissions import Permissions
 from .regular_file import storage_error
 from .state import State
@@ -30,21 +32,29 @@ def with_parents(tree: Tree) -> dict[str, TreeEntry]:
 
 
 def make_plan(
-    root: str, tree: Tree, state: State, permissions: Permissions, *, force: bool = False, trust_times: bool = True
+    root: DirectoryHandles,
+    name: str,
+    tree: Tree,
+    state: State,
+    permissions: Permissions,
+    *,
+    force: bool = False,
+    trust_times: bool = True,
 ) -> Plan:
-    """Decide what placing ``tree`` under ``root`` means for what is there.
+    """Decide what placing ``tree`` under ``root``, whose ``name`` stands in messages, means for what is there.
 
     Without ``trust_times`` every file that is there is read, even if its size and time are those of the record.
 
     :raises StorageError: when something that no earlier run put there is in the way.
     """
-    return _Planner(root, state, permissions, force, trust_times, with_parents(tree)).run()
+    return _Planner(root, name, state, permissions, force, trust_times, with_parents(tree)).run()
 
 
 class _Planner:
     def __init__(
         self,
-        root: str,
+        root: DirectoryHandles,
+        name: str,
         state: State,
         permissions: Permissions,
         force: bool,
@@ -52,6 +62,7 @@ class _Planner:
         tree: Mapping[str, TreeEntry],
     ) -> None:
         self._root = root
+        self._name = name
         self._state = state
         self._permissions = permissions
         self._force = force
@@ -76,7 +87,7 @@ class _Planner:
     def _decide(self, path: str, entry: TreeEntry) -> None:
         # nothing is below a directory that is not there
         is_absent = path.rpartition("/")[0] in self._absent or self._below_replaced(path)
-        status = None if is_absent else _lstat(on_disk(self._root, path))
+        status = None if is_absent else self._lstat(path)
         if status is None:
             self._plan.added.append(path)
             if entry.kind == DIRECTORY:
@@ -87,8 +98,13 @@ class _Planner:
             elif not has_permissions(status, entry, self._permissions):
                 self._plan.metadata.append(path)
         elif self._is_same(path, status, entry):
-            if not has_permissions(status, entry, self._permissions):
+            if has_permissions(status, entry, self._permissions):
+                return
+            # another name of the file may lie anywhere, and would get the mode and owner, too
+            if has_one_name(status):
                 self._plan.metadata.append(path)
+            else:
+                self._plan.changed.append(path)
         else:
             if not self._may_replace(path, status, entry):
                 self._conflicts.append(path)
@@ -104,16 +120,15 @@ class _Planner:
         return self._force and not (stat.S_ISLNK(status.st_mode) and entry.kind == DIRECTORY)
 
     def _is_same(self, path: str, status: os.stat_result, entry: TreeEntry) -> bool:
-        full = on_disk(self._root, path)
         try:
             if entry.kind == SYMLINK:
-                return stat.S_ISLNK(status.st_mode) and os.readlink(full) == native(entry.target)
+                return stat.S_ISLNK(status.st_mode) and self._root.readlink(path) == encoded(entry.target)
             if entry.kind != FILE or not stat.S_ISREG(status.st_mode) or status.st_size != entry.size:
                 return False
             placed = self._state.files.get(path)
             known = placed is not None and placed.entry.digest == entry.digest != ""
             known = known and placed is not None and placed.mtime == status.st_mtime_ns
-            return (known and self._trust_times) or file_digest(full) == entry.digest
+            return (known and self._trust_times) or file_digest(self._root.open_file(path)) == entry.digest
         except OSError:
             return False
 
@@ -121,11 +136,32 @@ class _Planner:
         """Whether a directory, with everything in it, is an earlier run's."""
         if not self._state.owns(path):
             return False
-        for directory, names, files in os.walk(os.fsencode(on_disk(self._root, path)), onerror=_raise):
-            below = decoded(os.path.relpath(directory, os.fsencode(self._root)))
-            if not all(self._state.owns(f"{below}/{decoded(name)}") for name in names + files):
-                return False
+        pending = [path]
+        while pending:
+            directory = pending.pop()
+            for below in self._below(directory):
+                if not self._state.owns(below):
+                    return False
+                status = self._lstat(below)
+                if status is not None and stat.S_ISDIR(status.st_mode):
+                    pending.append(below)
         return True
+
+    def _below(self, directory: str) -> list[str]:
+        """The paths of all entries of a directory."""
+        try:
+            return [f"{directory}/{decoded(name)}" for name in self._root.names(directory)]
+        except OSError as exc:
+            raise storage_error("read", shown(on_disk(self._name, directory)), exc) from None
+
+    def _lstat(self, path: str) -> os.stat_result | None:
+        """What is at a path; None when nothing is, or when it leads through something else than directories."""
+        try:
+            return self._root.lstat(path)
+        except OSError as exc:
+            if exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return None
+            raise storage_error("look at", shown(on_disk(self._name, path)), exc) from None
 
     def _below_replaced(self, path: str) -> bool:
         return bool(self._replaced) and any(parent in self._replaced for parent in _parents(path))
@@ -138,9 +174,8 @@ class _Planner:
             kinds.setdefault(path, set()).add(placed.entry.kind)
         removed: dict[str, None] = {}
         for path in sorted(kinds, reverse=True):
-            if path in self._tree or self._leads_through_link(path):
-                continue
-            status = _lstat(on_disk(self._root, path))
+            # what lies behind a link is nobody's here: a link may lead anywhere, or to itself
+            status = None if path in self._tree else self._lstat(path)
             if status is None:
                 continue
             if stat.S_ISDIR(status.st_mode):
@@ -152,22 +187,13 @@ class _Planner:
         return list(removed)
 
     def _will_be_empty(self, path: str, removed: Mapping[str, None]) -> bool:
-        names = os.listdir(os.fsencode(on_disk(self._root, path)))
-        return all(f"{path}/{decoded(name)}" in removed for name in names)
-
-    def _leads_through_link(self, path: str) -> bool:
-        # outermost first: nothing is ever looked up through a link, which may lead anywhere or to itself
-        for parent in reversed(list(_parents(path))):
-            status = _lstat(on_disk(self._root, parent))
-            if status is not None and not stat.S_ISDIR(status.st_mode):
-                return True
-        return False
+        return all(below in removed for below in self._below(path))
 
     def _in_the_way(self) -> StorageError:
         named = ", ".join(self._conflicts[:MAX_NAMED])
         more = len(self._conflicts) - MAX_NAMED
         return StorageError(
-            f"{shown(self._root)} holds what no earlier pull put there, where the artifact has an entry: "
+            f"{shown(self._name)} holds what no earlier pull put there, where the artifact has an entry: "
             f"{named}{f' and {more} more' if more > 0 else ''}.",
             "Move it away, choose another 'dest', or replace files with force: true (directories and links to "
             "directories are never replaced).",
@@ -180,16 +206,3 @@ def _parents(path: str) -> Iterator[str]:
     while parent:
         yield parent
         parent = parent.rpartition("/")[0]
-
-
-def _lstat(full: str) -> os.stat_result | None:
-    try:
-        return os.lstat(full)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as exc:
-        raise storage_error("look at", shown(full), exc) from None
-
-
-def _raise(error: OSError) -> None:
-    raise storage_error("read", shown(error.filename), error) from None

@@ -1,7 +1,12 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps that carry out a plan in ``dest``, and take them back."""
+"""The steps that carry out a plan in ``dest``, and take them back.
+
+Directories of ``dest`` may belong to others (``owner``), who can change what a name stands for between any two steps.
+Every entry is therefore named relative to the descriptor of its directory, which was reached without following a link,
+and modes and owners are set on the descriptor of a file after it was looked at.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +14,55 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Mapping
 from typing import Callable
 
-from .drift import Plan, has_permissions
-from .names import encoded, on_disk
+from .descriptors import open_entry_at, set_mode, set_owner
+from .directory_handles import DirectoryHandles
+from .drift import Plan, has_one_name, has_permissions, is_placed_file
+from .names import encoded
 from .permissions import Permissions
 from .state import PlacedEntry
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
-from .tree_fs import DirectoryHandles
+
+_BACKUP = ".backup"
+_NEW_LINK = ".link"
 
 
 class Placement:
-    """The steps of one plan, each with its undoing. New entries come from ``stage``, old ones go to ``backup_root``.
+    """The steps of one plan, each with its undoing.
 
+    :param root: the directories of ``dest``.
+    :param stage: the descriptor of a directory on the same file system in which nobody else may write; what is
+        replaced or removed goes there.
+    :param content: the new and changed entries; None where only modes and owners are set.
+    :param known: what the record says of entries that are there.
     :raises OSError: as the file system says, from every method that does not say otherwise.
     """
 
-    def __init__(self, root: str, permissions: Permissions, plan: Plan, stage: str, backup_root: str) -> None:
+    def __init__(
+        self,
+        root: DirectoryHandles,
+        permissions: Permissions,
+        plan: Plan,
+        stage: int,
+        content: DirectoryHandles | None,
+        known: Mapping[str, PlacedEntry],
+    ) -> None:
+        self._root = root
         self._permissions = permissions
         self._plan = plan
         self._stage = stage
+        self._content = content
+        self._known = known
         self._undo: list[Callable[[], None]] = []
+        self._times: dict[str, int] = {}
         self._backups = 0
-        self._backup_root = backup_root
-        self._handles = DirectoryHandles(root)
+        os.mkdir(_BACKUP, 0o700, dir_fd=stage)
+        self._backup = os.open(_BACKUP, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=stage)
 
     def run(self) -> None:
         plan = self._plan
-        if self._stage:
-            os.mkdir(self._backup_root, 0o700)
         for path in plan.removed:
             self._set_aside(path)
         replaced = set(plan.changed)
@@ -49,8 +74,9 @@ class Placement:
                 if path in replaced:
                     self._set_aside(path)
                 self._make_directory(path)
-            else:
-                self._place(path, entry, path in replaced)
+            elif self._content is not None:
+                parent, name = self._content.locate(path)
+                self._place(path, entry, parent, name, path in replaced)
         for path in sorted([*plan.metadata, *fresh_directories], reverse=True):
             self._set_permissions(path, plan.tree[path])
 
@@ -65,33 +91,45 @@ class Placement:
         return complete
 
     def close(self) -> None:
-        self._handles.close()
+        os.close(self._backup)
 
     def placed_entries(self) -> dict[str, PlacedEntry]:
         placed = {}
         for path, entry in self._plan.tree.items():
-            parent, name = self._parent(path)
-            status = os.lstat(name, dir_fd=parent) if entry.kind == FILE else None
-            placed[path] = PlacedEntry(entry, status.st_mtime_ns if status else 0)
+            time = 0
+            if entry.kind == FILE:
+                time = self._times[path] if path in self._times else self._root.lstat(path).st_mtime_ns
+            placed[path] = PlacedEntry(entry, time)
         return placed
 
-    def _place(self, path: str, entry: TreeEntry, replaces: bool) -> None:
-        source = on_disk(self._stage, path)
-        self._give_permissions(source, entry)
+    def _place(self, path: str, entry: TreeEntry, source: int, source_name: bytes, replaces: bool) -> None:
+        """Give an entry of a private directory its place in ``dest``."""
+        self._prepare(path, entry, source, source_name)
         kept = replaces and self._set_aside(path, keep=True)
-        parent, name = self._parent(path)
-        os.rename(source, name, dst_dir_fd=parent)
+        parent, name = self._root.locate(path)
+        os.rename(source_name, name, src_dir_fd=source, dst_dir_fd=parent)
         if not kept:
             self._undo.append(lambda: self._back_out(os.unlink, path))
 
+    def _prepare(self, path: str, entry: TreeEntry, source: int, name: bytes) -> None:
+        """Set owner and mode of a staged file or link; nobody else can reach it there."""
+        status = os.lstat(name, dir_fd=source)
+        self._times[path] = status.st_mtime_ns
+        if has_permissions(status, entry, self._permissions):
+            return
+        if self._sets_owner:
+            os.chown(name, *self._owner(), dir_fd=source, follow_symlinks=False)
+        if entry.kind == FILE:
+            os.chmod(name, self._permissions.mode_for(entry.mode, is_directory=False), dir_fd=source)
+
     def _make_directory(self, path: str) -> None:
-        parent, name = self._parent(path)
+        parent, name = self._root.locate(path)
         os.mkdir(name, 0o700, dir_fd=parent)
         self._undo.append(lambda: self._back_out(os.rmdir, path))
 
     def _back_out(self, remove: Callable[..., None], path: str) -> None:
-        self._handles.forget(path)
-        parent, name = self._parent(path)
+        self._root.forget(path)
+        parent, name = self._root.locate(path)
         remove(name, dir_fd=parent)
 
     def _set_aside(self, path: str, keep: bool = False) -> bool:
@@ -99,61 +137,94 @@ class Placement:
 
         With ``keep`` a file keeps its name until another one takes it; whether it was so.
         """
-        parent, name = self._parent(path)
-        backup = os.path.join(self._backup_root, str(self._backups))
+        parent, name = self._root.locate(path)
+        backup = str(self._backups).encode("ascii")
         self._backups += 1
         is_directory = stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode)
         linked = False
         if keep and not is_directory:
             # not every file system has hard links
             with contextlib.suppress(OSError):
-                os.link(name, backup, src_dir_fd=parent, follow_symlinks=False)
+                os.link(name, backup, src_dir_fd=parent, dst_dir_fd=self._backup, follow_symlinks=False)
                 linked = True
         if not linked:
-            self._handles.forget(path)
-            os.rename(name, backup, src_dir_fd=parent)
+            self._root.forget(path)
+            os.rename(name, backup, src_dir_fd=parent, dst_dir_fd=self._backup)
         self._undo.append(lambda: self._put_back(backup, path))
-        if is_directory and os.listdir(backup):
+        if is_directory and _is_filled(backup, self._backup):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
         return linked
 
-    def _put_back(self, backup: str, path: str) -> None:
-        parent, name = self._parent(path)
-        os.rename(backup, name, dst_dir_fd=parent)
+    def _put_back(self, backup: bytes, path: str) -> None:
+        parent, name = self._root.locate(path)
+        os.rename(backup, name, src_dir_fd=self._backup, dst_dir_fd=parent)
 
     def _set_permissions(self, path: str, entry: TreeEntry) -> None:
-        parent, name = self._parent(path)
-        status = os.lstat(name, dir_fd=parent)
-        if has_permissions(status, entry, self._permissions):
+        if entry.kind == SYMLINK:
+            self._renew_link(path, entry)
             return
-        # what lstat saw is not a link; one put there since would be followed, but takes write access to this directory
-        old_mode = stat.S_IMODE(status.st_mode)
-        if entry.kind != SYMLINK:
-            self._undo.append(lambda: self._change(os.chmod, path, old_mode))
-        if self._permissions.uid is not None or self._permissions.gid is not None:
-            uid, gid = status.st_uid, status.st_gid
-            self._undo.append(lambda: self._change(os.chown, path, uid, gid, follow_symlinks=False))
-            os.chown(name, *self._owner(), dir_fd=parent, follow_symlinks=False)
-        if entry.kind != SYMLINK:
-            os.chmod(name, self._permissions.mode_for(entry.mode, entry.kind == DIRECTORY), dir_fd=parent)
+        parent, name = self._root.locate(path)
+        descriptor = open_entry_at(name, parent)
+        try:
+            status = os.fstat(descriptor)
+            if not self._is_expected(path, entry, descriptor, status):
+                raise _changed(name)
+            if has_permissions(status, entry, self._permissions):
+                return
+            self._undo.append(lambda: self._restore(path, status))
+            if self._sets_owner:
+                set_owner(descriptor, *self._owner())
+            set_mode(descriptor, self._permissions.mode_for(entry.mode, entry.kind == DIRECTORY))
+        finally:
+            os.close(descriptor)
 
-    def _change(self, call: Callable[..., None], path: str, *values: int, **options: bool) -> None:
-        parent, name = self._parent(path)
-        call(name, *values, dir_fd=parent, **options)
+    def _is_expected(self, path: str, entry: TreeEntry, descriptor: int, status: os.stat_result) -> bool:
+        """Whether an open entry is the one that the plan is about, and not what somebody has put in its place."""
+        if entry.kind == DIRECTORY:
+            return stat.S_ISDIR(status.st_mode)
+        known = self._known.get(path)
+        time = known.mtime if known is not None and known.entry.digest == entry.digest else 0
+        return has_one_name(status) and is_placed_file(descriptor, PlacedEntry(entry, time))
 
-    def _give_permissions(self, source: str, entry: TreeEntry) -> None:
-        if self._permissions.uid is not None or self._permissions.gid is not None:
-            os.chown(source, *self._owner(), follow_symlinks=False)
-        if entry.kind == FILE:
-            os.chmod(source, self._permissions.mode_for(entry.mode, is_directory=False))
+    def _renew_link(self, path: str, entry: TreeEntry) -> None:
+        """Make a symbolic link anew with the right owner: there is no descriptor on which a link's could be set."""
+        status = self._root.lstat(path)
+        if not stat.S_ISLNK(status.st_mode) or self._root.readlink(path) != encoded(entry.target):
+            raise _changed(encoded(path))
+        name = f"{_NEW_LINK}{self._backups}".encode("ascii")
+        os.symlink(encoded(entry.target), name, dir_fd=self._stage)
+        self._place(path, entry, self._stage, name, replaces=True)
+
+    def _restore(self, path: str, before: os.stat_result) -> None:
+        parent, name = self._root.locate(path)
+        descriptor = open_entry_at(name, parent)
+        try:
+            if not os.path.samestat(os.fstat(descriptor), before):
+                raise _changed(name)
+            if self._sets_owner:
+                set_owner(descriptor, before.st_uid, before.st_gid)
+            set_mode(descriptor, stat.S_IMODE(before.st_mode))
+        finally:
+            os.close(descriptor)
+
+    @property
+    def _sets_owner(self) -> bool:
+        return self._permissions.uid is not None or self._permissions.gid is not None
 
     def _owner(self) -> tuple[int, int]:
         return _id(self._permissions.uid), _id(self._permissions.gid)
 
-    def _parent(self, path: str) -> tuple[int, bytes]:
-        """A descriptor of the directory that holds ``path``, reached without following a link below the root."""
-        directory, _slash, name = path.rpartition("/")
-        return self._handles.get(directory), encoded(name)
+
+def _changed(name: bytes) -> OSError:
+    return OSError(errno.ESTALE, "Another process has replaced it in the meantime", name)
+
+
+def _is_filled(name: bytes, parent: int) -> bool:
+    handles = DirectoryHandles(os.dup(parent))
+    try:
+        return bool(handles.names(os.fsdecode(name)))
+    finally:
+        handles.close()
 
 
 def _id(value: int | None) -> int:

@@ -321,4 +321,18 @@ def _referrer_descriptors(document: dict[str, Any], what: str) -> list[Descripto
     entries = document.get("manifests") or []
     if not isinstance(entries, list):
         raise InvalidContent(f"{what} is malformed: 'manifests' is not a list.")
-    return [descriptor_from_json(entry, what) for entry in entries[: MAX_REFERRERS + 1]]
+    return [_referrer(entry, what) for entry in entries[: MAX_REFERRERS + 1]]
+
+
+def _referrer(entry: Any, what: str) -> Descriptor:
+    """One entry of a list of referrers. Annotations that cannot be used are left out: the registry repeats what whoever
+    pushed that one referrer wrote, which must not make the others unreadable.
+
+    :raises InvalidContent: when the entry is malformed otherwise.
+    """
+    try:
+        return descriptor_from_json(entry, what)
+    except InvalidContent:
+        if not isinstance(entry, dict) or "annotations" not in entry:
+            raise
+        return descriptor_from_json({**entry, "annotations": None}, what)

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import AuthenticationFailed, NotFound, RegistryError
-from .http_body import BodyBroken, read_body
+from .http_body import BodyBroken, end_after, read_body
 
 MAX_ERROR_ANSWER = 64 * 1024
 # seconds; the words of a refusal are a help, not worth a long wait
@@ -87,6 +87,7 @@ def _hint(response: Any) -> str:
 def _registry_words(response: Any) -> str:
     """The ``errors`` of the distribution specification ("Error Codes"), shortened and printable."""
     try:
+        end_after(response, ERROR_ANSWER_TIMEOUT)
         document = json.loads(read_body(response, MAX_ERROR_ANSWER, ERROR_ANSWER_TIMEOUT))
         errors = [entry for entry in document["errors"][:3] if isinstance(entry, dict)]
         words = [" ".join(str(entry.get(key, ""))[:300] for key in ("code", "message")).strip() for entry in errors]

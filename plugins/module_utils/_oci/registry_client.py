@@ -283,10 +283,17 @@ class RegistryClient(BaseRegistry):
         )
 
     def _send(self, method: str, url: str, headers: dict[str, str], body: Any, rewind: Callable[[], None]) -> Any:
-        """One request with its redirects: at most 5, never from https to http, no credential to another origin."""
+        """One request with its redirects: at most 5, never from https to http, no credential to another origin.
+
+        All of them together have the time that one may take, but for sending a file again.
+        """
+        end = time.monotonic() + 2 * self.connection.timeout
         for _redirect in range(MAX_REDIRECTS + 1):
             rewind()
-            response = self._send_once(method, url, headers, body)
+            left = end - time.monotonic() if body is None or isinstance(body, bytes) else self.connection.timeout
+            if left <= 0:
+                raise requests.exceptions.ReadTimeout(f"{method} {shown(url)}: redirects took all the time")
+            response = self._send_once(method, url, headers, body, min(left, self.connection.timeout))
             location = response.headers.get("Location", "")
             if response.status_code not in REDIRECT_STATUS or not location:
                 return response
@@ -303,7 +310,10 @@ class RegistryClient(BaseRegistry):
             url = target
         raise RegistryError(f"{method} {shown(url)} was redirected more than {MAX_REDIRECTS} times.")
 
-    def _send_once(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> Any:
+    def _send_once(
+        self, method: str, url: str, headers: Mapping[str, str], body: Any, timeout: float | None = None
+    ) -> Any:
+        timeout = self.connection.timeout if timeout is None else timeout
         try:
             response = self.session.request(
                 method,
@@ -312,7 +322,7 @@ class RegistryClient(BaseRegistry):
                 headers=headers,
                 stream=True,
                 allow_redirects=False,
-                timeout=(self.connection.timeout, self.connection.timeout),
+                timeout=(timeout, timeout),
             )
         except (requests.exceptions.RequestException, OciError):
             raise

@@ -51,6 +51,42 @@ def locked_file(
 
 
 @contextlib.contextmanager
+def locked_at(directory: int, name: str, path: str, timeout: float) -> Iterator[None]:
+    """Hold the lock on a file of an open directory in which nobody else may write; it is created when it is missing.
+
+    Otherwise as :func:`locked_file`; ``path`` is what messages call it.
+
+    :raises FileNotFoundError: when the directory is not there any more.
+    :raises StorageError: when the time is up, or the file system refuses.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    while True:
+        try:
+            handle = os.fdopen(os.open(name, flags, 0o600, dir_fd=directory), "r+b", buffering=0)
+        except FileNotFoundError:
+            raise
+        except OSError as exc:
+            raise storage_error("create", path, exc) from exc
+        try:
+            wait_for_lock(handle, path, timeout)
+            if _is_named(handle, name, directory):
+                yield
+                return
+        finally:
+            # a forked child may share the open file: closing alone would leave the lock with it
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_UN)
+            handle.close()
+
+
+def _is_named(handle: BinaryIO, name: str, directory: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), os.lstat(name, dir_fd=directory))
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
 def taking_turns(path: str, patience: float) -> Iterator[None]:
     """Let others who come here with the same ``path`` wait, ``patience`` seconds at most; they find out then what was
     done meanwhile. The file is made for it, and removed again. Where the file system refuses, nobody waits.

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The record of what a pull put into ``dest``.
 
-It lies in a control directory inside ``dest`` (mode 0700, so that staging and renaming stay on one file system) and has
-no suffix, so that tools which apply every ``*.yaml`` or ``*.json`` of a directory pass it by.
+It lies in a control directory inside ``dest``, which nobody but the user of the task may enter, so that staging and
+renaming stay on one file system. It has no suffix, so that tools which apply every ``*.yaml`` or ``*.json`` of a
+directory pass it by.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from .directory_handles import open_file_at
 from .names import split_path
-from .regular_file import open_regular, storage_error
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 
 FORMAT = 1
 FILE_NAME = "state"
 MAX_STATE_SIZE = 512 * 1024 * 1024
+
+_NEW = FILE_NAME + ".new"
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PlacedEntry(NamedTuple):
@@ -58,23 +62,22 @@ class State(NamedTuple):
         return path in self.files or path in self.pending
 
 
-def load_state(control: str) -> State:
-    """Read the record in a control directory; an empty one when there is none.
+def load_state(control: int) -> State:
+    """Read the record in a control directory, which is open; an empty one when there is none.
 
     A record that cannot be understood gives an empty one too, marked as damaged: what it described is then foreign,
-    and never overwritten without ``force``. Its content is checked like a stranger's, since an artifact may have
-    brought it.
+    and never overwritten without ``force``. One of another user is not believed, and counts as damaged too.
 
-    :raises StorageError: when it is there but may not be read.
+    :raises OSError: when it is there but may not be read.
     """
-    path = os.path.join(control, FILE_NAME)
     try:
-        with open_regular(path) as stream:
-            raw = stream.read(MAX_STATE_SIZE)
-    except (FileNotFoundError, NotADirectoryError):
+        descriptor = open_file_at(os.fsencode(FILE_NAME), control)
+    except FileNotFoundError:
         return State()
-    except OSError as exc:
-        raise storage_error("read the record of the last pull", path, exc) from None
+    with os.fdopen(descriptor, "rb") as stream:
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            return State(is_damaged=True)
+        raw = stream.read(MAX_STATE_SIZE)
     try:
         document = json.loads(raw)
         if document["format"] != FORMAT:
@@ -91,8 +94,8 @@ def load_state(control: str) -> State:
         return State(is_damaged=True)
 
 
-def save_state(control: str, state: State) -> None:
-    """Write the record, atomically.
+def save_state(control: int, state: State) -> None:
+    """Write the record into an open control directory, atomically.
 
     :raises OSError: as the file system says.
     """
@@ -105,15 +108,18 @@ def save_state(control: str, state: State) -> None:
         "verification": dict(state.verification),
         "request": state.request,
     }
-    temporary = os.path.join(control, FILE_NAME + ".new")
+    # what a run left that was killed
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_NEW, dir_fd=control)
+    descriptor = os.open(_NEW, _CREATE, 0o600, dir_fd=control)
     try:
-        with open(temporary, "w", encoding="ascii") as stream:
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             # not dump, which goes through a large record in Python
             stream.write(json.dumps(document, separators=(",", ":")))
-        os.replace(temporary, os.path.join(control, FILE_NAME))
+        os.replace(_NEW, FILE_NAME, src_dir_fd=control, dst_dir_fd=control)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            os.unlink(_NEW, dir_fd=control)
         raise
 
 

@@ -13,12 +13,18 @@ from __future__ import annotations
 import builtins
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+T = TypeVar("T")
+
 _guard = threading.RLock()
+
+
+class OutOfTime(Exception):
+    """A call took longer than it may."""
 
 
 def thread_pool(width: int) -> ThreadPoolExecutor:
@@ -35,6 +41,43 @@ def new_thread(target: Callable[..., object], *arguments: Any) -> threading.Thre
     if sys.version_info < (3, 10):
         _serialize_imports()
     return threading.Thread(target=target, args=arguments, daemon=True)
+
+
+def run_within(seconds: float, call: Callable[[], T], when_late: Callable[[], object] | None = None) -> T:
+    """The result of a call that cannot be told to stop, run in a thread. What it raises is raised here.
+
+    A thread that is left behind calls ``when_late`` when it is done, to clean up; it ends with the process at the
+    latest.
+
+    :raises OutOfTime: when it takes more than ``seconds``.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+    turn = threading.Lock()
+    is_late = False
+
+    def run() -> None:
+        try:
+            result = [call()]
+        except BaseException as exc:
+            errors.append(exc)
+            result = []
+        with turn:
+            results.extend(result)
+            must_clean_up = is_late
+        if must_clean_up and when_late is not None:
+            when_late()
+
+    worker = new_thread(run)
+    worker.start()
+    worker.join(seconds)
+    with turn:
+        is_late = not (results or errors)
+    if is_late:
+        raise OutOfTime
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def _serialize_imports() -> None:

@@ -209,7 +209,7 @@ class _Walk:
         raise StorageError(
             f"Cannot use {shown(self._wanted)} as {me}: the directory {passed} {finding}, who could have its names "
             "stand for other files while the task runs.",
-            f"{other} a place where only {_trusted_names()} may write to the directories above it, or give {passed} "
+            f"{other} a place where only {_trusted_users()} may write to the directories above it, or give {passed} "
             f"to {me} (chown) and take the write permission from others (chmod go-w).",
         )
 
@@ -269,7 +269,7 @@ def foreign_error(wanted: str, full: str, uid: int) -> StorageError:
         f"Cannot use {shown(wanted)} as {me}: {shown(full)} belongs to {owner}, who made it in a directory "
         "where everybody may make files, and could replace it while the task runs.",
         f"Remove {shown(full)}, run the task as {owner} (become_user), or choose a place where only "
-        f"{_trusted_names()} may write to the directories above it.",
+        f"{_trusted_users()} may write to the directories above it.",
     )
 
 
@@ -278,8 +278,8 @@ def is_trusted(uid: int) -> bool:
     return uid in (0, os.geteuid()) or (uid == _overflow_uid() and _is_mapped_in_part())
 
 
-def _trusted_names() -> str:
-    return user_name(0) if os.geteuid() == 0 else f"{user_name(0)} and {user_name(os.geteuid())}"
+def _trusted_users() -> str:
+    return "root" if os.geteuid() == 0 else f"root and {user_name(os.geteuid())}"
 
 
 def _overflow_uid() -> int:

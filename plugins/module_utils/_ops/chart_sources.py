@@ -90,10 +90,11 @@ def _fetch_all(sources: Sequence[SourceOptions], cache: ArtifactCache, task: Tas
         first = next(failures[source.name] for source in sources if source.name in failures)
         first.details["failed_sources"] = {name: str(error) for name, error in failures.items()}
         raise first
+    warnings = dict.fromkeys(warning for fetch in fetches for warning in fetch.warnings)
     return {
         "changed": any(fetch.changed for fetch in fetches),
         "charts": {source.name: found[source.name] for source in sources},
-        "warnings": [*(warning for fetch in fetches for warning in fetch.warnings), *cache_warnings(cache)],
+        "warnings": [*warnings, *cache_warnings(cache)],
     }
 
 
@@ -103,6 +104,10 @@ class _Fetch:
         self.changed = False
         self._target = parse_target(source.reference, media.HELM_LAYER)
         self.warnings = list(self._target.warnings)
+        if source.verify is not None:
+            from .verify import check_number_of_signers
+
+            check_number_of_signers(source.verify)
         self._cache = cache
         self._verdicts = task.verdicts
         reference = self._target.reference
@@ -158,12 +163,7 @@ class _Fetch:
         if policy is None:
             return {}
         found = self._verdicts.find(self._repository, resolved, policy, policy_fingerprint(policy), self._cache)
-        self.warnings += found.warnings
-        if not found.verification["verified"]:
-            self.warnings.append(
-                f"{self._target.reference.at(tag=resolved.tag, digest=resolved.digest)} is used without a verified "
-                "signature, because the trust policy ignores the result."
-            )
+        self.warnings += found.warnings_of_use(self._repository, resolved)
         return found.verification
 
     def _chart(self, resolved: Resolved, path: str, what: str) -> Mapping[str, str]:

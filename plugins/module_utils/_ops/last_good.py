@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._oci import confirmation
+from .._oci.destination import Destination
 from .._oci.drift import MAX_NAMED, Drift
 from .._oci.errors import OciError
+from .._oci.names import shown as path_shown
 from .._oci.options import parse_duration
 from .._oci.state import State
 from .resolve import Resolved, Target
@@ -71,11 +72,12 @@ def _fingerprint(target: Target, key: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def confirm(control: str, target: Target, key: Mapping[str, Any]) -> list[str]:
+def confirm(destination: Destination, target: Target, key: Mapping[str, Any]) -> list[str]:
     """Note in the control directory that the registry said just now what is there; returns warnings."""
     try:
-        confirmation.record(control, _fingerprint(target, key), time.time())
+        destination.confirm(_fingerprint(target, key), time.time())
     except OSError as exc:
+        control = path_shown(destination.control)
         return [
             f"When the registry confirmed {target.reference.name} could not be noted in {control}: {exc.strerror}. "
             "'on_registry_error' may find it older than it is."
@@ -85,7 +87,7 @@ def confirm(control: str, target: Target, key: Mapping[str, Any]) -> list[str]:
 
 def judge(
     allowed: LastGood,
-    control: str,
+    destination: Destination,
     state: State,
     drift: Drift | None,
     target: Target,
@@ -100,7 +102,7 @@ def judge(
 
     :raises OciError: ``error`` itself, with a word on why nothing could be kept.
     """
-    confirmed = confirmation.last(control, _fingerprint(target, state.key))
+    confirmed = destination.last_confirmed(_fingerprint(target, state.key))
     since = max(filter(None, (confirmed, _placed_at(state))), default=None)
     seconds = max(0, int(time.time() - since)) if since is not None else 0
     problem = ""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,8 +18,8 @@ from .._oci.transport import Repository, read_blob
 from .task import MAX_TRANSFERS
 
 if TYPE_CHECKING:
-    from .._oci.blob_store import BlobStore
     from .._oci.cache import CachedRepository
+    from .staged_layers import StagedLayers
 
 # Few transfers at once fill a link with large layers; with small ones it is the way to the registry that takes time.
 # As many as there may be while this many bytes (of layers of their average size) are on their way, within these bounds.
@@ -34,11 +33,12 @@ def opened_layers(
     repository: Repository,
     cached: CachedRepository | None,
     layers: Sequence[Descriptor],
-    stage: str,
+    stage: int,
     transfers: threading.Semaphore,
 ) -> Iterator[LayerReader]:
-    """A reader of the layers: of the cache (where ``cached`` is the repository with one), of ``stage``, into which
-    several are fetched in parallel, as far as ``transfers`` allows it, or of the repository itself.
+    """A reader of the layers: of the cache (where ``cached`` is the repository with one), of the open directory
+    ``stage``, into which several are fetched in parallel, as far as ``transfers`` allows it, or of the repository
+    itself.
 
     A single layer without a cache streams from the repository in one pass, without a copy on disk, unless there is
     another place to begin again at when its bytes turn out wrong. What is taken from the cache stays in it until the
@@ -58,7 +58,7 @@ class LayerReader:
     """Gives the checked bytes of a layer; an error in the middle makes everything that came before it void."""
 
     def __init__(
-        self, repository: Repository, held: Mapping[str, BinaryIO], store: BlobStore | None, uses: Mapping[str, int]
+        self, repository: Repository, held: Mapping[str, BinaryIO], store: StagedLayers | None, uses: Mapping[str, int]
     ) -> None:
         self._repository = repository
         self._held = dict(held)
@@ -77,15 +77,15 @@ class LayerReader:
         """Read layers, which are small, into memory."""
         self._held.update({layer.digest: io.BytesIO(b"".join(self(layer))) for layer in layers})
 
-    def move(self, layer: Descriptor, path: str) -> bool:
-        """Make the layer, where it is a checked file that nothing else needs, the file ``path``; whether it is.
+    def move(self, layer: Descriptor, parent: int, name: bytes) -> bool:
+        """Make the layer, where it is a checked file that nothing else needs, the entry ``name`` of an open directory
+        of the stage; whether it is.
 
         Its bytes cannot be read any more then.
         """
         if self._store is None or layer.digest in self._held or self._uses[layer.digest] != 1:
             return False
-        # the stage is private, and so on one file system, as nothing else is
-        os.rename(self._store.path(layer.digest), path)
+        self._store.move(layer, parent, name)
         return True
 
 
@@ -108,14 +108,14 @@ def _hold_all(
 
 
 def _fetch_to_stage(
-    repository: Repository, layers: Sequence[Descriptor], count: int, stage: str, transfers: threading.Semaphore
-) -> BlobStore | None:
+    repository: Repository, layers: Sequence[Descriptor], count: int, stage: int, transfers: threading.Semaphore
+) -> StagedLayers | None:
     """The checked layers in files of the stage; None when they are to be read where they are."""
     if not layers or repository.reference.is_layout or (count == 1 and not repository.has_alternatives):
         return None
-    from .._oci.blob_store import BlobStore
+    from .staged_layers import StagedLayers
 
-    store = BlobStore(os.path.join(stage, ".layers"))
+    store = StagedLayers(stage)
 
     def fetch(layer: Descriptor) -> None:
         what = f"The blob {layer.digest} of {repository.reference.name}"

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from .._oci.destination import Destination
-from .._oci.drift import Drift, Plan, find_drift
+from .._oci.drift import Drift, Plan
 from .._oci.errors import NotFound, OciError, StorageError, is_outage
 from .._oci.names import CONTROL_NAME, native, shown
 from .._oci.state import State
@@ -72,6 +72,10 @@ class Pull:
             from .verdicts import policy_fingerprint
 
             self.policy = policy_fingerprint(options.verify)
+            if options.verify.most_signers > 1:
+                from .verify import check_number_of_signers
+
+                check_number_of_signers(options.verify)
         self.destination = self._open_destination()
 
     @property
@@ -99,7 +103,7 @@ class Pull:
             # nothing to ask the registry: what the digest names cannot have changed
             drift = self.drift(state, known)
             if drift is not None and drift.is_empty and self.is_verified(state):
-                self.verification = state.verification
+                self.rely_on(state)
                 return self._confirmed(self.unchanged(state, UP_TO_DATE), self.target.pin)
         options, last_good = self.options, self.options.last_good
         try:
@@ -123,7 +127,7 @@ class Pull:
         if self.options.last_good is not None and resolved is not None and not self.check_mode:
             from .last_good import confirm
 
-            result.warnings += confirm(self.destination.control, self.target, self.key(resolved))
+            result.warnings += confirm(self.destination, self.target, self.key(resolved))
         return result
 
     def _run_with(self, repository: Repository, state: State) -> PullResult:
@@ -131,7 +135,7 @@ class Pull:
         drift = self.drift(state, resolved)
         is_intact = drift is not None and not drift.content
         if is_intact and self.is_verified(state):
-            self.verification = state.verification
+            self.rely_on(state)
         elif self.options.verify is not None:
             from .pull_change import verify
 
@@ -146,6 +150,17 @@ class Pull:
         """Whether nothing is demanded, or the record says that the demand was met: a digest's signatures do not
         change."""
         return self.options.verify is None or state.verification.get("policy") == self.policy
+
+    def rely_on(self, state: State) -> None:
+        """Take the record's verdict for this run's, and say again what it warned of.
+
+        Where this run demands nothing, it claims nothing: the record is of a policy that may be gone.
+        """
+        if self.options.verify is not None:
+            from .verdicts import warnings_of
+
+            self.verification = state.verification
+            self.warnings += [each for each in warnings_of(state.verification) if each not in self.warnings]
 
     def verdict(self) -> Mapping[str, Any]:
         """What is known about the signatures, as the module returns it; empty when nobody asked."""
@@ -162,7 +177,7 @@ class Pull:
         if options.selector.layers == ALL or dest.endswith("/") or os.path.isdir(native(dest)):
             return Destination(dest, options.permissions, f"{CONTROL_NAME}.{self._purpose()}")
         parent, self.name = os.path.split(os.path.abspath(dest))
-        return Destination(parent, options.permissions, f".{self.name}{CONTROL_NAME}")
+        return Destination(parent, options.permissions, f".{self.name}{CONTROL_NAME}", is_parent=True)
 
     def _purpose(self) -> str:
         """Tells apart what several tasks copy into one directory: each has a record of its own."""
@@ -208,7 +223,7 @@ class Pull:
         """How the files differ from what the record says; None when the record is of something else."""
         if dict(state.key) != self.key(resolved) or state.pending or self.options.force:
             return None
-        return find_drift(self.destination.root, state, self.options.permissions, self.options.check_content)
+        return self.destination.find_drift(state, self.options.check_content)
 
     def unchanged(self, state: State, reason: str) -> PullResult:
         """The answer when nothing is done."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._oci.content_diff import diff_of, permissions_diff
+from .._oci.directory_handles import DirectoryHandles
 from .._oci.drift import Drift, Plan
 from .._oci.errors import OciError
 from .._oci.manifest import Descriptor, Manifest
@@ -29,6 +30,7 @@ from .staging import needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
     from .._oci.transport import Repository
+    from .._oci.workplace import Workplace
     from .._trust.policy import VerifyPolicy
     from .last_good import LastGood
 
@@ -63,27 +65,47 @@ class Change:
         is_other = drift is not None or dict(state.key) != pull.key(resolved)
         if pull.check_mode and not pull.want_diff and is_other:
             return self._predict(drift, artifact)
-        with self._workplace() as stage:
+        with self._workplace() as (stage, work):
             # another run may have placed the same artifact while this one waited for the lock
             state = pull.load_state()
             drift = pull.drift(state, resolved)
             if drift is not None and drift.is_empty:
                 return pull.unchanged(state, UP_TO_DATE)
-            return self._place(manifest, layers, stage, state, artifact)
+            return self._place(manifest, layers, stage, work, state, artifact)
 
     def _place(
-        self, manifest: Manifest, layers: list[Descriptor], stage: str, state: State, artifact: dict[str, Any]
+        self,
+        manifest: Manifest,
+        layers: list[Descriptor],
+        stage: int,
+        work: Workplace | None,
+        state: State,
+        artifact: dict[str, Any],
+    ) -> PullResult:
+        content = _make_content(stage)
+        try:
+            return self._place_content(manifest, layers, stage, content, work, state, artifact)
+        finally:
+            content.close()
+
+    def _place_content(
+        self,
+        manifest: Manifest,
+        layers: list[Descriptor],
+        stage: int,
+        content: DirectoryHandles,
+        work: Workplace | None,
+        state: State,
+        artifact: dict[str, Any],
     ) -> PullResult:
         key = self._pull.key(self._resolved)
-        content = os.path.join(stage, "content")
-        os.mkdir(content, 0o700)
         cached = self._pull.task.cached(self._repository)
         is_small = sum(layer.size for layer in layers) <= SMALL
         with opened_layers(self._repository, cached, layers, stage, self._pull.task.transfers) as read:
             if is_small:
                 read.take_in(layers)
             with self._pull.task.small_work(is_small):
-                tree, ignored = self._stage(manifest, layers, read, content)
+                tree, ignored = self._stage(manifest, layers, read, content.get(""))
             if cached is not None:
                 # of an index, the cache holds one platform, which the tag does not stand for
                 cached.enter(artifact["tag"] if artifact["digest"] == manifest.descriptor.digest else "", manifest)
@@ -91,16 +113,21 @@ class Change:
         diff: list[dict[str, str]] = []
         with self._pull.turn, self._pull.task.small_work(is_small):
             trust_times = not (options.force or options.check_content)
-            plan = make_plan(root, tree, state, options.permissions, force=options.force, trust_times=trust_times)
+            with self._pull.destination.entries() as entries:
+                plan = make_plan(
+                    entries, root, tree, state, options.permissions, force=options.force, trust_times=trust_times
+                )
+                if self._pull.want_diff:
+                    diff = diff_of(plan, root, entries, content)
             healed = dict(state.key) == key
             changed = not (healed and plan.is_empty)
             if not changed:
                 artifact = dict(state.artifact)
             if self._pull.want_diff:
-                diff = diff_of(plan, root, content) or self._revision_diff(state, artifact)
-            if not self._pull.check_mode:
+                diff = diff or self._revision_diff(state, artifact)
+            if work is not None:
                 wanted = self._pull.target.wanted
-                self._pull.destination.apply(plan, content, state, key, artifact, self._pull.verification, wanted)
+                work.apply(plan, content, state, key, artifact, self._pull.verification, wanted)
         return PullResult(
             changed=changed,
             reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
@@ -112,7 +139,7 @@ class Change:
         )
 
     def _stage(
-        self, manifest: Manifest, layers: list[Descriptor], read: LayerReader, content: str
+        self, manifest: Manifest, layers: list[Descriptor], read: LayerReader, content: int
     ) -> tuple[Mapping[str, Any], int]:
         if self._pull.options.selector.operation == COPY:
             names = self._copy_names(manifest, layers)
@@ -123,14 +150,18 @@ class Change:
             read,
             content,
             self._pull.options.limits,
+            name=shown(self._pull.destination.root),
             flatten=self._pull.options.selector.layers == ALL,
             ignore=self._pull.options.ignore or "",
-            digests=needs_digests(
-                layers, self._pull.destination.root, self._pull.options.check_content or self._pull.options.force
-            ),
+            digests=self._needs_digests(layers),
         )
         self._pull.warnings += warnings
         return tree, ignored
+
+    def _needs_digests(self, layers: list[Descriptor]) -> bool:
+        options = self._pull.options
+        with self._pull.destination.entries() as entries:
+            return needs_digests(layers, entries, options.check_content or options.force)
 
     def _copy_names(self, manifest: Manifest, layers: list[Descriptor]) -> list[str]:
         if self._pull.name:
@@ -174,17 +205,30 @@ class Change:
         }
 
     @contextmanager
-    def _workplace(self) -> Iterator[str]:
-        """A staging directory: in ``dest``, under its lock; in check mode a temporary one, so that ``dest`` stays."""
+    def _workplace(self) -> Iterator[tuple[int, Workplace | None]]:
+        """The descriptor of a staging directory, and what changes ``dest``.
+
+        The directory is in ``dest``, under its lock; in check mode a temporary one, and nothing changes ``dest``.
+        """
         if not self._pull.check_mode:
-            with self._pull.destination.locked() as stage:
-                yield stage
+            with self._pull.destination.locked() as work:
+                yield work.stage, work
             return
         try:
-            with tempfile.TemporaryDirectory(prefix="oci-artifact-") as stage:
-                yield stage
+            with tempfile.TemporaryDirectory(prefix="oci-artifact-") as path:
+                stage = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    yield stage, None
+                finally:
+                    os.close(stage)
         except OSError as exc:
             raise self._pull.destination.refused(exc) from None
+
+
+def _make_content(stage: int) -> DirectoryHandles:
+    """Make a directory for what the layers hold in the staging directory, and open it."""
+    os.mkdir("content", 0o700, dir_fd=stage)
+    return DirectoryHandles(os.open("content", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=stage))
 
 
 def verify(
@@ -195,13 +239,9 @@ def verify(
     :raises VerificationFailed: when they do not satisfy the policy.
     """
     found = pull.task.verify(repository, resolved, policy, pull.policy, anew=pull.options.force)
-    pull.warnings += found.warnings
-    if not found.verification["verified"]:
-        pull.warnings.append(
-            f"{repository.reference.at(tag=resolved.tag, digest=resolved.digest)} is used without a verified "
-            "signature, because the trust policy ignores the result."
-        )
-    pull.verification = {"policy": pull.policy, "verdict": found.verification}
+    warnings = found.warnings_of_use(repository, resolved)
+    pull.warnings += warnings
+    pull.verification = {"policy": pull.policy, "verdict": found.verification, "warnings": warnings}
     if is_intact:
         _remember_verification(pull, resolved)
 
@@ -210,16 +250,16 @@ def _remember_verification(pull: Pull, resolved: Resolved) -> None:
     """Record what was found for content that is in place already, so that the next run need not ask again."""
     if pull.check_mode:
         return
-    with pull.destination.locked():
+    with pull.destination.locked() as work:
         state = pull.load_state()
         if dict(state.key) == pull.key(resolved) and not state.pending:
-            pull.destination.record_verification(state, pull.verification)
+            work.record_verification(state, pull.verification)
 
 
 def repair_metadata(pull: Pull, state: State, drift: Drift, resolved: Resolved) -> PullResult | None:
     """Set modes and owners right, which takes no request; None when by now the content is another one."""
     if not pull.check_mode:
-        with pull.destination.locked():
+        with pull.destination.locked() as work:
             state = pull.load_state()
             found = pull.drift(state, resolved)
             if found is None or found.content:
@@ -227,7 +267,7 @@ def repair_metadata(pull: Pull, state: State, drift: Drift, resolved: Resolved) 
             if found.is_empty:
                 return pull.unchanged(state, UP_TO_DATE)
             drift = found
-            pull.destination.set_permissions(drift.metadata, state)
+            work.set_permissions(drift.metadata, state)
     diff: list[dict[str, str]] = []
     if pull.want_diff:
         diff = permissions_diff(pull.destination.root, drift.metadata)
@@ -245,7 +285,7 @@ def keep(pull: Pull, allowed: LastGood, error: OciError, resolved: Resolved | No
     drift = pull.drift(state, held)
     found = last_good.judge(
         allowed,
-        pull.destination.control,
+        pull.destination,
         state,
         drift,
         pull.target,
@@ -253,7 +293,7 @@ def keep(pull: Pull, allowed: LastGood, error: OciError, resolved: Resolved | No
         is_verified=pull.is_verified(state),
         error=error,
     )
-    pull.verification = state.verification
+    pull.rely_on(state)
     result = repair_metadata(pull, state, drift, held) if drift is not None and drift.metadata else None
     result = result or pull.unchanged(state, LAST_GOOD_KEPT)
     result.degradation = found

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from .._oci import media
 from .._oci.blob_store import CHUNK_SIZE
 from .._oci.content_diff import diff_of
+from .._oci.directory_handles import DirectoryHandles
 from .._oci.errors import InvalidContent, NotFound, OciError
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.permissions import Permissions
@@ -126,9 +127,14 @@ def _diff_of_trees(
     root: str, published: Mapping[str, TreeEntry], directory: str, tree: Mapping[str, TreeEntry]
 ) -> list[dict[str, str]]:
     state = State(files={path: PlacedEntry(entry) for path, entry in published.items()})
-    plan = make_plan(root, tree, state, Permissions(), force=False)
-    plan.metadata = []
-    entries = diff_of(plan, root, directory)
+    before, after = DirectoryHandles.of(root), DirectoryHandles.of(directory)
+    try:
+        plan = make_plan(before, root, tree, state, Permissions(), force=False)
+        plan.metadata = []
+        entries = diff_of(plan, root, before, after)
+    finally:
+        before.close()
+        after.close()
     for entry in entries:
         for header in ("before_header", "after_header"):
             if header in entry and entry[header].startswith(root + os.sep):

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .._oci import media
+from .._oci.directory_handles import DirectoryHandles
 from .._oci.errors import LayerError
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.names import is_reserved, on_disk
+from .._oci.names import is_reserved
 from .._oci.tree import DIRECTORY, FILE, TreeEntry
 from .layer_selector import Limits
 from .layers import file_name
@@ -28,20 +29,23 @@ SOURCE_IGNORE = ".sourceignore"
 MAX_SOURCE_IGNORE = 1024 * 1024
 # bytes of a layer that is read to its end although it cannot be unpacked
 MAX_DRAINED = 256 * 1024 * 1024
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def stage_extracted(
     layers: Sequence[Descriptor],
     manifest: Manifest,
     read: LayerReader,
-    root: str,
+    root: int,
     limits: Limits,
     *,
+    name: str,
     flatten: bool,
     ignore: str,
     digests: bool = True,
 ) -> tuple[dict[str, TreeEntry], list[str], int]:
-    """Unpack layers in order into ``root``; returns the tree, warnings, and how many entries the ignore rules left out.
+    """Unpack layers in order into ``root``, the descriptor of an empty directory where nobody else writes, and which
+    messages call ``name``; returns the tree, warnings, and how many entries the ignore rules left out.
 
     ``flatten`` makes of the layers what `oras pull` and container runtimes make of them: whiteouts are honoured, and a
     layer that has a title and is not marked for unpacking is a file of that name. Without ``digests`` what is unpacked
@@ -52,7 +56,7 @@ def stage_extracted(
     from .._oci.unpack import Limits as UnpackLimits
     from .._oci.unpack import Unpacker, remove_paths
 
-    unpacker = Unpacker(root, UnpackLimits(limits.max_size, limits.max_files), digests=digests)
+    unpacker = Unpacker(root, UnpackLimits(limits.max_size, limits.max_files), digests=digests, name=name)
     titled: list[tuple[str, Descriptor]] = []
     try:
         for layer in layers:
@@ -71,11 +75,11 @@ def stage_extracted(
         warnings.append(f"The artifact holds {min(reserved)!r}, which is a reserved name: it was not unpacked.")
     excluded = _excluded(tree, root, ignore)
     if excluded or reserved:
-        tree = dict(remove_paths(root, tree, excluded | reserved))
+        tree = dict(remove_paths(root, tree, excluded | reserved, name))
     return tree, warnings, len(excluded)
 
 
-def needs_digests(layers: Sequence[Descriptor], root: str, is_strict: bool) -> bool:
+def needs_digests(layers: Sequence[Descriptor], root: DirectoryHandles, is_strict: bool) -> bool:
     """Whether the digests of files are wanted, beside those of the layers that they come from.
 
     They tell which files an update leaves alone, and whether a file was altered whose time is another. For a large
@@ -85,7 +89,7 @@ def needs_digests(layers: Sequence[Descriptor], root: str, is_strict: bool) -> b
     if is_strict or sum(layer.size for layer in layers) <= MAX_ALWAYS_HASHED:
         return True
     try:
-        return any(not is_reserved(os.fsdecode(name)) for name in os.listdir(os.fsencode(root)))
+        return any(not is_reserved(os.fsdecode(name)) for name in root.names(""))
     except FileNotFoundError:
         return False
 
@@ -103,8 +107,8 @@ def _unpack(chunks: Iterator[bytes], writer: LayerWriter, layer: Descriptor) -> 
     writer.close()
 
 
-def stage_copied(named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: str) -> dict[str, TreeEntry]:
-    """Write the bytes of layers, unaltered, to files of the given names.
+def stage_copied(named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: int) -> dict[str, TreeEntry]:
+    """Write the bytes of layers, unaltered, to files of the given names in an open directory where nobody else writes.
 
     :raises LayerError: when two layers have one name.
     """
@@ -112,7 +116,17 @@ def stage_copied(named: Sequence[tuple[str, Descriptor]], read: LayerReader, roo
 
 
 def _stage_files(
-    named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: str, tree: Mapping[str, TreeEntry]
+    named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: int, tree: Mapping[str, TreeEntry]
+) -> dict[str, TreeEntry]:
+    handles = DirectoryHandles.of(root)
+    try:
+        return _write_files(named, read, handles, tree)
+    finally:
+        handles.close()
+
+
+def _write_files(
+    named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: DirectoryHandles, tree: Mapping[str, TreeEntry]
 ) -> dict[str, TreeEntry]:
     placed: dict[str, TreeEntry] = {}
     for name, layer in named:
@@ -126,22 +140,24 @@ def _stage_files(
             )
         for path in parents:
             if found[path] is None:
-                os.mkdir(on_disk(root, path), 0o755)
+                parent, base = root.locate(path)
+                os.mkdir(base, 0o755, dir_fd=parent)
                 placed[path] = TreeEntry(DIRECTORY, 0o755)
-        path = on_disk(root, name)
+        parent, base = root.locate(name)
         # what is read was checked against the layer's digest: that is the file's
         known = layer.digest if layer.digest.startswith("sha256:") else ""
-        if not (known and read.move(layer, path)):
-            content = _write_file(path, read(layer), not known)
+        if not (known and read.move(layer, parent, base)):
+            content = _write_file(parent, base, read(layer), not known)
             known = known or content
         placed[name] = TreeEntry(FILE, 0o644, layer.size, known)
     return placed
 
 
-def _write_file(path: str, chunks: Iterator[bytes], is_hashed: bool) -> str:
+def _write_file(parent: int, name: bytes, chunks: Iterator[bytes], is_hashed: bool) -> str:
     """Write a new file; its digest when it is wanted."""
     content = hashlib.sha256()
-    with open(path, "xb", buffering=0) as stream:
+    descriptor = os.open(name, _CREATE, 0o600, dir_fd=parent)
+    with os.fdopen(descriptor, "wb", buffering=0) as stream:
         for chunk in chunks:
             if is_hashed:
                 content.update(chunk)
@@ -156,15 +172,25 @@ def _is_plain_file(layer: Descriptor) -> bool:
     return bool(annotations.get(media.ANNOTATION_TITLE)) and annotations.get(media.ANNOTATION_ORAS_UNPACK) != "true"
 
 
-def _excluded(tree: dict[str, TreeEntry], root: str, ignore: str) -> set[str]:
+def _excluded(tree: dict[str, TreeEntry], root: int, ignore: str) -> set[str]:
     from .._oci.ignore import PULL_DEFAULTS, excluded_paths
 
+    handles = DirectoryHandles.of(root)
+    try:
+        rules = _source_ignore_rules(tree, handles)
+    finally:
+        handles.close()
+    return excluded_paths({path: entry.kind == DIRECTORY for path, entry in tree.items()}, ignore, rules, PULL_DEFAULTS)
+
+
+def _source_ignore_rules(tree: Mapping[str, TreeEntry], root: DirectoryHandles) -> dict[str, str]:
+    """The texts of the files ``.sourceignore`` by the directories that they are in."""
     rules: dict[str, str] = {}
     for path, entry in tree.items():
         directory, _slash, name = path.rpartition("/")
         if name == SOURCE_IGNORE and entry.kind == FILE:
             if entry.size > MAX_SOURCE_IGNORE:
                 raise LayerError(f"{path} in the artifact has {entry.size} bytes, too many for ignore rules.")
-            with open(on_disk(root, path), encoding="utf-8", errors="surrogateescape") as stream:
+            with os.fdopen(root.open_file(path), encoding="utf-8", errors="surrogateescape") as stream:
                 rules[directory] = stream.read()
-    return excluded_paths({path: entry.kind == DIRECTORY for path, entry in tree.items()}, ignore, rules, PULL_DEFAULTS)
+    return rules

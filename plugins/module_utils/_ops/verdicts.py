@@ -5,7 +5,8 @@
 
 A verdict is remembered for a digest, under the name of its repository and the policy with all that it names. It holds
 for a day at most, so that what cannot be seen in the policy (the root of the public Sigstore, the clock) is looked at
-again, and no longer than the certificates and signatures that it rests on. Only success is remembered.
+again, and no longer than the certificates and signatures that it rests on. Only success is remembered, with what the
+user was warned of, which is said again each time.
 """
 
 from __future__ import annotations
@@ -29,29 +30,38 @@ if TYPE_CHECKING:
 
 REMEMBERED_SECONDS = 24 * 3600.0
 # To be raised when verification itself changes: what an earlier version found is then found again.
-RULES = 1
+RULES = 2
 MAX_POLICY_FILE = 16 * 1024 * 1024
 _PART = "verdicts"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What modules return as ``verification``, what the user is to be told, and whether the cache remembered it."""
+    """What modules return as ``verification``, what the user is to be told each time that it is relied on, and whether
+    the cache remembered it."""
 
     verification: Mapping[str, Any]
     warnings: list[str] = field(default_factory=list)
     is_remembered: bool = False
 
+    def warnings_of_use(self, repository: Repository, resolved: Resolved) -> list[str]:
+        """What the user is to be told when the artifact is used."""
+        if self.verification["verified"]:
+            return self.warnings
+        name = repository.reference.at(tag=resolved.tag, digest=resolved.digest)
+        ignored = f"{name} is used without a verified signature, because the trust policy ignores the result."
+        return [*self.warnings, ignored]
+
 
 def policy_fingerprint(policy: VerifyPolicy) -> str:
-    """A digest of everything in a policy that decides the outcome, the content of the files that it names included."""
+    """A digest of what decides the outcome: the policy, the content of the files that it names, and ``RULES``."""
     from .._oci.digest import digest_of
 
     files = [*policy.public_keys, policy.trusted_root]
     for certificates in (policy.trust_store or {}).values():
         files += certificates
     contents = [_content_of(each) for each in files]
-    return digest_of(json.dumps([repr(policy), contents], sort_keys=True).encode("utf-8", "surrogateescape"))
+    return digest_of(json.dumps([RULES, repr(policy), contents], sort_keys=True).encode("utf-8", "surrogateescape"))
 
 
 def _content_of(path_or_text: str) -> str:
@@ -71,7 +81,7 @@ class Verdicts:
         self._lock = threading.Lock()
         self._turns: dict[tuple[str, str], threading.Lock] = {}
         self._verifiers: dict[str, PolicyVerifier] = {}
-        self._found: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._found: dict[tuple[str, str], Finding] = {}
 
     def check(self, policy: VerifyPolicy, fingerprint: str) -> None:
         """Read what the policy names, before anything is asked.
@@ -101,12 +111,12 @@ class Verdicts:
         with self._turn(key, resolved.digest):
             known = self._found.get((key, resolved.digest))
             if known is not None:
-                return Finding(known)
+                return known
             notes = None if cache is None else cache.notes()
             with nullcontext() if notes is None else notes.alone(resolved.digest):
                 known = None if notes is None or anew else _remembered(notes, resolved.digest, key)
                 if known is not None:
-                    return Finding(known, is_remembered=True)
+                    return known
                 found = self._verify(repository, resolved, policy, fingerprint, key, notes)
         return found
 
@@ -123,20 +133,18 @@ class Verdicts:
 
         verifier = self._verifier(policy, fingerprint)
         verdict = verifier.verify(repository, resolved)
-        result = as_result(verdict)
-        warnings = list(verifier.warnings)
+        found = Finding(as_result(verdict), [*verifier.warnings, *verdict.warnings])
         if not verdict.verified:
-            # said each time, so not remembered
-            return Finding(result, warnings)
-        self._found[key, resolved.digest] = result
+            return found
+        self._found[key, resolved.digest] = found
         # not of keys that were replaced since the fingerprint was taken
         if notes is not None and policy_fingerprint(policy) == fingerprint:
             now = time.time()
             until = min(now + REMEMBERED_SECONDS, verdict.valid_until)
             others = {name: each for name, each in _part(notes, resolved.digest).items() if _holds(each, now)}
-            own = {"verdict": result, "since": now, "until": until}
+            own = {"verdict": found.verification, "warnings": found.warnings, "since": now, "until": until}
             notes.update(resolved.digest, _PART, {**others, key: own})
-        return Finding(result, warnings)
+        return found
 
     def _verifier(self, policy: VerifyPolicy, fingerprint: str) -> PolicyVerifier:
         with self._lock:
@@ -153,12 +161,20 @@ class Verdicts:
 
 def _key(fingerprint: str, name: str) -> str:
     """What a verdict is of, beside the digest. A trust policy may have another statement for each repository."""
-    return f"{RULES} {fingerprint} {name}"
+    return f"{fingerprint} {name}"
 
 
-def _remembered(notes: CacheNotes, digest: str, key: str) -> Mapping[str, Any] | None:
+def _remembered(notes: CacheNotes, digest: str, key: str) -> Finding | None:
     entry = _part(notes, digest).get(key)
-    return entry["verdict"] if entry is not None and _holds(entry, time.time()) else None
+    if entry is None or not _holds(entry, time.time()):
+        return None
+    return Finding(entry["verdict"], warnings_of(entry), is_remembered=True)
+
+
+def warnings_of(record: Mapping[str, Any]) -> list[str]:
+    """What the user was warned of, from a record of a verification."""
+    found = record.get("warnings")
+    return [str(each) for each in found] if isinstance(found, list) else []
 
 
 def _part(notes: CacheNotes, digest: str) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._oci.errors import InvalidPolicy, VerificationFailed
+from .._oci.errors import InvalidPolicy
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.transport import Repository
 from .._trust.policy import AttestationRule, Identity, VerifyPolicy
@@ -63,8 +63,8 @@ class PolicyVerifier:
 
     @property
     def warnings(self) -> list[str]:
-        verifier = self._notation if self._cosign is None else self._cosign
-        return list(verifier.warnings)
+        """Sentences about the policy itself; those about one artifact are in its verdict."""
+        return [] if self._cosign is None else list(self._cosign.warnings)
 
     def verify(self, repository: Repository, resolved: Resolved) -> Verdict:
         """Check the signatures of what was resolved.
@@ -135,16 +135,30 @@ def verify_notation(verifier: Any, repository: Repository, artifact: Descriptor)
     scope = repository.reference.name
     if verifier.skips(scope):
         return Verdict(IGNORED, NOTATION)
-    attached = attached_notation(repository, artifact.digest, refusals, MAX_ENVELOPE)
+    budget, thumbprints = verifier.budget(), verifier.thumbprints(scope)
+    attached = attached_notation(repository, artifact.digest, refusals, MAX_ENVELOPE, budget, thumbprints)
     envelopes = ((each.found_in, each.media_type, each.content) for each in attached)
-    try:
-        verdict: Verdict = verifier.verify(envelopes, artifact, scope)
-    except VerificationFailed as exc:
-        if not refusals:
-            raise
-        words = "; ".join(f"{each.found_in[:19]} ({each.code}: {each.message})" for each in refusals[:5])
-        raise VerificationFailed(f"{exc.message} Not usable: {words}.", exc.hint, exc.details) from None
+    verdict: Verdict = verifier.verify(envelopes, artifact, scope, budget, refusals)
     return verdict
+
+
+def check_number_of_signers(policy: VerifyPolicy) -> None:
+    """Check, without a request, that the policy names as many signers as it demands.
+
+    Where one suffices, nothing is read: that is for the verification.
+
+    :raises InvalidPolicy: when it does not, or what it names cannot be read.
+    """
+    if policy.most_signers < 2:
+        return
+    if policy.provider == NOTATION:
+        from .._trust.notation import NotationVerifier
+
+        NotationVerifier(policy)
+    else:
+        from .._trust.cosign import read_keys
+
+        read_keys(policy)
 
 
 def parse_policy(option: Mapping[str, Any]) -> VerifyPolicy:
@@ -168,12 +182,23 @@ def parse_policy(option: Mapping[str, Any]) -> VerifyPolicy:
         any_identity=bool(option.get("any_identity")),
         trusted_root=option.get("trusted_root") or "",
         min_signers=1 if option.get("min_signers") is None else option["min_signers"],
+        max_signatures=_max_signatures(option.get("max_signatures")),
         predicate_types=tuple(option.get("predicate_types") or ()),
         curve_hash=bool(option.get("curve_hash")),
         attestations=tuple(_attestation(each) for each in option.get("attestations") or ()),
         trust_policy=_trust_policy(option.get("trust_policy")) if provider == NOTATION else None,
         trust_store=_trust_store(option.get("trust_store")) if provider == NOTATION else None,
     )
+
+
+def _max_signatures(value: int | None) -> int:
+    if value is None:
+        return 0
+    from .._trust.budget import MOST_SIGNATURES
+
+    if not 1 <= value <= MOST_SIGNATURES:
+        raise InvalidPolicy(f"'max_signatures' is {value}: wanted 1 to {MOST_SIGNATURES}.")
+    return value
 
 
 def _identity(value: Mapping[str, Any]) -> Identity:

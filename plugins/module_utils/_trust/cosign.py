@@ -11,13 +11,15 @@ were made. Where bundles and legacy signatures stand side by side, all of them a
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .._oci.errors import InvalidContent, InvalidPolicy, NotFound, VerificationFailed
 from .._oci.manifest import Descriptor
 from .._oci.transport import Repository
 from . import formats
+from .budget import MAX_COSIGN_SIGNATURES, Budget
+from .counting import SignerCount
 from .crypto import require_cryptography
 from .discovery import ATTESTATION_SUFFIX, SIGNATURE_SUFFIX, attached_bundles, fetch_attached, tagged_layers
 from .formats import Bundle, Envelope, Statement
@@ -60,13 +62,7 @@ class CosignVerifier:
                 "Give 'public_keys', or 'identities' for keyless signatures (any_identity: true accepts every signer "
                 "that the trusted root vouches for).",
             )
-        if policy.min_signers < 1:
-            raise InvalidPolicy(f"'min_signers' is {policy.min_signers}: wanted 1 or more.")
-        require_cryptography("Verifying signatures")
-        self._keys = load_public_keys(list(policy.public_keys))
-        distinct = len({key.fingerprint for key in self._keys})
-        if not (policy.identities or policy.any_identity) and distinct < policy.min_signers:
-            raise InvalidPolicy(f"'min_signers' is {policy.min_signers}, but there are only {distinct} distinct keys.")
+        self._keys = read_keys(policy)
         self._keyless: KeylessVerifier | None = None
         if policy.identities or policy.any_identity:
             from .keyless import KeylessVerifier
@@ -85,6 +81,29 @@ class CosignVerifier:
         return _Check(self._policy, self._keys, self._keyless, repository, digest).run()
 
 
+def read_keys(policy: VerifyPolicy) -> list[PublicKey]:
+    """The public keys of a policy, each once, after what can be known of the policy without a request was checked.
+
+    :raises InvalidPolicy: when a key cannot be used, a number is out of bounds, or more signers are demanded than the
+        policy has entries: distinct keys and distinct identities, or ``any_identity``, which is one.
+    """
+    if policy.min_signers < 1:
+        raise InvalidPolicy(f"'min_signers' is {policy.min_signers}: wanted 1 or more.")
+    require_cryptography("Verifying signatures")
+    keys = list({key.fingerprint: key for key in reversed(load_public_keys(list(policy.public_keys)))}.values())[::-1]
+    identities = len(set(policy.identities)) + policy.any_identity
+    entries = len(keys) + identities
+    if policy.most_signers > entries:
+        whose = "" if policy.min_signers == policy.most_signers else " of an entry of 'attestations'"
+        raise InvalidPolicy(
+            f"'min_signers'{whose} is {policy.most_signers}, but the policy has only {entries} distinct "
+            f"{'entry' if entries == 1 else 'entries'}: {len(keys)} of 'public_keys', {identities} of 'identities'.",
+            "Lower it, or list more: each key and each identity counts once, however often it is listed or has signed, "
+            "and 'any_identity' counts as one identity.",
+        )
+    return keys
+
+
 class _Check:
     """One digest against one policy: what was found so far, and what is still missing."""
 
@@ -101,50 +120,66 @@ class _Check:
         self._keyless = keyless
         self._repository = repository
         self._digest = digest
-        self._signers: dict[str, Signer] = {}
-        self._attesters: list[dict[str, Signer]] = [{} for _rule in policy.attestations]
+        self._signers = _Signers()
+        self._attesters = [_Signers() for _rule in policy.attestations]
         self._refusals: list[Refusal] = []
-        self._payloads: dict[str, bytes] = {}
+        self._budget = Budget(policy.max_signatures or MAX_COSIGN_SIGNATURES)
 
     def run(self) -> Verdict:
         for _step in self._steps():
             if self._is_satisfied():
-                signers = [*self._signers.values(), *(each for rule in self._attesters for each in rule.values())]
+                signers = [each for group in (self._signers, *self._attesters) for each in group.found.values()]
                 unique = list({(each.found_in, each.who, each.predicate_type): each for each in signers}.values())
                 return Verdict(VERIFIED, COSIGN, unique, self._refusals)
+            if self._budget.is_spent:
+                break
         raise self._failed()
 
     def _steps(self) -> Iterator[None]:
-        """Try one candidate after the other; the caller stops as soon as nothing is missing."""
+        """Try one candidate after the other; the caller stops as soon as nothing is missing.
+
+        What was fetched for one is given up before the next is fetched.
+        """
+        repository, digest, refusals, budget = self._repository, self._digest, self._refusals, self._budget
         if not self._policy.predicate_types or formats.COSIGN_SIGN in self._policy.predicate_types:
-            for layer in tagged_layers(self._repository, self._digest, SIGNATURE_SUFFIX, self._refusals):
-                self._try_legacy(layer)
-                yield
-        for attached in attached_bundles(self._repository, self._digest, self._refusals):
+            # with the size: a layer that lies about it must not spoil the others that name the same payload
+            by_payload: dict[tuple[str, int], list[Descriptor]] = {}
+            for layer in tagged_layers(repository, digest, SIGNATURE_SUFFIX, refusals, budget):
+                by_payload.setdefault((layer.digest, layer.size), []).append(layer)
+            for layers in by_payload.values():
+                yield from self._try_legacy(layers)
+        for attached in attached_bundles(repository, digest, refusals, budget):
             self._try_bundle(attached.found_in, attached.content)
+            del attached  # before the next one is read
             yield
         if self._policy.attestations and self._keys:
-            for layer in tagged_layers(self._repository, self._digest, ATTESTATION_SUFFIX, self._refusals):
+            layers = tagged_layers(repository, digest, ATTESTATION_SUFFIX, refusals, budget)
+            for layer in {(each.digest, each.size, each.media_type): each for each in layers}.values():
                 self._try_envelope(layer)
                 yield
 
     def _is_satisfied(self) -> bool:
-        return len(self._signers) >= self._policy.min_signers and not self._missing_attestations()
+        return self._signers.number >= self._policy.min_signers and not self._missing_attestations()
 
     def _missing_attestations(self) -> list[AttestationRule]:
         pairs = zip(self._policy.attestations, self._attesters)
-        return [rule for rule, attesters in pairs if len(attesters) < rule.min_signers]
+        return [rule for rule, attesters in pairs if attesters.number < rule.min_signers]
 
-    def _try_legacy(self, layer: Descriptor) -> None:
-        try:
-            if formats.ANNOTATION_SIGNATURE not in layer.annotations:
-                raise Rejected("malformed", "The layer has no signature annotation")
-            payload = self._payload(layer)
-            signer = self._legacy_signer(layer, payload)
-        except Rejected as exc:
-            self._refuse(layer.digest, LEGACY, exc)
-        else:
-            self._signers.setdefault(signer.who, signer)
+    def _try_legacy(self, layers: Sequence[Descriptor]) -> Iterator[None]:
+        """Signatures over one payload, which is fetched once: those who sign the same have the same layer."""
+        payload: bytes | Rejected | None = None
+        for layer in layers:
+            try:
+                if formats.ANNOTATION_SIGNATURE not in layer.annotations:
+                    raise Rejected("malformed", "The layer has no signature annotation")
+                if payload is None:
+                    payload = self._payload(layer, formats.MAX_PAYLOAD)
+                if isinstance(payload, Rejected):
+                    raise payload
+                self._signers.add(self._legacy_signer(layer, payload))
+            except Rejected as exc:
+                self._refuse(layer.digest, LEGACY, exc)
+            yield
 
     def _legacy_signer(self, layer: Descriptor, payload: bytes) -> Signer:
         encoded = layer.annotations[formats.ANNOTATION_SIGNATURE]
@@ -163,6 +198,8 @@ class _Check:
                 found_in=layer.digest,
                 annotations=annotations,
                 predicate_type=formats.COSIGN_SIGN,
+                entries=frozenset([key.fingerprint]),
+                names=frozenset([key.fingerprint]),
             )
         if self._keyless is not None and (has_certificate or not self._keys):
             return self._keyless.verify_legacy(layer, payload, self._digest)
@@ -210,7 +247,10 @@ class _Check:
         try:
             if layer.media_type != DSSE_ENVELOPE:
                 raise Rejected("malformed", f"The layer is of type {layer.media_type[:100]!r}, not {DSSE_ENVELOPE!r}")
-            envelope = formats.parse_envelope(self._payload(layer, formats.MAX_BUNDLE))
+            content = self._payload(layer, formats.MAX_BUNDLE)
+            if isinstance(content, Rejected):
+                raise content
+            envelope = formats.parse_envelope(content)
             signer, statement = self._keyed_envelope(layer.digest, envelope, LEGACY)
         except Rejected as exc:
             self._refuse(layer.digest, "attestation", exc)
@@ -232,6 +272,8 @@ class _Check:
             found_in=found_in,
             annotations=statement.annotations,
             predicate_type=statement.predicate_type,
+            entries=frozenset([key.fingerprint]),
+            names=frozenset([key.fingerprint]),
         )
         return signer, statement
 
@@ -239,11 +281,11 @@ class _Check:
         counted = False
         for rule, attesters in zip(self._policy.attestations, self._attesters):
             if statement.predicate_type in expand_predicate_type(rule.type):
-                attesters.setdefault(signer.who, signer)
+                attesters.add(signer)
                 counted = True
         wanted = self._policy.predicate_types
         if form != "attestation" and (not wanted or statement.predicate_type in wanted):
-            self._signers.setdefault(signer.who, signer)
+            self._signers.add(signer)
         elif not counted:
             message = f"The statement is of type {statement.predicate_type[:200]!r}, which is not asked for"
             self._refuse(found_in, form, Rejected("predicate-type", message))
@@ -254,13 +296,16 @@ class _Check:
                 return key
         return None
 
-    def _payload(self, layer: Descriptor, limit: int = formats.MAX_PAYLOAD) -> bytes:
-        if layer.digest not in self._payloads:
-            try:
-                self._payloads[layer.digest] = fetch_attached(self._repository, layer, limit)
-            except (NotFound, InvalidContent) as exc:
-                raise Rejected("too-large" if layer.size > limit else "malformed", exc.message.rstrip(".")) from None
-        return self._payloads[layer.digest]
+    def _payload(self, layer: Descriptor, limit: int) -> bytes | Rejected:
+        """The bytes of a layer, or why there are none."""
+        if layer.size > limit:
+            return Rejected("too-large", f"It has {layer.size} bytes, more than the {limit} that are read")
+        if not self._budget.take(layer.size):
+            return Rejected("not-tried", "It was not read: a limit of the verification is reached")
+        try:
+            return fetch_attached(self._repository, layer, limit, self._budget)
+        except (NotFound, InvalidContent) as exc:
+            return Rejected("malformed", exc.message.rstrip("."))
 
     def _no_key_matches(self) -> str:
         count = len(self._keys)
@@ -271,12 +316,15 @@ class _Check:
 
     def _failed(self) -> VerificationFailed:
         name = self._repository.reference.at(digest=self._digest)
-        wanted, found = self._policy.min_signers, len(self._signers)
-        if found < wanted and not self._refusals and not found:
+        wanted, found = self._policy.min_signers, self._signers.number
+        exceeded = self._budget.exceeded()
+        if not found and not self._refusals and not exceeded:
             message = f"{name} has no signature: neither a Cosign tag nor a Sigstore bundle refers to it."
             hint = "Sign it (cosign sign --key …), or check that its signatures were copied with it."
         elif found < wanted:
             message = f"{name} has {found or 'no'} valid signature{'s' if found != 1 else ''} of the {wanted} wanted"
+            if len(self._signers.found) > found:
+                message += f", each by another key or identity of the policy ({self._signers.described()} count once)"
             message += f": {self._refusals_text()}." if self._refusals else "."
             hint = "Check the keys or identities of the policy, and who signed this digest."
         else:
@@ -284,6 +332,9 @@ class _Check:
             message = f"{name} is signed, but lacks valid attestations of type {missing}"
             message += f": {self._refusals_text()}." if self._refusals else "."
             hint = "Attest it (cosign attest --type …) with the same signer."
+        if exceeded:
+            message = " ".join([message, *(each for each in exceeded if each.rstrip(".") not in message)])
+            hint += " Remove from the repository what others attached to this digest."
         return VerificationFailed(message, hint, {"verification": self._details()})
 
     def _refusals_text(self) -> str:
@@ -297,6 +348,28 @@ class _Check:
         from .verdict import failure_details
 
         return failure_details(COSIGN, self._refusals)
+
+
+class _Signers:
+    """Who made valid signatures, or attestations of one type. ``found`` has one for each name."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Signer] = {}
+        self._count = SignerCount()
+
+    @property
+    def number(self) -> int:
+        """How many entries of the policy they satisfy, see :class:`~.counting.SignerCount`."""
+        return self._count.number
+
+    def add(self, signer: Signer) -> None:
+        self.found.setdefault(signer.who, signer)
+        self._count.add(signer.names, signer.entries)
+
+    def described(self) -> str:
+        """Some of them, for messages."""
+        names = [repr((each.subject or each.key)[:100]) for each in self.found.values()]
+        return ", ".join(names[:MAX_SHOWN_REFUSALS]) + (" and others" if len(names) > MAX_SHOWN_REFUSALS else "")
 
 
 def expand_predicate_type(name: str) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ MAX_SUBJECTS = 1024
 MAX_SUBJECT_DIGESTS = 32
 MAX_TLOG_ENTRIES = 32
 MAX_TIMESTAMPS = 32
+#: Values in a JSON document of more than a mebibyte that nobody vouches for yet: in memory each takes about 100 bytes.
+MAX_JSON_VALUES = 100_000
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 ANNOTATION_SIGNATURE = "dev.cosignproject.cosign/signature"
@@ -82,15 +84,25 @@ class Statement:
     annotations: Mapping[str, Any]
 
 
-def strict_json(data: bytes | str, what: str) -> Any:
-    """JSON without duplicate keys.
+def strict_json(data: bytes | str, what: str, *, is_signed: bool = False) -> Any:
+    """JSON without duplicate keys; a large text has, unless ``is_signed``, at most ``MAX_JSON_VALUES`` values.
 
-    :raises Rejected: ``malformed``.
+    :param is_signed: that somebody whom the policy trusts signed the document.
+    :raises Rejected: ``malformed`` or ``too-large``.
     """
+    if len(data) > MAX_PAYLOAD and not is_signed and _most_values(data) > MAX_JSON_VALUES:
+        raise Rejected("too-large", f"{what} may have more than {MAX_JSON_VALUES} values")
     try:
         return json.loads(data, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as exc:
         raise Rejected("malformed", f"{what} is not JSON: {str(exc)[:100]}") from None
+
+
+def _most_values(data: bytes | str) -> int:
+    """An upper bound of the number of values in a JSON text, found without reading it."""
+    if isinstance(data, str):
+        return 1 + data.count(",") + data.count("[") + data.count("{")
+    return 1 + data.count(b",") + data.count(b"[") + data.count(b"{")
 
 
 def decode_base64(value: Any, what: str, *, any_alphabet: bool = False) -> bytes:
@@ -144,7 +156,7 @@ def check_statement(envelope: Envelope, digest: str, predicate_types: Sequence[s
     """
     if envelope.payload_type != IN_TOTO:
         raise Rejected("payload-type", f"The envelope holds {envelope.payload_type[:100]!r}, not {IN_TOTO!r}")
-    document = strict_json(envelope.payload, "The statement")
+    document = strict_json(envelope.payload, "The statement", is_signed=True)
     subjects = document.get("subject") if isinstance(document, dict) else None
     if not isinstance(subjects, list) or not 0 < len(subjects) <= MAX_SUBJECTS:
         raise Rejected("malformed", f"The statement has no list of 1 to {MAX_SUBJECTS} subjects")

@@ -26,6 +26,9 @@ MAX_NAMES = 64
 SECONDS_PER_MATCH = 1.0
 MAX_TIMEOUTS = 3
 
+#: The entry of a policy that accepts everybody.
+ANY_IDENTITY = "any_identity"
+
 ISSUER_V1 = "1.3.6.1.4.1.57264.1.1"
 ISSUER_V2 = "1.3.6.1.4.1.57264.1.8"
 OTHER_NAME = "1.3.6.1.4.1.57264.1.7"
@@ -39,10 +42,14 @@ _UTF8_STRING = b"\x0c"
 
 @dataclass(frozen=True)
 class Claim:
-    """What a certificate says of its holder: the OIDC issuer, and the names of which any may match."""
+    """What a certificate says of its holder: the OIDC issuer, and the names of which any may match.
+
+    ``aliases`` are all names of the holder, those that may not match included: whoever has one of them is the same.
+    """
 
     issuer: str
     subjects: Sequence[str]
+    aliases: Sequence[str] = ()
 
 
 class CompiledIdentities:
@@ -69,10 +76,12 @@ class CompiledIdentities:
         if len(identities) > MAX_IDENTITIES:
             raise InvalidPolicy(f"There are {len(identities)} identities: at most {MAX_IDENTITIES} are compared.")
         self.warnings: list[str] = []
-        self._pairs = [
-            (self._compile(identity.issuer, number, "issuer"), self._compile(identity.subject, number, "subject"))
-            for number, identity in enumerate(identities, 1)
-        ]
+        self._pairs: dict[Identity, tuple[_Expression, _Expression]] = {}
+        for number, identity in enumerate(identities, 1):
+            # the same entry twice is one entry
+            if identity not in self._pairs:
+                issuer = self._compile(identity.issuer, number, "issuer")
+                self._pairs[identity] = (issuer, self._compile(identity.subject, number, "subject"))
 
     def matching_subject(self, claim: Claim) -> str:
         """The first name of the claim for which one identity matches issuer and name.
@@ -90,7 +99,7 @@ class CompiledIdentities:
             raise Rejected("identity", "The certificate names nobody: it has no subject alternative name that counts")
         if not self._pairs:
             return claim.subjects[0]
-        for issuer, subject in self._pairs:
+        for issuer, subject in self._pairs.values():
             # both of the same entry: the issuer of one and the subject of another are no identity
             if issuer.first_match([claim.issuer]) is not None:
                 found = subject.first_match(claim.subjects)
@@ -98,10 +107,21 @@ class CompiledIdentities:
                     return found
         names = ", ".join(repr(name[:200]) for name in claim.subjects[:3])
         message = f"It was signed by {names} of issuer {claim.issuer[:200]!r}, which none of the identities matches"
-        unfinished = [expression.pattern for pair in self._pairs for expression in pair if expression.unfinished]
+        expressions = [expression for pair in self._pairs.values() for expression in pair]
+        unfinished = [expression.pattern for expression in expressions if expression.unfinished]
         if unfinished:
             message += f" (the regular expression {unfinished[0][:200]!r} takes too long and was not finished)"
         raise Rejected("identity", message)
+
+    def matching_entries(self, claim: Claim) -> frozenset[str]:
+        """A word for each entry whose issuer and subject both match; ``any_identity`` is one entry."""
+        if not self._pairs:
+            return frozenset([ANY_IDENTITY])
+        return frozenset(
+            f"identity {number}"
+            for number, (issuer, subject) in enumerate(self._pairs.values(), 1)
+            if issuer.first_match([claim.issuer]) is not None and subject.first_match(claim.subjects) is not None
+        )
 
     def _compile(self, pattern: str, number: int, name: str) -> _Expression:
         where = f"'{name}' of identity {number}"
@@ -152,12 +172,15 @@ def claimed_identity(certificate: Any, legacy: bool) -> Claim:
     issuers = [issuer for issuer in (_decode(raw), _decode_utf8_string(wrapped)) if issuer is not None]
     if len(set(issuers)) > 1:
         raise Rejected("identity", "The certificate names two issuers that differ")
+    # whoever a certificate names is the same in both layouts
+    holders = issuers[:1] or [""]
     if legacy and raw is None:
         issuers = []
     names = _names(certificate)
     ordered = [name for kind in ("uri", "email", "other") for name in names[kind]]
     subjects = [*ordered, *names["plain"]] if legacy else ordered[:1]
-    return Claim(issuers[0] if issuers else "", subjects)
+    aliases = [f"{holder}\n{name}" for holder in holders for kind in names.values() for name in kind]
+    return Claim(issuers[0] if issuers else "", subjects, aliases)
 
 
 def is_anchored(pattern: str) -> bool:

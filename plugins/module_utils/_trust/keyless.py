@@ -22,7 +22,7 @@ from . import formats, transparency_log
 from .certificates import check_signing_certificate, read_certificate
 from .crypto import require_cryptography
 from .formats import Bundle, Envelope, Statement
-from .identity import CompiledIdentities, claimed_identity
+from .identity import ANY_IDENTITY, CompiledIdentities, claimed_identity
 from .keys import PublicKey, fingerprint_of, signature_is_good
 from .policy import VerifyPolicy
 from .sigstore_extra import TimestampVerifier, public_good_root
@@ -53,6 +53,8 @@ class KeylessVerifier:
         self._root = load_trusted_root(policy.trusted_root or public_good_root())
         self._now = now or datetime.datetime.now(_UTC)
         self._timestamps: TimestampVerifier | None = None
+        # which entry it is that matches only matters where several have to
+        self._wants_entries = policy.most_signers > 1
 
     @property
     def warnings(self) -> list[str]:
@@ -187,13 +189,17 @@ class KeylessVerifier:
     def _signer(self, certificate: Any, time: datetime.datetime, layout: str) -> Signer:
         """Check the identity. What the signer signed is looked at afterwards, and only that of a wanted one."""
         claim = claimed_identity(certificate, layout == LEGACY)
+        subject = self._identities.matching_subject(claim)
         return Signer(
             COSIGN,
             layout,
             key=fingerprint_of(certificate.public_key()),
             issuer=claim.issuer,
-            subject=self._identities.matching_subject(claim),
+            subject=subject,
             signed_at=f"{time.astimezone(_UTC):%Y-%m-%dT%H:%M:%SZ}",
+            entries=self._identities.matching_entries(claim) if self._wants_entries else frozenset([ANY_IDENTITY]),
+            # not the key, which is made anew for each signature
+            names=frozenset(claim.aliases),
         )
 
 

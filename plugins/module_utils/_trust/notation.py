@@ -18,12 +18,16 @@ and countersignatures of time stamping authorities, since both depend on places 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .._oci.errors import InvalidPolicy, VerificationFailed
 from .._oci.manifest import Descriptor
+from .budget import MAX_NOTATION_SIGNATURES, Budget
+from .counting import SignerCount
 from .crypto import require_cryptography
 from .distinguished_name import name_of_subject
 from .keys import fingerprint_of
@@ -42,10 +46,8 @@ from .notation_policy import (
 from .policy import VerifyPolicy
 from .verdict import IGNORED, NOTATION, VERIFIED, Refusal, Rejected, Signer, Verdict, failure_details
 
-__all__ = ["MAX_ATTEMPTS", "MAX_ENVELOPE", "NotationVerifier"]
+__all__ = ["MAX_ENVELOPE", "NotationVerifier"]
 
-#: How many signatures of one artifact are tried (notation: 50, Flux: 3).
-MAX_ATTEMPTS = 10
 MAX_SHOWN_REFUSALS = 5
 
 _HINTS = {
@@ -60,25 +62,51 @@ _HINTS = {
 
 
 class NotationVerifier:
-    """Verifies artifacts against one trust policy. ``warnings`` grows with every check that a policy only logs.
+    """Verifies artifacts against one trust policy.
 
     ``now`` gives the time of verification, with a zone.
 
-    :raises InvalidPolicy: when the trust policy or a certificate of the trust store cannot be used.
+    :raises InvalidPolicy: when the trust policy or a certificate of the trust store cannot be used, or more signers are
+        demanded than any of its statements trusts.
     """
 
     def __init__(self, policy: VerifyPolicy, now: Callable[[], datetime.datetime] | None = None) -> None:
+        self._attempts = policy.max_signatures or MAX_NOTATION_SIGNATURES
         if policy.min_signers < 1:
             raise InvalidPolicy(f"'min_signers' is {policy.min_signers}: wanted 1 or more.")
-        if policy.min_signers > MAX_ATTEMPTS:
+        if policy.min_signers > self._attempts:
             raise InvalidPolicy(
-                f"'min_signers' is {policy.min_signers}, but only {MAX_ATTEMPTS} signatures of an artifact are tried."
+                f"'min_signers' is {policy.min_signers}, but only {self._attempts} signatures of an artifact are tried."
             )
         require_cryptography("Verifying Notary Project signatures")
         self.policy = parse_trust_policy(policy.trust_policy or {}, policy.trust_store or {})
-        self.warnings: list[str] = []
         self._min_signers = policy.min_signers
         self._now = now or (lambda: datetime.datetime.now(datetime.timezone.utc))
+        refusals = [self._too_few(each) for each in self.policy.statements if not each.skips]
+        if refusals and None not in refusals:
+            raise next(filter(None, refusals))
+
+    def budget(self) -> Budget:
+        """What one verification may cost."""
+        return Budget(self._attempts)
+
+    def thumbprints(self, scope: str) -> frozenset[str]:
+        """SHA-256 (hex) of the certificates that are trusted for ``host/repository``.
+
+        :raises VerificationFailed: when no statement applies.
+        """
+        return frozenset(hashlib.sha256(each.encoded).hexdigest() for each in self.scope_statement(scope).trusted)
+
+    def _too_few(self, statement: Statement) -> InvalidPolicy | None:
+        """Why a statement can never be satisfied by as many signers as are demanded."""
+        names = statement.identities
+        if names is None or len(names) >= self._min_signers:
+            return None
+        return InvalidPolicy(
+            f"'min_signers' is {self._min_signers}, but the statement {statement.name[:100]!r} of the trust policy has "
+            f"only {len(names)} trusted {'identity' if len(names) == 1 else 'identities'}.",
+            "Lower it, or list more 'trustedIdentities': each counts once, however many certificates match it.",
+        )
 
     def scope_statement(self, scope: str) -> Statement:
         """The statement of the trust policy for ``host/repository``.
@@ -101,42 +129,55 @@ class NotationVerifier:
         """
         return self.scope_statement(scope).skips
 
-    def verify(self, envelopes: Iterable[tuple[str, str, bytes]], artifact: Descriptor, scope: str) -> Verdict:
+    def verify(
+        self,
+        envelopes: Iterable[tuple[str, str, bytes]],
+        artifact: Descriptor,
+        scope: str,
+        budget: Budget | None = None,
+        unusable: Sequence[Refusal] = (),
+    ) -> Verdict:
         """Check the signatures of an artifact; each is the digest that it was found in, its media type and its bytes.
 
-        No more is taken from ``envelopes`` than needed, and never more than ``MAX_ATTEMPTS``. The outcome is VERIFIED
-        when ``min_signers`` distinct keys made signatures that satisfy the policy; IGNORED, which is not verified, when
-        the policy skips verification, or when it takes signatures that are not authentic to make up the number.
+        No more is taken from ``envelopes`` than needed, and never more than ``max_signatures`` of the policy. The
+        outcome is VERIFIED when signatures that satisfy the policy are by ``min_signers`` distinct signers, each for
+        a trusted identity of its own; IGNORED, which is not verified, when the policy skips verification, or when it
+        takes signatures that are not authentic to make up the number.
 
+        :param budget: that ``envelopes`` is read within; what it left out is said in the error.
+        :param unusable: grows while ``envelopes`` is read, with what could not even be fetched.
         :raises VerificationFailed: in every other case.
+        :raises InvalidPolicy: when the statement for ``scope`` does not trust as many signers as are demanded.
         """
         statement = self.scope_statement(scope)
         if statement.skips:
             return Verdict(IGNORED, NOTATION)
+        too_few = self._too_few(statement)
+        if too_few is not None:
+            raise too_few
+        budget = budget or self.budget()
         check = _Check(statement, artifact, self._now())
-        exhausted = True
         for tried, (found_in, media_type, raw) in enumerate(envelopes):
-            if tried == MAX_ATTEMPTS:
-                exhausted = False
+            if tried == self._attempts:
+                budget.note(f"It has more signatures than the {self._attempts} that are tried ('max_signatures').")
                 break
             check.attempt(found_in, media_type, raw)
-            if len(check.signers) >= self._min_signers:
-                self._warn(check.warnings)
+            if check.count.number >= self._min_signers:
                 signers, refusals = tuple(check.signers.values()), tuple(check.refusals)
-                return Verdict(VERIFIED, NOTATION, signers, refusals, check.valid_until)
-        if len({*check.signers, *check.doubtful}) >= self._min_signers:
-            self._warn([*check.warnings, *(each for warnings in check.doubtful.values() for each in warnings)])
-            return Verdict(IGNORED, NOTATION, (), tuple(check.refusals))
-        raise self._failed(check, scope, exhausted)
+                return Verdict(VERIFIED, NOTATION, signers, refusals, check.valid_until, tuple(check.warnings))
+        if check.count.number + len(check.doubtful.keys() - check.signers.keys()) >= self._min_signers:
+            doubts = [each for warnings in check.doubtful.values() for each in warnings]
+            said = tuple(dict.fromkeys([*check.warnings, *doubts]))
+            return Verdict(IGNORED, NOTATION, (), tuple(check.refusals), warnings=said)
+        raise self._failed(check, scope, budget.exceeded(), unusable)
 
-    def _warn(self, warnings: Iterable[str]) -> None:
-        self.warnings += [each for each in dict.fromkeys(warnings) if each not in self.warnings]
-
-    def _failed(self, check: _Check, scope: str, exhausted: bool) -> VerificationFailed:
+    def _failed(
+        self, check: _Check, scope: str, exceeded: Sequence[str], unusable: Sequence[Refusal]
+    ) -> VerificationFailed:
         name = f"{scope}@{check.artifact.digest}"
-        found, wanted = len(check.signers), self._min_signers
+        found, wanted = check.count.number, self._min_signers
         if not check.refusals and not found:
-            message = f"{name} has no Notary Project signature."
+            message = f"{name} has no Notary Project signature{' that can be used' if unusable or exceeded else ''}."
             hint = "Sign it (notation sign …), or check that its signatures were copied with it."
         else:
             message = f"No signature of {name} satisfies" if wanted == 1 else ""
@@ -144,11 +185,17 @@ class NotationVerifier:
             statement = check.statement
             message += f" the statement {statement.name[:100]!r} (level {statement.level}) of the trust policy"
             message += f": {_describe(check.refusals)}." if check.refusals else "."
+            if len(check.signers) > found:
+                message += " A trusted identity, a name and a key count once each."
             codes = [each.code for each in check.refusals if each.code in _HINTS]
             hint = _HINTS[codes[0]] if codes else "Check who signed this digest, and with what."
-        if not exhausted:
-            message += f" It has more signatures than the {MAX_ATTEMPTS} that are tried."
-        return VerificationFailed(message, hint, {"verification": failure_details(NOTATION, check.refusals)})
+        if unusable:
+            message += f" Not usable: {_describe(unusable)}."
+        if exceeded:
+            message = " ".join([message, *(each for each in exceeded if each.rstrip(".") not in message)])
+            hint += " Remove from the repository what others attached to this digest, or raise 'max_signatures'."
+        refusals = [*check.refusals, *unusable]
+        return VerificationFailed(message, hint, {"verification": failure_details(NOTATION, refusals)})
 
 
 class _Check:
@@ -163,6 +210,7 @@ class _Check:
         self.artifact = artifact
         self.now = now
         self.signers: dict[str, Signer] = {}
+        self.count = SignerCount()
         self.doubtful: dict[str, list[str]] = {}
         self.refusals: list[Refusal] = []
         self.warnings: list[str] = []
@@ -179,7 +227,8 @@ class _Check:
         warnings = [f"The trust policy only logs this, of the signature in {found_in[:19]}: {each}." for each in logged]
         if doubt is None:
             self.signers.setdefault(signer.key, signer)
-            self.warnings += warnings
+            self.count.add(signer.names, signer.entries)
+            self.warnings += [each for each in warnings if each not in self.warnings]
         else:
             self.doubtful.setdefault(signer.key, warnings)
             self.refusals.append(Refusal(found_in, signer.format, doubt.code, doubt.message))
@@ -192,9 +241,9 @@ class _Check:
         envelope = open_envelope(media_type, raw)
         artifact = self.artifact
         annotations = check_payload(envelope.payload, artifact.media_type, artifact.digest, artifact.size)
-        source, doubt = "", None
+        source, doubt, entries = "", None, frozenset[str]()
         try:
-            source = self._authenticate(envelope)
+            source, entries = self._authenticate(envelope)
         except Rejected as exc:
             if self.statement.actions[AUTHENTICITY] == ENFORCE:
                 raise
@@ -212,10 +261,12 @@ class _Check:
         # whatever the policy makes of it: what expires is looked at again
         ends = [each for each in (envelope.expiry, *ends_of(envelope.chain)) if each is not None]
         self.valid_until = min([self.valid_until, *(each.timestamp() for each in ends)])
-        return _describe_signer(envelope, found_in, source, annotations), doubt
+        signer = _describe_signer(envelope, found_in, source, annotations)
+        # who may be anybody stands for nothing but their own key and name
+        return replace(signer, entries=entries or frozenset([signer.key])), doubt
 
-    def _authenticate(self, envelope: SignedEnvelope) -> str:
-        """Where the trusted certificate comes from.
+    def _authenticate(self, envelope: SignedEnvelope) -> tuple[str, frozenset[str]]:
+        """Where the trusted certificate comes from, and which trusted identities it has; none where all are trusted.
 
         :raises Rejected: ``untrusted-certificate`` or ``identity``.
         """
@@ -226,16 +277,16 @@ class _Check:
             names = f"from {name_of(leaf)} to {name_of(envelope.chain[-1])}"
             raise Rejected("untrusted-certificate", f"No certificate of its chain, {names}, is in the trust store")
         if self.statement.identities is None:
-            return anchor.source
+            return anchor.source, frozenset()
         try:
             with reading("The subject of the signer's certificate"):
                 subject = leaf.subject
-            trusted = self.statement.trusts(name_of_subject(subject))
+            trusted = self.statement.trusted_identities(name_of_subject(subject))
         except ValueError as exc:
             raise Rejected("identity", f"The subject {name_of(leaf)} cannot be compared: {exc}") from None
         if not trusted:
             raise Rejected("identity", f"The subject {name_of(leaf)} is none of the trusted identities")
-        return anchor.source
+        return anchor.source, trusted
 
     def _expiry(self, envelope: SignedEnvelope) -> Rejected | None:
         if envelope.expiry is None or self.now < envelope.expiry:
@@ -258,19 +309,23 @@ class _Check:
 def _describe_signer(envelope: SignedEnvelope, found_in: str, source: str, annotations: dict[str, str]) -> Signer:
     leaf: Any = envelope.chain[0]
     with reading("The names in the signer's certificate"):
+        key = fingerprint_of(leaf.public_key())
+        # whatever the order of its parts, which trusted identities do not look at either
+        name = "\n".join(sorted(f"{each.oid.dotted_string}={each.value!r}" for each in leaf.subject))
         return Signer(
             provider=NOTATION,
             format=envelope.format,
-            key=fingerprint_of(leaf.public_key()),
+            key=key,
             source=source,
             issuer=leaf.issuer.rfc4514_string(),
             subject=leaf.subject.rfc4514_string(),
             found_in=found_in,
             annotations=annotations,
+            names=frozenset(filter(None, (key, name))),
         )
 
 
-def _describe(refusals: list[Refusal]) -> str:
+def _describe(refusals: Sequence[Refusal]) -> str:
     shown = [f"{each.format} {each.found_in[:19]} ({each.code}: {each.message})" for each in refusals]
     more = len(shown) - MAX_SHOWN_REFUSALS
     return "; ".join(shown[:MAX_SHOWN_REFUSALS]) + (f"; and {more} more" if more > 0 else "")

@@ -66,9 +66,10 @@ class Statement:
     def skips(self) -> bool:
         return self.level == "skip"
 
-    def trusts(self, name: Mapping[str, str]) -> bool:
-        """True when a trusted identity is part of the name."""
-        return any(is_subset(identity, name) for identity in self.identities or ())
+    def trusted_identities(self, name: Mapping[str, str]) -> frozenset[str]:
+        """A word for each trusted identity that is part of the name."""
+        numbered = enumerate(self.identities or (), 1)
+        return frozenset(f"identity {number}" for number, identity in numbered if is_subset(identity, name))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,11 @@ class AttestationRule:
 
 @dataclass(frozen=True)
 class VerifyPolicy:
-    """A checked policy. ``public_keys`` and ``trust_store`` hold PEM text or paths as the user wrote them."""
+    """A checked policy. ``public_keys`` and ``trust_store`` hold PEM text or paths as the user wrote them.
+
+    ``min_signers`` is a number of entries (keys, identities), each satisfied by a signer of its own.
+    ``max_signatures`` bounds how many signatures are tried; 0 stands for what the provider's own tool does.
+    """
 
     provider: str = "cosign"
     public_keys: Sequence[str] = ()
@@ -41,8 +45,14 @@ class VerifyPolicy:
     any_identity: bool = False
     trusted_root: str = ""
     min_signers: int = 1
+    max_signatures: int = 0
     predicate_types: Sequence[str] = ()
     curve_hash: bool = False
     attestations: Sequence[AttestationRule] = ()
     trust_policy: Mapping[str, Any] | None = None
     trust_store: Mapping[str, Sequence[str]] | None = None
+
+    @property
+    def most_signers(self) -> int:
+        """The most signers that anything in the policy demands."""
+        return max([self.min_signers, *(rule.min_signers for rule in self.attestations)])

@@ -30,6 +30,7 @@ from .._oci.manifest import Descriptor, Manifest, load_json_object, parse_manife
 from .._oci.reference import Reference, is_tag
 from .._oci.transport import BlobSource, Repository
 from . import formats
+from .budget import Budget
 from .discovery import SIGNATURE_SUFFIX, attached_bundles, fetch_attached
 from .keys import spki_of
 from .private_keys import PrivateKey
@@ -183,18 +184,18 @@ class _OneArtifact:
             return _Found()
 
     def _find_legacy(self) -> _Found:
-        manifest = self._legacy_manifest()
+        manifest, budget = self._legacy_manifest(), Budget()
         own, others = "", 0
         for layer in manifest.layers if manifest else ():
             if formats.ANNOTATION_SIGNATURE not in layer.annotations:
                 continue
-            if self._is_own_layer(layer):
+            if self._is_own_layer(layer, budget):
                 own = own or layer.digest
             else:
                 others += 1
         return _Found(own, others)
 
-    def _is_own_layer(self, layer: Descriptor) -> bool:
+    def _is_own_layer(self, layer: Descriptor, budget: Budget) -> bool:
         if layer.annotations.get(formats.ANNOTATION_CERTIFICATE):
             return False
         try:
@@ -202,7 +203,9 @@ class _OneArtifact:
             signature = formats.decode_base64(encoded, "The signature annotation")
             payload = self._payload
             if layer.digest != digest_of(payload):
-                payload = fetch_attached(self._repository, layer, formats.MAX_PAYLOAD)
+                if not budget.take(layer.size):
+                    return False
+                payload = fetch_attached(self._repository, layer, formats.MAX_PAYLOAD, budget)
             if not self._key.public.verifies(signature, payload):
                 return False
             return self._has_annotations(formats.check_simple_payload(payload, self._artifact.digest))
@@ -217,6 +220,7 @@ class _OneArtifact:
                 own = own or attached.found_in
             else:
                 others += 1
+            del attached  # before the next one is read
         return _Found(own, others)
 
     def _is_own_bundle(self, raw: bytes) -> bool:

@@ -18,11 +18,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._oci.errors import ConnectionFailed, MissingDependency, VerificationFailed
+from .._oci.threads import OutOfTime, run_within
 from . import formats
 from .formats import Bundle, Envelope
 from .trusted_root import TrustedRoot, Window, load_chain, parse_time
 from .verdict import Rejected
 
+# seconds; a few small files, which the package waits for a byte at a time
+MAX_UPDATE = 60.0
 INSTALL = "pip install 'sigstore>=4'"
 
 
@@ -44,7 +47,11 @@ def public_good_root() -> str:
             f"Install it for the Python that runs the module: {INSTALL}. {hint}",
         ) from None
     try:
-        text: str = production().trusted_root._inner.to_json()
+        text: str = run_within(MAX_UPDATE, lambda: production().trusted_root._inner.to_json())
+    except OutOfTime:
+        raise ConnectionFailed(
+            f"The trusted root of sigstore.dev was not brought up to date within {MAX_UPDATE:g} s.", hint
+        ) from None
     except Exception as exc:
         message = f"The trusted root of sigstore.dev was not brought up to date: {_describe(exc)}."
         if _is_network_failure(exc):

@@ -34,6 +34,9 @@ class Signer:
     from
     the certificate. ``signed_at`` (RFC 3339, UTC) is set only when something trusted vouches for the time.
     ``found_in`` is the digest of the manifest or layer that carried the signature.
+
+    Not part of the result: ``entries`` of the policy that the signer satisfies, and ``names`` that the signer goes by,
+    see :class:`~.counting.SignerCount`.
     """
 
     provider: str
@@ -46,6 +49,8 @@ class Signer:
     predicate_type: str = ""
     found_in: str = ""
     annotations: Mapping[str, Any] = field(default_factory=dict)
+    entries: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    names: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     @property
     def who(self) -> str:
@@ -67,13 +72,14 @@ class Refusal:
 class Verdict:
     """The outcome for one digest. ``outcome`` is VERIFIED or IGNORED (Notation's skip and audit); failures are
     raised. ``valid_until`` (seconds since 1970) is when a signature or a certificate that it rests on expires, infinite
-    where nothing does."""
+    where nothing does. ``warnings`` are sentences about checks that the policy only logs."""
 
     outcome: str
     provider: str
     signers: Sequence[Signer] = ()
     refusals: Sequence[Refusal] = ()
     valid_until: float = math.inf
+    warnings: Sequence[str] = ()
 
     @property
     def verified(self) -> bool:
@@ -86,9 +92,14 @@ def as_result(verdict: Verdict) -> dict[str, Any]:
         "verified": verdict.verified,
         "provider": verdict.provider,
         "reason": verdict.outcome,
-        "signers": [{**asdict(signer), "annotations": dict(signer.annotations)} for signer in verdict.signers],
+        "signers": [_signer_result(signer) for signer in verdict.signers],
         "refused": [asdict(refusal) for refusal in verdict.refusals[:MAX_LISTED]],
     }
+
+
+def _signer_result(signer: Signer) -> dict[str, Any]:
+    result = {**asdict(signer), "annotations": dict(signer.annotations)}
+    return {name: value for name, value in result.items() if name not in ("entries", "names")}
 
 
 def failure_details(provider: str, refusals: Sequence[Refusal]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ TWICE = 2
 PATIENT, IMPATIENT = 60.0, 1.5
 DATE, TWO_SECONDS_LATER = "Sat, 21 Nov 2026 02:00:00 GMT", "Sat, 21 Nov 2026 02:00:02 GMT"
 LIE = digest_of(b"another manifest")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 REFUSAL = b'{"errors":[{"code":"UNAVAILABLE","message":"not now"}]}'
 
 
@@ -147,6 +148,13 @@ def rows() -> Sequence[Row]:
         *_both("closed at byte N", lambda at: Fault(close_at=at)),
         *_both("stall at byte N", lambda at: Fault(stall_at=at), IMPATIENT),
         *_both("slow drip (20 bytes/s)", lambda _at: Fault(drip=(1, 0.05)), IMPATIENT),
+        *_both("slow drip in the head (a byte each 0.3 s)", lambda _at: Fault(drip_head=(1, 0.3)), IMPATIENT),
+        Row("interim answers (100) without end", _spoil(lambda _at: Fault(interim=CONTINUE), None), IMPATIENT),
+        Row(
+            "chunked, with a trailer without end",
+            _spoil(lambda _at: Fault(is_chunked=True, trailer=b"A: b\r\n" * 50), None),
+            IMPATIENT,
+        ),
         *_both("wrong bytes", lambda at: Fault(garble_at=at), times=1),
         *_both("length says more", lambda _at: Fault(claim=10), times=1),
         *_both("length says less", lambda _at: Fault(claim=-10), times=1),
@@ -185,6 +193,7 @@ def rows() -> Sequence[Row]:
         Row("token server: status 503, always", _tokens(_answer(503), None)),
         Row("token server: status 429, Retry-After: 2, twice", _tokens(_answer(429, Retry_After="2"), TWICE)),
         Row("token server: closed without an answer, always", _tokens(Fault(close_at=0), None)),
+        Row("token server: slow drip in the head, always", _tokens(Fault(drip_head=(1, 0.3)), None), IMPATIENT),
         Row("token server: HTML page, status 200", _tokens(_html(200), None)),
         Row("token server: status 401", _tokens(_answer(401), None)),
     ]

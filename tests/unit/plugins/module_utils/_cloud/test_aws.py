@@ -44,6 +44,11 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     Answer,
     FaultServer,
 )
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.slow_server import (
+    BODIES,
+    HEADS,
+    SlowServer,
+)
 
 HOST = "127.0.0.1:5000"
 
@@ -225,6 +230,28 @@ def test_a_program_that_gives_credentials(cloud: Aws, monkeypatch: pytest.Monkey
     with pytest.raises(ConnectionFailed, match=r"took more than 0.5 s.*credential_process"):
         log_in()
     assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize("stage", ["status line", "many continues", "body", "chunk size", "trailer"])
+def test_an_answer_that_never_ends(user: Aws, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    """The time limits hold for botocore's own connections; without them, MAX_LOGIN alone would end this."""
+    with SlowServer({**HEADS, **BODIES}[stage]) as slow:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ECR", slow.url)
+        start = time.monotonic()
+        with pytest.raises(ConnectionFailed, match=f"{slow.url}/ was not reached"):
+            log_in(timeout=0.5, retries=1)
+        assert time.monotonic() - start < 30
+        assert slow.connections == 2
+
+
+def test_a_metadata_service_whose_answer_never_ends(cloud: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    with SlowServer(HEADS["header"]) as slow:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", slow.url)
+        start = time.monotonic()
+        assert "No identity of AWS was found" in refusal(timeout=0.5)
+        assert time.monotonic() - start < 30
+        assert slow.connections
 
 
 # What is said

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import content_diff
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.content_diff import diff_of
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.drift import Plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import DIRECTORY, FILE, TreeEntry
 
@@ -16,6 +18,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree im
 def plan(**paths: list[str]) -> Plan:
     known = [path for group in paths.values() for path in group]
     return Plan(dict.fromkeys(known, TreeEntry(FILE, 0o644)), **paths)
+
+
+def diff(work: Plan, root: Path, stage: Path) -> list[dict[str, str]]:
+    with contextlib.ExitStack() as stack:
+        before = DirectoryHandles.of(str(root)) if root.exists() else DirectoryHandles(-1)
+        stack.callback(before.close)
+        after = stack.enter_context(contextlib.closing(DirectoryHandles.of(str(stage))))
+        return diff_of(work, str(root), before, after)
 
 
 def test_each_kind_of_content_and_change(tmp_path: Path) -> None:
@@ -44,7 +54,7 @@ def test_each_kind_of_content_and_change(tmp_path: Path) -> None:
     )
     work.tree = {**work.tree, "new": TreeEntry(DIRECTORY, 0o755)}
     shown = {}
-    *entries, last = diff_of(work, str(root), str(stage))
+    *entries, last = diff(work, root, stage)
     for entry in entries:
         header = entry["after_header"] if entry["before_header"] == "(absent)" else entry["before_header"]
         shown[header.replace(f"{root}/", "")] = (entry["before"], entry["after"])
@@ -63,7 +73,7 @@ def test_a_diff_is_bounded(tmp_path: Path) -> None:
     names = [f"f{number:04d}" for number in range(1500)]
     for name in names:
         (tmp_path / name).write_text("x" * 2000)
-    entries = diff_of(plan(added=names), str(tmp_path / "root"), str(tmp_path))
+    entries = diff(plan(added=names), tmp_path / "root", tmp_path)
     assert len(entries) == content_diff.MAX_FILES + 1
     assert entries[-1] == {"prepared": "and 500 files more\n"}
     total = sum(len(entry.get("after", "")) for entry in entries)
@@ -71,5 +81,5 @@ def test_a_diff_is_bounded(tmp_path: Path) -> None:
 
 
 def test_what_vanished_meanwhile_is_said(tmp_path: Path) -> None:
-    (entry,) = diff_of(plan(changed=["a"]), str(tmp_path), str(tmp_path))
+    (entry,) = diff(plan(changed=["a"]), tmp_path, tmp_path)
     assert entry["before"] == entry["after"] == "unreadable: No such file or directory\n"

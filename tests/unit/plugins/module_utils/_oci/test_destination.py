@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.names import CONTROL_NAME, is_reserved
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.placement import make_plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.state import State, save_state
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import FILE, TreeEntry
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.workplace import Workplace
 
 EMPTY = TreeEntry(FILE, 0o644, 0, "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 
@@ -28,13 +30,23 @@ def at(path: Path) -> Destination:
     return Destination(str(path), Permissions())
 
 
+def staging(destination: Destination) -> Path:
+    return Path(destination.control, "stage")
+
+
+def put(destination: Destination, work: Workplace, state: State, tree: dict[str, TreeEntry]) -> None:
+    """Place a tree whose entries lie in the stage."""
+    content = DirectoryHandles.of(work.stage)
+    with contextlib.closing(content), destination.entries() as entries:
+        plan = make_plan(entries, destination.root, tree, state, destination.permissions)
+        work.apply(plan, content, state, {"revision": "1"}, {}, {})
+
+
 def place(destination: Destination, *names: str) -> None:
-    with destination.locked() as stage:
+    with destination.locked() as work:
         for name in names:
-            Path(stage, name).touch()
-        state = destination.load_state()
-        plan = make_plan(destination.root, dict.fromkeys(names, EMPTY), state, destination.permissions)
-        destination.apply(plan, stage, state, {"revision": "1"}, {}, {})
+            (staging(destination) / name).touch()
+        put(destination, work, destination.load_state(), dict.fromkeys(names, EMPTY))
 
 
 def test_a_second_run_waits_and_gives_up(tmp_path: Path) -> None:
@@ -43,9 +55,9 @@ def test_a_second_run_waits_and_gives_up(tmp_path: Path) -> None:
 
 
 def test_what_was_made_goes_when_nothing_was_placed(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), at(tmp_path / "new/dest").locked() as stage:
-        assert stat.S_IMODE(os.stat(os.path.dirname(stage)).st_mode) == 0o700
-        assert not os.listdir(stage)
+    with pytest.raises(RuntimeError), at(tmp_path / "new/dest").locked() as work:
+        assert stat.S_IMODE((tmp_path / "new/dest" / CONTROL_NAME).stat().st_mode) == 0o700
+        assert not os.listdir(work.stage)
         raise RuntimeError
     assert os.listdir(tmp_path) == []
 
@@ -68,10 +80,9 @@ def test_one_makes_a_directory_while_another_removes_it(tmp_path: Path) -> None:
 
 def test_a_first_placement_that_fails_leaves_nothing(tmp_path: Path) -> None:
     destination = at(tmp_path / "dest")
-    with pytest.raises(StorageError, match="No such file"), destination.locked() as stage:
-        Path(stage, "a").touch()
-        plan = make_plan(destination.root, {"a": EMPTY, "b": EMPTY}, State(), destination.permissions)
-        destination.apply(plan, stage, State(), {"revision": "1"}, {}, {})
+    with pytest.raises(StorageError, match="No such file"), destination.locked() as work:
+        (staging(destination) / "a").touch()
+        put(destination, work, State(), {"a": EMPTY, "b": EMPTY})
     assert os.listdir(tmp_path) == []
 
 
@@ -90,8 +101,8 @@ def test_leftovers_of_a_killed_run_go_whatever_their_modes(tmp_path: Path) -> No
     folder.mkdir(parents=True)
     (folder / "file").touch()
     folder.chmod(0)
-    with at(tmp_path).locked() as stage:
-        assert os.listdir(stage) == []
+    with at(tmp_path).locked() as work:
+        assert os.listdir(staging(at(tmp_path))) == os.listdir(work.stage) == []
     assert sorted(os.listdir(tmp_path / CONTROL_NAME)) == ["lock", "state"]
 
 
@@ -118,53 +129,54 @@ def test_a_control_directory_that_is_none(tmp_path: Path, kind: str) -> None:
     dest.mkdir()
     control = dest / CONTROL_NAME
     control.touch() if kind == "file" else control.symlink_to(outside if kind == "link" else tmp_path / "none")
-    with pytest.raises(StorageError, match="in the way of the record"), at(dest).locked():
+    with pytest.raises(StorageError, match="is not a directory"), at(dest).locked():
         pass
     assert os.listdir(outside) == [] and os.listdir(dest) == [CONTROL_NAME]
 
 
-def test_dest_may_be_a_link_to_a_directory_but_not_to_nothing(tmp_path: Path) -> None:
+def test_dest_may_be_a_link_of_ours_even_to_a_directory_that_is_to_be_made(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     place(at(tmp_path / "link"), "a")
     assert (tmp_path / "real/a").exists()
     (tmp_path / "dangling").symlink_to("none")
-    with pytest.raises(StorageError, match="is not a directory"):
-        at(tmp_path / "dangling").load_state()
+    assert at(tmp_path / "dangling").load_state() == State()
+    place(at(tmp_path / "dangling"), "a")
+    assert (tmp_path / "none/a").exists()
 
 
 def test_an_entry_that_somebody_adds_meanwhile_is_not_lost(tmp_path: Path) -> None:
     """A directory that was to go empty is kept when it no longer is, and everything is taken back."""
     destination = at(tmp_path)
-    with destination.locked() as stage:
-        Path(stage, "d").mkdir()
-        Path(stage, "d/old").touch()
-        plan = make_plan(destination.root, {"d/old": EMPTY}, State(), destination.permissions)
-        destination.apply(plan, stage, State(), {"revision": "1"}, {}, {})
+    with destination.locked() as work:
+        (staging(destination) / "d").mkdir()
+        (staging(destination) / "d/old").touch()
+        put(destination, work, State(), {"d/old": EMPTY})
     state = destination.load_state()
-    with pytest.raises(StorageError, match="not empty"), destination.locked() as stage:
-        plan = make_plan(destination.root, {}, state, destination.permissions)
+    with pytest.raises(StorageError, match="not empty"), destination.locked() as work:
+        with destination.entries() as entries:
+            plan = make_plan(entries, destination.root, {}, state, destination.permissions)
         (tmp_path / "d/mine").touch()
-        destination.apply(plan, stage, state, {"revision": "2"}, {}, {})
+        with contextlib.closing(DirectoryHandles.of(work.stage)) as content:
+            work.apply(plan, content, state, {"revision": "2"}, {}, {})
     assert sorted(os.listdir(tmp_path / "d")) == ["mine", "old"]
     assert destination.load_state() == state
 
 
 def test_two_kills_in_a_row_are_both_remembered(tmp_path: Path) -> None:
     (tmp_path / CONTROL_NAME).mkdir()
-    save_state(str(tmp_path / CONTROL_NAME), State(pending={"first": EMPTY}))
+    with contextlib.closing(DirectoryHandles.of(str(tmp_path / CONTROL_NAME))) as control:
+        save_state(control.get(""), State(pending={"first": EMPTY}))
     destination = at(tmp_path)
     child = os.fork()
     if not child:
         # whatever happens, the child must never go on with the tests
         try:
-            with destination.locked() as stage:
-                state = destination.load_state()
-                plan = make_plan(destination.root, {"second": EMPTY}, state, destination.permissions)
+            with destination.locked() as work:
+                (staging(destination) / "second").touch()
                 # the first step after the plan is recorded
-                os.chmod = lambda *_arguments, **_options: os._exit(9)  # type: ignore[assignment]
-                Path(stage, "second").touch()
-                destination.apply(plan, stage, state, {"revision": "1"}, {}, {})
+                os.rename = lambda *_arguments, **_options: os._exit(9)
+                put(destination, work, destination.load_state(), {"second": EMPTY})
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9

@@ -20,10 +20,15 @@ import pytest
 from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
+    descriptors as descriptors_module,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import destination as destination_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import placing as placing_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import state as state_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import workplace as workplace_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.drift import find_drift
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.names import CONTROL_NAME
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
@@ -113,13 +118,17 @@ def control(root: str) -> dict[str, bytes]:
 
 def pull(root: str, node: Mapping[str, Node], *, force: bool = False) -> None:
     destination = Destination(root, Permissions())
-    with destination.locked() as stage:
-        content = os.path.join(stage, "content")
+    with destination.locked() as work:
+        content = os.path.join(destination.control, "stage/content")
         os.mkdir(content)
         write(node, content)
         state = destination.load_state()
-        plan = make_plan(root, flat(node), state, destination.permissions, force=force, trust_times=False)
-        destination.apply(plan, content, state, {"revision": str(node)}, {}, {})
+        staged = DirectoryHandles(os.open("content", os.O_RDONLY, dir_fd=work.stage))
+        with contextlib.closing(staged), destination.entries() as entries:
+            plan = make_plan(
+                entries, root, flat(node), state, destination.permissions, force=force, trust_times=False
+            )
+            work.apply(plan, staged, state, {"revision": str(node)}, {}, {})
 
 
 def owned(root: str) -> dict[str, set[str]]:
@@ -271,12 +280,13 @@ def test_dest_is_the_new_tree_and_what_is_foreign(revisions: list[tuple[list[Act
                 continue
             assert not in_the_way(before, ours, flat(node), wanted)
             place.check(before, ours, node)
-            state = Destination(place.root, Permissions()).load_state()
-            assert find_drift(place.root, state, Permissions(), check_content=True).is_empty
-            assert find_drift(place.root, state, Permissions(), check_content=False).is_empty
+            destination = Destination(place.root, Permissions())
+            state = destination.load_state()
+            assert destination.find_drift(state, check_content=True).is_empty
+            assert destination.find_drift(state, check_content=False).is_empty
 
 
-MUTATING = ("mkdir", "rename", "replace", "link", "unlink", "rmdir", "chmod", "chown", "open")
+MUTATING = frozenset("mkdir rename replace link symlink unlink rmdir chmod chown fchmod fchown open".split())
 
 
 class CountingOs:
@@ -303,7 +313,7 @@ class CountingOs:
 @contextlib.contextmanager
 def struck(number: int, strike: Any) -> Iterator[CountingOs]:
     fake = CountingOs(number, strike)
-    modules: list[Any] = [destination_module, state_module]
+    modules: list[Any] = [destination_module, descriptors_module, placing_module, state_module, workplace_module]
     for module in modules:
         module.os = fake
     try:

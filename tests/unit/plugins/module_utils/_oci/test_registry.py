@@ -397,6 +397,16 @@ def test_referrers_by_the_api(server: FaultServer) -> None:
     assert all("/referrers/" in line for line in server.lines())
 
 
+@pytest.mark.parametrize("annotations", [{str(number): "" for number in range(1001)}, {"a": 1}, {"\ud800": "x"}, []])
+def test_what_one_referrer_says_does_not_hide_the_others(server: FaultServer, annotations: object) -> None:
+    """Registries repeat the annotations of whoever pushed a referrer."""
+    bad = {**referrer("x/junk"), "annotations": annotations}
+    raw = json.dumps({"schemaVersion": 2, "manifests": [bad, referrer("x/sig")]}).encode("ascii")
+    server.always("GET", "/referrers/", Answer(200, {"Content-Type": media.OCI_INDEX}, raw))
+    found = Harness(server).repository.list_referrers(SUBJECT.descriptor.digest)
+    assert [(entry.artifact_type, entry.annotations) for entry in found] == [("x/junk", {}), ("x/sig", {})]
+
+
 def test_referrers_come_in_pages(server: FaultServer) -> None:
     first = Answer(200, {"Content-Type": media.OCI_INDEX, "Link": '<?p=2>; rel="next"'}, index_of(referrer("a")))
     server.script("GET", "/referrers/", first, Answer(200, {"Content-Type": media.OCI_INDEX}, index_of(referrer("b"))))

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 import urllib3
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import http_body, pauses
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import http_body, http_pace, pauses
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
@@ -352,7 +352,6 @@ def test_a_stalled_body_times_out(server: FaultServer) -> None:
     assert time.monotonic() - start < 5
 
 
-@pytest.mark.skipif(not HAS_READ1, reason="urllib3 before 2.1 cannot tell")
 def test_a_dripping_body_is_given_up(server: FaultServer) -> None:
     descriptor = held(server)
     server.always("GET", BLOBS, Answer(body=BLOB, drip=(5, 0.05)))
@@ -361,7 +360,8 @@ def test_a_dripping_body_is_given_up(server: FaultServer) -> None:
 
 
 def test_time_the_caller_takes_is_not_the_registrys(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_body, "MIN_RATE", 100_000_000)
+    for module in (http_body, http_pace):
+        monkeypatch.setattr(module, "MIN_RATE", 100_000_000)
     descriptor = held(server)
     position = 0
     for chunk in Harness(server, timeout=0.2).repository.stream_blob(descriptor):
@@ -490,9 +490,7 @@ def test_an_upload_that_keeps_failing_is_given_up(server: FaultServer) -> None:
 
 
 @pytest.mark.parametrize("bound", ["503", "reset"])
-def test_the_bound_on_pauses_ends_an_upload(
-    server: FaultServer, monkeypatch: pytest.MonkeyPatch, bound: str
-) -> None:
+def test_the_bound_on_pauses_ends_an_upload(server: FaultServer, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
     monkeypatch.setattr(pauses, "MAX_TOTAL", 20.0)
     fault = Answer(503, {"Retry-After": "3"}) if bound == "503" else Answer(is_silent=True)
     server.always("PUT", UPLOADS, fault)

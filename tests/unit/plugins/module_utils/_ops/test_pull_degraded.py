@@ -382,7 +382,7 @@ def verified(place: Place, policy: VerifyPolicy) -> None:
     """Put on record that the signatures satisfied a policy."""
     from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import policy_fingerprint
 
-    record = {"policy": policy_fingerprint(policy), "verdict": {"verified": True}}
+    record = {"policy": policy_fingerprint(policy), "verdict": {"verified": True}, "warnings": ["Mind this."]}
     place.edit(lambda state: state.update(verification=record))
 
 
@@ -396,11 +396,13 @@ def test_only_what_satisfied_the_policy_will_do(place: Place, tmp_path: Path) ->
     assert place.refused(verify=policy) == unverified
     verified(place, policy)
     result = place.pull(verify=policy)
-    assert result.degradation and result.verification == {"verified": True}
-    assert place.refused(verify=VerifyPolicy(public_keys=(str(key),), min_signers=2)) == unverified
+    assert result.degradation and result.verification == {"verified": True} and result.warnings[0] == "Mind this."
+    assert place.refused(verify=VerifyPolicy(public_keys=(str(key),), curve_hash=True)) == unverified
     key.write_text("another key")
     assert place.refused(verify=policy) == unverified
-    assert place.pull().degradation, "without a policy nothing is demanded"
+    result = place.pull()
+    assert result.degradation, "without a policy nothing is demanded"
+    assert result.verification == {} and len(result.warnings) == 1, "and nothing is claimed"
 
 
 # For how long
@@ -485,10 +487,12 @@ def test_unchanged_runs_without_the_option_write_nothing(place: Place) -> None:
 @pytest.mark.parametrize("content", [b"", b"x", b"a" * 64, b"%s %020d" % (b"a" * 64, 5), b"b" * 64 + b" x\n"])
 def test_notes_that_say_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "confirmed").write_bytes(content)
-    assert confirmation.last(str(tmp_path), "a" * 64) is None
-    confirmation.record(str(tmp_path), "a" * 64, 5.9)
-    assert confirmation.last(str(tmp_path), "a" * 64) == (5.0 if len(content) <= 86 else None)
-    assert confirmation.last(str(tmp_path), "b" * 64) is None
+    control = os.open(tmp_path, os.O_RDONLY)
+    assert confirmation.last(control, "a" * 64) is None
+    confirmation.record(control, "a" * 64, 5.9)
+    assert confirmation.last(control, "a" * 64) == (5.0 if len(content) <= 86 else None)
+    assert confirmation.last(control, "b" * 64) is None
+    os.close(control)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
-import tarfile
 import threading
 import time
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.blob_store import BlobStore
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layer_reader, staging
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_reader import LayerReader
@@ -25,42 +22,16 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_s
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.staged_layers import StagedLayers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.staging import (
     MAX_ALWAYS_HASHED,
     needs_digests,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import MAX_TRANSFERS
-
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-
-
-def digest_of(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def publish(layout: Path, tag: str, files: dict[str, str]) -> None:
-    """Put an artifact with one layer into an OCI image layout, beside what it holds."""
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w") as archive:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content.encode()))
-    store = layout / "blobs/sha256"
-    store.mkdir(parents=True, exist_ok=True)
-
-    def add(data: bytes, media_type: str) -> dict[str, object]:
-        (store / digest_of(data)[7:]).write_bytes(data)
-        return {"mediaType": media_type, "digest": digest_of(data), "size": len(data)}
-
-    layer = add(target.getvalue(), "application/vnd.oci.image.layer.v1.tar")
-    config = add(b"{}", "application/vnd.oci.empty.v1+json")
-    document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
-    entry = {**add(json.dumps(document).encode(), MANIFEST), "annotations": {"org.opencontainers.image.ref.name": tag}}
-    index = layout / "index.json"
-    known = json.loads(index.read_text())["manifests"] if index.exists() else []
-    index.write_text(json.dumps({"schemaVersion": 2, "manifests": [*known, entry]}))
-    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.small_artifacts import (
+    digest_of,
+    publish,
+)
 
 
 @pytest.fixture
@@ -155,14 +126,15 @@ def sized(size: int) -> Descriptor:
 
 
 def test_when_digests_are_needed(tmp_path: Path) -> None:
-    large, missing = [sized(MAX_ALWAYS_HASHED), sized(1)], str(tmp_path / "none")
+    large, missing = [sized(MAX_ALWAYS_HASHED), sized(1)], DirectoryHandles(-1)
+    there = DirectoryHandles.of(str(tmp_path))
     assert needs_digests([sized(MAX_ALWAYS_HASHED)], missing, False)
     assert not needs_digests(large, missing, False)
     assert needs_digests(large, missing, True)
     (tmp_path / ".oci-artifact").mkdir()
-    assert not needs_digests(large, str(tmp_path), False)
+    assert not needs_digests(large, there, False)
     (tmp_path / "file").touch()
-    assert needs_digests(large, str(tmp_path), False)
+    assert needs_digests(large, there, False)
 
 
 @pytest.mark.parametrize(
@@ -196,13 +168,17 @@ def test_artifacts_of_one_task_share_what_is_fetched_at_once() -> None:
 
 
 def test_a_layer_that_is_used_once_is_moved(tmp_path: Path) -> None:
-    store = BlobStore(str(tmp_path / "stage"))
-    once, twice = (Descriptor("a/b", store.add_bytes(data), len(data)) for data in (b"once", b"twice"))
+    stage = os.open(tmp_path, os.O_RDONLY)
+    store = StagedLayers(stage)
+    once, twice = (Descriptor("a/b", digest_of(data), len(data)) for data in (b"once", b"twice"))
+    for layer, data in ((once, b"once"), (twice, b"twice")):
+        store.fetch(layer, lambda offset, data=data: iter([data[offset:]]), "the layer")  # type: ignore[misc]
     repository: Any = None
     read = LayerReader(repository, {}, store, {once.digest: 1, twice.digest: 2})
-    assert read.move(once, str(tmp_path / "once")) and (tmp_path / "once").read_bytes() == b"once"
-    assert not read.move(twice, str(tmp_path / "twice")) and not (tmp_path / "twice").exists()
+    assert read.move(once, stage, b"once") and (tmp_path / "once").read_bytes() == b"once"
+    assert not read.move(twice, stage, b"twice") and not (tmp_path / "twice").exists()
     assert b"".join(read(twice)) == b"twice"
     with open(tmp_path / "once", "rb") as handle:
         held = LayerReader(repository, {twice.digest: handle}, store, {twice.digest: 1})
-        assert not held.move(twice, str(tmp_path / "twice"))
+        assert not held.move(twice, stage, b"twice")
+    os.close(stage)

@@ -286,6 +286,7 @@ def verifier(
     *statements: Mapping[str, Any],
     trust_store: Any = None,
     min_signers: int = 1,
+    max_signatures: int = 0,
     now: datetime.datetime = NOW,
     **changes: Any,
 ) -> NotationVerifier:
@@ -293,6 +294,7 @@ def verifier(
     policy = VerifyPolicy(
         provider="notation",
         min_signers=min_signers,
+        max_signatures=max_signatures,
         trust_policy={"version": "1.0", "trustPolicies": list(statements) or [statement(**changes)]},
         trust_store={"*": [root().root_pem]} if trust_store is None else trust_store,
     )

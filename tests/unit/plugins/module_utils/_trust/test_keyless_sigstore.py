@@ -9,6 +9,7 @@ import copy
 import json
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -332,6 +333,15 @@ def test_a_root_that_is_not_brought_up_to_date(
     with pytest.raises(expected, match="sigstore.dev was not brought up to date") as caught:
         sigstore_extra.public_good_root()
     assert "trusted_root" in caught.value.hint  # type: ignore[attr-defined]
+
+
+def test_a_root_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(sigstore_extra, "MAX_UPDATE", 0.2)
+    production(monkeypatch, lambda: over.wait(60))
+    with pytest.raises(ConnectionFailed, match=r"not brought up to date within 0\.2 s"):
+        sigstore_extra.public_good_root()
+    over.set()
 
 
 def test_what_the_package_returns_is_checked_like_any_root(monkeypatch: pytest.MonkeyPatch) -> None:

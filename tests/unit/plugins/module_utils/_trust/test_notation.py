@@ -19,11 +19,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     VerificationFailed,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy, verify_notation
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.certificates import validity
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import (
-    MAX_ATTEMPTS,
-    NotationVerifier,
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.budget import (
+    MAX_NOTATION_SIGNATURES as MAX_SIGNATURES,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.certificates import validity
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import IGNORED, VERIFIED
 
@@ -223,16 +223,16 @@ LEVELS = ("strict", "permissive", "audit")
 def test_expiry(form: str, level: str) -> None:
     envelope = make_envelope(form, expiry=NOW)
     before = verifier(level=level, now=NOW - datetime.timedelta(seconds=1))
-    assert before.verify(found(envelope), ARTIFACT, SCOPE).verified
-    assert before.warnings == []
+    verdict = before.verify(found(envelope), ARTIFACT, SCOPE)
+    assert verdict.verified and verdict.warnings == ()
     verify = verifier(level=level)
     if level == "strict":
         error = refused(verify, envelope)
         assert codes(error) == ["expired-signature"]
         assert "2026-06-01 12:00:00 UTC" in error.message
     else:
-        assert verify.verify(found(envelope), ARTIFACT, SCOPE).verified
-        assert "expired at 2026-06-01 12:00:00 UTC" in verify.warnings[0]
+        verdict = verify.verify(found(envelope), ARTIFACT, SCOPE)
+        assert verdict.verified and "expired at 2026-06-01 12:00:00 UTC" in verdict.warnings[0]
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -253,8 +253,8 @@ def test_certificates_have_to_be_valid_now(
         assert codes(error) == ["expired-certificate"]
         assert cause in error.message
     else:
-        assert verify.verify(found(make_envelope("jws", who)), ARTIFACT, SCOPE).verified
-        assert cause in verify.warnings[0]
+        verdict = verify.verify(found(make_envelope("jws", who)), ARTIFACT, SCOPE)
+        assert verdict.verified and cause in verdict.warnings[0]
 
 
 def test_certificates_are_valid_to_the_last_second() -> None:
@@ -279,8 +279,8 @@ def test_a_timestamp_that_the_policy_demands_is_not_taken_for_granted() -> None:
     after = verifier(trustStores=stores, verifyTimestamp="afterCertExpiry")
     assert after.verify(found(make_envelope("jws")), ARTIFACT, SCOPE).verified
     permissive = verifier(trustStores=stores, level="permissive")
-    assert permissive.verify(found(make_envelope("jws")), ARTIFACT, SCOPE).verified
-    assert "demands a timestamp" in permissive.warnings[0]
+    verdict = permissive.verify(found(make_envelope("jws")), ARTIFACT, SCOPE)
+    assert verdict.verified and "demands a timestamp" in verdict.warnings[0]
 
 
 def test_a_countersignature_does_not_make_an_expired_chain_valid() -> None:
@@ -321,16 +321,16 @@ def test_revocation_that_cannot_be_known(extension: x509.ExtensionType, which: s
         ({"override": {"revocation": "skip"}}, False),
     ):
         verify = verifier(**changes)
-        assert verify.verify(found(envelope), ARTIFACT, SCOPE).verified
-        assert ["was revoked" in each for each in verify.warnings] == [True] * warned
+        verdict = verify.verify(found(envelope), ARTIFACT, SCOPE)
+        assert verdict.verified and ["was revoked" in each for each in verdict.warnings] == [True] * warned
 
 
 def test_certificates_that_cannot_be_revoked() -> None:
     authority = make_authority("listed", extensions=[(lists(), False), (ocsp(), False)])
     who = make_identity(authority, extensions=[(issuers(), False)])
     verify = verifier(trust_store=[authority.root_pem])
-    assert verify.verify(found(make_envelope("jws", who)), ARTIFACT, SCOPE).verified
-    assert verify.warnings == []
+    verdict = verify.verify(found(make_envelope("jws", who)), ARTIFACT, SCOPE)
+    assert verdict.verified and verdict.warnings == ()
 
 
 def test_ignored_is_not_verified() -> None:
@@ -342,7 +342,7 @@ def test_ignored_is_not_verified() -> None:
         verdict = verify.verify(found(envelope), ARTIFACT, SCOPE)
         assert (verdict.outcome, verdict.verified, verdict.signers) == (IGNORED, False, ())
         assert verdict.refusals[0].code in ("untrusted-certificate", "identity")
-        assert "only logs" in verify.warnings[0]
+        assert "only logs" in verdict.warnings[0]
 
 
 def test_audit_still_demands_a_signature_of_this_artifact() -> None:
@@ -356,7 +356,7 @@ def test_audit_prefers_a_signature_that_is_authentic() -> None:
     verdict = verify.verify(found(make_envelope("jws", OTHER), make_envelope("cose")), ARTIFACT, SCOPE)
     assert verdict.verified
     assert [each.format for each in verdict.signers] == ["cose"]
-    assert verify.warnings == []
+    assert verdict.warnings == ()
 
 
 def test_authenticity_that_is_enforced_over_audit() -> None:
@@ -446,15 +446,68 @@ def test_a_bad_signature_beside_a_good_one_changes_nothing(bad: bytes) -> None:
         assert verifier().verify(found(*envelopes), ARTIFACT, SCOPE).verified
 
 
-def test_signers_are_counted_by_their_keys() -> None:
-    again = make_identity(subject={**SUBJECT, "CN": "another name"})
-    second = make_identity(key=key_of("P-384"))
+SECOND = {**SUBJECT, "CN": "second"}
+SHORT = "has signatures by 1 of the 2 signers wanted that satisfy the statement"
+
+
+def identity_of(**attributes: str) -> str:
+    return "x509.subject:" + ", ".join(f"{key}={value}" for key, value in {**SUBJECT, **attributes}.items())
+
+
+def test_whoever_is_trusted_counts_once() -> None:
+    """Without listed identities, signers are told apart by their keys and by their names."""
+    same_key = make_identity(subject={**SUBJECT, "CN": "another name"})
+    same_name = make_identity(key=key_of("P-384"))
+    reordered = make_identity(key=key_of("P-521"), subject=dict(reversed(SUBJECT.items())))
     verify = verifier(min_signers=2)
-    error = refused(verify, make_envelope("jws"), make_envelope("cose"), make_envelope("jws", again))
-    start = f"{SCOPE}@{ARTIFACT.digest} has signatures by 1 of the 2 signers wanted that satisfy the statement"
-    assert error.message.startswith(start)
+    envelopes = [make_envelope("jws"), make_envelope("cose")]
+    error = refused(verify, *envelopes, *(make_envelope("jws", who) for who in (same_key, same_name, reordered)))
+    assert error.message.startswith(f"{SCOPE}@{ARTIFACT.digest} {SHORT}")
+    second = make_identity(key=key_of("P-384"), subject=SECOND)
     verdict = verify.verify(found(make_envelope("jws"), make_envelope("cose", second)), ARTIFACT, SCOPE)
     assert [each.format for each in verdict.signers] == ["jws", "cose"]
+
+
+def test_a_trusted_identity_counts_once() -> None:
+    """Any number of certificates of one identity (a workflow, its branches) is one of several that are demanded."""
+    broad, narrow = "x509.subject:C=US, ST=WA, O=example, OU=builds", identity_of(CN="second")
+    verify = verifier(min_signers=2, trustedIdentities=[broad, narrow])
+    builds = [
+        make_identity(key=key_of("P-256", name), subject={**SUBJECT, "OU": "builds", "CN": name}) for name in "abc"
+    ]
+    error = refused(verify, *(make_envelope("jws", who) for who in builds))
+    assert SHORT in error.message and "A trusted identity, a name and a key count once each." in error.message
+    second = make_identity(key=key_of("P-384"), subject=SECOND)
+    envelopes = [make_envelope("jws", who) for who in (*builds, second)]
+    assert verify.verify(found(*envelopes), ARTIFACT, SCOPE).verified
+
+
+def test_who_has_two_trusted_identities_counts_once() -> None:
+    both = {**SUBJECT, "OU": "builds", "CN": "second"}
+    identities = ["x509.subject:C=US, ST=WA, O=example, OU=builds", "x509.subject:C=US, ST=WA, O=example, CN=second"]
+    verify = verifier(min_signers=2, trustedIdentities=identities)
+    whoever = [make_identity(key=key_of(kind), subject=both) for kind in ("P-256", "P-384")]
+    assert SHORT in refused(verify, *(make_envelope("jws", who) for who in whoever)).message
+    # the first takes one identity, and gives it up for the second, who has no other
+    other = make_identity(key=key_of("P-521"), subject={**SUBJECT, "OU": "builds", "CN": "third"})
+    envelopes = [make_envelope("jws", who) for who in (whoever[0], other)]
+    assert verify.verify(found(*envelopes), ARTIFACT, SCOPE).verified
+
+
+def test_audit_does_not_ignore_that_signers_are_missing() -> None:
+    audit = verifier(min_signers=2, level="audit", trustedIdentities=[identity_of(), identity_of(CN="second")])
+    again = make_identity(key=key_of("P-384"))
+    assert SHORT in refused(audit, make_envelope("jws"), make_envelope("jws", again)).message
+
+
+def test_more_signers_than_trusted_identities() -> None:
+    with pytest.raises(InvalidPolicy, match="'min_signers' is 2, but the statement 'p' .* only 1 trusted identity"):
+        verifier(min_signers=2, trustedIdentities=[identity_of()])
+    # another statement may apply; which one does is known with the scope
+    wide = statement(name="wide", trustedIdentities=[identity_of(), identity_of(CN="second")], registryScopes=["a.b/c"])
+    verify = verifier(wide, statement(trustedIdentities=[identity_of()]), min_signers=2)
+    with pytest.raises(InvalidPolicy, match="the statement 'p'"):
+        verify.verify(iter(found(make_envelope("jws"))), ARTIFACT, SCOPE)
 
 
 def test_nobody_who_is_not_authentic_makes_up_the_number() -> None:
@@ -473,28 +526,32 @@ def test_no_more_signatures_are_fetched_than_needed() -> None:
     assert len(list(rest)) == 2
 
 
-def test_attempts_are_bounded() -> None:
-    bad, good = make_envelope("jws", OTHER), make_envelope("jws")
-    assert verifier().verify(found(*[bad] * (MAX_ATTEMPTS - 1), good), ARTIFACT, SCOPE).verified
-    rest = iter(found(*[bad] * MAX_ATTEMPTS, good, good, good))
-    with pytest.raises(VerificationFailed, match=f"more signatures than the {MAX_ATTEMPTS} that are tried") as caught:
-        verifier().verify(rest, ARTIFACT, SCOPE)
-    assert len(codes(caught.value)) == MAX_ATTEMPTS
+@pytest.mark.parametrize("given", [0, 12])
+def test_attempts_are_bounded(given: int) -> None:
+    bad, good, limit = make_envelope("jws", OTHER), make_envelope("jws"), given or MAX_SIGNATURES
+    verify = verifier(max_signatures=given)
+    assert verify.verify(found(*[bad] * (limit - 1), good), ARTIFACT, SCOPE).verified
+    rest = iter(found(*[bad] * limit, good, good, good))
+    with pytest.raises(VerificationFailed, match=f"more signatures than the {limit} that are tried") as caught:
+        verify.verify(rest, ARTIFACT, SCOPE)
+    assert len(codes(caught.value)) == limit
+    assert "max_signatures" in caught.value.hint
     assert len(list(rest)) == 2
-    assert "more signatures" not in refused(verifier(), *[bad] * MAX_ATTEMPTS).message
+    assert "more signatures" not in refused(verify, *[bad] * limit).message
 
 
-@pytest.mark.parametrize("number", [0, -1, MAX_ATTEMPTS + 1])
+@pytest.mark.parametrize("number", [0, -1, MAX_SIGNATURES + 1])
 def test_numbers_of_signers_that_cannot_be(number: int) -> None:
     with pytest.raises(InvalidPolicy, match="min_signers"):
         verifier(min_signers=number)
 
 
 def test_as_many_signers_as_signatures_are_tried() -> None:
-    identities = [make_identity(key=key_of("P-256", str(number))) for number in range(MAX_ATTEMPTS)]
+    names = [str(number) for number in range(12)]
+    identities = [make_identity(key=key_of("P-256", name), subject={**SUBJECT, "CN": name}) for name in names]
     envelopes = [make_envelope("jws", who) for who in identities]
-    verify = verifier(min_signers=MAX_ATTEMPTS)
-    assert len(verify.verify(found(*envelopes), ARTIFACT, SCOPE).signers) == MAX_ATTEMPTS
+    verify = verifier(min_signers=12, max_signatures=12)
+    assert len(verify.verify(found(*envelopes), ARTIFACT, SCOPE).signers) == 12
 
 
 def test_skip_needs_no_trust_store() -> None:
@@ -519,8 +576,10 @@ def test_the_present_time_is_the_default() -> None:
     assert signer().chain[0].subject != past.chain[-1].subject
 
 
-def test_warnings_are_said_once() -> None:
+def test_each_verdict_has_its_own_warnings() -> None:
+    """One verifier serves all artifacts of a task: what is said of one is neither said of another nor left out."""
     verify = verifier(level="permissive")
+    expired = make_envelope("jws", expiry=NOW - DAY)
     for _time in range(2):
-        verify.verify(found(make_envelope("jws", expiry=NOW - DAY)), ARTIFACT, SCOPE)
-    assert len(verify.warnings) == 1
+        assert len(verify.verify(found(expired), ARTIFACT, SCOPE).warnings) == 1
+        assert verify.verify(found(make_envelope("jws")), ARTIFACT, SCOPE).warnings == ()

@@ -312,8 +312,8 @@ def test_the_number_of_certificates_is_bounded(monkeypatch: pytest.MonkeyPatch) 
 def test_identities_are_read() -> None:
     found = parse(trustedIdentities=["x509.subject: C=US, S=WA, O=example"])[0]
     assert found.identities == ({"C": "US", "ST": "WA", "O": "example"},)
-    assert found.trusts({**SUBJECT})
-    assert not found.trusts({**SUBJECT, "O": "other"})
+    assert found.trusted_identities({**SUBJECT})
+    assert not found.trusted_identities({**SUBJECT, "O": "other"})
     assert parse()[0].identities is None
 
 

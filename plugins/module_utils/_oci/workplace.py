@@ -1,0 +1,200 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place that writes into ``dest``.
+
+A placement is all or nothing: it is planned before the first change, recorded as begun, undone when a step fails, and
+completed by the next run when the process is killed between two steps. Each file appears under its name by one rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .descriptors import remove_tree_at
+from .destination import OPEN_DIRECTORY, STAGE, Destination, Held, exists_at
+from .directory_handles import DirectoryHandles
+from .drift import Plan
+from .placing import Placement
+from .shared_file import locked_at
+from .state import FILE_NAME, State, save_state
+from .trusted_path import open_trusted
+
+_LOCK = "lock"
+_MAKE_ATTEMPTS = 5
+
+
+class Workplace:
+    """A destination that other runs keep away from, and what changes it.
+
+    ``stage`` is the descriptor of an empty directory on the same file system, in which nobody else may write.
+    """
+
+    def __init__(self, destination: Destination, held: Held, stage: int) -> None:
+        self.stage = stage
+        self._destination = destination
+        self._root = held.root
+        self._control = held.control
+
+    def apply(
+        self,
+        plan: Plan,
+        content: DirectoryHandles,
+        state: State,
+        key: Mapping[str, Any],
+        artifact: Mapping[str, Any],
+        verification: Mapping[str, Any] | None = None,
+        request: str = "",
+    ) -> None:
+        """Carry out a plan whose new and changed entries lie in ``content``, a directory of the stage, and record the
+        result; see :class:`~.state.State` for what is recorded.
+
+        :raises StorageError: when a step fails; everything is then as it was.
+        """
+        with self._placing(plan, content, state) as work:
+            pending = {**state.pending, **plan.tree}
+            save_state(self._control, state._replace(pending=pending))
+            work.run()
+            placed = work.placed_entries()
+            done = State(key, artifact, placed, verification=verification or {}, request=request)
+            save_state(self._control, done)
+
+    def record_verification(self, state: State, verification: Mapping[str, Any]) -> None:
+        """Note under which policy the signatures of what is in ``dest`` were checked.
+
+        :raises StorageError: when it cannot be written.
+        """
+        try:
+            save_state(self._control, state._replace(verification=verification))
+        except OSError as exc:
+            raise self._destination.refused(exc) from None
+
+    def set_permissions(self, paths: list[str], state: State) -> None:
+        """Set mode and owner of entries whose content is right.
+
+        :raises StorageError: when one cannot be set; everything is then as it was.
+        """
+        plan = Plan({path: state.files[path].entry for path in paths}, metadata=paths)
+        with self._placing(plan, None, state) as work:
+            work.run()
+
+    @contextlib.contextmanager
+    def _placing(self, plan: Plan, content: DirectoryHandles | None, state: State) -> Iterator[Placement]:
+        work: Placement | None = None
+        try:
+            work = Placement(self._root, self._destination.permissions, plan, self.stage, content, state.files)
+            yield work
+        except BaseException as exc:
+            # what cannot be undone stays recorded as begun, for the next run to complete
+            if work is None or work.undo():
+                self._restore(state)
+            if isinstance(exc, OSError):
+                raise self._destination.refused(exc) from None
+            raise
+        finally:
+            if work is not None:
+                work.close()
+
+    def _restore(self, state: State) -> None:
+        with contextlib.suppress(OSError):
+            if state.key:
+                save_state(self._control, state)
+            else:
+                os.unlink(FILE_NAME, dir_fd=self._control)
+
+
+@contextlib.contextmanager
+def locked(destination: Destination, wait: float) -> Iterator[Workplace]:
+    """See :meth:`.destination.Destination.locked`."""
+    made: list[str] = []
+    try:
+        with _made_and_locked(destination, made, wait) as held, _staging(destination, held) as stage:
+            destination.held = held
+            yield Workplace(destination, held, stage)
+    except BaseException as exc:
+        for directory in reversed(made):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+        if isinstance(exc, OSError):
+            raise destination.refused(exc) from None
+        raise
+    finally:
+        destination.held = None
+
+
+@contextlib.contextmanager
+def _made_and_locked(destination: Destination, made: list[str], wait: float) -> Iterator[Held]:
+    path = os.path.join(destination.control, _LOCK)
+    while True:
+        held = _make(destination, made)
+        with contextlib.ExitStack() as stack:
+            stack.callback(held.root.close)
+            stack.callback(os.close, held.control)
+            is_locked = False
+            # another run, which failed, may remove the directory while this one waits
+            with contextlib.suppress(FileNotFoundError):
+                stack.enter_context(locked_at(held.control, _LOCK, path, wait))
+                is_locked = True
+            if is_locked and _is_at(held.control, destination.control_name, held.root.get("")):
+                yield held
+                return
+
+
+def _make(destination: Destination, made: list[str]) -> Held:
+    """Make what is missing and open it. What is made above the control directory is appended to ``made``."""
+    attempts_left = _MAKE_ATTEMPTS
+    while True:
+        attempts_left -= 1
+        try:
+            root = open_trusted(destination.root, make=made, may_be_others=not destination.is_parent)
+        except FileNotFoundError:
+            # another run, which failed, has removed what it had made, and this one found there
+            if not attempts_left:
+                raise
+            continue
+        except NotADirectoryError:
+            raise destination.not_a_directory() from None
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(destination.control_name, 0o700, dir_fd=root)
+            control = destination.open_control(root)
+            if control < 0:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            os.fchmod(control, 0o700)
+            return Held(DirectoryHandles(root), control)
+        except FileNotFoundError:
+            os.close(root)
+            if not attempts_left:
+                raise
+        except BaseException:
+            os.close(root)
+            raise
+
+
+@contextlib.contextmanager
+def _staging(destination: Destination, held: Held) -> Iterator[int]:
+    stage = -1
+    try:
+        remove_tree_at(STAGE, held.control)
+        os.mkdir(STAGE, 0o700, dir_fd=held.control)
+        stage = os.open(STAGE, OPEN_DIRECTORY, dir_fd=held.control)
+        yield stage
+    finally:
+        if stage >= 0:
+            os.close(stage)
+        remove_tree_at(STAGE, held.control)
+        if not exists_at(os.fsencode(FILE_NAME), held.control):
+            with contextlib.suppress(OSError):
+                os.unlink(_LOCK, dir_fd=held.control)
+                os.rmdir(destination.control_name, dir_fd=held.root.get(""))
+
+
+def _is_at(descriptor: int, name: bytes, directory: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(name, dir_fd=directory))
+    except OSError:
+        return False
