@@ -20,6 +20,7 @@ PULL, PUSH = "cloudnative.artifacts.oci_artifact_pull", "cloudnative.artifacts.o
 INFO, CACHE = "cloudnative.artifacts.oci_artifact_info", "cloudnative.artifacts.oci_artifact_cache"
 LOGIN = "cloudnative.artifacts.oci_registry_login"
 # of a cache, see the unit tests for all of them
+TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# cloudnative.artifacts\n"
 NAMES = ("oci-layout", "blobs/sha256", ".ingest", "index.json")
 
 
@@ -47,6 +48,8 @@ def test_what_another_user_prepared_in_a_cache(ansible: AnsibleRunner, tree: Pub
     for number, (name, kind) in enumerate((name, kind) for name in NAMES for kind in KINDS):
         cache = place / f"cache-{number}"
         make_directories(cache, 0, 0o777)
+        # what stands in a directory that is no cache yet would be refused for that
+        (cache / "CACHEDIR.TAG").write_text(TAG)
         prepare(cache / name, kind, victim)
         dests.append(place / f"dest-{number}")
         tasks += [
@@ -55,9 +58,7 @@ def test_what_another_user_prepared_in_a_cache(ansible: AnsibleRunner, tree: Pub
         ]
     ansible.tasks(tasks)
     assert victim.changes() == []
-    pulled = [dest for dest in dests if dest.exists()]
-    assert len(pulled) > len(dests) / 2
-    assert all((dest / "a").read_text() == "one\n" for dest in pulled)
+    assert all((dest / "a").read_text() == "one\n" for dest in dests)
 
 
 def test_what_another_user_swaps_in_a_cache(ansible: AnsibleRunner, tree: Publisher, place: Path) -> None:

@@ -85,6 +85,9 @@ class CacheLayout(LayoutRepository):
         if self.store.directory.size(CACHE_TAG) is None:
             self.store.replace_file(CACHE_TAG, _TAG_CONTENT)
 
+    def _check_untouched(self) -> None:
+        """The directory is a cache, as its tag says, and a damaged index is written anew."""
+
     def _is_to_be_written(self, handle: BinaryIO) -> bool:
         if super()._is_to_be_written(handle):
             return True

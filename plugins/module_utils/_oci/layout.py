@@ -333,10 +333,7 @@ class LayoutRepository(SinglePlace):
         """The turn to write, in a layout that is there."""
         # says what is wrong where a link stands there that is not to be followed
         if self.store.directory.size(LAYOUT_FILE) is None:
-            # an index.json that is something else entirely, in a directory named by mistake, is not to be touched
-            document = self._load_json(INDEX_FILE, MAX_INDEX_SIZE)
-            if document is not None:
-                parse_index(document, f"The file {self.store.directory.path(INDEX_FILE)}")
+            self._check_untouched()
         with self.store.locked(LAYOUT_FILE, self._lock_timeout, may_be_foreign=True) as (handle, handles):
             if self._is_to_be_written(handle):
                 self._write_layout_file(handle)
@@ -348,6 +345,15 @@ class LayoutRepository(SinglePlace):
             if self.store.directory.size(INDEX_FILE) is None:
                 self._write_index({"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []})
             yield
+
+    def _check_untouched(self) -> None:
+        """Called before a directory is made a layout.
+
+        :raises InvalidContent: when it has an ``index.json`` that is something else: a directory named by mistake.
+        """
+        document = self._load_json(INDEX_FILE, MAX_INDEX_SIZE)
+        if document is not None:
+            parse_index(document, f"The file {self.store.directory.path(INDEX_FILE)}")
 
     def _is_to_be_written(self, handle: BinaryIO) -> bool:
         """Whether the file ``oci-layout``, which is open and locked, lacks its content."""

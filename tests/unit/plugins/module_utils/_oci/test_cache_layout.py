@@ -149,11 +149,16 @@ def test_a_file_is_no_cache(root: Path) -> None:
         ArtifactCache(str(root))
 
 
+@pytest.mark.parametrize("is_layout", [True, False])
 @pytest.mark.parametrize("file", ["oci-layout", "index.json"])
 @pytest.mark.parametrize("damage", [b"", b"\0\0", b'{"imageLayoutVersion": "9"}', b"[]"])
-def test_damaged_files_are_written_anew(root: Path, cache: ArtifactCache, file: str, damage: bytes) -> None:
+def test_damaged_files_are_written_anew(
+    root: Path, cache: ArtifactCache, file: str, damage: bytes, is_layout: bool
+) -> None:
     artifact(cache, b"x", tag="1")
     (root / file).write_bytes(damage)
+    if not is_layout:
+        (root / "oci-layout").unlink()
     again = ArtifactCache(str(root))
     artifact(again, b"y", tag="2")
     artifact(again, b"x", tag="1")
