@@ -272,15 +272,15 @@ options:
         default: ignore
       drift_ignore:
         description:
-          - Fields that may differ, such as V(/spec/replicas) of a Deployment that is scaled by others. A correction leaves
-            them as they are.
+          - Fields that may differ, such as V(/spec/replicas) of a Deployment that is scaled by others. A correction
+            leaves them as they are.
         type: list
         elements: dict
         suboptions:
           paths:
             description:
-              - JSON pointers (RFC 6901). A position in a list counts as in the chart's manifest. The empty pointer stands
-                for the whole object.
+              - JSON pointers (RFC 6901). A position in a list counts as in the chart's manifest. The empty pointer
+                stands for the whole object.
             type: list
             elements: str
             required: true

@@ -31,7 +31,7 @@ metadata:
   annotations:
   labels: {}
 spec:
-  replicas: {{ .Values.replicas | default 1 }}
+  replicas: {{ if not .Values.unset }}{{ .Values.replicas | default 1 }}{{ end }}
   selector: {matchLabels: {app: {{ .Release.Name }}}}
   template:
     metadata:
@@ -73,6 +73,12 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: "{{ .Release.Namespace }}-{{ .Release.Name }}", namespace: ignored, annotations: }
 rules:
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: "{{ .Release.Name }}-hook"
+  annotations: {helm.sh/hook: "post-install,post-upgrade"}
 """
 APP = "/spec/template/spec/containers/0"
 
@@ -103,6 +109,10 @@ def get(cluster: KubeCluster, namespace: str, kind: str, name: str) -> dict[str,
     found = cluster.get(kind, name, namespace)
     assert found is not None
     return found
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def app(cluster: KubeCluster, namespace: str, name: str) -> dict[str, Any]:
@@ -137,6 +147,7 @@ def test_only_what_differs_and_is_not_ignored(any_helm: RoleRunner, namespace: s
         release(namespace, "imaged", f"{APP}/image"),
         release(namespace, "mixed", f"{APP}/image", f"{APP}/args/1", "/spec/template/spec/nodeSelector/zone"),
         release(namespace, "wholly", ""),
+        release(namespace, "unset", values={"unset": True}),
     ]
     run = role(demo, releases)
     assert not run.failed, run.message
@@ -164,6 +175,9 @@ def test_only_what_differs_and_is_not_ignored(any_helm: RoleRunner, namespace: s
         replace("/spec/template/spec/nodeSelector", {"disk": "slow", "zone": "a"}),
     )
     patch(cluster, namespace, "deployment", "wholly", edited)
+    # what the manifest has as null is anybody's; hooks are not part of what is deployed
+    cluster.kubectl("scale", "deployment", "unset", "-n", namespace, "--replicas=4")
+    cluster.kubectl("delete", "configmap", "untouched-hook", "-n", namespace)
     untouched = generation(cluster, namespace, "untouched")
 
     run = role(demo, releases)
@@ -176,6 +190,7 @@ def test_only_what_differs_and_is_not_ignored(any_helm: RoleRunner, namespace: s
         "imaged": True,
         "mixed": True,
         "wholly": False,
+        "unset": False,
     }
     assert {each["corrected"] for entry in found.values() for each in entry.get("drift", [])} == {True}
     assert paths(found["scaled"]) == {"Deployment changed": [f"{APP}/image"]}
@@ -228,7 +243,7 @@ def test_what_was_removed_is_made_again(any_helm: RoleRunner, namespace: str, pu
 
     # a field of a custom resource, a Secret's key, what Helm marks its objects with
     cluster.kubectl("patch", f"things.{group}", "thing", "-n", namespace, "--type=merge", "-p", '{"spec": {"size": 9}}')
-    patch(cluster, namespace, "secret", "one", replace("/data/password", base64.b64encode(b"EDITED-pass").decode()))
+    patch(cluster, namespace, "secret", "one", replace("/data/password", encoded("EDITED-pass")))
     cluster.kubectl("annotate", "configmap", "one", "-n", namespace, "meta.helm.sh/release-name-")
     run = role(demo, [release(namespace, "one")], diff=True)
     assert not run.failed, run.message
@@ -238,7 +253,7 @@ def test_what_was_removed_is_made_again(any_helm: RoleRunner, namespace: str, pu
         "Thing changed": ["/spec/size"],
     }
     for shown in ("hidden-PASSWORD", "EDITED-pass"):
-        assert shown not in run.output and base64.b64encode(shown.encode()).decode() not in run.output
+        assert shown not in run.output and encoded(shown) not in run.output
     assert get(cluster, namespace, f"things.{group}", "thing")["spec"]["size"] == 1
 
     # objects, and a kind with its objects
@@ -288,7 +303,12 @@ FIXED = """\
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: "{{ .Release.Name }}-fixed", namespace: "{{ .Release.Namespace }}"}
-data: {edition: {{ .Values.fixed | default "first" | quote }}}
+data: {edition: first}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: "{{ .Release.Name }}-fixed", annotations: {helm.sh/resource-policy: keep}}
+stringData: {password: hidden-PASSWORD}
 """
 
 
@@ -309,19 +329,24 @@ def test_what_the_api_refuses(any_helm: RoleRunner, namespace: str, publisher: P
             "data": {"edition": "edited"},
             "immutable": True,
         }
-        cluster.apply(document, namespace=namespace)
+        secret = {**document, "kind": "Secret", "data": {"password": encoded("EDITED-pass")}}
+        cluster.kubectl("delete", "secret", object_name, "-n", namespace)
+        cluster.apply(document, secret, namespace=namespace)
     for name in ("partly", "corrected"):
         patch(cluster, namespace, "configmap", name, replace("/data/edition", "edited"))
 
-    run = role(demo, releases)
+    run = role(demo, releases, diff=True)
     assert run.failed and run.changed
     found = run.releases
+    for value in ("hidden-PASSWORD", "EDITED-pass"):
+        assert value not in run.output and encoded(value) not in run.output
     assert {name: (each["failed"], each["changed"]) for name, each in found.items()} == {
         "partly": (True, True),
         "refused": (True, False),
         "corrected": (False, True),
     }
-    assert f"ConfigMap {namespace}/refused-fixed" in found["refused"]["msg"]
+    for kind in ("ConfigMap", "Secret"):
+        assert f"{kind} {namespace}/refused-fixed" in found["refused"]["msg"]
     assert "immutable" in found["refused"]["msg"] and "Nothing was changed." in found["refused"]["msg"]
     assert "Other objects were corrected." in found["partly"]["msg"]
     assert found["refused"]["reason"] == "ClusterError"

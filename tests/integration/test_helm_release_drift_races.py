@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ class Scene:
     """A release of two ConfigMaps, of which the second has drifted: its size may, its edition may not."""
 
     def __init__(self, role: RoleRunner, namespace: str, publisher: Publisher, tmp_path: Path) -> None:
-        self.cluster, self.namespace = role.cluster, namespace
+        self.cluster, self.namespace, self.helm = role.cluster, namespace, role.helm
         self._folder = tmp_path
         self._digest = publish_chart(publisher, "1.0.0", chart(**{"templates__more.yaml": MORE}))
         source = {"ref": f"{publisher.name}:1.0.0", "insecure": True}
@@ -89,7 +90,8 @@ class Scene:
         )
         key = ReleaseKey(self.namespace, "one")
         rules = [DriftRule(("/data/size",))]
-        plan = Plan(ReleaseSpec(key, drift="correct", drift_ignore=rules, rollback_to=self._digest), last=shop.last(key))
+        spec = ReleaseSpec(key, drift="correct", drift_ignore=rules, rollback_to=self._digest)
+        plan = Plan(spec, last=shop.last(key))
         try:
             look_for_drift(shop, Places(api), plan)
         except OciError as exc:
@@ -104,9 +106,16 @@ class Scene:
         return data
 
 
-@pytest.fixture
-def scene(role: RoleRunner, namespace: str, publisher: Publisher, tmp_path: Path) -> Scene:
-    return Scene(role, namespace, publisher, tmp_path)
+@pytest.fixture(params=["helm", "helm4"])
+def scene(
+    request: pytest.FixtureRequest,
+    role: RoleRunner,
+    namespace: str,
+    publisher: Publisher,
+    tools: Tools,
+    tmp_path: Path,
+) -> Scene:
+    return Scene(dataclasses.replace(role, helm=tools[request.param]), namespace, publisher, tmp_path)
 
 
 def test_what_changes_in_between_is_compared_again(scene: Scene) -> None:
@@ -143,7 +152,10 @@ def test_an_upgrade_in_between_is_not_undone(scene: Scene, tools: Tools, tmp_pat
     archive = tmp_path / "chart.tgz"
     archive.write_bytes(chart(edition="second", **{"templates__more.yaml": MORE.replace("first", "second")}))
     common = ["--kubeconfig", scene.cluster.kubeconfig, "--namespace", scene.namespace]
-    plan, _api = scene.correct(lambda: tools.run("helm", "upgrade", "one", archive, *common))
+    helm = "helm4" if scene.helm == tools["helm4"] else "helm"
+    # the edit made kubectl the manager of the field
+    force = ["--force-conflicts"] if helm == "helm4" else []
+    plan, _api = scene.correct(lambda: tools.run(helm, "upgrade", "one", archive, *force, *common))
     assert plan.failure is not None and plan.failure.reason == "ReleaseLocked" and not plan.changed
     assert scene.data["edition"] == "second" == edition(scene.cluster, scene.namespace, "one")
 

@@ -178,7 +178,7 @@ def test_drift(role: RoleRunner, namespace: str, publisher: Publisher) -> None:
 CRD = """\
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: "NAME.GROUP"}
+metadata: {name: "NAME.GROUP", labels: , annotations: , creationTimestamp: }
 spec:
   group: GROUP
   scope: Namespaced

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.lease import is_gone, my_identity
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.objects import comparable
 
+
 def test_what_the_server_keeps_is_not_compared() -> None:
     live = {
         "kind": "ConfigMap",

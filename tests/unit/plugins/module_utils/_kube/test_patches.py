@@ -120,7 +120,8 @@ def test_secrets_as_the_server_keeps_them() -> None:
 def live_pod(containers: list[dict[str, Any]], **spec: Any) -> dict[str, Any]:
     fields = {f'k:{{"name":"{each["name"]}"}}': {".": {}, "f:ports": PORTS} for each in containers}
     entry = {"manager": "helm", "operation": "Update", "fieldsV1": {"f:spec": {"f:containers": fields}}}
-    broken: list[Any] = [None, {"manager": "x"}, {"fieldsV1": None}, {"fieldsV1": {"f:spec": {"f:containers": {"k:x": {}}}}}]
+    odd_key = {"fieldsV1": {"f:spec": {"f:containers": {"k:x": {}}}}}
+    broken: list[Any] = [None, {"manager": "x"}, {"fieldsV1": None}, odd_key]
     return {"metadata": {"managedFields": [*broken, entry]}, "spec": {"containers": containers, **spec}}
 
 
@@ -174,7 +175,7 @@ def test_keys_that_the_server_completes() -> None:
          {"rules": [{"host": "a", "weight": 5}]}),
         ({"a": [1, 2, 3]}, {"a": []}, "/a/0", {"a": [2, 3]}),
         # atomic maps: the live member has to be part of the whole
-        ({"selector": {"a": "b"}}, {"selector": {"a": "x", "c": "d"}}, "/selector/c", {"selector": {"a": "b", "c": "d"}}),
+        ({"map": {"a": "b"}}, {"map": {"a": "x", "c": "d"}}, "/map/c", {"map": {"a": "b", "c": "d"}}),
         ({"whole": {}}, {"whole": {"below": {"deep": 1, "other": 2}}}, "/whole/below/deep",
          {"whole": {"below": {"deep": 1}}}),
         ({"whole": {}}, {"whole": {}}, "/whole/below/deep", {"whole": {}}),
