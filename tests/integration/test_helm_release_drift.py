@@ -144,7 +144,7 @@ def test_only_what_differs_and_is_not_ignored(any_helm: RoleRunner, namespace: s
         release(namespace, "untouched"),
         release(namespace, "scaled", "/spec/replicas"),
         release(namespace, "sized", f"{APP}/resources/limits/cpu"),
-        release(namespace, "imaged", f"{APP}/image"),
+        release(namespace, "imaged", f"{APP}/image", "/metadata", "/status"),
         release(namespace, "mixed", f"{APP}/image", f"{APP}/args/1", "/spec/template/spec/nodeSelector/zone"),
         release(namespace, "wholly", ""),
         release(namespace, "unset", values={"unset": True}),

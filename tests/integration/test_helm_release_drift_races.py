@@ -44,18 +44,20 @@ data: {edition: first, size: "1"}
 
 
 class RacingApi(KubeRest):
-    """An API client before whose changes of objects something else happens."""
+    """An API client before whose corrections, or else before whose changes of managers, something else happens."""
 
-    def __init__(self, kubeconfig: Path, *interferences: Callable[[], object]) -> None:
+    def __init__(self, kubeconfig: Path, interferences: Sequence[Callable[[], object]], late: bool) -> None:
         super().__init__(KubeOptions(kubeconfig=str(kubeconfig)))
         self._interferences = list(interferences)
+        self._late = late
         self.patches = 0
 
     def patch(
         self, path: str, operations: Sequence[Mapping[str, Any]], resource_version: str, manager: str = "x"
     ) -> dict[str, Any]:
-        self.patches += 1
-        if self._interferences:
+        is_late = str(operations[0]["path"]) == "/metadata/managedFields"
+        self.patches += not is_late
+        if self._interferences and is_late is self._late:
             self._interferences.pop(0)()
         return super().patch(path, operations, resource_version, manager)
 
@@ -76,8 +78,8 @@ class Scene:
         patch = json.dumps({"data": data})
         self.cluster.kubectl("patch", "configmap", "one-more", "-n", self.namespace, "--type=merge", "-p", patch)
 
-    def correct(self, *interferences: Callable[[], object]) -> tuple[Plan, RacingApi]:
-        api = RacingApi(self.cluster.kubeconfig, *interferences)
+    def correct(self, *interferences: Callable[[], object], late: bool = False) -> tuple[Plan, RacingApi]:
+        api = RacingApi(self.cluster.kubeconfig, interferences, late)
         shop = Workshop(
             api,
             "helm",
@@ -146,6 +148,21 @@ def test_somebody_who_never_stops(scene: Scene) -> None:
     assert plan.failure is not None and plan.failure.reason == Conflict.reason and not plan.changed
     assert "one-more" in str(plan.failure) and "Nothing was changed." in str(plan.failure)
     assert scene.data["edition"] == f"edited-{api.patches - 1}"
+
+
+def test_helm_owns_what_was_put_right(scene: Scene, tools: Tools) -> None:
+    """Also when somebody changes the object between the correction and the change of its managers."""
+    plan, _api = scene.correct(lambda: scene.edit(size="7"), lambda: scene.edit(added="later"), late=True)
+    assert plan.failure is None and plan.changed and plan.warnings == []
+    assert scene.data["edition"] == "first"
+    shown = scene.cluster.kubectl(
+        "get", "configmap", "one-more", "-n", scene.namespace, "-o", "json", "--show-managed-fields"
+    )
+    entries = json.loads(shown)["metadata"]["managedFields"]
+    owners = [each["manager"] for each in entries if "f:edition" in each["fieldsV1"].get("f:data", {})]
+    assert owners == ["helm"]
+    operation = "Apply" if scene.helm == tools["helm4"] else "Update"
+    assert operation in {each["operation"] for each in entries if each["manager"] == "helm"}
 
 
 def test_an_upgrade_in_between_is_not_undone(scene: Scene, tools: Tools, tmp_path: Path) -> None:

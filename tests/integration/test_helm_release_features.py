@@ -241,6 +241,19 @@ def test_crds(role: RoleRunner, namespace: str, publisher: Publisher) -> None:
         role.cluster.kubectl("delete", "customresourcedefinition", f"{name}.{group}", "--wait=false")
 
 
+def test_crds_before_one_that_is_refused(role: RoleRunner, namespace: str, publisher: Publisher) -> None:
+    """What was changed before a failure is said."""
+    group = f"{namespace}.example.com"
+    refused = crd(group, "refused").replace("scope: Namespaced", "scope: Nowhere")
+    publish_chart(publisher, "1.0.0", chart(**{"crds__a.yaml": crd(group, "taken"), "crds__b.yaml": refused}))
+    demo = {"demo": source(publisher)}
+    for changed in (True, False):
+        run = role(demo, [release(namespace)])
+        assert run.failed and run.reason == "ClusterError" and "Nowhere" in run.message
+        assert run.changed is changed and history(role.cluster, namespace, "one") == []
+    role.cluster.kubectl("delete", "customresourcedefinition", f"taken.{group}", "--wait=false")
+
+
 def test_adoption_and_removal(
     role: RoleRunner, namespace: str, publisher: Publisher, tools: Tools, tmp_path: Path
 ) -> None:

@@ -162,7 +162,8 @@ class _Check:
         live = self._api.find(place.path) if place.path else None
         if live is None:
             return _Drift(place, MISSING, document, after=_plain(document))
-        asked = keep_live(wanted, live, pointers)
+        # a pointer may name all of the metadata
+        asked = _installable(keep_live(wanted, live, pointers))
         would_be = self._api.apply(place.path, asked, ASKING_MANAGER, force=True, dry_run=True)
         before, after = comparable(live), comparable(would_be)
         operations = list(json_patch(before, after))
