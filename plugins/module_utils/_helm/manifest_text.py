@@ -53,10 +53,16 @@ def documents(manifest: str, what: str) -> list[dict[str, Any]]:
     found = []
     for part in _SPLIT.split(manifest):
         document = read_values(part.encode("utf-8", "surrogateescape"), f"A manifest of {what}")
-        items = document.get("items")
-        is_list = str(document.get("kind", "")).endswith("List") and isinstance(items, list)
-        found += [each for each in (items if is_list and items else [document]) if isinstance(each, dict) and each]
+        found += _unlisted(document)
     return found
+
+
+def _unlisted(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects that a document stands for: those of a list, which may be empty, else the document itself."""
+    items = document.get("items")
+    if not str(document.get("kind")).endswith("List") or "items" not in document:
+        return [document] if document else []
+    return [each for item in items or () if isinstance(item, dict) for each in _unlisted(item)]
 
 
 def as_text(document: Mapping[str, Any]) -> str:

@@ -184,8 +184,8 @@ class Workshop:
 
     # -- charts and words
 
-    def apply_crds(self, chart: Chart, values: bytes, *, replace: bool) -> bool:
-        """Have the chart's CRDs in the cluster; whether one of them was changed. Each is applied once per run.
+    def apply_crds(self, chart: Chart, values: bytes, *, replace: bool, changed: list[str]) -> None:
+        """Have the chart's CRDs in the cluster; add the names of those that are changed. Each is applied once per run.
 
         :raises ChartError: when they cannot be read.
         :raises ClusterError: when the API refuses one.
@@ -194,11 +194,9 @@ class Workshop:
         with self._crds_guard:
             documents = self._crds_of(chart, path, values)
             new = {_digest(each): each for each in documents if _digest(each) not in self._applied}
-            if not new:
-                return False
-            changed = apply_crds(self.api, list(new.values()), replace=replace)
-            self._applied.update(new)
-            return bool(changed)
+            if new:
+                apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
+                self._applied.update(new)
 
     def missing_crds(self, chart: Chart, values: bytes) -> list[str]:
         """The names of the chart's CRDs that are not in the cluster."""

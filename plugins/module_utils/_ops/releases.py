@@ -192,8 +192,10 @@ class _Run:
             plan.chart = chart
             plan.decision = decide(spec.wish(chart.digest if chart else "", plan.values_digest), last)
             plan.cause = plan.decision.reason
-        except OciError as exc:
-            plan.fail(exc)
+        except Exception as exc:  # as in _carry_out
+            from .._oci.unexpected import as_error
+
+            plan.fail(as_error(exc, f"The work on the release {spec.key}"))
         return plan
 
     def _check_outside_needs(self, plans: Mapping[ReleaseKey, Plan], last: Mapping[tuple[str, str], Revision]) -> None:
@@ -211,6 +213,7 @@ class _Run:
         # imported here: an unchanged run needs none of it
         from .._helm.schedule import run_in_order
         from .._kube.objects import Places
+        from .._oci.unexpected import as_error
         from .release_drift import look_for_drift
         from .release_preview import predict
         from .release_shop import Workshop
@@ -245,8 +248,8 @@ class _Run:
                         predict(workshop, plan)
                     else:
                         ReleaseWork(workshop, plan).carry_out()
-                except OciError as exc:
-                    plan.fail(exc)
+                except Exception as exc:  # whatever it is: the results of the others must not be lost
+                    plan.fail(as_error(exc, f"The work on the release {key}"))
 
             try:
                 needs = {key: self._needs(plan.spec) for key, plan in plans.items()}
