@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._helm.manifest_text import as_text, documents
+from .._helm.manifest_text import documents
 from .._helm.values import merge
 from .._kube.objects import Place, Places, comparable, differences, merge_patch, without
 from .._kube.rest import KubeRest
@@ -78,8 +78,9 @@ def look_for_drift(shop: Workshop, places: Places, plan: Plan) -> None:
     plan.reason = CORRECTED
     if shop.want_diff:
         headers = {"before_header": f"{plan.key} (drifted)", "after_header": f"{plan.key} (as deployed)"}
-        texts = ["".join(as_text(each) for each in side if each) for side in zip(*((d.before, d.after) for d in found))]
-        plan.diff.append({**headers, "before": shop.masked(texts[0]), "after": shop.masked(texts[1])})
+        before, after = zip(*((drift.before, drift.after) for drift in found))
+        texts = ["".join(shop.shown_object(each) for each in side if each) for side in (before, after)]
+        plan.diff.append({**headers, "before": texts[0], "after": texts[1]})
     if not shop.check_mode:
         is_server_side = release.get("apply_method") == "ssa"
         for drift in found:

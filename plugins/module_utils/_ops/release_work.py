@@ -30,7 +30,7 @@ from .._helm.release import (
     describe,
 )
 from .._oci.errors import Forbidden, HelmFailed, NotFound, OciError, ReleaseLocked
-from .release_preview import add_diff, current_text
+from .release_preview import add_diff, current
 from .release_shop import Workshop
 from .release_spec import Remedy
 
@@ -97,12 +97,12 @@ class ReleaseWork:
 
     def _act(self, abandoned: bool) -> None:
         self._look()
-        before = current_text(self._shop, self._plan.last) if self._shop.want_diff else ""
+        before = current(self._shop, self._plan.last) if self._shop.want_diff else {}
         try:
             self._do(abandoned)
         finally:
             if self._shop.want_diff and self._plan.changed:
-                add_diff(self._plan, before, current_text(self._shop, self._plan.last))
+                add_diff(self._shop, self._plan, before, current(self._shop, self._plan.last))
 
     def _do(self, abandoned: bool) -> None:
         if self._plan.decision.recover:
@@ -213,7 +213,7 @@ class ReleaseWork:
         if modified and plan.last is not None:
             if plan.last.is_pending:
                 # Helm was ended before it could say how it went
-                self._shop.mark_failed(plan.last, f"Helm was ended: {outcome.words}")
+                self._shop.mark_failed(plan.last, f"Helm was ended: {self._shop.said(outcome, self._key)}")
                 plan.last = self._shop.last(self._key)
             self._record()
         if not outcome.ok and not modified:
@@ -260,11 +260,11 @@ class ReleaseWork:
         self._plan.last = self._shop.last(self._key)
 
     def _failure(self, action: str, outcome: Outcome, *, unchanged: bool = False) -> HelmFailed:
-        words = self._shop.masked(outcome.words).rstrip(".")
+        words = self._shop.said(outcome, self._key).rstrip(".")
         error = HelmFailed(
             f"helm {action} of the release {self._key} failed: {words}.", "Nothing was changed." if unchanged else ""
         )
-        error.reason = Forbidden.reason if unchanged and " is forbidden: " in words else _FAILED[action]
+        error.reason = Forbidden.reason if unchanged and " is forbidden: " in outcome.words else _FAILED[action]
         return error
 
     # -- tests
