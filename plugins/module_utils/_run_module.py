@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ._oci.errors import OciError
+from ._concealing_module import ConcealingModule as AnsibleModule
+from ._oci.errors import InvalidOption, OciError
+from ._option_secrets import refusal
 
 
 def run_module(
@@ -23,14 +23,23 @@ def run_module(
     result: dict[str, Any] = {}
     failure: OciError | None = None
     try:
+        refused = refusal(module.params, argument_spec)
+        if refused:
+            raise InvalidOption(*refused)
         result = call(module)
     except OciError as exc:
         failure = exc
     # outside of the handler: fail_json would attach the traceback of the exception that is being handled
     if failure is not None:
-        for warning in failure.details.pop("warnings", []):
-            module.warn(warning)
+        _warn(module, failure.details.pop("warnings", []))
         module.fail_json(msg=str(failure), reason=failure.reason, **failure.details)
-    for warning in result.pop("warnings", []):
-        module.warn(warning)
+    _warn(module, result.pop("warnings", []))
     module.exit_json(**result)
+
+
+def _warn(module: AnsibleModule, warnings: list[str]) -> None:
+    if warnings:
+        from ._oci.known_secrets import without_secrets
+
+        for warning in warnings:
+            module.warn(without_secrets(warning))

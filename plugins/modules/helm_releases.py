@@ -32,7 +32,8 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Shows the rendered manifests before and after. What Secrets hold is hidden; that it changed is not.
+      - Shows the rendered manifests before and after. What Secrets hold is hidden, and so is every value that holds
+        something that came from a Secret; that it changed is not.
   idempotent:
     support: full
 options:

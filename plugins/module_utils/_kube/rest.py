@@ -28,6 +28,7 @@ from .._oci.errors import (
     TlsFailed,
 )
 from .._oci.http_body import BodyBroken, read_plain
+from .._oci.known_secrets import note
 from .api import KubeOptions, make_client
 
 # Who this collection is in ``managedFields``.
@@ -220,7 +221,10 @@ class KubeRest:
             raise AuthenticationFailed(
                 f"There are no credentials for the Kubernetes API ({what}): {str(exc)[:MAX_WORDS]}."
             ) from None
-        return {each["key"]: each["value"] for each in settings if each.get("in") == "header" and each.get("value")}
+        headers = {each["key"]: each["value"] for each in settings if each.get("in") == "header" and each.get("value")}
+        for value in headers.values():
+            note(str(value).rpartition(" ")[2], opaque=True)
+        return headers
 
     def _no_connection(self, what: str, exc: Exception) -> ConnectionFailed:
         import urllib3.exceptions

@@ -16,6 +16,7 @@ from .._oci.content_diff import diff_of, permissions_diff
 from .._oci.directory_handles import DirectoryHandles
 from .._oci.drift import Drift, Plan
 from .._oci.errors import OciError
+from .._oci.known_secrets import without_secrets_in
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.names import shown
 from .._oci.placement import make_plan
@@ -197,7 +198,7 @@ class Change:
             "digest": resolved.digest,
             "media_type": top.descriptor.media_type,
             "artifact_type": manifest.effective_artifact_type,
-            "metadata": dict(manifest.annotations),
+            "metadata": without_secrets_in(manifest.annotations),
             "layer": {"digest": first.digest, "media_type": first.media_type, "size": first.size},
             "size": sum(layer.size for layer in layers),
             "path": os.path.join(root, name) if name else root,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._helm import decision as decisions
 from .._helm.decision import decide
-from .._helm.manifest_text import as_text, documents
+from .._helm.manifest_text import documents
 from .._helm.values import merge
 from .._kube.crds import await_established
 from .._kube.objects import Place, Places, UnknownKind, comparable
@@ -304,8 +304,8 @@ class _Check:
         if not self._shop.want_diff or not found:
             return
         headers = {"before_header": f"{self._plan.key} (drifted)", "after_header": f"{self._plan.key} (as deployed)"}
-        texts = ["".join(as_text(each) for each in side if each) for side in zip(*((d.before, d.after) for d in found))]
-        before, after = map(self._shop.masked, texts)
+        sides = zip(*((drift.before, drift.after) for drift in found))
+        before, after = ("".join(self._shop.shown_object(each) for each in side if each) for side in sides)
         self._plan.diff.append({**headers, "before": before, "after": after})
 
     def _fail(self, place: Place, exc: Exception) -> None:

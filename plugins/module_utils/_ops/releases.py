@@ -23,7 +23,7 @@ from .._helm.release import (
 from .._helm.values import values_digest
 from .._kube.api import KubeOptions
 from .._kube.rest import KubeRest
-from .._oci.errors import Forbidden, InvalidOption, OciError
+from .._oci.errors import ClusterError, Forbidden, InvalidOption, OciError
 from .release_spec import Chart, ReleaseKey, ReleaseSpec, parse_releases
 from .release_values import ValuesGatherer
 
@@ -189,6 +189,8 @@ class _Run:
             if chart is not None and not spec.suspend and not spec.rollback_to:
                 plan.values = self._gatherer.gather(spec, chart)
                 plan.values_digest = values_digest(plan.values)
+            else:
+                self._gatherer.note_public(spec)
             plan.chart = chart
             plan.decision = decide(spec.wish(chart.digest if chart else "", plan.values_digest), last)
             plan.cause = plan.decision.reason
@@ -228,7 +230,8 @@ class _Run:
                 lock_timeout=self._options.lock_timeout,
                 check_mode=self._check_mode,
                 want_diff=self._want_diff,
-                secrets=self._gatherer.secrets,
+                mask=self._gatherer.mask,
+                origins=self._gatherer.origins,
             )
 
             places = Places(self._api)
@@ -249,7 +252,11 @@ class _Run:
                     else:
                         ReleaseWork(workshop, plan).carry_out()
                 except Exception as exc:  # whatever it is: the results of the others must not be lost
-                    plan.fail(as_error(exc, f"The work on the release {key}"))
+                    error = as_error(exc, f"The work on the release {key}")
+                    if isinstance(error, ClusterError):
+                        # the API's own words
+                        error.message = workshop.masked(error.message)
+                    plan.fail(error)
 
             try:
                 needs = {key: self._needs(plan.spec) for key, plan in plans.items()}
