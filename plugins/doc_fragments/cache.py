@@ -16,6 +16,8 @@ options:
         used, and what is damaged is fetched again. A download that broke off is continued by the next run.
       - The default is the environment variable E(OCI_ARTIFACT_CACHE_DIR) of the module; without that, nothing is kept.
         An empty text means no cache, whatever the environment says.
+      - It may be shared with users that are not trusted. Only the user that runs the module and root may write to the
+        directories above it; otherwise it is not used, and a warning says why.
       - Check mode reads from it, and writes nothing to it. It is an OCI image layout, which other tools can read; see
         M(cloudnative.artifacts.oci_artifact_cache) to look at it and to prune it.
     type: path

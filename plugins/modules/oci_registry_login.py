@@ -74,7 +74,10 @@ options:
       - The file is written as a whole, with mode C(0600), and keeps its owner. What else it holds stays, in its order.
         Tasks of this collection that write to it at the same time take turns.
       - A link is followed, and stays, when it belongs to the user that runs the module, to root, or to the owner of the
-        file that it leads to.
+        file that it leads to. In the home directory of another user none is followed.
+      - A file of another user in a directory that is not that user's own is refused, since it would be given the
+        credentials. So is a directory in which others than root, the user that runs the module and the owner of the
+        file may replace it.
     type: path
   validate:
     description:

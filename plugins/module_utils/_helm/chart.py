@@ -28,6 +28,7 @@ from .._oci import media
 from .._oci.errors import BuildError
 from .._oci.pack import PackResult, pack_members
 from .archive_files import BOM, MAX_FILE, Budget, read_archive, without_bom
+from .checked_file import open_checked
 from .directory_files import ChartFile, list_files
 from .loader import is_dropped, is_needed, load_chart
 from .metadata import Metadata
@@ -78,10 +79,22 @@ def read_chart(path: str) -> Chart:
             raise BuildError(f"The chart {path} is neither a file nor a directory.")
         try:
             with open(path, "rb") as stream:
-                files = read_archive(stream, path, is_needed, Budget())
+                return read_packaged_chart(stream, path)
         except OSError as exc:
             raise BuildError(f"The chart {path} cannot be read: {exc.strerror or exc}.") from None
-        metadata = load_chart(files, f"{path}: ", packing=False)
+    return _described(metadata)
+
+
+def read_packaged_chart(stream: BinaryIO, what: str) -> Chart:
+    """Describe a packaged chart that is open; ``what`` is what messages call it.
+
+    :raises BuildError: when it is none, or one that Helm refuses to load.
+    :raises MissingDependency: without PyYAML.
+    """
+    return _described(load_chart(read_archive(stream, what, is_needed, Budget()), f"{what}: ", packing=False))
+
+
+def _described(metadata: Metadata) -> Chart:
     return Chart(
         name=metadata.text("name"),
         version=metadata.text("version"),
@@ -92,13 +105,15 @@ def read_chart(path: str) -> Chart:
     )
 
 
-def read_chart_files(path: str) -> dict[str, bytes | None]:
-    """The content of the files of a packaged chart, by their names in the chart; those of its subcharts are None.
+def read_chart_files(path: str, digest: str) -> dict[str, bytes | None]:
+    """The content of the files of a packaged chart with this digest, by their names in the chart; those of its
+    subcharts are None.
 
     :raises BuildError: when it is no packaged chart, or larger than Helm accepts.
+    :raises DigestMismatch: when the file is not that chart any more.
     """
     try:
-        with open(path, "rb") as stream:
+        with open_checked(path, digest) as stream:
             return read_archive(stream, path, lambda name: not name.startswith("charts/"), Budget())
     except OSError as exc:
         raise BuildError(f"The chart {path} cannot be read: {exc.strerror or exc}.") from None

@@ -18,7 +18,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, BinaryIO
 
 from . import media
 from .cache_store import CacheStore
@@ -27,7 +27,8 @@ from .layout import LayoutRepository
 from .layout_index import LayoutIndex, parse_index
 from .manifest import Descriptor, Manifest
 from .reference import Reference, parse_reference
-from .regular_file import open_regular, storage_error
+from .regular_file import storage_error
+from .store_directory import StoreDirectory
 
 CACHE_TAG = "CACHEDIR.TAG"
 _SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
@@ -63,8 +64,7 @@ class CacheLayout(LayoutRepository):
 
     def __init__(self, root: str) -> None:
         super().__init__(Reference(layout=root))
-        self._rights = CacheStore(self.root)
-        self.store = self._rights
+        self.store = CacheStore(self.root)
 
     def make(self) -> None:
         """Make the directory (mode 0700, when it is missing) a cache; write anew what is damaged of a layout's files.
@@ -74,32 +74,25 @@ class CacheLayout(LayoutRepository):
         """
         is_cache(self.root)
         self._tag()
-        self._share_layout_file()
+        self._ensure_layout()
         try:
-            self._ensure_layout()
             self._check_layout_file()
         except InvalidContent:
-            try:
-                os.truncate(self._layout_path, 0)
-            except OSError as exc:
-                raise storage_error("write", self._layout_path, exc) from exc
-            self._ensure_layout()
+            with self._locked():
+                pass
 
     def _tag(self) -> None:
-        path = os.path.join(self.root, CACHE_TAG)
-        if not os.path.exists(path):
-            self.store.replace_file(path, _TAG_CONTENT)
+        if self.store.directory.size(CACHE_TAG) is None:
+            self.store.replace_file(CACHE_TAG, _TAG_CONTENT)
 
-    def _share_layout_file(self) -> None:
-        """In a shared directory, give the file that is locked its rights before somebody locks it."""
-        mode = self._rights.shared_mode()
-        if mode:
-            with contextlib.suppress(OSError):
-                handle = os.open(self._layout_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                try:
-                    os.fchmod(handle, mode & 0o666)
-                finally:
-                    os.close(handle)
+    def _is_to_be_written(self, handle: BinaryIO) -> bool:
+        if super()._is_to_be_written(handle):
+            return True
+        try:
+            self._check_layout_file()
+        except InvalidContent:
+            return True
+        return False
 
     def entries(self) -> list[CacheEntry]:
         """What the index lists, in its order; nothing when there is no cache."""
@@ -198,18 +191,23 @@ def is_cache(root: str) -> bool:
     """Whether there is a cache; False when there is nothing yet.
 
     :raises InvalidOption: when there is something else, which must not be taken for one.
-    :raises StorageError: when that cannot be seen.
+    :raises StorageError: when that cannot be seen, or somebody else decides which directory it is.
     """
+    directory = StoreDirectory(os.path.abspath(root))
     for pause in (*_SETTLE_PAUSES, 0.0):
-        names = _names(root)
+        names = _names(directory)
         if CACHE_TAG in names or names <= _NOBODYS or not pause:
             break
         # one that is being removed may have lost the tag and not yet the rest
         time.sleep(pause)
     if CACHE_TAG in names:
-        if _is_ours(os.path.join(root, CACHE_TAG)):
+        tag = _read_tag(directory)
+        if tag is None:
+            what = f"has a {CACHE_TAG} that is not a file"
+        elif tag.startswith(_SIGNATURE) and _OWNER in tag:
             return True
-        what = f"is the cache of another program, as its {CACHE_TAG} says"
+        else:
+            what = f"is the cache of another program, as its {CACHE_TAG} says"
     elif names <= _NOBODYS:
         return False
     elif "oci-layout" in names:
@@ -219,9 +217,11 @@ def is_cache(root: str) -> bool:
     raise InvalidOption(f"The directory {root} {what}.", "Give a directory of its own in 'cache_dir'.")
 
 
-def _names(root: str) -> set[str]:
+def _names(directory: StoreDirectory) -> set[str]:
+    root = directory.root
     try:
-        return set(os.listdir(root))
+        with directory.opened() as handles:
+            return set(map(os.fsdecode, handles.names("")))
     except FileNotFoundError:
         return set()
     except NotADirectoryError:
@@ -240,13 +240,12 @@ def raw_name(entry: Mapping[str, Any]) -> str:
     return str((entry.get("annotations") or {}).get(media.ANNOTATION_REF_NAME, ""))
 
 
-def _is_ours(path: str) -> bool:
+def _read_tag(directory: StoreDirectory) -> bytes | None:
     try:
-        with open_regular(path) as stream:
-            content = stream.read(4096)
+        with directory.open_file(CACHE_TAG) as stream:
+            return stream.read(4096)
     except OSError:
-        return False
-    return content.startswith(_SIGNATURE) and _OWNER in content
+        return None
 
 
 def _is_listed(entries: Sequence[Descriptor], place: str, tag: str, digest: str) -> bool:

@@ -10,16 +10,19 @@ nobody else may write to, and one that anybody else may have written, or put the
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
-import stat
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from .cache_store import CacheStore
 from .digest import parse_digest
+from .directory_handles import DirectoryHandles, open_file_at
 from .errors import StorageError
-from .shared_file import taking_turns
+from .names import encoded
+from .store_files import unlink
+from .trusted_path import belongs_to_us
 
 FOLDER = "notes"
 MAX_NOTE = 4 << 20
@@ -27,32 +30,41 @@ MAX_NOTE = 4 << 20
 PATIENCE = 120.0
 _SUFFIX = ".json"
 _LOCK_SUFFIX = ".lock"
-_GROUP_OR_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class CacheNotes(CacheStore):
-    """The notes in the cache ``root``; its folders and temporary files are those of the blobs."""
+    """The notes of the user of this process in the cache ``root``.
+
+    They are written in the user's own folder, not where blobs are under way: who shares the cache could put another
+    file of the same owner in the place of one that is under way there.
+    """
+
+    file_mode = 0o600
+
+    def __init__(self, root: str, *, read_only: bool = False) -> None:
+        super().__init__(root, read_only=read_only)
+        self._own = f"{FOLDER}/{os.geteuid()}"
 
     def load(self, digest: str) -> Mapping[str, Any]:
         """What this user has noted about a digest; empty where there is nothing to rely on."""
-        path = self._note(digest)
-        folder = os.path.dirname(path)
-        with contextlib.suppress(OSError, ValueError, RecursionError), open(path, "rb") as stream:
-            # where others may write to a folder, they can put there what this user has elsewhere
-            own = (os.fstat(stream.fileno()), os.lstat(folder), os.lstat(os.path.dirname(folder)))
-            if all(map(_is_own, own)):
-                document = json.loads(stream.read(MAX_NOTE))
-                if isinstance(document, dict) and document.get("digest") == digest:
-                    return document
+        name = self._note(digest)
+        with contextlib.suppress(OSError, StorageError, ValueError, RecursionError), self.directory.opened() as handles:
+            parent, base = self._own_folder(handles, os.path.dirname(name)), encoded(os.path.basename(name))
+            with os.fdopen(open_file_at(base, parent), "rb") as stream:
+                if belongs_to_us(os.fstat(stream.fileno())):
+                    document = json.loads(stream.read(MAX_NOTE))
+                    if isinstance(document, dict) and document.get("digest") == digest:
+                        return document
         return {}
 
     def save(self, digest: str, document: Mapping[str, Any]) -> None:
         """Replace what this user has noted about a digest.
 
-        :raises StorageError: when the file system refuses.
+        :raises StorageError: when the file system refuses, or the folder is not this user's own.
         """
+        name = self._note(digest)
         data = json.dumps({**document, "digest": digest}, sort_keys=True)
-        self.replace_file(self._note(digest), data.encode("utf-8"))
+        self.replace_file(name, data.encode("utf-8"))
 
     def update(self, digest: str, part: str, content: Mapping[str, Any]) -> None:
         """Replace one part of what is noted about a digest; in a cache that is only read, and where the file system
@@ -70,52 +82,82 @@ class CacheNotes(CacheStore):
         if self._read_only:
             yield
             return
-        path = self._note(digest) + _LOCK_SUFFIX
-        with contextlib.suppress(StorageError):
-            self.make_folder(os.path.dirname(path))
-        with taking_turns(path, PATIENCE):
+        with self.taking_turns(self._note(digest) + _LOCK_SUFFIX, PATIENCE):
             yield
-
-    def make_folder(self, path: str) -> None:
-        """As for blobs, but for the user's own folder, which is for nobody else in a shared cache either."""
-        own = os.path.join(self.root, FOLDER, str(os.geteuid()))
-        if path != own and not path.startswith(own + os.sep):
-            super().make_folder(path)
-            return
-        super().make_folder(os.path.dirname(own))
-        for folder in (own, path):
-            with contextlib.suppress(OSError):
-                os.mkdir(folder, 0o700)
-        # says what is wrong where there is none now
-        super().make_folder(path)
 
     def drop_except(self, digests: Collection[str]) -> None:
         """Remove what was noted about other digests than these, as far as the file system lets it, by any user."""
-        for digest, path in list(self._all()):
-            if digest not in digests:
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+        with contextlib.suppress(OSError, StorageError), self.directory.changing() as handles:
+            for folder in _folders(handles):
+                for name in map(os.fsdecode, handles.names(folder)):
+                    digits = name[: -len(_SUFFIX)] if name.endswith(_SUFFIX) else name
+                    if f"{os.path.basename(folder)}:{digits}" not in digests:
+                        unlink(handles, f"{folder}/{name}")
 
     def remove_folders(self) -> None:
         """Remove the folders, when there is nothing in them."""
-        for folder, _names, _files in os.walk(os.path.join(self.root, FOLDER), topdown=False):
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
+        with contextlib.suppress(OSError, StorageError), self.directory.changing() as handles:
+            folders = _folders(handles)
+            for folder in [*folders, *{os.path.dirname(each) for each in folders}, FOLDER]:
+                with contextlib.suppress(OSError):
+                    parent, base = handles.locate(folder)
+                    os.rmdir(base, dir_fd=parent)
 
-    def _note(self, digest: str) -> str:
-        algorithm, digits = parse_digest(digest)
-        return os.path.join(self.root, FOLDER, str(os.geteuid()), algorithm, digits + _SUFFIX)
+    def make_folder(self, handles: DirectoryHandles, name: str) -> int:
+        """As for blobs, but for the user's own folder, which is for nobody else in a shared cache either."""
+        if not self._is_own(name):
+            return super().make_folder(handles, name)
+        super().make_folder(handles, name)
+        return self._own_folder(handles, name)
 
-    def _all(self) -> Iterator[tuple[str, str]]:
-        for folder, _names, files in os.walk(os.path.join(self.root, FOLDER)):
-            for name in files:
-                digits = name[: -len(_SUFFIX)] if name.endswith(_SUFFIX) else name
-                yield f"{os.path.basename(folder)}:{digits}", os.path.join(folder, name)
+    def folder_mode(self, name: str) -> int:
+        return 0o700 if self._is_own(name) else super().folder_mode(name)
 
-    def _set_mode(self, handle: BinaryIO) -> None:
+    def made_folder(self, handles: DirectoryHandles, name: str) -> None:
+        if not self._is_own(name):
+            super().made_folder(handles, name)
+
+    def set_mode(self, handle: BinaryIO, handles: DirectoryHandles) -> None:
         # in a shared cache, too
         os.fchmod(handle.fileno(), 0o600)
 
+    def folder_of_temporary(self, name: str) -> str:
+        return os.path.dirname(name)
 
-def _is_own(status: os.stat_result) -> bool:
-    return status.st_uid == os.geteuid() and not status.st_mode & _GROUP_OR_OTHERS_WRITE
+    def tidy(self) -> None:
+        """The folder stays, with the notes."""
+
+    def _is_own(self, name: str) -> bool:
+        return name == self._own or name.startswith(self._own + "/")
+
+    def _own_folder(self, handles: DirectoryHandles, name: str) -> int:
+        """The descriptor of a folder of this user's notes.
+
+        :raises PermissionError: when it, or the one above it, is somebody else's, or others may write to it.
+        """
+        above = name
+        while self._is_own(above):
+            # where others may write to a folder, they can put there what this user has elsewhere
+            if not belongs_to_us(os.fstat(handles.get(above))):
+                raise PermissionError(errno.EPERM, "it belongs to another user, or others may write to it")
+            above = os.path.dirname(above)
+        return handles.get(name)
+
+    def _note(self, digest: str) -> str:
+        algorithm, digits = parse_digest(digest)
+        return f"{self._own}/{algorithm}/{digits}{_SUFFIX}"
+
+
+def _folders(handles: DirectoryHandles) -> list[str]:
+    """The folders of all users, by algorithm; links are none."""
+    found = []
+    for user in _names(handles, FOLDER):
+        found += [f"{FOLDER}/{user}/{algorithm}" for algorithm in _names(handles, f"{FOLDER}/{user}")]
+    return found
+
+
+def _names(handles: DirectoryHandles, folder: str) -> list[str]:
+    try:
+        return [os.fsdecode(name) for name in handles.names(folder)]
+    except OSError:
+        return []

@@ -23,15 +23,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .blob_store import PARTIAL, PARTIAL_AGE, TEMPORARY, TEMPORARY_AGE, remove_abandoned
+from .blob_store import blob_name
 from .cache_layout import CACHE_TAG, CacheLayout, is_cache, parts_of, raw_name
 from .cache_notes import CacheNotes
 from .cache_store import CacheStore
 from .digest import is_digest
-from .errors import InvalidContent
+from .directory_handles import DirectoryHandles, open_file_at
+from .errors import InvalidContent, StorageError
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
-from .regular_file import open_regular, storage_error
-from .shared_file import is_at
+from .store_directory import is_at
+from .store_files import INGEST
+from .store_leftovers import PARTIAL_AGE, remove_leftovers
+from .trusted_path import open_trusted
 
 
 @dataclass(frozen=True)
@@ -198,48 +201,83 @@ class _Pruner:
         return doomed, in_use
 
     def _is_used(self, digest: str) -> bool:
-        with _locked_blob(self._store.path(digest)) as is_locked:
-            return not is_locked
+        with self._locked_blob(digest) as (is_free, _handles):
+            return not is_free
 
     def _remove(self, digest: str, is_damaged: bool) -> bool:
-        path = self._store.path(digest)
-        with _locked_blob(path) as is_locked:
-            if not (is_locked or is_damaged):
+        name = blob_name(digest)
+        with self._locked_blob(digest) as (is_free, handles):
+            if not (is_free or is_damaged):
                 return False
             if not self._check_mode:
                 try:
-                    os.unlink(path)
+                    if handles is None:
+                        return False
+                    parent, base = handles.locate(name)
+                    os.unlink(base, dir_fd=parent)
                 except FileNotFoundError:
                     return False
                 except OSError as exc:
-                    raise storage_error("remove", path, exc) from exc
+                    raise self._store.directory.refusal("remove", name, exc) from exc
         return True
 
+    @contextlib.contextmanager
+    def _locked_blob(self, digest: str) -> Iterator[tuple[bool, DirectoryHandles | None]]:
+        """Whether nobody uses the blob, and the open cache, None when the blob is gone; nobody can hold it until this
+        is left."""
+        name, directory = blob_name(digest), self._store.directory
+        with contextlib.ExitStack() as stack:
+            try:
+                handles = stack.enter_context(directory.changing())
+                parent, base = handles.locate(name)
+                handle = stack.enter_context(os.fdopen(open_file_at(base, parent), "rb"))
+            except FileNotFoundError:
+                yield True, None
+                return
+            except OSError as exc:
+                raise directory.refusal("read", name, exc) from exc
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False, handles
+                return
+            except OSError:
+                # a file system without locks: who uses the blob has it open, which is enough to read it to its end
+                pass
+            yield is_at(handle, handles, name), handles
+
     def _remove_leftovers(self) -> int:
-        """What killed processes left under way goes by its age; returns how many files."""
+        """What killed processes left under way; returns how many files."""
         rules = self._rules
         if rules.max_age is None and rules.max_size is None and not rules.everything:
             return 0
-        limit = 0 if rules.everything else float("inf") if rules.max_age is None else rules.max_age
-        count = 0
-        for suffix, age in ((TEMPORARY, TEMPORARY_AGE), (PARTIAL, PARTIAL_AGE)):
-            for path in self._store.under_way(suffix):
-                count += remove_abandoned(path, min(age, limit), only_look=self._check_mode)
-        return count
+        age = 0.0 if rules.everything else PARTIAL_AGE if rules.max_age is None else min(PARTIAL_AGE, rules.max_age)
+        with contextlib.suppress(OSError, StorageError), self._store.directory.changing() as handles:
+            return remove_leftovers(handles, INGEST, partial_age=age, only_look=self._check_mode)
+        return 0
 
     def _remove_directory(self) -> None:
         """Remove what is left of a cache without blobs, under its lock; what another process puts there now stays."""
-        blobs = os.path.join(self._root, "blobs")
-        with contextlib.suppress(OSError):
-            for name in os.listdir(blobs):
-                os.rmdir(os.path.join(blobs, name))
-            os.rmdir(blobs)
+        with contextlib.suppress(OSError, StorageError), self._store.directory.changing() as handles:
+            blobs, root = handles.get("blobs"), handles.get("")
+            for algorithm in handles.names("blobs"):
+                os.rmdir(algorithm, dir_fd=blobs)
+            os.rmdir("blobs", dir_fd=root)
             CacheNotes(self._root).remove_folders()
             for name in ("index.json", CACHE_TAG, "oci-layout"):
-                os.unlink(os.path.join(self._root, name))
-            for name in (".ingest", ""):
-                with contextlib.suppress(FileNotFoundError):
-                    os.rmdir(os.path.join(self._root, name))
+                os.unlink(name, dir_fd=root)
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(INGEST, dir_fd=root)
+            _remove_root(self._root)
+
+
+def _remove_root(path: str) -> None:
+    """Remove an empty directory; of a link that leads to one, nothing."""
+    parent = open_trusted(os.path.dirname(path))
+    try:
+        os.rmdir(os.path.basename(path), dir_fd=parent)
+    finally:
+        os.close(parent)
 
 
 def _inventory(store: CacheStore, entries: Sequence[dict[str, Any]], without: Collection[str] = ()) -> Inventory:
@@ -283,47 +321,26 @@ def _holding(
 
 def _blobs(store: CacheStore) -> Iterator[tuple[str, os.stat_result]]:
     for algorithm in ("sha256", "sha512"):
+        folder = f"blobs/{algorithm}"
         try:
-            with os.scandir(os.path.join(store.root, "blobs", algorithm)) as files:
-                for file in files:
-                    digest = f"{algorithm}:{file.name}"
+            with store.directory.opened() as handles:
+                for name in handles.names(folder):
+                    digest = f"{algorithm}:{os.fsdecode(name)}"
                     with contextlib.suppress(FileNotFoundError):
-                        status = file.stat(follow_symlinks=False)
+                        status = os.lstat(name, dir_fd=handles.get(folder))
                         if is_digest(digest) and stat.S_ISREG(status.st_mode):
                             yield digest, status
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             continue
         except OSError as exc:
-            raise storage_error("read", exc.filename or store.root, exc) from exc
+            raise store.directory.refusal("read", folder, exc) from exc
 
 
 def _manifest(store: CacheStore, digest: str) -> Manifest | None:
     """A manifest, whose use this is not; None when it is none."""
     try:
-        with open_regular(store.path(digest)) as handle:
+        with store.directory.open_file(blob_name(digest)) as handle:
             raw = handle.read(MAX_MANIFEST_SIZE + 1)
         return parse_manifest(raw, "", f"The manifest {digest}") if len(raw) <= MAX_MANIFEST_SIZE else None
     except (OSError, InvalidContent):
         return None
-
-
-@contextlib.contextmanager
-def _locked_blob(path: str) -> Iterator[bool]:
-    """Whether nobody uses the blob; nobody can hold it until this is left."""
-    try:
-        handle = open_regular(path)
-    except FileNotFoundError:
-        yield True
-        return
-    except OSError as exc:
-        raise storage_error("read", path, exc) from exc
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        except OSError:
-            # a file system without locks: who uses the blob has it open, which is enough to read it to its end
-            pass
-        yield is_at(handle, path)

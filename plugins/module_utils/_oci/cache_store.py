@@ -18,13 +18,15 @@ import time
 from collections.abc import Iterator
 from typing import BinaryIO, Callable
 
-from .blob_store import CHUNK_SIZE, PARTIAL, BlobStore, is_sound
+from .blob_store import CHUNK_SIZE, BlobStore, blob_name, is_sound
 from .digest import Verifier, parse_digest
+from .directory_handles import DirectoryHandles
 from .errors import StorageError
 from .manifest import Descriptor
 from .pipeline import verified
-from .regular_file import open_regular, storage_error
-from .shared_file import is_at, remove, taking_turns
+from .regular_file import storage_error
+from .store_files import INGEST
+from .store_leftovers import PARTIAL
 
 # Seconds to wait for the lock on a blob. Whoever removes a blob holds it for less than that; a process that holds it
 # longer means no good, and without the lock the open file is as good.
@@ -36,7 +38,6 @@ MAX_ATTEMPTS = 5
 # Seconds to wait for another process that fetches the same small thing.
 TURN_PATIENCE = 30.0
 
-_NEW_MODE = 0o700
 _GROUP_OR_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -46,6 +47,8 @@ class CacheStore(BlobStore):
     ``root`` gets mode 0700 when it is missing. The modes of what is created in it follow the umask, unless group or
     others may write to ``root``: it is shared then, and everything in it gets the rights that ``root`` has.
     """
+
+    root_mode = 0o700
 
     def __init__(self, root: str, *, read_only: bool = False) -> None:
         super().__init__(root)
@@ -61,14 +64,13 @@ class CacheStore(BlobStore):
         handle = self._open_held(descriptor.digest)
         if handle is None:
             return None
-        path = self.path(descriptor.digest)
         try:
-            if is_sound(handle, descriptor, path):
+            if is_sound(handle, descriptor, self.path(descriptor.digest)):
                 handle.seek(0)
                 self._note_use(handle)
                 return handle
-            if is_at(handle, path) and not self._read_only:
-                remove(path)
+            if not self._read_only:
+                self.remove_damaged(handle, descriptor.digest)
         except BaseException:
             handle.close()
             raise
@@ -110,89 +112,61 @@ class CacheStore(BlobStore):
     def turn(self, digest: str) -> Iterator[None]:
         """Let others who want the same manifest wait, as :meth:`fetch_held` does for blobs, whose size is known."""
         algorithm, encoded = parse_digest(digest)
-        self._prepare_ingest()
+        name = f"{INGEST}/{algorithm}-{encoded}.turn{PARTIAL}"
+        self.sweep(keep=name)
         try:
-            with taking_turns(os.path.join(self._ingest, f"{algorithm}-{encoded}.turn{PARTIAL}"), TURN_PATIENCE):
+            with self.taking_turns(name, TURN_PATIENCE):
                 yield
         finally:
-            self._tidy()
-
-    def under_way(self, suffix: str) -> list[str]:
-        """The paths of what is being written, or was when its process was killed, by the ending of its name."""
-        try:
-            names = os.listdir(self._ingest)
-        except OSError:
-            return []
-        return [os.path.join(self._ingest, name) for name in names if name.endswith(suffix)]
+            self.tidy()
 
     def _open_held(self, digest: str) -> BinaryIO | None:
-        path = self.path(digest)
+        name = blob_name(digest)
         for _attempt in range(MAX_ATTEMPTS):
             try:
-                handle = open_regular(path)
-            except (FileNotFoundError, NotADirectoryError):
+                handle = self.directory.open_file(name)
+            except FileNotFoundError:
                 return None
-            except OSError as exc:
-                raise storage_error("read", path, exc) from exc
             _share(handle)
-            if is_at(handle, path):
+            if self.directory.is_at(handle, name):
                 return handle
             handle.close()
         return None
 
     def _note_use(self, handle: BinaryIO) -> None:
-        if not self._read_only:
+        # the time of a file that has a name elsewhere, too, is not the cache's to set
+        if not self._read_only and os.fstat(handle.fileno()).st_nlink <= 1:
             with contextlib.suppress(OSError):
                 os.utime(handle.fileno())
 
     # -- rights
 
-    def shared_mode(self) -> int:
-        """The mode of the directory when it is shared, else 0."""
-        try:
-            mode = stat.S_IMODE(os.stat(self.root).st_mode)
-        except OSError:
-            return 0
-        return mode if mode & _GROUP_OR_OTHERS_WRITE else 0
+    def made_folder(self, handles: DirectoryHandles, name: str) -> None:
+        mode = _shared_mode(handles)
+        if mode:
+            folder = handles.get(name)
+            # mkdir heeds the umask; what another user has put in the place of the new folder is not touched
+            if os.fstat(folder).st_uid == os.geteuid() and not handles.names(name):
+                os.fchmod(folder, mode)
 
-    def make_folder(self, path: str) -> None:
-        if not os.path.isdir(self.root):
-            self._make_root()
-        mode = self.shared_mode()
-        if not mode or os.path.isdir(path):
-            super().make_folder(path)
-            return
-        self.make_folder(os.path.dirname(path))
-        try:
-            os.mkdir(path)
-            # chmod, since mkdir heeds the umask
-            os.chmod(path, mode)
-        except OSError:
-            # made by another process, removed by yet another, or not to be made at all
-            super().make_folder(path)
-
-    def _prepare_ingest(self) -> None:
-        self.make_folder(self._ingest)
-
-    def _make_root(self) -> None:
-        try:
-            os.makedirs(os.path.dirname(self.root), exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(self.root, _NEW_MODE)
-        except OSError as exc:
-            raise storage_error("create", self.root, exc) from exc
-
-    def _set_mode(self, handle: BinaryIO) -> None:
-        mode = self.shared_mode()
+    def set_mode(self, handle: BinaryIO, handles: DirectoryHandles) -> None:
+        mode = _shared_mode(handles)
         if mode:
             # the owner alone may do this: a download that another user began has its rights already
             with contextlib.suppress(PermissionError):
                 os.fchmod(handle.fileno(), mode & 0o666)
 
-    def _tidy(self) -> None:
+    def tidy(self) -> None:
         # made anew by a process with another umask, the folder would be closed to the others
-        if not self.shared_mode():
-            super()._tidy()
+        with contextlib.suppress(OSError, StorageError), self.directory.opened() as handles:
+            if not _shared_mode(handles):
+                super().tidy()
+
+
+def _shared_mode(handles: DirectoryHandles) -> int:
+    """The mode of the open directory of a cache when it is shared, else 0."""
+    mode = stat.S_IMODE(os.fstat(handles.get("")).st_mode)
+    return mode if mode & _GROUP_OR_OTHERS_WRITE else 0
 
 
 def checked(handle: BinaryIO, descriptor: Descriptor) -> Iterator[bytes]:

@@ -5,24 +5,31 @@
 
 Readers see the old document or the new one. Writers of this collection take turns; docker and podman take no lock, but
 replace the file as a whole, too. What the document holds beside the change, and the order of it, is kept.
+
+The directory of the file is opened once for each change, through no link that a less trusted user can exchange, and
+the file is read, written and replaced relative to it: root may write a file in the home of another user.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import re
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .credentials import MAX_FILE_SIZE, parse_config_file
+from .directory_handles import DirectoryHandles, open_file_at
 from .errors import StorageError
-from .regular_file import open_regular, storage_error
-from .shared_file import locked_file, write_all
+from .regular_file import storage_error
+from .shared_file import wait_for_lock, write_all
+from .store_directory import is_at, open_to_lock
+from .trusted_path import is_trusted, open_home, user_name
 
 # seconds; the owner of the lock may wait for a credential helper
 LOCK_TIMEOUT = 150.0
@@ -31,6 +38,8 @@ MAX_LINKS = 40
 MAX_DEPTH = 100
 
 _NEW = b"{}\n"
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 # docker's own (encoding/json, MarshalIndent)
 _INDENT = "\t"
 
@@ -54,17 +63,19 @@ class ConfigFile:
         :raises AuthenticationFailed: when it is no docker ``config.json``.
         :raises StorageError: when it cannot be read.
         """
-        document = parse_config_file(_read(self._place()), self.path)
+        with self._place() as place:
+            raw = b"" if place is None else _read(*place, self.path)[0]
+        document = parse_config_file(raw, self.path)
         if _depth(document) > MAX_DEPTH:
             raise StorageError(f"Cannot use {self.path}: its values are nested more than {MAX_DEPTH} deep.")
         return document
 
     def mode(self) -> int | None:
         """The permission bits, None where there is no file."""
-        try:
-            return stat.S_IMODE(os.stat(self.path).st_mode)
-        except OSError:
-            return None
+        with contextlib.suppress(OSError, StorageError), self._place() as place:
+            if place is not None:
+                return stat.S_IMODE(place[0].lstat(place[1]).st_mode)
+        return None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -73,65 +84,85 @@ class ConfigFile:
 
         :raises StorageError: when the file cannot be made or locked.
         """
-        place = self._place()
-        is_new = _create(place)
-        with locked_file(place, LOCK_TIMEOUT, may_be_foreign=True):
-            try:
-                yield
-            except BaseException:
-                if is_new:
-                    with contextlib.suppress(OSError, StorageError):
-                        if _read(place) == _NEW:
-                            os.unlink(place)
-                raise
+        while True:
+            with self._place(make=True) as place:
+                assert place is not None
+                handles, name = place
+                is_new = _create(handles, name, self.path)
+                with _locked(handles, name, self.path) as is_held:
+                    if not is_held:
+                        continue
+                    try:
+                        yield
+                    except BaseException:
+                        if is_new:
+                            with contextlib.suppress(OSError, StorageError):
+                                if _read(handles, name, self.path)[0] == _NEW:
+                                    os.unlink(name, dir_fd=handles.get(""))
+                        raise
+                    return
 
     def replace(self, document: Mapping[str, Any]) -> None:
         """Put another document in place of the one that is there, with mode 0600; to be called while :meth:`locked`.
 
         :raises StorageError: when that is not possible; the old document is then still there.
         """
-        place = self._place()
-        data = _encode(document, _read(place))
-        temporary = ""
-        try:
-            owner = _owner(place)
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(place)}.", dir=os.path.dirname(place))
-            with os.fdopen(descriptor, "wb", buffering=0) as stream:
-                if owner != (os.geteuid(), os.fstat(descriptor).st_gid):
-                    _give_to(descriptor, owner)
-                write_all(stream, data, place)
-                os.fsync(descriptor)
-            os.replace(temporary, place)
-        except BaseException as exc:
-            if temporary:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-            if isinstance(exc, OSError):
+        with self._place() as place:
+            if place is None:
+                raise storage_error("write", self.path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+            handles, name = place
+            before, owner = _read(handles, name, self.path)
+            directory = handles.get("")
+            temporary = f".{name}.{secrets.token_hex(8)}"
+            try:
+                descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=directory)
+                try:
+                    with os.fdopen(descriptor, "wb", buffering=0) as stream:
+                        if owner != (os.geteuid(), os.fstat(descriptor).st_gid):
+                            _give_to(descriptor, owner)
+                        write_all(stream, _encode(document, before), self.path)
+                        os.fsync(descriptor)
+                    os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+                except BaseException:
+                    with contextlib.suppress(OSError):
+                        os.unlink(temporary, dir_fd=directory)
+                    raise
+            except OSError as exc:
                 raise storage_error("write", self.path, exc) from None
-            raise
 
-    def _place(self) -> str:
-        """The file itself, behind the links that lead to it.
+    @contextlib.contextmanager
+    def _place(self, *, make: bool = False) -> Iterator[tuple[DirectoryHandles, str] | None]:
+        """The open directory of the file itself, behind the links that lead to it, and the file's name in it; None
+        where there is no directory and none is to be made.
 
         A link is followed when it belongs to this user, to root, or to whom the file belongs that it leads to: others
         could direct the password to a place of their choice.
 
         :raises StorageError: when it is not to be followed, or leads to something else than a file.
         """
-        place, owners = self.path, []
-        for _link in range(MAX_LINKS):
-            try:
-                status = os.lstat(place)
-            except FileNotFoundError:
-                status = None
-            except OSError as exc:
-                raise storage_error("read", self.path, exc) from None
-            if status is None or not stat.S_ISLNK(status.st_mode):
-                break
-            owners.append(status.st_uid)
-            place = os.path.join(os.path.dirname(place), os.readlink(place))
-        else:
-            raise StorageError(f"Cannot read {self.path}: it is a link that leads to no end.")
+        path, owners = self.path, []
+        with contextlib.ExitStack() as stack:
+            for _link in range(MAX_LINKS):
+                folder, name = os.path.split(path)
+                try:
+                    handles = DirectoryHandles(open_home(folder, make=[] if make else None))
+                    stack.callback(handles.close)
+                    status = _look(handles, name)
+                    if status is None or not stat.S_ISLNK(status.st_mode):
+                        break
+                    owners.append(status.st_uid)
+                    path = os.path.join(folder, os.readlink(name, dir_fd=handles.get("")))
+                except FileNotFoundError:
+                    yield None
+                    return
+                except OSError as exc:
+                    raise storage_error("create" if make else "read", self.path, exc) from None
+            else:
+                raise StorageError(f"Cannot read {self.path}: it is a link that leads to no end.")
+            self._check(handles, status, owners)
+            yield handles, name
+
+    def _check(self, handles: DirectoryHandles, status: os.stat_result | None, owners: list[int]) -> None:
         if status is not None and not stat.S_ISREG(status.st_mode):
             raise StorageError(f"Cannot use {self.path}: it is no file.", "Name the file, as in ~/.docker/config.json.")
         trusted = {0, os.geteuid(), *([status.st_uid] if status is not None else [])}
@@ -140,40 +171,69 @@ class ConfigFile:
                 f"Cannot use {self.path}: it is a link of another user, who could lead the credentials anywhere.",
                 "Name the file that is meant, or run as its owner (become_user).",
             )
-        # tempfile would take '..' behind a linked folder for the folder above the link
-        return os.path.join(os.path.realpath(os.path.dirname(place)), os.path.basename(place))
+        folder = os.fstat(handles.get(""))
+        if status is None or is_trusted(status.st_uid) or status.st_uid == folder.st_uid:
+            return
+        # in a directory that only root writes to, root gave the file to its owner
+        if not is_trusted(folder.st_uid) or folder.st_mode & _OTHERS_WRITE:
+            owner = user_name(status.st_uid)
+            raise StorageError(
+                f"Cannot use {self.path}: it belongs to {owner}, who made it in a directory that is not {owner}'s own, "
+                "and would get the credentials.",
+                f"Remove it, or run as {owner} (become_user).",
+            )
 
 
-def _create(place: str) -> bool:
+def _look(handles: DirectoryHandles, name: str) -> os.stat_result | None:
+    try:
+        return os.lstat(name, dir_fd=handles.get(""))
+    except FileNotFoundError:
+        return None
+
+
+def _create(handles: DirectoryHandles, name: str, path: str) -> bool:
     """Make the file with an empty document; False when it is there already."""
     try:
-        os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
-        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(name, _CREATE, 0o600, dir_fd=handles.get(""))
     except FileExistsError:
         return False
     except OSError as exc:
-        raise storage_error("create", place, exc) from None
+        raise storage_error("create", path, exc) from None
     with os.fdopen(descriptor, "wb", buffering=0) as stream:
-        write_all(stream, _NEW, place)
+        write_all(stream, _NEW, path)
     return True
 
 
-def _read(place: str) -> bytes:
+@contextlib.contextmanager
+def _locked(handles: DirectoryHandles, name: str, path: str) -> Iterator[bool]:
+    """Hold the lock on the file; False when another one has its name by then."""
     try:
-        with open_regular(place) as stream:
+        handle, _is_new = open_to_lock(handles, name, may_be_foreign=True, mode=0o600)
+    except OSError as exc:
+        raise storage_error("lock", path, exc) from None
+    try:
+        wait_for_lock(handle, path, LOCK_TIMEOUT)
+        yield is_at(handle, handles, name)
+    finally:
+        # a forked child may share the open file: closing alone would leave the lock with it
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)
+        handle.close()
+
+
+def _read(handles: DirectoryHandles, name: str, path: str) -> tuple[bytes, tuple[int, int]]:
+    """The content of the file, and its owner and group; nothing of this user's where there is no file."""
+    try:
+        with os.fdopen(open_file_at(os.fsencode(name), handles.get("")), "rb") as stream:
+            status = os.fstat(stream.fileno())
             raw = stream.read(MAX_FILE_SIZE + 1)
     except FileNotFoundError:
-        return b""
+        return b"", (os.geteuid(), os.getegid())
     except OSError as exc:
-        raise storage_error("read", place, exc) from None
+        raise storage_error("read", path, exc) from None
     if len(raw) > MAX_FILE_SIZE:
-        raise StorageError(f"Cannot use {place}: it has more than {MAX_FILE_SIZE} bytes.")
-    return raw
-
-
-def _owner(place: str) -> tuple[int, int]:
-    status = os.stat(place)
-    return status.st_uid, status.st_gid
+        raise StorageError(f"Cannot use {path}: it has more than {MAX_FILE_SIZE} bytes.")
+    return raw, (status.st_uid, status.st_gid)
 
 
 def _give_to(descriptor: int, owner: tuple[int, int]) -> None:

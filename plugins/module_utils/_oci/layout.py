@@ -13,23 +13,23 @@ none of them must write at the same time.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from . import media
 from .blob_store import CHUNK_SIZE, BlobStore
 from .digest import is_digest, parse_digest, verify_bytes
-from .errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, PushFailed
+from .errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, PushFailed, StorageError
 from .layout_index import LayoutIndex, list_manifest, parse_index, ref_name
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, load_json_object, parse_manifest
 from .reference import DEFAULT_TAG, Reference, check_tag
-from .regular_file import open_regular, storage_error
-from .shared_file import locked_file
+from .regular_file import storage_error
 from .single_place import SinglePlace
 from .transport import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource
 
@@ -41,8 +41,8 @@ MAX_INDEX_SIZE = 64 * 1024 * 1024
 # Manifests that are read in search of referrers.
 MAX_SCANNED = 10_000
 
-_LAYOUT_FILE = "oci-layout"
-_INDEX_FILE = "index.json"
+LAYOUT_FILE = "oci-layout"
+INDEX_FILE = "index.json"
 _TAGS_IN_MESSAGE = 10
 # Seconds between looks at a file that another tool may be writing in place right now.
 _SETTLE_PAUSES = (0.02, 0.05, 0.1)
@@ -62,7 +62,9 @@ class _Scanned:
 class LayoutRepository(SinglePlace):
     """The image layout at ``reference.layout`` (``~`` stands for the home directory); see ``transport.Repository``.
 
-    Reading needs no write access. The first push creates the layout with its parents; modes follow the umask.
+    Reading needs no write access, and goes through directories of other users; see
+    :class:`~.store_directory.StoreDirectory`. The first push creates the layout with its parents; modes follow the
+    umask.
     ``lock_timeout`` is in seconds. Every method raises StorageError when the file system refuses or the lock is not had
     in time.
 
@@ -74,10 +76,8 @@ class LayoutRepository(SinglePlace):
             raise InvalidReference(f"The reference {str(reference)!r} is not to an OCI image layout.")
         self.reference = reference
         self.root = os.path.abspath(os.path.expanduser(reference.layout))
-        self.store = BlobStore(self.root, durable=True)
+        self.store = BlobStore(self.root, durable=True, is_layout=True)
         self._lock_timeout = lock_timeout
-        self._index_path = os.path.join(self.root, _INDEX_FILE)
-        self._layout_path = os.path.join(self.root, _LAYOUT_FILE)
         self._known: tuple[tuple[int, ...], LayoutIndex] | None = None
         self._scanned: dict[str, _Scanned] = {}
 
@@ -200,8 +200,9 @@ class LayoutRepository(SinglePlace):
 
     def _index(self) -> LayoutIndex:
         try:
-            status = os.stat(self._index_path)
-        except OSError:
+            with self.store.directory.open_file(INDEX_FILE) as handle:
+                status = os.fstat(handle.fileno())
+        except FileNotFoundError:
             return self._load_index()
         state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         if not self._known or self._known[0] != state:
@@ -210,16 +211,16 @@ class LayoutRepository(SinglePlace):
 
     def _load_index(self) -> LayoutIndex:
         self._check_layout_file()
-        document = self._load_json(self._index_path, MAX_INDEX_SIZE)
+        document = self._load_json(INDEX_FILE, MAX_INDEX_SIZE)
         if document is None:
-            raise NotFound(f"The directory {self.root} is no OCI image layout: it has no file {_INDEX_FILE}.")
-        return parse_index(document, f"The file {self._index_path}")
+            raise NotFound(f"The directory {self.root} is no OCI image layout: it has no file {INDEX_FILE}.")
+        return parse_index(document, f"The file {self.store.directory.path(INDEX_FILE)}")
 
     def _check_layout_file(self) -> None:
-        document = self._load_json(self._layout_path, MAX_MANIFEST_SIZE)
+        document = self._load_json(LAYOUT_FILE, MAX_MANIFEST_SIZE)
         if document is None:
             if os.path.isdir(self.root):
-                problem = f"The directory {self.root} is no OCI image layout: it has no file {_LAYOUT_FILE}."
+                problem = f"The directory {self.root} is no OCI image layout: it has no file {LAYOUT_FILE}."
             elif os.path.lexists(self.root):
                 problem = f"There is no OCI image layout at {self.root}: it is not a directory."
             else:
@@ -232,11 +233,14 @@ class LayoutRepository(SinglePlace):
                 "Write it again with a current tool.",
             )
 
-    def _load_json(self, path: str, limit: int) -> dict[str, Any] | None:
+    def _load_json(self, name: str, limit: int) -> dict[str, Any] | None:
         """None when there is no such file. What is cut short gets time to settle: other tools write in place."""
+        path = self.store.directory.path(name)
         for pause in (*_SETTLE_PAUSES, 0.0):
-            raw = _read_bounded(path, limit)
-            if raw is None:
+            try:
+                with self.store.directory.open_file(name) as handle:
+                    raw = _read(handle, limit, path)
+            except FileNotFoundError:
                 return None
             try:
                 return load_json_object(raw, f"The file {path}")
@@ -319,49 +323,56 @@ class LayoutRepository(SinglePlace):
         return UPLOADED if self.store.add(descriptor, chunks, what) else EXISTED
 
     def _ensure_layout(self) -> None:
-        try:
-            if os.path.getsize(self._layout_path) and os.path.getsize(self._index_path):
-                return
-        except OSError:
-            pass
+        if self.store.directory.size(LAYOUT_FILE) and self.store.directory.size(INDEX_FILE):
+            return
         with self._locked():
             pass
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """The turn to write, in a layout that is there."""
-        if not os.path.exists(self._layout_path):
+        # says what is wrong where a link stands there that is not to be followed
+        if self.store.directory.size(LAYOUT_FILE) is None:
             # an index.json that is something else entirely, in a directory named by mistake, is not to be touched
-            document = self._load_json(self._index_path, MAX_INDEX_SIZE)
+            document = self._load_json(INDEX_FILE, MAX_INDEX_SIZE)
             if document is not None:
-                parse_index(document, f"The file {self._index_path}")
-        with locked_file(self._layout_path, self._lock_timeout, may_be_foreign=True) as handle:
+                parse_index(document, f"The file {self.store.directory.path(INDEX_FILE)}")
+        with self.store.locked(LAYOUT_FILE, self._lock_timeout, may_be_foreign=True) as (handle, handles):
+            if self._is_to_be_written(handle):
+                self._write_layout_file(handle)
             try:
-                if os.fstat(handle.fileno()).st_size == 0:
-                    handle.write(json.dumps({"imageLayoutVersion": LAYOUT_VERSION}).encode())
+                self.store.make_folder(handles, "blobs")
             except OSError as exc:
-                raise storage_error("write", self._layout_path, exc) from exc
-            self.store.make_folder(os.path.join(self.root, "blobs"))
+                raise self.store.directory.refusal("create", "blobs", exc) from exc
             self._check_layout_file()
-            if not os.path.exists(self._index_path):
+            if self.store.directory.size(INDEX_FILE) is None:
                 self._write_index({"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []})
             yield
+
+    def _is_to_be_written(self, handle: BinaryIO) -> bool:
+        """Whether the file ``oci-layout``, which is open and locked, lacks its content."""
+        return os.fstat(handle.fileno()).st_size == 0
+
+    def _write_layout_file(self, handle: BinaryIO) -> None:
+        path = self.store.directory.path(LAYOUT_FILE)
+        if os.fstat(handle.fileno()).st_nlink > 1:
+            raise StorageError(
+                f"Cannot write {path}: the file has another name elsewhere (a hard link), which is not to be changed.",
+                f"Remove {path}.",
+            )
+        try:
+            if not handle.writable():
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            handle.seek(0)
+            handle.truncate(0)
+            handle.write(json.dumps({"imageLayoutVersion": LAYOUT_VERSION}).encode())
+        except OSError as exc:
+            raise storage_error("write", path, exc) from exc
 
     def _write_index(self, document: Mapping[str, Any]) -> None:
         # escaped, because a document from elsewhere may hold text that is no valid Unicode
         data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
-        self.store.replace_file(self._index_path, data)
-
-
-def _read_bounded(path: str, limit: int) -> bytes | None:
-    try:
-        handle = open_regular(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as exc:
-        raise storage_error("read", path, exc) from exc
-    with handle:
-        return _read(handle, limit, path)
+        self.store.replace_file(INDEX_FILE, data)
 
 
 def _read(handle: Any, limit: int, path: str) -> bytes:

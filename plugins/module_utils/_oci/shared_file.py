@@ -39,7 +39,7 @@ def locked_file(
     while True:
         handle = _open_to_lock(path, may_be_foreign) if follows_links else _open_own(path)
         try:
-            _wait_for_lock(handle, path, timeout)
+            wait_for_lock(handle, path, timeout)
             if is_at(handle, path):
                 yield handle
                 return
@@ -68,7 +68,7 @@ def locked_at(directory: int, name: str, path: str, timeout: float) -> Iterator[
         except OSError as exc:
             raise storage_error("create", path, exc) from exc
         try:
-            _wait_for_lock(handle, path, timeout)
+            wait_for_lock(handle, path, timeout)
             if _is_named(handle, name, directory):
                 yield
                 return
@@ -128,7 +128,7 @@ def _open_own(path: str) -> BinaryIO:
     raise StorageError(f"Cannot create {path}: links keep being put in its place.")
 
 
-def _wait_for_lock(handle: BinaryIO, path: str, timeout: float) -> None:
+def wait_for_lock(handle: BinaryIO, path: str, timeout: float) -> None:
     pause, size, deadline = 0.005, -1, 0.0
     while True:
         try:

@@ -21,6 +21,7 @@ from .._oci.errors import BuildError, ChartError, InvalidOption, LayerError, Oci
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import check_tag
+from .._oci.regular_file import storage_error
 from .._oci.threads import thread_pool
 from .connect import cache_warnings, open_repository
 from .layer_selector import FIRST, LayerSelector, Limits
@@ -131,7 +132,7 @@ class _Fetch:
         what = str(self._target.reference.at(tag=resolved.tag, digest=resolved.digest))
         layer = self._layer(manifest, what)
         path = self._fetch(layer)
-        chart = self._chart(resolved, path, what)
+        chart = self._chart(resolved, layer, path, what)
         self._list(resolved, manifest)
         self._compare_version(resolved.tag, chart, what)
         self.warnings += self._repository.own_warnings
@@ -169,7 +170,7 @@ class _Fetch:
         self.warnings += found.warnings_of_use(self._repository, resolved)
         return found.verification
 
-    def _chart(self, resolved: Resolved, path: str, what: str) -> Mapping[str, str]:
+    def _chart(self, resolved: Resolved, layer: Descriptor, path: str, what: str) -> Mapping[str, str]:
         """What the chart says about itself, read from the archive once.
 
         :raises ChartError: when it is none.
@@ -177,7 +178,7 @@ class _Fetch:
         notes = self._cache.notes()
         chart = _noted_chart(notes.load(resolved.digest))
         if not chart:
-            chart = _read_chart(path, what)
+            chart = _read_chart(path, layer.digest, what)
             with notes.alone(resolved.digest):
                 notes.update(resolved.digest, "chart", chart)
         return chart
@@ -230,11 +231,15 @@ def _named(name: str, call: Callable[[], Result]) -> Result:
         raise
 
 
-def _read_chart(path: str, what: str) -> dict[str, str]:
-    from .._helm.chart import read_chart
+def _read_chart(path: str, digest: str, what: str) -> dict[str, str]:
+    from .._helm.chart import read_packaged_chart
+    from .._helm.checked_file import open_checked
 
     try:
-        chart = read_chart(path)
+        with open_checked(path, digest) as stream:
+            chart = read_packaged_chart(stream, path)
+    except OSError as exc:
+        raise storage_error("read", path, exc) from None
     except BuildError as exc:
         raise ChartError(f"{what} is no Helm chart. {exc.message}", "See what was published there.") from None
     return {"name": chart.name, "version": chart.version, "app_version": chart.app_version}

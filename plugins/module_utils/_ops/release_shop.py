@@ -36,7 +36,7 @@ from .._kube.rest import KubeRest
 from .._oci.digest import Verifier, digest_of
 from .._oci.errors import Forbidden, NotFound, OciError
 from .._oci.masking import Mask, is_trivial, leaves
-from .._oci.regular_file import storage_error
+from .._oci.regular_file import open_regular, storage_error
 from .release_spec import Chart, ReleaseKey
 from .release_values import Origins, values_at
 
@@ -230,7 +230,7 @@ class Workshop:
             if chart.layer not in self._charts:
                 path = os.path.join(self._scratch, f"chart-{len(self._charts)}.tgz")
                 try:
-                    with open(chart.path, "rb") as source, open(path, "xb") as copy:
+                    with open_regular(chart.path) as source, open(path, "xb") as copy:
                         size = os.fstat(source.fileno()).st_size
                         verifier = Verifier(chart.layer, size, f"The chart in {chart.path}")
                         chunk = source.read(1 << 20)

@@ -107,7 +107,7 @@ class ValuesGatherer:
         if chart.path not in self._chart_files:
             from .._helm.chart import read_chart_files
 
-            self._chart_files[chart.path] = read_chart_files(chart.path)
+            self._chart_files[chart.path] = read_chart_files(chart.path, chart.layer)
         data = self._chart_files[chart.path].get(file.path)
         if data is None:
             if file.ignore_missing:
@@ -125,9 +125,7 @@ class ValuesGatherer:
         if data is None:
             if reference.optional:
                 return None
-            raise ValuesError(
-                f"There is no {str(reference)[4:]}.", "Correct 'values_from', or set 'optional' for it."
-            )
+            raise ValuesError(f"There is no {str(reference)[4:]}.", "Correct 'values_from', or set 'optional' for it.")
         if reference.target_path:
             try:
                 text = data.decode("utf-8")

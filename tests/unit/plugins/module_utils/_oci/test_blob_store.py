@@ -26,7 +26,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import blob_store
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import blob_store, store_leftovers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.blob_store import CHUNK_SIZE, BlobStore
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
     ConnectionFailed,
@@ -236,9 +236,10 @@ def test_a_blob_of_another_size_is_not_read(tmp_path: Path) -> None:
         store.open(found)
 
 
+@pytest.mark.parametrize("is_layout", [True, False])
 @pytest.mark.parametrize("kind", ["fifo", "directory", "link to a device", "dangling link"])
-def test_what_is_no_file_is_no_blob(tmp_path: Path, kind: str) -> None:
-    store, found = BlobStore(str(tmp_path)), descriptor_of(b"")
+def test_what_is_no_file_is_no_blob(tmp_path: Path, kind: str, is_layout: bool) -> None:
+    store, found = BlobStore(str(tmp_path), is_layout=is_layout), descriptor_of(b"")
     path = Path(store.path(found.digest))
     path.parent.mkdir(parents=True)
     make: dict[str, Callable[[], Any]] = {
@@ -589,14 +590,14 @@ def test_a_killed_writer_leaves_no_half_blob(tmp_path: Path, moment: int) -> Non
     for path in (tmp_path / "blobs/sha256").glob("*"):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
     store = BlobStore(str(tmp_path))
-    store.remove_leftovers(0, 0)
+    store.remove_leftovers(0)
     assert not (tmp_path / ".ingest").exists()
 
 
 # -- what is left behind
 
 
-def test_leftovers_go_when_they_are_old_and_nobody_works_on_them(tmp_path: Path) -> None:
+def test_leftovers_go_when_nobody_works_on_them(tmp_path: Path) -> None:
     ingest = tmp_path / ".ingest"
     ingest.mkdir()
     for name, age in [("old.tmp", 7200), ("new.tmp", 60), ("held.tmp", 7200), ("old.partial", 8 * 86400)]:
@@ -611,11 +612,30 @@ def test_leftovers_go_when_they_are_old_and_nobody_works_on_them(tmp_path: Path)
         BlobStore(str(tmp_path)).add_bytes(DATA)
         assert sorted(path.name for path in ingest.iterdir()) == [
             "held.tmp",
-            "new.tmp",
             "notes.txt",
             "pipe.tmp",
             "young.partial",
         ]
+
+
+def test_partial_downloads_that_stay_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest = tmp_path / ".ingest"
+    ingest.mkdir()
+    for number in range(30):
+        path = ingest / f"{number:02}.partial"
+        path.write_bytes(b"x" * 1000)
+        os.utime(path, times=(time.time() - number,) * 2)
+    with open(ingest / "29.partial") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        BlobStore(str(tmp_path)).add_bytes(DATA)
+        assert sorted(path.stem for path in ingest.iterdir()) == [f"{number:02}" for number in [*range(16), 29]]
+    # the newest one stays, whatever its size
+    monkeypatch.setattr(store_leftovers, "MAX_PARTIAL_BYTES", 2500)
+    BlobStore(str(tmp_path)).remove_leftovers()
+    assert sorted(path.stem for path in ingest.iterdir()) == ["00", "01"]
+    monkeypatch.setattr(store_leftovers, "MAX_PARTIAL_BYTES", 10)
+    BlobStore(str(tmp_path)).remove_leftovers()
+    assert [path.stem for path in ingest.iterdir()] == ["00"]
 
 
 def test_a_file_that_is_worked_on_is_no_leftover(tmp_path: Path) -> None:
@@ -623,7 +643,7 @@ def test_a_file_that_is_worked_on_is_no_leftover(tmp_path: Path) -> None:
 
     def chunks() -> Iterator[bytes]:
         yield DATA[:5000]
-        BlobStore(str(tmp_path)).remove_leftovers(0, 0)
+        BlobStore(str(tmp_path)).remove_leftovers(0)
         yield DATA[5000:]
 
     assert BlobStore(str(tmp_path)).add(found, chunks())

@@ -353,7 +353,8 @@ def test_leftovers_of_killed_processes(root: Path, cache: ArtifactCache) -> None
     artifact(cache, b"x", tag="1")
     folder = root / ".ingest"
     folder.mkdir(exist_ok=True)
-    files = {name: folder / name for name in ("old.tmp", "new.tmp", "old.partial", "locked.partial", "foreign")}
+    names = ("old.tmp", "new.tmp", "old.partial", "new.partial", "locked.partial", "foreign")
+    files = {name: folder / name for name in names}
     for name, path in files.items():
         path.write_text("half")
         if not name.startswith("new"):
@@ -361,8 +362,8 @@ def test_leftovers_of_killed_processes(root: Path, cache: ArtifactCache) -> None
     with files["locked.partial"].open("rb") as working:
         fcntl.flock(working, fcntl.LOCK_EX)
         result = prune(str(root), PruneRules(max_size=10**9))
-        assert result.leftovers == 2 and result.changed
-        assert {path.name for path in folder.iterdir()} == {"new.tmp", "locked.partial", "foreign"}
+        assert result.leftovers == 3 and result.changed
+        assert {path.name for path in folder.iterdir()} == {"new.partial", "locked.partial", "foreign"}
         assert prune(str(root), PruneRules(everything=True)).leftovers == 1
     assert root.exists(), "somebody still downloads"
 

@@ -209,7 +209,7 @@ def test_a_shared_directory_says_what_rights_its_content_has(
         store = CacheStore(str(root))
         store.fetch_held(FOUND, source, "it").close()
         other = store.add_bytes(b"other")
-        store.replace_file(str(root / "index.json"), b"{}")
+        store.replace_file("index.json", b"{}")
     finally:
         os.umask(before)
     for path in (root / "blobs", root / "blobs/sha256", root / ".ingest"):

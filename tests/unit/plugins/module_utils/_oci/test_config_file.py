@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from two_users import KINDS, NOBODY, Racer, Victim, give, make_directories, prepare, public_place, remove
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import config_file
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.config_file import ConfigFile, default_path
@@ -27,7 +30,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
 
 TREE = Path(config_file.__file__).parents[6]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
-NOBODY = 65534
 
 
 def put(file: ConfigFile, document: Any) -> None:
@@ -229,6 +231,74 @@ def test_the_owner_stays(tmp_path: Path) -> None:
     os.chown(path, NOBODY, NOBODY)
     put(ConfigFile(str(path)), {"x": 1})
     assert (path.stat().st_uid, path.stat().st_gid, mode_of(path)) == (NOBODY, NOBODY, 0o600)
+
+
+# Two users
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with public_place() as path:
+        yield path
+
+
+@pytest.mark.parametrize("first", ["auth.json", "docker/auth.json"])
+def test_who_was_first_in_a_directory_of_all_gets_no_password(place: Path, first: str) -> None:
+    place.chmod(0o1777)
+    make_directories((place / first).parent, NOBODY)
+    (place / first).write_text("{}")
+    give(place / first)
+    with pytest.raises(StorageError, match="belongs to nobody") as caught:
+        put(ConfigFile(str(place / first)), {"auths": {"a": {}}})
+    assert "become_user" in str(caught.value)
+    assert (place / first).read_text() == "{}"
+
+
+def test_root_logs_in_for_another_user(place: Path) -> None:
+    home = place / "home"
+    make_directories(home / ".docker", NOBODY)
+    path = home / ".docker/config.json"
+    path.write_text("{}")
+    give(path)
+    put(ConfigFile(str(path)), {"x": 1})
+    assert json.loads(path.read_text()) == {"x": 1}
+    assert (path.stat().st_uid, mode_of(path)) == (NOBODY, 0o600)
+    # but not where that user leads it
+    victim = Victim(place / "victim")
+    victim.add("config.json", b'{"auths": {"of root": {}}}')
+    remove(home / ".docker")
+    prepare(home / ".docker", "link-to-directory", victim)
+    for use in (lambda: ConfigFile(str(path)).read(), lambda: put(ConfigFile(str(path)), {"x": 1})):
+        with pytest.raises(StorageError, match="a symbolic link of nobody"):
+            use()
+    assert victim.changes() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_another_user_prepared_leads_nowhere(place: Path, kind: str) -> None:
+    victim, path = Victim(place / "victim"), place / "home/config.json"
+    prepare(path, kind, victim)
+    with contextlib.suppress(StorageError, AuthenticationFailed):
+        put(ConfigFile(str(path)), {"x": 1})
+    assert victim.changes() == []
+
+
+@pytest.mark.parametrize("name", [".docker", ".docker/config.json"])
+def test_what_another_user_swaps_leads_nowhere(place: Path, name: str) -> None:
+    victim, path = Victim(place / "victim"), place / "home/.docker/config.json"
+    victim.add("config.json", b'{"auths": {"of root": {}}}')
+    make_directories(path.parent, NOBODY)
+    path.write_text("{}")
+    give(place / "home")
+    target = victim.path if name == ".docker" else victim.path / "config.json"
+    done = 0
+    with Racer(place / "home" / name, target, place / "home") as racer:
+        for number in range(100):
+            with contextlib.suppress(StorageError):
+                put(ConfigFile(str(path)), {"number": number})
+                done += 1
+    assert victim.changes() == [] and racer.swaps and done
+    assert "of root" not in path.read_text()
 
 
 # Two writers

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import multiprocessing
@@ -130,8 +131,45 @@ def test_a_writer_killed_at_any_moment_leaves_a_readable_layout(root: Path) -> N
     json.loads((root / "index.json").read_bytes())
     # the killed writers got somewhere, however busy the machine was
     assert len(at(root).list_tags()) > 1
-    at(root).store.remove_leftovers(0, 0)
+    at(root).store.remove_leftovers(0)
     assert sorted(path.name for path in root.iterdir()) == ["blobs", "index.json", "oci-layout"]
+
+
+def test_killed_pushes_leave_no_more_than_one_of_them_would(root: Path) -> None:
+    piece = b"x" * 100_000
+
+    def work() -> None:
+        def chunks() -> Iterator[bytes]:
+            while True:
+                yield piece
+                time.sleep(0.001)
+
+        at(root).store.add(Descriptor("", digest_of(os.urandom(16)), 1 << 40), chunks())
+
+    for _kill in range(30):
+        process = FORK.Process(target=work)
+        process.start()
+        # what the ones before left is gone by the time that this one writes
+        for _wait in range(2000):
+            if any(path.stat().st_size for path in (root / ".ingest").glob("*.tmp")) and _is_locked(root):
+                break
+            time.sleep(0.005)
+        os.kill(process.pid or 0, signal.SIGKILL)
+        process.join()
+        assert len(list((root / ".ingest").iterdir())) == 1
+    push(at(root), b"content", "1")
+    assert not (root / ".ingest").exists()
+
+
+def _is_locked(root: Path) -> bool:
+    """Whether the one file under way is worked on."""
+    (path,) = (root / ".ingest").glob("*.tmp")
+    with path.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 @pytest.fixture

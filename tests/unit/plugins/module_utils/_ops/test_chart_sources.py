@@ -17,10 +17,13 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.chart import read_chart_files
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    BuildError,
     ChartError,
+    DigestMismatch,
     InvalidOption,
     InvalidPolicy,
     NotFound,
@@ -140,6 +143,39 @@ def test_the_record_of_somebody_else_does_not_count(layout: Layout, cache: str) 
     assert fetch_charts([layout.source()], cache)["charts"]["demo"]["name"] == "demo"
     record.write_text(json.dumps({**claim, "digest": digest_of(b"renamed")}))
     assert fetch_charts([layout.source()], cache)["charts"]["demo"]["name"] == "demo"
+
+
+def test_what_is_read_of_a_chart_was_just_checked(layout: Layout, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who shares the cache can exchange the file once it was compared with its digest."""
+    layout.put("1.0.0", packed())
+    found = chart_sources._Fetch._fetch
+
+    def fetch_and_exchange(self: Any, layer: Any) -> str:
+        path = found(self, layer)
+        Path(path).write_bytes(packed(name="forged"))
+        return path
+
+    monkeypatch.setattr(chart_sources._Fetch, "_fetch", fetch_and_exchange)
+    with pytest.raises(DigestMismatch):
+        fetch_charts([layout.source()], cache)
+    assert not list(Path(cache, "notes").rglob("*.json"))
+
+
+@pytest.mark.parametrize("kind", ["other", "fifo", "huge"])
+def test_values_come_from_a_chart_that_was_just_checked(tmp_path: Path, kind: str) -> None:
+    data, path = packed(), tmp_path / "chart.tgz"
+    path.write_bytes(data)
+    assert "Chart.yaml" in read_chart_files(str(path), digest_of(data))
+    path.unlink()
+    if kind == "other":
+        path.write_bytes(packed("6.6.6"))
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        with path.open("wb") as stream:
+            stream.truncate(1 << 40)
+    with pytest.raises((DigestMismatch, BuildError)):
+        read_chart_files(str(path), digest_of(data))
 
 
 def test_several_sources_at_once(layout: Layout, cache: str) -> None:

@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packaged charts as they are read from a cache that others may write to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from typing import BinaryIO, cast
+
+from .._oci.digest import Verifier
+from .._oci.errors import DigestMismatch
+from .._oci.regular_file import open_regular
+from .archive_files import MAX_CHART
+
+_READ_SIZE = 1 << 20
+
+
+def open_checked(path: str, digest: str) -> BinaryIO:
+    """A private copy of the file at ``path``, with this digest, open at its start. It has no name: closing removes it.
+
+    Between a look at a file and its use, whoever may write to its directory can replace it.
+
+    :raises DigestMismatch: when the file has another digest, or more bytes than Helm accepts of a chart.
+    :raises OSError: when it is not a regular file, or cannot be read.
+    """
+    with contextlib.ExitStack() as stack:
+        copy = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile(prefix="oci-artifact-")))
+        source = stack.enter_context(open_regular(path))
+        size = os.fstat(source.fileno()).st_size
+        if size > MAX_CHART:
+            raise DigestMismatch(f"The chart in {path} has {size} bytes: more than Helm accepts.")
+        verifier = Verifier(digest, size, f"The chart in {path}")
+        chunk = source.read(_READ_SIZE)
+        while chunk:
+            verifier.update(chunk)
+            copy.write(chunk)
+            chunk = source.read(_READ_SIZE)
+        verifier.finish()
+        copy.seek(0)
+        source.close()
+        # the caller closes it
+        stack.pop_all()
+        return copy

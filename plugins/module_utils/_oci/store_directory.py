@@ -1,0 +1,238 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The directory of an image layout or a cache, in which users who do not trust each other may write.
+
+Whoever may write there can have any name stand for a link, a named pipe or a second name of a file elsewhere, and swap
+it at any moment. Therefore everything in the directory is reached from its descriptor, directory by directory, without
+following links; what is written to is a new file or one without a second name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from .directory_handles import DirectoryHandles, open_file_at
+from .errors import StorageError
+from .names import encoded, shown
+from .regular_file import storage_error
+from .trusted_path import open_to_read, open_trusted, open_trusted_file, user_name
+
+_ATTEMPTS = 100
+_BASE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class StoreDirectory:
+    """The directory ``root``, an absolute path. Names in it are relative to it, with slashes.
+
+    Nobody less trusted than the user of the task may decide which directory ``root`` is. A link in it counts as absent
+    where a file is wanted, and is an error where a directory is.
+
+    An image layout (``is_layout``) is an exception for reading: it may lie anywhere, as its content proves itself, and
+    links in it, such as build tools make for blobs, are followed where only root and the user of the task can have made
+    them.
+    """
+
+    def __init__(self, root: str, *, is_layout: bool = False) -> None:
+        self.root = root
+        self._is_layout = is_layout
+
+    def path(self, name: str) -> str:
+        """The path of an entry, for messages and for other programs."""
+        return os.path.join(self.root, name)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[DirectoryHandles]:
+        """The directory, for reading.
+
+        :raises StorageError: when somebody else decides which directory it is.
+        :raises OSError: when it is missing (ENOENT), is none (ENOTDIR), or cannot be opened.
+        """
+        root = open_to_read(self.root) if self._is_layout else open_trusted(self.root, may_be_others=True)
+        handles = DirectoryHandles(root)
+        try:
+            yield handles
+        finally:
+            handles.close()
+
+    @contextlib.contextmanager
+    def changing(self, *, make: bool = False, mode: int = 0o777) -> Iterator[DirectoryHandles]:
+        """The directory, for changes of what is in it.
+
+        :param make: make it, with its parents, when it is missing.
+        :param mode: of the directory when it is made, before the umask.
+        :raises StorageError: when somebody else decides which directory it is.
+        :raises OSError: as :meth:`opened`, and when it cannot be made.
+        """
+        root = open_trusted(self.root, make=[] if make else None, mode=mode, may_be_others=True)
+        handles = DirectoryHandles(root)
+        try:
+            yield handles
+        finally:
+            handles.close()
+
+    def open_file(self, name: str) -> BinaryIO:
+        """A regular file for reading; anything else counts as absent.
+
+        :raises FileNotFoundError: when there is none.
+        :raises StorageError: when a link is in the way, or the file cannot be opened.
+        """
+        try:
+            with self.opened() as handles:
+                parent, base = handles.locate(name)
+                return os.fdopen(open_file_at(base, parent), "rb")
+        except (FileNotFoundError, IsADirectoryError):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path(name)) from None
+        except OSError as exc:
+            link = self._link_on(name)
+            is_file_in_the_way = link is None and isinstance(exc, NotADirectoryError)
+            if is_file_in_the_way or (link is not None and link[0] == name and not self._is_layout):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path(name)) from None
+            if link is None or not self._is_layout:
+                raise self.refusal("read", name, exc) from exc
+        return self._follow(name)
+
+    def _follow(self, name: str) -> BinaryIO:
+        try:
+            return os.fdopen(open_trusted_file(self.path(name)), "rb")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path(name)) from None
+        except OSError as exc:
+            raise storage_error("read", self.path(name), exc) from exc
+        except StorageError as exc:
+            raise StorageError(
+                f"Cannot read {self.path(name)} through a symbolic link. {exc.message}",
+                "Put the file itself there, as with cp -rL, or " + (exc.hint[:1].lower() + exc.hint[1:]),
+            ) from None
+
+    def size(self, name: str) -> int | None:
+        """The size of a regular file in bytes; None when there is none.
+
+        :raises StorageError: as :meth:`open_file`.
+        """
+        try:
+            with self.opened() as handles:
+                status = handles.lstat(name)
+            if stat.S_ISREG(status.st_mode):
+                return status.st_size
+            if not stat.S_ISLNK(status.st_mode) or not self._is_layout:
+                return None
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            if not isinstance(exc, NotADirectoryError) and exc.errno != errno.ELOOP:
+                raise self.refusal("look at", name, exc) from exc
+        try:
+            with self.open_file(name) as handle:
+                return os.fstat(handle.fileno()).st_size
+        except FileNotFoundError:
+            return None
+
+    def names(self, name: str) -> list[str]:
+        """The names in a directory; none when it is missing or is something else.
+
+        :raises StorageError: when it cannot be read.
+        """
+        try:
+            with self.opened() as handles:
+                return [os.fsdecode(each) for each in handles.names(name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as exc:
+            raise self.refusal("read", name, exc) from exc
+
+    def is_at(self, handle: BinaryIO, name: str) -> bool:
+        """Whether an open file still has this name."""
+        try:
+            with self.opened() as handles:
+                return is_at(handle, handles, name)
+        except (OSError, StorageError):
+            return False
+
+    def remove(self, name: str) -> None:
+        """Remove a file; none is fine.
+
+        :raises StorageError: when the file system refuses.
+        """
+        try:
+            with self.changing() as handles:
+                parent, base = handles.locate(name)
+                os.unlink(base, dir_fd=parent)
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            raise self.refusal("remove", name, exc) from exc
+
+    def refusal(self, action: str, name: str, exc: OSError) -> StorageError:
+        """The error for what the file system refused, which names the link that is in the way, if one is."""
+        link = self._link_on(name) if exc.errno in (errno.ELOOP, errno.ENOTDIR) else None
+        if link is None:
+            return storage_error(action, self.path(name) if name else self.root, exc)
+        place, owner = link
+        return StorageError(
+            f"Cannot {action} {self.path(name)}: {shown(self.path(place))} is a symbolic link of {user_name(owner)}, "
+            f"and links in {self.root} are not followed.",
+            f"Remove {shown(self.path(place))}, or give a directory in which nobody else can put links.",
+        )
+
+    def _link_on(self, name: str) -> tuple[str, int] | None:
+        """The first symbolic link on the way to an entry, or the entry itself when it is one, and its owner."""
+        with contextlib.suppress(OSError, StorageError), self.opened() as handles:
+            parts = name.split("/")
+            for count in range(1, len(parts) + 1):
+                place = "/".join(parts[:count])
+                status = handles.lstat(place)
+                if stat.S_ISLNK(status.st_mode):
+                    return place, status.st_uid
+        return None
+
+
+def is_at(handle: BinaryIO, handles: DirectoryHandles, name: str) -> bool:
+    """Whether an open file still has this name in an open directory."""
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), handles.lstat(name))
+    except OSError:
+        return False
+
+
+def open_to_lock(handles: DirectoryHandles, name: str, *, may_be_foreign: bool, mode: int) -> tuple[BinaryIO, bool]:
+    """A file to lock and to write to, and whether it was made by this call.
+
+    Links, second names of files elsewhere, and what is no file are taken away first. A file that ``may_be_foreign``
+    may have other names, and is opened for reading where its owner lets nobody else write: who may replace its
+    neighbours has to be able to lock it.
+
+    :raises StorageError: when links keep being put in its place.
+    :raises OSError: when the file system refuses.
+    """
+    parent, base = handles.locate(name)
+    for _attempt in range(_ATTEMPTS):
+        # without O_CREAT, which kernels refuse for files of others in directories such as /tmp (protected_regular)
+        try:
+            descriptor = os.open(base, os.O_RDWR | _BASE, dir_fd=parent)
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
+                descriptor = os.open(base, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BASE, mode, dir_fd=parent)
+                return os.fdopen(descriptor, "r+b", buffering=0), True
+            continue
+        except PermissionError:
+            if not may_be_foreign:
+                raise
+            return os.fdopen(open_file_at(base, parent), "rb", buffering=0), False
+        except OSError as exc:
+            # a link, or a socket
+            if exc.errno not in (errno.ELOOP, errno.ENXIO):
+                raise
+        else:
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode) and (may_be_foreign or status.st_nlink <= 1):
+                return os.fdopen(descriptor, "r+b", buffering=0), False
+            os.close(descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(base, dir_fd=parent)
+    raise StorageError(f"Cannot create {shown(os.fsdecode(encoded(name)))}: links keep being put in its place.")

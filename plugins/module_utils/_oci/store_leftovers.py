@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What killed processes leave in a layout or cache, and how much of it may stay.
+
+A process locks what it writes (``flock``), and the kernel gives the lock up when the process dies. So a temporary file
+that is not locked is a leftover at once, whatever its age; partial downloads are kept for the next run, within bounds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from .directory_handles import DirectoryHandles, open_file_at
+from .store_directory import is_at
+
+TEMPORARY = ".tmp"
+PARTIAL = ".partial"
+
+# Seconds after which a temporary file goes where the file system has no locks.
+TEMPORARY_AGE = 3600.0
+# Seconds, files and bytes of partial downloads that stay; the newest one stays whatever its size. A task fetches 16
+# blobs at the same time.
+PARTIAL_AGE = 7 * 24 * 3600.0
+MAX_PARTIALS = 16
+MAX_PARTIAL_BYTES = 4 << 30
+
+
+def remove_leftovers(
+    handles: DirectoryHandles,
+    folder: str,
+    *,
+    partial_age: float = PARTIAL_AGE,
+    keep: str = "",
+    only_look: bool = False,
+) -> int:
+    """Remove what killed processes left in a folder; return how many files that were.
+
+    Space is all they cost: that one cannot be removed is no error.
+
+    :param partial_age: seconds after which a partial download goes.
+    :param keep: the name of a partial download that is about to be continued.
+    :param only_look: say what would go.
+    """
+    count, partials = 0, []
+    for name in _names(handles, folder):
+        path = f"{folder}/{name}"
+        if name.endswith(TEMPORARY):
+            count += _remove_abandoned(handles, path, only_look, TEMPORARY_AGE)
+        elif name.endswith(PARTIAL) and name != keep:
+            with contextlib.suppress(OSError):
+                status = handles.lstat(path)
+                partials.append((status.st_mtime, status.st_size, path))
+    now, total = time.time(), 0
+    for number, (modified, size, path) in enumerate(sorted(partials, reverse=True)):
+        total += size
+        is_too_much = number >= MAX_PARTIALS or (number > 0 and total > MAX_PARTIAL_BYTES)
+        if is_too_much or now - modified >= partial_age:
+            count += _remove_abandoned(handles, path, only_look)
+    return count
+
+
+def _remove_abandoned(handles: DirectoryHandles, path: str, only_look: bool, age_without_locks: float = 0.0) -> bool:
+    """Remove a file that nobody has locked; False when it stays."""
+    with contextlib.suppress(OSError), _opened(handles, path) as handle:
+        if not _is_free(handle, age_without_locks) or not is_at(handle, handles, path):
+            return False
+        if not only_look:
+            parent, base = handles.locate(path)
+            os.unlink(base, dir_fd=parent)
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _opened(handles: DirectoryHandles, path: str) -> Iterator[BinaryIO]:
+    parent, base = handles.locate(path)
+    with os.fdopen(open_file_at(base, parent), "rb") as handle:
+        yield handle
+
+
+def _is_free(handle: BinaryIO, age_without_locks: float) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        return time.time() - os.fstat(handle.fileno()).st_mtime >= age_without_locks
+
+
+def _names(handles: DirectoryHandles, folder: str) -> list[str]:
+    try:
+        return [os.fsdecode(name) for name in handles.names(folder)]
+    except OSError:
+        return []
