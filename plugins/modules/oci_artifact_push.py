@@ -64,6 +64,7 @@ options:
     description:
       - Tags to publish under, beside the one in the reference. Without any the tag is V(latest), with O(type=helm)
         the version of the chart, and with O(subject) there is none.
+      - Tags that look like numbers have to be in quotes, as in V(['1.10']); see O(tag).
     type: list
     elements: str
     default: []
