@@ -19,7 +19,7 @@ class TaskModule(AnsibleModule):
     given_params: dict[str, Any]
 
     def _load_params(self) -> None:
-        super()._load_params()
+        super()._load_params()  # type: ignore[no-untyped-call]
         self.given_params = dict(self.params)
 
 

@@ -220,9 +220,9 @@ class TarReader:
         # An incremental archive of GNU tar has two times there.
         elif magic == b"ustar  \0" and _is_time(block[345:357]) and _is_time(block[357:369]):
             return b""
+        shown = name.decode("utf-8", "replace")
         raise self._refuse(
-            f"the header of its entry {name[:200]!r} has text that some readers take for a part of the name, and others "
-            "do not"
+            f"the header of its entry {shown!r} has text that some readers take for a part of the name, and others do not"
         )
 
     def _is_directory(self, block: bytes, name: str) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .._oci.content_diff import diff_of, permissions_diff
 from .._oci.drift import Drift, Plan
 from .._oci.errors import OciError
+from .._oci.left_out import LeftOut
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.names import shown
 from .._oci.placement import make_plan
@@ -23,7 +24,7 @@ from .layer_reader import LayerReader, opened_layers
 from .layer_selector import ALL, COPY
 from .layers import check_sizes, choose_image, file_name, select_layers
 from .pull import DRIFT_CORRECTED, LAST_GOOD_KEPT, NEW_REVISION, UP_TO_DATE, Pull
-from .pull_options import PullResult, listed_changes
+from .pull_options import LEFT_OUT, PullResult, listed_changes
 from .resolve import Resolved
 from .staging import needs_digests, stage_copied, stage_extracted
 
@@ -83,7 +84,7 @@ class Change:
             if is_small:
                 read.take_in(layers)
             with self._pull.task.small_work(is_small):
-                tree, ignored = self._stage(manifest, layers, read, content)
+                tree, ignored, left_out = self._stage(manifest, layers, read, content)
             if cached is not None:
                 # of an index, the cache holds one platform, which the tag does not stand for
                 cached.enter(artifact["tag"] if artifact["digest"] == manifest.descriptor.digest else "", manifest)
@@ -96,8 +97,11 @@ class Change:
             changed = not (healed and plan.is_empty)
             if not changed:
                 artifact = dict(state.artifact)
+            # into the record: a run that finds nothing to do names them, too
+            artifact[LEFT_OUT] = left_out.as_result()
             if self._pull.want_diff:
                 diff = diff_of(plan, root, content) or self._revision_diff(state, artifact)
+                diff += left_out.as_diff() if changed else []
             if not self._pull.check_mode:
                 wanted = self._pull.target.wanted
                 self._pull.destination.apply(plan, content, state, key, artifact, self._pull.verification, wanted)
@@ -113,11 +117,11 @@ class Change:
 
     def _stage(
         self, manifest: Manifest, layers: list[Descriptor], read: LayerReader, content: str
-    ) -> tuple[Mapping[str, Any], int]:
+    ) -> tuple[Mapping[str, Any], int, LeftOut]:
         if self._pull.options.selector.operation == COPY:
             names = self._copy_names(manifest, layers)
-            return stage_copied(list(zip(names, layers)), read, content), 0
-        tree, warnings, ignored = stage_extracted(
+            return stage_copied(list(zip(names, layers)), read, content), 0, LeftOut()
+        tree, warnings, ignored, left_out = stage_extracted(
             layers,
             manifest,
             read,
@@ -130,7 +134,7 @@ class Change:
             ),
         )
         self._pull.warnings += warnings
-        return tree, ignored
+        return tree, ignored, left_out
 
     def _copy_names(self, manifest: Manifest, layers: list[Descriptor]) -> list[str]:
         if self._pull.name:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .._oci import media
 from .._oci.errors import LayerError
+from .._oci.left_out import LeftOut
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.names import is_reserved, on_disk
 from .._oci.tree import DIRECTORY, FILE, TreeEntry
@@ -40,8 +41,9 @@ def stage_extracted(
     flatten: bool,
     ignore: str,
     digests: bool = True,
-) -> tuple[dict[str, TreeEntry], list[str], int]:
-    """Unpack layers in order into ``root``; returns the tree, warnings, and how many entries the ignore rules left out.
+) -> tuple[dict[str, TreeEntry], list[str], int, LeftOut]:
+    """Unpack layers in order into ``root``; returns the tree, warnings, how many entries the ignore rules left out, and
+    which.
 
     ``flatten`` makes of the layers what `oras pull` and container runtimes make of them: whiteouts are honoured, and a
     layer that has a title and is not marked for unpacking is a file of that name. Without ``digests`` what is unpacked
@@ -69,10 +71,11 @@ def stage_extracted(
     reserved = {path for path in tree if is_reserved(path)}
     if reserved:
         warnings.append(f"The artifact holds {min(reserved)!r}, which is a reserved name: it was not unpacked.")
-    excluded = _excluded(tree, root, ignore)
+    left_out = LeftOut()
+    excluded = _excluded(tree, root, ignore, left_out)
     if excluded or reserved:
         tree = dict(remove_paths(root, tree, excluded | reserved))
-    return tree, warnings, len(excluded)
+    return tree, warnings, len(excluded), left_out
 
 
 def needs_digests(layers: Sequence[Descriptor], root: str, is_strict: bool) -> bool:
@@ -156,7 +159,7 @@ def _is_plain_file(layer: Descriptor) -> bool:
     return bool(annotations.get(media.ANNOTATION_TITLE)) and annotations.get(media.ANNOTATION_ORAS_UNPACK) != "true"
 
 
-def _excluded(tree: dict[str, TreeEntry], root: str, ignore: str) -> set[str]:
+def _excluded(tree: dict[str, TreeEntry], root: str, ignore: str, left_out: LeftOut) -> set[str]:
     from .._oci.ignore import PULL_DEFAULTS, excluded_paths
 
     rules: dict[str, str] = {}
@@ -167,4 +170,5 @@ def _excluded(tree: dict[str, TreeEntry], root: str, ignore: str) -> set[str]:
                 raise LayerError(f"{path} in the artifact has {entry.size} bytes, too many for ignore rules.")
             with open(on_disk(root, path), encoding="utf-8", errors="surrogateescape") as stream:
                 rules[directory] = stream.read()
-    return excluded_paths({path: entry.kind == DIRECTORY for path, entry in tree.items()}, ignore, rules, PULL_DEFAULTS)
+    paths = {path: entry.kind == DIRECTORY for path, entry in tree.items()}
+    return excluded_paths(paths, ignore, rules, PULL_DEFAULTS, left_out)
