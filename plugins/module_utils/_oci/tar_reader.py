@@ -222,7 +222,7 @@ class TarReader:
             return b""
         shown = name.decode("utf-8", "replace")
         raise self._refuse(
-            f"the header of its entry {shown!r} has text that some readers take for a part of the name, and others do not"
+            f"the header of its entry {shown!r} has text that is a part of the name for some readers and not for others"
         )
 
     def _is_directory(self, block: bytes, name: str) -> bool:

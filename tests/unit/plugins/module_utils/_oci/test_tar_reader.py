@@ -278,13 +278,13 @@ class TestTwoReadings:
         ],
     )
     def test_text_where_only_ustar_has_a_prefix(self, magic: bytes, prefix: bytes) -> None:
-        refused(block(b"name.txt", magic=magic, prefix=prefix) + END, "'name.txt' has text that some readers take")
+        refused(block(b"name.txt", magic=magic, prefix=prefix) + END, "'name.txt' has text that is a part of the name")
         # another name is there, and all take that
         named = gnu_long(b"b") + block(b"name.txt", magic=magic, prefix=prefix)
         assert read(named + END).entries[0][1] == "b"
 
     def test_a_prefix_of_star_that_goes_on_in_the_times(self) -> None:
-        refused(block(b"name", prefix=b"p" * 143, tail=b"tar\0") + END, "some readers take")
+        refused(block(b"name", prefix=b"p" * 143, tail=b"tar\0") + END, "a part of the name for some readers")
 
     @pytest.mark.parametrize(
         "entry",
