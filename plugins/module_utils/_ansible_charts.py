@@ -27,6 +27,7 @@ from ._ansible import (
     verify_policy,
 )
 from ._ansible_items import AUTH_UNIT, inherited
+from ._exact import refuse_numbers
 from ._oci.errors import InvalidOption
 from ._ops.chart_sources import SourceOptions
 from ._option_secrets import long_secrets, refusal
@@ -75,6 +76,7 @@ def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: st
     own = {**AUTH_SPEC, **CONNECTION_SPEC, **VERIFY_SPEC}
     optional = {key: {part: value for part, value in spec.items() if part != "default"} for key, spec in own.items()}
     spec = {**REFERENCE_SPEC, **SELECTION_SPEC, **optional}
+    refuse_numbers(spec, source, f"source {name}: ")
     validator = ArgumentSpecValidator(spec, mutually_exclusive=[["auth_file", "auth_config"]])
     checked = validator.validate(dict(source))
     module.no_log_values.update(checked._no_log_values, long_secrets(source, spec))
