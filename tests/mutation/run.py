@@ -22,8 +22,8 @@ CHECKOUT = HERE.parents[1]
 SUPPORT = CHECKOUT / "tests/support"
 sys.path.insert(0, str(SUPPORT))
 
-from pythons import allowed_cores, discover  # noqa: E402
-from venvs import child_environment, make_venv  # noqa: E402
+from pythons import allowed_cores, discover
+from venvs import child_environment, make_venv
 
 
 def main() -> int:
@@ -36,7 +36,8 @@ def main() -> int:
     core = cores[-1]
     names = ("tests/support/requirements-tests.txt", "tests/support/requirements-mutation.txt", "requirements.txt")
     folder = CHECKOUT / ".work/venvs" / f"mutation-{core.release}-3.{core.python.minor}"
-    bin_folder = make_venv(folder, core.python, [f"ansible-core~={core.release}.0"], [CHECKOUT / each for each in names])
+    files = [CHECKOUT / name for name in names]
+    bin_folder = make_venv(folder, core.python, [f"ansible-core~={core.release}.0"], files)
     command = [str(bin_folder / "python"), str(HERE / "session.py"), *sys.argv[1:]]
     return subprocess.run(command, check=False, env=child_environment(), stdin=subprocess.DEVNULL).returncode
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 _PULL = (
     "_ops/test_pull_decisions.py",
+    "_ops/test_pull_change.py",
     "_ops/test_pull_verified.py",
     "_ops/test_pull_layers.py",
     "_ops/test_pull_digests.py",

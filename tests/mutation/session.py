@@ -22,11 +22,11 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 sys.path.insert(0, str(CHECKOUT / "tests/support"))
 
-from collection_tree import make_tree  # noqa: E402
-from equivalent import Equivalents  # noqa: E402
-from mutants import Mutant, find_mutants  # noqa: E402
-from scope import SCOPE  # noqa: E402
-from trial import CANNOT_TELL, PASSED, TIMED_OUT, TestsFail, Trials, passes_anew, try_with  # noqa: E402
+from collection_tree import make_tree
+from equivalent import Equivalents
+from mutants import Mutant, find_mutants
+from scope import SCOPE
+from trial import CANNOT_TELL, PASSED, TIMED_OUT, TestsFail, Trials, passes_anew, try_with
 
 CODE = "plugins/module_utils"
 TESTS = "tests/unit/plugins/module_utils"
@@ -75,6 +75,8 @@ def examine(
             report.timed_out += outcome == TIMED_OUT
             if outcome in (PASSED, CANNOT_TELL):
                 suspects.append(mutant)
+                if quick:
+                    print(describe(mutant), flush=True)
 
     try:
         compileall.compile_dir(str(collection / "plugins"), quiet=2)
@@ -83,7 +85,8 @@ def examine(
         for mutant in suspects:
             if quick or passes_anew(collection, target, mutant.source, tests, 10 * PATIENCE):
                 report.survivors.append(mutant)
-                print(describe(mutant), flush=True)
+                if not quick:
+                    print(describe(mutant), flush=True)
         report.seconds = time.monotonic() - started
         return report
     finally:
@@ -97,7 +100,9 @@ def describe(mutant: Mutant) -> str:
     )
 
 
-def examine_all(modules: list[str], jobs: int, known: Equivalents, lines: frozenset[int], quick: bool) -> Iterator[Report]:
+def examine_all(
+    modules: list[str], jobs: int, known: Equivalents, lines: frozenset[int], quick: bool
+) -> Iterator[Report]:
     """The reports, as they come; a process for each module, because the fork server imports nothing of the code."""
     tree = CHECKOUT / ".work/mutation"
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:

@@ -220,7 +220,8 @@ def try_with(collection: Path, target: Path, tests: Sequence[str], work: Callabl
     with open(os.devnull, "w") as nowhere:
         said, sys.stdout = sys.stdout, nowhere
         try:
-            code = pytest.main([*PYTEST, "-s", "--hypothesis-profile=mutation", *tests], [Trials(collection, target, guarded)])
+            trials = Trials(collection, target, guarded)
+            code = pytest.main([*PYTEST, "-s", "--hypothesis-profile=mutation", *tests], [trials])
         finally:
             sys.stdout = said
     if failures:

@@ -76,7 +76,7 @@ def lab(tmp_path: Path) -> Lab:
 class Watched(LayoutRepository):
     """A repository that remembers whether it was closed, and has something to say."""
 
-    opened: list[Watched] = []  # noqa: RUF012
+    opened: list[Watched] = []
 
     def close(self) -> None:
         self.opened.append(self)

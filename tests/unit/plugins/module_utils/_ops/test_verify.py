@@ -138,7 +138,10 @@ def test_a_trust_policy_that_is_no_object(tmp_path: Path, content: str) -> None:
         ([], {"*": ()}),
         ("a.crt", {"*": ("a.crt",)}),
         (["a.crt", "b.crt"], {"*": ("a.crt", "b.crt")}),
-        ({"ca:x": "a.crt", "ca:y": ["b.crt", "c.crt"], "ca:z": None}, {"ca:x": ("a.crt",), "ca:y": ("b.crt", "c.crt"), "ca:z": ()}),
+        (
+            {"ca:x": "a.crt", "ca:y": ["b.crt", "c.crt"], "ca:z": None},
+            {"ca:x": ("a.crt",), "ca:y": ("b.crt", "c.crt"), "ca:z": ()},
+        ),
     ],
 )
 def test_a_trust_store(value: Any, expected: Any) -> None:
