@@ -76,7 +76,7 @@ def examine(
             if outcome in (PASSED, CANNOT_TELL):
                 suspects.append(mutant)
                 if quick:
-                    print(describe(mutant), flush=True)
+                    print(describe(mutant), file=sys.__stdout__, flush=True)
 
     try:
         compileall.compile_dir(str(collection / "plugins"), quiet=2)
@@ -86,7 +86,7 @@ def examine(
             if quick or passes_anew(collection, target, mutant.source, tests, 10 * PATIENCE):
                 report.survivors.append(mutant)
                 if not quick:
-                    print(describe(mutant), flush=True)
+                    print(describe(mutant), file=sys.__stdout__, flush=True)
         report.seconds = time.monotonic() - started
         return report
     finally:

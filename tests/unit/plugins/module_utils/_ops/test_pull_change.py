@@ -15,12 +15,26 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import LayerError, StorageError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import canonical_json
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
+    AuthOptions,
+    CacheOptions,
+    ConnectionOptions,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import Limits
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import pull_change
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_reader import LayerReader
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import FaultServer
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import manifest_of
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_decisions import Lab
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_degraded import archive
 
 
 @pytest.fixture
@@ -216,3 +230,66 @@ def test_without_room_for_temporary_files(lab: Lab, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(tempfile, "tempdir", str(lab.dest / "nowhere"))
     with pytest.raises(StorageError):
         lab.pull(check_mode=True, want_diff=True)
+
+
+def test_contents_are_looked_at_when_that_is_asked_for(lab: Lab) -> None:
+    lab.pull()
+    file = lab.dest / "a"
+    status = file.stat()
+    file.write_text("eno")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert not lab.pull().changed
+    result = lab.pull(check_content=True)
+    assert (result.changed, result.changes["changed"]) == (True, ["a"]) and file.read_text() == "one"
+
+
+def test_what_is_found_unchanged_keeps_its_time(lab: Lab) -> None:
+    artifact = {**lab.pull().artifact, "last_update_time": "2020-01-01T00:00:00Z"}
+    lab.edit(artifact=artifact)
+    assert lab.pull(force=True).artifact == artifact
+    assert lab.pull().artifact == artifact
+
+
+# Memory and the cache
+
+
+def test_large_layers_are_not_held_in_memory(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(LayerReader, "take_in", lambda _reader, layers: taken.append(len(layers)))
+    size = lab.pull().artifact["size"]
+    monkeypatch.setattr(pull_change, "SMALL", size)
+    lab.pull(force=True)
+    monkeypatch.setattr(pull_change, "SMALL", size - 1)
+    lab.pull(force=True)
+    assert taken == [1, 1]
+
+
+@pytest.mark.parametrize("is_index", [False, True], ids=["manifest", "index"])
+def test_a_cache_lists_what_was_pulled(tmp_path: Path, is_index: bool) -> None:
+    """Of an index it holds one platform's manifest, which is not what the tag stands for."""
+    layer = archive("one")
+    with FaultServer() as server:
+        entry = {"mediaType": media.FLUX_LAYER, "digest": server.add_blob(layer), "size": len(layer)}
+        server.add_blob(b"{}")
+        raw = manifest_of(layers=[entry]).raw
+        digest = server.add_manifest(raw, "" if is_index else "1")
+        if is_index:
+            platform = {"os": "linux", "architecture": "arm64"}
+            child = {"mediaType": media.OCI_MANIFEST, "digest": digest, "size": len(raw), "platform": platform}
+            document = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [child]}
+            server.add_manifest(canonical_json(document), "1", media.OCI_INDEX)
+        options = PullOptions(
+            ReferenceOptions(ref=f"{server.host}/org/app:1"),
+            str(tmp_path / "dest"),
+            LayerSelector(),
+            Limits(1 << 20, 100),
+            platform="linux/arm64" if is_index else "",
+            cache=CacheOptions(str(tmp_path / "cache")),
+            auth=AuthOptions(auth_config={"auths": {}}),
+            connection=ConnectionOptions(insecure=True, timeout=5, retries=0),
+        )
+        assert pull(options).changed
+    (listed,) = json.loads((tmp_path / "cache/index.json").read_text())["manifests"]
+    assert listed["digest"] == digest
+    tags = [value for value in listed.get("annotations", {}).values() if value.endswith("org/app:1")]
+    assert bool(tags) is not is_index
