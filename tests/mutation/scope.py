@@ -46,6 +46,8 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_COSIGN[1:]),
     "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),
     "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_COSIGN[1:]),
+    "_trust/counting.py": ("_trust/test_signer_count.py",),
+    "_trust/budget.py": ("_trust/test_budget.py",),
     "_trust/verdict.py": (*_COSIGN[:1], "_ops/test_verdicts.py"),
     # which credential goes to whom
     "_oci/credentials.py": ("_oci/test_credentials.py",),
@@ -59,5 +61,9 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_oci/drift.py": _PLACED,
     "_oci/permissions.py": ("_oci/test_permissions.py", *_PLACED),
     "_oci/state.py": _PLACED,
-    "_oci/destination.py": ("_oci/test_destination.py", *_PLACED),
+    "_oci/destination.py": (*_PLACED, "_ops/test_pull_two_users.py"),
+    "_oci/workplace.py": (*_PLACED, "_ops/test_pull_two_users.py"),
+    "_oci/trusted_path.py": ("_ops/test_pull_two_users.py", "_oci/test_store_two_users.py"),
+    "_oci/directory_writers.py": ("_ops/test_pull_two_users.py",),
+    "_oci/foreign_path.py": ("_oci/test_store_two_users.py", "_oci/test_config_file.py"),
 }
