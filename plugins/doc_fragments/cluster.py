@@ -11,7 +11,8 @@ class ModuleDocFragment:
 options:
   kubeconfig:
     description:
-      - The path of a kubeconfig on the host that runs the module, or its content as a mapping.
+      - The path of a kubeconfig on the host that runs the module, or its content as a mapping. Text is refused,
+        and not repeated; P(ansible.builtin.from_yaml#filter) makes a mapping of it.
       - Without it and without O(host), the cluster is found as C(kubectl) finds it, through E(KUBECONFIG),
         C(~/.kube/config), and inside a Pod through its service account.
       - The default comes from E(K8S_AUTH_KUBECONFIG). The other options of the connection have defaults from the

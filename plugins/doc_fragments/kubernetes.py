@@ -15,7 +15,8 @@ options:
     required: true
   kubeconfig:
     description:
-      - The path of a kubeconfig, or its content as a mapping.
+      - The path of a kubeconfig, or its content as a mapping. Text is refused,
+        and not repeated; P(ansible.builtin.from_yaml#filter) makes a mapping of it.
       - Without it and without O(host), the cluster is found as C(kubectl) finds it, through E(KUBECONFIG),
         C(~/.kube/config), and inside a Pod through its service account.
     type: raw

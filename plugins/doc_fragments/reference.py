@@ -25,5 +25,8 @@ options:
   tag:
     description:
       - The tag to take from O(url), or from an O(ref) that has none.
+      - A tag or version that looks like a number, a date or a truth value has to be in quotes, as in V('1.10'). YAML
+        makes the number 1.1 of V(1.10) and 8 of V(010); numbers are refused, here and in the other options that say
+        which artifact is meant.
     type: str
 """

@@ -18,6 +18,7 @@ options:
       - The grammar and meaning are those of Masterminds/semver, which Flux and Helm use. Pre-releases are taken only
         when the range names one, as in V(>=1.0.0-0). Tags may begin with C(v); tags that are no version of three
         parts are passed over.
+      - A range that looks like a number has to be in quotes, as in V('1.10').
       - Where two tags have the same precedence, the one with the greater build metadata wins, then the one that sorts
         last as text.
       - It takes precedence over O(tag).

@@ -27,8 +27,10 @@ from ._ansible import (
     verify_policy,
 )
 from ._ansible_items import AUTH_UNIT, inherited
+from ._exact import refuse_numbers
 from ._oci.errors import InvalidOption
 from ._ops.chart_sources import SourceOptions
+from ._option_secrets import long_secrets, refusal
 from ._sealed import mapping
 
 DEFAULT_CACHE = "~/.cache/cloudnative.artifacts"
@@ -73,11 +75,14 @@ def chart_sources(module: AnsibleModule) -> list[SourceOptions]:
 def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: str) -> SourceOptions:
     own = {**AUTH_SPEC, **CONNECTION_SPEC, **VERIFY_SPEC}
     optional = {key: {part: value for part, value in spec.items() if part != "default"} for key, spec in own.items()}
-    validator = ArgumentSpecValidator(
-        {**REFERENCE_SPEC, **SELECTION_SPEC, **optional}, mutually_exclusive=[["auth_file", "auth_config"]]
-    )
+    spec = {**REFERENCE_SPEC, **SELECTION_SPEC, **optional}
+    refuse_numbers(spec, source, f"source {name}: ")
+    validator = ArgumentSpecValidator(spec, mutually_exclusive=[["auth_file", "auth_config"]])
     checked = validator.validate(dict(source))
-    module.no_log_values.update(checked._no_log_values)
+    module.no_log_values.update(checked._no_log_values, long_secrets(source, spec))
+    refused = refusal(source, spec)
+    if refused:
+        raise InvalidOption(f"The source {name!r}: {refused[0]}", refused[1])
     if checked.error_messages:
         raise InvalidOption(f"The source {name!r}: {'; '.join(checked.error_messages)}.")
     params = {**checked.validated_parameters}

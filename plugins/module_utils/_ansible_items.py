@@ -13,7 +13,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ._ansible import AUTH_SPEC, REFERENCE_SPEC, SELECTION_SPEC
+from ._exact import refuse_numbers
 from ._oci.errors import InvalidOption
+from ._option_secrets import long_secrets
+from ._run_module import TaskModule
 
 ARTIFACTS = "artifacts"
 DEFAULT_PARALLEL = 4
@@ -100,8 +103,9 @@ def _checked(module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, A
         for name, spec in own.items()
     }
     validator = ArgumentSpecValidator(optional, mutually_exclusive=[list(each) for each in EXCLUSIVE_RULES])
+    refuse_numbers(own, item)
     checked = validator.validate({name: value for name, value in item.items() if value is not None})
-    module.no_log_values.update(checked._no_log_values)
+    module.no_log_values.update(checked._no_log_values, long_secrets(item, own))
     if item.get("mirrors"):
         from ._oci.mirrors import secrets_of
 
@@ -118,8 +122,8 @@ def _as_task(module: AnsibleModule, params: dict[str, Any]) -> AnsibleModule:
     return cast(AnsibleModule, task)
 
 
-class ItemsModule(AnsibleModule):
-    """An AnsibleModule that says which entry of ``artifacts`` it cannot use; Ansible itself does not number them."""
+class ItemsModule(TaskModule):
+    """A module that says which entry of ``artifacts`` it cannot use; Ansible itself does not number them."""
 
     def fail_json(self, msg: str, **kwargs: Any) -> Any:
         if "reason" not in kwargs:  # it is Ansible that says so, before the module runs

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.module_utils.common.parameters import env_fallback
 
-from ._kube.api import KubeOptions
+from ._kube.api import KubeOptions, check_kubeconfig
 from ._oci.errors import InvalidOption
 from ._oci.options import parse_duration
 from ._ops.release_spec import Chart
@@ -124,7 +124,7 @@ RELEASE_SPEC: dict[str, Any] = {
 RELEASES_SPEC: dict[str, Any] = {
     "releases": {"type": "list", "elements": "dict", "options": RELEASE_SPEC, "required": True},
     # merged into each release by the action plugin
-    "defaults": {"type": "dict", "default": {}},
+    "defaults": {"type": "dict", "default": {}, "no_log": True},
     "charts": {"type": "dict", "default": {}},
     "values_documents": {"type": "dict", "no_log": True},
     "helm": {"type": "str", "default": "helm"},
@@ -137,15 +137,14 @@ RELEASES_SPEC: dict[str, Any] = {
 def kube_options(params: Mapping[str, Any]) -> KubeOptions:
     """The options of the documentation fragment ``cluster``.
 
-    :raises InvalidOption: when the kubeconfig is neither a path nor a mapping.
+    :raises InvalidOption: when the kubeconfig is neither a path nor a mapping; its text is not repeated.
     """
     kubeconfig = params["kubeconfig"] or ""
     if isinstance(kubeconfig, str) and kubeconfig.lstrip().startswith("{"):
+        # as the action plugin hands it over
         kubeconfig = mapping(kubeconfig, "kubeconfig")
-    if not isinstance(kubeconfig, (str, Mapping)):
-        raise InvalidOption("'kubeconfig' is neither the path of a file nor its content as a mapping.")
     return KubeOptions(
-        kubeconfig=kubeconfig,
+        kubeconfig=check_kubeconfig(kubeconfig),
         context=params["context"] or "",
         host=params["host"] or "",
         api_key=params["api_key"] or "",

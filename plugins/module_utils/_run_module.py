@@ -9,28 +9,51 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._oci.errors import OciError
+from ._concealing_module import ConcealingModule
+from ._exact import refuse_numbers
+from ._oci.errors import InvalidOption, OciError
+from ._option_secrets import refusal
+
+
+class TaskModule(ConcealingModule):
+    """A module that remembers the options as the task has them, before they are converted to their types."""
+
+    given_params: dict[str, Any]
+
+    def _load_params(self) -> None:
+        super()._load_params()
+        self.given_params = dict(self.params)
 
 
 def run_module(
     argument_spec: dict[str, Any],
     call: Callable[[AnsibleModule], dict[str, Any]],
-    kind: type[AnsibleModule] | None = None,
+    kind: type[TaskModule] | None = None,
     **rules: Any,
 ) -> None:
     """Run a module: ``call`` turns parameters into the result; an error of the core becomes the module's failure."""
-    module = (kind or AnsibleModule)(argument_spec=argument_spec, supports_check_mode=True, **rules)
+    module = (kind or TaskModule)(argument_spec=argument_spec, supports_check_mode=True, **rules)
     result: dict[str, Any] = {}
     failure: OciError | None = None
     try:
+        refused = refusal(module.params, argument_spec)
+        if refused:
+            raise InvalidOption(*refused)
+        refuse_numbers(argument_spec, module.given_params)
         result = call(module)
     except OciError as exc:
         failure = exc
     # outside of the handler: fail_json would attach the traceback of the exception that is being handled
     if failure is not None:
-        for warning in failure.details.pop("warnings", []):
-            module.warn(warning)
+        _warn(module, failure.details.pop("warnings", []))
         module.fail_json(msg=str(failure), reason=failure.reason, **failure.details)
-    for warning in result.pop("warnings", []):
-        module.warn(warning)
+    _warn(module, result.pop("warnings", []))
     module.exit_json(**result)
+
+
+def _warn(module: AnsibleModule, warnings: list[str]) -> None:
+    if warnings:
+        from ._oci.known_secrets import without_secrets
+
+        for warning in warnings:
+            module.warn(without_secrets(warning))

@@ -131,7 +131,9 @@ charts:
       returned: when a policy is given
       type: dict
 failed_sources:
-  description: The sources that are not to be had, with the reason of each.
+  description:
+    - The sources that are not to be had, with the reason of each. Charts of the others are in the cache, and C(changed)
+      says whether one was fetched.
   returned: failure
   type: dict
 reason:

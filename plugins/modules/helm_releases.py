@@ -32,7 +32,8 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Shows the rendered manifests before and after. What Secrets hold is hidden; that it changed is not.
+      - Shows the rendered manifests before and after. What Secrets hold is hidden, and so is every value that holds
+        something that came from a Secret; that it changed is not.
   idempotent:
     support: full
 options:
@@ -264,7 +265,7 @@ options:
         description:
           - What is done about objects of an otherwise unchanged release that somebody changed or removed. V(ignore)
             does not look for them. V(warn) and V(correct) compare each object with a dry run of server-side apply;
-            V(correct) puts those right that differ, without a new revision.
+            V(correct) patches the fields that differ and makes what is missing again, without a new revision.
           - Objects that have the label or annotation C(helm.toolkit.fluxcd.io/driftDetection) with the value
             V(disabled) are left out.
         type: str
@@ -272,12 +273,15 @@ options:
         default: ignore
       drift_ignore:
         description:
-          - Fields that may differ, such as V(/spec/replicas) of a Deployment that is scaled by others.
+          - Fields that may differ, such as V(/spec/replicas) of a Deployment that is scaled by others. A correction
+            leaves them as they are.
         type: list
         elements: dict
         suboptions:
           paths:
-            description: JSON pointers.
+            description:
+              - JSON pointers (RFC 6901). A position in a list counts as in the chart's manifest. The empty pointer
+                stands for the whole object.
             type: list
             elements: str
             required: true
@@ -493,7 +497,9 @@ releases:
       description: The digest of the values that are wanted.
       type: str
     drift:
-      description: The objects that differ, each with kind, namespace, name, change (missing or changed) and paths.
+      description:
+        - The objects that differ, each with kind, namespace, name, change (missing or changed) and paths. Where they
+          were to be corrected, C(corrected) says whether that was done.
       returned: when drift was found
       type: list
       elements: dict

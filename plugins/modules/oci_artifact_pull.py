@@ -297,6 +297,11 @@ results:
       returned: when it did not fail
       type: list
       elements: str
+    ignored:
+      description: As RV(ignored), with RV(ignored_count).
+      returned: when it did not fail and they are known
+      type: list
+      elements: str
     degraded:
       description: As RV(degraded), with what belongs to it.
       returned: when it did not fail
@@ -427,8 +432,24 @@ changes:
       type: list
       elements: str
     ignored:
-      description: How many entries of the artifact the ignore rules left out.
+      description: How many entries of the artifact the ignore rules left out, those below a directory included; 0 when
+        nothing was unpacked. RV(ignored) names them.
       type: int
+ignored:
+  description:
+    - What the default exclusions, O(ignore) and C(.sourceignore) files left out of the artifact that O(dest) holds (in
+      check mode, would hold). Names are relative and sorted, at most 1,000; a directory stands for all below it.
+    - When nothing changed, it is what the record of the last pull says.
+  returned: success, without O(artifacts), when it is known; in check mode without C(--diff) another revision is not
+    unpacked
+  type: list
+  elements: str
+  sample: [".github", "docs/logo.png"]
+ignored_count:
+  description: How many names RV(ignored) would have without its limit.
+  returned: when RV(ignored) is
+  type: int
+  sample: 2
 """
 
 from typing import TYPE_CHECKING, Any

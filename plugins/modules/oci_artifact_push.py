@@ -30,7 +30,8 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Shows tags, annotations and layers before and after, and the files of a packed directory or a chart.
+      - Shows tags, annotations and layers before and after, the files of a packed directory or a chart, and what was
+        left out of it.
   idempotent:
     support: full
 options:
@@ -64,6 +65,7 @@ options:
     description:
       - Tags to publish under, beside the one in the reference. Without any the tag is V(latest), with O(type=helm)
         the version of the chart, and with O(subject) there is none.
+      - Tags that look like numbers have to be in quotes, as in V(['1.10']); see O(tag).
     type: list
     elements: str
     default: []
@@ -250,6 +252,21 @@ blobs:
   returned: success
   type: dict
   sample: {"existed": 1, "mounted": 0, "uploaded": 1}
+ignored:
+  description:
+    - What was left out of the directories that are published, by the default exclusions, O(ignore), the C(.helmignore)
+      of a chart and Helm's own rules, as are the records of pulls. Names are relative and sorted, at most 1,000; a
+      directory stands for all that is below it.
+    - There is a warning when a default exclusion, and not a rule of your own, left out something other than C(.git).
+  returned: success
+  type: list
+  elements: str
+  sample: ["logo.png", "old.zip"]
+ignored_count:
+  description: How many names RV(ignored) would have without its limit.
+  returned: success
+  type: int
+  sample: 2
 signatures:
   description: The signatures by the key of O(sign) on what the tags hold; empty without that option. See
     M(cloudnative.artifacts.oci_artifact_sign).

@@ -5,22 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Callable
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeApi, KubeOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import (
+    KubeApi,
+    KubeOptions,
+    check_kubeconfig,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration
 
 
 def kube_api(option: Callable[[str], Any]) -> KubeApi:
     """The API that a plugin's options (``option`` is its ``get_option``) lead to."""
-    kubeconfig = option("kubeconfig") or ""
-    if not isinstance(kubeconfig, (str, Mapping)):
-        raise InvalidOption("'kubeconfig' is neither the path of a file nor its content as a mapping.")
     return KubeApi(
         KubeOptions(
-            kubeconfig=kubeconfig,
+            kubeconfig=check_kubeconfig(option("kubeconfig") or ""),
             context=option("context") or "",
             host=option("host") or "",
             api_key=option("api_key") or "",

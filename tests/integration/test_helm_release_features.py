@@ -178,7 +178,7 @@ def test_drift(role: RoleRunner, namespace: str, publisher: Publisher) -> None:
 CRD = """\
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: "NAME.GROUP"}
+metadata: {name: "NAME.GROUP", labels: , annotations: , creationTimestamp: }
 spec:
   group: GROUP
   scope: Namespaced
@@ -239,6 +239,19 @@ def test_crds(role: RoleRunner, namespace: str, publisher: Publisher) -> None:
     assert set(descriptions()) == {"wanted", "more", "below"}
     for name in descriptions():
         role.cluster.kubectl("delete", "customresourcedefinition", f"{name}.{group}", "--wait=false")
+
+
+def test_crds_before_one_that_is_refused(role: RoleRunner, namespace: str, publisher: Publisher) -> None:
+    """What was changed before a failure is said."""
+    group = f"{namespace}.example.com"
+    refused = crd(group, "refused").replace("scope: Namespaced", "scope: Nowhere")
+    publish_chart(publisher, "1.0.0", chart(**{"crds__a.yaml": crd(group, "taken"), "crds__b.yaml": refused}))
+    demo = {"demo": source(publisher)}
+    for changed in (True, False):
+        run = role(demo, [release(namespace)])
+        assert run.failed and run.reason == "ClusterError" and "Nowhere" in run.message
+        assert run.changed is changed and history(role.cluster, namespace, "one") == []
+    role.cluster.kubectl("delete", "customresourcedefinition", f"taken.{group}", "--wait=false")
 
 
 def test_adoption_and_removal(

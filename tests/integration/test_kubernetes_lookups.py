@@ -115,7 +115,7 @@ def test_pull_secrets(
         (scope(secret="good", api_key="x" + token[1:]), "did not accept the credentials"),
         (scope(secret="good", host="https://127.0.0.1:1"), "cannot be reached"),
         (scope(secret="good", ca_cert="/etc/ssl/certs/ca-certificates.crt"), "No TLS connection to the Kubernetes API"),
-        (scope(secret="good", kubeconfig=str(tmp_path / "none")), f"The kubeconfig {tmp_path / 'none'} does not exist"),
+        (scope(secret="good", kubeconfig=str(tmp_path / "none")), "The file that 'kubeconfig' names does not exist"),
         (scope(secret="good", context="none"), "The kubeconfig cannot be used: "),
         (scope(secret="../good"), "'../good' cannot be the name of a Secret"),
         (scope(), "Neither 'secret' nor 'service_account' is given"),

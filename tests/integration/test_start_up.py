@@ -38,10 +38,10 @@ OWN_OF_A_CHANGE = re.compile(
     r"|_ops\.(?:build|last_good|layers|push\w*|sign|verify)$"
 )
 # lines of this collection that are loaded, and of all that a task carries along
-MAX_LINES_PINNED = 3_000
-MAX_LINES_BY_TAG = 6_300
-MAX_LINES_CARRIED = 20_000
-MAX_BYTES_CARRIED = 300_000
+MAX_LINES_PINNED = 3_500
+MAX_LINES_BY_TAG = 7_300
+MAX_LINES_CARRIED = 22_500
+MAX_BYTES_CARRIED = 335_000
 
 
 class Payload:

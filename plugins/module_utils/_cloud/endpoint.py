@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 from .._oci.errors import AuthenticationFailed, ConnectionFailed, RegistryError
 from .._oci.http_url import origin, shown
+from .._oci.known_secrets import MACHINE_MADE, note
 from .._oci.options import ConnectionOptions
 from .._oci.registry_answer import RETRY_STATUS
 from .._oci.registry_client import RegistryClient
@@ -148,6 +149,8 @@ class CloudClient:
         self, whom: str, method: str, url: str, headers: Mapping[str, str], body: bytes | None, secrets: Secrets = ()
     ) -> Answer:
         secrets += tuple(value.split(" ")[-1] for name, value in headers.items() if name in _SECRET_HEADERS)
+        for secret in secrets:
+            note(secret, opaque=len(secret) >= MACHINE_MADE)
         response, text = self._client(whom).ask(method, url, {"Accept": "application/json", **headers}, body)
         return Answer(f"{method} {shown(url)}", response.status_code, response.headers, _object(text), text, secrets)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._oci.errors import AuthenticationFailed
+from .._oci.known_secrets import note, shortened
 
 # bytes of a file that holds a key, a certificate or a token
 MAX_FILE = 256 * 1024
@@ -32,6 +33,10 @@ class Token:
 
     value: str = field(repr=False)
     seconds: float = DEFAULT_SECONDS
+
+    def __post_init__(self) -> None:
+        """Have it hidden in what is shown."""
+        note(self.value, opaque=True)
 
 
 def first_available(flows: Sequence[tuple[str, Callable[[], Token]]], failure: str, hint: str) -> Token:
@@ -113,10 +118,10 @@ def words_of(document: Mapping[str, Any], secrets: Sequence[str] = ()) -> str:
 
 def redacted(text: str, secrets: Sequence[str] = ()) -> str:
     """The first line of a foreign text, printable, of at most 300 characters, without what must not be shown."""
-    text = text[:4000]
+    text = shortened(text, 4000)
     for secret in secrets:
         if len(secret) > 3:
             text = text.replace(secret, "…")
     line = (text.strip().splitlines() or [""])[0]
     line = "".join(character if character.isprintable() else " " for character in line)
-    return _TOKEN_LIKE.sub("…", line)[:300].strip().rstrip(". ")
+    return shortened(_TOKEN_LIKE.sub("…", line), 300).strip().rstrip(". ")

@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 
 from .._oci import media
 from .._oci.errors import BuildError
+from .._oci.left_out import LeftOut
 from .._oci.pack import PackResult, pack_members
 from .archive_files import BOM, MAX_FILE, Budget, read_archive, without_bom
 from .checked_file import open_checked
@@ -119,15 +120,21 @@ def read_chart_files(path: str, digest: str) -> dict[str, bytes | None]:
         raise BuildError(f"The chart {path} cannot be read: {exc.strerror or exc}.") from None
 
 
-def pack_chart(directory: str, output: BinaryIO) -> PackResult:
+def pack_chart(directory: str, output: BinaryIO, left_out: LeftOut | None = None) -> PackResult:
     """Package a chart directory: the same files give the same digest, whatever their modes, times and owners.
+
+    ``left_out`` notes what is not packaged, by names relative to the chart.
 
     :raises BuildError: for what ``helm package`` refuses, and for a link that leads out of the chart.
     :raises StorageError: when the output cannot be written.
     :raises MissingDependency: without PyYAML.
     """
-    files = list_files(directory)
+    files = list_files(directory, left_out)
     metadata = _load_directory(directory, files, packing=True)
+    if left_out is not None:
+        for file in files:
+            if is_dropped(file.name):
+                left_out.add(file.name, by_default=True)
     name = metadata.text("name")
     members = [
         (f"{name}/{file.name}", _content(file), _MODE)

@@ -13,8 +13,9 @@ import stat
 from dataclasses import dataclass
 
 from .._oci.errors import BuildError
+from .._oci.left_out import LeftOut
 from .archive_files import MAX_CHART, MAX_FILE
-from .helmignore import HELMIGNORE, HelmIgnore
+from .helmignore import BY_DEFAULT, HELMIGNORE, HelmIgnore
 
 MAX_ENTRIES = 100_000
 
@@ -31,20 +32,22 @@ class ChartFile:
     size: int
 
 
-def list_files(directory: str) -> list[ChartFile]:
+def list_files(directory: str, left_out: LeftOut | None = None) -> list[ChartFile]:
     """What a chart directory holds, but for what ``.helmignore`` and Helm's default rule leave out, in no order.
 
-    Symbolic links stand for what they point to, as for Helm; unlike for Helm, that has to be in the chart.
+    Symbolic links stand for what they point to, as for Helm; unlike for Helm, that has to be in the chart. ``left_out``
+    notes what is left out.
 
     :raises BuildError: for a link that leads out of the chart or round in circles, something that is neither file nor
         directory, a name that Helm could not read back, and more or larger files than Helm accepts.
     """
-    return _Walk(directory).files()
+    return _Walk(directory, left_out).files()
 
 
 class _Walk:
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, left_out: LeftOut | None) -> None:
         self._directory = directory
+        self._left_out = left_out
         self._root = os.path.realpath(os.fsencode(directory))
         self._rules = _rules(directory)
         self._count = self._size = 0
@@ -63,7 +66,10 @@ class _Walk:
                 below = os.path.join(path, base)
                 status = self._status(name, below, is_link)
                 is_directory = status is not None and stat.S_ISDIR(status.st_mode)
-                if self._rules.ignores(name, is_directory):
+                rule = self._rules.ignores(name, is_directory)
+                if rule:
+                    if self._left_out is not None:
+                        self._left_out.add(name, by_default=rule == BY_DEFAULT)
                     continue
                 if is_link:
                     below = self._resolved(name, below)

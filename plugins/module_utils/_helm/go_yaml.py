@@ -49,16 +49,17 @@ class Plain:
 Value = Union[None, str, Plain, "list[Any]", "dict[str, Any]"]
 
 
-def load(data: bytes, what: str, unique: bool = True) -> Value:
+def load(data: bytes, what: str, unique: bool = True, quote: bool = True) -> Value:
     """The first document of some YAML. What an alias stands for is shared, never copied.
 
     :param what: names the file in errors.
     :param unique: refuse a mapping that has a key twice. Helm takes the last one.
+    :param quote: errors may repeat words of the document; not for one that may hold secrets.
     :raises BuildError: when it is not YAML, or nested more than :data:`MAX_DEPTH` deep.
     :raises MissingDependency: without PyYAML.
     """
     yaml = _pyyaml()
-    builder = _Builder(what, unique)
+    builder = _Builder(what, unique, quote)
     # the C parser is an order of magnitude faster; neither is recursive
     parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -67,7 +68,8 @@ def load(data: bytes, what: str, unique: bool = True) -> Value:
                 break
             builder.take(yaml, event)
     except yaml.YAMLError as exc:
-        raise BuildError(f"{what} is not YAML: {_problem(exc)}.") from None
+        problem = _problem(exc)
+        raise BuildError(f"{what} is not YAML: {problem if quote else _without_quotes(problem)}.") from None
     except (UnicodeDecodeError, RecursionError) as exc:
         raise BuildError(f"{what} is not YAML: {type(exc).__name__}.") from None
     return builder.result
@@ -85,10 +87,11 @@ class _Frame:
 
 
 class _Builder:
-    def __init__(self, what: str, unique: bool) -> None:
+    def __init__(self, what: str, unique: bool, quote: bool) -> None:
         self.result: Value = None
         self._what = what
         self._unique = unique
+        self._quote = quote
         self._stack: list[_Frame] = []
         self._anchors: dict[str, Value] = {}
         self._merged = 0
@@ -158,7 +161,8 @@ class _Builder:
             frame.key = None
 
     def _error(self, event: Any, problem: str) -> BuildError:
-        return BuildError(f"{self._what}, line {event.start_mark.line + 1}: {problem}.")
+        shown = problem if self._quote else _without_quotes(problem)
+        return BuildError(f"{self._what}, line {event.start_mark.line + 1}: {shown}.")
 
 
 def scalar(text: str, tag: str | None, plain: bool) -> Value:
@@ -263,6 +267,10 @@ def _single(value: float) -> bytes:
         return struct.pack(">f", value)
     except OverflowError:
         return struct.pack(">f", math.copysign(math.inf, value))
+
+
+def _without_quotes(problem: str) -> str:
+    return re.sub("""(['"]).{2,}\\1""", "(hidden)", problem)
 
 
 def _problem(error: Exception) -> str:

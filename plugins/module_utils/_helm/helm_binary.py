@@ -26,7 +26,8 @@ from typing import Any
 from .._oci.errors import HelmFailed, MissingDependency
 
 OLDEST = (3, 10)
-MAX_WORDS = 2000
+# characters of what Helm says that are shown; and that are read, so that a secret is not cut before it is hidden
+MAX_WORDS, MAX_READ = 2000, 64 * 1024
 VERSION_TIMEOUT = 60.0
 
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
@@ -72,10 +73,12 @@ class DeployFlags:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of Helm ended. ``words`` is what it said about its failure, at most 2,000 characters."""
+    """How a call of Helm ended. ``words`` is what it said about its failure, at most 64 KiB; it may repeat
+    what it was told to deploy.
+    """
 
     ok: bool
-    words: str = ""
+    words: str = field(default="", repr=False)
     output: bytes = field(default=b"", repr=False)
 
 
@@ -270,7 +273,8 @@ class Helm:
         found = _VERSION.search(outcome.output.decode("utf-8", "replace"))
         if not outcome.ok or found is None:
             raise MissingDependency(
-                f"{self.path} does not say which version of Helm it is: {outcome.words or 'it printed no version'}"
+                f"{self.path} does not say which version of Helm it is: "
+                f"{outcome.words[:MAX_WORDS] or 'it printed no version'}"
             )
         version = (int(found[1]), int(found[2]))
         if version < OLDEST:
@@ -322,7 +326,7 @@ def _words(errors: bytes) -> str:
     """What follows "Error:", in one line."""
     text = errors.decode("utf-8", "replace")
     _before, found, behind = text.partition("Error: ")
-    return " ".join((behind if found else text).split())[:MAX_WORDS] or "it gave no reason"
+    return " ".join((behind if found else text).split())[:MAX_READ] or "it gave no reason"
 
 
 def _duration(seconds: float) -> str:

@@ -16,6 +16,8 @@ from .archive_files import without_bom
 
 HELMIGNORE = ".helmignore"
 
+BY_FILE, BY_DEFAULT = "file", "default"
+
 _DEFAULTS = ("templates/.?*",)
 # Go's bufio.Scanner gives up on longer lines.
 _MAX_LINE = 64 * 1024
@@ -35,8 +37,10 @@ class HelmIgnore:
             if len(line) >= _MAX_LINE:
                 raise BuildError(f"{where} has {len(line)} characters, more than Helm reads.")
             self._add(line.strip(_SPACES), where)
+        own = len(self._rules)
         for default in _DEFAULTS:
             self._add(default, "the default rules")
+        self._default_rules = self._rules[own:]
 
     def _add(self, line: str, where: str) -> None:
         if not line or line.startswith("#"):
@@ -56,17 +60,18 @@ class HelmIgnore:
             raise BuildError(f"{where}: the pattern {line[:100]!r} is malformed: {exc}.", _HINT) from None
         self._rules.append(_Rule(chunks, "/" in pattern, negated, only_directories))
 
-    def ignores(self, path: str, is_directory: bool) -> bool:
-        """Whether a path relative to the chart is left out, a directory with all that is below it."""
+    def ignores(self, path: str, is_directory: bool) -> str:
+        """Who leaves out a path relative to the chart, a directory with all that is below it: :data:`BY_FILE` or
+        :data:`BY_DEFAULT`; empty when nobody does."""
         name = path.rpartition("/")[2]
         for rule in self._rules:
             if rule.only_directories and not is_directory:
-                if rule.negated:
-                    return True
-                continue
-            if _matches(rule.chunks, path if rule.whole_path else name) != rule.negated:
-                return True
-        return False
+                matched = rule.negated
+            else:
+                matched = _matches(rule.chunks, path if rule.whole_path else name) != rule.negated
+            if matched:
+                return BY_DEFAULT if rule in self._default_rules else BY_FILE
+        return ""
 
 
 # What Go's strings.TrimSpace removes.

@@ -1,10 +1,15 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rendered manifests as text that may be shown: what Secrets hold is replaced by a mark that changes with it."""
+"""Rendered manifests as text that may be shown.
+
+What Secrets hold, and every value in which a known secret is, is replaced by a mark that changes with it.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import copy
 import hashlib
 import hmac
@@ -12,37 +17,66 @@ import importlib
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._oci.errors import OciError
+from .._oci.masking import Mask
+from .go_yaml import Plain, scalar
 from .values import read_values
 
 # Marks can be compared within one run only: from a digest alone, a short secret could be guessed.
 _KEY = secrets.token_bytes(32)
 
-_SPLIT = re.compile(r"^---[ \t]*(?:#.*)?$", re.MULTILINE)
-_SECRET = re.compile(r"""["']?\bkind["']?\s*:\s*["']?Secret\b""")
+_SPLIT = re.compile(r"^---(?=[ \t]|$)", re.MULTILINE)
+_LINE_BREAK = re.compile("\r\n|[\r\x85\u2028\u2029]")
+# Without one of them a text has no Secret in it, whatever YAML's quotes, escapes and tags make of the word.
+_SIGNS = ("Secret", "\\", "!!")
+_VALUES = ("data", "stringData")
 _COPY = "kubectl.kubernetes.io/last-applied-configuration"
+# Texts of Secrets that are shorter, or common, are not looked for elsewhere; nor are lines of a text that are shorter:
+# they are rather words of a configuration than parts of a key.
+_SHORTEST, _SHORTEST_LINE = 3, 16
+_COMMON = frozenset(["true", "false", "null", "yes", "off"])
+_NAME_OF_SECRET = re.compile("pass|pwd|token|secret|key|auth|cred", re.IGNORECASE)
 
 
-def shown_release(release: Mapping[str, Any]) -> str:
-    """What a release deploys, hooks included, as text for a diff."""
+def shown_release(release: Mapping[str, Any], mask: Mask | None = None) -> str:
+    """What a release deploys, hooks included, as text for a diff; ``mask`` as for :func:`shown`."""
+    return shown("\n---\n".join(_manifests(release)), mask)
+
+
+def shown(manifest: str, mask: Mask | None = None) -> str:
+    """The manifests, with marks in place of what Secrets hold and of the values that ``mask`` finds a secret in.
+
+    Of a document that is not YAML nothing is shown when it may be a Secret, or a secret is known.
+    """
+    parts = []
+    for part in _SPLIT.split(_LINE_BREAK.sub("\n", manifest)):
+        text = part.strip("\n")
+        if text.strip():
+            parts.append(_masked(_without_values(text), mask))
+    return "".join(f"---\n{part}\n" for part in parts)
+
+
+def secrets_of(release: Mapping[str, Any]) -> Iterator[str]:
+    """The texts that the Secrets of a release hold, decoded, but for words such as "true"."""
+    for manifest in _manifests(release):
+        for part in _SPLIT.split(_LINE_BREAK.sub("\n", manifest)):
+            if any(sign in part for sign in _SIGNS):
+                try:
+                    document = read_values(part.encode("utf-8", "surrogateescape"), "A manifest")
+                except OciError:
+                    continue
+                yield from _held(document)
+
+
+def _manifests(release: Mapping[str, Any]) -> list[str]:
     parts = [str(release.get("manifest") or "")]
     hooks = release.get("hooks")
     for hook in sorted(hooks if isinstance(hooks, list) else [], key=lambda each: str(each.get("path"))):
         parts.append(f"# Source: {hook.get('path')}\n{str(hook.get('manifest') or '').strip()}\n")
-    return shown("\n---\n".join(parts))
-
-
-def shown(manifest: str) -> str:
-    """The manifests, those of Secrets with marks in place of their values; one that cannot be read is left out."""
-    parts = []
-    for part in _SPLIT.split(manifest):
-        text = part.strip("\n")
-        if text.strip():
-            parts.append(_without_values(text) if _SECRET.search(text) else text)
-    return "".join(f"---\n{part}\n" for part in parts)
+    return parts
 
 
 def documents(manifest: str, what: str) -> list[dict[str, Any]]:
@@ -53,55 +87,207 @@ def documents(manifest: str, what: str) -> list[dict[str, Any]]:
     found = []
     for part in _SPLIT.split(manifest):
         document = read_values(part.encode("utf-8", "surrogateescape"), f"A manifest of {what}")
-        items = document.get("items")
-        is_list = str(document.get("kind", "")).endswith("List") and isinstance(items, list)
-        found += [each for each in (items if is_list and items else [document]) if isinstance(each, dict) and each]
+        found += _unlisted(document)
     return found
 
 
-def as_text(document: Mapping[str, Any]) -> str:
+def _unlisted(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects that a document stands for: those of a list, which may be empty, else the document itself."""
+    items = document.get("items")
+    if not str(document.get("kind")).endswith("List") or "items" not in document:
+        return [document] if document else []
+    return [each for item in items or () if isinstance(item, dict) for each in _unlisted(item)]
+
+
+def as_text(document: Mapping[str, Any], mask: Mask | None = None) -> str:
     """One object as text for a diff."""
-    own = copy.deepcopy(dict(document))
-    _hide(own)
-    return f"---\n{_dump(own)}\n"
+    hidden, _changed = _hide(copy.deepcopy(dict(document)))
+    return f"---\n{_masked(_dump(hidden), mask)}\n"
+
+
+def _yaml() -> Any:
+    return importlib.import_module("yaml")
 
 
 def _dump(document: Mapping[str, Any]) -> str:
-    yaml = importlib.import_module("yaml")
-    dumped: str = yaml.safe_dump(document, default_flow_style=False, sort_keys=False, width=1000)
+    dumped: str = _yaml().safe_dump(document, default_flow_style=False, sort_keys=False, width=1000)
     return dumped.rstrip("\n")
 
 
 def _without_values(text: str) -> str:
+    """A document without what the Secrets in it hold."""
+    if not any(sign in text for sign in _SIGNS):
+        return text
     comments = "".join(line + "\n" for line in text.splitlines() if line.startswith("# Source:"))
     try:
         document = read_values(text.encode("utf-8", "surrogateescape"), "A manifest")
-    except OciError:
-        return f"{comments}# a Secret that cannot be read {_mark(text)}"
-    if not _hide(document):
+        is_one = _count_documents(text) == 1
+    except (OciError, _yaml().YAMLError):
+        is_one = False
+    if not is_one:
+        return f"{comments}# a manifest that cannot be read {_mark(text)}"
+    hidden, changed = _hide(document)
+    if not changed:
         return text
-    return comments + _dump(document)
+    # what an alias brings into a Secret stands elsewhere, too
+    held = Mask()
+    for value in _held(document):
+        held.add(value)
+    return comments + _masked(_dump(hidden), held)
 
 
-def _hide(node: Any) -> bool:
-    """Replace the values of every Secret in a document; whether there was one."""
+def _count_documents(text: str) -> int:
+    """How many YAML documents a text has; what a reader of the first one does not see must not be shown."""
+    yaml = _yaml()
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return max(1, sum(isinstance(event, yaml.DocumentStartEvent) for event in yaml.parse(text, Loader=loader)))
+
+
+def _hide(node: Any, is_secret: bool = False) -> tuple[Any, bool]:
+    """The node with marks in place of what Secrets in it hold; whether there was one.
+
+    A Secret is also found in a list of Secrets, whose items have no kind, and in text that is a manifest itself, as
+    kubectl keeps it in an annotation.
+    """
     if isinstance(node, list):
-        return sum(map(_hide, node)) > 0
+        items = [_hide(item, is_secret) for item in node]
+        return [item for item, _changed in items], any(changed for _item, changed in items)
+    if isinstance(node, str):
+        return (_mark(node), True) if _is_manifest_of_secret(node) else (node, False)
     if not isinstance(node, dict):
-        return False
-    if node.get("kind") != "Secret":
-        return sum(map(_hide, node.values())) > 0
-    for field in ("data", "stringData"):
+        return node, False
+    kind = node.get("kind")
+    if is_secret or kind == "Secret":
+        return _hide_secret(node), True
+    pairs = {key: _hide(value, kind == "SecretList" and key == "items") for key, value in node.items()}
+    return {key: value for key, (value, _changed) in pairs.items()}, any(changed for _value, changed in pairs.values())
+
+
+def _hide_secret(node: Mapping[str, Any]) -> dict[str, Any]:
+    hidden = {key: value if key in _VALUES else _hide(value)[0] for key, value in node.items()}
+    for field in _VALUES:
         content = node.get(field)
         if isinstance(content, dict):
-            node[field] = {key: _mark(value) for key, value in content.items()}
+            hidden[field] = {key: _mark(value) for key, value in content.items()}
         elif content is not None:
-            node[field] = _mark(content)
-    metadata = node.get("metadata")
+            hidden[field] = _mark(content)
+    metadata = hidden.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     if isinstance(annotations, dict) and _COPY in annotations:
         annotations[_COPY] = _mark(annotations[_COPY])
-    return True
+    return hidden
+
+
+def _is_manifest_of_secret(text: str) -> bool:
+    if "kind" not in text or not any(field in text for field in _VALUES) or not any(sign in text for sign in _SIGNS):
+        return False
+    return any(True for document in _documents_in(text) for _value in _held(document, everything=True))
+
+
+def _documents_in(text: str) -> Iterator[Any]:
+    for part in _SPLIT.split(_LINE_BREAK.sub("\n", text)):
+        try:
+            yield read_values(part.encode("utf-8", "surrogateescape"), "A manifest")
+        except OciError:
+            continue
+
+
+def _held(node: Any, is_secret: bool = False, everything: bool = False) -> Iterator[str]:
+    """The texts that Secrets in a node hold."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _held(item, is_secret, everything)
+    elif isinstance(node, str) and _is_text_of_manifest(node):
+        for document in _documents_in(node):
+            yield from _held(document, False, everything)
+    elif isinstance(node, dict):
+        kind = node.get("kind")
+        if is_secret or kind == "Secret":
+            for field in _VALUES:
+                content = node.get(field)
+                for value in content.values() if isinstance(content, dict) else [content]:
+                    if isinstance(value, (str, int, float)):
+                        text = _decoded(str(value)) if field == "data" else str(value)
+                        yield from [text] if everything else _texts(text)
+        for key, value in node.items():
+            if not (kind == "Secret" and key in _VALUES):
+                yield from _held(value, kind == "SecretList" and key == "items", everything)
+
+
+def _is_text_of_manifest(text: str) -> bool:
+    return "kind" in text and "Secret" in text and any(field in text for field in _VALUES)
+
+
+def _decoded(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode("utf-8")
+    except (ValueError, binascii.Error):
+        return value
+
+
+def _texts(text: str) -> Iterator[str]:
+    """What a text of a Secret is looked for as: all of it, its long lines, and the secrets of a configuration in it."""
+    lines = [line.strip() for line in text.splitlines()]
+    whole = " ".join(text.split())
+    if len(whole) >= _SHORTEST and whole.lower() not in _COMMON:
+        yield whole
+    if len(lines) > 1:
+        yield from (line for line in lines if len(line) >= _SHORTEST_LINE)
+    if ":" in text or "{" in text:
+        for document in _documents_in(text):
+            yield from _named_secrets(document)
+
+
+def _named_secrets(node: Any) -> Iterator[str]:
+    """Texts in a configuration whose key says that they are secret."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _named_secrets(item)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if isinstance(value, str) and len(value) >= _SHORTEST and _NAME_OF_SECRET.search(str(key)):
+                yield value
+            else:
+                yield from _named_secrets(value)
+
+
+def _masked(text: str, mask: Mask | None) -> str:
+    """The document with a mark in place of each value that a secret is in, and without secrets in its comments.
+
+    What is not hidden stays as it was written.
+    """
+    if not mask:
+        return text
+    yaml = _yaml()
+    starts = [0]
+    for line in text.split("\n"):
+        starts.append(starts[-1] + len(line) + 1)
+    shown, at = [], 0
+    try:
+        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            if not isinstance(event, yaml.ScalarEvent):
+                continue
+            begin, end = (starts[mark.line] + mark.column for mark in (event.start_mark, event.end_mark))
+            written = text[begin:end]
+            if _holds_secret(event, written, mask):
+                # the white space behind a block belongs to what follows
+                written = _mark(event.value) + written[len(written.rstrip()) :]
+            # between two values are comments, and names of anchors
+            shown += [mask.text(text[at:begin]), written]
+            at = end
+    except (yaml.YAMLError, IndexError):
+        return f"# a manifest that cannot be read {_mark(text)}"
+    return "".join(shown) + mask.text(text[at:])
+
+
+def _holds_secret(event: Any, written: str, mask: Mask) -> bool:
+    if mask.is_in_value(event.value) or mask.holds(written):
+        return True
+    try:
+        value = scalar(event.value, event.tag, event.implicit[0])
+    except ValueError:
+        return False
+    return isinstance(value, Plain) and mask.is_in_value(value.value)
 
 
 def _mark(value: Any) -> str:

@@ -50,7 +50,7 @@ def read_values(data: bytes, what: str) -> dict[str, Any]:
     if len(data) > MAX_DOCUMENT:
         raise ValuesError(f"{what} has {len(data)} bytes, more than the {MAX_DOCUMENT} that values may have.")
     try:
-        document = load(data, what, unique=False)
+        document = load(data, what, unique=False, quote=False)
     except BuildError as exc:
         raise ValuesError(exc.message, "Correct the document.") from None
     if document is None:
@@ -96,7 +96,7 @@ def compose(
     for source in found:
         if isinstance(source, PathValue):
             result = merge(result, inline)
-            _set_path(result, source)
+            set_path(result, source)
         else:
             result = merge(result, copy.deepcopy(dict(source)))
     return merge(result, inline)
@@ -121,7 +121,11 @@ def values_digest(document: bytes) -> str:
     return digest_of(document)
 
 
-def _set_path(values: dict[str, Any], source: PathValue) -> None:
+def set_path(values: dict[str, Any], source: PathValue) -> None:
+    """Set a text at its path, in place, as ``helm --set`` does.
+
+    :raises ValuesError: when Helm would not understand it.
+    """
     text = source.text
     if source.literal:
         set_string(values, source.path, text, literal=True)

@@ -40,7 +40,30 @@ RETRIES = 2
 # seconds; the client starts programs that a kubeconfig names, and asks OpenID providers, without any limit
 MAX_LOGIN = 60.0
 
+# characters of a path, and what stands in the text of a kubeconfig and in no path
+MAX_PATH = 4096
+_MARKS_OF_TEXT = ("\n", "\r", "{", ": ", "-----BEGIN", "apiVersion")
+
+# attributes of the client's configuration that are paths
+_FILES = {"cert_file": "client certificate", "key_file": "client key", "ssl_ca_cert": "authorities"}
+
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?\Z")
+
+
+def check_kubeconfig(value: Any) -> str | Mapping[str, Any]:
+    """The option ``kubeconfig`` itself: a path, several joined as in ``$KUBECONFIG``, or a mapping.
+
+    :raises InvalidOption: when it is the text of a kubeconfig, or anything else. It is not repeated.
+    """
+    if isinstance(value, Mapping):
+        return value
+    text = str(value) if isinstance(value, (str, os.PathLike)) else None
+    if text is None or len(text) > MAX_PATH or any(mark in text for mark in _MARKS_OF_TEXT):
+        raise InvalidOption(
+            "'kubeconfig' is neither the path of a file nor its content as a mapping.",
+            "Text is made a mapping of with from_yaml, as in kubeconfig: \"{{ text | from_yaml }}\".",
+        )
+    return text
 
 
 @dataclass(frozen=True)
@@ -168,8 +191,14 @@ def make_client(options: KubeOptions) -> Any:
 
         configuration.refresh_api_key_hook = renew_and_override
     configuration.retries = RETRIES
-    for name in ("cert_file", "key_file", "ssl_ca_cert"):
+    for name in _FILES:
         path = getattr(configuration, name)
+        if path and ("\n" in path or "-----BEGIN" in path):
+            # not repeated: it may be a private key
+            raise InvalidOption(
+                f"Text was given for the {_FILES[name]} of the connection to the Kubernetes API.",
+                "Wanted is the path of a file.",
+            )
         if path and not os.access(path, os.R_OK):
             raise InvalidOption(f"The file {path}, for the connection to the Kubernetes API, cannot be read.")
     made = client.ApiClient(configuration)
@@ -232,7 +261,11 @@ def _load(options: KubeOptions, configuration: Any) -> None:
             )
         elif options.kubeconfig or options.context or _has_kubeconfig():
             if options.kubeconfig and not _any_exists(options.kubeconfig):
-                raise InvalidOption(f"The kubeconfig {_path(options.kubeconfig)} does not exist.")
+                # the path is not repeated: it may be a token that was given in the place of one
+                raise InvalidOption(
+                    "The file that 'kubeconfig' names does not exist.",
+                    "It has to be on the host that asks the Kubernetes API.",
+                )
             config.load_kube_config(
                 config_file=_path(options.kubeconfig) or None,
                 context=context,

@@ -17,32 +17,37 @@ ESTABLISHED_TIMEOUT = 60.0
 _PAUSE = 0.2
 
 
-def apply_crds(api: KubeRest, documents: Sequence[Mapping[str, Any]], *, replace: bool) -> list[str]:
-    """Have these CRDs in the cluster, ready for objects of their kinds; the names of those that were changed.
+def apply_crds(
+    api: KubeRest, documents: Sequence[Mapping[str, Any]], *, replace: bool, changed: list[str]
+) -> None:
+    """Have these CRDs in the cluster, ready for objects of their kinds.
 
-    One that is there is left alone, unless ``replace``: then it becomes what the chart has, whoever changed it.
+    One that is there is left alone, unless ``replace``: then it becomes what the chart has, whoever changed it. The
+    names of those that are changed are added to ``changed`` one by one, so that they are known after a failure, too.
 
     :raises ClusterError: when the API refuses one, or it is not established within 60 s.
     """
-    changed: list[str] = []
+    awaited: list[str] = []
     for document in documents:
         collection = _collection(document)
         name = str(document["metadata"]["name"])
         path = f"{collection}/{name}"
         found = api.find(path)
         if found is None:
+            # otherwise another run was faster
             with contextlib.suppress(Conflict):
                 api.create(collection, document)
-            changed.append(name)
+                changed.append(name)
+            awaited.append(name)
         elif replace:
             applied = api.apply(path, document, MANAGER, force=True)
             if applied["metadata"].get("generation") != found["metadata"].get("generation"):
                 changed.append(name)
+                awaited.append(name)
     for document in documents:
         name = str(document["metadata"]["name"])
-        if name in changed:
-            _await_established(api, f"{_collection(document)}/{name}", name)
-    return changed
+        if name in awaited:
+            await_established(api, f"{_collection(document)}/{name}", name)
 
 
 def missing_crds(api: KubeRest, documents: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -58,7 +63,11 @@ def _collection(document: Mapping[str, Any]) -> str:
     return f"/apis/{version}/customresourcedefinitions"
 
 
-def _await_established(api: KubeRest, path: str, name: str) -> None:
+def await_established(api: KubeRest, path: str, name: str) -> None:
+    """Wait until the API server serves the kind of a CRD.
+
+    :raises ClusterError: when it does not within 60 s, or refuses the names.
+    """
     deadline = time.monotonic() + ESTABLISHED_TIMEOUT
     while True:
         conditions = (api.get(path).get("status") or {}).get("conditions") or []

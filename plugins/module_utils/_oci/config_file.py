@@ -25,11 +25,13 @@ from typing import Any
 
 from .credentials import MAX_FILE_SIZE, parse_config_file
 from .directory_handles import DirectoryHandles, open_file_at
+from .directory_writers import user_name
 from .errors import StorageError
+from .foreign_path import open_home
 from .regular_file import storage_error
 from .shared_file import wait_for_lock, write_all
 from .store_directory import is_at, open_to_lock
-from .trusted_path import is_trusted, open_home, user_name
+from .trusted_path import is_trusted
 
 # seconds; the owner of the lock may wait for a credential helper
 LOCK_TIMEOUT = 150.0

@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Callable
 
+from .known_secrets import MACHINE_MADE, note
+
 
 @dataclass(frozen=True)
 class Credential:
@@ -23,9 +25,16 @@ class Credential:
     valid_until: float = field(default=math.inf, compare=False)
     renew: Callable[[], Credential] | None = field(default=None, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        """Have its secrets, and the header that carries them, hidden in what is shown."""
+        note(self.password, opaque=len(self.password) >= MACHINE_MADE)
+        for token in (self.identity_token, self.registry_token, self.basic):
+            note(token, opaque=True)
+
     @property
     def basic(self) -> str:
         """The value after ``Basic `` in an Authorization header, empty when there is no password."""
         if not self.password:
             return ""
-        return base64.b64encode(f"{self.username}:{self.password}".encode()).decode("ascii")
+        text = f"{self.username}:{self.password}"
+        return base64.b64encode(text.encode("utf-8", "surrogateescape")).decode("ascii")

@@ -23,6 +23,13 @@ MAX_PIECE = 1 << 20
 MAX_WINDOW = 128 << 20
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_DEFLATE = 8
+_FHCRC, _FEXTRA, _FNAME, _FCOMMENT, _RESERVED = 0x02, 0x04, 0x08, 0x10, 0xE0
+_FIXED_HEADER = 10
+_TRAILER_LENGTH = 8
+# Bytes of a gzip header, in which names and comments have no limit of their own, and of the pieces it is looked for in.
+_MAX_HEADER = 128 << 10
+_HEADER_PIECE = 512
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MAGIC_LENGTH = 4
 _DAMAGED_HINT = "Have its publisher build and push it again."
@@ -113,7 +120,11 @@ class _Plain:
 
 
 class _Gunzip:
-    """One or more gzip members; zero bytes between and after them are padding (gzip manual, "Tapes")."""
+    """One or more gzip members; zero bytes between and after them are padding (gzip manual, "Tapes").
+
+    The libraries differ in which headers they accept, and in how these may be split. Given the deflate data alone, with
+    headers and checksums read here, they give one answer.
+    """
 
     def __init__(self, sink: Sink, what: str) -> None:
         self._sink = sink
@@ -122,23 +133,47 @@ class _Gunzip:
         self._member: Any = None
         self._members = 0
         self._input = _MIN_INPUT
+        # of the next member, as far as it came
+        self._header = b""
+        # of the last member; None while there is nothing to wait for
+        self._trailer: bytes | None = None
+        self._checksum = self._size = 0
 
     def write(self, view: memoryview) -> None:
         position = 0
         while position < len(view):
-            if self._member is None:
-                if self._members:
-                    position = _after_zeros(view, position)
-                    if position == len(view):
-                        return
-                    if view[position] != _GZIP_MAGIC[0]:
-                        raise LayerError(f"{self._what} has other bytes after the end of its gzip data.", _DAMAGED_HINT)
-                self._member = self._zlib.decompressobj(31)
-                self._members += 1
-                self._input = _MIN_INPUT
-            piece = view[position : position + self._input]
-            self._input = min(2 * self._input, _MAX_INPUT)
-            position += len(piece) - self._inflate(piece)
+            if self._member is not None:
+                piece = view[position : position + self._input]
+                self._input = min(2 * self._input, _MAX_INPUT)
+                position += len(piece) - self._inflate(piece)
+            elif self._trailer is not None:
+                piece = view[position : position + _TRAILER_LENGTH - len(self._trailer)]
+                position += len(piece)
+                self._end(self._trailer + piece)
+            else:
+                position = self._begin(view, position)
+
+    def _begin(self, view: memoryview, position: int) -> int:
+        """Read a header; the position behind what was taken of it."""
+        if self._members and not self._header:
+            position = _after_zeros(view, position)
+        piece = view[position : position + _HEADER_PIECE]
+        self._header += piece
+        if self._members and not _GZIP_MAGIC.startswith(self._header[: len(_GZIP_MAGIC)]):
+            raise LayerError(f"{self._what} has other bytes after the end of its gzip data.", _DAMAGED_HINT)
+        try:
+            length = _header_length(self._header)
+        except ValueError as exc:
+            raise self._damaged(str(exc)) from None
+        if length is None:
+            return position + len(piece)
+        position += len(piece) - (len(self._header) - length)
+        self._header = b""
+        self._member = self._zlib.decompressobj(-zlib.MAX_WBITS)
+        self._members += 1
+        self._input = _MIN_INPUT
+        self._checksum = self._size = 0
+        return position
 
     def _inflate(self, piece: memoryview) -> int:
         """Decompress a piece; the number of bytes at its end that lie behind the member."""
@@ -148,20 +183,66 @@ class _Gunzip:
             try:
                 data = member.decompress(pending, MAX_PIECE)
             except self._zlib.error as exc:
-                raise LayerError(f"{self._what} is damaged gzip data: {exc}.", _DAMAGED_HINT) from None
+                raise self._damaged(str(exc)) from None
             if data:
+                self._checksum = self._zlib.crc32(data, self._checksum)
+                self._size += len(data)
                 self._sink(data)
             if member.eof:
-                self._member = None
+                self._member, self._trailer = None, b""
                 return len(member.unused_data)
             pending = member.unconsumed_tail
             # A full piece may mean that more is waiting inside although the input is used up.
             if not pending and len(data) < MAX_PIECE:
                 return 0
 
+    def _end(self, trailer: bytes) -> None:
+        if len(trailer) < _TRAILER_LENGTH:
+            self._trailer = trailer
+            return
+        self._trailer = None
+        if int.from_bytes(trailer[:4], "little") != self._checksum:
+            raise self._damaged("it has another checksum than it says")
+        if int.from_bytes(trailer[4:], "little") != self._size & 0xFFFFFFFF:
+            raise self._damaged("it has another length than it says")
+
     def close(self) -> None:
-        if self._member is not None:
+        if self._member is not None or self._trailer is not None or self._header:
             raise LayerError(f"{self._what} is truncated gzip data.", _DAMAGED_HINT)
+
+    def _damaged(self, reason: str) -> LayerError:
+        return LayerError(f"{self._what} is damaged gzip data: {reason}.", _DAMAGED_HINT)
+
+
+def _header_length(header: bytes) -> int | None:
+    """The bytes of the gzip header at the start (RFC 1952, 2.3); None when more is needed to tell.
+
+    :raises ValueError: when it is none; its text says why.
+    """
+    if len(header) > _MAX_HEADER:
+        raise ValueError(f"a header of more than {_MAX_HEADER} bytes")
+    if len(header) < _FIXED_HEADER:
+        return None
+    if header[2] != _DEFLATE:
+        raise ValueError(f"an unknown method of compression ({header[2]})")
+    flags = header[3]
+    if flags & _RESERVED:
+        raise ValueError(f"reserved flags in its header ({flags:#x})")
+    position = _FIXED_HEADER
+    if flags & _FEXTRA:
+        position += 2 + int.from_bytes(header[position : position + 2], "little")
+    for flag in (_FNAME, _FCOMMENT):
+        if flags & flag:
+            end = header.find(b"\0", position)
+            if end < 0:
+                return None
+            position = end + 1
+    if flags & _FHCRC:
+        position += 2
+        wanted = zlib.crc32(header[: position - 2]) & 0xFFFF
+        if len(header) >= position and int.from_bytes(header[position - 2 : position], "little") != wanted:
+            raise ValueError("its header has another checksum than it says")
+    return position if len(header) >= position else None
 
 
 def _after_zeros(view: memoryview, position: int) -> int:

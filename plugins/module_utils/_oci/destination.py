@@ -25,7 +25,7 @@ from .names import CONTROL_NAME, encoded, native, shown
 from .permissions import Permissions
 from .regular_file import storage_error
 from .state import FILE_NAME, State, load_state
-from .trusted_path import belongs_to_us, open_trusted, user_name
+from .trusted_path import belongs_to_us, open_trusted
 
 if TYPE_CHECKING:
     from .workplace import Workplace
@@ -161,24 +161,19 @@ class Destination:
             status = os.lstat(self.control_name, dir_fd=root)
         except FileNotFoundError:
             return -1
-        if not stat.S_ISDIR(status.st_mode):
-            raise self._not_our_control(f"is not a directory, and belongs to {user_name(status.st_uid)}", status)
-        if not belongs_to_us(status):
-            raise self._not_our_control(_whose(status), status)
+        if not stat.S_ISDIR(status.st_mode) or not belongs_to_us(status):
+            raise self._not_our_control(status)
         control = os.open(self.control_name, OPEN_DIRECTORY, dir_fd=root)
         status = os.fstat(control)
         if not belongs_to_us(status):
             os.close(control)
-            raise self._not_our_control(_whose(status), status)
+            raise self._not_our_control(status)
         return control
 
-    def _not_our_control(self, finding: str, status: os.stat_result) -> StorageError:
-        where, me, owner = shown(self.control), user_name(os.geteuid()), user_name(status.st_uid)
-        other = f"Pull as {owner} (become_user)" if status.st_uid != os.geteuid() else "Look at what it holds"
-        return StorageError(
-            f"Cannot use {where} for the record of this pull: it {finding}. What {me} did not write is not believed.",
-            f"{other}, or remove {where}: what it describes counts as not pulled then, and 'force' replaces it.",
-        )
+    def _not_our_control(self, status: os.stat_result) -> StorageError:
+        from .directory_writers import record_error
+
+        return record_error(self.control, status)
 
     def not_a_directory(self) -> StorageError:
         """The error for something else in the place of ``dest``."""
@@ -191,12 +186,6 @@ class Destination:
         """The error for a system call that failed below this destination."""
         name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
         return storage_error("write to", shown(name if os.path.isabs(name) else self.root), error)
-
-
-def _whose(status: os.stat_result) -> str:
-    if status.st_uid != os.geteuid():
-        return f"belongs to {user_name(status.st_uid)}"
-    return f"may be written to by others (mode {stat.S_IMODE(status.st_mode):04o})"
 
 
 def exists_at(name: bytes, directory: int) -> bool:

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may write to a directory, beside its owner: members of its group, everybody, those of an access control list."""
+"""Who may write to a directory beside its owner, and the errors for places in which somebody less trusted has a say.
+
+Writers are the members of its group, everybody, and those of an access control list.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ import struct
 from collections.abc import Iterator
 
 from .directory_handles import O_PATH
-from .trusted_path import is_trusted, user_name
+from .errors import StorageError
+from .names import shown
+from .trusted_path import is_trusted
 
 _ACL = "system.posix_acl_access"
 # tags of entries in an access control list (acl_ea.h of Linux)
@@ -86,3 +91,83 @@ def _group_name(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
+
+
+def directory_error(wanted: str, passed: str, status: os.stat_result, writers: str) -> StorageError:
+    """The error for a directory on the way to ``wanted`` that belongs to somebody else, or that ``writers`` may write
+    to."""
+    me, owner = user_name(os.geteuid()), user_name(status.st_uid)
+    finding = f"may be written to by {writers}" if writers else f"belongs to {owner}"
+    other = "Choose" if writers else f"Run the task as {owner} (become_user), or choose"
+    return StorageError(
+        f"Cannot use {shown(wanted)} as {me}: the directory {shown(passed)} {finding}, who could have its names stand "
+        "for other files while the task runs.",
+        f"{other} a place where only {_trusted_users()} may write to the directories above it, or give {shown(passed)} "
+        f"to {me} (chown) and take the write permission from others (chmod go-w).",
+    )
+
+
+def entry_error(wanted: str, full: str, status: os.stat_result) -> StorageError:
+    """The error for an entry of somebody else in a directory where everybody may make entries."""
+    owner, me = user_name(status.st_uid), user_name(os.geteuid())
+    return StorageError(
+        f"Cannot use {shown(wanted)} as {me}: {shown(full)} belongs to {owner}, who made it in a directory where "
+        "everybody may make files, and could replace it while the task runs.",
+        f"Remove {shown(full)}, run the task as {owner} (become_user), or choose a place where only "
+        f"{_trusted_users()} may write to the directories above it.",
+    )
+
+
+def record_error(control: str, status: os.stat_result) -> StorageError:
+    """The error for what stands in the place of the directory with our record, and is not ours alone."""
+    where, me, owner = shown(control), user_name(os.geteuid()), user_name(status.st_uid)
+    if not stat.S_ISDIR(status.st_mode):
+        finding = f"is not a directory, and belongs to {owner}"
+    elif status.st_uid != os.geteuid():
+        finding = f"belongs to {owner}"
+    else:
+        finding = f"may be written to by others (mode {stat.S_IMODE(status.st_mode):04o})"
+    other = f"Pull as {owner} (become_user)" if status.st_uid != os.geteuid() else "Look at what it holds"
+    return StorageError(
+        f"Cannot use {where} for the record of this pull: it {finding}. What {me} did not write is not believed.",
+        f"{other}, or remove {where}: what it describes counts as not pulled then, and 'force' replaces it.",
+    )
+
+
+def is_outside(uid: int) -> bool:
+    """Whether a user has no number in this user namespace, as the host's root in a rootless container: who set that up
+    is above everybody in it (user_namespaces(7))."""
+    return uid == _overflow_uid() and _is_mapped_in_part()
+
+
+def _trusted_users() -> str:
+    return "root" if os.geteuid() == 0 else f"root and {user_name(os.geteuid())}"
+
+
+def _overflow_uid() -> int:
+    """What the kernel shows for users that have no number in this user namespace (user_namespaces(7))."""
+    try:
+        with open("/proc/sys/kernel/overflowuid", encoding="ascii") as stream:
+            return int(stream.read())
+    except (OSError, ValueError):
+        return -1
+
+
+def _is_mapped_in_part() -> bool:
+    """Whether this is a user namespace, as of a rootless container, where files of the host's root have no owner: who
+    set the container up is above everybody in it."""
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as stream:
+            return stream.read().split() != ["0", "0", "4294967295"]
+    except OSError:
+        return False
+
+
+def user_name(uid: int) -> str:
+    """A user's name for messages, or the number where the host has no name for it."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the user {uid}"

@@ -10,14 +10,16 @@ counts for that port alone. Names are not looked up: a network matches only addr
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from typing import Union
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from .errors import InvalidOption, MissingDependency
 from .http_url import origin
+from .known_secrets import note
 from .options import ConnectionOptions
 
 SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
@@ -149,6 +151,10 @@ def _checked(proxy: str, named: str) -> str:
             "Wanted http://[user:password@]host:port, or https, or socks5h; special characters of a password are "
             "written as %XX.",
         )
+    if parts.password:
+        password = unquote(parts.password)
+        note(password)
+        note(base64.b64encode(f"{unquote(parts.username or '')}:{password}".encode()).decode("ascii"), opaque=True)
     if scheme.startswith("socks"):
         _require_socks(named)
     return proxy

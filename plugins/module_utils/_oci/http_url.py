@@ -8,7 +8,9 @@ from __future__ import annotations
 from urllib.parse import urljoin, urlsplit
 
 from .errors import RegistryError
+from .known_secrets import shortened
 
+MAX_SHOWN = 300
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -48,4 +50,4 @@ def shown(url: str) -> str:
     place = scheme + separator + host.rpartition("@")[2] + slash + path
     if not place.isprintable():
         place = "".join(character if character.isprintable() else "?" for character in place)
-    return place[:300]
+    return shortened(place, MAX_SHOWN)

@@ -29,6 +29,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from .errors import InvalidOption, LayerError, OciError
+from .left_out import LeftOut
 
 VCS_PATTERNS = (".git/", ".gitignore", ".gitmodules", ".gitattributes")
 EXT_PATTERNS = ("*.jpg", "*.jpeg", "*.gif", "*.png", "*.wmv", "*.flv", "*.tar.gz", "*.zip")
@@ -107,7 +108,11 @@ def has_patterns(text: str) -> bool:
 
 
 def excluded_paths(
-    paths: Mapping[str, bool], ignore: str, sourceignores: Mapping[str, str], defaults: Sequence[str]
+    paths: Mapping[str, bool],
+    ignore: str,
+    sourceignores: Mapping[str, str],
+    defaults: Sequence[str],
+    left_out: LeftOut | None = None,
 ) -> set[str]:
     """Every path that is left out, with all that lies below an excluded directory.
 
@@ -123,6 +128,7 @@ def excluded_paths(
     :param ignore: the text of the option, one pattern per line, relative to the root.
     :param sourceignores: the text of each ``.sourceignore`` by its directory, "" being the root.
     :param defaults: :data:`PULL_DEFAULTS` or :data:`PUSH_DEFAULTS`.
+    :param left_out: notes each excluded path, but for what lies below an excluded directory.
     :raises InvalidOption: when ``ignore`` is longer than :data:`MAX_IGNORE_FILE`, has a pattern longer than
         :data:`MAX_PATTERN_LENGTH` or cannot be encoded, or when the patterns exceed :data:`MAX_PATTERNS` or
         :data:`MAX_WORK` although there is no ``.sourceignore``.
@@ -152,13 +158,16 @@ def excluded_paths(
             continue
         is_dir = paths[path]
         encoded = path.encode("utf-8", "surrogateescape")
+        level = top
         verdict = top.verdict(encoded, is_dir)
-        for level in levels[parent]:
+        for level in levels[parent] if verdict is None else ():
+            verdict = level.verdict(encoded, is_dir)
             if verdict is not None:
                 break
-            verdict = level.verdict(encoded, is_dir)
         if verdict:
             excluded.add(path)
+            if left_out is not None:
+                left_out.add(path, by_default=level is bottom)
         elif is_dir:
             levels[path] = enter(path, levels[parent])
     return excluded

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from .errors import AuthenticationFailed, NotFound, RegistryError
 from .http_body import BodyBroken, end_after, read_body
+from .known_secrets import shortened
 
 MAX_ERROR_ANSWER = 64 * 1024
 # seconds; the words of a refusal are a help, not worth a long wait
@@ -90,9 +91,10 @@ def _registry_words(response: Any) -> str:
         end_after(response, ERROR_ANSWER_TIMEOUT)
         document = json.loads(read_body(response, MAX_ERROR_ANSWER, ERROR_ANSWER_TIMEOUT))
         errors = [entry for entry in document["errors"][:3] if isinstance(entry, dict)]
-        words = [" ".join(str(entry.get(key, ""))[:300] for key in ("code", "message")).strip() for entry in errors]
+        texts = [[shortened(str(entry.get(key, "")), 300) for key in ("code", "message")] for entry in errors]
+        words = [" ".join(text).strip() for text in texts]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, RegistryError, BodyBroken):
         return ""
     text = "; ".join(word for word in words if word)
     printable = "".join(character if character.isprintable() else " " for character in text)
-    return f" ({printable[:300]})" if printable else ""
+    return f" ({shortened(printable, 300)})" if printable else ""

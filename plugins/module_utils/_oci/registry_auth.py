@@ -21,6 +21,7 @@ from .credential import Credential
 from .deferred import deferred
 from .errors import AuthenticationFailed, OciError, RegistryError
 from .http_url import origin, shown
+from .known_secrets import note
 from .registry_answer import RETRY_STATUS
 
 # a quarter of what oras takes to import, for methods that are not used here
@@ -247,6 +248,8 @@ class RegistryAuth(BaseAuth):
         if self._identity_token and isinstance(renewed, str) and renewed:
             # RFC 6749, section 6: the new one takes the place of the old one, which may be good for nothing any more
             self._identity_token = renewed
+            note(renewed, opaque=True)
+        note(token, opaque=True)
         return _Token(token, time.monotonic() + max(1, seconds - EXPIRY_MARGIN), challenge)
 
     def _check_realm(self, realm: str) -> None:

@@ -18,10 +18,12 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from .directory_handles import DirectoryHandles, open_file_at
+from .directory_writers import user_name
 from .errors import StorageError
+from .foreign_path import open_to_read, open_trusted_file
 from .names import encoded, shown
 from .regular_file import storage_error
-from .trusted_path import open_to_read, open_trusted, open_trusted_file, user_name
+from .trusted_path import open_trusted
 
 _ATTEMPTS = 100
 _BASE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

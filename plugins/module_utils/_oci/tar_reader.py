@@ -5,13 +5,15 @@
 
 Reads V7, ustar, pax and GNU archives (POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended Header"; GNU tar
 manual, "Basic Tar Format"; star's prefix field as Go's archive/tar reads it). Wherever readers are known to disagree
-on what an archive means, it is refused rather than guessed at.
+on what an archive means, it is refused rather than guessed at: what was checked before it was packed would not be what
+is unpacked. Compared were Go 1.26, Python 3.13, GNU tar 1.34 and libarchive 3.6.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Mapping
 from typing import Protocol
 
 from .errors import LayerError
@@ -27,14 +29,26 @@ _LENGTH_DIGITS = 9
 
 _ZEROS = bytes(BLOCK)
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*\Z")
+# Owner, group, size and time of most writers.
+_PLAIN_NUMBERS = re.compile(rb"[0-7]{7}\0[0-7]{7}\0.{12}[0-7]{11}\0", re.DOTALL)
+_TIME = re.compile(rb"\0{12}|[0-7]{11}[ \0]")
 _COPY_HINT = "Use layer_selector.operation=copy to keep the bytes as they are."
 _REPACK_HINT = "Have its publisher pack the files with another tool, or use layer_selector.operation=copy."
 
 _KINDS = {0x30: FILE, 0: FILE, 0x37: FILE, 0x31: HARDLINK, 0x32: SYMLINK, 0x35: DIRECTORY}
-_REFUSED = {0x33: "a character device", 0x34: "a block device", 0x36: "a fifo", 0x53: "a sparse file"}
-# x and Solaris' X: pax; g: pax for all that follow; L, K: GNU long name and long link name.
-_RECORDS = {0x78: "x", 0x58: "x", 0x67: "g", 0x4C: "L", 0x4B: "K"}
-_VOLUME_LABEL = 0x56
+_REFUSED = {
+    0x33: "a character device",
+    0x34: "a block device",
+    0x36: "a fifo",
+    0x53: "a sparse file",
+    # files for some readers, and no entries for others
+    0x56: "a volume label",
+    0x58: "an extended header of Solaris",
+}
+# x: pax; g: pax for all that follow; L, K: GNU long name and long link name.
+_RECORDS = {0x78: "x", 0x67: "g", 0x4C: "L", 0x4B: "K"}
+# pax keys by which star and Solaris describe sparse files, beside those of GNU.
+_SPARSE_KEYS = (b"SCHILY.realsize", b"SUN.holesdata")
 
 
 class Handler(Protocol):
@@ -71,9 +85,13 @@ class TarReader:
         self._partial = b""
         self._record: bytearray | None = None
         self._record_kind = ""
+        self._record_size = 0
         self._override: dict[str, str] = {}
         self._headers = 0
+        self._is_pax = False
         self._ended = False
+        # of the second block of zeros
+        self._end_left = BLOCK
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take the next bytes.
@@ -99,7 +117,7 @@ class TarReader:
                 self._padding -= size
                 position += size
             elif self._ended:
-                self._handler.trailing(end - position)
+                self._end(view[position:])
                 return
             elif not self._partial and end - position >= BLOCK:
                 self._header(bytes(view[position : position + BLOCK]))
@@ -131,6 +149,15 @@ class TarReader:
     def _refuse(self, problem: str) -> LayerError:
         return LayerError(f"{self._what} cannot be unpacked: {problem}.", _REPACK_HINT)
 
+    def _end(self, view: memoryview) -> None:
+        """Take what follows the first block of zeros: a second one, and then anything."""
+        if self._end_left:
+            second = view[: self._end_left]
+            self._end_left -= len(second)
+            if any(second):
+                raise self._refuse("a block of zeros ends it for some readers, and more follows")
+        self._handler.trailing(len(view))
+
     def _header(self, block: bytes) -> None:
         if block == _ZEROS:
             if self._override:
@@ -144,26 +171,26 @@ class TarReader:
         self._headers += 1
         flag = block[156]
         size = self._number(block[124:136], "size")
+        if not _PLAIN_NUMBERS.match(block, 108):
+            self._check_unused(block)
         record = _RECORDS.get(flag)
         if record is not None:
             self._begin_record(record, size)
             return
         self._handler.record(0)
-        if flag == _VOLUME_LABEL:
-            return
-        name, target, size = self._described(block, size)
+        override, self._override = self._override, {}
+        name, target = self._named(block, override)
         kind = _KINDS.get(flag)
         if kind is None:
             problem = _REFUSED.get(flag, f"of the unsupported type {chr(flag)!r}")
             raise self._refuse(f"its entry {name[:200]!r} is {problem}")
         mode = self._number(block[100:108], "mode")
-        # V7 knows no directories: a name that ends in "/" is one (so do tarfile, Go and GNU tar).
-        if kind == FILE and name.endswith("/"):
+        size = self._size(name, kind, size, override.get("size"))
+        if kind == FILE and self._is_directory(block, name):
             kind = DIRECTORY
             if size:
                 raise self._refuse(f"its entry {name[:200]!r} has the name of a directory and the content of a file")
         if kind != FILE:
-            # POSIX: links and directories have no data, whatever their size field says.
             self._handler.entry(kind, name, 0, mode, target)
             return
         self._handler.entry(FILE, name, size, mode, "")
@@ -172,32 +199,66 @@ class TarReader:
         else:
             self._handler.finish()
 
-    def _described(self, block: bytes, size: int) -> tuple[str, str, int]:
-        """Name, link target and size of an entry, from its header and the extended headers before it."""
-        override, self._override = self._override, {}
+    def _named(self, block: bytes, override: Mapping[str, str]) -> tuple[str, str]:
+        """Name and link target of an entry, from its header and the extended headers before it."""
         name, target = override.get("path"), override.get("linkpath")
-        if not name:
+        if name is None:
             raw = block[:100].split(b"\0", 1)[0]
-            # GNU archives have the same magic but for its end, and times where ustar has the prefix.
-            if block[345] and block[257:263] == b"ustar\0":
-                last = 476 if block[508:] == b"tar\0" else 500
-                raw = block[345:last].split(b"\0", 1)[0] + b"/" + raw
-            name = self._text(raw)
-        if not target:
+            name = self._text(self._prefix(block, raw) + raw if block[345] else raw)
+        if target is None:
             target = self._text(block[157:257].split(b"\0", 1)[0]) if block[157] else ""
-        if override.get("size"):
-            digits = override["size"]
-            if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
-                raise self._refuse(f"the entry {name[:200]!r} has a size that is no number: {digits[:40]!r}")
-            size = self._sensible(int(digits), "size")
-        return name, target, size
+        return name, target
+
+    def _prefix(self, block: bytes, name: bytes) -> bytes:
+        """What the prefix field, which is not empty, puts before the name, with its slash."""
+        magic = block[257:265]
+        if magic.startswith(b"ustar\0"):
+            # star has times in the last bytes of it, and ends what is before them
+            prefix, nul, _times = block[345 : 476 if block[508:] == b"tar\0" else 500].partition(b"\0")
+            if nul or block[508:] != b"tar\0":
+                return prefix + b"/"
+        # An incremental archive of GNU tar has two times there.
+        elif magic == b"ustar  \0" and _is_time(block[345:357]) and _is_time(block[357:369]):
+            return b""
+        shown = name.decode("utf-8", "replace")
+        raise self._refuse(
+            f"the header of its entry {shown!r} has text that is a part of the name for some readers and not for others"
+        )
+
+    def _is_directory(self, block: bytes, name: str) -> bool:
+        """Whether a file is a directory by its name, as in V7, which has no type for them."""
+        is_slashed = name.endswith("/")
+        # Some go by the name field alone, and some do so whatever the type.
+        has_slashed_field = block[156] == 0 and block[:100].split(b"\0", 1)[0].endswith(b"/")
+        if is_slashed != has_slashed_field:
+            raise self._refuse(f"its entry {name[:200]!r} is a file for some readers and a directory for others")
+        return is_slashed
+
+    def _size(self, name: str, kind: str, size: int, override: str | None) -> int:
+        """The bytes of an entry, from its header unless an extended header says it."""
+        if override is not None:
+            if not (override.isascii() and override.isdigit() and len(override) <= 20):
+                raise self._refuse(f"the entry {name[:200]!r} has a size that is no number: {override[:40]!r}")
+            size = self._sensible(int(override), "size")
+        if kind == FILE:
+            return size
+        # POSIX: links and directories have no data, whatever their size field says. In pax archives, to some readers,
+        # links do.
+        if size and (override is not None or (kind == HARDLINK and self._is_pax)):
+            raise self._refuse(f"its entry {name[:200]!r} is a {kind}, and has a size")
+        return 0
 
     def _begin_record(self, record: str, size: int) -> None:
         if size > MAX_RECORD:
             raise self._refuse(f"it has an extended header of {size} bytes, more than {MAX_RECORD}")
+        if record == "g" and self._override:
+            raise self._refuse("an extended header is followed by one for all entries")
         self._handler.record(size)
-        self._record, self._record_kind = bytearray(), record
+        self._is_pax = self._is_pax or record in "xg"
+        self._record, self._record_kind, self._record_size = bytearray(), record, size
         self._left, self._padding = size, -size % BLOCK
+        if record in "LK":
+            self._left, self._padding = size + self._padding, 0
         if not size:
             self._complete()
 
@@ -207,7 +268,11 @@ class TarReader:
             return
         record, self._record = bytes(self._record), None
         if self._record_kind in "LK":
-            text = record.rstrip(b"\0")
+            text = record[: self._record_size]
+            # Without a NUL at its end, some readers go on in the padding.
+            if any(record[self._record_size :]) and not text.endswith(b"\0"):
+                raise self._refuse("it has a long name of another length than its header says")
+            text = text.rstrip(b"\0")
             if not text:
                 raise self._refuse("it has an empty long name")
             self._set("path" if self._record_kind == "L" else "linkpath", self._text(text))
@@ -216,11 +281,13 @@ class TarReader:
         if self._record_kind == "x":
             self._set("", "x")
         for key, value in self._pax(record):
-            if key.startswith(b"GNU.sparse."):
+            if key.startswith(b"GNU.sparse.") or key in _SPARSE_KEYS:
                 raise self._refuse("it holds a sparse file")
             if key in (b"path", b"linkpath", b"size"):
                 if self._record_kind == "g":
                     raise self._refuse(f"it sets {key.decode()!r} for all its entries")
+                if not value:
+                    raise self._refuse(f"an extended header has an empty {key.decode()!r}")
                 self._set(key.decode(), self._text(value))
 
     def _set(self, key: str, value: str) -> None:
@@ -236,7 +303,7 @@ class TarReader:
             start = position + len(digits) + 1
             stop = position + int(digits) if digits.isdigit() and rest else 0
             key, equals, value = record[start : stop - 1].partition(b"=")
-            if not (start < stop <= len(record) and record[stop - 1] == 0x0A and key and equals):
+            if not (start < stop <= len(record) and record[stop - 1] == 0x0A and key and equals) or b"\0" in key:
                 raise self._refuse("it has a damaged pax header")
             found.append((key, value))
             position = stop
@@ -250,11 +317,18 @@ class TarReader:
             return self._sensible(int.from_bytes(field[1:], "big"), what)
         match = _OCTAL.match(field)
         if match is None:
-            # Old archives leave garbage after the NUL that ends the number.
+            # Old archives leave garbage after the NUL that ends the number. Some readers skip one before it.
             match = _OCTAL.match(field.split(b"\0", 1)[0])
+            match = match if match and match.group(1) else None
         if match is None:
             raise self._refuse(f"an entry has a {what} that is no number: {field!r}")
         return int(match.group(1) or b"0", 8)
+
+    def _check_unused(self, block: bytes) -> None:
+        """Check the numbers that are of no use here: at one that is damaged some readers end as if the archive did."""
+        for what, field in (("owner", block[108:116]), ("group", block[116:124]), ("time", block[136:148])):
+            if not field[0] & 0x80:
+                self._number(field, what)
 
     def _sensible(self, number: int, what: str) -> int:
         if number >= 1 << 63:
@@ -268,6 +342,11 @@ class TarReader:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
             raise self._refuse(f"the name {raw[:200]!r} is not UTF-8") from None
+
+
+def _is_time(field: bytes) -> bool:
+    """Whether a field is a time as GNU tar writes it: blank, in octal or in base 256."""
+    return field[0] in (0x80, 0xFF) or _TIME.match(field) is not None
 
 
 def has_header_checksum(block: bytes) -> bool:

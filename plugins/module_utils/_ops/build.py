@@ -21,6 +21,7 @@ from typing import Any
 
 from .._oci import media
 from .._oci.errors import BuildError, InvalidContent, InvalidOption
+from .._oci.left_out import LeftOut
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_json, parse_manifest
 from .._oci.names import is_reserved
 from .._oci.transport import BlobSource
@@ -72,12 +73,13 @@ class BuildOptions:
 @dataclass(frozen=True)
 class Layer:
     """A layer that was built. ``diff_id`` is the digest of its content before compression, empty when it is no archive;
-    ``tree`` and ``directory`` are what was packed, for a comparison file by file."""
+    ``tree`` and ``directory`` are what was packed, for a comparison file by file, ``left_out`` what was not."""
 
     source: BlobSource
     diff_id: str = ""
     tree: Mapping[str, TreeEntry] | None = None
     directory: str = ""
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Built:
 
     ``has_own_time`` says that ``org.opencontainers.image.created`` was given, by an option, the environment or the
     chart: a tag that holds the same content of another time then holds something else. ``chart`` is what a Helm chart
-    says about itself.
+    says about itself. ``left_out`` names what is not published of the directories that are, as their archives would.
     """
 
     manifest: Manifest
@@ -96,6 +98,7 @@ class Built:
     has_own_time: bool = False
     warnings: Sequence[str] = ()
     chart: Mapping[str, str] = field(default_factory=dict)
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
     def blobs(self) -> list[BlobSource]:
@@ -145,7 +148,31 @@ def build(options: BuildOptions, workspace: str) -> Built:
     """
     _check(options)
     maker = {FLUX: _build_flux, HELM: _build_helm, FILES: _build_files}[options.type]
-    return maker(options, workspace)
+    built = maker(options, workspace)
+    left_out = LeftOut()
+    for layer in built.layers:
+        title = layer.source.descriptor.annotations.get(media.ANNOTATION_TITLE, "")
+        left_out.extend(layer.left_out, title)
+    return replace(built, left_out=left_out, warnings=[*built.warnings, *_exclusion_warnings(options, left_out)])
+
+
+def _exclusion_warnings(options: BuildOptions, left_out: LeftOut) -> list[str]:
+    """One warning when a default exclusion, and not a rule of the user's own, left something out."""
+    count, some, first = left_out.default_exclusions()
+    if not count:
+        return []
+    where = options.inputs[0].path if len(options.inputs) == 1 else "what 'path' names"
+    entries = "1 entry" if count == 1 else f"{count} entries"
+    if options.type == HELM:
+        return [
+            f"{entries} of the chart {where} left out by Helm's default rules: {some}. Rename what Helm is to take; a "
+            "rule in '.helmignore' leaves it out without this warning."
+        ]
+    return [
+        f"{entries} of {where} left out by the default exclusions: {some}. To publish them, name them in 'ignore' with "
+        f"a '!' before, as in {'!' + first!r}; to leave them out without this warning, name them there without one. "
+        "Any rule in 'ignore' replaces the default exclusions, except those for version control files."
+    ]
 
 
 def creation_time(given: str) -> str:
@@ -220,10 +247,11 @@ def _build_helm(options: BuildOptions, workspace: str) -> Built:
     layers = []
     if os.path.isdir(path):
         archive = os.path.join(workspace, "chart.tgz")
+        left_out = LeftOut()
         with open(archive, "w+b") as output:
-            packed = pack_chart(path, output)
+            packed = pack_chart(path, output, left_out)
         descriptor = Descriptor(media.HELM_LAYER, packed.digest, packed.size)
-        layers.append(Layer(blob_of_file(archive, descriptor), packed.diff_id))
+        layers.append(Layer(blob_of_file(archive, descriptor), packed.diff_id, left_out=left_out))
     else:
         descriptor = describe_file(path, media.HELM_LAYER)
         layers.append(Layer(blob_of_file(path, descriptor)))
@@ -296,23 +324,25 @@ def _archive_layer(
     # `oras push` packs all there is; of that, version control files are never meant
     defaults = PUSH_DEFAULTS if options.type == FLUX else VCS_PATTERNS
     archive = os.path.join(workspace, f"layer{number}.tar.gz")
+    left_out = LeftOut()
+
+    def excluded(paths: dict[str, bool]) -> set[str]:
+        found = excluded_paths(paths, options.ignore or "", {}, defaults, left_out)
+        # the records of pulls belong to this host, wherever in the directory they lie
+        reserved = {path for path in paths if is_reserved(path) and path not in found}
+        for path in reserved:
+            if path.rpartition("/")[0] not in reserved:
+                left_out.add(path)
+        return found | reserved
+
     with open(archive, "w+b") as output:
         if os.path.isdir(path):
-            packed = pack_tree(
-                path,
-                output,
-                # the records of pulls belong to this host, wherever in the directory they lie
-                excluded=lambda paths: {
-                    *excluded_paths(paths, options.ignore or "", {}, defaults),
-                    *filter(is_reserved, paths),
-                },
-                prefix=prefix,
-            )
+            packed = pack_tree(path, output, excluded=excluded, prefix=prefix)
         else:
             packed = pack_file(path, output, os.path.basename(path))
     descriptor = Descriptor(media_type, packed.digest, packed.size)
     directory = path if os.path.isdir(path) and not prefix else ""
-    return Layer(blob_of_file(archive, descriptor), packed.diff_id, packed.tree, directory)
+    return Layer(blob_of_file(archive, descriptor), packed.diff_id, packed.tree, directory, left_out)
 
 
 def _annotated(layer: Layer, annotations: Mapping[str, str]) -> Layer:

@@ -79,8 +79,10 @@ def _fetch_all(sources: Sequence[SourceOptions], cache: ArtifactCache, task: Tas
         name = fetch.source.name
         try:
             found[name] = _named(name, fetch.run)
-        except OciError as exc:
-            failures[name] = exc
+        except Exception as exc:  # whatever it is: the message has to name all the sources that failed
+            from .._oci.unexpected import as_error
+
+            failures[name] = as_error(exc, f"The work on the source {name!r}")
 
     if len(fetches) == 1:
         work(fetches[0])
@@ -90,6 +92,7 @@ def _fetch_all(sources: Sequence[SourceOptions], cache: ArtifactCache, task: Tas
     if failures:
         first = next(failures[source.name] for source in sources if source.name in failures)
         first.details["failed_sources"] = {name: str(error) for name, error in failures.items()}
+        first.details["changed"] = any(fetch.changed for fetch in fetches)
         raise first
     warnings = dict.fromkeys(warning for fetch in fetches for warning in fetch.warnings)
     return {

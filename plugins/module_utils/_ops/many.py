@@ -68,9 +68,11 @@ def run_items(items: Sequence[Item], parallel: int, reasons: Sequence[str]) -> d
     def work(number: int) -> dict[str, Any]:
         try:
             return items[number - 1].run()
-        except OciError as exc:
-            failures[number] = exc
-            return {"changed": False, "failed": True, "msg": str(exc), "reason": exc.reason, **exc.details}
+        except Exception as exc:  # whatever it is: the results of the others must not be lost
+            from .._oci.unexpected import as_error
+
+            error = failures[number] = as_error(exc, "The work on it")
+            return {"changed": False, "failed": True, "msg": str(error), "reason": error.reason, **error.details}
 
     numbers = range(1, len(items) + 1)
     if min(parallel, len(items)) <= 1:

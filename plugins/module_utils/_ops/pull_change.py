@@ -16,6 +16,8 @@ from .._oci.content_diff import diff_of, permissions_diff
 from .._oci.directory_handles import DirectoryHandles
 from .._oci.drift import Drift, Plan
 from .._oci.errors import OciError
+from .._oci.known_secrets import without_secrets_in
+from .._oci.left_out import LeftOut
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.names import shown
 from .._oci.placement import make_plan
@@ -24,7 +26,7 @@ from .layer_reader import LayerReader, opened_layers
 from .layer_selector import ALL, COPY
 from .layers import check_sizes, choose_image, file_name, select_layers
 from .pull import DRIFT_CORRECTED, LAST_GOOD_KEPT, NEW_REVISION, UP_TO_DATE, Pull
-from .pull_options import PullResult, listed_changes
+from .pull_options import LEFT_OUT, PullResult, listed_changes
 from .resolve import Resolved
 from .staging import needs_digests, stage_copied, stage_extracted
 
@@ -105,7 +107,7 @@ class Change:
             if is_small:
                 read.take_in(layers)
             with self._pull.task.small_work(is_small):
-                tree, ignored = self._stage(manifest, layers, read, content.get(""))
+                tree, ignored, left_out = self._stage(manifest, layers, read, content.get(""))
             if cached is not None:
                 # of an index, the cache holds one platform, which the tag does not stand for
                 cached.enter(artifact["tag"] if artifact["digest"] == manifest.descriptor.digest else "", manifest)
@@ -123,8 +125,11 @@ class Change:
             changed = not (healed and plan.is_empty)
             if not changed:
                 artifact = dict(state.artifact)
+            # into the record: a run that finds nothing to do names them, too
+            artifact[LEFT_OUT] = left_out.as_result()
             if self._pull.want_diff:
                 diff = diff or self._revision_diff(state, artifact)
+                diff += left_out.as_diff() if changed else []
             if work is not None:
                 wanted = self._pull.target.wanted
                 work.apply(plan, content, state, key, artifact, self._pull.verification, wanted)
@@ -140,11 +145,11 @@ class Change:
 
     def _stage(
         self, manifest: Manifest, layers: list[Descriptor], read: LayerReader, content: int
-    ) -> tuple[Mapping[str, Any], int]:
+    ) -> tuple[Mapping[str, Any], int, LeftOut]:
         if self._pull.options.selector.operation == COPY:
             names = self._copy_names(manifest, layers)
-            return stage_copied(list(zip(names, layers)), read, content), 0
-        tree, warnings, ignored = stage_extracted(
+            return stage_copied(list(zip(names, layers)), read, content), 0, LeftOut()
+        tree, warnings, ignored, left_out = stage_extracted(
             layers,
             manifest,
             read,
@@ -156,7 +161,7 @@ class Change:
             digests=self._needs_digests(layers),
         )
         self._pull.warnings += warnings
-        return tree, ignored
+        return tree, ignored, left_out
 
     def _needs_digests(self, layers: list[Descriptor]) -> bool:
         options = self._pull.options
@@ -197,7 +202,7 @@ class Change:
             "digest": resolved.digest,
             "media_type": top.descriptor.media_type,
             "artifact_type": manifest.effective_artifact_type,
-            "metadata": dict(manifest.annotations),
+            "metadata": without_secrets_in(manifest.annotations),
             "layer": {"digest": first.digest, "media_type": first.media_type, "size": first.size},
             "size": sum(layer.size for layer in layers),
             "path": os.path.join(root, name) if name else root,

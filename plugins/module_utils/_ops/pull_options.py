@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .last_good import Degradation, LastGood
 
 MAX_LISTED_PATHS = 1000
+# Where the record of an artifact has what was left out of it.
+LEFT_OUT = "left_out"
 
 
 class PullOptions(NamedTuple):
@@ -62,6 +64,10 @@ class PullResult:
     def as_result(self) -> dict[str, Any]:
         """The values that the module returns."""
         result = dict(vars(self))
+        result["artifact"] = {name: value for name, value in self.artifact.items() if name != LEFT_OUT}
+        left_out = self.artifact.get(LEFT_OUT)
+        if isinstance(left_out, Mapping):
+            result.update({name: left_out[name] for name in ("ignored", "ignored_count") if name in left_out})
         if not self.verification:
             del result["verification"]
         del result["degradation"]

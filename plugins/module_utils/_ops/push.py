@@ -75,13 +75,16 @@ class PushOptions:
 @dataclass
 class PushResult:
     """What the module returns. ``tags`` says what became of each tag, ``blobs`` how many were handled in which way,
-    ``signatures`` which there are by the key that signs."""
+    ``signatures`` which there are by the key that signs, ``ignored`` some of the ``ignored_count`` paths that were left
+    out."""
 
     changed: bool
     reason: str
     artifact: dict[str, Any]
     tags: dict[str, str]
     blobs: dict[str, int]
+    ignored: list[str]
+    ignored_count: int
     signatures: list[dict[str, str]] = field(default_factory=list)
     chart: dict[str, str] = field(default_factory=dict)
     diff: list[dict[str, str]] = field(default_factory=list)
@@ -198,6 +201,7 @@ class _Push:
             artifact=self._describe(),
             tags=outcome,
             blobs=blobs,
+            **self._built.left_out.as_result(),
             signatures=signatures,
             chart=dict(self._built.chart),
             diff=diff,
@@ -379,7 +383,8 @@ class _Push:
         before = next((descriptor for tag, descriptor in held.items() if tag in pending and descriptor), None)
         names = {tag: descriptor.digest if descriptor else "" for tag, descriptor in held.items()}
         after = {tag: self._manifest.descriptor.digest if tag in pending else names[tag] for tag in names}
-        return push_diff(self._repository, self._built, self._manifest, before, names, after)
+        diff = push_diff(self._repository, self._built, self._manifest, before, names, after)
+        return diff + self._built.left_out.as_diff()
 
 
 def _check_mounts(names: Sequence[str], registry: str) -> None:

@@ -3,20 +3,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drift: objects of a release that are not what it deployed, found by dry runs of server-side apply, and put right.
 
-Source of the rules: helm-controller, internal/action/diff.go. What is put right is patched, object by object; the
-release gets no new revision.
+Source of the rules: helm-controller, internal/action/diff.go. Object by object, only the fields that differ are
+patched; the release gets no new revision. Fields that may differ keep their live value: the dry run is asked with it,
+so that neither a list nor an atomic map that is put right takes such a field along.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._helm.manifest_text import as_text, documents
+from .._helm import decision as decisions
+from .._helm.decision import decide
+from .._helm.manifest_text import documents
 from .._helm.values import merge
-from .._kube.objects import Place, Places, comparable, differences, merge_patch, without
-from .._kube.rest import KubeRest
+from .._kube.crds import await_established
+from .._kube.objects import Place, Places, UnknownKind, comparable
+from .._kube.patches import hand_over, json_patch, keep_live, parse_pointer, with_plain_secret, without_nulls
+from .._oci.errors import (
+    AuthenticationFailed,
+    ClusterError,
+    Conflict,
+    ConnectionFailed,
+    NotFound,
+    OciError,
+    ReleaseLocked,
+)
+from .._oci.unexpected import as_error
 from .release_shop import Workshop
 from .release_spec import DriftRule
 
@@ -28,21 +42,38 @@ CORRECTED = "DriftCorrected"
 MISSING = "missing"
 CHANGED = "changed"
 
-# The field manager of Helm, and one that owns nothing, to ask what Helm's manifest would change.
+# The field manager of Helm; one that owns nothing, to ask what Helm's manifest would change; and one that holds what
+# was put right until it is handed over to Helm.
 HELM_MANAGER = "helm"
 ASKING_MANAGER = "cloudnative.artifacts-drift"
+CORRECTING_MANAGER = "cloudnative.artifacts-drift-correction"
 MAX_LISTED = 100
+# Failures that a message names.
+MAX_NAMED = 10
+# How often an object is looked at anew because somebody else changes it at the same time.
+MAX_ROUNDS = 5
 
 # Flux's mark for objects that may drift
-_EXEMPT = "helm.toolkit.fluxcd.io/driftDetection"
+_EXEMPT = ("helm.toolkit.fluxcd.io/driftDetection", "disabled")
+# What no manifest can ask for.
+_OWN_METADATA = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
+_CRD = "CustomResourceDefinition"
+# Answers of an API server that is in trouble: the next object would meet the same.
+_BUSY = (429, 503, 504)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Drift:
+    """An object that differs. ``before`` and ``after`` are what can be compared of it, ``version`` the live object's.
+
+    The place of an object of a kind that the API server does not know (yet) has no path.
+    """
+
     place: Place
     change: str
-    paths: list[str]
-    wanted: Mapping[str, Any] = field(repr=False)
+    document: Mapping[str, Any] = field(repr=False)
+    operations: list[dict[str, Any]] = field(repr=False, default_factory=list)
+    version: str = ""
     before: Mapping[str, Any] = field(repr=False, default_factory=dict)
     after: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
@@ -53,78 +84,295 @@ class _Drift:
             "namespace": place.namespace,
             "name": place.name,
             "change": self.change,
-            "paths": self.paths[:MAX_LISTED],
+            "paths": [str(each["path"]) for each in self.operations[:MAX_LISTED]],
         }
 
 
 def look_for_drift(shop: Workshop, places: Places, plan: Plan) -> None:
     """Find the drift of a release that is deployed as wanted, and put it right if the plan says so.
 
-    :raises OciError: when the cluster does not let it be found or put right.
+    An object that cannot be compared or put right does not keep the others from it.
+
+    :raises OciError: when that was so for an object; the plan says what was found and changed nonetheless.
     """
-    if plan.last is None:
-        return
-    release = shop.release(plan.last)
-    found = [drift for drift in _find(shop.api, places, plan, release) if drift is not None]
-    if not found:
-        return
-    plan.drift = [drift.as_result() for drift in found]
-    plan.reason = DETECTED
-    if plan.spec.drift == "warn":
-        names = ", ".join(f"{drift.place} ({drift.change})" for drift in found[:10])
-        plan.warnings.append(f"The release {plan.key} has drifted: {names}.")
-        return
-    plan.changed = True
-    plan.reason = CORRECTED
-    if shop.want_diff:
-        headers = {"before_header": f"{plan.key} (drifted)", "after_header": f"{plan.key} (as deployed)"}
-        texts = ["".join(as_text(each) for each in side if each) for side in zip(*((d.before, d.after) for d in found))]
-        plan.diff.append({**headers, "before": shop.masked(texts[0]), "after": shop.masked(texts[1])})
-    if not shop.check_mode:
-        is_server_side = release.get("apply_method") == "ssa"
-        for drift in found:
-            _correct(shop.api, drift, is_server_side)
+    if plan.last is not None:
+        _Check(shop, places, plan, shop.release(plan.last)).run()
 
 
-def _find(api: KubeRest, places: Places, plan: Plan, release: Mapping[str, Any]) -> list[_Drift | None]:
-    manifest = str(release.get("manifest") or "")
-    return [_of_object(api, places, plan, each) for each in documents(manifest, f"the release {plan.key}")]
+class _Check:
+    def __init__(self, shop: Workshop, places: Places, plan: Plan, release: Mapping[str, Any]) -> None:
+        self._shop = shop
+        self._api = shop.api
+        self._places = places
+        self._plan = plan
+        self._release = release
+        self._is_server_side = release.get("apply_method") == "ssa"
+        self._failures: list[tuple[Place, OciError]] = []
+        self._has_stopped = False
 
+    def run(self) -> None:
+        plan = self._plan
+        found = list(self._find())
+        plan.drift = [drift.as_result() for drift in found]
+        if found:
+            plan.reason = DETECTED
+        if found and plan.spec.drift == "warn":
+            names = ", ".join(f"{drift.place} ({drift.change})" for drift in found[:10])
+            plan.warnings.append(f"The release {plan.key} has drifted: {names}.")
+        elif found and self._shop.check_mode:
+            plan.changed, plan.reason = True, CORRECTED
+            self._show(found)
+        elif found:
+            self._correct_all(found)
+        if self._failures:
+            raise self._failed()
 
-def _of_object(api: KubeRest, places: Places, plan: Plan, document: Mapping[str, Any]) -> _Drift | None:
-    place = places.find(document, plan.key.namespace)
-    marks = {**document["metadata"].get("annotations", {}), **document["metadata"].get("labels", {})}
-    if marks.get(_EXEMPT) == "disabled":
+    # -- what differs
+
+    def _find(self) -> Iterator[_Drift]:
+        manifest = str(self._release.get("manifest") or "")
+        for document in documents(manifest, f"the release {self._plan.key}"):
+            place = _named_place(document)
+            try:
+                if _is_nameless(document):
+                    continue
+                place = self._place(document)
+                drift = self._of_object(document, place)
+            except Exception as exc:  # one object must not hide what is the matter with the others
+                self._fail(place, exc)
+                if self._has_stopped:
+                    return
+                continue
+            if drift is not None:
+                yield drift
+
+    def _place(self, document: Mapping[str, Any]) -> Place:
+        """The place of an object; without a path when its kind is not known: then it cannot be there."""
+        try:
+            return self._places.find(document, self._plan.key.namespace)
+        except UnknownKind:
+            return _named_place(document)
+
+    def _of_object(self, document: Mapping[str, Any], place: Place) -> _Drift | None:
+        """How an object differs from its manifest; None when it does not, or may do so."""
+        wanted = self._wanted(document, place)
+        pointers = list(self._ignored(place))
+        if () in pointers or _EXEMPT in _marks(wanted):
+            return None
+        live = self._api.find(place.path) if place.path else None
+        if live is None:
+            return _Drift(place, MISSING, document, after=_plain(document))
+        # a pointer may name all of the metadata
+        asked = _installable(keep_live(wanted, live, pointers))
+        would_be = self._api.apply(place.path, asked, ASKING_MANAGER, force=True, dry_run=True)
+        before, after = comparable(live), comparable(would_be)
+        operations = list(json_patch(before, after))
+        if not operations:
+            return None
+        version = str(live["metadata"].get("resourceVersion") or "")
+        return _Drift(place, CHANGED, document, operations, version, before, after)
+
+    def _ignored(self, place: Place) -> Iterator[tuple[str, ...]]:
+        """The parts of the pointers to the fields of an object that may differ."""
+        for rule in self._plan.spec.drift_ignore:
+            if _concerns(rule, place):
+                for pointer in map(parse_pointer, rule.paths):
+                    if _is_secret(place) and pointer[:1] == ("stringData",):
+                        pointer = ("data", *pointer[1:])
+                    yield pointer
+
+    def _wanted(self, document: Mapping[str, Any], place: Place) -> dict[str, Any]:
+        """What the manifest says, in the form that can be compared, with what Helm puts on each object."""
+        wanted: dict[str, Any] = merge(_plain(document), self._helm_metadata(place))
+        wanted.pop("status", None)
+        return with_plain_secret(wanted) if _is_secret(place) else wanted
+
+    def _helm_metadata(self, place: Place) -> dict[str, Any]:
+        """What Helm puts on each object (pkg/action/validate.go, ``setMetadataVisitor``)."""
+        key = self._plan.key
+        annotations = {"meta.helm.sh/release-name": key.name, "meta.helm.sh/release-namespace": key.namespace}
+        metadata: dict[str, Any] = {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": annotations}
+        if place.namespace:
+            metadata["namespace"] = place.namespace
+        return {"metadata": metadata}
+
+    # -- putting it right
+
+    def _correct_all(self, found: list[_Drift]) -> None:
+        plan, corrected = self._plan, []
+        for entry in plan.drift:
+            entry["corrected"] = False
+        with self._shop.locked(plan.key):
+            for drift, entry in zip(found, plan.drift):
+                try:
+                    done = self._correct(drift)
+                except Exception as exc:  # as above
+                    self._fail(drift.place, exc)
+                    if self._has_stopped:
+                        break
+                    continue
+                if done is not None:
+                    plan.changed = entry["corrected"] = True
+                    corrected.append(done)
+        self._show(corrected)
+        if corrected and not self._failures:
+            plan.reason = CORRECTED
+
+    def _correct(self, drift: _Drift) -> _Drift | None:
+        """Put one object right; returns what differed at that moment, None when nothing did any more."""
+        current: _Drift | None = drift
+        for attempt in range(MAX_ROUNDS):
+            self._check_revision()
+            if attempt:
+                current = self._of_object(drift.document, self._place(drift.document))
+            if current is None:
+                return None
+            try:
+                self._write(current)
+                return current
+            except (Conflict, NotFound):
+                # somebody else changed, made or removed it since it was looked at
+                if attempt + 1 == MAX_ROUNDS:
+                    raise
         return None
-    wanted = merge(document, _helm_metadata(plan, place))
-    live = api.find(place.path)
-    if live is None:
-        return _Drift(place, MISSING, [], wanted, {}, document)
-    would_be = api.apply(place.path, wanted, ASKING_MANAGER, force=True, dry_run=True)
-    ignored = [path for rule in plan.spec.drift_ignore if _concerns(rule, place) for path in rule.paths]
-    before, after = (without(comparable(each), ignored) for each in (live, would_be))
-    paths = list(differences(before, after))
-    return _Drift(place, CHANGED, paths, wanted, before, after) if paths else None
+
+    def _write(self, drift: _Drift) -> None:
+        """Put an object right in the way that Helm applied it, so that its next upgrade finds no other manager.
+
+        :raises Conflict: when it is not in the state that was looked at.
+        :raises NotFound: when it was removed, or its namespace is not there.
+        """
+        if drift.change == MISSING:
+            self._create(drift)
+        elif self._is_server_side:
+            patched = self._api.patch(drift.place.path, drift.operations, drift.version, CORRECTING_MANAGER)
+            self._hand_over(drift.place, patched)
+        else:
+            self._api.patch(drift.place.path, drift.operations, drift.version, HELM_MANAGER)
+
+    def _create(self, drift: _Drift) -> None:
+        place = drift.place if drift.place.path else self._places.find(drift.document, self._plan.key.namespace)
+        wanted = merge(_installable(drift.document), self._helm_metadata(place))
+        if self._is_server_side:
+            self._api.apply(place.path, wanted, HELM_MANAGER)
+        else:
+            self._api.create(place.collection, wanted, HELM_MANAGER)
+        if place.kind == _CRD:
+            # its objects come later in the manifest
+            await_established(self._api, place.path, place.name)
+
+    def _hand_over(self, place: Place, patched: Mapping[str, Any]) -> None:
+        """Make what was put right Helm's again: otherwise its next upgrade of these fields is a conflict."""
+        live: Mapping[str, Any] | None = patched
+        for _round in range(MAX_ROUNDS):
+            metadata = (live or {}).get("metadata") or {}
+            entries = hand_over(metadata.get("managedFields"), CORRECTING_MANAGER, HELM_MANAGER)
+            if entries is None:
+                return
+            operation = {"op": "replace", "path": "/metadata/managedFields", "value": entries}
+            try:
+                self._api.patch(place.path, [operation], str(metadata.get("resourceVersion") or ""), CORRECTING_MANAGER)
+                return
+            except Conflict:
+                live = self._api.find(place.path)
+            except OciError as exc:
+                # the object is right, and that is what counts
+                self._plan.warnings.append(
+                    f"{place} of the release {self._plan.key} was corrected, but the next upgrade may need "
+                    f"'force_conflicts': {self._words(place, exc)}"
+                )
+                return
+
+    def _check_revision(self) -> None:
+        """See that the release is still what was compared.
+
+        :raises ReleaseLocked: when another program has upgraded it, or is about to.
+        """
+        plan = self._plan
+        last = self._shop.last(plan.key)
+        chart = plan.chart.digest if plan.chart else ""
+        decision = decide(plan.spec.wish(chart, plan.values_digest), last)
+        if last is None or plan.last is None or last.number != plan.last.number or decision.action != decisions.NONE:
+            raise ReleaseLocked(
+                f"The release {plan.key} was changed by another program while its drift was being corrected.",
+                "Run the task again.",
+            )
+
+    # -- words
+
+    def _show(self, found: list[_Drift]) -> None:
+        if not self._shop.want_diff or not found:
+            return
+        headers = {"before_header": f"{self._plan.key} (drifted)", "after_header": f"{self._plan.key} (as deployed)"}
+        sides = zip(*((drift.before, drift.after) for drift in found))
+        before, after = ("".join(self._shop.shown_object(each) for each in side if each) for side in sides)
+        self._plan.diff.append({**headers, "before": before, "after": after})
+
+    def _fail(self, place: Place, exc: Exception) -> None:
+        error = as_error(exc, f"The work on {place}, of the release {self._plan.key},")
+        self._failures.append((place, error))
+        concerns_all = isinstance(error, (AuthenticationFailed, ConnectionFailed, ReleaseLocked))
+        self._has_stopped = concerns_all or (isinstance(error, ClusterError) and error.status in _BUSY)
+
+    def _failed(self) -> OciError:
+        """One error for everything that went wrong; its reason is that of the first."""
+        plan = self._plan
+        is_correction = plan.spec.drift == "correct" and not self._shop.check_mode
+        words = [f"{place}: {self._words(place, error)}" for place, error in self._failures[:MAX_NAMED]]
+        if len(self._failures) > MAX_NAMED:
+            words.append(f"{len(self._failures) - MAX_NAMED} more objects.")
+        if self._has_stopped:
+            words.append("The objects after it were left alone.")
+        if is_correction:
+            words.append("Other objects were corrected." if plan.changed else "Nothing was changed.")
+        what = "corrected" if is_correction else "determined"
+        error = OciError(f"The drift of the release {plan.key} could not be {what}. {' '.join(words)}")
+        error.reason = self._failures[0][1].reason
+        return error
+
+    def _words(self, place: Place, error: OciError) -> str:
+        """The message of an error, without what Secrets hold."""
+        if place.kind == "Secret" and type(error) is ClusterError:
+            # the API server repeats values that it does not take
+            cause = " since a field that differs is immutable" if "field is immutable" in error.message else ""
+            return f"The Kubernetes API refused it (status {error.status}){cause}."
+        return self._shop.masked(str(error))
+
+
+def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = without_nulls(_installable(document))
+    return plain
+
+
+def _installable(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest without the metadata that only the API server sets."""
+    metadata = document.get("metadata")
+    own = {name: value for name, value in metadata.items() if name not in _OWN_METADATA} if metadata else {}
+    return {**document, "metadata": own}
+
+
+def _marks(wanted: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    metadata = wanted["metadata"]
+    return [*metadata["annotations"].items(), *metadata["labels"].items()]
+
+
+def _is_secret(place: Place) -> bool:
+    return place.kind == "Secret" and place.collection.startswith("/api/v1/")
 
 
 def _concerns(rule: DriftRule, place: Place) -> bool:
     return rule.kind in ("", place.kind) and rule.name in ("", place.name)
 
 
-def _helm_metadata(plan: Plan, place: Place) -> dict[str, Any]:
-    """What Helm puts on each object (pkg/action/validate.go, ``setMetadataVisitor``)."""
-    annotations = {"meta.helm.sh/release-name": plan.key.name, "meta.helm.sh/release-namespace": plan.key.namespace}
-    metadata: dict[str, Any] = {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": annotations}
-    if place.namespace:
-        metadata["namespace"] = place.namespace
-    return {"metadata": metadata}
+def _named_place(document: Mapping[str, Any]) -> Place:
+    """What messages call an object of which the API server says nothing."""
+    metadata = document.get("metadata")
+    named = metadata if isinstance(metadata, Mapping) else {}
+    kind, namespace = str(document.get("kind") or "An object"), str(named.get("namespace") or "")
+    return Place("", "", kind[:100], namespace[:100], str(named.get("name") or "without a name")[:300])
 
 
-def _correct(api: KubeRest, drift: _Drift, is_server_side: bool) -> None:
-    """Put an object right in the way that Helm applied it, so that its next upgrade finds no other manager."""
-    if is_server_side:
-        api.apply(drift.place.path, drift.wanted, HELM_MANAGER, force=True)
-    elif drift.change == MISSING:
-        api.create(drift.place.collection, drift.wanted, HELM_MANAGER)
-    else:
-        api.merge(drift.place.path, merge_patch(drift.before, drift.after), HELM_MANAGER)
+def _is_nameless(document: Mapping[str, Any]) -> bool:
+    """Whether each creation makes another object (``generateName``): there is none to compare with."""
+    metadata = document.get("metadata")
+    return isinstance(metadata, Mapping) and bool(metadata.get("generateName")) and not metadata.get("name")

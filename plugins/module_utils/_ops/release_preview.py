@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._helm import decision as decisions
-from .._helm.manifest_text import shown_release
 from .._helm.release import UNINSTALLED, Revision
 from .._oci.errors import HelmFailed
 from .release_shop import Workshop
@@ -38,18 +38,20 @@ def predict(shop: Workshop, plan: Plan) -> None:
         target = shop.made_of(plan.key, plan.spec.rollback_to)
         after = shop.release(target) if target is not None else {}
     if shop.want_diff:
-        add_diff(plan, current_text(shop, plan.last), shop.masked(shown_release(after)))
+        add_diff(shop, plan, current(shop, plan.last), after)
 
 
-def current_text(shop: Workshop, last: Revision | None) -> str:
-    """What a revision deploys, as text for a diff; empty when there is nothing."""
-    if last is None or last.status == UNINSTALLED:
-        return ""
-    return shop.masked(shown_release(shop.release(last)))
+def current(shop: Workshop, last: Revision | None) -> dict[str, Any]:
+    """What is recorded about a revision; empty when nothing of it is deployed."""
+    return {} if last is None or last.status == UNINSTALLED else shop.release(last)
 
 
-def add_diff(plan: Plan, before: str, after: str) -> None:
-    """Take down a difference, if there is one."""
+def add_diff(shop: Workshop, plan: Plan, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Take down how what two revisions deploy differs, if it does.
+
+    It is for the end, when all secrets are known: the old text must not show those of the new one, nor the reverse.
+    """
+    before, after = shop.shown(old), shop.shown(new)
     if before != after:
         header = f"{plan.key.namespace}/{plan.key.name}"
         headers = {"before_header": f"{header} (before)", "after_header": f"{header} (after)"}
@@ -84,7 +86,8 @@ def _rendered(shop: Workshop, plan: Plan) -> dict[str, Any]:
             return {}
     if not outcome.ok:
         error = HelmFailed(
-            f"helm {action} of the release {plan.key} would fail: {shop.masked(outcome.words)}.", "Nothing was changed."
+            f"helm {action} of the release {plan.key} would fail: {shop.said(outcome, plan.key)}.",
+            "Nothing was changed.",
         )
         error.reason = f"{action.capitalize()}Failed"
         raise error
@@ -94,4 +97,5 @@ def _rendered(shop: Workshop, plan: Plan) -> dict[str, Any]:
         release = None
     if not isinstance(release, dict):
         raise HelmFailed(f"The dry run of helm {action} of the release {plan.key} did not print a release.")
+    shop.learn(release, plan.key)
     return release

@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import threading
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._helm.access import helm_environment
 from .._helm.crds import ChartCrds
-from .._helm.helm_binary import Helm, HelmAccess
+from .._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
+from .._helm.manifest_text import as_text, secrets_of, shown_release
 from .._helm.release import (
     ALL_REVISIONS,
     DEPLOYED,
@@ -33,18 +34,23 @@ from .._kube.crds import apply_crds, missing_crds
 from .._kube.lease import LeaseLock
 from .._kube.rest import KubeRest
 from .._oci.digest import Verifier, digest_of
-from .._oci.errors import Forbidden, NotFound
+from .._oci.errors import Forbidden, NotFound, OciError
+from .._oci.masking import Mask, is_trivial, leaves
 from .._oci.regular_file import open_regular, storage_error
 from .release_spec import Chart, ReleaseKey
+from .release_values import Origins, values_at
 
 LEASE_PREFIX = "cloudnative.artifacts."
-HIDDEN = "(hidden)"
+# How many revisions are looked into for secrets that a failure's words may repeat: the failed one and the one before.
+REVISIONS_OF_FAILURE = 2
 
 
 class Workshop:
     """Tools for the work on releases; threads share them.
 
-    ``secrets`` are texts that no message may repeat. ``lock_timeout`` is in seconds.
+    ``mask`` hides what came from Secrets, in diffs and in what Helm and the API say; what the Secrets of a release hold
+    is added to it when the release is read. ``origins`` has the places of each release's values that are secrets.
+    ``lock_timeout`` is in seconds.
     """
 
     def __init__(
@@ -57,7 +63,8 @@ class Workshop:
         lock_timeout: float,
         check_mode: bool,
         want_diff: bool,
-        secrets: Collection[str],
+        mask: Mask,
+        origins: Mapping[ReleaseKey, Origins],
     ) -> None:
         self.api = api
         self._helm: Helm | None = None
@@ -68,8 +75,8 @@ class Workshop:
         self.want_diff = want_diff
         self.warnings: list[str] = []
         self._scratch = scratch
-        # a longer text first: one may be part of another
-        self._secrets = sorted(secrets, key=len, reverse=True)
+        self._mask = mask
+        self._origins = origins
         self._charts: dict[str, str] = {}
         self._guard = threading.Lock()
         self._crds: dict[str, ChartCrds] = {}
@@ -123,7 +130,9 @@ class Workshop:
 
     def release(self, revision: Revision) -> dict[str, Any]:
         """Everything that Helm recorded about a revision."""
-        return decode_release(self.api.get(self._secret_path(revision)), self._name(revision))
+        release = decode_release(self.api.get(self._secret_path(revision)), self._name(revision))
+        self.learn(release, ReleaseKey(revision.namespace, revision.name))
+        return release
 
     def label(self, revision: Revision, labels: Mapping[str, str | None]) -> None:
         """Set labels of a revision; None removes one."""
@@ -147,7 +156,7 @@ class Workshop:
 
     # -- locks
 
-    @contextmanager
+    @contextlib.contextmanager
     def locked(self, key: ReleaseKey) -> Iterator[tuple[bool, bool]]:
         """Hold the lock of a release: gives whether it is held, and whether its last holder died with it.
 
@@ -184,8 +193,8 @@ class Workshop:
 
     # -- charts and words
 
-    def apply_crds(self, chart: Chart, values: bytes, *, replace: bool) -> bool:
-        """Have the chart's CRDs in the cluster; whether one of them was changed. Each is applied once per run.
+    def apply_crds(self, chart: Chart, values: bytes, *, replace: bool, changed: list[str]) -> None:
+        """Have the chart's CRDs in the cluster; add the names of those that are changed. Each is applied once per run.
 
         :raises ChartError: when they cannot be read.
         :raises ClusterError: when the API refuses one.
@@ -194,11 +203,9 @@ class Workshop:
         with self._crds_guard:
             documents = self._crds_of(chart, path, values)
             new = {_digest(each): each for each in documents if _digest(each) not in self._applied}
-            if not new:
-                return False
-            changed = apply_crds(self.api, list(new.values()), replace=replace)
-            self._applied.update(new)
-            return bool(changed)
+            if new:
+                apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
+                self._applied.update(new)
 
     def missing_crds(self, chart: Chart, values: bytes) -> list[str]:
         """The names of the chart's CRDs that are not in the cluster."""
@@ -237,11 +244,44 @@ class Workshop:
                 self._charts[chart.layer] = path
             return self._charts[chart.layer]
 
+    # -- secrets
+
+    def learn(self, release: Mapping[str, Any], key: ReleaseKey) -> None:
+        """Hide from now on what the Secrets of a release hold, and its values that may have come from Secrets.
+
+        An earlier revision had other values at the places that Secrets set today, such as the password of yesterday.
+        Of a place that nothing sets today, nobody knows where its value came from: it is hidden, too.
+        """
+        for secret in secrets_of(release):
+            self._mask.add(secret)
+        origins = self._origins.get(key, Origins())
+        for place, value in values_at(release.get("config") or {}):
+            if place in origins.secret:
+                self._mask.add_value(value)
+            elif place not in origins.public:
+                self._mask.add_value([leaf for leaf in leaves(value) if not is_trivial(leaf)])
+
+    def shown(self, release: Mapping[str, Any]) -> str:
+        """What a release deploys, as text for a diff, without what came from Secrets."""
+        return shown_release(release, self._mask)
+
+    def shown_object(self, document: Mapping[str, Any]) -> str:
+        """One object as text for a diff, without what came from Secrets."""
+        return as_text(document, self._mask)
+
     def masked(self, words: str) -> str:
-        """What Helm says, without values that came from Secrets."""
-        for secret in self._secrets:
-            words = words.replace(secret, HIDDEN)
-        return words
+        """What Helm or the API says, without what came from Secrets."""
+        return self._mask.text(words)
+
+    def said(self, outcome: Outcome, key: ReleaseKey) -> str:
+        """What Helm said about its failure, without what came from Secrets, of at most 2,000 characters.
+
+        Helm repeats parts of what it deploys. The revisions that are there are read for what their Secrets hold.
+        """
+        with contextlib.suppress(OciError):
+            for revision in self.revisions(key)[:REVISIONS_OF_FAILURE]:
+                self.release(revision)
+        return self.masked(outcome.words)[:MAX_WORDS]
 
 
 def _digest(document: Mapping[str, Any]) -> str:

@@ -85,7 +85,10 @@ class FileName:
 
 @dataclass(frozen=True)
 class DriftRule:
-    """Fields that may differ: JSON pointers, for objects of this kind and name; an empty one means any."""
+    """Fields that may differ: JSON pointers, for objects of this kind and name; an empty one means any.
+
+    The empty pointer stands for the whole object.
+    """
 
     paths: tuple[str, ...]
     kind: str = ""
@@ -223,14 +226,23 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         ),
         pending=item["pending"],
         drift=item["drift"],
-        drift_ignore=[
-            DriftRule(tuple(each["paths"]), each.get("kind") or "", each.get("name") or "")
-            for each in item["drift_ignore"] or ()
-        ],
+        drift_ignore=[_drift_rule(each, key) for each in item["drift_ignore"] or ()],
         rollback_to=item["rollback_to"] or "",
         keep_history=item["keep_history"],
         propagation=item["deletion_propagation"] or "",
     )
+
+
+def _drift_rule(entry: Mapping[str, Any], key: ReleaseKey) -> DriftRule:
+    from .._kube.patches import parse_pointer
+
+    for path in entry["paths"]:
+        try:
+            parse_pointer(path)
+        except InvalidOption as exc:
+            exc.message = f"'drift_ignore' of the release {key}: {exc.message}"
+            raise
+    return DriftRule(tuple(entry["paths"]), entry.get("kind") or "", entry.get("name") or "")
 
 
 def _filter(entry: Mapping[str, Any]) -> str:

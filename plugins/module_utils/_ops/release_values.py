@@ -10,23 +10,32 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, NamedTuple
 
-from .._helm.values import PathValue, canonical, compose, merge, read_values
+from .._helm.values import PathValue, canonical, compose, merge, read_values, set_path
 from .._kube.rest import KubeRest
-from .._oci.errors import NotFound, ValuesError
-from .release_spec import KINDS, Chart, FileName, ReleaseSpec, ValuesReference
+from .._oci.errors import NotFound, OciError, ValuesError
+from .._oci.masking import Mask
+from .release_spec import KINDS, Chart, FileName, ReleaseKey, ReleaseSpec, ValuesReference
 
-# values that are shorter, or that are words of YAML, are not blanked out in messages
-MIN_SECRET = 6
+# The keys that lead to a value; a list is one value.
+ValuePath = tuple[str, ...]
+
+
+class Origins(NamedTuple):
+    """Which places of a release's values hold what came from Secrets, and which hold what did not."""
+
+    public: AbstractSet[ValuePath] = frozenset()
+    secret: AbstractSet[ValuePath] = frozenset()
 
 
 class ValuesGatherer:
     """Gathers the values of releases that are deployed by one task.
 
-    ``documents`` holds the text of the controller's files by path, None for one that is not there. ``secrets`` are
-    texts that came from Secrets: no message may repeat them.
+    ``documents`` holds the text of the controller's files by path, None for one that is not there. ``mask`` hides what
+    came from Secrets. ``origins`` has, for each release, the places of its values by where they came from.
     """
 
     def __init__(self, api: KubeRest, documents: Mapping[str, str | None]) -> None:
@@ -35,7 +44,8 @@ class ValuesGatherer:
         self._parsed: dict[str, dict[str, Any]] = {}
         self._chart_files: dict[str, Mapping[str, bytes | None]] = {}
         self._objects: dict[tuple[str, str, str], Mapping[str, Any] | None] = {}
-        self.secrets: set[str] = set()
+        self.mask = Mask()
+        self.origins: dict[ReleaseKey, Origins] = {}
 
     def gather(self, spec: ReleaseSpec, chart: Chart) -> bytes:
         """The values of a release as the document that Helm is given.
@@ -48,15 +58,33 @@ class ValuesGatherer:
         base: dict[str, Any] = {}
         for file in spec.chart_values_files:
             base = merge(base, self._of_chart(file, chart))
-        references = []
+        references, secret = [], set()
         for reference in spec.values_from:
             found = self._of_cluster(reference)
             if found is not None:
                 references.append(found)
+                if reference.kind == "Secret":
+                    secret |= _places(_values_of(found))
         inline: dict[str, Any] = {}
         for file in spec.values_files:
             inline = merge(inline, self._of_controller(file))
-        return canonical(compose(base, references, merge(inline, spec.values)), f"the release {spec.key}")
+        inline = merge(inline, spec.values)
+        composed = compose(base, references, inline)
+        self.origins[spec.key] = Origins(_places(composed) - secret, secret)
+        return canonical(composed, f"the release {spec.key}")
+
+    def note_public(self, spec: ReleaseSpec) -> None:
+        """Take down the places of a release's values that are no secrets, without the cluster and the chart.
+
+        It is for a release whose values are not wanted, since it is removed or rolled back.
+        """
+        inline: dict[str, Any] = {}
+        for file in spec.values_files:
+            try:
+                inline = merge(inline, self._of_controller(file))
+            except OciError:
+                continue
+        self.origins.setdefault(spec.key, Origins(_places(merge(inline, spec.values)), frozenset()))
 
     def _of_controller(self, file: FileName) -> dict[str, Any]:
         text = self._documents.get(file.path)
@@ -103,10 +131,28 @@ class ValuesGatherer:
                 text = data.decode("utf-8")
             except UnicodeDecodeError:
                 raise ValuesError(f"The value of {reference} is not UTF-8 text.") from None
-            self._keep_secret(reference, text)
-            return PathValue(reference.target_path, text, reference.literal)
-        values = read_values(data, f"The value of {reference}")
-        self._keep_secret(reference, values)
+            value = PathValue(reference.target_path, text, reference.literal)
+            if reference.kind == "Secret":
+                self.mask.add(text)
+                # what becomes of it, such as the entries of a list
+                self.mask.add_value(_values_of(value))
+            return value
+        return self._mapping(reference, data)
+
+    def _mapping(self, reference: ValuesReference, data: bytes) -> dict[str, Any]:
+        if reference.kind != "Secret":
+            return read_values(data, f"The value of {reference}")
+        try:
+            values = read_values(data, f"The value of {reference}")
+        except ValuesError:
+            values = None
+        if values is None:
+            # what is wrong is not said: the words could be those of the Secret
+            raise ValuesError(
+                f"The value of {reference} is not a mapping in YAML.",
+                "Look at it with kubectl, or set 'target_path' to take it as one text.",
+            )
+        self.mask.add_value(values)
         return values
 
     def _data(self, reference: ValuesReference) -> bytes | None:
@@ -129,14 +175,25 @@ class ValuesGatherer:
         except (ValueError, binascii.Error):
             raise ValuesError(f"The value of {reference} is not base64.") from None
 
-    def _keep_secret(self, reference: ValuesReference, value: Any) -> None:
-        if reference.kind != "Secret":
-            return
-        if isinstance(value, Mapping):
-            for item in value.values():
-                self._keep_secret(reference, item)
-        elif isinstance(value, list):
-            for item in value:
-                self._keep_secret(reference, item)
-        elif isinstance(value, str) and len(value) >= MIN_SECRET:
-            self.secrets.add(value)
+
+def _values_of(found: Mapping[str, Any] | PathValue) -> Mapping[str, Any]:
+    """What a reference sets, as values of its own."""
+    if not isinstance(found, PathValue):
+        return found
+    values: dict[str, Any] = {}
+    set_path(values, found)
+    return values
+
+
+def _places(values: Any) -> set[ValuePath]:
+    """Where there are values in a mapping."""
+    return {place for place, _value in values_at(values)}
+
+
+def values_at(values: Any, above: ValuePath = ()) -> Iterator[tuple[ValuePath, Any]]:
+    """The values in a mapping with their places."""
+    if not isinstance(values, Mapping):
+        yield above, values
+        return
+    for key, value in values.items():
+        yield from values_at(value, (*above, str(key)))

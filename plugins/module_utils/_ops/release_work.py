@@ -10,7 +10,8 @@ failed attempt is followed by its remedy and, while there are retries, by anothe
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from .._helm import decision as decisions
 from .._helm.decision import decide
@@ -30,7 +31,8 @@ from .._helm.release import (
     describe,
 )
 from .._oci.errors import Forbidden, HelmFailed, NotFound, OciError, ReleaseLocked
-from .release_preview import add_diff, current_text
+from .._oci.unexpected import as_error
+from .release_preview import add_diff, current
 from .release_shop import Workshop
 from .release_spec import Remedy
 
@@ -97,12 +99,20 @@ class ReleaseWork:
 
     def _act(self, abandoned: bool) -> None:
         self._look()
-        before = current_text(self._shop, self._plan.last) if self._shop.want_diff else ""
+        before = current(self._shop, self._plan.last) if self._shop.want_diff else {}
         try:
             self._do(abandoned)
         finally:
             if self._shop.want_diff and self._plan.changed:
-                add_diff(self._plan, before, current_text(self._shop, self._plan.last))
+                self._show_change(before)
+
+    def _show_change(self, before: Mapping[str, Any]) -> None:
+        """Add the difference to the plan. A failure to read it must not hide how the work itself ended."""
+        try:
+            add_diff(self._shop, self._plan, before, current(self._shop, self._plan.last))
+        except Exception as exc:
+            error = as_error(exc, f"Reading what the release {self._key} deploys")
+            self._plan.warnings.append(f"The changes of the release {self._key} cannot be shown: {error.message}")
 
     def _do(self, abandoned: bool) -> None:
         if self._plan.decision.recover:
@@ -170,8 +180,8 @@ class ReleaseWork:
             return
         if not self._spec.present:
             return
-        self._plan.changed = True
         self._shop.mark_failed(last, f"Release unlocked from stale '{last.status}' state")
+        self._plan.changed = True
         if self._spec.pending == UNINSTALL:
             self._remove()
         elif self._spec.pending == ROLLBACK:
@@ -185,8 +195,11 @@ class ReleaseWork:
     def _deploy(self, action: str) -> None:
         chart, policy = self._plan.chart, self._spec.crds
         if chart is not None and policy != "Skip":
-            changed = self._shop.apply_crds(chart, self._plan.values, replace=policy == "CreateReplace")
-            self._plan.changed = self._plan.changed or changed
+            changed: list[str] = []
+            try:
+                self._shop.apply_crds(chart, self._plan.values, replace=policy == "CreateReplace", changed=changed)
+            finally:
+                self._plan.changed = self._plan.changed or bool(changed)
         remedy = self._spec.install_remedy if action == decisions.INSTALL else self._spec.upgrade_remedy
         for attempt in range(remedy.retries + 1):
             error = self._attempt(action)
@@ -207,13 +220,15 @@ class ReleaseWork:
         """
         plan, before = self._plan, self._plan.last
         outcome = self._call_helm(action)
+        # even if the cluster cannot be asked any more
+        plan.changed = plan.changed or outcome.ok
         plan.last = self._shop.last(self._key)
         modified = plan.last != before
         plan.changed = plan.changed or modified
         if modified and plan.last is not None:
             if plan.last.is_pending:
                 # Helm was ended before it could say how it went
-                self._shop.mark_failed(plan.last, f"Helm was ended: {outcome.words}")
+                self._shop.mark_failed(plan.last, f"Helm was ended: {self._shop.said(outcome, self._key)}")
                 plan.last = self._shop.last(self._key)
             self._record()
         if not outcome.ok and not modified:
@@ -260,11 +275,11 @@ class ReleaseWork:
         self._plan.last = self._shop.last(self._key)
 
     def _failure(self, action: str, outcome: Outcome, *, unchanged: bool = False) -> HelmFailed:
-        words = self._shop.masked(outcome.words).rstrip(".")
+        words = self._shop.said(outcome, self._key).rstrip(".")
         error = HelmFailed(
             f"helm {action} of the release {self._key} failed: {words}.", "Nothing was changed." if unchanged else ""
         )
-        error.reason = Forbidden.reason if unchanged and " is forbidden: " in words else _FAILED[action]
+        error.reason = Forbidden.reason if unchanged and " is forbidden: " in outcome.words else _FAILED[action]
         return error
 
     # -- tests

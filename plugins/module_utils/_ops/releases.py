@@ -23,7 +23,7 @@ from .._helm.release import (
 from .._helm.values import values_digest
 from .._kube.api import KubeOptions
 from .._kube.rest import KubeRest
-from .._oci.errors import Forbidden, InvalidOption, OciError
+from .._oci.errors import ClusterError, Forbidden, InvalidOption, OciError
 from .release_spec import Chart, ReleaseKey, ReleaseSpec, parse_releases
 from .release_values import ValuesGatherer
 
@@ -189,11 +189,15 @@ class _Run:
             if chart is not None and not spec.suspend and not spec.rollback_to:
                 plan.values = self._gatherer.gather(spec, chart)
                 plan.values_digest = values_digest(plan.values)
+            else:
+                self._gatherer.note_public(spec)
             plan.chart = chart
             plan.decision = decide(spec.wish(chart.digest if chart else "", plan.values_digest), last)
             plan.cause = plan.decision.reason
-        except OciError as exc:
-            plan.fail(exc)
+        except Exception as exc:  # as in _carry_out
+            from .._oci.unexpected import as_error
+
+            plan.fail(as_error(exc, f"The work on the release {spec.key}"))
         return plan
 
     def _check_outside_needs(self, plans: Mapping[ReleaseKey, Plan], last: Mapping[tuple[str, str], Revision]) -> None:
@@ -211,6 +215,7 @@ class _Run:
         # imported here: an unchanged run needs none of it
         from .._helm.schedule import run_in_order
         from .._kube.objects import Places
+        from .._oci.unexpected import as_error
         from .release_drift import look_for_drift
         from .release_preview import predict
         from .release_shop import Workshop
@@ -225,7 +230,8 @@ class _Run:
                 lock_timeout=self._options.lock_timeout,
                 check_mode=self._check_mode,
                 want_diff=self._want_diff,
-                secrets=self._gatherer.secrets,
+                mask=self._gatherer.mask,
+                origins=self._gatherer.origins,
             )
 
             places = Places(self._api)
@@ -245,8 +251,12 @@ class _Run:
                         predict(workshop, plan)
                     else:
                         ReleaseWork(workshop, plan).carry_out()
-                except OciError as exc:
-                    plan.fail(exc)
+                except Exception as exc:  # whatever it is: the results of the others must not be lost
+                    error = as_error(exc, f"The work on the release {key}")
+                    if isinstance(error, ClusterError):
+                        # the API's own words
+                        error.message = workshop.masked(error.message)
+                    plan.fail(error)
 
             try:
                 needs = {key: self._needs(plan.spec) for key, plan in plans.items()}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .._oci import media
 from .._oci.directory_handles import DirectoryHandles
 from .._oci.errors import LayerError
+from .._oci.left_out import LeftOut
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.names import is_reserved
 from .._oci.tree import DIRECTORY, FILE, TreeEntry
@@ -43,9 +44,9 @@ def stage_extracted(
     flatten: bool,
     ignore: str,
     digests: bool = True,
-) -> tuple[dict[str, TreeEntry], list[str], int]:
+) -> tuple[dict[str, TreeEntry], list[str], int, LeftOut]:
     """Unpack layers in order into ``root``, the descriptor of an empty directory where nobody else writes, and which
-    messages call ``name``; returns the tree, warnings, and how many entries the ignore rules left out.
+    messages call ``name``; returns the tree, warnings, how many entries the ignore rules left out, and which.
 
     ``flatten`` makes of the layers what `oras pull` and container runtimes make of them: whiteouts are honoured, and a
     layer that has a title and is not marked for unpacking is a file of that name. Without ``digests`` what is unpacked
@@ -73,10 +74,11 @@ def stage_extracted(
     reserved = {path for path in tree if is_reserved(path)}
     if reserved:
         warnings.append(f"The artifact holds {min(reserved)!r}, which is a reserved name: it was not unpacked.")
-    excluded = _excluded(tree, root, ignore)
+    left_out = LeftOut()
+    excluded = _excluded(tree, root, ignore, left_out)
     if excluded or reserved:
         tree = dict(remove_paths(root, tree, excluded | reserved, name))
-    return tree, warnings, len(excluded)
+    return tree, warnings, len(excluded), left_out
 
 
 def needs_digests(layers: Sequence[Descriptor], root: DirectoryHandles, is_strict: bool) -> bool:
@@ -172,7 +174,7 @@ def _is_plain_file(layer: Descriptor) -> bool:
     return bool(annotations.get(media.ANNOTATION_TITLE)) and annotations.get(media.ANNOTATION_ORAS_UNPACK) != "true"
 
 
-def _excluded(tree: dict[str, TreeEntry], root: int, ignore: str) -> set[str]:
+def _excluded(tree: dict[str, TreeEntry], root: int, ignore: str, left_out: LeftOut) -> set[str]:
     from .._oci.ignore import PULL_DEFAULTS, excluded_paths
 
     handles = DirectoryHandles.of(root)
@@ -180,7 +182,8 @@ def _excluded(tree: dict[str, TreeEntry], root: int, ignore: str) -> set[str]:
         rules = _source_ignore_rules(tree, handles)
     finally:
         handles.close()
-    return excluded_paths({path: entry.kind == DIRECTORY for path, entry in tree.items()}, ignore, rules, PULL_DEFAULTS)
+    paths = {path: entry.kind == DIRECTORY for path, entry in tree.items()}
+    return excluded_paths(paths, ignore, rules, PULL_DEFAULTS, left_out)
 
 
 def _source_ignore_rules(tree: Mapping[str, TreeEntry], root: DirectoryHandles) -> dict[str, str]:

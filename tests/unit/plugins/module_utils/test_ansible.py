@@ -64,6 +64,7 @@ class FakeModule:
         self.argument_spec, self.rules = argument_spec, rules
         self.warned: list[str] = []
         self.params: dict[str, Any] = dict(self.given)
+        self.given_params = self.params
         self.no_log_values: set[str] = set()
 
     def warn(self, text: str) -> None:
@@ -79,7 +80,7 @@ class FakeModule:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_run_module, "AnsibleModule", FakeModule)
+    monkeypatch.setattr(_run_module, "TaskModule", FakeModule)
 
 
 @pytest.mark.usefixtures("fake")

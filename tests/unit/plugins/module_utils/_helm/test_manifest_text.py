@@ -64,4 +64,10 @@ def test_objects() -> None:
     listed = "kind: ConfigMapList\nitems: [{kind: ConfigMap, metadata: {name: x}}]\n"
     text = f"---\n{MAP}\n---\n# nothing\n--- \n{listed}"
     assert [each.get("kind") for each in documents(text, "x")] == ["ConfigMap", "ConfigMap"]
+    # what templates leave when there is nothing to range over
+    nothing = "kind: List\nitems: []\n---\nkind: List\nitems:\n---\nnull\n---\n{}\n---\nkind: List\nitems: [null, {}]\n"
+    assert documents(nothing, "x") == []
+    nested = "kind: List\nitems: [{kind: List, items: [{kind: A}]}, {kind: B, items: []}]"
+    assert documents(nested, "x") == [{"kind": "A"}, {"kind": "B", "items": []}]
+    assert documents("kind: AllowList\nspec: {}", "x") == [{"kind": "AllowList", "spec": {}}]
     assert "hush-hush" not in as_text({"kind": "Secret", "data": {"a": "hush-hush"}})

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache i
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_notes import CacheNotes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_prune import PruneRules, prune
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
 
 ONE, TWO = digest_of(b"one"), digest_of(b"two")
 
@@ -83,3 +86,73 @@ def test_notes_go_with_what_they_are_about(cache: ArtifactCache) -> None:
     assert notes.load(ONE) and not notes.load(TWO)
     prune(cache.root, PruneRules(everything=True))
     assert not os.path.exists(cache.root)
+
+
+def test_what_another_user_has_written(cache: ArtifactCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the folder has come to lie in the place of this user's."""
+    notes = CacheNotes(cache.root)
+    notes.save(ONE, {"seen": 1})
+    own = note_of(cache, ONE).parent.parent
+    other = os.geteuid() + 1
+    own.rename(own.with_name(str(other)))
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    assert note_of(cache, ONE).exists()
+    assert notes.load(ONE) == {}
+
+
+def test_the_users_folder_is_for_nobody_else(tmp_path: Path) -> None:
+    root = tmp_path / "cache"
+    root.mkdir()
+    root.chmod(0o2777)
+    notes = CacheNotes(str(root))
+    own = root / "notes" / str(os.geteuid())
+    notes.make_folder(str(own))
+    assert stat.S_IMODE(own.stat().st_mode) & 0o777 == 0o700
+    notes.make_folder(str(root / "shared"))
+    assert stat.S_IMODE((root / "shared").stat().st_mode) & 0o777 == 0o777
+
+
+def test_a_note_that_cannot_be_written(cache: ArtifactCache) -> None:
+    notes = CacheNotes(cache.root)
+    notes.save(ONE, {})
+    folder = note_of(cache, ONE).parent
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    with pytest.raises(StorageError):
+        notes.save(ONE, {})
+    # which is nothing that a verification should fail for
+    notes.update(ONE, "seen", {})
+    with notes.alone(ONE):
+        assert notes.load(ONE) == {}
+
+
+def test_one_at_a_time_finds_out_about_a_digest(cache: ArtifactCache) -> None:
+    first, second = CacheNotes(cache.root), CacheNotes(cache.root)
+    order: list[str] = []
+    waiting = threading.Event()
+
+    def later() -> None:
+        waiting.set()
+        with second.alone(ONE):
+            order.append("second")
+
+    with first.alone(ONE):
+        other = threading.Thread(target=later)
+        other.start()
+        waiting.wait()
+        # other digests are nobody's concern
+        with second.alone(TWO):
+            pass
+        other.join(0.3)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
+
+
+def test_what_is_left_beside_a_note_goes(cache: ArtifactCache) -> None:
+    notes = CacheNotes(cache.root)
+    notes.save(ONE, {})
+    left = note_of(cache, ONE).with_suffix(".temp")
+    left.touch()
+    notes.drop_except([ONE])
+    assert note_of(cache, ONE).exists() and not left.exists()

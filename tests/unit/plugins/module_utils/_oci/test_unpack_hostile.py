@@ -144,7 +144,10 @@ class TestNames:
     def test_names_that_lead_out(self, around: Surroundings, name: str, kind: bytes, tar_format: int) -> None:
         info, _content = entry("", kind=kind, link="ok")
         info.name = name
-        with pytest.raises(LayerError, match='has a name that (is absolute|holds "..")'):
+        match = 'has a name that (is absolute|holds "..")'
+        if kind == tarfile.REGTYPE and name.endswith("/"):
+            match = "is a file for some readers"
+        with pytest.raises(LayerError, match=match):
             unpack(around.root, archive_of(entry("ok"), entry("a/ok"), (info, b""), tar_format=tar_format))
 
     def test_the_victim_by_its_absolute_name(self, around: Surroundings) -> None:

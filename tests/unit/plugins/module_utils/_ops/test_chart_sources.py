@@ -30,6 +30,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     OciError,
     VerificationFailed,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.unexpected import InternalError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import chart_sources
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.chart_sources import (
     SourceOptions,
@@ -188,6 +189,24 @@ def test_several_sources_at_once(layout: Layout, cache: str) -> None:
         fetch_charts([layout.source("gone", "9"), sources[0], layout.source("too", "8")], cache)
     assert set(caught.value.details["failed_sources"]) == {"gone", "too"}
     assert fetch_charts([], cache) == {"changed": False, "charts": {}, "warnings": []}
+
+
+def test_an_exception_that_nobody_foresaw_names_its_source(
+    layout: Layout, cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        layout.put(f"1.0.{number}", packed(f"1.0.{number}"))
+
+    def read(path: str, what: str) -> dict[str, str]:
+        if "1.0.1" in what:
+            raise TypeError("hush-hush")
+        return {"name": "demo", "version": "1", "app_version": ""}
+
+    monkeypatch.setattr(chart_sources, "_read_chart", read)
+    with pytest.raises(InternalError, match="The work on the source 'source-1' ended") as caught:
+        fetch_charts([layout.source(f"source-{number}", f"1.0.{number}") for number in (0, 1, 2)], cache)
+    assert caught.value.details["changed"] is True and "hush" not in str(caught.value)
+    assert set(caught.value.details["failed_sources"]) == {"source-1"}
 
 
 def test_options_are_checked_before_the_first_request(layout: Layout, cache: str) -> None:

@@ -75,6 +75,21 @@ def test_some_fail(parallel: int) -> None:
     }
 
 
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_an_exception_that_nobody_foresaw_is_one_items_failure(parallel: int) -> None:
+    def run() -> dict[str, Any]:
+        raise TypeError("hush-hush")
+
+    with pytest.raises(ItemsFailed) as caught:
+        run_items([item(1, "New"), Item({"ref": "r/odd"}, run), item(3)], parallel, REASONS)
+    error = caught.value
+    assert error.reason == "InternalError" and error.details["changed"] is True and "hush" not in str(error)
+    one, two, three = error.details["results"]
+    assert one["changed"] and not three.get("failed")
+    assert (two["failed"], two["changed"], two["reason"]) == (True, False, "InternalError")
+    assert "an unexpected TypeError (" in two["msg"] and "hush" not in two["msg"]
+
+
 def test_they_run_side_by_side() -> None:
     meeting = threading.Barrier(3)
     items = [Item({}, lambda: {"changed": bool(meeting.wait(20)), "reason": "New"}) for _number in range(3)]

@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What ansible and ansible-playbook print with -vvv about options in which a secret is where it should not be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import secret_search
+from support.ansible_runner import AnsibleRunner
+
+SHOW = {"ANSIBLE_INJECT_INVOCATION": "1"}
+ROLE = "cloudnative.artifacts.helm_release"
+
+
+def key(secret: str) -> str:
+    return f"-----BEGIN PRIVATE KEY-----\n{secret}{'a' * 40}\n{'b' * 20}{secret}\n-----END PRIVATE KEY-----\n"
+
+
+def test_misplaced_secrets_are_not_printed(ansible: AnsibleRunner, tmp_path: Path) -> None:
+    secret = secret_search.new_secret()
+    kubeconfig = f"apiVersion: v1\nkind: Config\nusers: [{{name: u, user: {{token: '{secret}$HOME'}}}}]\n"
+    push = {"ref": "127.0.0.1:9/org/app:1", "path": str(tmp_path), "retries": 0}
+    pull = {"ref": "127.0.0.1:9/org/app:1", "dest": str(tmp_path / "dest"), "retries": 0}
+    release = {"name": "a", "state": "absent"}
+    one = {"kubeconfig": "/none", "releases": [release]}
+    variables = {
+        "helm_release_sources": {},
+        "helm_release_releases": [release],
+        "helm_release_kubeconfig": "/none",
+        "helm_release_cache_dir": str(tmp_path / "cache"),
+    }
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("oci_artifact_push", {**push, "sign": {"pasword": secret, "key": "/none"}}),
+        ("oci_artifact_push", {**push, "sign": f"password={secret}"}),
+        ("oci_artifact_push", {**push, "source": f"https://ci:{secret}@git.test/x"}),
+        ("oci_artifact_pull", {**pull, "client_cert": key(secret)}),
+        ("oci_artifact_pull", {**pull, "ca_cert": key(secret)}),
+        ("oci_artifact_pull", {**pull, "verify": {"public_keys": [key(secret)]}}),
+        ("oci_artifact_pull", {**pull, "ref": f"https://ci:{secret}@127.0.0.1:9/org/app"}),
+        ("oci_artifact_pull", {**pull, "ref": f"ci:{secret}/x@127.0.0.1:9/org/app"}),
+        ("oci_artifact_pull", {"url": f"oci://ci:{secret}@127.0.0.1:9/org/app", "dest": str(tmp_path / "dest")}),
+        ("oci_artifact_pull", {**pull, "pasword": secret}),
+        ("oci_artifact_pull", {"artifacts": [{**pull, "password": [secret], "pasword": {"a": secret}}]}),
+        ("oci_artifact_pull", {**pull, "mirrors": {"docker.io": [{"url": f"https://u:{secret}@m", "pw": secret}]}}),
+        ("oci_artifact_info", {"ref": pull["ref"], "proxy": f"htp://u:{secret}@proxy:1", "retries": 0}),
+        ("helm_chart_sources", {"sources": {"a": {"ref": pull["ref"], "pasword": secret}}}),
+        ("helm_chart_sources", {"sources": {"a": {"ref": pull["ref"], "client_cert": key(secret)}}}),
+        ("helm_chart_sources", {"sources": f"a: {secret}"}),
+        ("helm_releases", {**one, "kubeconfig": kubeconfig}),
+        ("helm_releases", {**one, "kubeconfig": kubeconfig.replace("\n", " ")}),
+        ("helm_releases", {**one, "kubeconfig": f"{secret}-$HOME"}),
+        ("helm_releases", {**one, "client_cert": key(secret)}),
+        ("helm_releases", {**one, "client_key": key(secret)}),
+        ("helm_releases", {**one, "host": f"https://u:{secret}@cluster.test"}),
+        ("helm_releases", {**one, "releases": [{**release, "valuess": {"password": secret}}]}),
+        ("helm_releases", {**one, "releases": [{**release, "values": f"password: {secret}"}]}),
+        ("helm_releases", {**one, "releases": f"password={secret}"}),
+        ("helm_releases", {**one, "defaults": f"password={secret}", "releases": [{"nam": "x"}]}),
+        ("helm_releases", {**one, "defaults": {"valuess": {"password": secret}}}),
+        ("oci_registry_login", {"registry": "127.0.0.1:9", "username": "u", "pasword": secret}),
+        ("oci_registry_login", {"registry": f"https://u:{secret}@127.0.0.1:9", "username": "u", "password": secret}),
+        ("include_role", {**variables, "helm_release_kubeconfig": kubeconfig}),
+        ("include_role", {**variables, "helm_release_releases": [{**release, "valuess": {"password": secret}}]}),
+        ("include_role", {**variables, "helm_release_sources": {"a": {"ref": pull["ref"], "pasword": secret}}}),
+    ]
+    tasks: list[dict[str, Any]] = []
+    for number, (module, options) in enumerate(cases):
+        if module == "include_role":
+            block = [{"ansible.builtin.include_role": {"name": ROLE}}]
+            tasks.append({"block": block, "rescue": [{"ansible.builtin.meta": "noop"}], "vars": options})
+        else:
+            own = {f"cloudnative.artifacts.{module}": options, "ignore_errors": True, "register": f"result_{number}"}
+            tasks += [own, {"ansible.builtin.debug": {"var": f"result_{number}"}}]
+    results = ansible.tasks(tasks, diff=True, flags=["-vvv"], controller_environment=SHOW)
+    run = results[0]
+    assert secret not in run.stdout + run.stderr
+    failed = [result for result in results if result.failed]
+    assert len(failed) == len(cases) and "module_args" in run.stdout, [result.get("msg") for result in results]
+    assert not any("Traceback" in str(result) or "MODULE FAILURE" in str(result) for result in failed)
+
+
+def test_ad_hoc_tasks_and_lookups(ansible: AnsibleRunner, tmp_path: Path) -> None:
+    secret = secret_search.new_secret()
+    (tmp_path / "kubeconfig").write_text(f"apiVersion: v1\nusers: [{{name: u, user: {{token: '{secret}$HOME'}}}}]\n")
+    (tmp_path / "key.pem").write_text(key(secret))
+    text = f"{{{{ lookup('ansible.builtin.file', '{tmp_path / 'kubeconfig'}') }}}}"
+    pem = f"{{{{ lookup('ansible.builtin.file', '{tmp_path / 'key.pem'}') }}}}"
+    for module, options in (
+        ("helm_releases", {"releases": [{"name": "a", "state": "absent"}], "kubeconfig": text}),
+        ("oci_artifact_info", {"ref": "127.0.0.1:9/org/app:1", "retries": 0, "client_cert": pem}),
+        ("oci_artifact_sign", {"ref": "127.0.0.1:9/org/app:1", "retries": 0, "key": pem, "pasword": pem}),
+    ):
+        done = ansible.adhoc(module, json.dumps(options), "-vvv", environment=SHOW)
+        assert done.returncode != 0 and secret not in done.stdout + done.stderr
+    for lookup in ("kubernetes_pull_secret", "kubernetes_tls_secret"):
+        call = f"lookup('cloudnative.artifacts.{lookup}', namespace='a', secret='b', kubeconfig=text)"
+        results = ansible.tasks(
+            [{"ansible.builtin.debug": {"msg": f"{{{{ {call} }}}}"}}], flags=["-vvv"], vars={"text": text}
+        )
+        assert results[0].failed and "'kubeconfig' is neither" in str(results[0]["msg"])
+        assert secret not in results[0].stdout + results[0].stderr
+        for option in ("client_cert", "client_key", "ca_cert"):
+            call = f"lookup('cloudnative.artifacts.{lookup}', namespace='a', secret='b', host='https://127.0.0.1:9', "
+            call += f"api_key='x', {option}=text)"
+            results = ansible.tasks(
+                [{"ansible.builtin.debug": {"msg": f"{{{{ {call} }}}}"}}], flags=["-vvv"], vars={"text": pem}
+            )
+            assert results[0].failed and "Wanted is the path of a file" in str(results[0]["msg"])
+            assert secret not in results[0].stdout + results[0].stderr

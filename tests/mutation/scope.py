@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which code is mutated, and which unit tests answer for it.
+
+The code is what decides: what a pull accepts, whom it trusts, which credential goes to whom, what is written where.
+The tests that are likely to notice come first; each run ends with the first failure.
+"""
+
+from __future__ import annotations
+
+_PULL = (
+    "_ops/test_pull_decisions.py",
+    "_ops/test_pull_change.py",
+    "_ops/test_pull_acceptance.py",
+    "_ops/test_pull_verified.py",
+    "_ops/test_pull_layers.py",
+    "_ops/test_pull_digests.py",
+    "_ops/test_pull_many.py",
+    "_ops/test_pull_degraded.py",
+)
+_COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_keyless.py", "_trust/test_keyless_sigstore.py")
+_NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py")
+_PLACED = ("_oci/test_state.py", "_oci/test_permissions.py", "_oci/test_destination.py", "_ops/test_pull_decisions.py")
+
+SCOPE: dict[str, tuple[str, ...]] = {
+    # what a pull accepts
+    "_ops/pull.py": _PULL,
+    "_ops/pull_change.py": _PULL,
+    "_ops/last_good.py": ("_ops/test_pull_degraded.py",),
+    "_ops/verdicts.py": ("_ops/test_verdicts.py", "_ops/test_pull_verified.py"),
+    "_ops/verify.py": ("_ops/test_verify.py", "_ops/test_verdicts.py", *_NOTATION[:1]),
+    "_ops/places.py": ("_ops/test_places.py", "_ops/test_pull_many.py"),
+    "_ops/layer_selector.py": ("_ops/test_pull_layers.py", "_ops/test_pull_decisions.py"),
+    "_oci/cache_notes.py": ("_oci/test_cache_notes.py", "_ops/test_verdicts.py"),
+    # whom it trusts
+    "_trust/cosign.py": _COSIGN,
+    "_trust/discovery.py": (*_COSIGN, *_NOTATION[:1]),
+    "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py"),
+    "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),
+    "_trust/keyless.py": _COSIGN[1:],
+    "_trust/notation.py": _NOTATION,
+    "_trust/notation_policy.py": ("_trust/test_notation_policy.py", *_NOTATION[:1]),
+    "_trust/notation_chain.py": _NOTATION,
+    "_trust/certificates.py": ("_trust/test_certificates.py", *_COSIGN[1:]),
+    "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_COSIGN[1:]),
+    "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),
+    "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_COSIGN[1:]),
+    "_trust/counting.py": ("_trust/test_signer_count.py",),
+    "_trust/budget.py": ("_trust/test_budget.py",),
+    "_trust/verdict.py": (*_COSIGN[:1], "_ops/test_verdicts.py"),
+    # which credential goes to whom
+    "_oci/credentials.py": ("_oci/test_credentials.py",),
+    "_oci/credential.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
+    "_oci/docker_config.py": ("_oci/test_docker_config.py", "_oci/test_credentials.py"),
+    "_oci/registry_auth.py": ("_oci/test_registry_auth.py",),
+    "_oci/deferred.py": ("_oci/test_deferred.py",),
+    # what is written where
+    "_oci/placement.py": (*_PLACED, "_oci/test_placement_properties.py"),
+    "_oci/placing.py": _PLACED,
+    "_oci/drift.py": _PLACED,
+    "_oci/permissions.py": ("_oci/test_permissions.py", *_PLACED),
+    "_oci/state.py": _PLACED,
+    "_oci/destination.py": (*_PLACED, "_ops/test_pull_two_users.py"),
+    "_oci/workplace.py": (*_PLACED, "_ops/test_pull_two_users.py"),
+    "_oci/trusted_path.py": ("_ops/test_pull_two_users.py", "_oci/test_store_two_users.py"),
+    "_oci/directory_writers.py": ("_ops/test_pull_two_users.py",),
+    "_oci/foreign_path.py": ("_oci/test_store_two_users.py", "_oci/test_config_file.py"),
+}
