@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
         task_environment: dict[str, Any] = {}
         self._compute_environment_string(task_environment)
         path = os.path.join(constants.DEFAULT_LOCAL_TMP, "cloudnative.artifacts.sources")
-        with plugin_errors(), locked_file(path, PATIENCE, follows_links=False) as record:
+        with plugin_errors(), locked_file(path, PATIENCE) as record:
             arguments.update(carried_options(arguments, os.environ, task_environment))
             known = json.loads(record.read() or b"{}")
             answer = self._ask(arguments, sources, known, task_vars)

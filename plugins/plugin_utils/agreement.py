@@ -42,7 +42,7 @@ def pinned(
     keys = [_key(each, options) for each in _requests(options)]
     if not any(keys):
         return dict(options), None
-    with locked_file(os.path.join(folder, FILE_NAME), PATIENCE, follows_links=False) as record:
+    with locked_file(os.path.join(folder, FILE_NAME), PATIENCE) as record:
         known: dict[str, str] = json.loads(record.read() or b"{}")
         failure = None
         if any(key and key not in known for key in keys):

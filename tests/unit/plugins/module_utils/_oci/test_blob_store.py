@@ -534,20 +534,21 @@ def test_a_lock_is_for_the_file_that_has_the_name_now(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_another_writer_removes_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    makedirs, left = os.makedirs, [3]
+    mkdir, left = os.mkdir, [3]
 
-    def make_and_lose(path: str, *arguments: Any, **options: Any) -> None:
-        makedirs(path, *arguments, **options)
-        if left[0] and path.endswith(".ingest"):
+    def make_and_lose(path: bytes, *arguments: Any, **options: Any) -> None:
+        mkdir(path, *arguments, **options)
+        if left[0] and path == b".ingest":
             left[0] -= 1
-            os.rmdir(path)
+            os.rmdir(path, dir_fd=options["dir_fd"])
 
-    monkeypatch.setattr(os, "makedirs", make_and_lose)
+    monkeypatch.setattr(os, "mkdir", make_and_lose)
     store, found = BlobStore(str(tmp_path)), descriptor_of(DATA)
     assert store.add(found, [DATA])
     os.unlink(store.path(found.digest))
     left[0] = 3
     assert store.fetch(found, Source(DATA), "it")
+    assert left == [0]
 
 
 def test_a_write_that_takes_only_a_part_is_continued() -> None:
