@@ -101,7 +101,6 @@ class Change:
             artifact[LEFT_OUT] = left_out.as_result()
             if self._pull.want_diff:
                 diff = diff_of(plan, root, content) or self._revision_diff(state, artifact)
-                diff += left_out.as_diff() if changed else []
             if not self._pull.check_mode:
                 wanted = self._pull.target.wanted
                 self._pull.destination.apply(plan, content, state, key, artifact, self._pull.verification, wanted)
