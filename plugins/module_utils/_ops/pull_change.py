@@ -129,7 +129,6 @@ class Change:
             artifact[LEFT_OUT] = left_out.as_result()
             if self._pull.want_diff:
                 diff = diff or self._revision_diff(state, artifact)
-                diff += left_out.as_diff() if changed else []
             if work is not None:
                 wanted = self._pull.target.wanted
                 work.apply(plan, content, state, key, artifact, self._pull.verification, wanted)
