@@ -47,7 +47,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_COSIGN[1:]),
     "_trust/verdict.py": (*_COSIGN[:1], "_ops/test_verdicts.py"),
     # which credential goes to whom
-    "_oci/credentials.py": ("_oci/test_credentials.py",),
+    "_oci/credentials.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
     "_oci/credential.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
     "_oci/docker_config.py": ("_oci/test_docker_config.py", "_oci/test_credentials.py"),
     "_oci/registry_auth.py": ("_oci/test_registry_auth.py",),
