@@ -49,7 +49,11 @@ SCOPE: dict[str, tuple[str, ...]] = {
     # which credential goes to whom
     "_oci/credentials.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
     "_oci/credential.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
-    "_oci/docker_config.py": ("_oci/test_docker_config.py", "_oci/test_credentials.py"),
+    "_oci/docker_config.py": (
+        "_oci/test_docker_config.py",
+        "_oci/test_credentials.py",
+        "_oci/test_credential_helper.py",
+    ),
     "_oci/registry_auth.py": ("_oci/test_registry_auth.py",),
     "_oci/deferred.py": ("_oci/test_deferred.py",),
     # what is written where
