@@ -50,9 +50,13 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/budget.py": ("_trust/test_budget.py",),
     "_trust/verdict.py": (*_COSIGN[:1], "_ops/test_verdicts.py"),
     # which credential goes to whom
-    "_oci/credentials.py": ("_oci/test_credentials.py",),
+    "_oci/credentials.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
     "_oci/credential.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
-    "_oci/docker_config.py": ("_oci/test_docker_config.py", "_oci/test_credentials.py"),
+    "_oci/docker_config.py": (
+        "_oci/test_docker_config.py",
+        "_oci/test_credentials.py",
+        "_oci/test_credential_helper.py",
+    ),
     "_oci/registry_auth.py": ("_oci/test_registry_auth.py",),
     "_oci/deferred.py": ("_oci/test_deferred.py",),
     # what is written where

@@ -74,18 +74,19 @@ def examine(
             report.count += 1
             report.timed_out += outcome == TIMED_OUT
             if outcome in (PASSED, CANNOT_TELL):
-                suspects.append(mutant)
-                if quick:
+                suspects.append((mutant, outcome))
+                if quick and outcome == PASSED:
                     print(describe(mutant), file=sys.__stdout__, flush=True)
 
     try:
         compileall.compile_dir(str(collection / "plugins"), quiet=2)
         try_with(collection, target, tests, work)
         Path(importlib.util.cache_from_source(str(target))).unlink(missing_ok=True)
-        for mutant in suspects:
-            if quick or passes_anew(collection, target, mutant.source, tests, 10 * PATIENCE):
+        for mutant, outcome in suspects:
+            is_known = quick and outcome == PASSED
+            if is_known or passes_anew(collection, target, mutant.source, tests, 10 * PATIENCE):
                 report.survivors.append(mutant)
-                if not quick:
+                if not is_known:
                     print(describe(mutant), file=sys.__stdout__, flush=True)
         report.seconds = time.monotonic() - started
         return report

@@ -58,7 +58,51 @@ def test_no_credential_at_all() -> None:
     assert find_credential(AuthOptions(), "r.example", "a") is None
 
 
+def test_what_the_options_give_wins_over_the_hosts_files(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = {"auths": {"r.example": encoded("environment", "x")}}
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", json.dumps(document))
+    (home / "given.json").write_text(json.dumps({"auths": {"r.example": encoded("file", "x")}}))
+    file = str(home / "given.json")
+    given = {"auths": {"r.example": encoded("document", "x")}}
+    for options, user in (
+        (AuthOptions(), "environment"),
+        (AuthOptions(auth_file=file), "file"),
+        (AuthOptions(auth_config=given), "document"),
+        (AuthOptions(auth_config=given, auth_file=file), "document"),
+    ):
+        found = find_credential(options, "r.example", "a")
+        assert found is not None and found.username == user
+    # nor are they asked when it knows nothing of the registry
+    assert find_credential(AuthOptions(auth_config={"auths": {}}), "r.example", "a") is None
+    assert find_credential(AuthOptions(auth_file=file), "other.example", "a") is None
+
+
+def test_what_is_given_for_credentials_has_a_place_for_them(home: Path) -> None:
+    (home / "empty.json").write_text("{}")
+    for options in (AuthOptions(auth_config={"auth": {}}), AuthOptions(auth_file=str(home / "empty.json"))):
+        with pytest.raises(AuthenticationFailed, match="has none of 'auths', 'credHelpers' and 'credsStore'"):
+            find_credential(options, "r.example", "a")
+    for key, value in (("auths", {}), ("credHelpers", {}), ("credsStore", "")):
+        assert find_credential(AuthOptions(auth_config={key: value}), "r.example", "a") is None
+
+
+@pytest.mark.parametrize("options", [AuthOptions("me", "\udcff"), AuthOptions("\udcff", "pw")])
+def test_a_login_that_is_no_text(options: AuthOptions) -> None:
+    with pytest.raises(AuthenticationFailed, match="no text in UTF-8"):
+        find_credential(options, "r.example", "a")
+
+
 # Files
+
+
+def test_how_large_a_file_may_be(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = home / "auth.json"
+    path.write_text(json.dumps({"auths": {"r.example": encoded("me", "pw")}}))
+    monkeypatch.setattr(credentials, "MAX_FILE_SIZE", path.stat().st_size)
+    assert find_credential(AuthOptions(auth_file=str(path)), "r.example", "a")
+    monkeypatch.setattr(credentials, "MAX_FILE_SIZE", path.stat().st_size - 1)
+    with pytest.raises(AuthenticationFailed, match="has more than"):
+        find_credential(AuthOptions(auth_file=str(path)), "r.example", "a")
 
 
 def test_files_in_their_order(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

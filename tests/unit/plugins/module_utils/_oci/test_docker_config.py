@@ -258,6 +258,7 @@ STRICTER = [
     (["*.[ab].example"], "x.a.example/repo", None),
     # the spelling that docker writes comes first
     (["https://r.example", "r.example", "http://r.example/v2/"], "r.example/a", "r.example"),
+    (["https://a.example/org", "a.example/org", "http://a.example/org"], "a.example/org/app", "a.example/org"),
     (["index.docker.io", DOCKER_HUB_KEY, "docker.io"], "docker.io/ubuntu", DOCKER_HUB_KEY),
 ]
 

@@ -28,11 +28,11 @@ BY_TAG, BY_DIGEST, BY_PIN = "tag", "digest", "pin"
 
 
 class Lab:
-    """An artifact signed with key A in an image layout, and the directory that it is pulled into."""
+    """A signed artifact in an image layout, with key A unless said otherwise, and where it is pulled to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "chart-legacy-a") -> None:
         self.layout, self.dest = folder / "layout", folder / "dest"
-        shutil.copytree(VECTORS / "layouts/chart-legacy-a", self.layout)
+        shutil.copytree(VECTORS / "layouts" / name, self.layout)
         (entry,) = (each for each in self._manifests() if not self._tag(each).startswith("sha256-"))
         self.tag, self.digest = self._tag(entry), str(entry["digest"])
 
@@ -184,13 +184,39 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, lab: Lab, change: Mapping[str, An
     monkeypatch.setattr(Task, "verify", verify_slowly)
 
 
-def test_a_verification_is_recorded_for_what_was_verified_alone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("what", ["key", "pending"])
+def test_a_verification_is_recorded_for_what_was_verified_alone(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
     lab.pull()
-    key = {**json.loads(lab.record.read_text())["key"], "revision": f"{lab.tag}@sha256:{'0' * 64}"}
+    record = json.loads(lab.record.read_text())
+    changes = {
+        "key": {**record["key"], "revision": f"{lab.tag}@sha256:{'0' * 64}"},
+        "pending": {"left": ["file", 0o644, 1, "", ""]},
+    }
     with monkeypatch.context() as patch:
-        interrupt(patch, lab, {"key": key})
+        interrupt(patch, lab, {what: changes[what]})
         lab.pull(verify=KEY_A)
     assert json.loads(lab.record.read_text())["verification"] == {}
+
+
+def test_altered_content_is_not_recorded_as_verified(lab: Lab) -> None:
+    lab.pull()
+    lab.file.write_text("altered")
+    for blob in (lab.layout / "blobs/sha256").iterdir():
+        if blob.read_bytes()[:2] == b"\x1f\x8b":
+            blob.unlink()
+    lab.refuse(OciError, verify=KEY_A)
+
+
+def test_what_a_verification_has_to_say(lab: Lab) -> None:
+    assert lab.pull(verify=KEY_A).warnings == []
+    keyless = Lab(lab.dest.parent / "keyless", "chart-keyless-legacy-cosign31-email")
+    identity = {"issuer": "issuer.example.com", "subject": "^release@example\\.com$"}
+    policy = parse_policy({"trusted_root": str(VECTORS / "trusted_root.json"), "identities": [identity]})
+    result = keyless.pull(verify=policy)
+    (warning,) = result.warnings
+    assert result.changed and "is not anchored" in warning
 
 
 def test_a_policy_that_ignores_failures_says_so(lab: Lab) -> None:

@@ -25,7 +25,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options
     ConnectionOptions,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import pull_change
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import pull_change, staging
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_reader import LayerReader
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
@@ -35,6 +35,10 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import manifest_of
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_decisions import Lab
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_degraded import archive
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_digests import (
+    digest_of,
+    publish,
+)
 
 
 @pytest.fixture
@@ -112,7 +116,7 @@ def test_the_first_pull(lab: Lab) -> None:
 def test_the_path_of_a_copy(lab: Lab) -> None:
     one = lab.pull(operation="copy", dest=f"{lab.dest}/")
     (name,) = one.changes["added"]
-    assert one.artifact["path"] == str(lab.dest / name)
+    assert one.artifact["path"] == str(lab.dest / name) and one.changes["ignored"] == 0
     named = lab.pull(operation="copy", dest=str(lab.dest / "named"))
     assert named.artifact["path"] == str(lab.dest / "named") and named.changes["added"] == ["named"]
 
@@ -123,6 +127,59 @@ def test_ignored_entries_are_counted(lab: Lab) -> None:
     assert not (lab.dest / "a").exists()
     # without rules of the user those of the artifact count still
     assert lab.pull(ignore="").changes["ignored"] == 0
+
+
+def several_layers(lab: Lab, *titles: str) -> None:
+    """Publish the layers of 1 and 2 as one artifact with the tag 3, under these titles."""
+    blobs = lab.layout / "blobs/sha256"
+    documents = [json.loads((blobs / lab.digest(tag)[7:]).read_text()) for tag in ("1", "2")]
+    layers = [each["layers"][0] for each in documents]
+    for layer, title in zip(layers, titles):
+        layer["annotations"] = {media.ANNOTATION_TITLE: title}
+    raw = json.dumps({**documents[0], "layers": layers}).encode()
+    digest = digest_of(raw)
+    (blobs / digest[7:]).write_bytes(raw)
+    index = json.loads((lab.layout / "index.json").read_text())
+    annotations = {"org.opencontainers.image.ref.name": "3"}
+    entry = {"mediaType": media.OCI_MANIFEST, "digest": digest, "size": len(raw), "annotations": annotations}
+    (lab.layout / "index.json").write_text(json.dumps({**index, "manifests": [*index["manifests"], entry]}))
+
+
+def test_all_layers_or_the_first(lab: Lab) -> None:
+    several_layers(lab, "first.tar", "second.tar")
+    result = lab.pull("3")
+    assert sorted(result.changes["added"]) == ["a", "dir", "dir/b"]
+    first = result.artifact["layer"]
+    every = lab.pull("3", layers="all")
+    assert sorted(every.changes["added"]) == ["first.tar", "second.tar"], "files by their titles"
+    assert every.artifact["layer"] == first and every.artifact["size"] > first["size"]
+    copied = lab.pull("3", layers="all", operation="copy", dest=f"{lab.dest}-copied")
+    assert sorted(copied.changes["added"]) == ["first.tar", "second.tar"]
+    assert copied.artifact["path"] == f"{lab.dest}-copied"
+
+
+def test_later_layers_are_unpacked_over_earlier_ones(lab: Lab) -> None:
+    several_layers(lab)
+    assert sorted(lab.pull("3", layers="all").changes["added"]) == ["a", "dir", "dir/b"]
+    assert (lab.dest / "dir/b").read_text() == "owt"
+
+
+def test_reserved_names_are_said(lab: Lab) -> None:
+    publish(lab.layout, "4", {".oci-artifact/state": "forged", "a": "one"})
+    result = lab.pull("4")
+    (warning,) = result.warnings
+    assert "is a reserved name" in warning and result.changes["added"] == ["a"]
+
+
+@pytest.mark.parametrize("option", ["force", "check_content"])
+def test_contents_that_are_compared_have_digests_on_record(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr(staging, "MAX_ALWAYS_HASHED", 0)
+    options: dict[str, Any] = {option: True}
+    lab.pull(**options)
+    files = json.loads(lab.record.read_text())["files"]
+    assert files["a"][3] == digest_of(b"one")
 
 
 def test_force_replaces_what_is_in_the_way(lab: Lab) -> None:
@@ -167,7 +224,7 @@ def test_a_mode_is_set_right_without_fetching(lab: Lab) -> None:
     expected = Permissions().mode_for(0o644, False)
     foreseen = lab.pull(check_mode=True, want_diff=True)
     assert (foreseen.changed, foreseen.reason) == (True, "DriftCorrected")
-    assert foreseen.changes["permissions"] == ["a"] and len(foreseen.diff) == 1
+    assert foreseen.changes["permissions"] == ["a"] and foreseen.changes["ignored"] == 0 and len(foreseen.diff) == 1
     assert (lab.dest / "a").stat().st_mode & 0o777 == 0o600
     result = lab.pull(want_diff=True)
     assert (result.changed, result.reason, result.changes["permissions"]) == (True, "DriftCorrected", ["a"])
@@ -181,6 +238,7 @@ def test_a_mode_that_another_run_set_right_meanwhile(lab: Lab, monkeypatch: pyte
     lab.pull()
     mode = (lab.dest / "a").stat().st_mode & 0o777
     (lab.dest / "a").chmod(0o600)
+    lab.forget_layers()
     while_waiting(monkeypatch, lambda: (lab.dest / "a").chmod(mode))
     result = lab.pull()
     assert (result.changed, result.reason) == (False, "ArtifactUpToDate")
@@ -215,6 +273,8 @@ def test_a_correction_is_foreseen_with_modes(lab: Lab) -> None:
     lab.forget_layers()
     result = lab.pull(check_mode=True)
     assert (result.changes["changed"], result.changes["permissions"]) == (["a"], ["dir/b"])
+    assert result.changes["ignored"] == 0
+    assert lab.pull("2", check_mode=True).changes["ignored"] == 0
 
 
 def test_force_in_check_mode_compares(lab: Lab) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import confirmation, media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.drift import Drift
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -31,7 +32,10 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     is_outage,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.state import State
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import last_good
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.last_good import (
+    Degradation,
     LastGood,
     parse_last_good,
     shown,
@@ -42,7 +46,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_s
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions, PullResult
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import (
+    ReferenceOptions,
+    Resolved,
+    parse_target,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
     Answer,
@@ -429,6 +437,16 @@ def test_age_is_since_the_last_confirmation(place: Place, monkeypatch: pytest.Mo
     assert found is not None and found.seconds == 0, "a clock that was set back"
 
 
+def test_content_may_be_as_old_as_max_age(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = float(int(time.time()) + 10)
+    monkeypatch.setattr(time, "time", lambda: now)
+    place.pull()
+    place.fail()
+    monkeypatch.setattr(time, "time", lambda: now + 500)
+    assert place.pull(last_good=LastGood(500)).degradation
+    assert "'max_age' is 8m" in place.refused(last_good=LastGood(499))
+
+
 def test_a_degraded_run_and_a_check_confirm_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     real, ahead = time.time, 0.0
     monkeypatch.setattr(time, "time", lambda: real() + ahead)
@@ -484,6 +502,33 @@ def test_unchanged_runs_without_the_option_write_nothing(place: Place) -> None:
 # Parts
 
 
+def test_a_digest_that_is_held_is_what_is_asked_for(tmp_path: Path) -> None:
+    digest = "sha256:" + "1" * 64
+    artifact = {"digest": digest, "tag": "", "last_update_time": "2026-01-01T00:00:00Z"}
+    state = State(key={"url": "x"}, artifact=artifact)
+
+    def judge(asked: str) -> Degradation:
+        target = parse_target(ReferenceOptions(ref=f"r.example/org/app@{asked}"))
+        error = RegistryError("It fails.")
+        drift = Drift([], [])
+        return last_good.judge(
+            KEEP, str(tmp_path), state, drift, target, is_forced=False, is_verified=True, error=error
+        )
+
+    assert judge(digest).message.startswith("It fails.")
+    with pytest.raises(RegistryError, match="another reference or selection"):
+        judge("sha256:" + "2" * 64)
+
+
+def test_what_the_registry_names_by_now_is_said_when_it_is_something_else() -> None:
+    target = parse_target(ReferenceOptions(ref="r.example/org/app:stable"))
+    found = Degradation(0.0, 60, "", "It fails.")
+    held, newer = (Resolved(f"sha256:{digit * 64}", "stable", None) for digit in "12")
+    assert "It names" not in last_good.warning(found, target, held, None)
+    assert "It names" not in last_good.warning(found, target, held, held)
+    assert f"It names {newer.revision} now" in last_good.warning(found, target, held, newer)
+
+
 @pytest.mark.parametrize("content", [b"", b"x", b"a" * 64, b"%s %020d" % (b"a" * 64, 5), b"b" * 64 + b" x\n"])
 def test_notes_that_say_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "confirmed").write_bytes(content)
@@ -517,7 +562,18 @@ def test_ages_that_are_none(max_age: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0s"), (0.5, "0.5s"), (119, "119s"), (120, "2m"), (3600, "1h"), (93900, "26h5m")]
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.5, "0.5s"),
+        (1.0, "1s"),
+        (1.5, "1s"),
+        (119, "119s"),
+        (120, "2m"),
+        (3600, "1h"),
+        (7198, "1h59m"),
+        (93900, "26h5m"),
+    ],
 )
 def test_durations_are_shown(seconds: float, text: str) -> None:
     assert shown(seconds) == text

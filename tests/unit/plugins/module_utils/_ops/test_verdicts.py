@@ -17,7 +17,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import OciError, VerificationFailed
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_notes import CacheNotes
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    InvalidPolicy,
+    OciError,
+    VerificationFailed,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import verdicts
@@ -29,6 +34,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verdict
     policy_fingerprint,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors"
 KEY_A, KEY_B = (VECTORS / f"keys/key-{name}.pub" for name in "ab")
@@ -167,3 +173,103 @@ def test_several_policies(lab: Lab) -> None:
     for policy in policies:
         lab.find(policy=policy)
     assert all(lab.find(policy=policy).is_remembered for policy in policies)
+
+
+def test_a_note_of_a_failure_is_no_verdict(lab: Lab) -> None:
+    lab.find()
+    document = json.loads(lab.note.read_text())
+    for value in (False, None, "yes", 1):
+        for entry in document["verdicts"].values():
+            entry["verdict"]["verified"] = value
+        lab.note.write_text(json.dumps(document))
+        assert not lab.find().is_remembered
+
+
+def test_from_when_until_when(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    lab.find()
+    assert lab.find().is_remembered
+    monkeypatch.setattr(time, "time", lambda: now + REMEMBERED_SECONDS)
+    assert not lab.find().is_remembered
+
+
+def test_an_ignored_failure_is_not_remembered(lab: Lab) -> None:
+    statement = {"name": "all", "registryScopes": ["*"], "signatureVerification": {"level": "skip"}}
+    policy = parse_policy({"provider": "notation", "trust_policy": {"version": "1.0", "trustPolicies": [statement]}})
+    repository, resolved = LayoutRepository(Reference(layout=str(lab.layout))), Resolved(lab.digest, "", None)
+    found = Verdicts()
+    for _time in range(2):
+        finding = found.find(repository, resolved, policy, policy_fingerprint(policy), lab.cache)
+        assert finding.verification["verified"] is False and not finding.is_remembered
+    assert not lab.note.exists()
+    assert not found._found
+
+
+def test_within_a_task_nothing_is_looked_at_twice(lab: Lab, tmp_path: Path) -> None:
+    key = tmp_path / "key.pub"
+    shutil.copy(KEY_A, key)
+    policy = parse_policy({"public_keys": [str(key)]})
+    fingerprint = policy_fingerprint(policy)
+    repository, resolved = LayoutRepository(Reference(layout=str(lab.layout))), Resolved(lab.digest, "", None)
+    found = Verdicts()
+    found.check(policy, fingerprint)
+    key.unlink()
+    first = found.find(repository, resolved, policy, fingerprint)
+    lab.forget_signatures()
+    again = found.find(repository, resolved, policy, fingerprint)
+    assert again.verification == first.verification and not again.is_remembered
+    # of another digest nothing is known
+    with pytest.raises(OciError):
+        found.find(repository, Resolved("sha256:" + "0" * 64, "", None), policy, fingerprint)
+
+
+def test_a_policy_is_checked_before_anything_is_asked() -> None:
+    policy = parse_policy({"public_keys": ["/nowhere.pub"]})
+    with pytest.raises(InvalidPolicy, match="nowhere"):
+        Verdicts().check(policy, policy_fingerprint(policy))
+
+
+def test_a_key_that_is_replaced_while_signatures_are_checked(lab: Lab, tmp_path: Path) -> None:
+    """What the new key finds must not count for the policy with the old one."""
+    key = tmp_path / "key.pub"
+    shutil.copy(KEY_B, key)
+    policy = parse_policy({"public_keys": [str(key)]})
+    fingerprint = policy_fingerprint(policy)
+    shutil.copy(KEY_A, key)
+    repository, resolved = LayoutRepository(Reference(layout=str(lab.layout))), Resolved(lab.digest, "", None)
+    assert Verdicts().find(repository, resolved, policy, fingerprint, lab.cache).verification["verified"] is True
+    shutil.copy(KEY_B, key)
+    with pytest.raises(VerificationFailed):
+        lab.find(key)
+
+
+def test_other_tasks_wait_for_who_verifies_a_digest(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited_for: list[str] = []
+    alone = CacheNotes.alone
+
+    def noted(notes: CacheNotes, digest: str) -> Any:
+        waited_for.append(digest)
+        return alone(notes, digest)
+
+    monkeypatch.setattr(CacheNotes, "alone", noted)
+    lab.find()
+    assert waited_for == [lab.digest]
+
+
+def test_every_file_of_a_policy_is_part_of_its_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    names = ("one.crt", "two.crt", "three.crt", "key.pub", "root.json")
+    policies = [
+        VerifyPolicy(
+            "notation", trust_policy={}, trust_store={"ca:x": ["~/one.crt"], "ca:y": ["~/two.crt", "~/three.crt"]}
+        ),
+        VerifyPolicy(public_keys=["~/key.pub"], trusted_root=str(tmp_path / "root.json")),
+    ]
+    seen: set[str] = set()
+    for name in ("", *names):
+        if name:
+            (tmp_path / name).write_text(name)
+        seen.update(policy_fingerprint(policy) for policy in policies)
+    assert len(seen) == 2 + len(names)
+    assert policy_fingerprint(replace(policies[1], min_signers=2)) not in seen

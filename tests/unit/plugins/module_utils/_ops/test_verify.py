@@ -19,6 +19,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     VerificationFailed,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import verify as verify_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
@@ -185,7 +186,7 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tag_of(layout: Path) -> str:
     manifests = json.loads((layout / "index.json").read_text())["manifests"]
     names = [str(each.get("annotations", {}).get("org.opencontainers.image.ref.name", "")) for each in manifests]
-    (tag,) = (name for name in names if not name.startswith("sha256-"))
+    (tag,) = (name for name in names if name and not name.startswith("sha256-"))
     return tag
 
 
@@ -227,6 +228,63 @@ def test_a_policy_that_skips_is_not_verified(layout: Path) -> None:
     policy = {"provider": "notation", "trust_policy": {"version": "1.0", "trustPolicies": [statement("skip")]}}
     result = check(layout, policy)
     assert result["reason"] == "VerificationIgnored" and result["verification"]["verified"] is False
+
+
+def test_a_repository_that_is_skipped_is_not_asked(layout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watched, "list_referrers", None)
+    policy = {"provider": "notation", "trust_policy": {"version": "1.0", "trustPolicies": [statement("skip")]}}
+    assert check(layout, policy)["reason"] == "VerificationIgnored"
+
+
+# Notary Project
+
+
+NOTATION = next(
+    row
+    for row in json.loads((VECTORS / "MANIFEST.json").read_text(encoding="utf-8"))["vectors"]
+    if row["kind"] == "notation" and row["expected"] == "pass"
+)
+
+
+def check_notation(monkeypatch: pytest.MonkeyPatch, repository: Any, reference: str = "") -> dict[str, Any]:
+    monkeypatch.setattr(Task, "open", lambda _task, target, *_options: repository(target.reference))
+    policy = {
+        "provider": "notation",
+        "trust_policy": str(VECTORS / NOTATION["notation"]["trust_policy"]),
+        "trust_store": [str(VECTORS / certificate) for certificate in NOTATION["notation"]["certs"]],
+    }
+    layout = VECTORS / NOTATION["path"]
+    ref = f"oci-layout:{layout}{reference or '@' + NOTATION['digest']}"
+    return verify(VerifyOptions(ReferenceOptions(ref=ref), parse_policy({**NOTATION["options"], **policy})))
+
+
+def test_a_notation_signature_of_a_digest_and_of_a_tag(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Counting(LayoutRepository):
+        def resolve(self, reference: str) -> Any:
+            asked.append(reference)
+            return super().resolve(reference)
+
+    assert check_notation(monkeypatch, Counting)["verification"]["verified"] is True
+    assert asked.count(NOTATION["digest"]) == 1
+    asked.clear()
+    tag = tag_of(VECTORS / NOTATION["path"])
+    assert check_notation(monkeypatch, Counting, f":{tag}")["verification"]["verified"] is True
+    assert (asked.count(tag), asked.count(NOTATION["digest"])) == (1, 0), "what was resolved is what is verified"
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 6])
+def test_attached_manifests_that_cannot_be_used_are_named(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    class Incomplete(LayoutRepository):
+        def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
+            return [Descriptor("a/b", f"sha256:{number:064x}", 1) for number in range(count)]
+
+    with pytest.raises(VerificationFailed) as failure:
+        check_notation(monkeypatch, Incomplete)
+    message = failure.value.message
+    assert message.count("malformed: ") == min(count, 5)
+    assert ("Not usable: sha256:000000000000 (malformed: " in message) is bool(count)
 
 
 def test_reading_a_policy_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

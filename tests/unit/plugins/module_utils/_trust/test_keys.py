@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding,
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    InvalidPolicy,
+    MissingDependency,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import keys
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keys import (
     MAX_KEY_FILE,
@@ -65,6 +69,8 @@ def test_ecdsa_with_the_hash_of_its_curve(curve: ec.EllipticCurve) -> None:
     assert signature_is_good(private.public_key(), signature, MESSAGE) is is_default
     assert signature_is_good(private.public_key(), signature, MESSAGE, curve_hash=True)
     assert not signature_is_good(private.public_key(), signature, b"", curve_hash=True)
+    (public,) = load_public_keys([pem(private)])
+    assert public.verifies(signature, MESSAGE) is is_default and public.verifies(signature, MESSAGE, True)
 
 
 @by_curve
@@ -236,6 +242,13 @@ def test_a_public_key_in_the_block_of_rsa() -> None:
     text = private.public_key().public_bytes(Encoding.PEM, PublicFormat.PKCS1).decode("ascii")
     (public,) = load_public_keys([text])
     assert public.fingerprint == fingerprint_of(private.public_key())
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch, key: ec.EllipticCurvePrivateKey) -> None:
+    text = pem(key)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(MissingDependency, match="Verifying signatures needs the Python package cryptography"):
+        load_public_keys([text])
 
 
 # How an envelope names them
