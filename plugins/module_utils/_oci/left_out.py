@@ -56,12 +56,14 @@ class LeftOut:
         return count, ", ".join(map(_quoted, first)) + more, first[0] if first else ""
 
     def as_diff(self) -> list[dict[str, str]]:
-        """What ``--diff`` shows: a line for each name."""
+        """What ``--diff`` shows: a line for each name, in the form of the other entries."""
         names = self.names()
-        lines = [f"left out: {name if name.isprintable() else repr(name)}\n" for name in names]
+        lines = [f"{name if name.isprintable() else repr(name)}\n" for name in names]
         if self.count > len(names):
-            lines.append(f"left out: {self.count - len(names)} more\n")
-        return [{"prepared": "".join(lines)}] if lines else []
+            lines.append(f"and {self.count - len(names)} more\n")
+        header = "left out"
+        text = "".join(lines)
+        return [{"before_header": header, "after_header": header, "before": "", "after": text}] if lines else []
 
 
 def _first(paths: Iterable[str], count: int) -> list[str]:

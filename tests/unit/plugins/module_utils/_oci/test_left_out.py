@@ -42,8 +42,9 @@ def test_names_that_no_terminal_and_no_json_may_have() -> None:
     assert found.names() == ["a\x1b[31m\n", "x" * 300, "ä", "\ufffd"]
     assert found.default_exclusions()[1] == f"'a\\x1b[31m\\n', '{'x' * 100}…', 'ä' and 1 more"
     (entry,) = found.as_diff()
-    assert entry["prepared"].splitlines()[0] == r"left out: 'a\x1b[31m\n'"
-    assert "\x1b" not in entry["prepared"]
+    assert entry["after"].splitlines()[0] == r"'a\x1b[31m\n'"
+    assert "\x1b" not in entry["after"]
+    assert (entry["before"], entry["before_header"], entry["after_header"]) == ("", "left out", "left out")
 
 
 def test_many_names_are_cut_and_counted() -> None:
@@ -61,8 +62,8 @@ def test_many_names_are_cut_and_counted() -> None:
         tracemalloc.stop()
     assert found.count == len(plain_set) == 100_000
     assert names == sorted(plain_set)[:MAX_LISTED_NAMES]
-    assert len(diff[0]["prepared"].splitlines()) == MAX_LISTED_NAMES + 1
-    assert diff[0]["prepared"].endswith("left out: 99000 more\n")
+    assert len(diff[0]["after"].splitlines()) == MAX_LISTED_NAMES + 1
+    assert diff[0]["after"].endswith("and 99000 more\n")
     # the names themselves are the tree's
     assert after - before < 24 * 1024 * 1024
 
