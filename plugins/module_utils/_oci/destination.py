@@ -135,22 +135,30 @@ class Destination:
         if self.held is not None:
             yield self.held
             return
-        root = control = -1
+        handles, control = DirectoryHandles(self._open_root()), -1
         try:
-            with contextlib.suppress(FileNotFoundError):
-                root = open_trusted(self.root, may_be_others=not self.is_parent)
-                control = self.open_control(root)
-        except NotADirectoryError:
-            raise self.not_a_directory() from None
-        except OSError as exc:
-            raise self.refused(exc) from None
-        handles = DirectoryHandles(root)
-        try:
+            with self._explained(), contextlib.suppress(FileNotFoundError):
+                control = self.open_control(handles.get(""))
             yield Held(handles, control)
         finally:
             handles.close()
             if control >= 0:
                 os.close(control)
+
+    def _open_root(self) -> int:
+        """The descriptor of ``dest``, -1 when it is not there."""
+        with self._explained(), contextlib.suppress(FileNotFoundError):
+            return open_trusted(self.root, may_be_others=not self.is_parent)
+        return -1
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except NotADirectoryError:
+            raise self.not_a_directory() from None
+        except OSError as exc:
+            raise self.refused(exc) from None
 
     def open_control(self, root: int) -> int:
         """The descriptor of the control directory, -1 when there is none.

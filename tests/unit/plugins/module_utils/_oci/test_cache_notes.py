@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -17,6 +18,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache i
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_notes import CacheNotes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_prune import PruneRules, prune
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
 
 ONE, TWO = digest_of(b"one"), digest_of(b"two")
@@ -106,9 +108,10 @@ def test_the_users_folder_is_for_nobody_else(tmp_path: Path) -> None:
     root.chmod(0o2777)
     notes = CacheNotes(str(root))
     own = root / "notes" / str(os.geteuid())
-    notes.make_folder(str(own))
+    with contextlib.closing(DirectoryHandles.of(str(root))) as handles:
+        notes.make_folder(handles, f"notes/{os.geteuid()}")
+        notes.make_folder(handles, "shared")
     assert stat.S_IMODE(own.stat().st_mode) & 0o777 == 0o700
-    notes.make_folder(str(root / "shared"))
     assert stat.S_IMODE((root / "shared").stat().st_mode) & 0o777 == 0o777
 
 

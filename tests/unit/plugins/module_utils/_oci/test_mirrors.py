@@ -389,8 +389,12 @@ def test_a_manifest_with_other_bytes_comes_from_elsewhere(ground: Ground) -> Non
 def read_layer(repository: Repository, data: bytes, folder: Path) -> bytes:
     layer = Descriptor(media.OCTET_STREAM, digest_of(data), len(data))
     cached = repository if isinstance(repository, CachedRepository) else None
-    with opened_layers(repository, cached, [layer], str(folder), threading.Semaphore()) as read:
-        return b"".join(read(layer))
+    stage = os.open(folder, os.O_RDONLY)
+    try:
+        with opened_layers(repository, cached, [layer], stage, threading.Semaphore()) as read:
+            return b"".join(read(layer))
+    finally:
+        os.close(stage)
 
 
 @pytest.mark.parametrize("is_cached", [False, True])

@@ -197,7 +197,7 @@ def test_an_exception_that_nobody_foresaw_names_its_source(
     for number in range(3):
         layout.put(f"1.0.{number}", packed(f"1.0.{number}"))
 
-    def read(path: str, what: str) -> dict[str, str]:
+    def read(path: str, digest: str, what: str) -> dict[str, str]:
         if "1.0.1" in what:
             raise TypeError("hush-hush")
         return {"name": "demo", "version": "1", "app_version": ""}

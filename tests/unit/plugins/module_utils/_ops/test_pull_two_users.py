@@ -65,12 +65,14 @@ class Place:
         return pull(wanted, check_mode=check_mode, want_diff=True)
 
     def refused(self, *words: str, **options: Any) -> None:
-        """Each way of running it ends in an error that has these words, and changes nothing."""
+        """Each way of running it ends in an error that has these words, changes nothing, and leaves nothing open."""
+        open_before = len(os.listdir("/proc/self/fd"))
         for check_mode in (True, False):
             with pytest.raises(StorageError) as failure:
                 self.pull(check_mode=check_mode, **options)
             for word in words:
                 assert word in str(failure.value), failure.value
+        assert len(os.listdir("/proc/self/fd")) == open_before
         assert self.victim.changes() == []
 
     def owned(self, path: Path, uid: int = NOBODY, mode: int = 0o755) -> Path:

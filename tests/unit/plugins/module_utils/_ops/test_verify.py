@@ -72,9 +72,9 @@ def test_every_option_counts() -> None:
         True,
         "root.json",
         2,
-        ("p",),
-        True,
-        (AttestationRule("spdx", 1), AttestationRule("vuln", 3)),
+        predicate_types=("p",),
+        curve_hash=True,
+        attestations=(AttestationRule("spdx", 1), AttestationRule("vuln", 3)),
     )
 
 
@@ -284,7 +284,7 @@ def test_attached_manifests_that_cannot_be_used_are_named(monkeypatch: pytest.Mo
         check_notation(monkeypatch, Incomplete)
     message = failure.value.message
     assert message.count("malformed: ") == min(count, 5)
-    assert ("Not usable: sha256:000000000000 (malformed: " in message) is bool(count)
+    assert ("Not usable: referrer sha256:000000000000 (malformed: " in message) is bool(count)
 
 
 def test_reading_a_policy_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
