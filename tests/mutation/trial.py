@@ -15,6 +15,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -41,6 +42,7 @@ hypothesis.settings.register_profile(
 PASSED, FAILED, TIMED_OUT, CANNOT_TELL = "passed", "failed", "timed out", "cannot tell"
 _PASSED, _FAILED, _CANNOT_TELL = 0, 1, 9
 _OUTCOMES = {_PASSED: PASSED, _CANNOT_TELL: CANNOT_TELL}
+_LEAST_CPU, _MORE_CPU, _MEMORY = 5, 10, 4 << 30
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
 
 
@@ -88,8 +90,9 @@ class Trials:
         items = [item for item in self._items if name in self._calls.get(item.nodeid, ())]
         # first what is quick and what has noticed another change
         items.sort(key=lambda item: self._seconds.get(item.nodeid, 0.0) / (1 + self._noticed.get(item.nodeid, 0)))
+        expected = sum(self._seconds.get(item.nodeid, 0.0) for item in items)
         readable, writable = os.pipe()
-        outcome = self._fork(lambda: self._run_changed(source, items, writable), timeout)
+        outcome = self._fork(lambda: self._run_changed(source, items, writable), timeout, expected)
         os.close(writable)
         with open(readable, "rb") as stream:
             noticed = stream.read().decode("utf-8") if outcome == FAILED else ""
@@ -170,12 +173,16 @@ class Trials:
             stream.write(json.dumps([calls, self._seconds]).encode("utf-8"))
         return _PASSED
 
-    def _fork(self, run: Callable[[], int], timeout: float) -> str:
+    def _fork(self, run: Callable[[], int], timeout: float, expected: float) -> str:
         sys.stdout.flush()
         started = time.monotonic()
         process = os.fork()
         if process == 0:
             os.setpgid(0, 0)
+            # what does not end shall not take the machine's time or memory, however busy it is
+            seconds = int(_LEAST_CPU + _MORE_CPU * expected)
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+            resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
             self._end_with(run)
         pause = 0.001
         while True:

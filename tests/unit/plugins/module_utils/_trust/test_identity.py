@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.bounded_regex import BoundedRegex
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    InvalidPolicy,
+    InvalidSelection,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import identity
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.identity import (
     Claim,
@@ -102,6 +106,27 @@ def test_an_expression_that_takes_too_long_refuses_and_is_given_up(monkeypatch: 
     assert identities.matching_subject(Claim(ISSUER, ["b"])) == "b"
 
 
+def test_how_often_an_expression_may_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    identities = CompiledIdentities([Identity("^i$", "^s$")])
+    asked: list[object] = []
+
+    def give_up(_regex: object, texts: object) -> None:
+        asked.append(texts)
+        raise InvalidSelection("It takes too long.", "")
+
+    monkeypatch.setattr(BoundedRegex, "search_all", give_up)
+    for _signature in range(identity.MAX_TIMEOUTS + 2):
+        with pytest.raises(Rejected):
+            identities.matching_subject(Claim("i", ["s"]))
+    assert len(asked) == identity.MAX_TIMEOUTS
+
+
+def test_the_first_name_that_matches_is_the_signers() -> None:
+    claim = Claim(ISSUER, ["first@example.com", "second@example.com"])
+    assert match(claim, (".*", "@example")) == "first@example.com"
+    assert CompiledIdentities([], any_identity=True).matching_subject(claim) == "first@example.com"
+
+
 def test_names_are_bounded() -> None:
     everything = (".*", ".*")
     longest = "a" * identity.MAX_NAME
@@ -134,7 +159,7 @@ def test_a_refusal_shows_who_signed() -> None:
     with pytest.raises(Rejected) as caught:
         CompiledIdentities([Identity("x", "y")]).matching_subject(Claim("i" * 2000, ["s" * 2000] * 60))
     assert "iii" in caught.value.message and "sss" in caught.value.message
-    assert len(caught.value.message) < 1500
+    assert len(caught.value.message) < 1500 and "takes too long" not in caught.value.message
 
 
 # -- policies
@@ -187,6 +212,9 @@ def test_identities_are_bounded() -> None:
         (r"^a\z", True),
         ("^(a|b)$", True),
         ("^(?:a|b)$", True),
+        ("^(abc)$", True),
+        (r"^a\.$", True),
+        (r"^a$|^b\z", True),
         ("^a$|^b$", True),
         ("(?i)^a$", True),
         ("^[]$|]$", True),
@@ -204,6 +232,8 @@ def test_identities_are_bounded() -> None:
         ("^a[$]", False),
         ("^a[$", False),
         (r"^a\\z", False),
+        ("(?:x)^a$", False),
+        ("(?i", False),
         (".*", False),
         ("", False),
     ],
