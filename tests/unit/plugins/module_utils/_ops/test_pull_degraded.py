@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import confirmation, media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.drift import Drift
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
     AuthenticationFailed,
@@ -32,6 +33,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     is_outage,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.state import State
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import last_good
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.last_good import (
@@ -511,9 +513,8 @@ def test_a_digest_that_is_held_is_what_is_asked_for(tmp_path: Path) -> None:
         target = parse_target(ReferenceOptions(ref=f"r.example/org/app@{asked}"))
         error = RegistryError("It fails.")
         drift = Drift([], [])
-        return last_good.judge(
-            KEEP, str(tmp_path), state, drift, target, is_forced=False, is_verified=True, error=error
-        )
+        dest = Destination(str(tmp_path), Permissions())
+        return last_good.judge(KEEP, dest, state, drift, target, is_forced=False, is_verified=True, error=error)
 
     assert judge(digest).message.startswith("It fails.")
     with pytest.raises(RegistryError, match="another reference or selection"):
