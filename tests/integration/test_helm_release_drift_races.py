@@ -24,6 +24,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     ConnectionFailed,
     OciError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.masking import Mask
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_drift import look_for_drift
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_shop import Workshop
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_spec import (
@@ -88,7 +89,8 @@ class Scene:
             lock_timeout=10.0,
             check_mode=False,
             want_diff=True,
-            secrets=[],
+            mask=Mask(),
+            origins={},
         )
         key = ReleaseKey(self.namespace, "one")
         rules = [DriftRule(("/data/size",))]

@@ -124,7 +124,7 @@ def parts(value: str) -> Iterator[str]:
 def assert_hidden(results: list[TaskResult]) -> None:
     run = results[0]
     for name, value in SECRETS.items():
-        for form in {value, quote(value, safe=""), base64.b64encode(value.encode()).decode().rstrip("=")}:
+        for form in (value, quote(value, safe=""), base64.b64encode(value.encode()).decode().rstrip("=")):
             assert form not in run.stdout + run.stderr, name
     for value in (LOGIN, TOKEN):
         assert not [piece for piece in parts(value) if piece in run.stdout + run.stderr]

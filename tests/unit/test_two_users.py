@@ -53,7 +53,7 @@ def test_a_racer_swaps_a_directory_and_gives_it_back(place: Path) -> None:
     victim, theirs = Victim(place / "victim"), place / "theirs"
     make_directories(theirs / "stage", NOBODY)
     with Racer(theirs / "stage", victim.path, theirs) as racer:
-        seen = {os.path.islink(theirs / "stage") for _ in range(20_000)}
+        seen = {os.path.islink(theirs / "stage") for _look in range(20_000)}
     assert seen == {True, False} and racer.swaps > 1
     assert not os.path.islink(theirs / "stage")
 
@@ -66,7 +66,7 @@ def test_a_racer_swaps_names_that_come_and_go(place: Path) -> None:
         for number in range(2_000):
             path = theirs / f"{number}.tmp"
             path.touch()
-            swapped += any(path.is_symlink() for _ in range(20))
+            swapped += any(path.is_symlink() for _look in range(20))
             path.unlink(missing_ok=True)
     assert swapped and racer.swaps and victim.changes() == []
 

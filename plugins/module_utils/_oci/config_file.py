@@ -21,7 +21,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from .credentials import MAX_FILE_SIZE, parse_config_file
 from .directory_handles import DirectoryHandles, open_file_at
@@ -52,6 +52,13 @@ def default_path() -> str:
     return os.path.join(folder, "config.json")
 
 
+class _Place(NamedTuple):
+    """An open directory, and the name of a file in it."""
+
+    handles: DirectoryHandles
+    name: str
+
+
 class ConfigFile:
     """The file at ``path``, which need not be there."""
 
@@ -66,7 +73,7 @@ class ConfigFile:
         :raises StorageError: when it cannot be read.
         """
         with self._place() as place:
-            raw = b"" if place is None else _read(*place, self.path)[0]
+            raw = b"" if place is None else _read(place.handles, place.name, self.path)[0]
         document = parse_config_file(raw, self.path)
         if _depth(document) > MAX_DEPTH:
             raise StorageError(f"Cannot use {self.path}: its values are nested more than {MAX_DEPTH} deep.")
@@ -76,7 +83,7 @@ class ConfigFile:
         """The permission bits, None where there is no file."""
         with contextlib.suppress(OSError, StorageError), self._place() as place:
             if place is not None:
-                return stat.S_IMODE(place[0].lstat(place[1]).st_mode)
+                return stat.S_IMODE(place.handles.lstat(place.name).st_mode)
         return None
 
     @contextlib.contextmanager
@@ -88,8 +95,9 @@ class ConfigFile:
         """
         while True:
             with self._place(make=True) as place:
-                assert place is not None
-                handles, name = place
+                if place is None:
+                    raise self._absent("create")
+                handles, name = place.handles, place.name
                 is_new = _create(handles, name, self.path)
                 with _locked(handles, name, self.path) as is_held:
                     if not is_held:
@@ -111,8 +119,8 @@ class ConfigFile:
         """
         with self._place() as place:
             if place is None:
-                raise storage_error("write", self.path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
-            handles, name = place
+                raise self._absent("write")
+            handles, name = place.handles, place.name
             before, owner = _read(handles, name, self.path)
             directory = handles.get("")
             temporary = f".{name}.{secrets.token_hex(8)}"
@@ -132,8 +140,11 @@ class ConfigFile:
             except OSError as exc:
                 raise storage_error("write", self.path, exc) from None
 
+    def _absent(self, action: str) -> StorageError:
+        return storage_error(action, self.path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+
     @contextlib.contextmanager
-    def _place(self, *, make: bool = False) -> Iterator[tuple[DirectoryHandles, str] | None]:
+    def _place(self, *, make: bool = False) -> Iterator[_Place | None]:
         """The open directory of the file itself, behind the links that lead to it, and the file's name in it; None
         where there is no directory and none is to be made.
 
@@ -162,7 +173,7 @@ class ConfigFile:
             else:
                 raise StorageError(f"Cannot read {self.path}: it is a link that leads to no end.")
             self._check(handles, status, owners)
-            yield handles, name
+            yield _Place(handles, name)
 
     def _check(self, handles: DirectoryHandles, status: os.stat_result | None, owners: list[int]) -> None:
         if status is not None and not stat.S_ISREG(status.st_mode):

@@ -227,7 +227,7 @@ def _decoded(text: str) -> Iterator[tuple[str, bool]]:
         yield text.replace("''", "'"), True
     if "&" in text:
         yield html.unescape(text), True
-    for form in {text, _SPACE.sub("", text)}:
+    for form in dict.fromkeys((text, _SPACE.sub("", text))):
         for run in _BASE64_RUN.findall(form):
             # what stands before it without a gap may not belong to it
             for start in range(4):
@@ -289,5 +289,5 @@ def _base64_patterns(secret: str) -> Iterator[str]:
         if len(core) >= FRAGMENT:
             found.add(core)
     for core in sorted(found, key=len, reverse=True):
-        for spelled in {core, core.replace("+", "-").replace("/", "_")}:
+        for spelled in dict.fromkeys((core, core.replace("+", "-").replace("/", "_"))):
             yield re.escape(spelled) + "={0,2}"

@@ -95,8 +95,8 @@ class StoreFiles:
                 self.set_mode(handle, handles)
             return handle
 
-        with self._in_folder(os.path.dirname(name), name, open_it) as (handle, handles), handle:
-            yield handle, handles
+        with contextlib.ExitStack() as stack:
+            yield self._enter_folder(stack, os.path.dirname(name), name, open_it)
 
     @contextlib.contextmanager
     def taking_turns(self, name: str, patience: float) -> Iterator[None]:
@@ -133,7 +133,8 @@ class StoreFiles:
         """A new file, whose name begins with ``base``, that is gone again after a failure."""
         self.sweep(folder=folder)
         try:
-            with self._open_temporary(base, folder) as temporary:
+            with contextlib.ExitStack() as stack:
+                temporary = self._enter_temporary(stack, base, folder)
                 try:
                     yield temporary
                 except BaseException:
@@ -146,8 +147,8 @@ class StoreFiles:
         """Where a file that is to replace another one is written."""
         return INGEST
 
-    @contextlib.contextmanager
-    def _open_temporary(self, base: str, folder: str) -> Iterator[Temporary]:
+    def _enter_temporary(self, stack: contextlib.ExitStack, base: str, folder: str) -> Temporary:
+        """A new file, which is open until ``stack`` is left."""
         while True:
             name = f"{folder}/{base}-{secrets.token_hex(8)}{TEMPORARY}"
 
@@ -155,31 +156,33 @@ class StoreFiles:
                 parent, base = handles.locate(name)
                 return os.fdopen(os.open(base, _CREATE, self.file_mode, dir_fd=parent), "r+b", buffering=0)
 
-            with self._in_folder(folder, name, open_it) as (handle, handles), handle:
+            with contextlib.ExitStack() as attempt:
+                handle, handles = self._enter_folder(attempt, folder, name, open_it)
                 if _is_marked(handle) and is_at(handle, handles, name):
-                    yield Temporary(handle, name, handles)
-                    return
+                    stack.push(attempt.pop_all())
+                    return Temporary(handle, name, handles)
             # who looks for leftovers has taken it for one before it was locked
 
-    @contextlib.contextmanager
-    def _in_folder(
-        self, folder: str, name: str, action: Callable[[DirectoryHandles], BinaryIO]
-    ) -> Iterator[tuple[BinaryIO, DirectoryHandles]]:
-        """The file that ``action`` opens in a folder of the store, which is made, and the open directory."""
-        for attempt in range(_ATTEMPTS):
-            with contextlib.ExitStack() as stack:
+    def _enter_folder(
+        self, stack: contextlib.ExitStack, folder: str, name: str, action: Callable[[DirectoryHandles], BinaryIO]
+    ) -> tuple[BinaryIO, DirectoryHandles]:
+        """The file that ``action`` opens in a folder of the store, which is made, and the directory of the store; both
+        are open until ``stack`` is left."""
+        attempts_left = _ATTEMPTS
+        while True:
+            attempts_left -= 1
+            with contextlib.ExitStack() as attempt:
                 try:
-                    handles = stack.enter_context(self.directory.changing(make=True, mode=self.root_mode))
+                    handles = attempt.enter_context(self.directory.changing(make=True, mode=self.root_mode))
                     self.make_folder(handles, folder)
-                    handle = action(handles)
+                    handle = attempt.enter_context(action(handles))
+                    stack.push(attempt.pop_all())
+                    return handle, handles
                 except OSError as exc:
                     # another writer, done with its work, may remove the empty folder in the middle
                     is_race = isinstance(exc, (FileNotFoundError, FileExistsError))
-                    if not is_race or attempt == _ATTEMPTS - 1:
+                    if not is_race or not attempts_left:
                         raise self.directory.refusal("create", name, exc) from exc
-                    continue
-                yield handle, handles
-                return
 
     def publish(self, temporary: Temporary, name: str, durable: bool) -> None:
         handles = temporary.handles

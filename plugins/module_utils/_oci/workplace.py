@@ -128,20 +128,26 @@ def locked(destination: Destination, wait: float) -> Iterator[Workplace]:
 
 @contextlib.contextmanager
 def _made_and_locked(destination: Destination, made: list[str], wait: float) -> Iterator[Held]:
+    with contextlib.ExitStack() as stack:
+        yield _enter_lock(stack, destination, made, wait)
+
+
+def _enter_lock(stack: contextlib.ExitStack, destination: Destination, made: list[str], wait: float) -> Held:
+    """Make what is missing and lock it, until ``stack`` is left."""
     path = os.path.join(destination.control, _LOCK)
     while True:
         held = _make(destination, made)
-        with contextlib.ExitStack() as stack:
-            stack.callback(held.root.close)
-            stack.callback(os.close, held.control)
+        with contextlib.ExitStack() as attempt:
+            attempt.callback(held.root.close)
+            attempt.callback(os.close, held.control)
             is_locked = False
             # another run, which failed, may remove the directory while this one waits
             with contextlib.suppress(FileNotFoundError):
-                stack.enter_context(locked_at(held.control, _LOCK, path, wait))
+                attempt.enter_context(locked_at(held.control, _LOCK, path, wait))
                 is_locked = True
             if is_locked and _is_at(held.control, destination.control_name, held.root.get("")):
-                yield held
-                return
+                stack.push(attempt.pop_all())
+                return held
 
 
 def _make(destination: Destination, made: list[str]) -> Held:

@@ -332,7 +332,7 @@ class _Check:
 
     def _words(self, place: Place, error: OciError) -> str:
         """The message of an error, without what Secrets hold."""
-        if place.kind == "Secret" and type(error) is ClusterError:
+        if place.kind == "Secret" and error.__class__ is ClusterError:
             # the API server repeats values that it does not take
             cause = " since a field that differs is immutable" if "field is immutable" in error.message else ""
             return f"The Kubernetes API refused it (status {error.status}){cause}."

@@ -46,8 +46,13 @@ def public_good_root() -> str:
             "installed here: it fetches the trusted root of sigstore.dev.",
             f"Install it for the Python that runs the module: {INSTALL}. {hint}",
         ) from None
+
+    def current_root() -> str:
+        text: str = production().trusted_root._inner.to_json()
+        return text
+
     try:
-        text: str = run_within(MAX_UPDATE, lambda: production().trusted_root._inner.to_json())
+        text = run_within(MAX_UPDATE, current_root)
     except OutOfTime:
         raise ConnectionFailed(
             f"The trusted root of sigstore.dev was not brought up to date within {MAX_UPDATE:g} s.", hint

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import NotFound
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.unexpected import InternalError, as_error
 
@@ -16,10 +18,9 @@ def deep(levels: int, value: Any) -> Any:
 
 
 def test_the_place_and_no_words() -> None:
-    try:
+    with pytest.raises(TypeError) as caught:
         deep(50, {"hush-hush": 1}["hush-hush"])
-    except TypeError as exc:
-        error = as_error(exc, "The work on it")
+    error = as_error(caught.value, "The work on it")
     assert isinstance(error, InternalError) and error.reason == "InternalError"
     assert str(error).startswith("The work on it ended with an unexpected TypeError (test_unexpected.py:")
     assert "in deep" in str(error) and str(error).count(".py") == 4

@@ -262,9 +262,9 @@ def test_a_notation_signature_of_a_digest_and_of_a_tag(monkeypatch: pytest.Monke
     asked: list[str] = []
 
     class Counting(LayoutRepository):
-        def resolve(self, reference: str) -> Any:
-            asked.append(reference)
-            return super().resolve(reference)
+        def resolve(self, identifier: str) -> Any:
+            asked.append(identifier)
+            return super().resolve(identifier)
 
     assert check_notation(monkeypatch, Counting)["verification"]["verified"] is True
     assert asked.count(NOTATION["digest"]) == 1

@@ -196,8 +196,7 @@ def test_large_junk_hides_no_good_signature(place: Any, key: Any, where: str) ->
     else:
         policy = {}
         for number in range(10):
-            content = lambda n=number: b'{"mediaType":"%09d' % n + b" " * (15 * MIB)  # noqa: E731
-            place.attach(place.blob(content, formats.BUNDLE_V03))
+            place.attach(place.blob(lambda n=number: b'{"mediaType":"%09d' % n + b" " * (15 * MIB), formats.BUNDLE_V03))
         place.attach(place.blob(bundle(key, place.digest), formats.BUNDLE_V03))
     place.read.clear()
     assert check(place, key, **policy).verified
