@@ -18,7 +18,8 @@ _PULL = (
     "_ops/test_pull_many.py",
     "_ops/test_pull_degraded.py",
 )
-_COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_keyless.py", "_trust/test_keyless_sigstore.py")
+_KEYLESS = ("_trust/test_keyless.py", "_trust/test_keyless_sigstore.py")
+_COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_cosign_policy.py", *_KEYLESS)
 _NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py")
 _PLACED = ("_oci/test_state.py", "_oci/test_permissions.py", "_oci/test_destination.py", "_ops/test_pull_decisions.py")
 
@@ -37,14 +38,14 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/discovery.py": (*_COSIGN, *_NOTATION[:1]),
     "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py"),
     "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),
-    "_trust/keyless.py": _COSIGN[1:],
+    "_trust/keyless.py": _KEYLESS,
     "_trust/notation.py": _NOTATION,
     "_trust/notation_policy.py": ("_trust/test_notation_policy.py", *_NOTATION[:1]),
     "_trust/notation_chain.py": _NOTATION,
-    "_trust/certificates.py": ("_trust/test_certificates.py", *_COSIGN[1:]),
-    "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_COSIGN[1:]),
+    "_trust/certificates.py": ("_trust/test_certificates.py", *_KEYLESS),
+    "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_KEYLESS),
     "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),
-    "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_COSIGN[1:]),
+    "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_KEYLESS),
     "_trust/verdict.py": (*_COSIGN[:1], "_ops/test_verdicts.py"),
     # which credential goes to whom
     "_oci/credentials.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
