@@ -35,7 +35,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_oci/cache_notes.py": ("_oci/test_cache_notes.py", "_ops/test_verdicts.py"),
     # whom it trusts
     "_trust/cosign.py": _COSIGN,
-    "_trust/discovery.py": (*_COSIGN, *_NOTATION[:1]),
+    "_trust/discovery.py": ("_trust/test_discovery.py", *_COSIGN, *_NOTATION[:1]),
     "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py"),
     "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),
     "_trust/keyless.py": _KEYLESS,
@@ -55,7 +55,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
         "_oci/test_credentials.py",
         "_oci/test_credential_helper.py",
     ),
-    "_oci/registry_auth.py": ("_oci/test_registry_auth.py",),
+    "_oci/registry_auth.py": ("_oci/test_credential_sent.py", "_oci/test_registry_auth.py"),
     "_oci/deferred.py": ("_oci/test_deferred.py",),
     # what is written where
     "_oci/placement.py": (*_PLACED, "_oci/test_placement_properties.py"),
