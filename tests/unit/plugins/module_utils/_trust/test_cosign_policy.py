@@ -31,7 +31,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosig
     DSSE_ENVELOPE,
     CosignVerifier,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import Verdict
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import Rejected, Verdict
 
 from . import vectors
 from .test_cosign_keyed import (
@@ -339,3 +339,8 @@ def test_a_bundle_that_cannot_be_used_is_a_refusal(repository: LayoutRepository,
     add_manifest(repository, "", [layer], subject=subject, artifactType=formats.BUNDLE_V03)
     refusals = failure(repository, digest, public_keys=[KEY_A]).details["verification"]["refused"]
     assert [each["code"] for each in refusals] == ["bundle-version"]
+
+
+def test_a_rejection_has_a_code_and_a_text() -> None:
+    rejected = Rejected("sct", "It was not recorded")
+    assert (rejected.code, rejected.message, str(rejected)) == ("sct", "It was not recorded", "It was not recorded")
