@@ -265,7 +265,7 @@ def test_base64_may_have_either_alphabet() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b"\x2a\x86\x48\xce\x3d\x03\x01\x07", b"\x2a\x86\x48\xce\x3d\x03\x01\x63"),
+        (b"\x06\x05\x2b\x81\x04\x00\x22", b"\x06\x05\x2b\x81\x04\x00\x63"),
         (b"\x06\x03\x55\x1d\x13", b"\x06\x03\x55\x1d\x0f"),
     ],
     ids=["key on an unknown curve", "two extensions of a kind"],
