@@ -104,7 +104,8 @@ def test_one_that_fails_gives_up_its_turn() -> None:
 
 
 def test_what_cannot_meet_waits_for_nobody() -> None:
-    turns = Turns([place("/srv/a"), place("/srv/b"), copy("/srv/c.tgz"), copy("/opt/"), copy("/srv/d/"), place("/srv/e")])
+    files = [copy("/srv/c.tgz"), copy("/opt/"), copy("/srv/d/")]
+    turns = Turns([place("/srv/a"), place("/srv/b"), *files, place("/srv/e")])
     passed = threading.Event()
 
     def work() -> None:
