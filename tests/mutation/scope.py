@@ -19,7 +19,8 @@ _PULL = (
     "_ops/test_pull_many.py",
     "_ops/test_pull_degraded.py",
 )
-_COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_keyless.py", "_trust/test_keyless_sigstore.py")
+_KEYLESS = ("_trust/test_keyless.py", "_trust/test_keyless_sigstore.py")
+_COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_cosign_policy.py", *_KEYLESS)
 _NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py")
 _PLACED = ("_oci/test_state.py", "_oci/test_permissions.py", "_oci/test_destination.py", "_ops/test_pull_decisions.py")
 
@@ -35,17 +36,17 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_oci/cache_notes.py": ("_oci/test_cache_notes.py", "_ops/test_verdicts.py"),
     # whom it trusts
     "_trust/cosign.py": _COSIGN,
-    "_trust/discovery.py": (*_COSIGN, *_NOTATION[:1]),
+    "_trust/discovery.py": ("_trust/test_discovery.py", *_COSIGN, *_NOTATION[:1]),
     "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py"),
     "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),
-    "_trust/keyless.py": _COSIGN[1:],
+    "_trust/keyless.py": _KEYLESS,
     "_trust/notation.py": _NOTATION,
     "_trust/notation_policy.py": ("_trust/test_notation_policy.py", *_NOTATION[:1]),
-    "_trust/notation_chain.py": _NOTATION,
-    "_trust/certificates.py": ("_trust/test_certificates.py", *_COSIGN[1:]),
-    "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_COSIGN[1:]),
+    "_trust/notation_chain.py": ("_trust/test_notation_policy.py", *_NOTATION),
+    "_trust/certificates.py": ("_trust/test_certificates.py", *_KEYLESS),
+    "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_KEYLESS),
     "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),
-    "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_COSIGN[1:]),
+    "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_KEYLESS),
     "_trust/counting.py": ("_trust/test_signer_count.py",),
     "_trust/budget.py": ("_trust/test_budget.py",),
     "_trust/verdict.py": (*_COSIGN[:1], "_ops/test_verdicts.py"),
@@ -57,7 +58,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
         "_oci/test_credentials.py",
         "_oci/test_credential_helper.py",
     ),
-    "_oci/registry_auth.py": ("_oci/test_registry_auth.py",),
+    "_oci/registry_auth.py": ("_oci/test_credential_sent.py", "_oci/test_registry_auth.py"),
     "_oci/deferred.py": ("_oci/test_deferred.py",),
     # what is written where
     "_oci/placement.py": (*_PLACED, "_oci/test_placement_properties.py"),
@@ -65,9 +66,9 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_oci/drift.py": _PLACED,
     "_oci/permissions.py": ("_oci/test_permissions.py", *_PLACED),
     "_oci/state.py": _PLACED,
-    "_oci/destination.py": (*_PLACED, "_ops/test_pull_two_users.py"),
-    "_oci/workplace.py": (*_PLACED, "_ops/test_pull_two_users.py"),
-    "_oci/trusted_path.py": ("_ops/test_pull_two_users.py", "_oci/test_store_two_users.py"),
-    "_oci/directory_writers.py": ("_ops/test_pull_two_users.py",),
-    "_oci/foreign_path.py": ("_oci/test_store_two_users.py", "_oci/test_config_file.py"),
+    "_oci/destination.py": _PLACED,
+    "_oci/workplace.py": _PLACED,
+    "_oci/trusted_path.py": ("_oci/test_trusted_path.py",),
+    "_oci/directory_writers.py": ("_oci/test_trusted_path.py",),
+    "_oci/foreign_path.py": ("_oci/test_trusted_path.py", "_oci/test_config_file.py"),
 }

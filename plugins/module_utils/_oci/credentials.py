@@ -137,8 +137,10 @@ def _read(path: str) -> bytes:
     try:
         with open(path, "rb", opener=_without_waiting) as stream:
             raw = stream.read(MAX_FILE_SIZE + 1)
-    except OSError as exc:
-        raise AuthenticationFailed(f"The credentials in {path} cannot be read: {exc.strerror}.") from None
+    except (OSError, ValueError) as exc:
+        # ValueError: a NUL in the path
+        why = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise AuthenticationFailed(f"The credentials in {path} cannot be read: {why}.") from None
     if len(raw) > MAX_FILE_SIZE:
         raise AuthenticationFailed(f"{path} has more than {MAX_FILE_SIZE} bytes.")
     return raw

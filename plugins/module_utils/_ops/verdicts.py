@@ -70,7 +70,8 @@ def _content_of(path_or_text: str) -> str:
     try:
         with open(os.path.expanduser(path_or_text), "rb") as stream:
             return stream.read(MAX_POLICY_FILE).decode("utf-8", "surrogateescape")
-    except OSError:
+    except (OSError, ValueError):
+        # whoever uses the file says what is wrong with it
         return ""
 
 

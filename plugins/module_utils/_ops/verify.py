@@ -222,8 +222,10 @@ def _trust_policy(value: Any) -> Mapping[str, Any]:
         try:
             with open(os.path.expanduser(text), "rb") as stream:
                 text = stream.read(MAX_POLICY_FILE).decode("utf-8", "replace")
-        except OSError as exc:
-            raise InvalidPolicy(f"The trust policy {value!r} cannot be read: {exc.strerror}.") from None
+        except (OSError, ValueError) as exc:
+            # ValueError: a NUL in the path
+            why = exc.strerror if isinstance(exc, OSError) else str(exc)
+            raise InvalidPolicy(f"The trust policy {value!r} cannot be read: {why}.") from None
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

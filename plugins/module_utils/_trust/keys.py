@@ -163,9 +163,11 @@ def _read(source: str, number: int) -> tuple[str, str]:
     try:
         with open(path, "rb") as stream:
             raw = stream.read(MAX_KEY_FILE + 1)
-    except OSError as exc:
+    except (OSError, ValueError) as exc:
+        # ValueError: a NUL in the path
+        why = exc.strerror if isinstance(exc, OSError) else str(exc)
         raise InvalidPolicy(
-            f"The public key {source[:200]!r} cannot be read: {exc.strerror}.",
+            f"The public key {source[:200]!r} cannot be read: {why}.",
             "Give the path of a PEM file on the host that runs the module, or the PEM text itself.",
         ) from None
     if len(raw) > MAX_KEY_FILE:

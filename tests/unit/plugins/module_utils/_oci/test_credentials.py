@@ -95,6 +95,11 @@ def test_a_login_that_is_no_text(options: AuthOptions) -> None:
 # Files
 
 
+def test_a_path_that_cannot_be_one() -> None:
+    with pytest.raises(AuthenticationFailed, match="cannot be read: embedded null"):
+        find_credential(AuthOptions(auth_file="auth\0.json"), "r.example", "a")
+
+
 def test_how_large_a_file_may_be(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = home / "auth.json"
     path.write_text(json.dumps({"auths": {"r.example": encoded("me", "pw")}}))

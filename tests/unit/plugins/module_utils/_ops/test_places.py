@@ -56,6 +56,7 @@ def test_what_may_stand_side_by_side(places: list[Any]) -> None:
         ([copy("/srv/a.tgz"), copy("/srv/a.tgz", OTHER)], "Items 1 and 2 .* same 'dest'"),
         ([copy("/srv/"), copy("/srv/")], "Items 1 and 2 of 'artifacts' copy the same artifact into /srv"),
         ([copy("/srv/"), place("/srv", ref=OTHER)], "Items 1 and 2 .* same 'dest'"),
+        ([place("/srv", ref=OTHER), copy("/srv/")], "Items 1 and 2 .* same 'dest'"),
         ([place("/srv/a/b"), place("/srv/a")], "item 1 of 'artifacts', /srv/a/b, lies in that of item 2, /srv/a"),
         ([place("/srv/a"), copy("/srv/a/b.tgz")], "item 2 of 'artifacts', /srv/a/b.tgz, lies in that of item 1"),
         ([place("/"), place("/srv")], "item 2 .* lies in that of item 1, /"),
@@ -100,3 +101,18 @@ def test_one_that_fails_gives_up_its_turn() -> None:
     turns.done(1)
     with turns.turn(2):
         pass
+
+
+def test_what_cannot_meet_waits_for_nobody() -> None:
+    files = [copy("/srv/c.tgz"), copy("/opt/"), copy("/srv/d/")]
+    turns = Turns([place("/srv/a"), place("/srv/b"), *files, place("/srv/e")])
+    passed = threading.Event()
+
+    def work() -> None:
+        for number in range(6, 0, -1):
+            with turns.turn(number):
+                pass
+        passed.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    assert passed.wait(30)

@@ -118,6 +118,8 @@ def test_a_trust_policy_as_mapping_text_or_file(tmp_path: Path, monkeypatch: pyt
         assert notation(trust_policy=value).trust_policy == DOCUMENT
     with pytest.raises(InvalidPolicy, match=r"none\.json' cannot be read: No such file"):
         notation(trust_policy=str(tmp_path / "none.json"))
+    with pytest.raises(InvalidPolicy, match="cannot be read: embedded null"):
+        notation(trust_policy="policy\0.json")
     for nothing in (None, ""):
         with pytest.raises(InvalidPolicy, match="needs a 'trust_policy'"):
             notation(trust_policy=nothing)
@@ -217,6 +219,8 @@ def test_a_signature_by_another_key(layout: Path) -> None:
 def test_a_policy_is_checked_before_anything_is_asked(layout: Path) -> None:
     with pytest.raises(InvalidPolicy):
         check(layout, {"public_keys": ["/nowhere.pub"]})
+    with pytest.raises(InvalidPolicy, match="embedded null"):
+        check(layout, {"public_keys": ["key\0.pub"]})
     assert Watched.closed == 0
 
 

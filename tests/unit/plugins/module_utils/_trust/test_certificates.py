@@ -320,3 +320,48 @@ def test_kinds_of_ct_logs(mini: MiniSigstore, key: Any, expected: str) -> None:
     root = root_of(mini, ctlogs=[mini.log(key, {})])
 
     assert code(root, mini.issue(Leaf(scts=[{"key": key}]))) == expected
+
+
+# -- bounds
+
+
+def test_how_large_a_certificate_may_be(mini: MiniSigstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = mini.issue(Leaf()).public_bytes(Encoding.DER)
+    monkeypatch.setattr(certificates, "MAX_CERTIFICATE", len(encoded))
+    assert certificates.read_certificate(encoded)
+    monkeypatch.setattr(certificates, "MAX_CERTIFICATE", len(encoded) - 1)
+    with pytest.raises(Rejected) as caught:
+        certificates.read_certificate(encoded)
+    assert caught.value.code == "too-large"
+
+
+def test_how_many_timestamps_there_may_be(mini: MiniSigstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "MAX_SCTS", 2)
+    assert code(root_of(mini), mini.issue(Leaf(scts=[{}, {}]))) == ""
+    assert code(root_of(mini), mini.issue(Leaf(scts=[{}, {}, {}]))) == "too-large"
+
+
+def test_an_authority_is_valid_at_both_of_its_ends(mini: MiniSigstore) -> None:
+    top = mini.authority("top")
+    assert issued(mini, mini.authority("begins", top, begins=NOW), top) == ""
+    assert issued(mini, mini.authority("ends", top, ends=NOW), top) == ""
+
+
+def test_an_authority_that_was_not_the_issuer_is_not_blamed(mini: MiniSigstore) -> None:
+    other = mini.authority("other")
+    root = root_of(mini, other, windows={"ca": {"end": "2025-05-01T00:00:00Z"}})
+    with pytest.raises(Rejected, match="No certificate authority of the trusted root issued"):
+        certificates.check_signing_certificate(root, mini.issue(Leaf()), NOW)
+
+
+def test_the_window_of_a_ct_log_is_named(mini: MiniSigstore) -> None:
+    root = root_of(mini, windows={"ct": {"end": "2025-05-01T00:00:00Z"}})
+    with pytest.raises(Rejected, match="was recorded in a CT log that is trusted from 2024-01-01 until 2025-05-01"):
+        certificates.check_signing_certificate(root, mini.issue(Leaf()), NOW)
+
+
+def test_a_path_goes_through_each_certificate_once(mini: MiniSigstore) -> None:
+    """An authority that has issued itself would be its own issuer for ever."""
+    own = mini.authority("own")
+    anchor = mini.authority("anchor")
+    assert issued(mini, own, anchor) == "untrusted-certificate"

@@ -275,6 +275,7 @@ def test_an_issuer_of_any_length_is_read(mini: MiniSigstore, length: int) -> Non
     text = "i" * length
 
     assert claim_of(mini, False, issuer=None, issuer_v2=utf8_string(text)).issuer == text
+    assert claim_of(mini, False, issuer=None, issuer_v2=b"\x0c\x00").issuer == ""
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import copy
 import datetime
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    InvalidPolicy,
+    MissingDependency,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats, keyless
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keyless import KeylessVerifier
@@ -623,3 +627,62 @@ def test_warnings_name_identities_that_accept_more(mini: MiniSigstore) -> None:
 
     (warning,) = checks.warnings
     assert "'issuer' of identity 2" in warning
+
+
+# -- bounds, and what a refusal says
+
+
+def test_without_the_library(mini: MiniSigstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(MissingDependency, match="Keyless verification needs"):
+        verifier(mini.trusted_root())
+
+
+def test_lengths_that_are_just_allowed(mini: MiniSigstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, payload = mini.legacy(Case(mini).certificate)
+    checks = verifier(mini.trusted_root())
+    longest = max(len(value) for value in layer.annotations.values())
+    for module, name, size in ((formats, "MAX_PAYLOAD", len(payload)), (keyless, "MAX_ANNOTATION", longest)):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, size)
+            assert code_of(lambda: checks.verify_legacy(layer, payload, DIGEST)) == ""
+            patch.setattr(module, name, size - 1)
+            assert code_of(lambda: checks.verify_legacy(layer, payload, DIGEST)) == "too-large"
+
+
+def test_whether_a_root_has_expired_is_asked_of_the_time_that_is_given(mini: MiniSigstore) -> None:
+    root = mini.trusted_root(windows={"rekor": {"end": "2025-05-01T00:00:00Z"}})
+    layer, payload = mini.legacy(Case(mini).certificate)
+    for days, expired in ((-365, False), (0, True)):
+        checks = verifier(root, now=NOW + datetime.timedelta(days=days))
+        with pytest.raises(Rejected) as caught:
+            checks.verify_legacy(layer, payload, DIGEST)
+        assert ("expired" in caught.value.message) is expired
+        assert not caught.value.message.rstrip().endswith(".")
+
+
+def test_a_certificate_of_a_bundle_may_have_either_alphabet(mini: MiniSigstore) -> None:
+    for _attempt in range(1000):
+        made = mini.bundle(Case(mini).certificate)
+        encoded = made["verificationMaterial"]["certificate"]["rawBytes"]
+        if set("+/") & set(encoded):
+            break
+    made["verificationMaterial"]["certificate"]["rawBytes"] = encoded.replace("+", "-").replace("/", "_")
+    assert code_of(lambda: verifier(mini.trusted_root()).verify_bundle(parsed(made), DIGEST)) == ""
+
+
+def test_the_first_entry_that_is_refused_gives_the_code_and_three_are_named(mini: MiniSigstore) -> None:
+    made = mini.bundle(Case(mini).certificate)
+    material = made["verificationMaterial"]
+    good = material["tlogEntries"][0]
+    entries = []
+    for number in range(4):
+        entry = copy.deepcopy(good)
+        entry["logIndex"] = str(number)
+        entry["logId"] = {"keyId": b64(bytes([number]) * 32)}
+        entries.append(entry)
+    material["tlogEntries"] = entries
+    with pytest.raises(Rejected) as caught:
+        verifier(mini.trusted_root()).verify_bundle(parsed(made), DIGEST)
+    assert caught.value.code == "tlog"
+    assert [f"{number:02x}" * 32 in caught.value.message for number in range(4)] == [True, True, True, False]

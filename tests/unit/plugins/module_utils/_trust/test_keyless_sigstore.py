@@ -25,6 +25,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats, keyless, sigstore_extra
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keyless import KeylessVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import Identity, VerifyPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.trusted_root import load_trusted_root
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import Rejected
 
 from . import vectors
@@ -353,3 +354,75 @@ def test_what_the_package_returns_is_checked_like_any_root(monkeypatch: pytest.M
 
 def test_the_vectors_of_rekor_2_are_there() -> None:
     assert vectors.ROOT.joinpath("conformance", "rekor2-dsse-happy-path").is_dir()
+
+
+# -- how timestamps and failures are read
+
+
+@pytest.mark.usefixtures("sigstore")
+def test_an_authority_without_a_window_is_left_to_the_package() -> None:
+    """Own code takes it for one that is in use always; sigstore does not."""
+    assert judge(lambda root: [each.pop("validFor") for each in root["timestampAuthorities"]]) == "sigstore"
+
+
+@pytest.mark.usefixtures("sigstore")
+def test_a_timestamp_may_have_either_alphabet_and_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the root lists its authority twice."""
+    root = copy.deepcopy(ROOT)
+    root["timestampAuthorities"] *= 2
+    bundle = copy.deepcopy(BUNDLE)
+    (stamp,) = stamps(bundle)
+    assert set("+/") & set(stamp["signedTimestamp"])
+    stamp["signedTimestamp"] = stamp["signedTimestamp"].replace("+", "-").replace("/", "_")
+    parsed = formats.parse_bundle(json.dumps(bundle).encode("utf-8"))
+    assert parsed.envelope is not None
+    verifier = sigstore_extra.TimestampVerifier(load_trusted_root(json.dumps(root)))
+    assert len(verifier.times(parsed, parsed.envelope)) == 1
+
+
+@pytest.mark.usefixtures("sigstore")
+def test_the_chain_of_a_timestamp_authority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own certificate comes first, its root last, and all between may lead from one to the other."""
+    asked: dict[str, Any] = {}
+
+    class Builder:
+        def __init__(self, **chain: Any) -> None:
+            asked.update(chain)
+            raise ValueError("enough")
+
+    verifier = sigstore_extra.TimestampVerifier(load_trusted_root(json.dumps(ROOT)))
+    monkeypatch.setattr(verifier._rfc3161, "VerifierBuilder", Builder)
+    monkeypatch.setattr(sigstore_extra, "load_chain", lambda names: list(names))
+    with pytest.raises(ValueError, match="enough"):
+        verifier._time(b"", {"certChain": {"certificates": ["own", "low", "high", "root"]}}, b"")
+    assert asked == {"tsa_certificate": "own", "intermediates": ["low", "high"], "roots": ["root"]}
+
+
+def caused_by(depth: int, error: Exception) -> Exception:
+    for _level in range(depth):
+        outer = RuntimeError("outer")
+        outer.__cause__ = error
+        error = outer
+    return error
+
+
+def test_what_is_a_failure_of_the_network() -> None:
+    class FromRequests(Exception):
+        __module__ = "requests.exceptions"
+
+    class DownloadError(Exception):
+        pass
+
+    for error in (ConnectionResetError(), TimeoutError(), FromRequests(), DownloadError()):
+        assert sigstore_extra._is_network_failure(error)
+        assert sigstore_extra._is_network_failure(caused_by(9, error))
+        assert not sigstore_extra._is_network_failure(caused_by(10, error)), "a chain may be a circle"
+    assert not sigstore_extra._is_network_failure(ValueError())
+    while_handled = RuntimeError("outer")
+    while_handled.__context__ = ConnectionResetError()
+    assert sigstore_extra._is_network_failure(while_handled)
+
+
+def test_an_error_is_described_with_its_cause() -> None:
+    assert sigstore_extra._describe(ValueError("a\n b")) == "ValueError: a b"
+    assert sigstore_extra._describe(caused_by(1, ValueError("a"))) == "RuntimeError: outer: ValueError: a"

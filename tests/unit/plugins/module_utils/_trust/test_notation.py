@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
     InvalidPolicy,
+    MissingDependency,
     OciError,
     VerificationFailed,
 )
@@ -583,3 +585,21 @@ def test_each_verdict_has_its_own_warnings() -> None:
     for _time in range(2):
         assert len(verify.verify(found(expired), ARTIFACT, SCOPE).warnings) == 1
         assert verify.verify(found(make_envelope("jws")), ARTIFACT, SCOPE).warnings == ()
+
+
+@pytest.mark.parametrize(("count", "end"), [(5, "."), (6, "; and 1 more."), (8, "; and 3 more.")])
+def test_how_many_refusals_are_shown(count: int, end: str) -> None:
+    error = refused(verifier(), *[b"no envelope"] * count)
+    assert len(codes(error)) == count and error.message.endswith(end)
+    assert error.message.count("malformed: ") == min(count, 5)
+
+
+def test_one_signer_of_two_that_are_wanted() -> None:
+    error = refused(verifier(min_signers=2), make_envelope("jws"))
+    assert "by 1 of the 2 signers wanted" in error.message and error.message.endswith(" of the trust policy.")
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(MissingDependency, match="Verifying Notary Project signatures needs"):
+        verifier()

@@ -320,3 +320,15 @@ def test_identities_are_read() -> None:
 def test_a_trusted_certificate_may_be_an_intermediate_authoritys_of_any_hash() -> None:
     weak = make_identity(key=key_of("P-256"), ca=True, usages=("key_cert_sign",), digest=hashes.SHA224())
     assert parse_trust_policy(document(), [pem(weak.chain[0])]).statements[0].trusted
+
+
+def test_a_statement_that_skips_wants_nothing() -> None:
+    (found,) = parse(statement(level="skip", trustStores=ABSENT, trustedIdentities=ABSENT))
+    assert found.skips and not found.wants_timestamp and not found.trusted
+
+
+@pytest.mark.parametrize(("scope", "hint"), [("r.example/*", "Wildcards"), ("https://r.example/a", "")])
+def test_wildcards_in_a_scope_are_explained(scope: str, hint: str) -> None:
+    with pytest.raises(InvalidPolicy) as caught:
+        parse(registryScopes=[scope])
+    assert caught.value.hint.startswith(hint) and bool(caught.value.hint) is bool(hint)

@@ -238,3 +238,82 @@ def test_an_entry_of_another_kind_than_the_bundle_says_is_refused(mini: MiniSigs
 
     with pytest.raises(Rejected, match="the bundle says"):
         transparency_log.check_envelope_entry(read_entry(entry), None, None)  # type: ignore[arg-type]
+
+
+# -- what JSON may leave out, and how it may spell it
+
+
+def single(mini: MiniSigstore, index: int = 0) -> dict[str, Any]:
+    """The only entry of a tree: protojson leaves out what is zero or empty."""
+    entry = mini.entry(BODY, index=index)
+    leaf = tree_hash([hashlib.sha256(b"\0" + BODY).digest()])
+    checkpoint = {"envelope": mini.checkpoint(1, leaf)}
+    return {**entry, "inclusionProof": {"rootHash": b64(leaf), "treeSize": "1", "checkpoint": checkpoint}}
+
+
+def test_zero_and_nothing_may_be_left_out(mini: MiniSigstore, root: TrustedRoot) -> None:
+    document = single(mini)
+    del document["logIndex"]
+    entry = read_entry(document)
+    assert entry.index == 0 and entry.promise is not None
+    assert check_promise(root, entry.promise) == NOW
+    assert refusal(root, document) == ""
+    del document["integratedTime"]
+    promise = read_entry(document).promise
+    assert promise is not None and promise.integrated == 0
+    del document["inclusionProof"]["treeSize"]
+    assert "outside of the tree" in refusal(root, document)
+    document["inclusionProof"]["logIndex"] = "1"
+    assert "outside of the tree" in refusal(root, document)
+
+
+def test_base64_may_have_either_alphabet() -> None:
+    body = compact({"kind": "dsse", "apiVersion": "0.0.1", "spec": {"text": "???>>>"}})
+    for _attempt in range(1000):
+        mini = MiniSigstore()
+        entry = mini.entry(body)
+        proof = entry["inclusionProof"]
+        texts = [entry["logId"]["keyId"], entry["inclusionPromise"]["signedEntryTimestamp"], proof["rootHash"]]
+        if all(set("+/") & set(text) for text in (*texts, entry["canonicalizedBody"], "".join(proof["hashes"]))):
+            break
+
+    def respelled(text: str) -> str:
+        return text.replace("+", "-").replace("/", "_")
+
+    changed = copy.deepcopy(entry)
+    changed["canonicalizedBody"] = respelled(entry["canonicalizedBody"])
+    changed["logId"]["keyId"] = respelled(entry["logId"]["keyId"])
+    signature = entry["inclusionPromise"]["signedEntryTimestamp"]
+    changed["inclusionPromise"]["signedEntryTimestamp"] = respelled(signature)
+    changed["inclusionProof"]["rootHash"] = respelled(proof["rootHash"])
+    changed["inclusionProof"]["hashes"] = [respelled(each) for each in proof["hashes"]]
+    assert changed != entry and read_entry(changed).promise == read_entry(entry).promise
+    assert refusal(root_of(mini), changed) == ""
+
+
+def test_the_window_of_a_log_is_named(mini: MiniSigstore) -> None:
+    ended = mini.trusted_root(windows={"rekor": {"end": "2025-05-01T00:00:00Z"}})
+    promise = read_entry(mini.entry(BODY)).promise
+    assert promise is not None
+    with pytest.raises(Rejected, match="is trusted from 2024-01-01 until 2025-05-01"):
+        check_promise(load_trusted_root(compact(ended).decode("ascii")), promise)
+
+
+def test_lengths_that_are_just_allowed(mini: MiniSigstore, root: TrustedRoot) -> None:
+    entry = mini.entry(BODY)
+    proof = entry["inclusionProof"]
+    hashes_of_zero = [b64(b"\0" * 32)] * transparency_log.MAX_PROOF_HASHES
+    text = "a" * transparency_log.MAX_CHECKPOINT
+    for change, reason in (
+        ({"hashes": hashes_of_zero}, "does not have the length"),
+        ({"hashes": [*hashes_of_zero, b64(b"")]}, "too long"),
+        ({"checkpoint": {"envelope": text}}, "malformed"),
+        ({"checkpoint": {"envelope": "a\n5\n\nb"}}, "malformed"),
+    ):
+        assert reason in refusal(root, {**entry, "inclusionProof": {**proof, **change}})
+
+
+def test_no_entry_is_before_the_first() -> None:
+    for size in (1, 2, 5):
+        with pytest.raises(Rejected, match="outside of the tree"):
+            root_from_proof(b"a", -1, size, [])

@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import datetime
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+    InvalidPolicy,
+    MissingDependency,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import trusted_root
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.trusted_root import (
     Window,
@@ -169,3 +174,120 @@ def test_windows_are_shown() -> None:
     shown = [str(Window(*each)) for each in ((start, end), (start, None), (None, end), (None, None))]
 
     assert shown == ["from 2025-01-01 until 2025-06-01", "from 2025-01-01", "until 2025-06-01", "always"]
+
+
+# -- windows, bounds, and what is damaged
+
+
+def test_an_open_end_is_no_bound() -> None:
+    moment = datetime.datetime(2025, 1, 1, tzinfo=UTC)
+    second = datetime.timedelta(seconds=1)
+    assert Window(None, None).holds(moment)
+    assert Window(None, moment).holds(moment) and not Window(None, moment).holds(moment + second)
+    assert Window(moment, None).holds(moment) and not Window(moment, None).holds(moment - second)
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(MissingDependency, match="Keyless verification needs"):
+        load_trusted_root(json.dumps(GOOD))
+
+
+def test_how_large_a_root_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "root.json"
+    path.write_text(json.dumps(GOOD), encoding="utf-8")
+    size = path.stat().st_size
+    for source in (str(path), json.dumps(GOOD)):
+        monkeypatch.setattr(trusted_root, "MAX_TRUSTED_ROOT", size)
+        assert load_trusted_root(source)
+        monkeypatch.setattr(trusted_root, "MAX_TRUSTED_ROOT", size - 1)
+        with pytest.raises(InvalidPolicy, match="has more than"):
+            load_trusted_root(source)
+
+
+def test_how_many_entries_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    def several(count: int) -> str:
+        return changed(lambda root: root.update(tlogs=root["tlogs"] * count))
+
+    monkeypatch.setattr(trusted_root, "MAX_INSTANCES", 3)
+    assert len(load_trusted_root(several(3)).logs) == 3
+    with pytest.raises(InvalidPolicy, match="more than 3 entries"):
+        load_trusted_root(several(4))
+
+
+def test_how_long_a_chain_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chain_of(count: int) -> str:
+        def change(root: dict[str, Any]) -> None:
+            chain = root["certificateAuthorities"][0]["certChain"]
+            chain["certificates"] = (chain["certificates"] * count)[:count]
+
+        return changed(change)
+
+    monkeypatch.setattr(trusted_root, "MAX_CHAIN", 3)
+    assert len(load_trusted_root(chain_of(3)).authorities[0].chain) == 3
+    for count in (0, 4):
+        with pytest.raises(InvalidPolicy, match="does not have 1 to 3 certificates"):
+            load_trusted_root(chain_of(count))
+
+
+@pytest.mark.parametrize("value", [{"0": {}}, "text", 1])
+def test_lists_are_lists(value: Any) -> None:
+    with pytest.raises(InvalidPolicy, match="is not a list of objects"):
+        load_trusted_root(changed(lambda root: root.update(tlogs=value)))
+    with pytest.raises(InvalidPolicy, match="does not have 1 to"):
+        load_trusted_root(
+            changed(lambda root: root["certificateAuthorities"][0]["certChain"].update(certificates=value))
+        )
+
+
+@pytest.mark.parametrize(("size", "is_good"), [(3, False), (4, True), (32, True)])
+def test_how_short_the_id_of_a_log_may_be(size: int, is_good: bool) -> None:
+    """A checkpoint names a log by four bytes."""
+    encoded = base64.b64encode(b"x" * size).decode("ascii")
+    source = changed(lambda root: root["tlogs"][0].update(logId={"keyId": encoded}))
+    if is_good:
+        assert load_trusted_root(source).logs[0].log_id == b"x" * size
+    else:
+        with pytest.raises(InvalidPolicy, match="id is too short"):
+            load_trusted_root(source)
+
+
+def test_base64_may_have_either_alphabet() -> None:
+    text = json.dumps(GOOD)
+    key = GOOD["tlogs"][0]["publicKey"]["rawBytes"]
+    certificates = GOOD["certificateAuthorities"][0]["certChain"]["certificates"]
+    for encoded in (key, *(each["rawBytes"] for each in certificates)):
+        text = text.replace(encoded, encoded.replace("+", "-").replace("/", "_"))
+    assert text != json.dumps(GOOD)
+    assert load_trusted_root(text).authorities[0].chain == load_trusted_root(json.dumps(GOOD)).authorities[0].chain
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\x06\x05\x2b\x81\x04\x00\x22", b"\x06\x05\x2b\x81\x04\x00\x63"),
+        (b"\x06\x03\x55\x1d\x13", b"\x06\x03\x55\x1d\x0f"),
+    ],
+    ids=["key on an unknown curve", "two extensions of a kind"],
+)
+def test_a_damaged_certificate_is_found_at_once(old: bytes, new: bytes) -> None:
+    damaged: list[bytes] = []
+
+    def change(root: dict[str, Any]) -> None:
+        for each in root["certificateAuthorities"][0]["certChain"]["certificates"]:
+            der = base64.b64decode(each["rawBytes"])
+            if old in der:
+                damaged.append(der)
+            each["rawBytes"] = base64.b64encode(der.replace(old, new)).decode("ascii")
+
+    changed(change)
+    assert damaged
+    with pytest.raises(InvalidPolicy):
+        load_trusted_root(changed(change))
+
+
+@pytest.mark.parametrize(
+    ("fraction", "microseconds"), [("", 0), (".1", 100000), (".123456", 123456), (".1234567", 123456), (".000001", 1)]
+)
+def test_parts_of_a_second(fraction: str, microseconds: int) -> None:
+    assert parse_time(f"2025-06-01T12:00:30{fraction}Z") == datetime.datetime(2025, 6, 1, 12, 0, 30, microseconds, UTC)
