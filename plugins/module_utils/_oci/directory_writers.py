@@ -15,7 +15,6 @@ import stat
 import struct
 from collections.abc import Iterator
 
-from .directory_handles import O_PATH
 from .errors import StorageError
 from .names import shown
 from .trusted_path import is_trusted
@@ -47,9 +46,9 @@ def other_writers(directory: int, status: os.stat_result) -> str:
             return user_name(number)
         if tag == _ACL_GROUP and _has_others(number):
             return f"the group {_group_name(number)}"
-    owners_group = [permissions for tag, permissions, _number in entries if tag == _ACL_GROUP_OBJ]
-    group_writes = owners_group[0] & mask & _ACL_WRITE if owners_group else status.st_mode & stat.S_IWGRP
-    if group_writes and _has_others(status.st_gid):
+    owners_group = next((permissions for tag, permissions, _number in entries if tag == _ACL_GROUP_OBJ), None)
+    of_group = status.st_mode & stat.S_IWGRP if owners_group is None else owners_group & mask & _ACL_WRITE
+    if of_group and _has_others(status.st_gid):
         return f"the group {_group_name(status.st_gid)}"
     return ""
 
@@ -60,11 +59,10 @@ def _acl_entries(directory: int) -> Iterator[tuple[int, int, int]]:
         return
     try:
         # a descriptor of O_PATH has no extended attributes of its own
-        raw = os.getxattr(f"/proc/self/fd/{directory}" if os.O_RDONLY != O_PATH else directory, _ACL)
+        raw = os.getxattr(f"/proc/self/fd/{directory}", _ACL)
     except OSError:
         return
-    for offset in range(_ACL_HEADER.size, len(raw) - _ACL_ENTRY.size + 1, _ACL_ENTRY.size):
-        yield _ACL_ENTRY.unpack_from(raw, offset)
+    yield from _ACL_ENTRY.iter_unpack(raw[_ACL_HEADER.size :])
 
 
 def _has_others(group: int) -> bool:
@@ -144,13 +142,13 @@ def _trusted_users() -> str:
     return "root" if os.geteuid() == 0 else f"root and {user_name(os.geteuid())}"
 
 
-def _overflow_uid() -> int:
+def _overflow_uid() -> int | None:
     """What the kernel shows for users that have no number in this user namespace (user_namespaces(7))."""
     try:
         with open("/proc/sys/kernel/overflowuid", encoding="ascii") as stream:
             return int(stream.read())
     except (OSError, ValueError):
-        return -1
+        return None
 
 
 def _is_mapped_in_part() -> bool:

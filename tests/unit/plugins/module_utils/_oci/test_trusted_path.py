@@ -16,7 +16,10 @@ import pytest
 from two_users import NOBODY, SOMEBODY, in_user, make_directories, public_place
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import directory_writers, trusted_path
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_writers import other_writers
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_writers import (
+    other_writers,
+    record_error,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.foreign_path import (
     open_home,
@@ -26,6 +29,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.foreign
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.trusted_path import (
     MAX_LINKS,
     belongs_to_us,
+    is_trusted,
     open_trusted,
 )
 
@@ -120,8 +124,14 @@ def test_a_group_counts_by_its_members(place: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(directory_writers.grp, "getgrgid", lambda _gid: fake)
     monkeypatch.setattr(directory_writers.pwd, "getpwall", list)
     os.chown(above, 0, group.gr_gid)
+    own = type("User", (), {"pw_gid": group.gr_gid, "pw_uid": 0})
+    other = type("User", (), {"pw_gid": 0, "pw_uid": 5})
+    monkeypatch.setattr(directory_writers.pwd, "getpwall", lambda: [own, other])
     members += ["root", "unknown to this host"]
     assert is_reached(open_trusted, above)
+    os.chown(above, 0, 0)
+    assert is_reached(open_trusted, above), "who has root's group is as good as root"
+    os.chown(above, 0, group.gr_gid)
     members += ["nobody"]
     assert "may be written to by the group team" in refusal(open_trusted, above)
 
@@ -152,12 +162,21 @@ def test_access_control_lists(
     place: Path, monkeypatch: pytest.MonkeyPatch, entries: list[tuple[int, int, int]], writers: str
 ) -> None:
     above = directory(place / "listed", 0, 0o775, gid=NOBODY)
-    monkeypatch.setattr(directory_writers.os, "getxattr", lambda _path, _name: acl(*entries), raising=False)
     descriptor = os.open(above, os.O_RDONLY)
+    lists = {f"/proc/self/fd/{descriptor}": acl(*entries)}
+    monkeypatch.setattr(directory_writers.os, "getxattr", lambda path, _name: lists[path], raising=False)
     try:
         assert other_writers(descriptor, os.fstat(descriptor)) == writers
     finally:
         os.close(descriptor)
+
+
+def test_a_user_in_an_access_control_list_is_no_group(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    above = directory(place / "listed", 0, 0o775)
+    entries = [(1, 7, NO_ONE), (2, 7, 0), (4, 5, NO_ONE), (16, 7, NO_ONE), (32, 5, NO_ONE)]
+    monkeypatch.setattr(directory_writers.os, "getxattr", lambda _path, _name: acl(*entries), raising=False)
+    monkeypatch.setattr(directory_writers, "_has_others", lambda _group: True)
+    assert is_reached(open_trusted, above)
 
 
 # Sticky directories
@@ -173,6 +192,27 @@ def test_what_lies_in_a_sticky_directory(place: Path, uid: int, passes: bool) ->
         words = refusal(open_trusted, sticky / "x", may_be_others=True)
         assert f"{sticky}/x belongs to nobody, who made it" in words and f"Remove {sticky}/x" in words
     assert is_reached(open_trusted, sticky)
+
+
+def test_a_sticky_bit_where_nobody_else_may_write_says_nothing(place: Path) -> None:
+    sticky = directory(place / "sticky", 0, 0o1755)
+    directory(sticky / "x", NOBODY)
+    assert is_reached(open_trusted, sticky / "x", may_be_others=True)
+
+
+def test_an_entry_of_a_sticky_directory_that_is_swapped(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sticky = directory(place / "sticky", 0, 0o1777)
+    directory(sticky / "x")
+    look = trusted_path.Walk._look
+
+    def look_and_lose(walk: trusted_path.Walk, name: str, full: str) -> os.stat_result:
+        status = look(walk, name, full)
+        if name == "x":
+            os.chown(full, NOBODY, NOBODY)
+        return status
+
+    monkeypatch.setattr(trusted_path.Walk, "_look", look_and_lose)
+    assert "x belongs to nobody" in refusal(open_trusted, sticky / "x", may_be_others=True)
 
 
 def test_a_sticky_directory_of_somebody_else(place: Path) -> None:
@@ -265,6 +305,28 @@ def test_what_belongs_to_us(place: Path, uid: int, mode: int, ours: bool) -> Non
     assert belongs_to_us(directory(place / "x", uid, mode).stat()) is ours
 
 
+def test_who_is_trusted(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+    assert [is_trusted(uid) for uid in (0, 1, NOBODY, SOMEBODY)] == [True, False, True, False]
+    directory(place / "theirs", SOMEBODY)
+    assert "only root and nobody may write" in refusal(open_trusted, place / "theirs")
+
+
+@pytest.mark.parametrize(
+    ("uid", "kind", "finding", "way_out"),
+    [
+        (0, stat.S_IFREG, "it is not a directory, and belongs to root", "Look at what it holds"),
+        (NOBODY, stat.S_IFREG, "it is not a directory, and belongs to nobody", "Pull as nobody (become_user)"),
+        (NOBODY, stat.S_IFDIR, "it belongs to nobody", "Pull as nobody (become_user)"),
+        (0, stat.S_IFDIR, "it may be written to by others (mode 0770)", "Look at what it holds"),
+    ],
+)
+def test_what_is_said_of_a_record_that_is_not_believed(uid: int, kind: int, finding: str, way_out: str) -> None:
+    status = os.stat_result((kind | 0o770, 0, 0, 1, uid, 0, 0, 0, 0, 0))
+    words = str(record_error("/dest/.oci-artifact", status))
+    assert f"{finding}." in words and f"{way_out}, or remove /dest/.oci-artifact" in words
+
+
 def test_an_ordinary_user_trusts_root_and_oneself(place: Path) -> None:
     directory(place / "mine", SOMEBODY)
     directory(place / "mine/below", SOMEBODY)
@@ -317,9 +379,9 @@ def test_the_hosts_users_in_a_container_of_ones_own(
         assert is_reached(open_trusted, place / "theirs")
     else:
         assert "belongs to nobody" in refusal(open_trusted, place / "theirs")
-    for file in files.values():
+    for file in reversed(files.values()):
         file.unlink()
-    assert "belongs to nobody" in refusal(open_trusted, place / "theirs")
+        assert "belongs to nobody" in refusal(open_trusted, place / "theirs")
 
 
 # Other people's places that are used all the same
