@@ -39,7 +39,10 @@ def main() -> int:
     files = [CHECKOUT / name for name in names]
     bin_folder = make_venv(folder, core.python, [f"ansible-core~={core.release}.0"], files)
     command = [str(bin_folder / "python"), str(HERE / "session.py"), *sys.argv[1:]]
-    return subprocess.run(command, check=False, env=child_environment(), stdin=subprocess.DEVNULL).returncode
+    code = subprocess.run(command, check=False, env=child_environment(), stdin=subprocess.DEVNULL).returncode
+    if code < 0:
+        print(f"the mutation run was ended by signal {-code}: what it has not reported was not tried")
+    return code if code >= 0 else 2
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ imported, or for a fixture that several tests share, is not seen to be called by
 
 from __future__ import annotations
 
+import ast
 import gc
 import importlib
 import json
@@ -115,6 +116,8 @@ class Trials:
         """Give the functions of the file the code that they have in ``source``; False when that is not possible."""
         changed = _functions(compile(source, self._target, "exec"))
         different = {name for name, code in self._original.items() if changed.get(name) != code}
+        if not different:
+            return self._replace_defaults(_defaults(source))
         found = set()
         for each in self._loaded:
             name = each.__qualname__
@@ -124,8 +127,20 @@ class Trials:
                 except (KeyError, ValueError):
                     return False
                 found.add(name)
-        # a change of a default value changes no function's code
-        return bool(different) and found == different
+        return found == different
+
+    def _replace_defaults(self, changed: dict[str, dict[str, Any]]) -> bool:
+        """The same for the values that parameters have when they are not given."""
+        found = False
+        for each in self._loaded:
+            values = changed.get(each.__qualname__, {})
+            names = each.__code__.co_varnames[: each.__code__.co_argcount][-len(each.__defaults__ or ()) :]
+            positional = tuple(values.get(name, old) for name, old in zip(names, each.__defaults__ or ()))
+            by_name = {name: values.get(name, old) for name, old in (each.__kwdefaults__ or {}).items()}
+            if (positional, by_name) != (each.__defaults__ or (), each.__kwdefaults__ or {}):
+                each.__defaults__, each.__kwdefaults__ = positional or None, by_name or None
+                found = True
+        return found
 
     def _is_target(self, function: FunctionType | FrameType) -> bool:
         name = (function.f_code if isinstance(function, FrameType) else function.__code__).co_filename
@@ -266,6 +281,26 @@ def _functions(code: CodeType, prefix: str = "") -> dict[str, CodeType]:
                 found[name] = each
             else:
                 found.update(_functions(each, f"{name}."))
+    return found
+
+
+def _defaults(source: str) -> dict[str, dict[str, Any]]:
+    """The default values of parameters that are constants, by the dotted name of the function, and the name."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def visit(node: ast.AST, prefix: str) -> None:
+        for each in ast.iter_child_nodes(node):
+            if isinstance(each, ast.ClassDef):
+                visit(each, f"{prefix}{each.name}.")
+            elif isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                given = each.args
+                named = [*given.posonlyargs, *given.args]
+                pairs = [*zip(named[len(named) - len(given.defaults) :], given.defaults)]
+                pairs += [pair for pair in zip(given.kwonlyargs, given.kw_defaults) if pair[1] is not None]
+                constants = {name.arg: value.value for name, value in pairs if isinstance(value, ast.Constant)}
+                found[f"{prefix}{each.name}"] = constants
+
+    visit(ast.parse(source), "")
     return found
 
 

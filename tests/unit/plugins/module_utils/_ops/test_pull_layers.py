@@ -14,6 +14,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_s
     LayerSelector,
     Limits,
     parse_layer_selector,
+    parse_platform,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layers import (
     check_sizes,
@@ -71,6 +72,13 @@ def test_titles_that_are_refused(title: str) -> None:
 def test_a_chart_whose_name_would_leave_the_directory() -> None:
     with pytest.raises(LayerError, match="title"):
         file_name(layer(media.HELM_LAYER), manifest(title="../up", version="1"), "")
+
+
+def test_a_platform() -> None:
+    assert parse_platform(None) == parse_platform("") == ""
+    assert parse_platform("linux/arm64") == "linux/arm64"
+    with pytest.raises(InvalidOption):
+        parse_platform("linux")
 
 
 def test_options() -> None:

@@ -194,6 +194,16 @@ def test_from_when_until_when(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None
     assert not lab.find().is_remembered
 
 
+def test_what_is_out_of_date_does_not_pile_up(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    lab.find()
+    lab.find(policy={"curve_hash": True})
+    assert len(json.loads(lab.note.read_text())["verdicts"]) == 2
+    monkeypatch.setattr(time, "time", lambda: now + REMEMBERED_SECONDS + 60)
+    lab.find()
+    assert len(json.loads(lab.note.read_text())["verdicts"]) == 1
+
+
 def test_an_ignored_failure_is_not_remembered(lab: Lab) -> None:
     statement = {"name": "all", "registryScopes": ["*"], "signatureVerification": {"level": "skip"}}
     policy = parse_policy({"provider": "notation", "trust_policy": {"version": "1.0", "trustPolicies": [statement]}})

@@ -288,6 +288,7 @@ def test_attached_manifests_that_cannot_be_used_are_named(monkeypatch: pytest.Mo
         check_notation(monkeypatch, Incomplete)
     message = failure.value.message
     assert message.count("malformed: ") == min(count, 5)
+    assert ("Not usable" in message) is bool(count)
     assert ("Not usable: referrer sha256:000000000000 (malformed: " in message) is bool(count)
 
 

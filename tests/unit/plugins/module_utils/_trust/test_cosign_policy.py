@@ -226,6 +226,7 @@ def test_attestations_under_cosigns_tag(repository: LayoutRepository, digest: st
         verify(repository, digest, **policy)
     codes = [each["code"] for each in caught.value.details["verification"]["refused"]]
     assert codes == ["malformed", "bad-signature", "predicate-type", "digest-mismatch", "malformed"]
+    assert all(f"({code}: " in caught.value.message for code in codes)
     good = add_blob(repository, envelope(digest, key, SPDX), DSSE_ENVELOPE)
     add_attestations(repository, digest, good)
     verdict = verify(repository, digest, **policy)
