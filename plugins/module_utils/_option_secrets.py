@@ -101,7 +101,8 @@ class _Options:
             elif option is None:
                 shown[key] = self._nothing_of(value)
             elif option.get("no_log"):
-                self._found += _texts(value)
+                # of a proxy, the address is no secret: messages name it
+                self._found += secrets_in(value) if name == "proxy" and isinstance(value, str) else _texts(value)
                 shown[key] = _names_of(value)
             elif name == "mirrors":
                 shown[key] = self._mirrors(value)
