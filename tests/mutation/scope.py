@@ -46,7 +46,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_KEYLESS),
     "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),
     "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_KEYLESS),
-    "_trust/verdict.py": (*_COSIGN[:1], "_ops/test_verdicts.py"),
+    "_trust/verdict.py": (*_COSIGN[:2], "_ops/test_verdicts.py"),
     # which credential goes to whom
     "_oci/credentials.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
     "_oci/credential.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
