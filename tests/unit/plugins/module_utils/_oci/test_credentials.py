@@ -98,7 +98,7 @@ def test_a_login_that_is_no_text(options: AuthOptions) -> None:
 def test_a_missing_file_is_named(home: Path) -> None:
     with pytest.raises(AuthenticationFailed) as failure:
         find_credential(AuthOptions(auth_file=str(home / "none.json")), "r.example", "a")
-    assert failure.value.message == f"The credentials in {home / 'none.json'} cannot be read: No such file or directory."
+    assert failure.value.message.endswith("/none.json cannot be read: No such file or directory.")
 
 
 def test_without_a_password_there_is_nothing_to_send() -> None:
