@@ -22,7 +22,15 @@ _PULL = (
 _KEYLESS = ("_trust/test_keyless.py", "_trust/test_keyless_sigstore.py")
 _COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_cosign_policy.py", *_KEYLESS)
 _NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py")
-_PLACED = ("_oci/test_state.py", "_oci/test_permissions.py", "_oci/test_destination.py", "_ops/test_pull_decisions.py")
+_PLACED = (
+    "_oci/test_state.py",
+    "_oci/test_permissions.py",
+    "_oci/test_destination.py",
+    "_ops/test_pull_change.py",
+    "_ops/test_pull_decisions.py",
+    "_ops/test_pull_digests.py",
+    "_oci/test_placement_properties.py",
+)
 
 SCOPE: dict[str, tuple[str, ...]] = {
     # what a pull accepts
@@ -49,7 +57,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_KEYLESS),
     "_trust/counting.py": ("_trust/test_signer_count.py",),
     "_trust/budget.py": ("_trust/test_budget.py",),
-    "_trust/verdict.py": (*_COSIGN[:1], "_ops/test_verdicts.py"),
+    "_trust/verdict.py": (*_COSIGN[:2], "_ops/test_verdicts.py"),
     # which credential goes to whom
     "_oci/credentials.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
     "_oci/credential.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
@@ -61,7 +69,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_oci/registry_auth.py": ("_oci/test_credential_sent.py", "_oci/test_registry_auth.py"),
     "_oci/deferred.py": ("_oci/test_deferred.py",),
     # what is written where
-    "_oci/placement.py": (*_PLACED, "_oci/test_placement_properties.py"),
+    "_oci/placement.py": _PLACED,
     "_oci/placing.py": _PLACED,
     "_oci/drift.py": _PLACED,
     "_oci/permissions.py": ("_oci/test_permissions.py", *_PLACED),

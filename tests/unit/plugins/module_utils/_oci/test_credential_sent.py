@@ -45,7 +45,8 @@ class Server:
         self.asked: list[tuple[str, str, dict[str, str], dict[str, str]]] = []
 
     def fetch(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
-        query = dict(parse_qsl((body or b"").decode() if method == "POST" else urlsplit(url).query))
+        text = (body or b"").decode() if method == "POST" else urlsplit(url).query
+        query = dict(parse_qsl(text, keep_blank_values=True))
         self.asked.append((method, url, headers, query))
         return self.status, json.dumps({"token": f"token-{len(self.asked)}", **self.fields}).encode()
 

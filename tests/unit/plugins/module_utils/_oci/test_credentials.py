@@ -95,6 +95,16 @@ def test_a_login_that_is_no_text(options: AuthOptions) -> None:
 # Files
 
 
+def test_a_missing_file_is_named(home: Path) -> None:
+    with pytest.raises(AuthenticationFailed) as failure:
+        find_credential(AuthOptions(auth_file=str(home / "none.json")), "r.example", "a")
+    assert failure.value.message.endswith("/none.json cannot be read: No such file or directory.")
+
+
+def test_without_a_password_there_is_nothing_to_send() -> None:
+    assert Credential("me").basic == Credential(identity_token="i").basic == ""
+
+
 def test_a_path_that_cannot_be_one() -> None:
     with pytest.raises(AuthenticationFailed, match="cannot be read: embedded null"):
         find_credential(AuthOptions(auth_file="auth\0.json"), "r.example", "a")

@@ -14,13 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import credential_helper
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential, find_credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.docker_config import (
     DOCKER_HUB_KEY,
+    HelperAnswers,
     decode_entry,
     encode_entry,
+    find_in_document,
     load_auth_config,
     matching_keys,
+    named_helper,
     split_key,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import AuthenticationFailed
@@ -317,3 +321,45 @@ def test_what_is_written_is_read(username: str, password: str) -> None:
     except UnicodeEncodeError:
         return  # a lone surrogate is no text
     assert decode_entry(entry, "x", "y") == Credential(username, password)
+
+
+# Helpers
+
+
+def test_the_helper_that_a_document_names() -> None:
+    assert named_helper({"credHelpers": {"r.example": "x"}}, "r.example") == "x"
+    assert named_helper({"credHelpers": {"r.example": "x"}}, "other.example") is None
+    assert named_helper({"credHelpers": {"r.example": None}}, "r.example") == ""
+    for key in (DOCKER_HUB_KEY, "index.docker.io", "docker.io"):
+        assert named_helper({"credHelpers": {key: "x"}}, "docker.io") == "x"
+        assert named_helper({"credHelpers": {key: "x"}}, "r.example") is None
+
+
+@pytest.mark.parametrize("answer", [Credential("me", "pw"), None])
+def test_a_helper_is_asked_once(monkeypatch: pytest.MonkeyPatch, answer: Credential | None) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Helper:
+        def __init__(self, program: str, _origin: str) -> None:
+            self._program = program
+
+        def get(self, address: str) -> Credential | None:
+            asked.append((self._program, address))
+            return answer
+
+    monkeypatch.setattr(credential_helper, "CredentialHelper", Helper)
+    document = {"credHelpers": {"r.example": "x", "s.example": "x", "docker.io": "y"}}
+    known: HelperAnswers = {}
+
+    def ask_for(registry: str, answers: HelperAnswers | None) -> Credential | None:
+        return find_in_document(document, "a file", registry, "org/app", answers)
+
+    for _time in range(2):
+        assert [ask_for(each, known) for each in ("r.example", "s.example", "docker.io")] == [answer] * 3
+    assert asked == [("x", "r.example"), ("x", "s.example"), ("y", DOCKER_HUB_KEY)]
+    assert ask_for("r.example", None) == answer and len(asked) == 4
+
+
+def test_base64_with_other_characters_is_refused() -> None:
+    with pytest.raises(AuthenticationFailed):
+        decode_entry({"auth": "bWU6!cHc="}, "a file", "r.example")

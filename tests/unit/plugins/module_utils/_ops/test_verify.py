@@ -116,7 +116,7 @@ def test_a_trust_policy_as_mapping_text_or_file(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("HOME", str(tmp_path))
     for value in (DOCUMENT, text, f"\n {text}", str(tmp_path / "trustpolicy.json"), "~/trustpolicy.json"):
         assert notation(trust_policy=value).trust_policy == DOCUMENT
-    with pytest.raises(InvalidPolicy, match=r"none\.json' cannot be read: No such file"):
+    with pytest.raises(InvalidPolicy, match=r"none\.json' cannot be read: No such file or directory\.$"):
         notation(trust_policy=str(tmp_path / "none.json"))
     with pytest.raises(InvalidPolicy, match="cannot be read: embedded null"):
         notation(trust_policy="policy\0.json")

@@ -686,3 +686,15 @@ def test_the_first_entry_that_is_refused_gives_the_code_and_three_are_named(mini
         verifier(mini.trusted_root()).verify_bundle(parsed(made), DIGEST)
     assert caught.value.code == "tlog"
     assert [f"{number:02x}" * 32 in caught.value.message for number in range(4)] == [True, True, True, False]
+
+
+def test_of_two_refused_entries_the_first_gives_the_code(mini: MiniSigstore) -> None:
+    made = mini.bundle(Case(mini).certificate)
+    material = made["verificationMaterial"]
+    (good,) = material["tlogEntries"]
+    body = base64.b64decode(good["canonicalizedBody"])
+    late = mini.entry(body, NOW + datetime.timedelta(hours=1), index=77)
+    unknown = {**copy.deepcopy(good), "logId": {"keyId": b64(b"x" * 32)}}
+    for entries, code in (([late, unknown], "expired-certificate"), ([unknown, late], "tlog")):
+        material["tlogEntries"] = entries
+        assert code_of(lambda: verifier(mini.trusted_root()).verify_bundle(parsed(made), DIGEST)) == code
