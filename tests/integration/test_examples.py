@@ -152,6 +152,9 @@ class Ground:
             "charts/podinfo/Chart.yaml": "apiVersion: v2\nname: podinfo\nversion: 6.7.1+build.2\n",
             "charts/podinfo/templates/service.yaml": "kind: Service\n",
             "candidate/base/app.yaml": "kind: ConfigMap\ndata: {}\n",
+            "site/index.html": "<img src=logo.png>\n",
+            "site/logo.png": "picture\n",
+            "site/archive.zip": "archive\n",
         }
         for name, content in files.items():
             path = folder / "play" / name

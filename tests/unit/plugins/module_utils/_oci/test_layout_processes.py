@@ -146,12 +146,13 @@ def test_killed_pushes_leave_no_more_than_one_of_them_would(root: Path) -> None:
         at(root).store.add(Descriptor("", digest_of(os.urandom(16)), 1 << 40), chunks())
 
     for _kill in range(30):
+        before = set((root / ".ingest").glob("*.tmp"))
         process = FORK.Process(target=work)
         process.start()
         # what the ones before left is gone by the time that this one writes
         try:
             for _wait in range(2000):
-                if _is_written_to(root):
+                if _is_written_to(root, before):
                     break
                 time.sleep(0.005)
         finally:
@@ -162,12 +163,15 @@ def test_killed_pushes_leave_no_more_than_one_of_them_would(root: Path) -> None:
     assert not (root / ".ingest").exists()
 
 
-def _is_written_to(root: Path) -> bool:
-    """Whether there is one file under way, which has content and is worked on."""
+def _is_written_to(root: Path, before: set[Path]) -> bool:
+    """Whether there is one file under way, which has content, is worked on and is none of those from before.
+
+    Those are locked for a moment too: by the one that removes them.
+    """
     found = list((root / ".ingest").glob("*.tmp"))
     # what is left of the one before may go at any moment
     with contextlib.suppress(FileNotFoundError):
-        if len(found) == 1 and found[0].stat().st_size:
+        if len(found) == 1 and found[0] not in before and found[0].stat().st_size:
             with found[0].open("rb") as handle:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -48,9 +48,10 @@ class Repository(LayoutRepository):
     failures: Mapping[str, Exception] = {}
 
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
-        if isinstance(self.listed, Exception):
-            raise self.listed
-        return super().list_referrers(digest, artifact_type) if self.listed is None else self.listed
+        listed = self.listed
+        if isinstance(listed, Exception):
+            raise listed
+        return super().list_referrers(digest, artifact_type) if listed is None else listed
 
     def fetch_manifest(self, identifier: str) -> Any:
         if identifier in self.failures:
