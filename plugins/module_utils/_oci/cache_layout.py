@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 from . import media
 from .cache_store import CacheStore
 from .errors import InvalidContent, InvalidOption, NotFound, OciError
-from .layout import LayoutRepository
+from .layout import LAYOUT_FILE, LayoutRepository
 from .layout_index import LayoutIndex, parse_index
 from .manifest import Descriptor, Manifest
 from .reference import Reference, parse_reference
@@ -41,8 +41,8 @@ _TAG_CONTENT = (
 # For information about cache directory tags see https://bford.info/cachedir/
 """
 )
-# What may stand in a directory that is nobody's yet.
-_NOBODYS = frozenset(["lost+found", "blobs", ".ingest"])
+# What may stand in a directory that is nobody's yet, or no more. An image layout has an index.json too.
+_NOBODYS = frozenset(["lost+found", "blobs", ".ingest", LAYOUT_FILE])
 # Seconds between looks at a directory without the tag.
 _SETTLE_PAUSES = (0.02, 0.1)
 
@@ -72,16 +72,17 @@ class CacheLayout(LayoutRepository):
         :raises InvalidOption: when it holds something else.
         :raises StorageError: when the file system refuses.
         """
-        is_cache(self.root)
-        self._tag()
-        self._ensure_layout()
-        try:
-            self._check_layout_file()
-        except InvalidContent:
-            with self._locked():
-                pass
+        if is_cache(self.root):
+            self._ensure_layout()
+            # NotFound: it was removed meanwhile
+            with contextlib.suppress(InvalidContent, NotFound):
+                self._check_layout_file()
+                return
+        with self._locked():
+            pass
 
-    def _tag(self) -> None:
+    def _prepare(self) -> None:
+        """Write the tag before all but ``oci-layout``, which is the lock: other files alone might be anybody's."""
         if self.store.directory.size(CACHE_TAG) is None:
             self.store.replace_file(CACHE_TAG, _TAG_CONTENT)
 
@@ -127,11 +128,7 @@ class CacheLayout(LayoutRepository):
 
         :raises StorageError: when the file system refuses, or the lock is not had in time.
         """
-        # first, since of the other files alone nobody could say whose they are; and again, since whoever had the lock
-        # may have removed them all
-        self._tag()
         with self._locked():
-            self._tag()
             yield self.raw_entries()
 
     def write_entries(self, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -199,21 +196,20 @@ def is_cache(root: str) -> bool:
     directory = StoreDirectory(os.path.abspath(root))
     for pause in (*_SETTLE_PAUSES, 0.0):
         names = _names(directory)
-        if CACHE_TAG in names or names <= _NOBODYS or not pause:
+        tag = _read_tag(directory) if CACHE_TAG in names else None
+        if tag is not None or names <= _NOBODYS:
             break
-        # one that is being removed may have lost the tag and not yet the rest
+        # one that is being removed may lose the tag between the two looks
         time.sleep(pause)
-    if CACHE_TAG in names:
-        tag = _read_tag(directory)
-        if tag is None:
-            what = f"has a {CACHE_TAG} that is not a file"
-        elif tag.startswith(_SIGNATURE) and _OWNER in tag:
+    if tag is not None:
+        if tag.startswith(_SIGNATURE) and _OWNER in tag:
             return True
-        else:
-            what = f"is the cache of another program, as its {CACHE_TAG} says"
+        what = f"is the cache of another program, as its {CACHE_TAG} says"
     elif names <= _NOBODYS:
         return False
-    elif "oci-layout" in names:
+    elif CACHE_TAG in names:
+        what = f"has a {CACHE_TAG} that is not a file"
+    elif LAYOUT_FILE in names:
         what = f"is an OCI image layout and no cache: it has no {CACHE_TAG}"
     else:
         what = f"is no cache: it holds {min(names - _NOBODYS)[:100]!r} and no {CACHE_TAG}"

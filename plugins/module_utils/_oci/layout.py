@@ -335,6 +335,7 @@ class LayoutRepository(SinglePlace):
         if self.store.directory.size(LAYOUT_FILE) is None:
             self._check_untouched()
         with self.store.locked(LAYOUT_FILE, self._lock_timeout, may_be_foreign=True) as (handle, handles):
+            self._prepare()
             if self._is_to_be_written(handle):
                 self._write_layout_file(handle)
             try:
@@ -354,6 +355,9 @@ class LayoutRepository(SinglePlace):
         document = self._load_json(INDEX_FILE, MAX_INDEX_SIZE)
         if document is not None:
             parse_index(document, f"The file {self.store.directory.path(INDEX_FILE)}")
+
+    def _prepare(self) -> None:
+        """Called under the lock, before anything else is written."""
 
     def _is_to_be_written(self, handle: BinaryIO) -> bool:
         """Whether the file ``oci-layout``, which is open and locked, lacks its content."""

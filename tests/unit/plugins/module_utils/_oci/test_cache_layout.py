@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import multiprocessing
@@ -393,26 +392,13 @@ def test_foreign_files_stay(root: Path, cache: ArtifactCache) -> None:
 
 
 @pytest.mark.parametrize("moment", range(0, 12, 2))
-def test_a_prune_that_is_killed_leaves_a_sound_cache(
-    root: Path, cache: ArtifactCache, monkeypatch: pytest.MonkeyPatch, moment: int
-) -> None:
+def test_a_prune_that_is_killed_leaves_a_sound_cache(root: Path, cache: ArtifactCache, moment: int) -> None:
     """kill -9 between any two changes of the directory."""
     for number in range(4):
         artifact(cache, b"%d" % number, tag=str(number), age=1000 if number else 0)
-    changes = 0
 
     def work() -> None:
-        for name in ("unlink", "replace", "rmdir"):
-            original = getattr(os, name)
-
-            def change(*arguments: Any, original: Any = original, **more: Any) -> Any:
-                nonlocal changes
-                changes += 1
-                if changes > moment:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return original(*arguments, **more)
-
-            setattr(os, name, change)
+        _kill_after(moment)
         prune(str(root), PruneRules(max_age=500))
 
     code = run_in_child(work)
@@ -425,6 +411,41 @@ def test_a_prune_that_is_killed_leaves_a_sound_cache(
     assert_sound(root)
 
 
+@pytest.mark.parametrize("moment", range(12))
+def test_a_removal_that_is_killed_leaves_a_cache_or_nothing(root: Path, cache: ArtifactCache, moment: int) -> None:
+    """kill -9 between any two changes: the next removal ends it, and the next pull has its cache."""
+    artifact(cache, b"x", tag="1")
+
+    def work() -> None:
+        _kill_after(moment)
+        prune(str(root), PruneRules(everything=True))
+
+    assert run_in_child(work) in (-signal.SIGKILL, 0)
+    artifact(ArtifactCache(str(root)), b"y", tag="2")
+    assert is_cache(str(root)) and f"{PLACE}:2" in names(root)
+    assert run_in_child(work) in (-signal.SIGKILL, 0)
+    prune(str(root), PruneRules(everything=True))
+    assert not take_stock(str(root)).sizes
+
+
+def _kill_after(changes: int) -> None:
+    """Have this process killed before a further change of a directory."""
+    left = changes
+
+    def counted(original: Any) -> Any:
+        def change(*arguments: Any, **more: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **more)
+
+        return change
+
+    for name in ("unlink", "replace", "rmdir"):
+        setattr(os, name, counted(getattr(os, name)))
+
+
 def test_pulls_and_prunes_of_many_processes(root: Path) -> None:
     """Nobody's pull fails, whatever is removed when; what is listed in the end is whole."""
     stop = time.monotonic() + 2.0
@@ -435,7 +456,9 @@ def test_pulls_and_prunes_of_many_processes(root: Path) -> None:
         while time.monotonic() < stop:
             number = generator.randrange(len(data))
             artifact(mine, data[number], tag=str(number))
-        assert mine.warnings == []
+            assert mine.warnings == []
+            # the next task, or one that goes on with what it had made
+            mine = generator.choice([mine, ArtifactCache(str(root))])
 
     def prunes(seed: int) -> None:
         generator = random.Random(seed)
@@ -446,11 +469,10 @@ def test_pulls_and_prunes_of_many_processes(root: Path) -> None:
             PruneRules(max_age=0),
         ]
         while time.monotonic() < stop:
-            # a cache that is being removed is none for a moment
-            with contextlib.suppress(NotFound):
-                prune(str(root), generator.choice(rules))
+            prune(str(root), generator.choice(rules if seed % 2 else rules[2:3]))
 
-    workers = [FORK.Process(target=target, args=(seed,)) for seed, target in enumerate([pulls, pulls, pulls, prunes])]
+    works = [pulls, pulls, pulls, prunes, prunes]
+    workers = [FORK.Process(target=target, args=(seed,)) for seed, target in enumerate(works)]
     for worker in workers:
         worker.start()
     for worker in workers:
