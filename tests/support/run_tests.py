@@ -21,7 +21,7 @@ from typing import IO
 from collection_tree import make_tree
 from gates import Gates
 from kubernetes_core import place_kubernetes_core
-from pythons import TARGET_MINOR, Core, Python, allowed_cores, discover, gates_core
+from pythons import CORES, TARGET_MINOR, Core, Python, allowed_cores, discover, gates_core
 from steps import StepFailed, Steps, call
 from venvs import child_environment, make_venv
 
@@ -85,19 +85,34 @@ class Arguments:
 
     @property
     def tests(self) -> list[str]:
+        """The kinds of tests that are run."""
+        if self.what == "one":
+            return ["integration"] if any("tests/integration" in each for each in self.pytest) else ["unit"]
         return ["unit", "integration"] if self.what == "all" else [self.what] if self.what != "gates" else []
 
 
 def parse(argv: Sequence[str]) -> Arguments:
+    if argv[:1] == ["one"]:
+        return Arguments("one", "oldest", [_in_checkout(each) for each in argv[1:] if each != "--"])
     own, pytest = list(argv), []
     if "--" in own:
         split = own.index("--")
         own, pytest = own[:split], own[split + 1 :]
     parser = argparse.ArgumentParser(prog="tests/run.sh", usage="%(prog)s [what] [--core which] [-- pytest arguments]")
-    parser.add_argument("what", nargs="?", default="all", choices=["all", "gates", "unit", "integration"])
-    parser.add_argument("--core", default="both", choices=["both", "oldest", "newest"], help="ansible-core for tests")
+    parser.add_argument("what", nargs="?", default="all", choices=["all", "gates", "unit", "integration", "one"])
+    cores = ["both", "oldest", "newest", *CORES]
+    parser.add_argument("--core", default="both", choices=cores, metavar="CORE", help=f"ansible-core: {', '.join(cores)}")
     arguments = parser.parse_args(own)
     return Arguments(arguments.what, arguments.core, pytest)
+
+
+def _in_checkout(argument: str) -> str:
+    """A test file by its path in the checkout, wherever the command was given."""
+    path, colons, case = argument.partition("::")
+    full = Path(path).resolve()
+    if not path.startswith("-") and full.exists() and full.is_relative_to(CHECKOUT):
+        return f"{full.relative_to(CHECKOUT)}{colons}{case}"
+    return argument
 
 
 def export_cache() -> None:
@@ -116,7 +131,10 @@ class Run:
         if not cores:
             sys.exit("tests/run.sh needs a Python from 3.10 on, with venv and ensurepip")
         self.gates_core = gates_core(self.pythons, cores)
-        chosen = {"oldest": cores[:1], "newest": cores[-1:], "both": [cores[0], cores[-1]]}[arguments.cores]
+        named = [core for core in cores if core.release == arguments.cores]
+        chosen = {"oldest": cores[:1], "newest": cores[-1:], "both": [cores[0], cores[-1]]}.get(arguments.cores, named)
+        if not chosen:
+            sys.exit(f"ansible-core {arguments.cores} needs one of Python 3.{CORES[arguments.cores]}, which is not here")
         self.test_cores = list(dict.fromkeys(chosen)) if arguments.tests else []
         self.scratch = WORK / "runs" / str(os.getpid())
 
@@ -225,8 +243,11 @@ class Run:
             if target_python:
                 environment["TARGET_PYTHON"] = str(target_python)
         command = [self._venv(core) / "bin/python", "-m", "pytest", "-p", "no:cacheprovider", "--durations=5"]
-        # two workers: each has its own servers, and Ansible's start-up is all CPU
-        command += ["--numprocesses=2", "--dist=worksteal", f"tests/{kind}", *self.arguments.pytest]
+        if self.arguments.what == "one":
+            command += self.arguments.pytest
+        else:
+            # two workers: each has its own servers, and Ansible's start-up is all CPU
+            command += ["--numprocesses=2", "--dist=worksteal", f"tests/{kind}", *self.arguments.pytest]
         if core is not self.test_cores[0]:
             command += ["-m", "not once"]
         with self.steps.step(name):
