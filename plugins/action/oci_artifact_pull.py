@@ -12,7 +12,7 @@ from ansible import constants
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action.normal import ActionModule as NormalAction
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import OciError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.agreement import pinned
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_environment import carried_options
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.core_errors import failure

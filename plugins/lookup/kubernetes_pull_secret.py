@@ -69,8 +69,8 @@ from typing import Any
 
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.secrets import read_auth_config
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.core_errors import plugin_errors
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.kubernetes import kube_api, refuse_terms
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._oci.errors import AuthenticationFailed, InvalidOption
+from ._errors import AuthenticationFailed, InvalidOption
 from ._oci.options import (
     GENERIC,
     PROVIDERS,

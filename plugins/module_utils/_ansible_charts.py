@@ -27,8 +27,8 @@ from ._ansible import (
     verify_policy,
 )
 from ._ansible_items import AUTH_UNIT, inherited
+from ._errors import InvalidOption
 from ._exact import refuse_numbers
-from ._oci.errors import InvalidOption
 from ._ops.chart_sources import SourceOptions
 from ._option_secrets import long_secrets, refusal
 from ._sealed import mapping

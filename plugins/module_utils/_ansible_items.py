@@ -13,8 +13,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ._ansible import AUTH_SPEC, REFERENCE_SPEC, SELECTION_SPEC
+from ._errors import InvalidOption
 from ._exact import refuse_numbers
-from ._oci.errors import InvalidOption
 from ._option_secrets import long_secrets
 from ._run_module import TaskModule
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from ansible.module_utils.common.parameters import env_fallback
 
+from ._errors import InvalidOption
 from ._kube.api import KubeOptions, check_kubeconfig
-from ._oci.errors import InvalidOption
 from ._oci.options import parse_duration
 from ._ops.release_spec import Chart
 from ._sealed import mapping

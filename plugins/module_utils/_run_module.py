@@ -10,8 +10,8 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ._concealing_module import ConcealingModule
+from ._errors import InvalidOption, OciError
 from ._exact import refuse_numbers
-from ._oci.errors import InvalidOption, OciError
 from ._option_secrets import refusal
 
 

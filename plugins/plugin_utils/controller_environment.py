@@ -13,14 +13,14 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.config_part import part_for
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import read_config_file
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.docker_config import split_key
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     InvalidReference,
     TlsFailed,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.config_part import part_for
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import read_config_file
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.docker_config import split_key
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import (
     parse_reference,
     parse_registry,

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import OciError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 
 
 @contextmanager

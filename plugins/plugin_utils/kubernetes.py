@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import (
     KubeApi,
     KubeOptions,
     check_kubeconfig,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration
 
 

@@ -28,8 +28,8 @@ from support.fault_cells import OPERATIONS, Cell, Clock, Ground, Operation
 from support.fault_rows import IMPATIENT, Row, Scene, rows
 from support.servers import RegistryServer
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import registry_client
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs/docsite/rst/guide_faults.rst"

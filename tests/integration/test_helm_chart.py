@@ -17,12 +17,12 @@ import pytest
 from support.servers import RegistryServer
 from support.tools import Tools
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import BuildError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.chart import (
     Chart,
     pack_chart,
     read_chart,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import BuildError
 
 CREATED = "org.opencontainers.image.created"
 CONFIG_MAP = (

@@ -16,14 +16,10 @@ from support.artifacts import Publisher
 from support.helm import RoleRunner, chart, edition, publish_chart
 from support.tools import Tools
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import Conflict, ConnectionFailed, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.objects import Places
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
-    Conflict,
-    ConnectionFailed,
-    OciError,
-)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.masking import Mask
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_drift import look_for_drift
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_shop import Workshop

@@ -17,10 +17,10 @@ from set_cases import BASE, BROKEN, CASES
 from support.helm import chart
 from support.tools import Tools
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import ValuesError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.crds import ChartCrds
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.set_values import set_value
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values import canonical, read_values
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import ValuesError
 
 pytestmark = pytest.mark.once
 

@@ -21,8 +21,8 @@ from support.attached import attach_notation, open_repository, push, put, unit_h
 from support.servers import RegistryServer
 from support.tools import Tools
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Manifest,
 )

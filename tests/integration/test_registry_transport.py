@@ -15,15 +15,15 @@ import pytest
 from support.servers import RegistryServer
 from support.tools import Tools
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     NotFound,
     OciError,
     TlsFailed,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Descriptor,
     Manifest,

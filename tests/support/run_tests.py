@@ -101,7 +101,8 @@ def parse(argv: Sequence[str]) -> Arguments:
     parser = argparse.ArgumentParser(prog="tests/run.sh", usage="%(prog)s [what] [--core which] [-- pytest arguments]")
     parser.add_argument("what", nargs="?", default="all", choices=["all", "gates", "unit", "integration", "one"])
     cores = ["both", "oldest", "newest", *CORES]
-    parser.add_argument("--core", default="both", choices=cores, metavar="CORE", help=f"ansible-core: {', '.join(cores)}")
+    listed = f"ansible-core: {', '.join(cores)}"
+    parser.add_argument("--core", default="both", choices=cores, metavar="CORE", help=listed)
     arguments = parser.parse_args(own)
     return Arguments(arguments.what, arguments.core, pytest)
 
@@ -134,7 +135,8 @@ class Run:
         named = [core for core in cores if core.release == arguments.cores]
         chosen = {"oldest": cores[:1], "newest": cores[-1:], "both": [cores[0], cores[-1]]}.get(arguments.cores, named)
         if not chosen:
-            sys.exit(f"ansible-core {arguments.cores} needs one of Python 3.{CORES[arguments.cores]}, which is not here")
+            minors = CORES[arguments.cores]
+            sys.exit(f"ansible-core {arguments.cores} needs one of Python 3.{minors}, which is not here")
         self.test_cores = list(dict.fromkeys(chosen)) if arguments.tests else []
         self.scratch = WORK / "runs" / str(os.getpid())
 

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from .._errors import AuthenticationFailed, ConnectionFailed, InvalidOption, MissingDependency, OciError
 from .._oci.credentials import Credential
-from .._oci.errors import AuthenticationFailed, ConnectionFailed, InvalidOption, MissingDependency, OciError
 from .._oci.http_pace import paced_pool
 from .._oci.http_url import shown
 from .._oci.options import ConnectionOptions

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 
+from .._errors import AuthenticationFailed
 from .._oci.credentials import Credential
-from .._oci.errors import AuthenticationFailed
 from .azure_identity import entra_token
 from .endpoint import CloudClient
 from .flow import check_token

@@ -20,8 +20,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from .._oci.errors import AuthenticationFailed
-from .._trust.crypto import require_cryptography
+from .._errors import AuthenticationFailed
+from .._packages import require_cryptography
 from .endpoint import Answer, CloudClient, check_metadata_url, check_service_url
 from .flow import Token, Unavailable, check_token, environment, first_available, read_file
 from .jwt import base64url, check_rsa, rsa_key, signed_jwt

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from .._oci.errors import AuthenticationFailed, ConnectionFailed, RegistryError
+from .._errors import AuthenticationFailed, ConnectionFailed, RegistryError
 from .._oci.http_url import origin, shown
 from .._oci.known_secrets import MACHINE_MADE, note
 from .._oci.options import ConnectionOptions

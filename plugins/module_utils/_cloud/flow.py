@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._oci.errors import AuthenticationFailed
+from .._errors import AuthenticationFailed
 from .._oci.known_secrets import note, shortened
 
 # bytes of a file that holds a key, a certificate or a token

@@ -14,8 +14,8 @@ import os
 import re
 from functools import partial
 
+from .._errors import AuthenticationFailed
 from .._oci.credentials import Credential
-from .._oci.errors import AuthenticationFailed
 from .endpoint import CloudClient
 from .flow import Token, Unavailable, environment, first_available
 from .gcp_credentials import token_of_file

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from .._oci.errors import AuthenticationFailed
+from .._errors import AuthenticationFailed
 from .endpoint import CloudClient, check_metadata_url, check_service_url
 from .flow import Token, Unavailable, check_token, read_file
 from .jwt import rsa_key, signed_jwt

@@ -12,8 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .._oci.errors import AuthenticationFailed
-from .._trust.crypto import require_cryptography
+from .._errors import AuthenticationFailed
+from .._packages import require_cryptography
 
 MINIMUM_KEY_BITS = 2048
 

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from .._errors import AuthenticationFailed, InvalidOption
 from .._oci.credentials import Credential
-from .._oci.errors import AuthenticationFailed, InvalidOption
 from .._oci.options import AWS, AZURE, AuthOptions, ConnectionOptions
 
 # seconds, and the part of its life, by which a credential is renewed before it ends

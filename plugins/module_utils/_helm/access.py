@@ -10,8 +10,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from .._errors import InvalidOption
 from .._kube.api import KubeOptions
-from .._oci.errors import InvalidOption
 
 
 def helm_environment(options: KubeOptions, scratch: str) -> dict[str, str]:

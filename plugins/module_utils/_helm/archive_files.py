@@ -13,8 +13,8 @@ import re
 from collections.abc import Callable
 from typing import BinaryIO
 
+from .._errors import BuildError, LayerError
 from .._oci.decompress import Decompressor
-from .._oci.errors import BuildError, LayerError
 from .._oci.tar_reader import TarReader
 from .._oci.tree import DIRECTORY, FILE
 

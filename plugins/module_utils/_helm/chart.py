@@ -24,8 +24,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from .._errors import BuildError
 from .._oci import media
-from .._oci.errors import BuildError
 from .._oci.left_out import LeftOut
 from .._oci.pack import PackResult, pack_members
 from .archive_files import BOM, MAX_FILE, Budget, read_archive, without_bom

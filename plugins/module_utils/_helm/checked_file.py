@@ -10,8 +10,8 @@ import os
 import tempfile
 from typing import BinaryIO, cast
 
+from .._errors import DigestMismatch
 from .._oci.digest import Verifier
-from .._oci.errors import DigestMismatch
 from .._oci.regular_file import open_regular
 from .archive_files import MAX_CHART
 

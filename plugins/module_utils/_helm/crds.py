@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._oci.errors import BuildError, ChartError, OciError
+from .._errors import BuildError, ChartError, OciError
 from .archive_files import Budget, read_archive
 from .loader import MAX_DEPTH, subcharts
 from .values import read_values

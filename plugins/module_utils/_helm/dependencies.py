@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from .._oci.errors import InvalidOption
+from .._errors import InvalidOption
 from .._oci.selection import SemVerRange
 from .metadata import Metadata, read_lock
 

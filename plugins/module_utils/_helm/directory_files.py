@@ -12,7 +12,7 @@ import os
 import stat
 from dataclasses import dataclass
 
-from .._oci.errors import BuildError
+from .._errors import BuildError
 from .._oci.left_out import LeftOut
 from .archive_files import MAX_CHART, MAX_FILE
 from .helmignore import BY_DEFAULT, HELMIGNORE, HelmIgnore

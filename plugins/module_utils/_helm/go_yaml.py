@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-from .._oci.errors import BuildError, MissingDependency
+from .._errors import BuildError, MissingDependency
 
 MAX_DEPTH = 100
 # Aliases let a short document merge the same keys again and again.

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._oci.errors import HelmFailed, MissingDependency
+from .._errors import HelmFailed, MissingDependency
 
 OLDEST = (3, 10)
 # characters of what Helm says that are shown; and that are read, so that a secret is not cut before it is hidden

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._oci.errors import BuildError
+from .._errors import BuildError
 from .archive_files import without_bom
 
 HELMIGNORE = ".helmignore"

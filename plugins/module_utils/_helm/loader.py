@@ -13,7 +13,7 @@ import io
 import json
 from collections.abc import Mapping
 
-from .._oci.errors import BuildError
+from .._errors import BuildError
 from .archive_files import Budget, read_archive
 from .dependencies import lock_warning, version_warnings
 from .go_yaml import load

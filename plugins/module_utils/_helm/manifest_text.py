@@ -20,7 +20,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._oci.errors import OciError
+from .._errors import OciError
 from .._oci.masking import Mask
 from .go_yaml import Plain, scalar
 from .values import read_values

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Union
 
-from .._oci.errors import BuildError, InvalidOption
+from .._errors import BuildError, InvalidOption
 from .._oci.selection import SemVerRange
 from .._oci.semver_range import parse_version
 from .go_yaml import Plain, Value, as_text, load

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from .._oci.errors import BuildError
+from .._errors import BuildError
 from .go_yaml import load
 
 MAX_PROVENANCE = 1 << 20

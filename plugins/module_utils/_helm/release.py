@@ -31,7 +31,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._oci.errors import InvalidContent
+from .._errors import InvalidContent
 
 PREFIX = "cloudnative.artifacts/"
 REVISION_LABEL = PREFIX + "release-revision"

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Callable, TypeVar
 
-from .._oci.errors import InvalidOption
+from .._errors import InvalidOption
 from .._oci.threads import thread_pool
 
 Key = TypeVar("Key")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._oci.errors import ValuesError
+from .._errors import ValuesError
 
 MAX_INDEX = 65536
 MAX_DEPTH = 30

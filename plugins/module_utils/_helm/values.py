@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._errors import BuildError, ValuesError
 from .._oci.digest import digest_of
-from .._oci.errors import BuildError, ValuesError
 from .go_yaml import Plain, load
 from .set_values import set_string, set_value
 

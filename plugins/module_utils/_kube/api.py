@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from .._oci.errors import (
+from .._errors import (
     AuthenticationFailed,
     ConnectionFailed,
     InvalidContent,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._oci.errors import ClusterError, Conflict, InvalidContent
+from .._errors import ClusterError, Conflict, InvalidContent
 from .rest import MANAGER, KubeRest
 
 ESTABLISHED_TIMEOUT = 60.0

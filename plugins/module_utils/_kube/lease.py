@@ -21,7 +21,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .._oci.errors import Conflict, NotFound, OciError, ReleaseLocked
+from .._errors import Conflict, NotFound, OciError, ReleaseLocked
 from .._oci.threads import new_thread
 from .rest import KubeRest
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._oci.errors import ClusterError, InvalidContent, NotFound
+from .._errors import ClusterError, InvalidContent, NotFound
 from .rest import KubeRest
 
 _SHOWN_METADATA = ("name", "namespace", "labels", "annotations")

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from .._oci.errors import (
+from .._errors import (
     AuthenticationFailed,
     ClusterError,
     Conflict,

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .._errors import AuthenticationFailed
 from .._oci.docker_config import decode_entry, load_auth_config, split_key
-from .._oci.errors import AuthenticationFailed
 from .api import KubeApi, Secret
 
 DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"

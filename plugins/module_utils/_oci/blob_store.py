@@ -17,8 +17,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Callable
 
+from .._errors import DigestMismatch, NotFound, StorageError
 from .digest import Verifier, digest_of, parse_digest
-from .errors import DigestMismatch, NotFound, StorageError
 from .manifest import Descriptor
 from .pipeline import Beside
 from .regular_file import storage_error

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, TypeVar
 
-from .errors import InvalidSelection
+from .._errors import InvalidSelection
 from .go_regex import Groups, compile_template, to_python
 
 _Result = TypeVar("_Result")

@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO, Callable, TypeVar
 
+from .._errors import DigestMismatch, InvalidContent, OciError, StorageError
 from .cache_layout import CacheEntry, CacheLayout, is_cache, parts_of
 from .cache_notes import CacheNotes
 from .cache_store import CacheStore, checked
 from .digest import is_digest
-from .errors import DigestMismatch, InvalidContent, OciError, StorageError
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
 from .reference import Reference
 from .transport import MAX_SMALL_BLOB, BlobSource, Repository

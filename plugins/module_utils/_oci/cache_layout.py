@@ -20,9 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
+from .._errors import InvalidContent, InvalidOption, NotFound, OciError
 from . import media
 from .cache_store import CacheStore
-from .errors import InvalidContent, InvalidOption, NotFound, OciError
 from .layout import LAYOUT_FILE, LayoutRepository
 from .layout_index import LayoutIndex, parse_index
 from .manifest import Descriptor, Manifest

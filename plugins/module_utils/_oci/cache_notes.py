@@ -16,10 +16,10 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, BinaryIO
 
+from .._errors import StorageError
 from .cache_store import CacheStore
 from .digest import parse_digest
 from .directory_handles import DirectoryHandles, open_file_at
-from .errors import StorageError
 from .names import encoded
 from .store_files import unlink
 from .trusted_path import belongs_to_us

@@ -18,10 +18,10 @@ import time
 from collections.abc import Iterator
 from typing import BinaryIO, Callable
 
+from .._errors import StorageError
 from .blob_store import CHUNK_SIZE, BlobStore, blob_name, is_sound
 from .digest import Verifier, parse_digest
 from .directory_handles import DirectoryHandles
-from .errors import StorageError
 from .manifest import Descriptor
 from .pipeline import verified
 from .regular_file import storage_error

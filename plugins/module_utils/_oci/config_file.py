@@ -23,10 +23,10 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from .._errors import StorageError
 from .credentials import MAX_FILE_SIZE, parse_config_file
 from .directory_handles import DirectoryHandles, open_file_at
 from .directory_writers import user_name
-from .errors import StorageError
 from .foreign_path import open_home
 from .regular_file import storage_error
 from .shared_file import wait_for_lock, write_all

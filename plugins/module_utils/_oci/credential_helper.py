@@ -19,8 +19,8 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from .._errors import AuthenticationFailed
 from .credential import Credential
-from .errors import AuthenticationFailed
 
 # seconds for one call of a helper; some of them ask a cloud
 HELPER_TIMEOUT = 60.0

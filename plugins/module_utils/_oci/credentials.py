@@ -16,9 +16,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._errors import AuthenticationFailed
 from .credential import Credential
 from .docker_config import HelperAnswers, check_document, find_in_document, load_auth_config
-from .errors import AuthenticationFailed
 from .options import AuthOptions
 
 __all__ = [

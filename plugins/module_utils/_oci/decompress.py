@@ -13,7 +13,7 @@ import importlib
 import zlib
 from typing import Any, Callable, Protocol
 
-from .errors import LayerError, MissingDependency
+from .._errors import LayerError, MissingDependency
 from .tar_reader import BLOCK, has_header_checksum
 
 Sink = Callable[["bytes | memoryview"], None]

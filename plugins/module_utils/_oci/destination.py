@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._errors import StorageError
 from .directory_handles import DIRECTORY, DirectoryHandles
 from .drift import Drift, find_drift
-from .errors import StorageError
 from .names import CONTROL_NAME, encoded, native, shown
 from .permissions import Permissions
 from .regular_file import storage_error

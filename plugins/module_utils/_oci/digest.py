@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from .errors import DigestMismatch, InvalidReference
+from .._errors import DigestMismatch, InvalidReference
 
 _HEX_LENGTHS = {"sha256": 64, "sha512": 128}
 _DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z")

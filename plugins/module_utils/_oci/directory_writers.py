@@ -15,7 +15,7 @@ import stat
 import struct
 from collections.abc import Iterator
 
-from .errors import StorageError
+from .._errors import StorageError
 from .names import shown
 from .trusted_path import is_trusted
 

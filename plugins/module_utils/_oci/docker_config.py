@@ -16,8 +16,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from .._errors import AuthenticationFailed
 from .credential import Credential
-from .errors import AuthenticationFailed
 from .reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"

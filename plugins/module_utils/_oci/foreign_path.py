@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import stat
 
+from .._errors import StorageError
 from .directory_handles import open_file_at
 from .directory_writers import entry_error, user_name
-from .errors import StorageError
 from .names import shown
 from .trusted_path import MAX_LINKS, OTHERS_WRITE, Walk, is_trusted, open_trusted
 

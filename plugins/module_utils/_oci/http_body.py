@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from .errors import RegistryError
+from .._errors import RegistryError
 from .http_pace import MIN_RATE, TooSlow
 from .http_url import shown
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Union
 from urllib.parse import unquote, urlsplit
 
-from .errors import InvalidOption, MissingDependency
+from .._errors import InvalidOption, MissingDependency
 from .http_url import origin
 from .known_secrets import note
 from .options import ConnectionOptions

@@ -17,7 +17,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import ConnectionFailed, MissingDependency, OciError
+from .._errors import ConnectionFailed, MissingDependency, OciError
 from .http_pace import TooSlow, pace
 from .http_proxy import check_proxy, proxy_for
 from .http_url import origin, shown

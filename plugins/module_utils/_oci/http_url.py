@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import urljoin, urlsplit
 
-from .errors import RegistryError
+from .._errors import RegistryError
 from .known_secrets import shortened
 
 MAX_SHOWN = 300

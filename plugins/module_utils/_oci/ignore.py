@@ -28,7 +28,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .errors import InvalidOption, LayerError, OciError
+from .._errors import InvalidOption, LayerError, OciError
 from .left_out import LeftOut
 
 VCS_PATTERNS = (".git/", ".gitignore", ".gitmodules", ".gitattributes")

@@ -22,10 +22,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from .._errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, PushFailed, StorageError
 from . import media
 from .blob_store import CHUNK_SIZE, BlobStore
 from .digest import is_digest, parse_digest, verify_bytes
-from .errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, PushFailed, StorageError
 from .layout_index import LayoutIndex, list_manifest, parse_index, ref_name
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, load_json_object, parse_manifest
 from .reference import DEFAULT_TAG, Reference, check_tag

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._errors import InvalidContent
 from . import media
-from .errors import InvalidContent
 from .manifest import Descriptor, Manifest, descriptor_from_json
 from .reference import is_tag
 

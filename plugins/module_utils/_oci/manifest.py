@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from .._errors import InvalidContent
 from . import media
 from .digest import digest_of, is_digest
-from .errors import InvalidContent
 
 # distribution-spec, "Pushing Manifests": registries should accept manifests of at least 4 MiB.
 MAX_MANIFEST_SIZE = 4 * 1024 * 1024

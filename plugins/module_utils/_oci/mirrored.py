@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Callable, TypeVar
 
-from .errors import (
+from .._errors import (
     ConnectionFailed,
     DigestMismatch,
     InvalidOption,

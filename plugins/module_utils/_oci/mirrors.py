@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
-from .errors import InvalidOption, InvalidReference
+from .._errors import InvalidOption, InvalidReference
 from .options import AuthOptions, ConnectionOptions
 from .reference import Reference, parse_reference
 

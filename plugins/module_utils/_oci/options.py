@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import InvalidOption
+from .._errors import InvalidOption
 
 if TYPE_CHECKING:
     from .mirrors import MirrorRule

@@ -14,8 +14,8 @@ import stat
 from collections.abc import Collection, Iterator, Sequence
 from typing import BinaryIO, Callable, Union
 
+from .._errors import BuildError
 from .directory_handles import DirectoryHandles
-from .errors import BuildError
 from .names import MAX_PATH, encoded, split_path
 from .pack_writer import ArchiveWriter, PackResult
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from .errors import BuildError
+from .._errors import BuildError
 from .names import encoded
 from .tar_reader import BLOCK
 from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry

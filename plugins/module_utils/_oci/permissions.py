@@ -15,7 +15,7 @@ import pwd
 import re
 from typing import NamedTuple
 
-from .errors import InvalidOption
+from .._errors import InvalidOption
 
 # patterns as text: only a task that gives a symbolic mode compiles them
 _CLAUSE = r"([ugoa]*)((?:[-+=][rwxX]*)+)\Z"

@@ -10,9 +10,9 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 
+from .._errors import StorageError
 from .directory_handles import DirectoryHandles
 from .drift import MAX_NAMED, Plan, file_digest, has_one_name, has_permissions
-from .errors import StorageError
 from .names import decoded, encoded, on_disk, shown
 from .permissions import Permissions
 from .regular_file import storage_error

@@ -15,8 +15,8 @@ import re
 from functools import cache
 from typing import NamedTuple
 
+from .._errors import InvalidReference
 from .digest import is_digest, parse_digest
-from .errors import InvalidReference
 
 SCHEME = "oci://"
 LAYOUT_SCHEME = "oci-layout:"

@@ -14,9 +14,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from .._errors import ConnectionFailed, InvalidContent, NotFound, OciError, PushFailed, RegistryError
 from . import media
 from .digest import is_digest, parse_digest, verify_bytes
-from .errors import ConnectionFailed, InvalidContent, NotFound, OciError, PushFailed, RegistryError
 from .http_body import content_length, discard
 from .manifest import (
     MAX_MANIFEST_SIZE,

@@ -11,7 +11,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import AuthenticationFailed, NotFound, RegistryError
+from .._errors import AuthenticationFailed, NotFound, RegistryError
 from .http_body import BodyBroken, end_after, read_body
 from .known_secrets import shortened
 

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
+from .._errors import AuthenticationFailed, OciError, RegistryError
 from .credential import Credential
 from .deferred import deferred
-from .errors import AuthenticationFailed, OciError, RegistryError
 from .http_url import origin, shown
 from .known_secrets import note
 from .registry_answer import RETRY_STATUS

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from .._errors import AuthenticationFailed, ConnectionFailed, NotFound, PushFailed, RegistryError, TlsFailed
 from . import media
-from .errors import AuthenticationFailed, ConnectionFailed, NotFound, PushFailed, RegistryError, TlsFailed
 from .http_body import CHUNK_SIZE, BodyBroken, content_length, discard, is_encoded, raw_chunks, unpacked
 from .http_url import join, origin
 from .manifest import Descriptor

@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator
 from itertools import chain
 from typing import Any
 
-from .errors import (
+from .._errors import (
     AuthenticationFailed,
     CatalogRefused,
     CatalogUnsupported,

@@ -17,9 +17,16 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, Callable
 from urllib.parse import urlsplit
 
+from .._errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    InvalidReference,
+    MissingDependency,
+    OciError,
+    RegistryError,
+)
 from .credentials import Credential
 from .deferred import deferred
-from .errors import AuthenticationFailed, ConnectionFailed, InvalidReference, MissingDependency, OciError, RegistryError
 from .http_body import BodyBroken, content_length, discard, read_body
 from .http_session import explain, may_pass, new_session
 from .http_url import join, origin, shown

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from .errors import RegistryError
+from .._errors import RegistryError
 from .http_url import join, origin
 from .manifest import load_json_object
 from .registry_answer import check_status

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import BinaryIO
 
-from .errors import StorageError
+from .._errors import StorageError
 
 _HINTS = {
     errno.ENOSPC: "Free space on that file system or choose a place on another one.",

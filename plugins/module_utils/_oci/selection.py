@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from .._errors import InvalidSelection, NoMatch
 from .bounded_regex import BoundedRegex
-from .errors import InvalidSelection, NoMatch
 from .semver_range import SemVerRange
 from .tag_ranking import (
     parse_number,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from .errors import InvalidSelection
+from .._errors import InvalidSelection
 
 MAX_RANGE_LENGTH = 512
 MAX_GROUPS = 32

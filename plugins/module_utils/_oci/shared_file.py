@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from .errors import StorageError
+from .._errors import StorageError
 from .regular_file import storage_error
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -13,8 +13,8 @@ import os
 from collections.abc import Collection, Iterator
 from typing import NamedTuple, Union
 
+from .._errors import LayerError
 from .directory_handles import AnyDirectory, DirectoryHandles
-from .errors import LayerError
 from .names import encoded
 from .tree import DIRECTORY, FILE, Tree, TreeEntry
 from .tree_fs import disk_error, escaping_link

@@ -17,9 +17,9 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from .._errors import StorageError
 from .directory_handles import DirectoryHandles, open_file_at
 from .directory_writers import user_name
-from .errors import StorageError
 from .foreign_path import open_to_read, open_trusted_file
 from .names import encoded, shown
 from .regular_file import storage_error

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Callable
 
+from .._errors import StorageError
 from .directory_handles import DirectoryHandles
-from .errors import StorageError
 from .names import encoded
 from .regular_file import storage_error
 from .shared_file import wait_for_lock, write_all

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Protocol
 
-from .errors import LayerError
+from .._errors import LayerError
 from .tree import DIRECTORY, FILE, SYMLINK
 
 HARDLINK = "hard link"

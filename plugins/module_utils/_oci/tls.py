@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterator
 from typing import cast
 
-from .errors import InvalidOption, TlsFailed
+from .._errors import InvalidOption, TlsFailed
 from .options import ConnectionOptions
 from .threads import new_thread
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Callable, Protocol
 
+from .._errors import InvalidContent
 from .digest import Verifier
-from .errors import InvalidContent
 from .manifest import Descriptor, Manifest
 from .reference import Reference
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 
-from .errors import StorageError
+from .._errors import StorageError
 from .tree import DIRECTORY, SYMLINK, Tree
 
 _HINTS = {

@@ -18,8 +18,8 @@ import contextlib
 import os
 import stat
 
+from .._errors import StorageError
 from .directory_handles import O_PATH
-from .errors import StorageError
 from .names import shown
 
 # as many as Linux follows in one path

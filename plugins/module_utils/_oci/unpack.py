@@ -16,9 +16,9 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from .._errors import LayerError, StorageError
 from .decompress import Decompressor
 from .directory_handles import AnyDirectory
-from .errors import LayerError, StorageError
 from .names import MAX_NAME, MAX_PATH, encoded, split_path
 from .pipeline import Beside
 from .staged_tree import Directory, Leaf, StagedTree, link_error, remove_paths

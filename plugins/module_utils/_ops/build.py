@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from .._errors import BuildError, InvalidContent, InvalidOption
 from .._oci import media
-from .._oci.errors import BuildError, InvalidContent, InvalidOption
 from .._oci.left_out import LeftOut
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_json, parse_manifest
 from .._oci.names import is_reserved

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
+from .._errors import BuildError, ChartError, InvalidOption, LayerError, OciError, StorageError
 from .._oci import media
 from .._oci.cache import ArtifactCache, CachedRepository
 from .._oci.digest import parse_digest
-from .._oci.errors import BuildError, ChartError, InvalidOption, LayerError, OciError, StorageError
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import check_tag
@@ -80,7 +80,7 @@ def _fetch_all(sources: Sequence[SourceOptions], cache: ArtifactCache, task: Tas
         try:
             found[name] = _named(name, fetch.run)
         except Exception as exc:  # whatever it is: the message has to name all the sources that failed
-            from .._oci.unexpected import as_error
+            from .._unexpected import as_error
 
             failures[name] = as_error(exc, f"The work on the source {name!r}")
 

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._errors import InvalidContent, NotFound, OciError
 from .._oci import media
-from .._oci.errors import InvalidContent, NotFound, OciError
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.threads import thread_pool
 from .._oci.transport import Repository, read_small_blob

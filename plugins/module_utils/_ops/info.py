@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._errors import InvalidContent, InvalidOption, NoMatch, NotFound
 from .._oci import media
-from .._oci.errors import InvalidContent, InvalidOption, NoMatch, NotFound
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.transport import MAX_SMALL_BLOB, Repository, read_small_blob
 from .connect import cache_warnings, open_cache, open_repository

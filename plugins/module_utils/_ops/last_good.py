@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._errors import OciError
 from .._oci.destination import Destination
 from .._oci.drift import MAX_NAMED, Drift
-from .._oci.errors import OciError
 from .._oci.names import shown as path_shown
 from .._oci.options import parse_duration
 from .._oci.state import State

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from .._oci.errors import DigestMismatch
+from .._errors import DigestMismatch
 from .._oci.manifest import Descriptor
 from .._oci.transport import Repository, read_blob
 from .task import MAX_TRANSFERS

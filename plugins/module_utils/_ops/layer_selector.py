@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .._oci.errors import InvalidOption
+from .._errors import InvalidOption
 
 EXTRACT = "extract"
 COPY = "copy"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .._errors import LayerError
 from .._oci import media, platforms
-from .._oci.errors import LayerError
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.names import is_reserved
 from .._oci.transport import Repository

@@ -12,8 +12,8 @@ import stat
 from functools import partial
 from typing import BinaryIO
 
+from .._errors import BuildError
 from .._oci.digest import digest_of
-from .._oci.errors import BuildError
 from .._oci.manifest import Descriptor
 from .._oci.transport import BlobSource
 

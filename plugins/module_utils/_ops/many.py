@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, TypeVar
 
-from .._oci.errors import InvalidOption, OciError
+from .._errors import InvalidOption, OciError
 
 MAX_PARALLEL = 32
 # Characters of all differences that are shown together.
@@ -69,7 +69,7 @@ def run_items(items: Sequence[Item], parallel: int, reasons: Sequence[str]) -> d
         try:
             return items[number - 1].run()
         except Exception as exc:  # whatever it is: the results of the others must not be lost
-            from .._oci.unexpected import as_error
+            from .._unexpected import as_error
 
             error = failures[number] = as_error(exc, "The work on it")
             return {"changed": False, "failed": True, "msg": str(error), "reason": error.reason, **error.details}

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .._oci.errors import InvalidOption
+from .._errors import InvalidOption
 from .._oci.names import shown
 
 

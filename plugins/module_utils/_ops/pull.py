@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from .._errors import NotFound, OciError, StorageError, is_outage
 from .._oci.destination import Destination
 from .._oci.drift import Drift, Plan
-from .._oci.errors import NotFound, OciError, StorageError, is_outage
 from .._oci.names import CONTROL_NAME, native, shown
 from .._oci.state import State
 from .layer_selector import ALL, COPY

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .._errors import OciError
 from .._oci.content_diff import diff_of, permissions_diff
 from .._oci.directory_handles import DirectoryHandles
 from .._oci.drift import Drift, Plan
-from .._oci.errors import OciError
 from .._oci.known_secrets import without_secrets_in
 from .._oci.left_out import LeftOut
 from .._oci.manifest import Descriptor, Manifest

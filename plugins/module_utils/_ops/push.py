@@ -19,17 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._errors import InvalidContent, InvalidOption, InvalidReference, LayerError, NotFound, OciError, TagImmutable
 from .._oci import media
 from .._oci.digest import parse_digest
-from .._oci.errors import (
-    InvalidContent,
-    InvalidOption,
-    InvalidReference,
-    LayerError,
-    NotFound,
-    OciError,
-    TagImmutable,
-)
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from .._oci.threads import new_thread, thread_pool

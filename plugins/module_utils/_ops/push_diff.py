@@ -10,11 +10,11 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
+from .._errors import InvalidContent, NotFound, OciError
 from .._oci import media
 from .._oci.blob_store import CHUNK_SIZE
 from .._oci.content_diff import diff_of
 from .._oci.directory_handles import DirectoryHandles
-from .._oci.errors import InvalidContent, NotFound, OciError
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.permissions import Permissions
 from .._oci.placement import make_plan

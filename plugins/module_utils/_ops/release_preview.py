@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._errors import HelmFailed
 from .._helm import decision as decisions
 from .._helm.release import UNINSTALLED, Revision
-from .._oci.errors import HelmFailed
 from .release_shop import Workshop
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._errors import Forbidden, NotFound, OciError
 from .._helm.access import helm_environment
 from .._helm.crds import ChartCrds
 from .._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
@@ -34,7 +35,6 @@ from .._kube.crds import apply_crds, missing_crds
 from .._kube.lease import LeaseLock
 from .._kube.rest import KubeRest
 from .._oci.digest import Verifier, digest_of
-from .._oci.errors import Forbidden, NotFound, OciError
 from .._oci.masking import Mask, is_trivial, leaves
 from .._oci.regular_file import open_regular, storage_error
 from .release_spec import Chart, ReleaseKey

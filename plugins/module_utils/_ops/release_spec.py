@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._errors import InvalidOption
 from .._helm.decision import Wish
 from .._helm.helm_binary import DeployFlags, PostRenderer
 from .._helm.release import PREFIX, SYSTEM_LABELS, TEST_FAILED, TEST_PASSED, Fingerprint
 from .._helm.schedule import check_order
 from .._oci.digest import digest_of, parse_digest
-from .._oci.errors import InvalidOption
 from .._oci.options import parse_duration
 
 # helm, pkg/chartutil/validate_name.go

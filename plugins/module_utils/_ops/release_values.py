@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
+from .._errors import NotFound, OciError, ValuesError
 from .._helm.values import PathValue, canonical, compose, merge, read_values, set_path
 from .._kube.rest import KubeRest
-from .._oci.errors import NotFound, OciError, ValuesError
 from .._oci.masking import Mask
 from .release_spec import KINDS, Chart, FileName, ReleaseKey, ReleaseSpec, ValuesReference
 

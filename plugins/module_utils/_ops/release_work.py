@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._errors import Forbidden, HelmFailed, NotFound, OciError, ReleaseLocked
 from .._helm import decision as decisions
 from .._helm.decision import decide
 from .._helm.helm_binary import Outcome
@@ -30,8 +31,7 @@ from .._helm.release import (
     Revision,
     describe,
 )
-from .._oci.errors import Forbidden, HelmFailed, NotFound, OciError, ReleaseLocked
-from .._oci.unexpected import as_error
+from .._unexpected import as_error
 from .release_preview import add_diff, current
 from .release_shop import Workshop
 from .release_spec import Remedy

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._errors import ClusterError, Forbidden, InvalidOption, OciError
 from .._helm import decision as decisions
 from .._helm.decision import Decision, decide
 from .._helm.release import (
@@ -23,7 +24,6 @@ from .._helm.release import (
 from .._helm.values import values_digest
 from .._kube.api import KubeOptions
 from .._kube.rest import KubeRest
-from .._oci.errors import ClusterError, Forbidden, InvalidOption, OciError
 from .release_spec import Chart, ReleaseKey, ReleaseSpec, parse_releases
 from .release_values import ValuesGatherer
 
@@ -195,7 +195,7 @@ class _Run:
             plan.decision = decide(spec.wish(chart.digest if chart else "", plan.values_digest), last)
             plan.cause = plan.decision.reason
         except Exception as exc:  # as in _carry_out
-            from .._oci.unexpected import as_error
+            from .._unexpected import as_error
 
             plan.fail(as_error(exc, f"The work on the release {spec.key}"))
         return plan
@@ -215,7 +215,7 @@ class _Run:
         # imported here: an unchanged run needs none of it
         from .._helm.schedule import run_in_order
         from .._kube.objects import Places
-        from .._oci.unexpected import as_error
+        from .._unexpected import as_error
         from .release_drift import look_for_drift
         from .release_preview import predict
         from .release_shop import Workshop

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._errors import InvalidOption, NoMatch
 from .._oci import media
 from .._oci.digest import parse_digest
-from .._oci.errors import InvalidOption, NoMatch
 from .._oci.reference import DEFAULT_TAG, Reference, check_tag, parse_reference, parse_url
 
 if TYPE_CHECKING:

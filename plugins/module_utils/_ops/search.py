@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._oci.errors import AuthenticationFailed, CatalogRefused, CatalogUnsupported, NotFound
+from .._errors import AuthenticationFailed, CatalogRefused, CatalogUnsupported, NotFound
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.reference import Reference, parse_reference, parse_registry
 from .._oci.threads import thread_pool

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._oci.errors import InvalidOption
+from .._errors import InvalidOption
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._trust.verdict import BUNDLE, LEGACY
 from .build import creation_time

@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterator
 from typing import Callable
 
+from .._errors import StorageError
 from .._oci.blob_store import CHUNK_SIZE, download
-from .._oci.errors import StorageError
 from .._oci.manifest import Descriptor
 from .._oci.regular_file import storage_error
 

@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from .._errors import LayerError
 from .._oci import media
 from .._oci.directory_handles import DirectoryHandles
-from .._oci.errors import LayerError
 from .._oci.left_out import LeftOut
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.names import is_reserved

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._oci.errors import InvalidPolicy
+from .._errors import InvalidPolicy
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.transport import Repository
 from .._trust.policy import AttestationRule, Identity, VerifyPolicy

@@ -15,7 +15,7 @@ import hashlib
 import struct
 from typing import Any
 
-from .._oci.errors import InvalidPolicy
+from .._errors import InvalidPolicy
 from .keys import check_kind, signature_is_good, spki_of
 from .trusted_root import Authority, Log, TrustedRoot
 from .verdict import Rejected

@@ -14,13 +14,13 @@ import datetime
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .._oci.errors import InvalidContent, InvalidPolicy, NotFound, VerificationFailed
+from .._errors import InvalidContent, InvalidPolicy, NotFound, VerificationFailed
 from .._oci.manifest import Descriptor
 from .._oci.transport import Repository
+from .._packages import require_cryptography
 from . import formats
 from .budget import MAX_COSIGN_SIGNATURES, Budget
 from .counting import SignerCount
-from .crypto import require_cryptography
 from .discovery import ATTESTATION_SUFFIX, SIGNATURE_SUFFIX, attached_bundles, fetch_attached, tagged_layers
 from .formats import Bundle, Envelope, Statement
 from .keys import PublicKey, load_public_keys

@@ -18,7 +18,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from .._oci.errors import InvalidContent, NotAtMirrors, NotFound
+from .._errors import InvalidContent, NotAtMirrors, NotFound
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.transport import Repository, read_blob
 from .budget import Budget

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._errors import InvalidPolicy, InvalidSelection
 from .._oci.bounded_regex import BoundedRegex
-from .._oci.errors import InvalidPolicy, InvalidSelection
 from .policy import Identity
 from .verdict import Rejected
 

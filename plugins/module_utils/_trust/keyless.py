@@ -18,9 +18,9 @@ from dataclasses import replace
 from typing import Any
 
 from .._oci.manifest import Descriptor
+from .._packages import require_cryptography
 from . import formats, transparency_log
 from .certificates import check_signing_certificate, read_certificate
-from .crypto import require_cryptography
 from .formats import Bundle, Envelope, Statement
 from .identity import ANY_IDENTITY, CompiledIdentities, claimed_identity
 from .keys import PublicKey, fingerprint_of, signature_is_good

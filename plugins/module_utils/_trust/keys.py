@@ -16,8 +16,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._oci.errors import InvalidPolicy
-from .crypto import require_cryptography
+from .._errors import InvalidPolicy
+from .._packages import require_cryptography
 
 MAX_KEY_FILE = 64 * 1024
 MAX_KEYS = 100

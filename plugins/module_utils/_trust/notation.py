@@ -24,11 +24,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .._oci.errors import InvalidPolicy, VerificationFailed
+from .._errors import InvalidPolicy, VerificationFailed
 from .._oci.manifest import Descriptor
+from .._packages import require_cryptography
 from .budget import MAX_NOTATION_SIGNATURES, Budget
 from .counting import SignerCount
-from .crypto import require_cryptography
 from .distinguished_name import name_of_subject
 from .keys import fingerprint_of
 from .notation_chain import encode, ends_of, name_of, reading, revocable, why_not_valid

@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._oci.errors import InvalidPolicy
+from .._errors import InvalidPolicy
+from .._packages import require_cryptography
 from .certificates import validity
-from .crypto import require_cryptography
 from .keys import check_kind
 from .verdict import Rejected
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._oci.errors import InvalidPolicy
+from .._errors import InvalidPolicy
 from .distinguished_name import is_subset, parse_distinguished_name
 from .notation_chain import TrustedCertificate, read_trust_store
 

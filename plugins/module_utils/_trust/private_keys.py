@@ -17,8 +17,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._oci.errors import InvalidPolicy
-from .crypto import require_cryptography
+from .._errors import InvalidPolicy
+from .._packages import require_cryptography
 from .keys import PublicKey, check_kind, fingerprint_of
 from .secretbox import open_box
 

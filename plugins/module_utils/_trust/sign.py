@@ -23,9 +23,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._errors import InvalidContent, InvalidOption, NotFound, OciError, PushFailed
 from .._oci import media
 from .._oci.digest import digest_of
-from .._oci.errors import InvalidContent, InvalidOption, NotFound, OciError, PushFailed
 from .._oci.manifest import Descriptor, Manifest, load_json_object, parse_manifest
 from .._oci.reference import Reference, is_tag
 from .._oci.transport import BlobSource, Repository

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from .._oci.errors import ConnectionFailed, MissingDependency, VerificationFailed
+from .._errors import ConnectionFailed, MissingDependency, VerificationFailed
 from .._oci.threads import OutOfTime, run_within
 from . import formats
 from .formats import Bundle, Envelope

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._oci.errors import InvalidPolicy
+from .._errors import InvalidPolicy
+from .._packages import require_cryptography
 from . import formats
-from .crypto import require_cryptography
 from .keys import check_kind
 from .verdict import Rejected
 

@@ -23,7 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
     string_values,
     text_lines,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     InvalidOption,
     TagImmutable,

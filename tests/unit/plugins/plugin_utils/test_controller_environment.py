@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import AuthenticationFailed, TlsFailed
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed, TlsFailed
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_environment import (
     AUTH_FILE,
     CA_CERT,

@@ -19,14 +19,14 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud import aws
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud.aws import Ecr, parse_host
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     ConnectionFailed,
     InvalidOption,
     MissingDependency,
     OciError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._cloud import aws_emulator
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._cloud.aws_emulator import (

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud import azure, azure_identity
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud.endpoint import CloudClient
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     ConnectionFailed,
     RegistryError,
     TlsFailed,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._cloud.azure_emulator import (
     CLIENT,

@@ -17,11 +17,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud impor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud.endpoint import CloudClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud.flow import redacted, words_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud.providers import provider_credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed, InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
-    AuthenticationFailed,
-    InvalidOption,
-)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
     PROVIDERS,
     AuthOptions,

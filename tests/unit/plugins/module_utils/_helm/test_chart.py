@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import BuildError, MissingDependency
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm import archive_files, directory_files
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.chart import (
     Chart,
     pack_chart,
     read_chart,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import BuildError, MissingDependency
 
 yaml = pytest.importorskip("yaml")
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import BuildError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.helmignore import HelmIgnore
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import BuildError
 
 # Directories end with a slash.
 PATHS = "a a/ a/b a/b/ b ax bx x.md a/x.md templates/ templates/a templates/.x templates/.d/ é a* x\\ axb abc/b".split()

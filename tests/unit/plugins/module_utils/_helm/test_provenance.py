@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import BuildError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.chart import read_chart
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.provenance import (
     MAX_PROVENANCE,
@@ -16,7 +17,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.proven
     provenance_beside,
     read_provenance,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import BuildError
 
 pytest.importorskip("yaml")
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidContent
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm import decision as decisions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm import release as releases
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.decision import Decision, Wish, decide
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.release import Fingerprint, Revision
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidContent
 
 CHART, OTHER = f"sha256:{'c' * 64}", f"sha256:{'d' * 64}"
 VALUES, OTHER_VALUES = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.schedule import check_order, run_in_order
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidOption
 
 # who may need only what has a lower number makes no circle
 GRAPHS = st.integers(0, 12).flatmap(

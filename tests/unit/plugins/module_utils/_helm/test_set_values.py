@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import ValuesError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.set_values import set_string, set_value
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import ValuesError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "support"))
 from set_cases import BASE, BROKEN, CASES

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import ValuesError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values import (
     PathValue,
     canonical,
@@ -21,7 +22,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values
     read_values,
     values_digest,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import ValuesError
 
 SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab", max_size=2)
 KEYS = st.text("abc", min_size=1, max_size=1)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.patches import (
     hand_over,
     json_patch,
@@ -21,7 +22,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.patche
     with_plain_secret,
     without_nulls,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidOption
 
 KEYS = st.text("ab/~1", min_size=1, max_size=2)
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab", max_size=2)

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    AuthenticationFailed,
+    InvalidContent,
+    NotFound,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import Secret, parse_secret
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.secrets import (
     merge_pull_secrets,
     read_auth_config,
     tls_options,
-)
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
-    AuthenticationFailed,
-    InvalidContent,
-    NotFound,
 )
 
 PASSWORD = "hush-hush"

@@ -26,9 +26,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import blob_store, store_leftovers
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.blob_store import CHUNK_SIZE, BlobStore
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     ConnectionFailed,
     DigestMismatch,
     InvalidReference,
@@ -36,6 +34,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     OciError,
     StorageError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import blob_store, store_leftovers
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.blob_store import CHUNK_SIZE, BlobStore
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.regular_file import storage_error
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.shared_file import locked_file, write_all

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, NotFound
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import cache_prune, media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_layout import (
@@ -34,7 +35,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_p
     take_stock,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidOption, NotFound
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Descriptor,
     Manifest,

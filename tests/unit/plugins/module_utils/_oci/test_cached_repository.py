@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import DigestMismatch, InvalidContent
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import cache_store, media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache, CachedRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import DigestMismatch, InvalidContent
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, canonical_json
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import (
     MAX_SMALL_BLOB,

@@ -21,12 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from two_users import KINDS, NOBODY, Racer, Victim, give, make_directories, prepare, public_place, remove
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import config_file
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.config_file import ConfigFile, default_path
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
-    AuthenticationFailed,
-    StorageError,
-)
 
 TREE = Path(config_file.__file__).parents[6]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_handles import DirectoryHandles
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.names import CONTROL_NAME, is_reserved
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.placement import make_plan

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import credential_helper
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential, find_credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.docker_config import (
@@ -27,7 +28,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.docker_
     named_helper,
     split_key,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import AuthenticationFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 

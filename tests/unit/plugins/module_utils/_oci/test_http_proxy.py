@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     ConnectionFailed,
     InvalidOption,
     MissingDependency,
@@ -22,6 +21,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     RegistryError,
     TlsFailed,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.http_proxy import (
     check_proxy,
     goes_around,

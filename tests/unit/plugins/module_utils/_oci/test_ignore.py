@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, LayerError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import ignore as ignore_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidOption, LayerError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.ignore import (
     CI_PATTERNS,
     EXT_PATTERNS,

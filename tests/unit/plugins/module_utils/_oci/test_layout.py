@@ -21,10 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import layout as layout_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     DigestMismatch,
     InvalidContent,
     InvalidReference,
@@ -33,6 +30,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     PushFailed,
     StorageError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import layout as layout_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     MAX_MANIFEST_SIZE,

@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import NotFound, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import NotFound, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Descriptor,

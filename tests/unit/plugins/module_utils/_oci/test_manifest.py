@@ -14,6 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    DigestMismatch,
+    InvalidContent,
+    InvalidOption,
+    InvalidReference,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import (
     Verifier,
@@ -22,12 +28,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest 
     parse_digest,
     short_digest,
     verify_bytes,
-)
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
-    DigestMismatch,
-    InvalidContent,
-    InvalidOption,
-    InvalidReference,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     MAX_DESCRIPTORS,

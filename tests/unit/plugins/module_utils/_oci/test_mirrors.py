@@ -17,10 +17,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache, CachedRepository
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     ConnectionFailed,
     DigestMismatch,
@@ -30,6 +27,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     OciError,
     RegistryError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache, CachedRepository
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, Manifest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.mirrors import parse_mirrors, places
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions

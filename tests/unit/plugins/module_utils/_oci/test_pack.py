@@ -23,8 +23,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import BuildError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import pack, pack_writer
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import BuildError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.pack import (
     Member,
     PackResult,

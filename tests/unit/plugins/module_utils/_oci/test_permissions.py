@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidOption
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import (
     Permissions,
     parse_permissions,

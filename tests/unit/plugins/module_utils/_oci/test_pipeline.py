@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import DigestMismatch
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import pipeline
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import Verifier, digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import DigestMismatch
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.pipeline import Beside, Chunk, verified
 
 PIECE = bytes(256 * 1024)

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
     descriptors as descriptors_module,
 )
@@ -29,7 +30,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import workplace as workplace_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_handles import DirectoryHandles
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.names import CONTROL_NAME
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.placement import make_plan

@@ -9,8 +9,8 @@ import platform
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidContent, InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import platforms
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidContent, InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 
 

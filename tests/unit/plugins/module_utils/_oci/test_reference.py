@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidReference
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidReference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import (
     Reference,
     check_tag,

@@ -14,9 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media, registry, registry_pages
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     ConnectionFailed,
     DigestMismatch,
     InvalidContent,
@@ -26,6 +24,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     PushFailed,
     RegistryError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media, registry, registry_pages
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     MAX_MANIFEST_SIZE,
     Descriptor,

@@ -16,10 +16,7 @@ from types import SimpleNamespace
 import pytest
 import urllib3
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import http_body, http_pace, pauses
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     ConnectionFailed,
     DigestMismatch,
@@ -28,6 +25,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     PushFailed,
     RegistryError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import http_body, http_pace, pauses
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import (
     EXISTED,

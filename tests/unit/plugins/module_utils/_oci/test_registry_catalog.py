@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import registry_catalog, registry_pages
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     CatalogRefused,
     InvalidContent,
     OciError,
     RegistryError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import registry_catalog, registry_pages
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_catalog import list_repositories
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
     Answer,

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import pauses
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     ConnectionFailed,
     InvalidReference,
     OciError,
     RegistryError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import pauses
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.http_url import join, origin, shown
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_answer import retry_after

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidSelection, NoMatch
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidSelection, NoMatch
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.selection import (
     FilterTags,
     Selection,

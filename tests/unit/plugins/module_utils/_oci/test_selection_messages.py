@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import NoMatch
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import NoMatch
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.selection import (
     FilterTags,
     Selection,

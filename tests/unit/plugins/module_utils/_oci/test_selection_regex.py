@@ -21,8 +21,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidSelection
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.bounded_regex import BoundedRegex
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidSelection
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.go_regex import compile_template, to_python
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.selection import Selection, TagSelector
 

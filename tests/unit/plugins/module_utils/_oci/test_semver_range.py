@@ -15,7 +15,7 @@ import semver
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidSelection
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidSelection
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.selection import SemVerRange
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.semver_range import parse_version
 

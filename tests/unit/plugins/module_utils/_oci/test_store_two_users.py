@@ -27,6 +27,11 @@ from two_users import (
     remove,
 )
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    DigestMismatch,
+    OciError,
+    StorageError,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import cache_layout
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import layout as layout_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache
@@ -38,11 +43,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_p
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_store import checked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
-    DigestMismatch,
-    OciError,
-    StorageError,
-)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Descriptor,

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import LayerError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tar_reader import (
     HARDLINK,
     MAX_RECORD,

@@ -15,12 +15,12 @@ from typing import Any, Callable
 import pytest
 from two_users import NOBODY, SOMEBODY, in_user, make_directories, public_place
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import directory_writers, trusted_path
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_writers import (
     other_writers,
     record_error,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.foreign_path import (
     open_home,
     open_to_read,

@@ -22,8 +22,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import staged_tree
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import LayerError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import (
     DIRECTORY,
     FILE,

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import LayerError, OciError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import DIRECTORY, SYMLINK, TreeEntry
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree_fs import escaping_link
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.unpack import Limits, Unpacker

@@ -19,16 +19,16 @@ from typing import Any, Callable
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud.endpoint import CloudClient
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube import api as kube_api
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeApi, KubeOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import http_pace
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     ConnectionFailed,
     OciError,
     is_outage,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube import api as kube_api
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeApi, KubeOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import http_pace
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.http_pace import (
     Meter,
     PacedConnection,

@@ -17,10 +17,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.chart import read_chart_files
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     BuildError,
     ChartError,
     DigestMismatch,
@@ -30,7 +27,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     OciError,
     VerificationFailed,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.unexpected import InternalError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.chart import read_chart_files
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import chart_sources
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.chart_sources import (
     SourceOptions,
@@ -38,6 +37,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.chart_s
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._unexpected import InternalError
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors"
 

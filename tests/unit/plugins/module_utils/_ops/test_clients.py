@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import ConnectionFailed
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import ConnectionFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
     AuthOptions,
     CacheOptions,

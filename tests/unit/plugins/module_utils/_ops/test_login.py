@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential, find_credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.docker_config import DOCKER_HUB_KEY
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     ConnectionFailed,
     InvalidOption,
     InvalidReference,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential, find_credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.docker_config import DOCKER_HUB_KEY
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.login import LoginOptions, login
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import LayerError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import canonical_json
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
     AuthOptions,

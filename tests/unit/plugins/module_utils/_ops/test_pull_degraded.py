@@ -19,10 +19,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import confirmation, media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.drift import Drift
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     ConnectionFailed,
     InvalidOption,
@@ -32,6 +29,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     TlsFailed,
     is_outage,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import confirmation, media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.drift import Drift
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.state import State

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, LayerError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidOption, LayerError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, Manifest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import (
     LayerSelector,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidPolicy, OciError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.chart_sources import (

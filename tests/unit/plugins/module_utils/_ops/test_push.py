@@ -16,9 +16,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     InvalidOption,
     InvalidReference,
     InvalidSelection,
@@ -27,6 +25,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors 
     PushFailed,
     TagImmutable,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Descriptor,

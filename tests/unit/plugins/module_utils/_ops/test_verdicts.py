@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_notes import CacheNotes
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     InvalidPolicy,
     OciError,
     VerificationFailed,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_notes import CacheNotes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import verdicts

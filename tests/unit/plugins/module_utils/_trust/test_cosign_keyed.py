@@ -15,12 +15,12 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     InvalidPolicy,
     OciError,
     VerificationFailed,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Descriptor,

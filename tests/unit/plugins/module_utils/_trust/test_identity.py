@@ -11,11 +11,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy, InvalidSelection
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.bounded_regex import BoundedRegex
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
-    InvalidPolicy,
-    InvalidSelection,
-)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import identity
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.identity import (
     Claim,

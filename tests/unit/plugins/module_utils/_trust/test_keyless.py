@@ -22,10 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
-    InvalidPolicy,
-    MissingDependency,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy, MissingDependency
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats, keyless
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keyless import KeylessVerifier

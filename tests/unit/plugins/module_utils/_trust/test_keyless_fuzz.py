@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keyless import KeylessVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy

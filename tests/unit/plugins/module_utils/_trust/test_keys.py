@@ -17,10 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding,
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
-    InvalidPolicy,
-    MissingDependency,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy, MissingDependency
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import keys
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keys import (
     MAX_KEY_FILE,

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import VerificationFailed
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import VerificationFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cbor import Tag
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation_chain import MAX_CERTIFICATE
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation_envelope import (

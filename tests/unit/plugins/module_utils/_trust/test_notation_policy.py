@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import notation_chain
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation_policy import (
     Statement,

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import InvalidPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keys import load_public_keys
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.private_keys import (
     COSIGN_LABELS,

@@ -16,10 +16,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import (
-    InvalidPolicy,
-    MissingDependency,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy, MissingDependency
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import trusted_root
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.trusted_root import (
     Window,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.errors import NotFound
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.unexpected import InternalError, as_error
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import NotFound
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._unexpected import InternalError, as_error
 
 
 def deep(levels: int, value: Any) -> Any:

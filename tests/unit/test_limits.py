@@ -32,7 +32,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust impor
 from ansible_collections.cloudnative.artifacts.plugins.modules import oci_artifact_pull
 
 PULL = yaml.safe_load(oci_artifact_pull.DOCUMENTATION)["options"]
-GUIDE = Path(__file__).resolve().parents[5] / "docs/docsite/rst/guide_network.rst"
+GUIDE = Path(__file__).resolve().parents[2] / "docs/docsite/rst/guide_network.rst"
 WANTED = {
     "Wait for a connection": f"{options.DEFAULT_TIMEOUT:g} s",
     "Slowest transfer": f"{http_body.MIN_RATE} bytes/s",

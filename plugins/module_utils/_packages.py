@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._oci.errors import MissingDependency
+from ._errors import MissingDependency
 
 MINIMUM = "41"
 

@@ -9,7 +9,7 @@ import os
 import traceback
 from types import TracebackType
 
-from .errors import OciError
+from ._errors import OciError
 
 # How many calls a message names, the innermost last.
 MAX_FRAMES = 4
