@@ -53,7 +53,7 @@ def run_module(
 
 def _warn(module: AnsibleModule, warnings: list[str]) -> None:
     if warnings:
-        from ._oci.known_secrets import without_secrets
+        from ._secrets.known import without_secrets
 
         for warning in warnings:
             module.warn(without_secrets(warning))

@@ -20,7 +20,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.objects import Places
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.masking import Mask
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_drift import look_for_drift
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_shop import Workshop
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_spec import (
@@ -29,6 +28,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release
     ReleaseSpec,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases import Plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets.masking import Mask
 
 pytestmark = pytest.mark.once
 

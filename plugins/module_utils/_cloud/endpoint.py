@@ -18,10 +18,10 @@ from urllib.parse import urlencode
 
 from .._errors import AuthenticationFailed, ConnectionFailed, RegistryError
 from .._oci.http_url import origin, shown
-from .._oci.known_secrets import MACHINE_MADE, note
 from .._oci.options import ConnectionOptions
 from .._oci.registry_answer import RETRY_STATUS
 from .._oci.registry_client import RegistryClient
+from .._secrets.known import MACHINE_MADE, note
 from .flow import Token, Unavailable, check_token, lifetime, words_of
 
 # seconds; metadata servers are on the host or its hypervisor, and packets to a host that has none get lost

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import AuthenticationFailed
-from .._oci.known_secrets import note, shortened
+from .._secrets.known import note, shortened
 
 # bytes of a file that holds a key, a certificate or a token
 MAX_FILE = 256 * 1024

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._errors import OciError
-from .._oci.masking import Mask
+from .._secrets.masking import Mask
 from .go_yaml import Plain, scalar
 from .values import read_values
 

@@ -28,7 +28,7 @@ from .._errors import (
     TlsFailed,
 )
 from .._oci.http_body import BodyBroken, read_plain
-from .._oci.known_secrets import note
+from .._secrets.known import note
 from .api import KubeOptions, make_client
 
 # Who this collection is in ``managedFields``.

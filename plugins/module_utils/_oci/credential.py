@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Callable
 
-from .known_secrets import MACHINE_MADE, note
+from .._secrets.known import MACHINE_MADE, note
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from typing import Union
 from urllib.parse import unquote, urlsplit
 
 from .._errors import InvalidOption, MissingDependency
+from .._secrets.known import note
 from .http_url import origin
-from .known_secrets import note
 from .options import ConnectionOptions
 
 SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")

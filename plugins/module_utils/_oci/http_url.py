@@ -8,7 +8,7 @@ from __future__ import annotations
 from urllib.parse import urljoin, urlsplit
 
 from .._errors import RegistryError
-from .known_secrets import shortened
+from .._secrets.known import shortened
 
 MAX_SHOWN = 300
 _DEFAULT_PORTS = {"http": 80, "https": 443}

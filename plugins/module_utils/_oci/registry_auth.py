@@ -18,10 +18,10 @@ from typing import Any, Callable, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from .._errors import AuthenticationFailed, OciError, RegistryError
+from .._secrets.known import note
 from .credential import Credential
 from .deferred import deferred
 from .http_url import origin, shown
-from .known_secrets import note
 from .registry_answer import RETRY_STATUS
 
 # a quarter of what oras takes to import, for methods that are not used here

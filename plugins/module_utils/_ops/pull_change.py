@@ -16,12 +16,12 @@ from .._errors import OciError
 from .._oci.content_diff import diff_of, permissions_diff
 from .._oci.directory_handles import DirectoryHandles
 from .._oci.drift import Drift, Plan
-from .._oci.known_secrets import without_secrets_in
 from .._oci.left_out import LeftOut
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.names import shown
 from .._oci.placement import make_plan
 from .._oci.state import State
+from .._secrets.known import without_secrets_in
 from .layer_reader import LayerReader, opened_layers
 from .layer_selector import ALL, COPY
 from .layers import check_sizes, choose_image, file_name, select_layers

@@ -35,8 +35,8 @@ from .._kube.crds import apply_crds, missing_crds
 from .._kube.lease import LeaseLock
 from .._kube.rest import KubeRest
 from .._oci.digest import Verifier, digest_of
-from .._oci.masking import Mask, is_trivial, leaves
 from .._oci.regular_file import open_regular, storage_error
+from .._secrets.masking import Mask, is_trivial, leaves
 from .release_spec import Chart, ReleaseKey
 from .release_values import Origins, values_at
 

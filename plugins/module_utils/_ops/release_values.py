@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from .._errors import NotFound, OciError, ValuesError
 from .._helm.values import PathValue, canonical, compose, merge, read_values, set_path
 from .._kube.rest import KubeRest
-from .._oci.masking import Mask
+from .._secrets.masking import Mask
 from .release_spec import KINDS, Chart, FileName, ReleaseKey, ReleaseSpec, ValuesReference
 
 # The keys that lead to a value; a list is one value.

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.masking import Mask
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets.masking import Mask
 
 PACKAGE = "ansible_collections.cloudnative.artifacts.plugins.modules."
 MARK = "Zq7hush3Kw9xVb"

@@ -18,7 +18,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.manife
     shown,
     shown_release,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.masking import Mask
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets.masking import Mask
 
 PEM = """\
 -----BEGIN RSA PRIVATE KEY-----

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.masking import HIDDEN, Mask
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets.masking import HIDDEN, Mask
 
 KEY = """\
 -----BEGIN EC PRIVATE KEY-----
