@@ -18,7 +18,7 @@ from typing import Any
 from ansible import constants
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.shared_file import locked_file
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.shared_file import locked_file
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_environment import carried_options
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.core_errors import plugin_errors
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain, sealed

@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.shared_file import locked_file
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.shared_file import locked_file
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain
 
 # Seconds for which a host waits for the one that resolves.

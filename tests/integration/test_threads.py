@@ -42,7 +42,7 @@ OTHER = "import time\ntime.sleep(0.2)\none = 1\n"
 def test_imports_out_of_an_archive(ansible: AnsibleRunner, tmp_path: Path, kind: str) -> None:
     archive = tmp_path / "payload.zip"
     with zipfile.ZipFile(archive, "w") as payload:
-        payload.write(ansible.collection / "plugins/module_utils/_oci/threads.py", "threads.py")
+        payload.write(ansible.collection / "plugins/module_utils/_files/threads.py", "threads.py")
         payload.writestr("slow.py", SLOW)
         payload.writestr("other.py", OTHER)
     command = [ansible.target_python, "-c", SCRIPT, str(archive), kind]

@@ -76,7 +76,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_oci/state.py": _PLACED,
     "_oci/destination.py": _PLACED,
     "_oci/workplace.py": _PLACED,
-    "_oci/trusted_path.py": ("_oci/test_trusted_path.py",),
-    "_oci/directory_writers.py": ("_oci/test_trusted_path.py",),
-    "_oci/foreign_path.py": ("_oci/test_trusted_path.py", "_oci/test_config_file.py"),
+    "_files/trusted_path.py": ("_oci/test_trusted_path.py",),
+    "_files/directory_writers.py": ("_oci/test_trusted_path.py",),
+    "_files/foreign_path.py": ("_oci/test_trusted_path.py", "_oci/test_config_file.py"),
 }

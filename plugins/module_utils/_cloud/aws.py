@@ -24,11 +24,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._errors import AuthenticationFailed, ConnectionFailed, InvalidOption, MissingDependency, OciError
+from .._files.threads import OutOfTime, run_within
 from .._oci.credentials import Credential
 from .._oci.http_pace import paced_pool
 from .._oci.http_url import shown
 from .._oci.options import ConnectionOptions
-from .._oci.threads import OutOfTime, run_within
 from .flow import environment, redacted
 
 HOSTS = "<account>.dkr.ecr.<region>.amazonaws.com or public.ecr.aws"

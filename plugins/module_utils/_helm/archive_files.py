@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from .._errors import BuildError, LayerError
+from .._files.tree import DIRECTORY, FILE
 from .._oci.decompress import Decompressor
 from .._oci.tar_reader import TarReader
-from .._oci.tree import DIRECTORY, FILE
 
 MAX_CHART = 100 << 20
 MAX_FILE = 5 << 20

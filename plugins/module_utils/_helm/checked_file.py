@@ -11,8 +11,8 @@ import tempfile
 from typing import BinaryIO, cast
 
 from .._errors import DigestMismatch
+from .._files.regular_file import open_regular
 from .._oci.digest import Verifier
-from .._oci.regular_file import open_regular
 from .archive_files import MAX_CHART
 
 _READ_SIZE = 1 << 20

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Callable, TypeVar
 
 from .._errors import InvalidOption
-from .._oci.threads import thread_pool
+from .._files.threads import thread_pool
 
 Key = TypeVar("Key")
 

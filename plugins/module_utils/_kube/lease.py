@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._errors import Conflict, NotFound, OciError, ReleaseLocked
-from .._oci.threads import new_thread
+from .._files.threads import new_thread
 from .rest import KubeRest
 
 # Seconds without a renewal after which a Lease counts as abandoned, and between renewals.

@@ -18,11 +18,11 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Callable
 
 from .._errors import DigestMismatch, NotFound, StorageError
+from .._files.regular_file import storage_error
+from .._files.shared_file import write_all
 from .digest import Verifier, digest_of, parse_digest
 from .manifest import Descriptor
 from .pipeline import Beside
-from .regular_file import storage_error
-from .shared_file import write_all
 from .store_files import INGEST, StoreFiles, Temporary, unlink
 from .store_leftovers import PARTIAL
 

@@ -21,13 +21,13 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from .._errors import InvalidContent, InvalidOption, NotFound, OciError
+from .._files.regular_file import storage_error
 from . import media
 from .cache_store import CacheStore
 from .layout import LAYOUT_FILE, LayoutRepository
 from .layout_index import LayoutIndex, parse_index
 from .manifest import Descriptor, Manifest
 from .reference import Reference, parse_reference
-from .regular_file import storage_error
 from .store_directory import StoreDirectory
 
 CACHE_TAG = "CACHEDIR.TAG"

@@ -17,12 +17,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from .._errors import StorageError
+from .._files.directory_handles import DirectoryHandles, open_file_at
+from .._files.names import encoded
+from .._files.trusted_path import belongs_to_us
 from .cache_store import CacheStore
 from .digest import parse_digest
-from .directory_handles import DirectoryHandles, open_file_at
-from .names import encoded
 from .store_files import unlink
-from .trusted_path import belongs_to_us
 
 FOLDER = "notes"
 MAX_NOTE = 4 << 20

@@ -24,17 +24,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import InvalidContent, StorageError
+from .._files.directory_handles import DirectoryHandles, open_file_at
+from .._files.trusted_path import open_trusted
 from .blob_store import blob_name
 from .cache_layout import CACHE_TAG, CacheLayout, is_cache, parts_of, raw_name
 from .cache_notes import CacheNotes
 from .cache_store import CacheStore
 from .digest import is_digest
-from .directory_handles import DirectoryHandles, open_file_at
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
 from .store_directory import is_at
 from .store_files import INGEST
 from .store_leftovers import PARTIAL_AGE, remove_leftovers
-from .trusted_path import open_trusted
 
 
 @dataclass(frozen=True)

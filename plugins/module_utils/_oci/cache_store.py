@@ -19,12 +19,12 @@ from collections.abc import Iterator
 from typing import BinaryIO, Callable
 
 from .._errors import StorageError
+from .._files.directory_handles import DirectoryHandles
+from .._files.regular_file import storage_error
 from .blob_store import CHUNK_SIZE, BlobStore, blob_name, is_sound
 from .digest import Verifier, parse_digest
-from .directory_handles import DirectoryHandles
 from .manifest import Descriptor
 from .pipeline import verified
-from .regular_file import storage_error
 from .store_files import INGEST
 from .store_leftovers import PARTIAL
 

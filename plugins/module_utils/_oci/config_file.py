@@ -24,14 +24,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .._errors import StorageError
+from .._files.directory_handles import DirectoryHandles, open_file_at
+from .._files.directory_writers import user_name
+from .._files.foreign_path import open_home
+from .._files.regular_file import storage_error
+from .._files.shared_file import wait_for_lock, write_all
+from .._files.trusted_path import is_trusted
 from .credentials import MAX_FILE_SIZE, parse_config_file
-from .directory_handles import DirectoryHandles, open_file_at
-from .directory_writers import user_name
-from .foreign_path import open_home
-from .regular_file import storage_error
-from .shared_file import wait_for_lock, write_all
 from .store_directory import is_at, open_to_lock
-from .trusted_path import is_trusted
 
 # seconds; the owner of the lock may wait for a credential helper
 LOCK_TIMEOUT = 150.0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 
-from .directory_handles import open_file_at
+from .._files.directory_handles import open_file_at
 
 FILE_NAME = "confirmed"
 

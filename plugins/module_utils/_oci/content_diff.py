@@ -10,10 +10,10 @@ import re
 import stat
 from collections.abc import Sequence
 
+from .._files.directory_handles import DirectoryHandles
+from .._files.names import on_disk, shown
 from .digest import short_digest
-from .directory_handles import DirectoryHandles
 from .drift import Plan, file_digest
-from .names import on_disk, shown
 
 # bytes; larger files, and files beyond the total, are named with their digests
 MAX_TEXT = 64 * 1024

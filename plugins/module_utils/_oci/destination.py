@@ -19,13 +19,13 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._errors import StorageError
-from .directory_handles import DIRECTORY, DirectoryHandles
+from .._files.directory_handles import DIRECTORY, DirectoryHandles
+from .._files.names import CONTROL_NAME, encoded, native, shown
+from .._files.regular_file import storage_error
+from .._files.trusted_path import belongs_to_us, open_trusted
 from .drift import Drift, find_drift
-from .names import CONTROL_NAME, encoded, native, shown
 from .permissions import Permissions
-from .regular_file import storage_error
 from .state import FILE_NAME, State, load_state
-from .trusted_path import belongs_to_us, open_trusted
 
 if TYPE_CHECKING:
     from .workplace import Workplace
@@ -179,7 +179,7 @@ class Destination:
         return control
 
     def _not_our_control(self, status: os.stat_result) -> StorageError:
-        from .directory_writers import record_error
+        from .._files.directory_writers import record_error
 
         return record_error(self.control, status)
 

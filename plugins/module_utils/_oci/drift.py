@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .directory_handles import DirectoryHandles
-from .names import encoded
+from .._files.directory_handles import DirectoryHandles
+from .._files.names import encoded
+from .._files.tree import DIRECTORY, SYMLINK, TreeEntry
 from .permissions import Permissions
 from .state import PlacedEntry, State
-from .tree import DIRECTORY, SYMLINK, TreeEntry
 
 READ_SIZE = 256 * 1024
 # in messages

@@ -26,7 +26,7 @@ import sys
 import time
 from typing import Any
 
-from .threads import OutOfTime, run_within
+from .._files.threads import OutOfTime, run_within
 
 # bytes per second, measured over at least one time limit: a peer that is slower is taken for a broken link
 MIN_RATE = 1024

@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from .._errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, PushFailed, StorageError
+from .._files.regular_file import storage_error
 from . import media
 from .blob_store import CHUNK_SIZE, BlobStore
 from .digest import is_digest, parse_digest, verify_bytes
 from .layout_index import LayoutIndex, list_manifest, parse_index, ref_name
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, load_json_object, parse_manifest
 from .reference import DEFAULT_TAG, Reference, check_tag
-from .regular_file import storage_error
 from .single_place import SinglePlace
 from .transport import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource
 

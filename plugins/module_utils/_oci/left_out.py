@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .names import encoded
+from .._files.names import encoded
 
 # Names that a result lists.
 MAX_LISTED_NAMES = 1000

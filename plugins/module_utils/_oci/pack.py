@@ -15,10 +15,10 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import BinaryIO, Callable, Union
 
 from .._errors import BuildError
-from .directory_handles import DirectoryHandles
-from .names import MAX_PATH, encoded, split_path
+from .._files.directory_handles import DirectoryHandles
+from .._files.names import MAX_PATH, encoded, split_path
+from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 from .pack_writer import ArchiveWriter, PackResult
-from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 from .tree_fs import escaping_link
 
 __all__ = ["PackResult", "pack_file", "pack_members", "pack_tree"]

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from .._errors import BuildError
-from .names import encoded
+from .._files.names import encoded
+from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 from .tar_reader import BLOCK
-from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 from .tree_fs import disk_error
 
 # No name, no time, no flags, the operating system unknown (RFC 1952, 2.3).

@@ -72,7 +72,7 @@ class Beside:
     def _start(self) -> bool:
         import queue
 
-        from .threads import new_thread
+        from .._files.threads import new_thread
 
         waiting: queue.Queue[list[Chunk] | None] = queue.Queue(MAX_WAITING)
         thread = new_thread(self._run, waiting)

@@ -11,13 +11,13 @@ import stat
 from collections.abc import Iterator, Mapping
 
 from .._errors import StorageError
-from .directory_handles import DirectoryHandles
+from .._files.directory_handles import DirectoryHandles
+from .._files.names import decoded, encoded, on_disk, shown
+from .._files.regular_file import storage_error
+from .._files.tree import DIRECTORY, FILE, SYMLINK, Tree, TreeEntry
 from .drift import MAX_NAMED, Plan, file_digest, has_one_name, has_permissions
-from .names import decoded, encoded, on_disk, shown
 from .permissions import Permissions
-from .regular_file import storage_error
 from .state import State
-from .tree import DIRECTORY, FILE, SYMLINK, Tree, TreeEntry
 
 
 def with_parents(tree: Tree) -> dict[str, TreeEntry]:

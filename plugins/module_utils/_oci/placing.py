@@ -17,13 +17,13 @@ import stat
 from collections.abc import Mapping
 from typing import Callable
 
-from .descriptors import open_entry_at, set_mode, set_owner
-from .directory_handles import DirectoryHandles
+from .._files.descriptors import open_entry_at, set_mode, set_owner
+from .._files.directory_handles import DirectoryHandles
+from .._files.names import encoded
+from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 from .drift import Plan, has_one_name, has_permissions, is_placed_file
-from .names import encoded
 from .permissions import Permissions
 from .state import PlacedEntry
-from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 
 _BACKUP = ".backup"
 _NEW_LINK = ".link"

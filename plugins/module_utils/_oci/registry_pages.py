@@ -66,7 +66,7 @@ def fetch_pages(
 
     page = fetch(url)
     if ahead and page.following:
-        from .threads import thread_pool
+        from .._files.threads import thread_pool
 
         with thread_pool(1) as pool:
             while page.following:

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple, Union
 
 from .._errors import LayerError
-from .directory_handles import AnyDirectory, DirectoryHandles
-from .names import encoded
-from .tree import DIRECTORY, FILE, Tree, TreeEntry
+from .._files.directory_handles import AnyDirectory, DirectoryHandles
+from .._files.names import encoded
+from .._files.tree import DIRECTORY, FILE, Tree, TreeEntry
 from .tree_fs import disk_error, escaping_link
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from .directory_handles import open_file_at
-from .names import split_path
-from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
+from .._files.directory_handles import open_file_at
+from .._files.names import split_path
+from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 
 FORMAT = 1
 FILE_NAME = "state"

@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from .._errors import StorageError
-from .directory_handles import DirectoryHandles, open_file_at
-from .directory_writers import user_name
-from .foreign_path import open_to_read, open_trusted_file
-from .names import encoded, shown
-from .regular_file import storage_error
-from .trusted_path import open_trusted
+from .._files.directory_handles import DirectoryHandles, open_file_at
+from .._files.directory_writers import user_name
+from .._files.foreign_path import open_to_read, open_trusted_file
+from .._files.names import encoded, shown
+from .._files.regular_file import storage_error
+from .._files.trusted_path import open_trusted
 
 _ATTEMPTS = 100
 _BASE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

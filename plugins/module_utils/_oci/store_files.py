@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import BinaryIO, Callable
 
 from .._errors import StorageError
-from .directory_handles import DirectoryHandles
-from .names import encoded
-from .regular_file import storage_error
-from .shared_file import wait_for_lock, write_all
+from .._files.directory_handles import DirectoryHandles
+from .._files.names import encoded
+from .._files.regular_file import storage_error
+from .._files.shared_file import wait_for_lock, write_all
 from .store_directory import StoreDirectory, is_at, open_to_lock
 from .store_leftovers import PARTIAL_AGE, TEMPORARY, remove_leftovers
 

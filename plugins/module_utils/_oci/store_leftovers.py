@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from .directory_handles import DirectoryHandles, open_file_at
+from .._files.directory_handles import DirectoryHandles, open_file_at
 from .store_directory import is_at
 
 TEMPORARY = ".tmp"

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from .._errors import LayerError
-from .tree import DIRECTORY, FILE, SYMLINK
+from .._files.tree import DIRECTORY, FILE, SYMLINK
 
 HARDLINK = "hard link"
 

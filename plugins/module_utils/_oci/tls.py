@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import cast
 
 from .._errors import InvalidOption, TlsFailed
+from .._files.threads import new_thread
 from .options import ConnectionOptions
-from .threads import new_thread
 
 # bytes; a chain of certificates or a key is a few thousand
 MAX_PEM = 1024 * 1024

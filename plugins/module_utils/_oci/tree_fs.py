@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 
 from .._errors import StorageError
-from .tree import DIRECTORY, SYMLINK, Tree
+from .._files.tree import DIRECTORY, SYMLINK, Tree
 
 _HINTS = {
     errno.ENOSPC: "Free space there, or unpack to a larger file system.",

@@ -17,13 +17,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from .._errors import LayerError, StorageError
+from .._files.directory_handles import AnyDirectory
+from .._files.names import MAX_NAME, MAX_PATH, encoded, split_path
+from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 from .decompress import Decompressor
-from .directory_handles import AnyDirectory
-from .names import MAX_NAME, MAX_PATH, encoded, split_path
 from .pipeline import Beside
 from .staged_tree import Directory, Leaf, StagedTree, link_error, remove_paths
 from .tar_reader import HARDLINK, TarReader
-from .tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 from .tree_fs import disk_error, escaping_link, leaves_lexically
 
 __all__ = ["LayerWriter", "Limits", "Unpacker", "remove_paths"]

@@ -15,14 +15,14 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .descriptors import remove_tree_at
+from .._files.descriptors import remove_tree_at
+from .._files.directory_handles import DirectoryHandles
+from .._files.shared_file import locked_at
+from .._files.trusted_path import open_trusted
 from .destination import OPEN_DIRECTORY, STAGE, Destination, Held, exists_at
-from .directory_handles import DirectoryHandles
 from .drift import Plan
 from .placing import Placement
-from .shared_file import locked_at
 from .state import FILE_NAME, State, save_state
-from .trusted_path import open_trusted
 
 _LOCK = "lock"
 _MAKE_ATTEMPTS = 5

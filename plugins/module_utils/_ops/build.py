@@ -20,12 +20,12 @@ from datetime import datetime
 from typing import Any
 
 from .._errors import BuildError, InvalidContent, InvalidOption
+from .._files.names import is_reserved
+from .._files.tree import TreeEntry
 from .._oci import media
 from .._oci.left_out import LeftOut
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_json, parse_manifest
-from .._oci.names import is_reserved
 from .._oci.transport import BlobSource
-from .._oci.tree import TreeEntry
 from .local_blob import blob_of_bytes, blob_of_file, describe_file
 
 FLUX, HELM, FILES = "flux", "helm", "files"

@@ -15,14 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from .._errors import BuildError, ChartError, InvalidOption, LayerError, OciError, StorageError
+from .._files.regular_file import storage_error
+from .._files.threads import thread_pool
 from .._oci import media
 from .._oci.cache import ArtifactCache, CachedRepository
 from .._oci.digest import parse_digest
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import check_tag
-from .._oci.regular_file import storage_error
-from .._oci.threads import thread_pool
 from .connect import cache_warnings, open_repository
 from .layer_selector import FIRST, LayerSelector, Limits
 from .layers import check_sizes, choose_image, select_layers

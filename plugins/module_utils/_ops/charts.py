@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._errors import InvalidContent, NotFound, OciError
+from .._files.threads import thread_pool
 from .._oci import media
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.threads import thread_pool
 from .._oci.transport import Repository, read_small_blob
 
 PARALLEL_LOOKS = 8

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import OciError
+from .._files.names import shown as path_shown
 from .._oci.destination import Destination
 from .._oci.drift import MAX_NAMED, Drift
-from .._oci.names import shown as path_shown
 from .._oci.options import parse_duration
 from .._oci.state import State
 from .resolve import Resolved, Target

@@ -162,7 +162,7 @@ def _fetch_all(
         return
     from concurrent.futures import FIRST_EXCEPTION, wait
 
-    from .._oci.threads import thread_pool
+    from .._files.threads import thread_pool
 
     with thread_pool(min(_transfers(layers), len(layers))) as pool:
         started = [pool.submit(fetch_in_turn, layer) for layer in layers]

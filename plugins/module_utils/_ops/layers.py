@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._errors import LayerError
+from .._files.names import is_reserved
 from .._oci import media, platforms
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.names import is_reserved
 from .._oci.transport import Repository
 from .layer_selector import FIRST, LayerSelector, Limits
 

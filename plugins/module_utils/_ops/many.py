@@ -78,7 +78,7 @@ def run_items(items: Sequence[Item], parallel: int, reasons: Sequence[str]) -> d
     if min(parallel, len(items)) <= 1:
         found = [work(number) for number in numbers]
     else:
-        from .._oci.threads import thread_pool
+        from .._files.threads import thread_pool
 
         with thread_pool(min(parallel, len(items))) as pool:
             found = list(pool.map(work, numbers))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .._errors import InvalidOption
-from .._oci.names import shown
+from .._files.names import shown
 
 
 @dataclass(frozen=True)

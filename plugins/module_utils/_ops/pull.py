@@ -16,9 +16,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from .._errors import NotFound, OciError, StorageError, is_outage
+from .._files.names import CONTROL_NAME, native, shown
 from .._oci.destination import Destination
 from .._oci.drift import Drift, Plan
-from .._oci.names import CONTROL_NAME, native, shown
 from .._oci.state import State
 from .layer_selector import ALL, COPY
 from .pull_options import PullOptions, PullResult, listed_changes

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._errors import OciError
+from .._files.directory_handles import DirectoryHandles
+from .._files.names import shown
 from .._oci.content_diff import diff_of, permissions_diff
-from .._oci.directory_handles import DirectoryHandles
 from .._oci.drift import Drift, Plan
 from .._oci.left_out import LeftOut
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.names import shown
 from .._oci.placement import make_plan
 from .._oci.state import State
 from .._secrets.known import without_secrets_in

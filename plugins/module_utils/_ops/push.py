@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InvalidContent, InvalidOption, InvalidReference, LayerError, NotFound, OciError, TagImmutable
+from .._files.threads import new_thread, thread_pool
 from .._oci import media
 from .._oci.digest import parse_digest
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, check_tag, parse_reference
-from .._oci.threads import new_thread, thread_pool
 from .._oci.transport import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from .build import BuildOptions, Built, Layer, build, with_subject
 from .connect import cache_warnings, open_cache, open_repository

@@ -11,16 +11,16 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
 from .._errors import InvalidContent, NotFound, OciError
+from .._files.directory_handles import DirectoryHandles
+from .._files.tree import TreeEntry
 from .._oci import media
 from .._oci.blob_store import CHUNK_SIZE
 from .._oci.content_diff import diff_of
-from .._oci.directory_handles import DirectoryHandles
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.permissions import Permissions
 from .._oci.placement import make_plan
 from .._oci.state import PlacedEntry, State
 from .._oci.transport import Repository, read_blob
-from .._oci.tree import TreeEntry
 from .build import Built
 
 MAX_COMPARED_SIZE = 256 * 1024 * 1024

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._errors import Forbidden, NotFound, OciError
+from .._files.regular_file import open_regular, storage_error
 from .._helm.access import helm_environment
 from .._helm.crds import ChartCrds
 from .._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
@@ -35,7 +36,6 @@ from .._kube.crds import apply_crds, missing_crds
 from .._kube.lease import LeaseLock
 from .._kube.rest import KubeRest
 from .._oci.digest import Verifier, digest_of
-from .._oci.regular_file import open_regular, storage_error
 from .._secrets.masking import Mask, is_trivial, leaves
 from .release_spec import Chart, ReleaseKey
 from .release_values import Origins, values_at

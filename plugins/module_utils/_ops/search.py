@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._errors import AuthenticationFailed, CatalogRefused, CatalogUnsupported, NotFound
+from .._files.threads import thread_pool
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.reference import Reference, parse_reference, parse_registry
-from .._oci.threads import thread_pool
 from .._oci.transport import Repository
 from .charts import PARALLEL_LOOKS, look_at_chart
 from .connect import open_client, open_repository

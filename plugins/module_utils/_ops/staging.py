@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .._errors import LayerError
+from .._files.directory_handles import DirectoryHandles
+from .._files.names import is_reserved
+from .._files.tree import DIRECTORY, FILE, TreeEntry
 from .._oci import media
-from .._oci.directory_handles import DirectoryHandles
 from .._oci.left_out import LeftOut
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.names import is_reserved
-from .._oci.tree import DIRECTORY, FILE, TreeEntry
 from .layer_selector import Limits
 from .layers import file_name
 

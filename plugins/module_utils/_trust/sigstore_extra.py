@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._errors import ConnectionFailed, MissingDependency, VerificationFailed
-from .._oci.threads import OutOfTime, run_within
+from .._files.threads import OutOfTime, run_within
 from . import formats
 from .formats import Bundle, Envelope
 from .trusted_root import TrustedRoot, Window, load_chain, parse_time

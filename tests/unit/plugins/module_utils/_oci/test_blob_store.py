@@ -34,11 +34,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     StorageError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.regular_file import storage_error
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.shared_file import locked_file, write_all
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import blob_store, store_leftovers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.blob_store import CHUNK_SIZE, BlobStore
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.regular_file import storage_error
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.shared_file import locked_file, write_all
 
 FORK = multiprocessing.get_context("fork")
 DATA = bytes(range(256)) * 40

@@ -24,6 +24,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import BuildError, StorageError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import (
+    DIRECTORY,
+    FILE,
+    SYMLINK,
+    TreeEntry,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import pack, pack_writer
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.pack import (
     Member,
@@ -31,12 +37,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.pack im
     pack_file,
     pack_members,
     pack_tree,
-)
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import (
-    DIRECTORY,
-    FILE,
-    SYMLINK,
-    TreeEntry,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.unpack import Limits, Unpacker
 

@@ -21,24 +21,22 @@ from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
-    descriptors as descriptors_module,
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import descriptors as descriptors_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.names import CONTROL_NAME
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import (
+    DIRECTORY,
+    FILE,
+    SYMLINK,
+    TreeEntry,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import destination as destination_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import placing as placing_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import state as state_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import workplace as workplace_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_handles import DirectoryHandles
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.names import CONTROL_NAME
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.placement import make_plan
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import (
-    DIRECTORY,
-    FILE,
-    SYMLINK,
-    TreeEntry,
-)
 
 # A tree as tests write it: a directory is a dict, a file its content, a link its target after an arrow.
 Node = Union[str, dict[str, Any]]

@@ -23,13 +23,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, StorageError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import staged_tree
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import (
     DIRECTORY,
     FILE,
     SYMLINK,
     TreeEntry,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import staged_tree
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.unpack import Limits, Unpacker, remove_paths
 
 AMPLE = Limits(max_size=1 << 40, max_files=1 << 20)

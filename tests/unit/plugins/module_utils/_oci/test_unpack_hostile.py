@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, OciError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree import DIRECTORY, SYMLINK, TreeEntry
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import DIRECTORY, SYMLINK, TreeEntry
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree_fs import escaping_link
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.unpack import Limits, Unpacker
 

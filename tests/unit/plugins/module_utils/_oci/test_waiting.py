@@ -25,6 +25,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     is_outage,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.threads import OutOfTime, run_within
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube import api as kube_api
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeApi, KubeOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
@@ -35,7 +36,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.http_pa
     TooSlow,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.threads import OutOfTime, run_within
 from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy import ForwardProxy
 from ansible_collections.cloudnative.artifacts.tests.support.socks_proxy import SocksProxy
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (

@@ -16,17 +16,17 @@ import pytest
 from two_users import NOBODY, SOMEBODY, in_user, make_directories, public_place
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import directory_writers, trusted_path
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.directory_writers import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import directory_writers, trusted_path
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_writers import (
     other_writers,
     record_error,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.foreign_path import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.foreign_path import (
     open_home,
     open_to_read,
     open_trusted_file,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.trusted_path import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.trusted_path import (
     MAX_LINKS,
     belongs_to_us,
     is_trusted,
@@ -336,7 +336,7 @@ def test_an_ordinary_user_trusts_root_and_oneself(place: Path) -> None:
         """
 import encodings.ascii, pwd, sys
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import directory_writers
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.trusted_path import open_trusted
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.trusted_path import open_trusted
 become()
 for path in sys.argv[1:]:
     try:
