@@ -144,12 +144,12 @@ reason:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import run_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible_charts import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.charts import (
     SOURCES_SPEC,
     chart_cache,
     chart_sources,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.chart_sources import fetch_charts
 
 if TYPE_CHECKING:

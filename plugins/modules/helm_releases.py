@@ -516,18 +516,18 @@ reason:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible_releases import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import (
     RELEASES_SPEC,
     charts_of,
     kube_options,
     release_items,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases import (
     ReleasesOptions,
     deploy_releases,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._run_module import run_module
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

@@ -171,7 +171,7 @@ reason:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import (
     CACHE_SPEC,
     cache_options,
     run_module,

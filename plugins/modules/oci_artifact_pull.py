@@ -454,7 +454,15 @@ ignored_count:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.items import (
+    AUTH_UNIT,
+    IDENTITY_SPEC,
+    ItemsModule,
+    artifacts_spec,
+    each_item,
+    exclusive_rules,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import (
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
@@ -466,14 +474,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
     run_module,
     text_lines,
     verify_policy,
-)
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible_items import (
-    AUTH_UNIT,
-    IDENTITY_SPEC,
-    ItemsModule,
-    artifacts_spec,
-    each_item,
-    exclusive_rules,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_size
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import parse_permissions

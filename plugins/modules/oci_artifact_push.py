@@ -315,7 +315,7 @@ reason:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import (
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,

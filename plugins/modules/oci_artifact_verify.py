@@ -247,7 +247,15 @@ reason:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.items import (
+    AUTH_UNIT,
+    IDENTITY_SPEC,
+    ItemsModule,
+    artifacts_spec,
+    each_item,
+    exclusive_rules,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import (
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
@@ -258,14 +266,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
     connection_options,
     reference_options,
     run_module,
-)
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible_items import (
-    AUTH_UNIT,
-    IDENTITY_SPEC,
-    ItemsModule,
-    artifacts_spec,
-    each_item,
-    exclusive_rules,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
     VerifyOptions,

@@ -163,7 +163,7 @@ reason:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import (
     CONNECTION_SPEC,
     connection_options,
     run_module,

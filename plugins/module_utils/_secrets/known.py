@@ -46,7 +46,7 @@ def shortened(text: str, limit: int) -> str:
 
 def without_secrets(text: str) -> str:
     """A foreign text with a mark in place of each secret; for those of fewer than eight characters, see
-    :class:`~..._concealing_module.ConcealingModule`.
+    :class:`~._ansible.concealing.ConcealingModule`.
     """
     global _mask
     known = {secret: opaque for secret, opaque in _noted.items() if len(secret) >= MIN_LENGTH}

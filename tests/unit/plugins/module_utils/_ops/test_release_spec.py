@@ -14,7 +14,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible_releases import RELEASE_SPEC
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import RELEASE_SPEC
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, InvalidReference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_spec import (
     Chart,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import REFERENCE_SPEC, SELECTION_SPEC
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible_items import IDENTITY_SPEC, artifacts_spec
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.exact import EXACT_OPTIONS, refuse_numbers
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.items import IDENTITY_SPEC, artifacts_spec
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import REFERENCE_SPEC, SELECTION_SPEC
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._exact import EXACT_OPTIONS, refuse_numbers
 
 SPEC: dict[str, Any] = {
     **IDENTITY_SPEC,

@@ -12,11 +12,11 @@ from typing import Any, Callable, TypeVar, cast
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ._ansible import AUTH_SPEC, REFERENCE_SPEC, SELECTION_SPEC
-from ._errors import InvalidOption
-from ._exact import refuse_numbers
-from ._option_secrets import long_secrets
-from ._run_module import TaskModule
+from .._errors import InvalidOption
+from .exact import refuse_numbers
+from .option_secrets import long_secrets
+from .run import TaskModule
+from .specs import AUTH_SPEC, REFERENCE_SPEC, SELECTION_SPEC
 
 ARTIFACTS = "artifacts"
 DEFAULT_PARALLEL = 4
@@ -64,7 +64,7 @@ def each_item(
     :param labels: of the options that name an entry, those beside the reference's.
     :raises OciError: for an entry that cannot be used, with its number.
     """
-    from ._ops.many import numbered
+    from .._ops.many import numbered
 
     found: list[tuple[Options, Mapping[str, Any]]] = []
     for number, item in enumerate(module.params[ARTIFACTS], 1):
@@ -107,7 +107,7 @@ def _checked(module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, A
     checked = validator.validate({name: value for name, value in item.items() if value is not None})
     module.no_log_values.update(checked._no_log_values, long_secrets(item, own))
     if item.get("mirrors"):
-        from ._oci.mirrors import secrets_of
+        from .._oci.mirrors import secrets_of
 
         module.no_log_values.update(secrets_of(item["mirrors"]))
     if checked.error_messages:

@@ -11,21 +11,14 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._errors import AuthenticationFailed, InvalidOption
-from ._oci.options import (
-    GENERIC,
-    PROVIDERS,
-    AuthOptions,
-    CacheOptions,
-    ConnectionOptions,
-    parse_duration,
-)
-from ._ops.resolve import ReferenceOptions
-from ._run_module import run_module as _run_module
+from .._errors import AuthenticationFailed, InvalidOption
+from .._oci.options import GENERIC, PROVIDERS, AuthOptions, CacheOptions, ConnectionOptions, parse_duration
+from .._ops.resolve import ReferenceOptions
+from .run import run_module as _run_module
 
 if TYPE_CHECKING:
-    from ._oci.mirrors import MirrorRule
-    from ._trust.policy import VerifyPolicy
+    from .._oci.mirrors import MirrorRule
+    from .._trust.policy import VerifyPolicy
 
 _ORDER_SPEC = {
     "type": "dict",
@@ -120,7 +113,7 @@ def run_module(argument_spec: dict[str, Any], call: Callable[[AnsibleModule], di
 
     def call_with_secrets(module: AnsibleModule) -> dict[str, Any]:
         if module.params.get("mirrors"):
-            from ._oci.mirrors import secrets_of
+            from .._oci.mirrors import secrets_of
 
             # a dictionary with keys of the user's own has no suboptions that could be marked
             module.no_log_values.update(secrets_of(module.params["mirrors"]))
@@ -204,7 +197,7 @@ def cache_options(module: AnsibleModule) -> CacheOptions:
 def _mirrors(value: Mapping[str, Any] | None) -> tuple[MirrorRule, ...]:
     if not value:
         return ()
-    from ._oci.mirrors import parse_mirrors
+    from .._oci.mirrors import parse_mirrors
 
     return parse_mirrors(value, _path_or_pem)
 
@@ -216,7 +209,7 @@ def verify_policy(value: Mapping[str, Any] | None) -> VerifyPolicy | None:
     """
     if value is None:
         return None
-    from ._ops.verify import parse_policy
+    from .._ops.verify import parse_policy
 
     return parse_policy(value)
 
@@ -252,7 +245,7 @@ def _auth_config(value: Any) -> Mapping[str, Any] | None:
     if value is None or isinstance(value, Mapping):
         return value
     if isinstance(value, (str, bytes)):
-        from ._oci.credentials import load_auth_config
+        from .._oci.credentials import load_auth_config
 
         return load_auth_config(value if isinstance(value, str) else value.decode("utf-8", "replace"), "auth_config")
     raise AuthenticationFailed(

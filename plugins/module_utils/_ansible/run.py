@@ -9,10 +9,10 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._concealing_module import ConcealingModule
-from ._errors import InvalidOption, OciError
-from ._exact import refuse_numbers
-from ._option_secrets import refusal
+from .._errors import InvalidOption, OciError
+from .concealing import ConcealingModule
+from .exact import refuse_numbers
+from .option_secrets import refusal
 
 
 class TaskModule(ConcealingModule):
@@ -53,7 +53,7 @@ def run_module(
 
 def _warn(module: AnsibleModule, warnings: list[str]) -> None:
     if warnings:
-        from ._secrets.known import without_secrets
+        from .._secrets.known import without_secrets
 
         for warning in warnings:
             module.warn(without_secrets(warning))

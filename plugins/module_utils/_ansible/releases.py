@@ -11,11 +11,11 @@ from typing import Any
 
 from ansible.module_utils.common.parameters import env_fallback
 
-from ._errors import InvalidOption
-from ._kube.api import KubeOptions, check_kubeconfig
-from ._oci.options import parse_duration
-from ._ops.release_spec import Chart
-from ._sealed import mapping
+from .._errors import InvalidOption
+from .._kube.api import KubeOptions, check_kubeconfig
+from .._oci.options import parse_duration
+from .._ops.release_spec import Chart
+from .sealed import mapping
 
 
 def _env(*names: str, **spec: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ._errors import InvalidOption
+from .._errors import InvalidOption
 
 
 def mapping(value: Any, name: str) -> dict[str, Any]:

@@ -13,7 +13,13 @@ from typing import Any, cast
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ._ansible import (
+from .._errors import InvalidOption
+from .._ops.chart_sources import SourceOptions
+from .exact import refuse_numbers
+from .items import AUTH_UNIT, inherited
+from .option_secrets import long_secrets, refusal
+from .sealed import mapping
+from .specs import (
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
@@ -26,12 +32,6 @@ from ._ansible import (
     reference_options,
     verify_policy,
 )
-from ._ansible_items import AUTH_UNIT, inherited
-from ._errors import InvalidOption
-from ._exact import refuse_numbers
-from ._ops.chart_sources import SourceOptions
-from ._option_secrets import long_secrets, refusal
-from ._sealed import mapping
 
 DEFAULT_CACHE = "~/.cache/cloudnative.artifacts"
 
@@ -87,7 +87,7 @@ def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: st
         raise InvalidOption(f"The source {name!r}: {'; '.join(checked.error_messages)}.")
     params = {**checked.validated_parameters}
     if params.get("mirrors"):
-        from ._oci.mirrors import secrets_of
+        from .._oci.mirrors import secrets_of
 
         module.no_log_values.update(secrets_of(params["mirrors"]))
     params.update(inherited(params, module.params, own, [AUTH_UNIT]))

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.module_utils.common.validation import check_type_dict
 
-from ._errors import InvalidOption
+from .._errors import InvalidOption
 
 # The options, at any depth, whose text says which artifact is meant, or which state of something it is.
 EXACT_OPTIONS = frozenset(

@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils import _run_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import (
     AUTH_SPEC,
     auth_options,
     cache_options,
@@ -23,6 +22,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
     string_values,
     text_lines,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import run as _run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     InvalidOption,

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._option_secrets import SHORTEST, concealed
+from .option_secrets import SHORTEST, concealed
 
 
 class ConcealingModule(AnsibleModule):
@@ -55,8 +55,8 @@ class ConcealingModule(AnsibleModule):
         known = {secret: opaque for secret, opaque in known.items() if opaque or secret not in said}
         if not known and not given:
             return result
-        from ._secrets.known import MACHINE_MADE
-        from ._secrets.masking import Mask
+        from .._secrets.known import MACHINE_MADE
+        from .._secrets.masking import Mask
 
         everywhere, in_words = Mask(), Mask()
         for secret in given:
@@ -78,7 +78,7 @@ def _noted() -> dict[str, bool]:
     """What the task found out; where nothing was noted, nothing is imported for it."""
     if f"{__package__}._oci.known_secrets" not in sys.modules:
         return {}
-    from ._secrets.known import noted
+    from .._secrets.known import noted
 
     return noted()
 
