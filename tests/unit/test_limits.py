@@ -10,21 +10,27 @@ from pathlib import Path
 
 import yaml
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
+    answer as registry_answer,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
+    body as http_body,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
+    pauses,
+    tls,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
     blob_store,
     credential_helper,
     credentials,
-    http_body,
     manifest,
     mirrors,
     options,
-    pauses,
     registry,
-    registry_answer,
     registry_auth,
     registry_client,
     registry_pages,
-    tls,
     transport,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layer_reader, layers, push, task

@@ -25,9 +25,9 @@ from urllib.parse import urlsplit
 
 from .._errors import AuthenticationFailed, ConnectionFailed, InvalidOption, MissingDependency, OciError
 from .._files.threads import OutOfTime, run_within
+from .._http.pace import paced_pool
+from .._http.url import shown
 from .._oci.credentials import Credential
-from .._oci.http_pace import paced_pool
-from .._oci.http_url import shown
 from .._oci.options import ConnectionOptions
 from .flow import environment, redacted
 

@@ -17,9 +17,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from .._errors import AuthenticationFailed, ConnectionFailed, RegistryError
-from .._oci.http_url import origin, shown
+from .._http.answer import RETRY_STATUS
+from .._http.url import origin, shown
 from .._oci.options import ConnectionOptions
-from .._oci.registry_answer import RETRY_STATUS
 from .._oci.registry_client import RegistryClient
 from .._secrets.known import MACHINE_MADE, note
 from .flow import Token, Unavailable, check_token, lifetime, words_of

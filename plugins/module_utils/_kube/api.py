@@ -30,8 +30,8 @@ from .._errors import (
     TlsFailed,
 )
 from .._files.threads import OutOfTime, run_within
-from .._oci.http_body import BodyBroken, read_plain
-from .._oci.http_pace import pace
+from .._http.body import BodyBroken, read_plain
+from .._http.pace import pace
 
 # etcd takes no object beyond 1.5 MiB; base64 and JSON make more of it
 MAX_ANSWER = 4 * 1024 * 1024

@@ -27,7 +27,7 @@ from .._errors import (
     OciError,
     TlsFailed,
 )
-from .._oci.http_body import BodyBroken, read_plain
+from .._http.body import BodyBroken, read_plain
 from .._secrets.known import note
 from .api import KubeOptions, make_client
 

@@ -15,9 +15,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .._errors import ConnectionFailed, InvalidContent, NotFound, OciError, PushFailed, RegistryError
+from .._http.answer import RETRY_STATUS, check_status
+from .._http.body import content_length, discard
 from . import media
 from .digest import is_digest, parse_digest, verify_bytes
-from .http_body import content_length, discard
 from .manifest import (
     MAX_MANIFEST_SIZE,
     Descriptor,
@@ -27,7 +28,6 @@ from .manifest import (
     parse_manifest,
 )
 from .reference import Reference, check_tag, is_tag
-from .registry_answer import RETRY_STATUS, check_status
 from .registry_client import Container, RegistryClient, pull_scope, push_scope
 from .single_place import SinglePlace
 

@@ -18,11 +18,11 @@ from typing import Any, Callable, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from .._errors import AuthenticationFailed, OciError, RegistryError
+from .._http.answer import RETRY_STATUS
+from .._http.url import origin, shown
 from .._secrets.known import note
 from .credential import Credential
 from .deferred import deferred
-from .http_url import origin, shown
-from .registry_answer import RETRY_STATUS
 
 # a quarter of what oras takes to import, for methods that are not used here
 SELDOM_USED_BY_ORAS = ("jsonschema", "tarfile")

@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from .._errors import AuthenticationFailed, ConnectionFailed, NotFound, PushFailed, RegistryError, TlsFailed
+from .._http.answer import RETRY_STATUS, check_status, wait_asked_for
+from .._http.body import CHUNK_SIZE, BodyBroken, content_length, discard, is_encoded, raw_chunks, unpacked
+from .._http.url import join, origin
 from . import media
-from .http_body import CHUNK_SIZE, BodyBroken, content_length, discard, is_encoded, raw_chunks, unpacked
-from .http_url import join, origin
 from .manifest import Descriptor
-from .registry_answer import RETRY_STATUS, check_status, wait_asked_for
 from .registry_client import Container, RegistryClient, pull_scope
 from .transport import EXISTED, MOUNTED, UPLOADED, BlobSource
 
@@ -183,7 +183,7 @@ class BlobTransfers:
 
 
 def check_pushed(response: Any, action: str) -> None:
-    """Like :func:`~.registry_answer.check_status`, for requests that write.
+    """Like :func:`~._http.answer.check_status`, for requests that write.
 
     :raises PushFailed: for any status that is neither a success nor about the right to write.
     :raises AuthenticationFailed: for 401 and 403.

@@ -25,15 +25,15 @@ from .._errors import (
     OciError,
     RegistryError,
 )
+from .._http.answer import RETRY_STATUS, check_status, wait_asked_for
+from .._http.body import BodyBroken, content_length, discard, read_body
+from .._http.pauses import Pauses
+from .._http.session import explain, may_pass, new_session
+from .._http.url import join, origin, shown
 from .credentials import Credential
 from .deferred import deferred
-from .http_body import BodyBroken, content_length, discard, read_body
-from .http_session import explain, may_pass, new_session
-from .http_url import join, origin, shown
 from .options import ConnectionOptions
-from .pauses import Pauses
 from .reference import DEFAULT_TAG, Reference, parse_reference
-from .registry_answer import RETRY_STATUS, check_status, wait_asked_for
 from .registry_auth import MAX_TOKEN_ANSWER, NO_CREDENTIALS, SELDOM_USED_BY_ORAS, RegistryAuth
 
 try:
@@ -172,7 +172,7 @@ class RegistryClient(BaseRegistry):
 
         Passing failures (no connection, broken connection, status 408, 425, 429, 500, 502, 503, 504) are repeated
         ``retries`` times, after the time that Retry-After asks for, or after a growing, jittered pause; see
-        :class:`~.pauses.Pauses` for the bound on all pauses of a task together. ``attempts`` are the failures that the
+        :class:`~._http.pauses.Pauses` for the bound on all pauses of a task together. ``attempts`` are the failures that the
         caller has already seen. A body that is a file is sent again from where it stood. A repeated POST may leave an
         upload open that nobody uses; registries expire those.
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from .._errors import RegistryError
-from .http_url import join, origin
+from .._http.answer import check_status
+from .._http.url import join, origin
 from .manifest import load_json_object
-from .registry_answer import check_status
 from .registry_client import RegistryClient
 
 MAX_PAGE_SIZE = 16 * 1024 * 1024

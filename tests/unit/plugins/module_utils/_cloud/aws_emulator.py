@@ -29,7 +29,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     key,
     reply,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import Answer, Seen
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import Answer, Seen
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"

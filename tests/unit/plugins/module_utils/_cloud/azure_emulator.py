@@ -22,7 +22,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     query_of,
     reply,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import Answer, Seen
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import Answer, Seen
 
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
 CLIENT = "11111111-2222-3333-4444-555555555555"

@@ -21,7 +21,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     reply,
     workload_token,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import Answer, Seen
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import Answer, Seen
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 ACCOUNT = "deployer@project.iam.gserviceaccount.com"

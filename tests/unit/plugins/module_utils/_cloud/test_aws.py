@@ -40,11 +40,11 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     key,
     workload_token,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.slow_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.slow_server import (
     BODIES,
     HEADS,
     SlowServer,

@@ -39,7 +39,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     key,
     workload_token,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import Answer, Seen
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import Answer, Seen
 
 NAME = "contoso.azurecr.io"
 

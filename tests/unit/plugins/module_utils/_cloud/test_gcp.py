@@ -26,7 +26,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     WORKFORCE_POOL,
     Google,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import Answer
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import Answer
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.referen
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry import RegistryRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import FaultServer
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import FaultServer
 
 REPOSITORY = "org/app"
 

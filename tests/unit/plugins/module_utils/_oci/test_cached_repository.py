@@ -25,7 +25,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transpo
     read_blob,
     read_small_blob,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
 )

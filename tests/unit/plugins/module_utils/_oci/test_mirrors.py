@@ -42,17 +42,17 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transpo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.connect import open_repository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_reader import opened_layers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.discovery import tagged_layers
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
+)
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.tls_harness import (
+    create_certificate,
+    serve,
 )
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
     manifest_of,
     source_of,
-)
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.tls_harness import (
-    create_certificate,
-    serve,
 )
 
 MANIFEST = manifest_of()

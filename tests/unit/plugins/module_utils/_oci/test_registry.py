@@ -33,7 +33,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     load_json_object,
     parse_manifest,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
     Seen,

@@ -29,7 +29,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registr
     parse_challenges,
     wanted_scopes,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
     Seen,

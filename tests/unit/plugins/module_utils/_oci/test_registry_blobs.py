@@ -25,7 +25,15 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     PushFailed,
     RegistryError,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import http_body, http_pace, pauses
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
+    body as http_body,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
+    pace as http_pace,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
+    pauses,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
@@ -36,7 +44,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transpo
     BlobSource,
     read_blob,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
 )

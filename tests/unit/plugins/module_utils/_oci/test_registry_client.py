@@ -23,12 +23,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     RegistryError,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import pauses
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.http_url import join, origin, shown
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import pauses
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.answer import retry_after
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.url import join, origin, shown
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_answer import retry_after
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_client import Container, api_host
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
 )

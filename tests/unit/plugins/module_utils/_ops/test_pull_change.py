@@ -31,7 +31,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_s
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import FaultServer
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import FaultServer
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import manifest_of
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_decisions import Lab
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_degraded import archive

@@ -54,7 +54,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve
     parse_target,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
 )

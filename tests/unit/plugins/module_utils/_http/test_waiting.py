@@ -26,40 +26,36 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     is_outage,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.threads import OutOfTime, run_within
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import pace as http_pace
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.pace import Meter, PacedConnection, TooSlow
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube import api as kube_api
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeApi, KubeOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import http_pace
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.http_pace import (
-    Meter,
-    PacedConnection,
-    TooSlow,
-)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy import ForwardProxy
 from ansible_collections.cloudnative.artifacts.tests.support.socks_proxy import SocksProxy
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
-    Harness,
-    source_of,
-)
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.slow_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.slow_server import (
     BODIES,
     HEADS,
     Pieces,
     SlowLink,
     SlowServer,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.tls_harness import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.tls_harness import (
     ENVIRONMENT,
     MANIFEST,
     Certificate,
     create_certificate,
     serve,
     server_context,
+)
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+    Harness,
+    source_of,
 )
 
 # seconds; an attempt may take a few time-outs, and there are two or three

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from .._errors import AuthenticationFailed, NotFound, RegistryError
 from .._secrets.known import shortened
-from .http_body import BodyBroken, end_after, read_body
+from .body import BodyBroken, end_after, read_body
 
 MAX_ERROR_ANSWER = 64 * 1024
 # seconds; the words of a refusal are a help, not worth a long wait

@@ -13,7 +13,7 @@ from typing import cast
 
 from .._errors import InvalidOption, TlsFailed
 from .._files.threads import new_thread
-from .options import ConnectionOptions
+from .._oci.options import ConnectionOptions
 
 # bytes; a chain of certificates or a key is a few thousand
 MAX_PEM = 1024 * 1024

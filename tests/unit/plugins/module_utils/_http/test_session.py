@@ -19,17 +19,13 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     TlsFailed,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.tls import explain_tls, tls_context
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tls import explain_tls, tls_context
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
-    Harness,
-    source_of,
-)
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.tls_harness import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.tls_harness import (
     ENVIRONMENT,
     MANIFEST,
     PHRASE,
@@ -37,6 +33,10 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     create_certificate,
     resolves,
     serve,
+)
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+    Harness,
+    source_of,
 )
 
 

@@ -18,11 +18,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._errors import ConnectionFailed, MissingDependency, OciError
-from .http_pace import TooSlow, pace
-from .http_proxy import check_proxy, proxy_for
-from .http_url import origin, shown
-from .options import ConnectionOptions
+from .._oci.options import ConnectionOptions
+from .pace import TooSlow, pace
+from .proxy import check_proxy, proxy_for
 from .tls import breaks_off, explain_tls, suspicion, tls_context
+from .url import origin, shown
 
 try:
     import requests
@@ -126,7 +126,7 @@ class LateTlsAdapter(RegistryAdapter):
 class RegistrySession(BaseSession):
     """A ``requests.Session`` that takes nothing from its surroundings but the proxies of the environment.
 
-    The client certificate is presented to the places in ``identified`` (as :func:`~.http_url.origin` gives them) and to
+    The client certificate is presented to the places in ``identified`` (as :func:`~._http.url.origin` gives them) and to
     no other, wherever a registry may redirect to.
     """
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import FaultServer
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import FaultServer
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
     Harness,
     manifest_of,

@@ -21,21 +21,20 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     RegistryError,
     TlsFailed,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.http_proxy import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.proxy import (
     check_proxy,
     goes_around,
     proxy_for,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy import ForwardProxy
 from ansible_collections.cloudnative.artifacts.tests.support.socks_proxy import SocksProxy
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.fault_server import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import Harness
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.tls_harness import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.tls_harness import (
     ENVIRONMENT,
     MANIFEST,
     Certificate,
@@ -44,6 +43,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     serve,
     server_context,
 )
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import Harness
 
 LOGIN = ("keeper", "s3cret:@/of the%proxy")
 USERINFO = "keeper:s3cret%3A%40%2Fof%20the%25proxy@"

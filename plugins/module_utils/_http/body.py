@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._errors import RegistryError
-from .http_pace import MIN_RATE, TooSlow
-from .http_url import shown
+from .pace import MIN_RATE, TooSlow
+from .url import shown
 
 CHUNK_SIZE = 256 * 1024
 # bytes that are asked for at once: few large pieces cost less than many small ones

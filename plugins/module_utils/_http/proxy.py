@@ -18,9 +18,9 @@ from typing import Union
 from urllib.parse import unquote, urlsplit
 
 from .._errors import InvalidOption, MissingDependency
+from .._oci.options import ConnectionOptions
 from .._secrets.known import note
-from .http_url import origin
-from .options import ConnectionOptions
+from .url import origin
 
 SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _ANY = "*"
