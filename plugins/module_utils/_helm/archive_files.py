@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable
 from typing import BinaryIO
 
+from .._archive.decompress import Decompressor
+from .._archive.tar_reader import TarReader
 from .._errors import BuildError, LayerError
 from .._files.tree import DIRECTORY, FILE
-from .._oci.decompress import Decompressor
-from .._oci.tar_reader import TarReader
 
 MAX_CHART = 100 << 20
 MAX_FILE = 5 << 20

@@ -24,10 +24,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from .._archive.left_out import LeftOut
+from .._archive.pack import PackResult, pack_members
 from .._errors import BuildError
 from .._oci import media
-from .._oci.left_out import LeftOut
-from .._oci.pack import PackResult, pack_members
 from .archive_files import BOM, MAX_FILE, Budget, read_archive, without_bom
 from .checked_file import open_checked
 from .directory_files import ChartFile, list_files

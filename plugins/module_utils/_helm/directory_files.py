@@ -12,8 +12,8 @@ import os
 import stat
 from dataclasses import dataclass
 
+from .._archive.left_out import LeftOut
 from .._errors import BuildError
-from .._oci.left_out import LeftOut
 from .archive_files import MAX_CHART, MAX_FILE
 from .helmignore import BY_DEFAULT, HELMIGNORE, HelmIgnore
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from .._archive.left_out import LeftOut
 from .._errors import BuildError, InvalidContent, InvalidOption
 from .._files.names import is_reserved
 from .._files.tree import TreeEntry
 from .._oci import media
-from .._oci.left_out import LeftOut
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_json, parse_manifest
 from .._oci.transport import BlobSource
 from .local_blob import blob_of_bytes, blob_of_file, describe_file
@@ -318,8 +318,8 @@ def _own_title(path: str) -> str:
 def _archive_layer(
     options: BuildOptions, path: str, media_type: str, workspace: str, number: int = 0, prefix: str = ""
 ) -> Layer:
-    from .._oci.ignore import PUSH_DEFAULTS, VCS_PATTERNS, excluded_paths
-    from .._oci.pack import pack_file, pack_tree
+    from .._archive.ignore import PUSH_DEFAULTS, VCS_PATTERNS, excluded_paths
+    from .._archive.pack import pack_file, pack_tree
 
     # `oras push` packs all there is; of that, version control files are never meant
     defaults = PUSH_DEFAULTS if options.type == FLUX else VCS_PATTERNS

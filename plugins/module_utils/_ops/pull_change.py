@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .._archive.left_out import LeftOut
 from .._errors import OciError
 from .._files.directory_handles import DirectoryHandles
 from .._files.names import shown
 from .._oci.content_diff import diff_of, permissions_diff
 from .._oci.drift import Drift, Plan
-from .._oci.left_out import LeftOut
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.placement import make_plan
 from .._oci.state import State

@@ -268,7 +268,7 @@ class _Push:
 
         :raises LayerError: when it is damaged, or more.
         """
-        from .._oci.decompress import Decompressor
+        from .._archive.decompress import Decompressor
 
         content = hashlib.sha256()
         room = MAX_DEFLATE_RATIO * (ours.source.descriptor.size + 1)

@@ -108,7 +108,7 @@ def _published(repository: Repository, layers: Sequence[Descriptor], root: str) 
 
 
 def _unpacked(chunks: Iterator[bytes], root: str) -> dict[str, TreeEntry] | None:
-    from .._oci.unpack import Limits, Unpacker
+    from .._archive.unpack import Limits, Unpacker
 
     unpacker = Unpacker(root, Limits(MAX_COMPARED_SIZE, MAX_COMPARED_FILES))
     try:

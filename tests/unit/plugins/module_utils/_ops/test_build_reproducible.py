@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pythons import discover
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import pack
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive import pack
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import build as build_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.build import BuildOptions, Input, build
 

@@ -22,6 +22,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive import staged_tree
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import (
+    Limits,
+    Unpacker,
+    remove_paths,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import (
     DIRECTORY,
@@ -29,8 +35,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree 
     SYMLINK,
     TreeEntry,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import staged_tree
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.unpack import Limits, Unpacker, remove_paths
 
 AMPLE = Limits(max_size=1 << 40, max_files=1 << 20)
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]

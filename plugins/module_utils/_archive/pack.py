@@ -18,8 +18,8 @@ from .._errors import BuildError
 from .._files.directory_handles import DirectoryHandles
 from .._files.names import MAX_PATH, encoded, split_path
 from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
-from .pack_writer import ArchiveWriter, PackResult
 from .tree_fs import escaping_link
+from .writer import ArchiveWriter, PackResult
 
 __all__ = ["PackResult", "pack_file", "pack_members", "pack_tree"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import tracemalloc
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.ignore import PULL_DEFAULTS, excluded_paths
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.left_out import MAX_LISTED_NAMES, LeftOut
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.ignore import PULL_DEFAULTS, excluded_paths
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.left_out import MAX_LISTED_NAMES, LeftOut
 
 
 def left_out(paths: dict[str, bool], ignore: str = "", sources: dict[str, str] | None = None) -> LeftOut:

@@ -19,10 +19,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.tree_fs import escaping_link
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import Limits, Unpacker
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import DIRECTORY, SYMLINK, TreeEntry
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tree_fs import escaping_link
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.unpack import Limits, Unpacker
 
 SMALL = Limits(max_size=1 << 20, max_files=1000)
 MEBIBYTE = 1 << 20

@@ -23,6 +23,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive import pack
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive import writer as pack_writer
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.pack import (
+    Member,
+    PackResult,
+    pack_file,
+    pack_members,
+    pack_tree,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import Limits, Unpacker
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import BuildError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import (
     DIRECTORY,
@@ -30,15 +40,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree 
     SYMLINK,
     TreeEntry,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import pack, pack_writer
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.pack import (
-    Member,
-    PackResult,
-    pack_file,
-    pack_members,
-    pack_tree,
-)
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.unpack import Limits, Unpacker
 
 AMPLE = Limits(max_size=1 << 40, max_files=1 << 20)
 
@@ -513,7 +514,7 @@ def test_a_locale_without_utf_8(source: Path) -> None:
     expected = packed(source)[1].digest
     code = (
         "import io, sys\n"
-        "from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.pack import pack_tree\n"
+        "from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.pack import pack_tree\n"
         "print(sys.getfilesystemencoding(), pack_tree(sys.argv[1], io.BytesIO(), excluded=None).digest)\n"
     )
     path = pack.__file__

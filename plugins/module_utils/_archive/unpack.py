@@ -20,8 +20,8 @@ from .._errors import LayerError, StorageError
 from .._files.directory_handles import AnyDirectory
 from .._files.names import MAX_NAME, MAX_PATH, encoded, split_path
 from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
+from .._oci.pipeline import Beside
 from .decompress import Decompressor
-from .pipeline import Beside
 from .staged_tree import Directory, Leaf, StagedTree, link_error, remove_paths
 from .tar_reader import HARDLINK, TarReader
 from .tree_fs import disk_error, escaping_link, leaves_lexically

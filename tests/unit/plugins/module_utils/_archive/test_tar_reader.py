@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import DIRECTORY, FILE, SYMLINK
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tar_reader import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.tar_reader import (
     HARDLINK,
     MAX_RECORD,
     TarReader,
     has_header_checksum,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import DIRECTORY, FILE, SYMLINK
 
 END = bytes(1024)
 GNU, V7 = b"ustar  \0", bytes(8)

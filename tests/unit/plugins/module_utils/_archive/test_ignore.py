@@ -18,9 +18,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, LayerError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import ignore as ignore_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.ignore import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive import ignore as ignore_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.ignore import (
     CI_PATTERNS,
     EXT_PATTERNS,
     EXTRA_PATTERNS,
@@ -33,6 +32,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.ignore 
     excluded_paths,
     has_patterns,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, LayerError
 
 FILE, LINK, DIRECTORY = "file", "link", "directory"
 

@@ -21,9 +21,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive import decompress
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.decompress import Decompressor, sniff
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, MissingDependency
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import decompress
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.decompress import Decompressor, sniff
 
 TEXT = b"".join(b"line %d of a file that compresses well\n" % number for number in range(2000))
 MEBIBYTE = 1 << 20

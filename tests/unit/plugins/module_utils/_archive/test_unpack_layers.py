@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import Limits, Unpacker
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.unpack import Limits, Unpacker
 
 AMPLE = Limits(max_size=1 << 40, max_files=1 << 20)
 
