@@ -475,8 +475,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     text_lines,
     verify_policy,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import parse_permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_size
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import parse_permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import (
     Limits,
     parse_layer_selector,

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._dest.destination import Destination
+from .._dest.drift import MAX_NAMED, Drift
+from .._dest.state import State
 from .._errors import OciError
 from .._files.names import shown as path_shown
-from .._oci.destination import Destination
-from .._oci.drift import MAX_NAMED, Drift
 from .._oci.options import parse_duration
-from .._oci.state import State
 from .resolve import Resolved, Target
 
 LAST_GOOD = "last_good"

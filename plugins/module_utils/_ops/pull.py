@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from .._dest.destination import Destination
+from .._dest.drift import Drift, Plan
+from .._dest.state import State
 from .._errors import NotFound, OciError, StorageError, is_outage
 from .._files.names import CONTROL_NAME, native, shown
-from .._oci.destination import Destination
-from .._oci.drift import Drift, Plan
-from .._oci.state import State
 from .layer_selector import ALL, COPY
 from .pull_options import PullOptions, PullResult, listed_changes
 from .resolve import Resolved, parse_target

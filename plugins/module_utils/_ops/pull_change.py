@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .._archive.left_out import LeftOut
+from .._dest.diff import diff_of, permissions_diff
+from .._dest.drift import Drift, Plan
+from .._dest.plan import make_plan
+from .._dest.state import State
 from .._errors import OciError
 from .._files.directory_handles import DirectoryHandles
 from .._files.names import shown
-from .._oci.content_diff import diff_of, permissions_diff
-from .._oci.drift import Drift, Plan
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.placement import make_plan
-from .._oci.state import State
 from .._secrets.known import without_secrets_in
 from .layer_reader import LayerReader, opened_layers
 from .layer_selector import ALL, COPY
@@ -31,8 +31,8 @@ from .resolve import Resolved
 from .staging import needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
+    from .._dest.workplace import Workplace
     from .._oci.transport import Repository
-    from .._oci.workplace import Workplace
     from .._trust.policy import VerifyPolicy
     from .last_good import LastGood
 

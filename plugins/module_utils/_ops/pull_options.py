@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._dest.permissions import Permissions
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
-from .._oci.permissions import Permissions
 from .layer_selector import LayerSelector, Limits
 from .resolve import ReferenceOptions
 
 if TYPE_CHECKING:
-    from .._oci.drift import Plan
+    from .._dest.drift import Plan
     from .._trust.policy import VerifyPolicy
     from .last_good import Degradation, LastGood
 

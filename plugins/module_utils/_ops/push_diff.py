@@ -10,16 +10,16 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
+from .._dest.diff import diff_of
+from .._dest.permissions import Permissions
+from .._dest.plan import make_plan
+from .._dest.state import PlacedEntry, State
 from .._errors import InvalidContent, NotFound, OciError
 from .._files.directory_handles import DirectoryHandles
 from .._files.tree import TreeEntry
 from .._oci import media
 from .._oci.blob_store import CHUNK_SIZE
-from .._oci.content_diff import diff_of
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.permissions import Permissions
-from .._oci.placement import make_plan
-from .._oci.state import PlacedEntry, State
 from .._oci.transport import Repository, read_blob
 from .build import Built
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError, VerificationFailed
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions, PullResult

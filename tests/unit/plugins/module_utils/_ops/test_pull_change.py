@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import canonical_json
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
     AuthOptions,
     CacheOptions,
     ConnectionOptions,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import pull_change, staging
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_reader import LayerReader
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits

@@ -19,6 +19,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import confirmation
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.drift import Drift
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state import State
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -29,12 +34,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     TlsFailed,
     is_outage,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import confirmation, media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.drift import Drift
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.state import State
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import last_good
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.last_good import (
     Degradation,

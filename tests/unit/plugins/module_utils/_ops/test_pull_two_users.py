@@ -29,8 +29,8 @@ from two_users import (
     public_place,
 )
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError, StorageError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import (
     COPY,
     LayerSelector,

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.chart_sources import (
     SourceOptions,
     fetch_charts,

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import (
     Permissions,
     parse_permissions,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 
 ACTIONS = st.tuples(st.sampled_from("+-="), st.sets(st.sampled_from("rwxX"))).map(
     lambda pair: pair[0] + "".join(pair[1])

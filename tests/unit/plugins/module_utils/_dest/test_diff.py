@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import diff as content_diff
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.diff import diff_of
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.drift import Plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import DIRECTORY, FILE, TreeEntry
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import content_diff
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.content_diff import diff_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.drift import Plan
 
 
 def plan(**paths: list[str]) -> Plan:

@@ -19,9 +19,9 @@ from .._files.descriptors import remove_tree_at
 from .._files.directory_handles import DirectoryHandles
 from .._files.shared_file import locked_at
 from .._files.trusted_path import open_trusted
+from .apply import Placement
 from .destination import OPEN_DIRECTORY, STAGE, Destination, Held, exists_at
 from .drift import Plan
-from .placing import Placement
 from .state import FILE_NAME, State, save_state
 
 _LOCK = "lock"
@@ -51,7 +51,7 @@ class Workplace:
         request: str = "",
     ) -> None:
         """Carry out a plan whose new and changed entries lie in ``content``, a directory of the stage, and record the
-        result; see :class:`~.state.State` for what is recorded.
+        result; see :class:`~._dest.state.State` for what is recorded.
 
         :raises StorageError: when a step fails; everything is then as it was.
         """

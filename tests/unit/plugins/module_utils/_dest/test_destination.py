@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import make_plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state import State, save_state
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.workplace import Workplace
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.names import CONTROL_NAME, is_reserved
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import FILE, TreeEntry
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.placement import make_plan
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.state import State, save_state
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.workplace import Workplace
 
 EMPTY = TreeEntry(FILE, 0o644, 0, "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 

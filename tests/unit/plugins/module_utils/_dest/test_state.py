@@ -16,18 +16,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state import (
+    PlacedEntry,
+    State,
+    load_state,
+    save_state,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import (
     DIRECTORY,
     FILE,
     SYMLINK,
     TreeEntry,
-)
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.state import (
-    PlacedEntry,
-    State,
-    load_state,
-    save_state,
 )
 
 NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=20).filter(lambda n: n not in (".", ".."))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .._files.directory_handles import DirectoryHandles
 from .._files.names import on_disk, shown
-from .digest import short_digest
+from .._oci.digest import short_digest
 from .drift import Plan, file_digest
 
 # bytes; larger files, and files beyond the total, are named with their digests

@@ -20,6 +20,13 @@ import pytest
 from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import apply as placing_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import destination as destination_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import state as state_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import workplace as workplace_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import make_plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import descriptors as descriptors_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
@@ -30,13 +37,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree 
     SYMLINK,
     TreeEntry,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import destination as destination_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import placing as placing_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import state as state_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import workplace as workplace_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.destination import Destination
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.permissions import Permissions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.placement import make_plan
 
 # A tree as tests write it: a directory is a dict, a file its content, a link its target after an arrow.
 Node = Union[str, dict[str, Any]]
