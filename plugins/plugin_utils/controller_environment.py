@@ -18,9 +18,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     InvalidReference,
     TlsFailed,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.config_part import part_for
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import read_config_file
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.docker_config import split_key
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.config_part import part_for
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.docker_config import split_key
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import read_config_file
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import (
     parse_reference,
     parse_registry,

@@ -17,8 +17,8 @@ from support.artifacts import Blob, Publisher, contents, manifest_of, tgz
 from support.servers import RegistryServer
 from token_server import TokenServer
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, parse_manifest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions

@@ -59,9 +59,9 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/budget.py": ("_trust/test_budget.py",),
     "_trust/verdict.py": (*_COSIGN[:2], "_ops/test_verdicts.py"),
     # which credential goes to whom
-    "_oci/credentials.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
-    "_oci/credential.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
-    "_oci/docker_config.py": (
+    "_login/find.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
+    "_login/credential.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
+    "_login/docker_config.py": (
         "_oci/test_docker_config.py",
         "_oci/test_credentials.py",
         "_oci/test_credential_helper.py",

@@ -20,10 +20,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import
     pauses,
     tls,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import (
+    find as credentials,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import (
+    helper as credential_helper,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
     blob_store,
-    credential_helper,
-    credentials,
     manifest,
     mirrors,
     options,

@@ -245,7 +245,7 @@ def _auth_config(value: Any) -> Mapping[str, Any] | None:
     if value is None or isinstance(value, Mapping):
         return value
     if isinstance(value, (str, bytes)):
-        from .._oci.credentials import load_auth_config
+        from .._login.find import load_auth_config
 
         return load_auth_config(value if isinstance(value, str) else value.decode("utf-8", "replace"), "auth_config")
     raise AuthenticationFailed(

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._errors import AuthenticationFailed
-from .._oci.docker_config import decode_entry, load_auth_config, split_key
+from .._login.docker_config import decode_entry, load_auth_config, split_key
 from .api import KubeApi, Secret
 
 DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"

@@ -20,8 +20,8 @@ from urllib.parse import urlencode, urlsplit
 from .._errors import AuthenticationFailed, OciError, RegistryError
 from .._http.answer import RETRY_STATUS
 from .._http.url import origin, shown
+from .._login.credential import Credential
 from .._secrets.known import note
-from .credential import Credential
 from .deferred import deferred
 
 # a quarter of what oras takes to import, for methods that are not used here

@@ -30,7 +30,7 @@ from .._http.body import BodyBroken, content_length, discard, read_body
 from .._http.pauses import Pauses
 from .._http.session import explain, may_pass, new_session
 from .._http.url import join, origin, shown
-from .credentials import Credential
+from .._login.find import Credential
 from .deferred import deferred
 from .options import ConnectionOptions
 from .reference import DEFAULT_TAG, Reference, parse_reference

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .._oci.options import GENERIC, AuthOptions, ConnectionOptions
 
 if TYPE_CHECKING:
-    from .._oci.credential import Credential
+    from .._login.credential import Credential
     from .._oci.registry_client import RegistryClient
 
 
@@ -62,7 +62,7 @@ class Clients:
         for known_auth, known_registry, known_repository, credential in self._credentials:
             if (known_registry, known_repository) == (registry, repository) and known_auth == auth:
                 return credential
-        from .._oci.credentials import find_credential
+        from .._login.find import find_credential
 
         credential = find_credential(auth, registry, repository, self._answers)
         if credential is None and auth.provider != GENERIC:

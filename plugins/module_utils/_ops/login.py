@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import AuthenticationFailed, InvalidOption, InvalidReference
-from .._oci.config_file import ConfigFile, default_path
-from .._oci.credential import Credential
-from .._oci.credential_helper import CredentialHelper
-from .._oci.credentials import check_login
-from .._oci.docker_config import decode_entry, encode_entry, helper_keys, named_helper, server_address, split_key
+from .._login.config_file import ConfigFile, default_path
+from .._login.credential import Credential
+from .._login.docker_config import decode_entry, encode_entry, helper_keys, named_helper, server_address, split_key
+from .._login.find import check_login
+from .._login.helper import CredentialHelper
 from .._oci.options import ConnectionOptions
 from .._oci.reference import parse_place
 

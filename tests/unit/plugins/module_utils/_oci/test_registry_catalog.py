@@ -18,8 +18,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     RegistryError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import registry_catalog, registry_pages
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_catalog import list_repositories
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._errors import AuthenticationFailed
+from .._oci.options import AuthOptions
 from .credential import Credential
 from .docker_config import HelperAnswers, check_document, find_in_document, load_auth_config
-from .options import AuthOptions
 
 __all__ = [
     "MAX_FILE_SIZE",

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import credential_helper
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credential_helper import CredentialHelper
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential, find_credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.docker_config import DOCKER_HUB_KEY
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import helper as credential_helper
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.docker_config import DOCKER_HUB_KEY
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential, find_credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.helper import CredentialHelper
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions
 
 FILE_AUTH = {"auth": "ZmlsZTpw"}  # file:p

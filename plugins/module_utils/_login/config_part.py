@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .credential_helper import CredentialHelper
 from .docker_config import decode_entry, encode_entry, host_matches, named_helper, server_address, split_key
+from .helper import CredentialHelper
 
 
 def part_for(document: Mapping[str, Any], origin: str, registries: Iterable[str]) -> dict[str, Any]:

@@ -15,9 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import credential_helper
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.credentials import Credential, find_credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.docker_config import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import helper as credential_helper
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.docker_config import (
     DOCKER_HUB_KEY,
     HelperAnswers,
     decode_entry,
@@ -28,6 +27,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.docker_
     named_helper,
     split_key,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential, find_credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 

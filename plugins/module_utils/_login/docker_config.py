@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from .._errors import AuthenticationFailed
+from .._oci.reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 from .credential import Credential
-from .reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 
@@ -69,7 +69,7 @@ def find_in_document(
     def ask(program: str) -> Credential | None:
         key = (program, server_address(registry))
         if answers is None or key not in answers:
-            from .credential_helper import CredentialHelper
+            from .helper import CredentialHelper
 
             answer = CredentialHelper(program, origin).get(key[1])
             if answers is None:

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from two_users import KINDS, NOBODY, Racer, Victim, give, make_directories, prepare, public_place, remove
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed, StorageError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import config_file
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.config_file import ConfigFile, default_path
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import config_file
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.config_file import ConfigFile, default_path
 
 TREE = Path(config_file.__file__).parents[6]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
@@ -302,7 +302,7 @@ def test_what_another_user_swaps_leads_nowhere(place: Path, name: str) -> None:
 
 WRITER = """
 import sys, time
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.config_file import ConfigFile
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.config_file import ConfigFile
 file = ConfigFile(sys.argv[1])
 for number in range(20):
     with file.locked():
