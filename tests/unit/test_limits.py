@@ -20,6 +20,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import
     pauses,
     tls,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout import blob_store
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import (
     find as credentials,
 )
@@ -27,7 +28,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._login impor
     helper as credential_helper,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
-    blob_store,
     manifest,
     mirrors,
     options,

@@ -22,13 +22,13 @@ from typing import Any, BinaryIO
 
 from .._errors import InvalidContent, InvalidOption, NotFound, OciError
 from .._files.regular_file import storage_error
+from .._layout.directory import StoreDirectory
+from .._layout.index import LayoutIndex, parse_index
+from .._layout.repository import LAYOUT_FILE, LayoutRepository
 from . import media
 from .cache_store import CacheStore
-from .layout import LAYOUT_FILE, LayoutRepository
-from .layout_index import LayoutIndex, parse_index
 from .manifest import Descriptor, Manifest
 from .reference import Reference, parse_reference
-from .store_directory import StoreDirectory
 
 CACHE_TAG = "CACHEDIR.TAG"
 _SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"

@@ -26,15 +26,15 @@ from typing import Any
 from .._errors import InvalidContent, StorageError
 from .._files.directory_handles import DirectoryHandles, open_file_at
 from .._files.trusted_path import open_trusted
-from .blob_store import blob_name
+from .._layout.blob_store import blob_name
+from .._layout.directory import is_at
+from .._layout.files import INGEST
+from .._layout.leftovers import PARTIAL_AGE, remove_leftovers
 from .cache_layout import CACHE_TAG, CacheLayout, is_cache, parts_of, raw_name
 from .cache_notes import CacheNotes
 from .cache_store import CacheStore
 from .digest import is_digest
 from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
-from .store_directory import is_at
-from .store_files import INGEST
-from .store_leftovers import PARTIAL_AGE, remove_leftovers
 
 
 @dataclass(frozen=True)

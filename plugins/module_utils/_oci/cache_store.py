@@ -21,12 +21,12 @@ from typing import BinaryIO, Callable
 from .._errors import StorageError
 from .._files.directory_handles import DirectoryHandles
 from .._files.regular_file import storage_error
-from .blob_store import CHUNK_SIZE, BlobStore, blob_name, is_sound
+from .._layout.blob_store import CHUNK_SIZE, BlobStore, blob_name, is_sound
+from .._layout.files import INGEST
+from .._layout.leftovers import PARTIAL
 from .digest import Verifier, parse_digest
 from .manifest import Descriptor
 from .pipeline import verified
-from .store_files import INGEST
-from .store_leftovers import PARTIAL
 
 # Seconds to wait for the lock on a blob. Whoever removes a blob holds it for less than that; a process that holds it
 # longer means no good, and without the lock the open file is as good.

@@ -58,7 +58,7 @@ def open_repository(
     :raises InvalidOption: when a mirror cannot stand in for this repository.
     """
     if reference.is_layout:
-        from .._oci.layout import LayoutRepository
+        from .._layout.repository import LayoutRepository
 
         return LayoutRepository(reference)
 

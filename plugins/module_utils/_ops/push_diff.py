@@ -17,8 +17,8 @@ from .._dest.state import PlacedEntry, State
 from .._errors import InvalidContent, NotFound, OciError
 from .._files.directory_handles import DirectoryHandles
 from .._files.tree import TreeEntry
+from .._layout.blob_store import CHUNK_SIZE
 from .._oci import media
-from .._oci.blob_store import CHUNK_SIZE
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.transport import Repository, read_blob
 from .build import Built

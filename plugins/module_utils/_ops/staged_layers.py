@@ -11,7 +11,7 @@ from typing import Callable
 
 from .._errors import StorageError
 from .._files.regular_file import storage_error
-from .._oci.blob_store import CHUNK_SIZE, download
+from .._layout.blob_store import CHUNK_SIZE, download
 from .._oci.manifest import Descriptor
 
 _WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

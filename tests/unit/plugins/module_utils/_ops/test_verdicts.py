@@ -21,9 +21,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     VerificationFailed,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_notes import CacheNotes
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import verdicts
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import Resolved

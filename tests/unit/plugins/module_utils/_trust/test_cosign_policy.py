@@ -23,7 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     MissingDependency,
     VerificationFailed,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats

@@ -23,8 +23,8 @@ from .._files.directory_handles import DirectoryHandles
 from .._files.names import encoded
 from .._files.regular_file import storage_error
 from .._files.shared_file import wait_for_lock, write_all
-from .store_directory import StoreDirectory, is_at, open_to_lock
-from .store_leftovers import PARTIAL_AGE, TEMPORARY, remove_leftovers
+from .directory import StoreDirectory, is_at, open_to_lock
+from .leftovers import PARTIAL_AGE, TEMPORARY, remove_leftovers
 
 INGEST = ".ingest"
 _ATTEMPTS = 10
@@ -43,7 +43,7 @@ class Temporary:
 class StoreFiles:
     """The files of the directory ``root``, which is made by the first write; names are relative to it.
 
-    For ``is_layout`` see :class:`~.store_directory.StoreDirectory`. Methods raise StorageError when the file system
+    For ``is_layout`` see :class:`~._layout.directory.StoreDirectory`. Methods raise StorageError when the file system
     refuses, or when somebody else decides which directory it is.
     """
 
@@ -70,7 +70,7 @@ class StoreFiles:
 
         The lock belongs to the file, not to its name: the name is looked at again once the lock is held. Waits as long
         as the file grows, and at most ``timeout`` seconds while it does not. For ``may_be_foreign`` see
-        :func:`~.store_directory.open_to_lock`.
+        :func:`~._layout.directory.open_to_lock`.
 
         :return: the file, open for writing unless it is foreign, and the open directory.
         :raises StorageError: when the time is up, or the file system refuses.

@@ -32,8 +32,10 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     StorageError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout import repository as layout_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.files import Temporary
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import cache_layout
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import layout as layout_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_notes import CacheNotes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_prune import (
@@ -43,14 +45,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_p
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_store import checked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Descriptor,
     Manifest,
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.store_files import Temporary
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource
 
 DATA = b"the content of a blob" * 1000

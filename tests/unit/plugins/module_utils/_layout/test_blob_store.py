@@ -36,8 +36,13 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.regular_file import storage_error
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.shared_file import locked_file, write_all
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import blob_store, store_leftovers
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.blob_store import CHUNK_SIZE, BlobStore
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout import (
+    blob_store,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout import (
+    leftovers as store_leftovers,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.blob_store import CHUNK_SIZE, BlobStore
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 
 FORK = multiprocessing.get_context("fork")

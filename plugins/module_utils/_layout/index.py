@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import InvalidContent
-from . import media
-from .manifest import Descriptor, Manifest, descriptor_from_json
-from .reference import is_tag
+from .._oci import media
+from .._oci.manifest import Descriptor, Manifest, descriptor_from_json
+from .._oci.reference import is_tag
 
 # Written by containerd and docker beside the standard annotation, with the same meaning.
 _ANNOTATION_IMAGE_NAME = "io.containerd.image.name"

@@ -30,10 +30,10 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     PushFailed,
     StorageError,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import layout as layout_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout import repository as layout_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.layout import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     MAX_MANIFEST_SIZE,
     Descriptor,

@@ -24,14 +24,14 @@ from typing import Any, BinaryIO
 
 from .._errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, PushFailed, StorageError
 from .._files.regular_file import storage_error
-from . import media
+from .._oci import media
+from .._oci.digest import is_digest, parse_digest, verify_bytes
+from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, load_json_object, parse_manifest
+from .._oci.reference import DEFAULT_TAG, Reference, check_tag
+from .._oci.single_place import SinglePlace
+from .._oci.transport import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource
 from .blob_store import CHUNK_SIZE, BlobStore
-from .digest import is_digest, parse_digest, verify_bytes
-from .layout_index import LayoutIndex, list_manifest, parse_index, ref_name
-from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, load_json_object, parse_manifest
-from .reference import DEFAULT_TAG, Reference, check_tag
-from .single_place import SinglePlace
-from .transport import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource
+from .index import LayoutIndex, list_manifest, parse_index, ref_name
 
 LAYOUT_VERSION = "1.0.0"
 
@@ -63,7 +63,7 @@ class LayoutRepository(SinglePlace):
     """The image layout at ``reference.layout`` (``~`` stands for the home directory); see ``transport.Repository``.
 
     Reading needs no write access, and goes through directories of other users; see
-    :class:`~.store_directory.StoreDirectory`. The first push creates the layout with its parents; modes follow the
+    :class:`~._layout.directory.StoreDirectory`. The first push creates the layout with its parents; modes follow the
     umask.
     ``lock_timeout`` is in seconds. Every method raises StorageError when the file system refuses or the lock is not had
     in time.

@@ -20,11 +20,11 @@ from typing import BinaryIO, Callable
 from .._errors import DigestMismatch, NotFound, StorageError
 from .._files.regular_file import storage_error
 from .._files.shared_file import write_all
-from .digest import Verifier, digest_of, parse_digest
-from .manifest import Descriptor
-from .pipeline import Beside
-from .store_files import INGEST, StoreFiles, Temporary, unlink
-from .store_leftovers import PARTIAL
+from .._oci.digest import Verifier, digest_of, parse_digest
+from .._oci.manifest import Descriptor
+from .._oci.pipeline import Beside
+from .files import INGEST, StoreFiles, Temporary, unlink
+from .leftovers import PARTIAL
 
 CHUNK_SIZE = 256 * 1024
 
@@ -39,7 +39,7 @@ class BlobStore(StoreFiles):
     the blobs it names. A cache does without: its entries are hashed again before they are used.
 
     ``lock_timeout`` is in seconds, see :meth:`fetch`. Every method raises InvalidReference for a malformed digest,
-    before a path is made of it, and StorageError as :class:`~.store_files.StoreFiles` says.
+    before a path is made of it, and StorageError as :class:`~._layout.files.StoreFiles` says.
     """
 
     def __init__(
