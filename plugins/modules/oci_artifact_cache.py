@@ -176,7 +176,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     cache_options,
     run_module,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_prune import PruneRules
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.prune import PruneRules
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_age, parse_size
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.cache import CacheManagement, manage_cache
 

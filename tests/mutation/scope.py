@@ -41,7 +41,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_ops/verify.py": ("_ops/test_verify.py", "_ops/test_verdicts.py", *_NOTATION[:1]),
     "_ops/places.py": ("_ops/test_places.py", "_ops/test_pull_many.py"),
     "_ops/layer_selector.py": ("_ops/test_pull_layers.py", "_ops/test_pull_decisions.py"),
-    "_oci/cache_notes.py": ("_oci/test_cache_notes.py", "_ops/test_verdicts.py"),
+    "_cache/notes.py": ("_oci/test_cache_notes.py", "_ops/test_verdicts.py"),
     # whom it trusts
     "_trust/cosign.py": _COSIGN,
     "_trust/discovery.py": ("_trust/test_discovery.py", *_COSIGN, *_NOTATION[:1]),

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._cache.prune import Holding, Inventory, PruneResult, PruneRules, prune, take_stock
 from .._errors import InvalidOption
-from .._oci.cache_prune import Holding, Inventory, PruneResult, PruneRules, prune, take_stock
 
 MAX_LISTED = 1000
 

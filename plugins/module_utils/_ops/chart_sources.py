@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
+from .._cache.artifact_cache import ArtifactCache, CachedRepository
 from .._errors import BuildError, ChartError, InvalidOption, LayerError, OciError, StorageError
 from .._files.regular_file import storage_error
 from .._files.threads import thread_pool
 from .._oci import media
-from .._oci.cache import ArtifactCache, CachedRepository
 from .._oci.digest import parse_digest
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions

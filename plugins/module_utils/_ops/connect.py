@@ -11,7 +11,7 @@ from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import Reference
 
 if TYPE_CHECKING:
-    from .._oci.cache import ArtifactCache
+    from .._cache.artifact_cache import ArtifactCache
     from .._oci.mirrors import Place
     from .._oci.registry_client import RegistryClient
     from .._oci.transport import Repository
@@ -25,7 +25,7 @@ def open_cache(options: CacheOptions) -> ArtifactCache | None:
     """
     if not options.root:
         return None
-    from .._oci.cache import ArtifactCache
+    from .._cache.artifact_cache import ArtifactCache
 
     return ArtifactCache(options.root, read_only=options.read_only)
 
@@ -78,7 +78,7 @@ def open_repository(
 
     if cache is None:
         return connect()
-    from .._oci.cache import CachedRepository
+    from .._cache.artifact_cache import CachedRepository
 
     return CachedRepository(reference, cache, connect)
 

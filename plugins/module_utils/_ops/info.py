@@ -18,7 +18,7 @@ from .connect import cache_warnings, open_cache, open_repository
 from .resolve import ReferenceOptions, Target, compile_selection, parse_target, resolve
 
 if TYPE_CHECKING:
-    from .._oci.cache import ArtifactCache
+    from .._cache.artifact_cache import ArtifactCache
     from .._oci.manifest import Descriptor, Manifest
     from .._oci.selection import TagSelector
 
@@ -153,7 +153,7 @@ def _open(options: InfoOptions, target: Target, cache: ArtifactCache | None) -> 
         return open_repository(target.reference, options.auth, options.connection, cache=cache)
     if target.reference.is_layout:
         raise InvalidOption(f"{target.reference} is an image layout, and nothing of it is in a cache.")
-    from .._oci.cache_layout import CachedPlace
+    from .._cache.layout import CachedPlace
 
     return CachedPlace(cache.root, target.reference)
 

@@ -18,7 +18,7 @@ from .._oci.transport import Repository, read_blob
 from .task import MAX_TRANSFERS
 
 if TYPE_CHECKING:
-    from .._oci.cache import CachedRepository
+    from .._cache.artifact_cache import CachedRepository
     from .staged_layers import StagedLayers
 
 # Few transfers at once fill a link with large layers; with small ones it is the way to the registry that takes time.
@@ -68,7 +68,7 @@ class LayerReader:
     def __call__(self, layer: Descriptor) -> Iterator[bytes]:
         handle = self._held.get(layer.digest)
         if handle is not None:
-            from .._oci.cache_store import checked
+            from .._cache.store import checked
 
             return checked(handle, layer)
         return self._store.stream(layer) if self._store else read_blob(self._repository, layer)

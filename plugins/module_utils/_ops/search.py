@@ -19,8 +19,8 @@ from .charts import PARALLEL_LOOKS, look_at_chart
 from .connect import open_client, open_repository
 
 if TYPE_CHECKING:
+    from .._cache.artifact_cache import ArtifactCache
     from .._oci.bounded_regex import BoundedRegex
-    from .._oci.cache import ArtifactCache
 
 # Repositories that are open at the same time, each with connections of its own.
 BATCH = 32
@@ -172,7 +172,7 @@ class _Search:
 
     def _open(self, reference: Reference) -> Repository:
         if self._from_cache and self._cache is not None:
-            from .._oci.cache_layout import CachedPlace
+            from .._cache.layout import CachedPlace
 
             return CachedPlace(self._cache.root, reference)
         return open_repository(reference, self._options.auth, self._options.connection, cache=self._cache)

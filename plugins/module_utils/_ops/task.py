@@ -16,7 +16,7 @@ from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .resolve import Resolved, Target, resolve
 
 if TYPE_CHECKING:
-    from .._oci.cache import ArtifactCache, CachedRepository
+    from .._cache.artifact_cache import ArtifactCache, CachedRepository
     from .._oci.transport import Repository
     from .._trust.policy import VerifyPolicy
     from .clients import Clients
@@ -118,7 +118,7 @@ class Task:
         """The repository as one with a cache, None when it has none."""
         if self._cache is None and self._temporary is None:
             return None
-        from .._oci.cache import CachedRepository
+        from .._cache.artifact_cache import CachedRepository
 
         return repository if isinstance(repository, CachedRepository) else None
 
@@ -154,7 +154,7 @@ class Task:
             return known[-1]
 
     def _temporary_cache(self) -> ArtifactCache:
-        from .._oci.cache import TemporaryCache
+        from .._cache.artifact_cache import TemporaryCache
 
         with self._lock:
             if self._temporary is None:

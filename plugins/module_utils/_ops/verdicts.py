@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .._oci.cache import ArtifactCache
-    from .._oci.cache_notes import CacheNotes
+    from .._cache.artifact_cache import ArtifactCache
+    from .._cache.notes import CacheNotes
     from .._oci.transport import Repository
     from .._trust.policy import VerifyPolicy
     from .resolve import Resolved

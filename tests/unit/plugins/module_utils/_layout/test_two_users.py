@@ -27,6 +27,11 @@ from two_users import (
     remove,
 )
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache import layout as cache_layout
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.artifact_cache import ArtifactCache
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.notes import CacheNotes
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.prune import PruneRules, prune, take_stock
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.store import checked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     DigestMismatch,
     OciError,
@@ -35,15 +40,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout import repository as layout_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.files import Temporary
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import cache_layout
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_notes import CacheNotes
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_prune import (
-    PruneRules,
-    prune,
-    take_stock,
-)
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_store import checked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Descriptor,

@@ -17,6 +17,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.artifact_cache import (
+    ArtifactCache,
+    CachedRepository,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -28,7 +32,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     RegistryError,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache, CachedRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, Manifest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.mirrors import parse_mirrors, places

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.artifact_cache import ArtifactCache
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.notes import CacheNotes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     InvalidPolicy,
     OciError,
     VerificationFailed,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_notes import CacheNotes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import verdicts
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import Resolved

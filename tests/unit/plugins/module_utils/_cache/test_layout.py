@@ -19,21 +19,18 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, NotFound
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import cache_prune, media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_layout import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache import prune as cache_prune
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.artifact_cache import ArtifactCache
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.layout import (
     CACHE_TAG,
     CachedPlace,
     CacheLayout,
     is_cache,
     parse_entry,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_prune import (
-    PruneRules,
-    prune,
-    take_stock,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.prune import PruneRules, prune, take_stock
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, NotFound
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Descriptor,

@@ -24,9 +24,9 @@ from .._files.regular_file import storage_error
 from .._layout.blob_store import CHUNK_SIZE, BlobStore, blob_name, is_sound
 from .._layout.files import INGEST
 from .._layout.leftovers import PARTIAL
-from .digest import Verifier, parse_digest
-from .manifest import Descriptor
-from .pipeline import verified
+from .._oci.digest import Verifier, parse_digest
+from .._oci.manifest import Descriptor
+from .._oci.pipeline import verified
 
 # Seconds to wait for the lock on a blob. Whoever removes a blob holds it for less than that; a process that holds it
 # longer means no good, and without the lock the open file is as good.

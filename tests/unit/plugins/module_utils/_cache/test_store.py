@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache import store as cache_store
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.store import CacheStore, checked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     ConnectionFailed,
     DigestMismatch,
     StorageError,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import cache_store
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_store import CacheStore, checked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 
 FORK = multiprocessing.get_context("fork")

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.artifact_cache import ArtifactCache
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.notes import CacheNotes
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.prune import PruneRules, prune
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_notes import CacheNotes
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache_prune import PruneRules, prune
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 
 ONE, TWO = digest_of(b"one"), digest_of(b"two")

@@ -14,9 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache import store as cache_store
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.artifact_cache import (
+    ArtifactCache,
+    CachedRepository,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import DigestMismatch, InvalidContent
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import cache_store, media
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.cache import ArtifactCache, CachedRepository
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, canonical_json
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import (

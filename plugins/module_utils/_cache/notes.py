@@ -21,8 +21,8 @@ from .._files.directory_handles import DirectoryHandles, open_file_at
 from .._files.names import encoded
 from .._files.trusted_path import belongs_to_us
 from .._layout.files import unlink
-from .cache_store import CacheStore
-from .digest import parse_digest
+from .._oci.digest import parse_digest
+from .store import CacheStore
 
 FOLDER = "notes"
 MAX_NOTE = 4 << 20

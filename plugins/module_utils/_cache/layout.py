@@ -25,10 +25,10 @@ from .._files.regular_file import storage_error
 from .._layout.directory import StoreDirectory
 from .._layout.index import LayoutIndex, parse_index
 from .._layout.repository import LAYOUT_FILE, LayoutRepository
-from . import media
-from .cache_store import CacheStore
-from .manifest import Descriptor, Manifest
-from .reference import Reference, parse_reference
+from .._oci import media
+from .._oci.manifest import Descriptor, Manifest
+from .._oci.reference import Reference, parse_reference
+from .store import CacheStore
 
 CACHE_TAG = "CACHEDIR.TAG"
 _SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"

@@ -30,11 +30,11 @@ from .._layout.blob_store import blob_name
 from .._layout.directory import is_at
 from .._layout.files import INGEST
 from .._layout.leftovers import PARTIAL_AGE, remove_leftovers
-from .cache_layout import CACHE_TAG, CacheLayout, is_cache, parts_of, raw_name
-from .cache_notes import CacheNotes
-from .cache_store import CacheStore
-from .digest import is_digest
-from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
+from .._oci.digest import is_digest
+from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
+from .layout import CACHE_TAG, CacheLayout, is_cache, parts_of, raw_name
+from .notes import CacheNotes
+from .store import CacheStore
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from dataclasses import replace
 from typing import BinaryIO, Callable, TypeVar
 
 from .._errors import DigestMismatch, InvalidContent, OciError, StorageError
-from .cache_layout import CacheEntry, CacheLayout, is_cache, parts_of
-from .cache_notes import CacheNotes
-from .cache_store import CacheStore, checked
-from .digest import is_digest
-from .manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
-from .reference import Reference
-from .transport import MAX_SMALL_BLOB, BlobSource, Repository
+from .._oci.digest import is_digest
+from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
+from .._oci.reference import Reference
+from .._oci.transport import MAX_SMALL_BLOB, BlobSource, Repository
+from .layout import CacheEntry, CacheLayout, is_cache, parts_of
+from .notes import CacheNotes
+from .store import CacheStore, checked
 
 _Result = TypeVar("_Result")
 
@@ -62,7 +62,7 @@ class ArtifactCache:
             yield
 
     def notes(self) -> CacheNotes:
-        """What this user has noted about digests; see :class:`~.cache_notes.CacheNotes`."""
+        """What this user has noted about digests; see :class:`~._cache.notes.CacheNotes`."""
         return CacheNotes(self.root, read_only=not self._is_writable())
 
     def keep(self, digest: str, data: bytes) -> None:
@@ -74,7 +74,7 @@ class ArtifactCache:
         """A blob, fetched when it is missing, open and kept from removal until it is closed.
 
         None when it is neither there nor to be stored: it has to be had without the cache. ``stream`` and what is
-        raised are those of :meth:`~.cache_store.CacheStore.fetch_held`, but for errors of the file system.
+        raised are those of :meth:`~._cache.store.CacheStore.fetch_held`, but for errors of the file system.
         """
         held = self._try(lambda: self.store.hold(descriptor))
         if held is None and self._is_writable():
@@ -111,7 +111,7 @@ class ArtifactCache:
             self._layout.enter(place, tag, manifest)
 
     def entries(self) -> list[CacheEntry]:
-        """What the index lists; see :meth:`~.cache_layout.CacheLayout.entries`."""
+        """What the index lists; see :meth:`~._cache.layout.CacheLayout.entries`."""
         return self._layout.entries()
 
     def _is_writable(self) -> bool:
