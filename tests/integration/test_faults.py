@@ -29,8 +29,8 @@ from support.fault_rows import IMPATIENT, Row, Scene, rows
 from support.servers import RegistryServer
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import registry_client
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import client as registry_client
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs/docsite/rst/guide_faults.rst"
 BEGIN, END = ".. The table is generated; see tests/integration/test_faults.py", ".. End of the table"

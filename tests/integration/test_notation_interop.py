@@ -26,8 +26,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Manifest,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry import RegistryRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy, verify_notation
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
 
 pytestmark = pytest.mark.once

@@ -32,8 +32,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry import RegistryRepository
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import (
     EXISTED,
     MOUNTED,
@@ -41,6 +39,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transpo
     BlobSource,
     read_blob,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.client import RegistryClient
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 
 PLAIN = ["registry", "oci11_registry"]
 CONFIG = b"{}"

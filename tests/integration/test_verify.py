@@ -24,10 +24,10 @@ from support.tools import Tools
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy, VerificationFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry import RegistryRepository
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import Resolved
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import PolicyVerifier, parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.client import RegistryClient
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.formats import SIMPLE_SIGNING
 
 MODULE = "cloudnative.artifacts.oci_artifact_verify"

@@ -66,8 +66,8 @@ SCOPE: dict[str, tuple[str, ...]] = {
         "_oci/test_credentials.py",
         "_oci/test_credential_helper.py",
     ),
-    "_oci/registry_auth.py": ("_oci/test_credential_sent.py", "_oci/test_registry_auth.py"),
-    "_oci/deferred.py": ("_oci/test_deferred.py",),
+    "_registry/auth.py": ("_oci/test_credential_sent.py", "_oci/test_registry_auth.py"),
+    "_registry/deferred.py": ("_oci/test_deferred.py",),
     # what is written where
     "_dest/plan.py": _PLACED,
     "_dest/apply.py": _PLACED,

@@ -27,17 +27,20 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._login impor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import (
     helper as credential_helper,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
-    manifest,
-    mirrors,
-    options,
-    registry,
-    registry_auth,
-    registry_client,
-    registry_pages,
-    transport,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import manifest, mirrors, options, transport
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layer_reader, layers, push, task
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
+    auth as registry_auth,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
+    client as registry_client,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
+    pages as registry_pages,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
+    repository as registry,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats
 from ansible_collections.cloudnative.artifacts.plugins.modules import oci_artifact_pull
 

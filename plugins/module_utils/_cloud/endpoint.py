@@ -20,7 +20,7 @@ from .._errors import AuthenticationFailed, ConnectionFailed, RegistryError
 from .._http.answer import RETRY_STATUS
 from .._http.url import origin, shown
 from .._oci.options import ConnectionOptions
-from .._oci.registry_client import RegistryClient
+from .._registry.client import RegistryClient
 from .._secrets.known import MACHINE_MADE, note
 from .flow import Token, Unavailable, check_token, lifetime, words_of
 

@@ -13,7 +13,7 @@ from .._oci.options import GENERIC, AuthOptions, ConnectionOptions
 
 if TYPE_CHECKING:
     from .._login.credential import Credential
-    from .._oci.registry_client import RegistryClient
+    from .._registry.client import RegistryClient
 
 
 class Clients:
@@ -36,7 +36,7 @@ class Clients:
 
         :raises AuthenticationFailed: when those that were given cannot be used, or the provider gives none.
         """
-        from .._oci.registry_client import RegistryClient
+        from .._registry.client import RegistryClient
 
         connection = replace(connection, mirrors=())
         with self._lock:

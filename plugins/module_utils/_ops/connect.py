@@ -13,8 +13,8 @@ from .._oci.reference import Reference
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache
     from .._oci.mirrors import Place
-    from .._oci.registry_client import RegistryClient
     from .._oci.transport import Repository
+    from .._registry.client import RegistryClient
     from .clients import Clients
 
 
@@ -101,7 +101,7 @@ def _open_registry(
     push: bool = False,
     clients: Clients | None = None,
 ) -> Repository:
-    from .._oci.registry import RegistryRepository
+    from .._registry.repository import RegistryRepository
 
     open_one = open_client if clients is None else clients.client
     client = open_one(reference.registry, reference.repository, auth, connection)

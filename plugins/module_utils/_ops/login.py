@@ -160,7 +160,7 @@ def _validate(
     options: LoginOptions, target: _Login, credential: Credential | None, plan: _Plan, warnings: list[str]
 ) -> bool:
     """Whether the registry asked for the credentials, and took them."""
-    from .._oci.registry_client import RegistryClient
+    from .._registry.client import RegistryClient
 
     if credential is None:
         credential = plan.held

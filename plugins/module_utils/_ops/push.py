@@ -132,7 +132,7 @@ def _is_large(options: BuildOptions) -> bool:
 
 def _import_registry() -> None:
     with contextlib.suppress(Exception):  # what is wrong is said when it is needed
-        from .._oci import registry
+        from .._registry import repository as registry
 
         del registry
 

@@ -149,7 +149,7 @@ class _Search:
         return charts, sorted(denied), [each for each in found if isinstance(each, str)]
 
     def _listed(self, registry: str) -> Generator[list[Reference], None, None]:
-        from .._oci.registry_catalog import list_repositories
+        from .._registry.catalog import list_repositories
 
         options = self._options
         rules = [rule for rule in options.connection.mirrors if rule.registry == registry]

@@ -13,9 +13,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Manifest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry import RegistryRepository
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.client import RegistryClient
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 
 ROOT = Path(__file__).resolve().parents[2] / "vectors"
 REF_NAME = "org.opencontainers.image.ref.name"

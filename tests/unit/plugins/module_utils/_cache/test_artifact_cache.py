@@ -33,7 +33,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     Answer,
     FaultServer,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import Harness
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import Harness
 
 DATA = b"small\n" * 100
 

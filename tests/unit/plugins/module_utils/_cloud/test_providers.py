@@ -29,7 +29,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.connect
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._cloud.emulator import basic_of
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._cloud.google_emulator import Google
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import Answer, Seen
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import manifest_of
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import (
+    manifest_of,
+)
 
 CONNECTION = ConnectionOptions(insecure=True, timeout=5.0, retries=0)
 STANDS_FOR = {

@@ -43,7 +43,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     serve,
     server_context,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import Harness
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import Harness
 
 LOGIN = ("keeper", "s3cret:@/of the%proxy")
 USERINFO = "keeper:s3cret%3A%40%2Fof%20the%25proxy@"

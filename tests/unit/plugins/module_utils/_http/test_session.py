@@ -34,7 +34,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     resolves,
     serve,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import (
     Harness,
     source_of,
 )

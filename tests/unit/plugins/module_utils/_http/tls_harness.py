@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import FaultServer
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import (
     Harness,
     manifest_of,
 )

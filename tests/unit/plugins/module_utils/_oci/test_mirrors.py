@@ -53,7 +53,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     create_certificate,
     serve,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import (
     manifest_of,
     source_of,
 )

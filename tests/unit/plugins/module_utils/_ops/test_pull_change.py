@@ -32,12 +32,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull im
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import FaultServer
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import manifest_of
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_decisions import Lab
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_degraded import archive
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_digests import (
     digest_of,
     publish,
+)
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import (
+    manifest_of,
 )
 
 

@@ -59,7 +59,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     Answer,
     FaultServer,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import (
     Harness,
     manifest_of,
 )

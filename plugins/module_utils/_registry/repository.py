@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from .._errors import ConnectionFailed, InvalidContent, NotFound, OciError, PushFailed, RegistryError
 from .._http.answer import RETRY_STATUS, check_status
 from .._http.body import content_length, discard
-from . import media
-from .digest import is_digest, parse_digest, verify_bytes
-from .manifest import (
+from .._oci import media
+from .._oci.digest import is_digest, parse_digest, verify_bytes
+from .._oci.manifest import (
     MAX_MANIFEST_SIZE,
     Descriptor,
     Manifest,
@@ -27,13 +27,13 @@ from .manifest import (
     descriptor_from_json,
     parse_manifest,
 )
-from .reference import Reference, check_tag, is_tag
-from .registry_client import Container, RegistryClient, pull_scope, push_scope
-from .single_place import SinglePlace
+from .._oci.reference import Reference, check_tag, is_tag
+from .._oci.single_place import SinglePlace
+from .client import Container, RegistryClient, pull_scope, push_scope
 
 if TYPE_CHECKING:
-    from .registry_blobs import BlobTransfers
-    from .transport import BlobSource
+    from .._oci.transport import BlobSource
+    from .blobs import BlobTransfers
 
 ACCEPT = ", ".join(media.MANIFEST_TYPES + media.INDEX_TYPES)
 TAGS_PER_PAGE = 1000
@@ -122,7 +122,7 @@ class RegistryRepository(SinglePlace):
 
         Where the answer is lost, or is no plain yes, the registry is asked what it holds.
         """
-        from .registry_blobs import check_pushed
+        from .blobs import check_pushed
 
         descriptor = manifest.descriptor
         action = f"Pushing the manifest {self._named(identifier)}"
@@ -194,7 +194,7 @@ class RegistryRepository(SinglePlace):
 
     @cached_property
     def _blobs(self) -> BlobTransfers:
-        from .registry_blobs import BlobTransfers
+        from .blobs import BlobTransfers
 
         return BlobTransfers(self._client, self._container, self.reference.name, self._scope)
 
@@ -229,7 +229,7 @@ class RegistryRepository(SinglePlace):
 
     def _referrers_by_api(self, digest: str) -> list[Descriptor] | None:
         """None when the registry has no referrers API, which it may say in several ways."""
-        from .registry_pages import NotJson
+        from .pages import NotJson
 
         url = f"{self._base}{self._container.registry}/v2/{self._container.api_prefix}/referrers/{digest}"
         found: list[Descriptor] = []
@@ -290,7 +290,7 @@ class RegistryRepository(SinglePlace):
     def _pages(
         self, url: str, action: str, headers: dict[str, str], *, ahead: bool = False
     ) -> Iterator[dict[str, Any]]:
-        from .registry_pages import fetch_pages
+        from .pages import fetch_pages
 
         return fetch_pages(self._client, url, self._scope, action, headers, ahead=ahead)
 

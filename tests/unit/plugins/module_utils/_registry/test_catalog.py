@@ -19,13 +19,18 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     RegistryError,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import registry_catalog, registry_pages
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_catalog import list_repositories
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
+    catalog as registry_catalog,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
+    pages as registry_pages,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.catalog import list_repositories
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import Harness
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import Harness
 
 JSON = {"Content-Type": "application/json"}
 HTML = Answer(200, {"Content-Type": "text/html"}, b"<html>")

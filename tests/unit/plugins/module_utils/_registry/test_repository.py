@@ -24,7 +24,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     PushFailed,
     RegistryError,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media, registry, registry_pages
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     MAX_MANIFEST_SIZE,
@@ -33,12 +33,18 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     load_json_object,
     parse_manifest,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
+    pages as registry_pages,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
+    repository as registry,
+)
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
     Seen,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import (
     Harness,
     manifest_of,
 )

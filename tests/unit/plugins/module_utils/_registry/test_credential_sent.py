@@ -17,10 +17,7 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_auth import (
-    EXPIRY_MARGIN,
-    RegistryAuth,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.auth import EXPIRY_MARGIN, RegistryAuth
 
 USER = Credential("user", "pass")
 BASIC = {"Authorization": "Basic " + USER.basic}

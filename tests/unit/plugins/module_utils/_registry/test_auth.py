@@ -24,7 +24,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     RegistryError,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_auth import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.auth import (
     RegistryAuth,
     parse_challenges,
     wanted_scopes,
@@ -34,7 +34,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     FaultServer,
     Seen,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import (
     Harness,
     manifest_of,
     source_of,

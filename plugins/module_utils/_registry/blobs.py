@@ -13,17 +13,17 @@ from .._errors import AuthenticationFailed, ConnectionFailed, NotFound, PushFail
 from .._http.answer import RETRY_STATUS, check_status, wait_asked_for
 from .._http.body import CHUNK_SIZE, BodyBroken, content_length, discard, is_encoded, raw_chunks, unpacked
 from .._http.url import join, origin
-from . import media
-from .manifest import Descriptor
-from .registry_client import Container, RegistryClient, pull_scope
-from .transport import EXISTED, MOUNTED, UPLOADED, BlobSource
+from .._oci import media
+from .._oci.manifest import Descriptor
+from .._oci.transport import EXISTED, MOUNTED, UPLOADED, BlobSource
+from .client import Container, RegistryClient, pull_scope
 
 # an attempt that brought less than this (bytes) before it broke off counts as one without progress
 MIN_PROGRESS = CHUNK_SIZE
 
 
 class BlobTransfers:
-    """The part of :class:`~.registry.RegistryRepository` that moves blobs; may be shared by threads."""
+    """The part of :class:`~._registry.repository.RegistryRepository` that moves blobs; may be shared by threads."""
 
     def __init__(self, client: RegistryClient, container: Container, name: str, scope: str) -> None:
         self._client = client

@@ -25,15 +25,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     PushFailed,
     RegistryError,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
-    body as http_body,
-)
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
-    pace as http_pace,
-)
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
-    pauses,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import body as http_body
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import pace as http_pace
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import pauses
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
@@ -48,7 +42,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     Answer,
     FaultServer,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import (
     Harness,
     source_of,
 )

@@ -27,12 +27,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.answer import retry_after
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.url import join, origin, shown
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.registry_client import Container, api_host
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.client import Container, api_host
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
 )
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._oci.registry_harness import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import (
     Harness,
     manifest_of,
 )

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from .._errors import RegistryError
 from .._http.answer import check_status
 from .._http.url import join, origin
-from .manifest import load_json_object
-from .registry_client import RegistryClient
+from .._oci.manifest import load_json_object
+from .client import RegistryClient
 
 MAX_PAGE_SIZE = 16 * 1024 * 1024
 MAX_PAGES = 20_000

@@ -31,10 +31,10 @@ from .._http.pauses import Pauses
 from .._http.session import explain, may_pass, new_session
 from .._http.url import join, origin, shown
 from .._login.find import Credential
+from .._oci.options import ConnectionOptions
+from .._oci.reference import DEFAULT_TAG, Reference, parse_reference
+from .auth import MAX_TOKEN_ANSWER, NO_CREDENTIALS, SELDOM_USED_BY_ORAS, RegistryAuth
 from .deferred import deferred
-from .options import ConnectionOptions
-from .reference import DEFAULT_TAG, Reference, parse_reference
-from .registry_auth import MAX_TOKEN_ANSWER, NO_CREDENTIALS, SELDOM_USED_BY_ORAS, RegistryAuth
 
 try:
     with deferred(*SELDOM_USED_BY_ORAS):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.deferred import deferred
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.deferred import deferred
 
 SELDOM, USER = "deferred_test_seldom", "deferred_test_user"
 

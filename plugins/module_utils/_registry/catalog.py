@@ -22,9 +22,9 @@ from .._errors import (
     NotFound,
     RegistryError,
 )
-from .reference import parse_reference
-from .registry_client import RegistryClient, api_host
-from .registry_pages import NotJson, fetch_pages
+from .._oci.reference import parse_reference
+from .client import RegistryClient, api_host
+from .pages import NotJson, fetch_pages
 
 NAMES_PER_PAGE = 1000
 MAX_NAMES = 200_000
