@@ -27,7 +27,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._login impor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import (
     helper as credential_helper,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import manifest, mirrors, options, transport
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._mirrors import rules as mirrors
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import manifest, options, transport
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layer_reader, layers, push, task
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
     auth as registry_auth,

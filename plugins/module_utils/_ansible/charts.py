@@ -87,7 +87,7 @@ def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: st
         raise InvalidOption(f"The source {name!r}: {'; '.join(checked.error_messages)}.")
     params = {**checked.validated_parameters}
     if params.get("mirrors"):
-        from .._oci.mirrors import secrets_of
+        from .._mirrors.rules import secrets_of
 
         module.no_log_values.update(secrets_of(params["mirrors"]))
     params.update(inherited(params, module.params, own, [AUTH_UNIT]))

@@ -107,7 +107,7 @@ def _checked(module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, A
     checked = validator.validate({name: value for name, value in item.items() if value is not None})
     module.no_log_values.update(checked._no_log_values, long_secrets(item, own))
     if item.get("mirrors"):
-        from .._oci.mirrors import secrets_of
+        from .._mirrors.rules import secrets_of
 
         module.no_log_values.update(secrets_of(item["mirrors"]))
     if checked.error_messages:

@@ -17,7 +17,7 @@ from .._ops.resolve import ReferenceOptions
 from .run import run_module as _run_module
 
 if TYPE_CHECKING:
-    from .._oci.mirrors import MirrorRule
+    from .._mirrors.rules import MirrorRule
     from .._trust.policy import VerifyPolicy
 
 _ORDER_SPEC = {
@@ -113,7 +113,7 @@ def run_module(argument_spec: dict[str, Any], call: Callable[[AnsibleModule], di
 
     def call_with_secrets(module: AnsibleModule) -> dict[str, Any]:
         if module.params.get("mirrors"):
-            from .._oci.mirrors import secrets_of
+            from .._mirrors.rules import secrets_of
 
             # a dictionary with keys of the user's own has no suboptions that could be marked
             module.no_log_values.update(secrets_of(module.params["mirrors"]))
@@ -197,7 +197,7 @@ def cache_options(module: AnsibleModule) -> CacheOptions:
 def _mirrors(value: Mapping[str, Any] | None) -> tuple[MirrorRule, ...]:
     if not value:
         return ()
-    from .._oci.mirrors import parse_mirrors
+    from .._mirrors.rules import parse_mirrors
 
     return parse_mirrors(value, _path_or_pem)
 

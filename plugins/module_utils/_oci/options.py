@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._errors import InvalidOption
 
 if TYPE_CHECKING:
-    from .mirrors import MirrorRule
+    from .._mirrors.rules import MirrorRule
 
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_RETRIES = 3

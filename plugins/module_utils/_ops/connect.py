@@ -12,7 +12,7 @@ from .._oci.reference import Reference
 
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache
-    from .._oci.mirrors import Place
+    from .._mirrors.rules import Place
     from .._oci.transport import Repository
     from .._registry.client import RegistryClient
     from .clients import Clients
@@ -64,11 +64,11 @@ def open_repository(
 
     def connect() -> Repository:
         if mirrored and not push and connection.mirrors:
-            from .._oci.mirrors import places
+            from .._mirrors.rules import places
 
             found = places(reference, connection)
             if len(found) > 1 or not found[0].is_origin:
-                from .._oci.mirrored import MirroredRepository
+                from .._mirrors.repository import MirroredRepository
 
                 def open_place(place: Place) -> Repository:
                     return _open_registry(place.reference, place.auth(auth), place.connection, clients=clients)

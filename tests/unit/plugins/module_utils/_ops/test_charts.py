@@ -21,6 +21,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._mirrors.rules import parse_mirrors
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
@@ -28,7 +29,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     canonical_json,
     parse_manifest,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.mirrors import parse_mirrors
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions, ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import MAX_SMALL_BLOB, BlobSource

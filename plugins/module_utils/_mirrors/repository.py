@@ -24,10 +24,10 @@ from .._errors import (
     NotFound,
     OciError,
 )
-from .manifest import Descriptor, Manifest
-from .mirrors import Place
-from .reference import Reference
-from .transport import MAX_SMALL_BLOB, BlobSource, Repository, read_blob
+from .._oci.manifest import Descriptor, Manifest
+from .._oci.reference import Reference
+from .._oci.transport import MAX_SMALL_BLOB, BlobSource, Repository, read_blob
+from .rules import Place
 
 # what no other place can put right
 _FATAL = (InvalidOption, InvalidReference, MissingDependency)

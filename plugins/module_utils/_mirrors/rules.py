@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
 from .._errors import InvalidOption, InvalidReference
-from .options import AuthOptions, ConnectionOptions
-from .reference import Reference, parse_reference
+from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.reference import Reference, parse_reference
 
 MODES = REPLACE, FALLBACK = "replace", "fallback"
 MAX_MIRRORS = 16

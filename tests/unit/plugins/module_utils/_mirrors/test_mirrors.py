@@ -31,10 +31,10 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     RegistryError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._mirrors.rules import parse_mirrors, places
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, Manifest
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.mirrors import parse_mirrors, places
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import (
@@ -195,7 +195,7 @@ def test_an_unchanged_pinned_pull_with_mirrors_loads_no_http_library(tmp_path: P
     """It stops where a request would be made: the registry, and its mirror, are out of reach."""
     code = """
 import io, json, sys
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.mirrors import parse_mirrors
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._mirrors.rules import parse_mirrors
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import pull
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
