@@ -26,7 +26,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource, read_blob
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource, read_blob
 
 pytestmark = pytest.mark.once
 

@@ -23,7 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, parse_manifest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 

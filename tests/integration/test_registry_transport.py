@@ -32,7 +32,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import (
     EXISTED,
     MOUNTED,
     UPLOADED,

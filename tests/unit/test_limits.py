@@ -28,7 +28,13 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._login impor
     helper as credential_helper,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._mirrors import rules as mirrors
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import manifest, options, transport
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
+    manifest,
+    options,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
+    repository as transport,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layer_reader, layers, push, task
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
     auth as registry_auth,

@@ -21,7 +21,7 @@ from .._errors import DigestMismatch, InvalidContent, OciError, StorageError
 from .._oci.digest import is_digest
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
 from .._oci.reference import Reference
-from .._oci.transport import MAX_SMALL_BLOB, BlobSource, Repository
+from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository
 from .layout import CacheEntry, CacheLayout, is_cache, parts_of
 from .notes import CacheNotes
 from .store import CacheStore, checked

@@ -28,8 +28,8 @@ from .._oci import media
 from .._oci.digest import is_digest, parse_digest, verify_bytes
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, load_json_object, parse_manifest
 from .._oci.reference import DEFAULT_TAG, Reference, check_tag
+from .._oci.repository import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource
 from .._oci.single_place import SinglePlace
-from .._oci.transport import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource
 from .blob_store import CHUNK_SIZE, BlobStore
 from .index import LayoutIndex, list_manifest, parse_index, ref_name
 

@@ -26,7 +26,7 @@ from .._errors import (
 )
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.reference import Reference
-from .._oci.transport import MAX_SMALL_BLOB, BlobSource, Repository, read_blob
+from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, read_blob
 from .rules import Place
 
 # what no other place can put right
@@ -63,7 +63,7 @@ class _Source:
 
 
 class MirroredRepository:
-    """Implements :class:`~.transport.Repository`, for reading, over the places of a repository; safe for threads.
+    """Implements :class:`~._oci.repository.Repository`, for reading, over the places of a repository; safe for threads.
 
     ``reference`` is the repository's own, whoever serves it.
     """

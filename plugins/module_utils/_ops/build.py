@@ -25,7 +25,7 @@ from .._files.names import is_reserved
 from .._files.tree import TreeEntry
 from .._oci import media
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_json, parse_manifest
-from .._oci.transport import BlobSource
+from .._oci.repository import BlobSource
 from .local_blob import blob_of_bytes, blob_of_file, describe_file
 
 FLUX, HELM, FILES = "flux", "helm", "files"

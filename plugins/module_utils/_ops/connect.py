@@ -13,7 +13,7 @@ from .._oci.reference import Reference
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache
     from .._mirrors.rules import Place
-    from .._oci.transport import Repository
+    from .._oci.repository import Repository
     from .._registry.client import RegistryClient
     from .clients import Clients
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .._errors import InvalidContent, InvalidOption, NoMatch, NotFound
 from .._oci import media
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
-from .._oci.transport import MAX_SMALL_BLOB, Repository, read_small_blob
+from .._oci.repository import MAX_SMALL_BLOB, Repository, read_small_blob
 from .connect import cache_warnings, open_cache, open_repository
 from .resolve import ReferenceOptions, Target, compile_selection, parse_target, resolve
 

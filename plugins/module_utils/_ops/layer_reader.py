@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from .._errors import DigestMismatch
 from .._oci.manifest import Descriptor
-from .._oci.transport import Repository, read_blob
+from .._oci.repository import Repository, read_blob
 from .task import MAX_TRANSFERS
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from .._errors import LayerError
 from .._files.names import is_reserved
 from .._oci import media, platforms
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.transport import Repository
+from .._oci.repository import Repository
 from .layer_selector import FIRST, LayerSelector, Limits
 
 MAX_LAYERS = 1000

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from .._errors import BuildError
 from .._oci.digest import digest_of
 from .._oci.manifest import Descriptor
-from .._oci.transport import BlobSource
+from .._oci.repository import BlobSource
 
 READ_SIZE = 1024 * 1024
 

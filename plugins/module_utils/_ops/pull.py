@@ -26,7 +26,7 @@ from .resolve import Resolved, parse_target
 from .task import Task
 
 if TYPE_CHECKING:
-    from .._oci.transport import Repository
+    from .._oci.repository import Repository
     from .places import Place
 
 NEW_REVISION = "NewRevision"

@@ -32,7 +32,7 @@ from .staging import needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
     from .._dest.workplace import Workplace
-    from .._oci.transport import Repository
+    from .._oci.repository import Repository
     from .._trust.policy import VerifyPolicy
     from .last_good import LastGood
 

@@ -25,7 +25,7 @@ from .._oci import media
 from .._oci.digest import parse_digest
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, check_tag, parse_reference
-from .._oci.transport import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
+from .._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from .build import BuildOptions, Built, Layer, build, with_subject
 from .connect import cache_warnings, open_cache, open_repository
 from .push_tags import is_immutable, tags_to_write

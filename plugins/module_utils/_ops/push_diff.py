@@ -20,7 +20,7 @@ from .._files.tree import TreeEntry
 from .._layout.blob_store import CHUNK_SIZE
 from .._oci import media
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.transport import Repository, read_blob
+from .._oci.repository import Repository, read_blob
 from .build import Built
 
 MAX_COMPARED_SIZE = 256 * 1024 * 1024

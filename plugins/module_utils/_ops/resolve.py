@@ -15,8 +15,8 @@ from .._oci.reference import DEFAULT_TAG, Reference, check_tag, parse_reference,
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor
+    from .._oci.repository import Repository
     from .._oci.selection import TagSelector
-    from .._oci.transport import Repository
 
 
 class ReferenceOptions(NamedTuple):

@@ -14,7 +14,7 @@ from .._errors import AuthenticationFailed, CatalogRefused, CatalogUnsupported, 
 from .._files.threads import thread_pool
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.reference import Reference, parse_reference, parse_registry
-from .._oci.transport import Repository
+from .._oci.repository import Repository
 from .charts import PARALLEL_LOOKS, look_at_chart
 from .connect import open_client, open_repository
 

@@ -21,7 +21,7 @@ from .resolve import ReferenceOptions, parse_target, resolve
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor
-    from .._oci.transport import Repository
+    from .._oci.repository import Repository
     from .._trust.sign import Signature, Signed
 
 BOTH = "both"

@@ -17,7 +17,7 @@ from .resolve import Resolved, Target, resolve
 
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache, CachedRepository
-    from .._oci.transport import Repository
+    from .._oci.repository import Repository
     from .._trust.policy import VerifyPolicy
     from .clients import Clients
     from .verdicts import Finding, Verdicts

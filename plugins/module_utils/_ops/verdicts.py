@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache
     from .._cache.notes import CacheNotes
-    from .._oci.transport import Repository
+    from .._oci.repository import Repository
     from .._trust.policy import VerifyPolicy
     from .resolve import Resolved
     from .verify import PolicyVerifier

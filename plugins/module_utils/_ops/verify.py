@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import InvalidPolicy
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
-from .._oci.transport import Repository
+from .._oci.repository import Repository
 from .._trust.policy import AttestationRule, Identity, VerifyPolicy
 from .._trust.verdict import COSIGN, IGNORED, NOTATION, Verdict
 from .resolve import ReferenceOptions, Resolved, parse_target

@@ -32,7 +32,7 @@ from .._oci.single_place import SinglePlace
 from .client import Container, RegistryClient, pull_scope, push_scope
 
 if TYPE_CHECKING:
-    from .._oci.transport import BlobSource
+    from .._oci.repository import BlobSource
     from .blobs import BlobTransfers
 
 ACCEPT = ", ".join(media.MANIFEST_TYPES + media.INDEX_TYPES)
@@ -43,7 +43,7 @@ MAX_FALLBACK_WRITES = 5
 
 
 class RegistryRepository(SinglePlace):
-    """Implements :class:`~.transport.Repository` for a registry. A ``shared`` client is closed by whoever shares it."""
+    """Implements :class:`~._oci.repository.Repository` for a registry. A ``shared`` client is closed by whoever shares it."""
 
     def __init__(
         self, reference: Reference, client: RegistryClient, *, push: bool = False, shared: bool = False

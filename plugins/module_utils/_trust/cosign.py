@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from .._errors import InvalidContent, InvalidPolicy, NotFound, VerificationFailed
 from .._oci.manifest import Descriptor
-from .._oci.transport import Repository
+from .._oci.repository import Repository
 from .._packages import require_cryptography
 from . import formats
 from .budget import MAX_COSIGN_SIGNATURES, Budget

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from .._errors import InvalidContent, NotAtMirrors, NotFound
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.transport import Repository, read_blob
+from .._oci.repository import Repository, read_blob
 from .budget import Budget
 from .formats import BUNDLE_PREFIX, MAX_BUNDLE, MAX_LEGACY_LAYERS, MAX_REFERRERS
 from .verdict import Refusal

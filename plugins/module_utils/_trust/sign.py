@@ -28,7 +28,7 @@ from .._oci import media
 from .._oci.digest import digest_of
 from .._oci.manifest import Descriptor, Manifest, load_json_object, parse_manifest
 from .._oci.reference import Reference, is_tag
-from .._oci.transport import BlobSource, Repository
+from .._oci.repository import BlobSource, Repository
 from . import formats
 from .budget import Budget
 from .discovery import SIGNATURE_SUFFIX, attached_bundles, fetch_attached

@@ -21,7 +21,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 

@@ -13,7 +13,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Manifest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 

@@ -23,7 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, canonical_json
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import (
     MAX_SMALL_BLOB,
     Repository,
     read_blob,

@@ -42,7 +42,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import (
     EXISTED,
     MAX_SMALL_BLOB,
     UPLOADED,

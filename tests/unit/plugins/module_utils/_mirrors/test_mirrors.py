@@ -37,7 +37,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, Manifest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import (
     MAX_SMALL_BLOB,
     Repository,
     read_blob,

@@ -20,7 +20,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.build import (
     EPOCH,
     BuildOptions,

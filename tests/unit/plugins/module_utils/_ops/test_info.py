@@ -25,7 +25,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import MAX_SMALL_BLOB, BlobSource
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import MAX_SMALL_BLOB, BlobSource
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info import (
     GATHERED,
     InfoOptions,

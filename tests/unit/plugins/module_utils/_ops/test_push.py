@@ -35,7 +35,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource, read_small_blob
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource, read_small_blob
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import push as push_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.build import BuildOptions, Input
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import (

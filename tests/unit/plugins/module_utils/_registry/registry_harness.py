@@ -19,7 +19,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import FaultServer

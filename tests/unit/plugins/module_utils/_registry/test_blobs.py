@@ -31,7 +31,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import (
     EXISTED,
     MOUNTED,
     UPLOADED,

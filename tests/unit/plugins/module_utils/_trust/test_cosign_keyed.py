@@ -28,7 +28,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import CosignVerifier

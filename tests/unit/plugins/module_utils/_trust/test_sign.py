@@ -36,7 +36,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference, parse_reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.transport import BlobSource
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import (
     FORMATS,
