@@ -482,8 +482,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_s
     parse_layer_selector,
     parse_platform,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -523,7 +523,7 @@ def pull_options(task: AnsibleModule) -> PullOptions:
     params = task.params
     last_good = None
     if params["on_registry_error"] is not None:
-        from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.last_good import parse_last_good
+        from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.last_good import parse_last_good
 
         last_good = parse_last_good(params["on_registry_error"])
     return PullOptions(
@@ -549,7 +549,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     modes = {"check_mode": module.check_mode, "want_diff": module._diff}
     if module.params["artifacts"] is None:
         return pull(pull_options(module), **modes).as_result()
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_many import check_parallel, pull_many
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.many import check_parallel, pull_many
 
     parallel = check_parallel(module.params["parallel"])
     items = each_item(module, OWN_SPEC, [AUTH_UNIT], pull_options, ["dest"])

@@ -34,12 +34,12 @@ _PLACED = (
 
 SCOPE: dict[str, tuple[str, ...]] = {
     # what a pull accepts
-    "_ops/pull.py": _PULL,
-    "_ops/pull_change.py": _PULL,
-    "_ops/last_good.py": ("_ops/test_pull_degraded.py",),
+    "_ops/pull/decide.py": _PULL,
+    "_ops/pull/change.py": _PULL,
+    "_ops/pull/last_good.py": ("_ops/test_pull_degraded.py",),
     "_ops/verdicts.py": ("_ops/test_verdicts.py", "_ops/test_pull_verified.py"),
     "_ops/verify.py": ("_ops/test_verify.py", "_ops/test_verdicts.py", *_NOTATION[:1]),
-    "_ops/places.py": ("_ops/test_places.py", "_ops/test_pull_many.py"),
+    "_ops/pull/places.py": ("_ops/test_places.py", "_ops/test_pull_many.py"),
     "_ops/layer_selector.py": ("_ops/test_pull_layers.py", "_ops/test_pull_decisions.py"),
     "_cache/notes.py": ("_oci/test_cache_notes.py", "_ops/test_verdicts.py"),
     # whom it trusts

@@ -35,7 +35,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
     repository as transport,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layer_reader, layers, push, task
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layers, push, task
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import layer_reader
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
     auth as registry_auth,
 )

@@ -43,7 +43,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reposit
     read_blob,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.connect import open_repository
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_reader import opened_layers
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.layer_reader import opened_layers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.discovery import tagged_layers
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,

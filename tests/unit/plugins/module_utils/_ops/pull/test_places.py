@@ -15,9 +15,9 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.places import Turns, check_places
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import Pull
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import Pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.places import Turns, check_places
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
 

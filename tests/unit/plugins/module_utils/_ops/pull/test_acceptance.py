@@ -16,8 +16,8 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError, VerificationFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions, PullResult
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions, PullResult
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy

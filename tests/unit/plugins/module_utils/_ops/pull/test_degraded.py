@@ -36,19 +36,18 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import last_good
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.last_good import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import (
+    Limits,
+    parse_layer_selector,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import last_good, pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.last_good import (
     Degradation,
     LastGood,
     parse_last_good,
     shown,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import (
-    Limits,
-    parse_layer_selector,
-)
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions, PullResult
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions, PullResult
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import (
     ReferenceOptions,
     Resolved,

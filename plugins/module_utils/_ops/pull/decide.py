@@ -15,18 +15,18 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from .._dest.destination import Destination
-from .._dest.drift import Drift, Plan
-from .._dest.state import State
-from .._errors import NotFound, OciError, StorageError, is_outage
-from .._files.names import CONTROL_NAME, native, shown
-from .layer_selector import ALL, COPY
-from .pull_options import PullOptions, PullResult, listed_changes
-from .resolve import Resolved, parse_target
-from .task import Task
+from ..._dest.destination import Destination
+from ..._dest.drift import Drift, Plan
+from ..._dest.state import State
+from ..._errors import NotFound, OciError, StorageError, is_outage
+from ..._files.names import CONTROL_NAME, native, shown
+from ..layer_selector import ALL, COPY
+from ..resolve import Resolved, parse_target
+from ..task import Task
+from .options import PullOptions, PullResult, listed_changes
 
 if TYPE_CHECKING:
-    from .._oci.repository import Repository
+    from ..._oci.repository import Repository
     from .places import Place
 
 NEW_REVISION = "NewRevision"
@@ -69,11 +69,11 @@ class Pull:
         self._resolved: Resolved | None = None
         self.turn: AbstractContextManager[object] = nullcontext()
         if options.verify is not None:
-            from .verdicts import policy_fingerprint
+            from ..verdicts import policy_fingerprint
 
             self.policy = policy_fingerprint(options.verify)
             if options.verify.most_signers > 1:
-                from .verify import check_number_of_signers
+                from ..verify import check_number_of_signers
 
                 check_number_of_signers(options.verify)
         self.destination = self._open_destination()
@@ -117,7 +117,7 @@ class Pull:
         except OciError as exc:
             if last_good is None or not is_outage(exc):
                 raise
-            from .pull_change import keep
+            from .change import keep
 
             return keep(self, last_good, exc, self._resolved)
         return self._confirmed(result, self._resolved)
@@ -137,12 +137,12 @@ class Pull:
         if is_intact and self.is_verified(state):
             self.rely_on(state)
         elif self.options.verify is not None:
-            from .pull_change import verify
+            from .change import verify
 
             verify(self, repository, resolved, self.options.verify, is_intact=is_intact)
         if drift is not None and drift.is_empty:
             return self.unchanged(state, UP_TO_DATE)
-        from .pull_change import Change
+        from .change import Change
 
         return Change(self, repository, resolved).carry_out(state, drift)
 
@@ -157,7 +157,7 @@ class Pull:
         Where this run demands nothing, it claims nothing: the record is of a policy that may be gone.
         """
         if self.options.verify is not None:
-            from .verdicts import warnings_of
+            from ..verdicts import warnings_of
 
             self.verification = state.verification
             self.warnings += [each for each in warnings_of(state.verification) if each not in self.warnings]

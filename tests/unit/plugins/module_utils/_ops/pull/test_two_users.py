@@ -36,8 +36,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_s
     LayerSelector,
     Limits,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions, PullResult
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions, PullResult
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.small_artifacts import publish
 
@@ -160,8 +160,8 @@ def test_the_quick_try_of_an_ordinary_user(place: Place, selector: LayerSelector
         SOMEBODY,
         f"""
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 
 def run(tag, dest):

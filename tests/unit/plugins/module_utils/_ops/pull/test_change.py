@@ -25,16 +25,16 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options
     CacheOptions,
     ConnectionOptions,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import pull_change, staging
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_reader import LayerReader
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import change as pull_change
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull, staging
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.layer_reader import LayerReader
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import FaultServer
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_decisions import Lab
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_degraded import archive
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_digests import (
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.pull.test_decisions import Lab
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.pull.test_degraded import archive
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.pull.test_digests import (
     digest_of,
     publish,
 )

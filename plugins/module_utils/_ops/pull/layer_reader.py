@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from .._errors import DigestMismatch
-from .._oci.manifest import Descriptor
-from .._oci.repository import Repository, read_blob
-from .task import MAX_TRANSFERS
+from ..._errors import DigestMismatch
+from ..._oci.manifest import Descriptor
+from ..._oci.repository import Repository, read_blob
+from ..task import MAX_TRANSFERS
 
 if TYPE_CHECKING:
-    from .._cache.artifact_cache import CachedRepository
+    from ..._cache.artifact_cache import CachedRepository
     from .staged_layers import StagedLayers
 
 # Few transfers at once fill a link with large layers; with small ones it is the way to the registry that takes time.
@@ -68,7 +68,7 @@ class LayerReader:
     def __call__(self, layer: Descriptor) -> Iterator[bytes]:
         handle = self._held.get(layer.digest)
         if handle is not None:
-            from .._cache.store import checked
+            from ..._cache.store import checked
 
             return checked(handle, layer)
         return self._store.stream(layer) if self._store else read_blob(self._repository, layer)
@@ -162,7 +162,7 @@ def _fetch_all(
         return
     from concurrent.futures import FIRST_EXCEPTION, wait
 
-    from .._files.threads import thread_pool
+    from ..._files.threads import thread_pool
 
     with thread_pool(min(_transfers(layers), len(layers))) as pool:
         started = [pool.submit(fetch_in_turn, layer) for layer in layers]

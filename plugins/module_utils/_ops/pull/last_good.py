@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._dest.destination import Destination
-from .._dest.drift import MAX_NAMED, Drift
-from .._dest.state import State
-from .._errors import OciError
-from .._files.names import shown as path_shown
-from .._oci.options import parse_duration
-from .resolve import Resolved, Target
+from ..._dest.destination import Destination
+from ..._dest.drift import MAX_NAMED, Drift
+from ..._dest.state import State
+from ..._errors import OciError
+from ..._files.names import shown as path_shown
+from ..._oci.options import parse_duration
+from ..resolve import Resolved, Target
 
 LAST_GOOD = "last_good"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"

@@ -19,11 +19,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import Pull, pull
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions, PullResult
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import Pull, pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions, PullResult
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.test_pull_digests import publish
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.pull.test_digests import publish
 
 
 class Lab:

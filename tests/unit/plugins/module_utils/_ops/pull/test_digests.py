@@ -16,17 +16,16 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layer_reader, staging
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_reader import LayerReader
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.staged_layers import StagedLayers
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.staging import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import layer_reader, pull, staging
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.layer_reader import LayerReader
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.staged_layers import StagedLayers
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.staging import (
     MAX_ALWAYS_HASHED,
     needs_digests,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import MAX_TRANSFERS
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.small_artifacts import (
     digest_of,

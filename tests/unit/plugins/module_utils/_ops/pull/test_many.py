@@ -16,8 +16,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import ItemsFailed
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_many import pull_many
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.many import pull_many
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import VerifyOptions, parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify_many import verify_many

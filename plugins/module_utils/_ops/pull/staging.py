@@ -10,18 +10,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .._archive.left_out import LeftOut
-from .._errors import LayerError
-from .._files.directory_handles import DirectoryHandles
-from .._files.names import is_reserved
-from .._files.tree import DIRECTORY, FILE, TreeEntry
-from .._oci import media
-from .._oci.manifest import Descriptor, Manifest
-from .layer_selector import Limits
-from .layers import file_name
+from ..._archive.left_out import LeftOut
+from ..._errors import LayerError
+from ..._files.directory_handles import DirectoryHandles
+from ..._files.names import is_reserved
+from ..._files.tree import DIRECTORY, FILE, TreeEntry
+from ..._oci import media
+from ..._oci.manifest import Descriptor, Manifest
+from ..layer_selector import Limits
+from ..layers import file_name
 
 if TYPE_CHECKING:
-    from .._archive.unpack import LayerWriter
+    from ..._archive.unpack import LayerWriter
     from .layer_reader import LayerReader
 
 # bytes of layers for which digests of all files are always taken, since that costs next to nothing
@@ -54,8 +54,8 @@ def stage_extracted(
 
     :raises LayerError: when a layer is no archive, or one that may not be unpacked.
     """
-    from .._archive.unpack import Limits as UnpackLimits
-    from .._archive.unpack import Unpacker, remove_paths
+    from ..._archive.unpack import Limits as UnpackLimits
+    from ..._archive.unpack import Unpacker, remove_paths
 
     unpacker = Unpacker(root, UnpackLimits(limits.max_size, limits.max_files), digests=digests, name=name)
     titled: list[tuple[str, Descriptor]] = []
@@ -175,7 +175,7 @@ def _is_plain_file(layer: Descriptor) -> bool:
 
 
 def _excluded(tree: dict[str, TreeEntry], root: int, ignore: str, left_out: LeftOut) -> set[str]:
-    from .._archive.ignore import PULL_DEFAULTS, excluded_paths
+    from ..._archive.ignore import PULL_DEFAULTS, excluded_paths
 
     handles = DirectoryHandles.of(root)
     try:

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .._oci.options import CacheOptions
-from .many import Item, check_parallel, numbered, run_items
+from ..._oci.options import CacheOptions
+from ..many import Item, check_parallel, numbered, run_items
+from ..task import Task
+from .decide import DRIFT_CORRECTED, LAST_GOOD_KEPT, NEW_REVISION, SUSPENDED, UP_TO_DATE, Pull
+from .options import PullOptions
 from .places import Turns, check_places
-from .pull import DRIFT_CORRECTED, LAST_GOOD_KEPT, NEW_REVISION, SUSPENDED, UP_TO_DATE, Pull
-from .pull_options import PullOptions
-from .task import Task
 
 __all__ = ["check_parallel", "pull_many"]
 

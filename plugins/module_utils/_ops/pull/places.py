@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .._errors import InvalidOption
-from .._files.names import shown
+from ..._errors import InvalidOption
+from ..._files.names import shown
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.chart_s
     fetch_charts,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import pull
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_many import pull_many
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull_options import PullOptions, PullResult
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.many import pull_many
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions, PullResult
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
     VerifyOptions,

@@ -12,28 +12,28 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .._archive.left_out import LeftOut
-from .._dest.diff import diff_of, permissions_diff
-from .._dest.drift import Drift, Plan
-from .._dest.plan import make_plan
-from .._dest.state import State
-from .._errors import OciError
-from .._files.directory_handles import DirectoryHandles
-from .._files.names import shown
-from .._oci.manifest import Descriptor, Manifest
-from .._secrets.known import without_secrets_in
+from ..._archive.left_out import LeftOut
+from ..._dest.diff import diff_of, permissions_diff
+from ..._dest.drift import Drift, Plan
+from ..._dest.plan import make_plan
+from ..._dest.state import State
+from ..._errors import OciError
+from ..._files.directory_handles import DirectoryHandles
+from ..._files.names import shown
+from ..._oci.manifest import Descriptor, Manifest
+from ..._secrets.known import without_secrets_in
+from ..layer_selector import ALL, COPY
+from ..layers import check_sizes, choose_image, file_name, select_layers
+from ..resolve import Resolved
+from .decide import DRIFT_CORRECTED, LAST_GOOD_KEPT, NEW_REVISION, UP_TO_DATE, Pull
 from .layer_reader import LayerReader, opened_layers
-from .layer_selector import ALL, COPY
-from .layers import check_sizes, choose_image, file_name, select_layers
-from .pull import DRIFT_CORRECTED, LAST_GOOD_KEPT, NEW_REVISION, UP_TO_DATE, Pull
-from .pull_options import LEFT_OUT, PullResult, listed_changes
-from .resolve import Resolved
+from .options import LEFT_OUT, PullResult, listed_changes
 from .staging import needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
-    from .._dest.workplace import Workplace
-    from .._oci.repository import Repository
-    from .._trust.policy import VerifyPolicy
+    from ..._dest.workplace import Workplace
+    from ..._oci.repository import Repository
+    from ..._trust.policy import VerifyPolicy
     from .last_good import LastGood
 
 # Bytes of layers that are held in memory before the first of them is unpacked.

@@ -9,10 +9,10 @@ import os
 from collections.abc import Iterator
 from typing import Callable
 
-from .._errors import StorageError
-from .._files.regular_file import storage_error
-from .._layout.blob_store import CHUNK_SIZE, download
-from .._oci.manifest import Descriptor
+from ..._errors import StorageError
+from ..._files.regular_file import storage_error
+from ..._layout.blob_store import CHUNK_SIZE, download
+from ..._oci.manifest import Descriptor
 
 _WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._dest.permissions import Permissions
-from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
-from .layer_selector import LayerSelector, Limits
-from .resolve import ReferenceOptions
+from ..._dest.permissions import Permissions
+from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
+from ..layer_selector import LayerSelector, Limits
+from ..resolve import ReferenceOptions
 
 if TYPE_CHECKING:
-    from .._dest.drift import Plan
-    from .._trust.policy import VerifyPolicy
+    from ..._dest.drift import Plan
+    from ..._trust.policy import VerifyPolicy
     from .last_good import Degradation, LastGood
 
 MAX_LISTED_PATHS = 1000
