@@ -328,8 +328,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     string_values,
     text_lines,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.build import BuildOptions, parse_inputs
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import PushOptions, push
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.build import BuildOptions, parse_inputs
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.push import PushOptions, push
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

@@ -302,8 +302,8 @@ sys.path.insert(0, {str(ansible.collections)!r})
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import transport
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.build import BuildOptions, Input
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import PushOptions, push
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.build import BuildOptions, Input
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.push import PushOptions, push
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 
 class Dying:

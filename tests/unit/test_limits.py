@@ -35,8 +35,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import (
     repository as transport,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layers, push, task
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layers, task
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import layer_reader
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.push import push
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
     auth as registry_auth,
 )

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from .._errors import InvalidOption
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._trust.verdict import BUNDLE, LEGACY
-from .build import creation_time
 from .connect import cache_warnings, open_cache, open_repository
+from .push.build import creation_time
 from .resolve import ReferenceOptions, parse_target, resolve
 
 if TYPE_CHECKING:

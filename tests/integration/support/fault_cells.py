@@ -26,7 +26,6 @@ from support.fault_rows import LIE, Strike
 from support.servers import RegistryServer
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.build import BuildOptions, parse_inputs
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info import InfoOptions, info
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import (
     Limits,
@@ -34,7 +33,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_s
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import PushOptions, push
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.build import BuildOptions, parse_inputs
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.push import PushOptions, push
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import SigningOptions, SignOptions, sign
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (

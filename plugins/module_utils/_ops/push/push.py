@@ -19,22 +19,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._errors import InvalidContent, InvalidOption, InvalidReference, LayerError, NotFound, OciError, TagImmutable
-from .._files.threads import new_thread, thread_pool
-from .._oci import media
-from .._oci.digest import parse_digest
-from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
-from .._oci.reference import DEFAULT_TAG, check_tag, parse_reference
-from .._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
+from ..._errors import InvalidContent, InvalidOption, InvalidReference, LayerError, NotFound, OciError, TagImmutable
+from ..._files.threads import new_thread, thread_pool
+from ..._oci import media
+from ..._oci.digest import parse_digest
+from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
+from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
+from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
+from ..connect import cache_warnings, open_cache, open_repository
+from ..resolve import ReferenceOptions, parse_target
 from .build import BuildOptions, Built, Layer, build, with_subject
-from .connect import cache_warnings, open_cache, open_repository
-from .push_tags import is_immutable, tags_to_write
-from .resolve import ReferenceOptions, parse_target
+from .tags import is_immutable, tags_to_write
 
 if TYPE_CHECKING:
-    from .._oci.manifest import Descriptor, Manifest
-    from .._trust.sign import Signature
-    from .sign import Signer, SigningOptions
+    from ..._oci.manifest import Descriptor, Manifest
+    from ..._trust.sign import Signature
+    from ..sign import Signer, SigningOptions
 
 PARALLEL_TRANSFERS = 4
 # What a byte of deflate's output can stand for at most is 1032 bytes (zlib, "Technical Details").
@@ -119,7 +119,7 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
 
 
 def _signer(options: SigningOptions) -> Signer:
-    from .sign import Signer
+    from ..sign import Signer
 
     return Signer(options)
 
@@ -132,7 +132,7 @@ def _is_large(options: BuildOptions) -> bool:
 
 def _import_registry() -> None:
     with contextlib.suppress(Exception):  # what is wrong is said when it is needed
-        from .._registry import repository as registry
+        from ..._registry import repository as registry
 
         del registry
 
@@ -182,7 +182,7 @@ class _Push:
         is_signed = any(signature.status == CREATED for signature in self._signatures)
         signatures: list[dict[str, Any]] = []
         if self._signatures:
-            from .sign import as_results, signatures_diff
+            from ..sign import as_results, signatures_diff
 
             signatures = as_results(self._signatures)
             diff += signatures_diff(self._signatures) if self._want_diff and is_signed else []
@@ -268,7 +268,7 @@ class _Push:
 
         :raises LayerError: when it is damaged, or more.
         """
-        from .._archive.decompress import Decompressor
+        from ..._archive.decompress import Decompressor
 
         content = hashlib.sha256()
         room = MAX_DEFLATE_RATIO * (ours.source.descriptor.size + 1)
@@ -370,7 +370,7 @@ class _Push:
         }
 
     def _diff(self, held: dict[str, Descriptor | None], pending: list[str]) -> list[dict[str, str]]:
-        from .push_diff import push_diff
+        from .diff import push_diff
 
         before = next((descriptor for tag, descriptor in held.items() if tag in pending and descriptor), None)
         names = {tag: descriptor.digest if descriptor else "" for tag, descriptor in held.items()}

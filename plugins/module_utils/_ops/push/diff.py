@@ -10,17 +10,17 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
-from .._dest.diff import diff_of
-from .._dest.permissions import Permissions
-from .._dest.plan import make_plan
-from .._dest.state import PlacedEntry, State
-from .._errors import InvalidContent, NotFound, OciError
-from .._files.directory_handles import DirectoryHandles
-from .._files.tree import TreeEntry
-from .._layout.blob_store import CHUNK_SIZE
-from .._oci import media
-from .._oci.manifest import Descriptor, Manifest
-from .._oci.repository import Repository, read_blob
+from ..._dest.diff import diff_of
+from ..._dest.permissions import Permissions
+from ..._dest.plan import make_plan
+from ..._dest.state import PlacedEntry, State
+from ..._errors import InvalidContent, NotFound, OciError
+from ..._files.directory_handles import DirectoryHandles
+from ..._files.tree import TreeEntry
+from ..._layout.blob_store import CHUNK_SIZE
+from ..._oci import media
+from ..._oci.manifest import Descriptor, Manifest
+from ..._oci.repository import Repository, read_blob
 from .build import Built
 
 MAX_COMPARED_SIZE = 256 * 1024 * 1024
@@ -108,7 +108,7 @@ def _published(repository: Repository, layers: Sequence[Descriptor], root: str) 
 
 
 def _unpacked(chunks: Iterator[bytes], root: str) -> dict[str, TreeEntry] | None:
-    from .._archive.unpack import Limits, Unpacker
+    from ..._archive.unpack import Limits, Unpacker
 
     unpacker = Unpacker(root, Limits(MAX_COMPARED_SIZE, MAX_COMPARED_FILES))
     try:

@@ -12,10 +12,10 @@ import stat
 from functools import partial
 from typing import BinaryIO
 
-from .._errors import BuildError
-from .._oci.digest import digest_of
-from .._oci.manifest import Descriptor
-from .._oci.repository import BlobSource
+from ..._errors import BuildError
+from ..._oci.digest import digest_of
+from ..._oci.manifest import Descriptor
+from ..._oci.repository import BlobSource
 
 READ_SIZE = 1024 * 1024
 

@@ -21,7 +21,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.build import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.build import (
     EPOCH,
     BuildOptions,
     Built,

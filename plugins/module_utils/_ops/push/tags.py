@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._oci.reference import DEFAULT_TAG, check_tag
-from .resolve import Target
+from ..._oci.reference import DEFAULT_TAG, check_tag
+from ..resolve import Target
 
 
 def tags_to_write(target: Target, given: Sequence[str], own: str, *, has_subject: bool) -> list[str]:
@@ -36,11 +36,11 @@ def is_immutable(tag: str, pattern: str | None) -> bool:
     :raises InvalidSelection: when the expression does not parse, or does not finish.
     """
     if pattern is None:
-        from .._oci.tag_ranking import parse_tag
+        from ..._oci.tag_ranking import parse_tag
 
         return parse_tag(tag, True) is not None
     if not pattern:
         return False
-    from .._oci.bounded_regex import BoundedRegex
+    from ..._oci.bounded_regex import BoundedRegex
 
     return bool(BoundedRegex(pattern, "immutable_tags").search_all([tag]))

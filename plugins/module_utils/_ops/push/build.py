@@ -19,13 +19,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from .._archive.left_out import LeftOut
-from .._errors import BuildError, InvalidContent, InvalidOption
-from .._files.names import is_reserved
-from .._files.tree import TreeEntry
-from .._oci import media
-from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_json, parse_manifest
-from .._oci.repository import BlobSource
+from ..._archive.left_out import LeftOut
+from ..._errors import BuildError, InvalidContent, InvalidOption
+from ..._files.names import is_reserved
+from ..._files.tree import TreeEntry
+from ..._oci import media
+from ..._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_json, parse_manifest
+from ..._oci.repository import BlobSource
 from .local_blob import blob_of_bytes, blob_of_file, describe_file
 
 FLUX, HELM, FILES = "flux", "helm", "files"
@@ -238,8 +238,8 @@ def _build_flux(options: BuildOptions, workspace: str) -> Built:
 
 def _build_helm(options: BuildOptions, workspace: str) -> Built:
     """As `helm push`: the chart's archive unaltered, its metadata as config, its provenance when one lies beside it."""
-    from .._helm.chart import pack_chart, read_chart
-    from .._helm.provenance import check_provenance, provenance_beside
+    from ..._helm.chart import pack_chart, read_chart
+    from ..._helm.provenance import check_provenance, provenance_beside
 
     path = options.inputs[0].path
     chart = read_chart(path)
@@ -318,8 +318,8 @@ def _own_title(path: str) -> str:
 def _archive_layer(
     options: BuildOptions, path: str, media_type: str, workspace: str, number: int = 0, prefix: str = ""
 ) -> Layer:
-    from .._archive.ignore import PUSH_DEFAULTS, VCS_PATTERNS, excluded_paths
-    from .._archive.pack import pack_file, pack_tree
+    from ..._archive.ignore import PUSH_DEFAULTS, VCS_PATTERNS, excluded_paths
+    from ..._archive.pack import pack_file, pack_tree
 
     # `oras push` packs all there is; of that, version control files are never meant
     defaults = PUSH_DEFAULTS if options.type == FLUX else VCS_PATTERNS
