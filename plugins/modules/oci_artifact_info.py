@@ -334,7 +334,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     reference_options,
     run_module,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info import InfoOptions, info
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info.info import InfoOptions, info
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import parse_platform
 
 if TYPE_CHECKING:

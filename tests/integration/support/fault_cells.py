@@ -26,7 +26,7 @@ from support.fault_rows import LIE, Strike
 from support.servers import RegistryServer
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info import InfoOptions, info
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info.info import InfoOptions, info
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import (
     Limits,
     parse_layer_selector,

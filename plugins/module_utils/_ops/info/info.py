@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._errors import InvalidContent, InvalidOption, NoMatch, NotFound
-from .._oci import media
-from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
-from .._oci.repository import MAX_SMALL_BLOB, Repository, read_small_blob
-from .connect import cache_warnings, open_cache, open_repository
-from .resolve import ReferenceOptions, Target, compile_selection, parse_target, resolve
+from ..._errors import InvalidContent, InvalidOption, NoMatch, NotFound
+from ..._oci import media
+from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
+from ..._oci.repository import MAX_SMALL_BLOB, Repository, read_small_blob
+from ..connect import cache_warnings, open_cache, open_repository
+from ..resolve import ReferenceOptions, Target, compile_selection, parse_target, resolve
 
 if TYPE_CHECKING:
-    from .._cache.artifact_cache import ArtifactCache
-    from .._oci.manifest import Descriptor, Manifest
-    from .._oci.selection import TagSelector
+    from ..._cache.artifact_cache import ArtifactCache
+    from ..._oci.manifest import Descriptor, Manifest
+    from ..._oci.selection import TagSelector
 
 GATHERED = ("manifest", "config", "layers", "tags", "platforms", "referrers")
 CHARTS = "charts"
@@ -153,7 +153,7 @@ def _open(options: InfoOptions, target: Target, cache: ArtifactCache | None) -> 
         return open_repository(target.reference, options.auth, options.connection, cache=cache)
     if target.reference.is_layout:
         raise InvalidOption(f"{target.reference} is an image layout, and nothing of it is in a cache.")
-    from .._cache.layout import CachedPlace
+    from ..._cache.layout import CachedPlace
 
     return CachedPlace(cache.root, target.reference)
 
@@ -234,8 +234,8 @@ class _Look:
         """The manifest with config and layers; None when ``all`` is gathered of an index without one for this host."""
         if not manifest.is_index:
             return manifest
-        from .._oci import platforms
-        from .layers import choose_image
+        from ..._oci import platforms
+        from ..layers import choose_image
 
         if "all" in (self._options.gather or ()) and not self._options.platform:
             try:
@@ -275,12 +275,12 @@ class _Look:
         return artifact
 
     def _platform(self, entry: Descriptor) -> dict[str, Any]:
-        from .._oci.platforms import describe
+        from ..._oci.platforms import describe
 
         return {**entry.as_result(), "platform": describe(entry.platform)}
 
     def _show_charts(self, names: list[str], result: dict[str, Any]) -> None:
-        from .charts import list_charts
+        from ..charts import list_charts
 
         limit = DEFAULT_CHARTS if self._options.limit is None else self._options.limit
         ranked = self._ranked(names, limit + 1 if limit else None)
@@ -301,7 +301,7 @@ def rank_tags(
 
     :raises InvalidSelection: when an expression does not finish.
     """
-    from .._oci.selection import Selection, TagSelector, rank_all
+    from ..._oci.selection import Selection, TagSelector, rank_all
 
     ranking = selector or TagSelector(Selection(), chart_tags=chart_tags)
     if sort == "policy":

@@ -26,7 +26,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import MAX_SMALL_BLOB, BlobSource
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info.info import (
     GATHERED,
     InfoOptions,
     gathered,

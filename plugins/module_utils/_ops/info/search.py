@@ -10,17 +10,17 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._errors import AuthenticationFailed, CatalogRefused, CatalogUnsupported, NotFound
-from .._files.threads import thread_pool
-from .._oci.options import AuthOptions, ConnectionOptions
-from .._oci.reference import Reference, parse_reference, parse_registry
-from .._oci.repository import Repository
-from .charts import PARALLEL_LOOKS, look_at_chart
-from .connect import open_client, open_repository
+from ..._errors import AuthenticationFailed, CatalogRefused, CatalogUnsupported, NotFound
+from ..._files.threads import thread_pool
+from ..._oci.options import AuthOptions, ConnectionOptions
+from ..._oci.reference import Reference, parse_reference, parse_registry
+from ..._oci.repository import Repository
+from ..charts import PARALLEL_LOOKS, look_at_chart
+from ..connect import open_client, open_repository
 
 if TYPE_CHECKING:
-    from .._cache.artifact_cache import ArtifactCache
-    from .._oci.bounded_regex import BoundedRegex
+    from ..._cache.artifact_cache import ArtifactCache
+    from ..._oci.bounded_regex import BoundedRegex
 
 # Repositories that are open at the same time, each with connections of its own.
 BATCH = 32
@@ -89,7 +89,7 @@ class _Search:
         self._from_cache = from_cache
         self._filter: BoundedRegex | None = None
         if options.name_filter:
-            from .._oci.bounded_regex import BoundedRegex
+            from ..._oci.bounded_regex import BoundedRegex
 
             self._filter = BoundedRegex(options.name_filter, "name_filter")
 
@@ -149,7 +149,7 @@ class _Search:
         return charts, sorted(denied), [each for each in found if isinstance(each, str)]
 
     def _listed(self, registry: str) -> Generator[list[Reference], None, None]:
-        from .._registry.catalog import list_repositories
+        from ..._registry.catalog import list_repositories
 
         options = self._options
         rules = [rule for rule in options.connection.mirrors if rule.registry == registry]
@@ -172,7 +172,7 @@ class _Search:
 
     def _open(self, reference: Reference) -> Repository:
         if self._from_cache and self._cache is not None:
-            from .._cache.layout import CachedPlace
+            from ..._cache.layout import CachedPlace
 
             return CachedPlace(self._cache.root, reference)
         return open_repository(reference, self._options.auth, self._options.connection, cache=self._cache)
