@@ -150,7 +150,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.cha
     chart_sources,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import run_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.chart_sources import fetch_charts
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.sources import fetch_charts
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._errors import InvalidOption
-from .._ops.chart_sources import SourceOptions
+from .._ops.charts.sources import SourceOptions
 from .exact import refuse_numbers
 from .items import AUTH_UNIT, inherited
 from .option_secrets import long_secrets, refusal

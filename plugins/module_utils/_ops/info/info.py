@@ -280,7 +280,7 @@ class _Look:
         return {**entry.as_result(), "platform": describe(entry.platform)}
 
     def _show_charts(self, names: list[str], result: dict[str, Any]) -> None:
-        from ..charts import list_charts
+        from ..charts.look import list_charts
 
         limit = DEFAULT_CHARTS if self._options.limit is None else self._options.limit
         ranked = self._ranked(names, limit + 1 if limit else None)

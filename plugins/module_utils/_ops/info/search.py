@@ -15,7 +15,7 @@ from ..._files.threads import thread_pool
 from ..._oci.options import AuthOptions, ConnectionOptions
 from ..._oci.reference import Reference, parse_reference, parse_registry
 from ..._oci.repository import Repository
-from ..charts import PARALLEL_LOOKS, look_at_chart
+from ..charts.look import PARALLEL_LOOKS, look_at_chart
 from ..connect import open_client, open_repository
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def search(
     """Find repositories, and their newest charts where these are wanted; return what the module returns.
 
     Takes one request for each 1,000 repositories of the registry; for charts, one for the tags of each that is found,
-    and those of :func:`~.charts.list_charts`.
+    and those of :func:`~._ops.charts.look.list_charts`.
 
     :raises CatalogRefused: when the registry does not list its repositories for this account (not with ``missing_ok``).
     :raises InvalidSelection: when ``name_filter`` does not parse, or does not finish.

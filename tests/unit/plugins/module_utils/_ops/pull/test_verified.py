@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.chart_sources import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.sources import (
     SourceOptions,
     fetch_charts,
 )

@@ -9,11 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._errors import InvalidContent, NotFound, OciError
-from .._files.threads import thread_pool
-from .._oci import media
-from .._oci.manifest import Descriptor, Manifest
-from .._oci.repository import Repository, read_small_blob
+from ..._errors import InvalidContent, NotFound, OciError
+from ..._files.threads import thread_pool
+from ..._oci import media
+from ..._oci.manifest import Descriptor, Manifest
+from ..._oci.repository import Repository, read_small_blob
 
 PARALLEL_LOOKS = 8
 # Characters of a description, and of other texts.

@@ -32,7 +32,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions, ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import MAX_SMALL_BLOB, BlobSource
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts import list_charts
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.look import list_charts
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info.info import InfoOptions, info
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 

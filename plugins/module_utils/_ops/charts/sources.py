@@ -14,24 +14,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-from .._cache.artifact_cache import ArtifactCache, CachedRepository
-from .._errors import BuildError, ChartError, InvalidOption, LayerError, OciError, StorageError
-from .._files.regular_file import storage_error
-from .._files.threads import thread_pool
-from .._oci import media
-from .._oci.digest import parse_digest
-from .._oci.manifest import Descriptor, Manifest
-from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
-from .._oci.reference import check_tag
-from .connect import cache_warnings, open_repository
-from .layer_selector import FIRST, LayerSelector, Limits
-from .layers import check_sizes, choose_image, select_layers
-from .resolve import ReferenceOptions, Resolved, parse_target, resolve
-from .task import Task
-from .verdicts import policy_fingerprint
+from ..._cache.artifact_cache import ArtifactCache, CachedRepository
+from ..._errors import BuildError, ChartError, InvalidOption, LayerError, OciError, StorageError
+from ..._files.regular_file import storage_error
+from ..._files.threads import thread_pool
+from ..._oci import media
+from ..._oci.digest import parse_digest
+from ..._oci.manifest import Descriptor, Manifest
+from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
+from ..._oci.reference import check_tag
+from ..connect import cache_warnings, open_repository
+from ..layer_selector import FIRST, LayerSelector, Limits
+from ..layers import check_sizes, choose_image, select_layers
+from ..resolve import ReferenceOptions, Resolved, parse_target, resolve
+from ..task import Task
+from ..verdicts import policy_fingerprint
 
 if TYPE_CHECKING:
-    from .._trust.policy import VerifyPolicy
+    from ..._trust.policy import VerifyPolicy
 
 PARALLEL = 4
 # helm, pkg/chart/loader/archive.go: what it accepts unpacked; packed, it is never more
@@ -80,7 +80,7 @@ def _fetch_all(sources: Sequence[SourceOptions], cache: ArtifactCache, task: Tas
         try:
             found[name] = _named(name, fetch.run)
         except Exception as exc:  # whatever it is: the message has to name all the sources that failed
-            from .._unexpected import as_error
+            from ..._unexpected import as_error
 
             failures[name] = as_error(exc, f"The work on the source {name!r}")
 
@@ -109,7 +109,7 @@ class _Fetch:
         self._target = parse_target(source.reference, media.HELM_LAYER)
         self.warnings = list(self._target.warnings)
         if source.verify is not None:
-            from .verify import check_number_of_signers
+            from ..verify import check_number_of_signers
 
             check_number_of_signers(source.verify)
         self._cache = cache
@@ -232,8 +232,8 @@ def _named(name: str, call: Callable[[], Result]) -> Result:
 
 
 def _read_chart(path: str, digest: str, what: str) -> dict[str, str]:
-    from .._helm.chart import read_packaged_chart
-    from .._helm.checked_file import open_checked
+    from ..._helm.chart import read_packaged_chart
+    from ..._helm.checked_file import open_checked
 
     try:
         with open_checked(path, digest) as stream:

@@ -30,8 +30,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.chart import read_chart_files
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import chart_sources
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.chart_sources import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.look import sources as chart_sources
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.sources import (
     SourceOptions,
     fetch_charts,
 )
