@@ -524,7 +524,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.rel
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.deploy import (
     ReleasesOptions,
     deploy_releases,
 )

@@ -20,14 +20,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.objects import Places
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_drift import look_for_drift
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_shop import Workshop
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_spec import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.deploy import Plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.drift import look_for_drift
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.spec import (
     DriftRule,
     ReleaseKey,
     ReleaseSpec,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases import Plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.workshop import Workshop
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets.masking import Mask
 
 pytestmark = pytest.mark.once

@@ -14,7 +14,7 @@ from ansible.module_utils.common.parameters import env_fallback
 from .._errors import InvalidOption
 from .._kube.api import KubeOptions, check_kubeconfig
 from .._oci.options import parse_duration
-from .._ops.release_spec import Chart
+from .._ops.releases.spec import Chart
 from .sealed import mapping
 
 

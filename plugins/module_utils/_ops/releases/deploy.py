@@ -11,21 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._errors import ClusterError, Forbidden, InvalidOption, OciError
-from .._helm import decision as decisions
-from .._helm.decision import Decision, decide
-from .._helm.release import (
-    LAST_REVISIONS,
-    Revision,
-    last_revisions,
-    parse_revision,
-    revisions_path,
-)
-from .._helm.values import values_digest
-from .._kube.api import KubeOptions
-from .._kube.rest import KubeRest
-from .release_spec import Chart, ReleaseKey, ReleaseSpec, parse_releases
-from .release_values import ValuesGatherer
+from ..._errors import ClusterError, Forbidden, InvalidOption, OciError
+from ..._helm import decision as decisions
+from ..._helm.decision import Decision, decide
+from ..._helm.release import LAST_REVISIONS, Revision, last_revisions, parse_revision, revisions_path
+from ..._helm.values import values_digest
+from ..._kube.api import KubeOptions
+from ..._kube.rest import KubeRest
+from .spec import Chart, ReleaseKey, ReleaseSpec, parse_releases
+from .values import ValuesGatherer
 
 # From so many namespaces on, the Secrets of all namespaces are asked for at once.
 CLUSTER_WIDE_FROM = 4
@@ -195,7 +189,7 @@ class _Run:
             plan.decision = decide(spec.wish(chart.digest if chart else "", plan.values_digest), last)
             plan.cause = plan.decision.reason
         except Exception as exc:  # as in _carry_out
-            from .._unexpected import as_error
+            from ..._unexpected import as_error
 
             plan.fail(as_error(exc, f"The work on the release {spec.key}"))
         return plan
@@ -213,13 +207,13 @@ class _Run:
 
     def _carry_out(self, plans: Mapping[ReleaseKey, Plan]) -> None:
         # imported here: an unchanged run needs none of it
-        from .._helm.schedule import run_in_order
-        from .._kube.objects import Places
-        from .._unexpected import as_error
-        from .release_drift import look_for_drift
-        from .release_preview import predict
-        from .release_shop import Workshop
-        from .release_work import ReleaseWork
+        from ..._helm.schedule import run_in_order
+        from ..._kube.objects import Places
+        from ..._unexpected import as_error
+        from .drift import look_for_drift
+        from .preview import predict
+        from .work import ReleaseWork
+        from .workshop import Workshop
 
         with tempfile.TemporaryDirectory(prefix="helm-releases-") as scratch:
             workshop = Workshop(

@@ -16,7 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import RELEASE_SPEC
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, InvalidReference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release_spec import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.spec import (
     Chart,
     FileName,
     ReleaseKey,

@@ -14,20 +14,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._errors import AuthenticationFailed, ClusterError, Conflict, ConnectionFailed, NotFound, OciError, ReleaseLocked
-from .._helm import decision as decisions
-from .._helm.decision import decide
-from .._helm.manifest_text import documents
-from .._helm.values import merge
-from .._kube.crds import await_established
-from .._kube.objects import Place, Places, UnknownKind, comparable
-from .._kube.patches import hand_over, json_patch, keep_live, parse_pointer, with_plain_secret, without_nulls
-from .._unexpected import as_error
-from .release_shop import Workshop
-from .release_spec import DriftRule
+from ..._errors import AuthenticationFailed, ClusterError, Conflict, ConnectionFailed, NotFound, OciError, ReleaseLocked
+from ..._helm import decision as decisions
+from ..._helm.decision import decide
+from ..._helm.manifest_text import documents
+from ..._helm.values import merge
+from ..._kube.crds import await_established
+from ..._kube.objects import Place, Places, UnknownKind, comparable
+from ..._kube.patches import hand_over, json_patch, keep_live, parse_pointer, with_plain_secret, without_nulls
+from ..._unexpected import as_error
+from .spec import DriftRule
+from .workshop import Workshop
 
 if TYPE_CHECKING:
-    from .releases import Plan
+    from .deploy import Plan
 
 DETECTED = "DriftDetected"
 CORRECTED = "DriftCorrected"

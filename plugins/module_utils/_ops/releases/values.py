@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
-from .._errors import NotFound, OciError, ValuesError
-from .._helm.values import PathValue, canonical, compose, merge, read_values, set_path
-from .._kube.rest import KubeRest
-from .._secrets.masking import Mask
-from .release_spec import KINDS, Chart, FileName, ReleaseKey, ReleaseSpec, ValuesReference
+from ..._errors import NotFound, OciError, ValuesError
+from ..._helm.values import PathValue, canonical, compose, merge, read_values, set_path
+from ..._kube.rest import KubeRest
+from ..._secrets.masking import Mask
+from .spec import KINDS, Chart, FileName, ReleaseKey, ReleaseSpec, ValuesReference
 
 # The keys that lead to a value; a list is one value.
 ValuePath = tuple[str, ...]
@@ -105,7 +105,7 @@ class ValuesGatherer:
         if key in self._parsed:
             return self._parsed[key]
         if chart.path not in self._chart_files:
-            from .._helm.chart import read_chart_files
+            from ..._helm.chart import read_chart_files
 
             self._chart_files[chart.path] = read_chart_files(chart.path, chart.layer)
         data = self._chart_files[chart.path].get(file.path)

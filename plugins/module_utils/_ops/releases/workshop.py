@@ -13,13 +13,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._errors import Forbidden, NotFound, OciError
-from .._files.regular_file import open_regular, storage_error
-from .._helm.access import helm_environment
-from .._helm.crds import ChartCrds
-from .._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
-from .._helm.manifest_text import as_text, secrets_of, shown_release
-from .._helm.release import (
+from ..._errors import Forbidden, NotFound, OciError
+from ..._files.regular_file import open_regular, storage_error
+from ..._helm.access import helm_environment
+from ..._helm.crds import ChartCrds
+from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
+from ..._helm.manifest_text import as_text, secrets_of, shown_release
+from ..._helm.release import (
     ALL_REVISIONS,
     DEPLOYED,
     SUPERSEDED,
@@ -31,14 +31,14 @@ from .._helm.release import (
     parse_revision,
     revisions_path,
 )
-from .._kube.api import KubeOptions
-from .._kube.crds import apply_crds, missing_crds
-from .._kube.lease import LeaseLock
-from .._kube.rest import KubeRest
-from .._oci.digest import Verifier, digest_of
-from .._secrets.masking import Mask, is_trivial, leaves
-from .release_spec import Chart, ReleaseKey
-from .release_values import Origins, values_at
+from ..._kube.api import KubeOptions
+from ..._kube.crds import apply_crds, missing_crds
+from ..._kube.lease import LeaseLock
+from ..._kube.rest import KubeRest
+from ..._oci.digest import Verifier, digest_of
+from ..._secrets.masking import Mask, is_trivial, leaves
+from .spec import Chart, ReleaseKey
+from .values import Origins, values_at
 
 LEASE_PREFIX = "cloudnative.artifacts."
 # How many revisions are looked into for secrets that a failure's words may repeat: the failed one and the one before.

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._errors import InvalidOption
-from .._helm.decision import Wish
-from .._helm.helm_binary import DeployFlags, PostRenderer
-from .._helm.release import PREFIX, SYSTEM_LABELS, TEST_FAILED, TEST_PASSED, Fingerprint
-from .._helm.schedule import check_order
-from .._oci.digest import digest_of, parse_digest
-from .._oci.options import parse_duration
+from ..._errors import InvalidOption
+from ..._helm.decision import Wish
+from ..._helm.helm_binary import DeployFlags, PostRenderer
+from ..._helm.release import PREFIX, SYSTEM_LABELS, TEST_FAILED, TEST_PASSED, Fingerprint
+from ..._helm.schedule import check_order
+from ..._oci.digest import digest_of, parse_digest
+from ..._oci.options import parse_duration
 
 # helm, pkg/chartutil/validate_name.go
 MAX_NAME = 53
@@ -234,7 +234,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
 
 
 def _drift_rule(entry: Mapping[str, Any], key: ReleaseKey) -> DriftRule:
-    from .._kube.patches import parse_pointer
+    from ..._kube.patches import parse_pointer
 
     for path in entry["paths"]:
         try:

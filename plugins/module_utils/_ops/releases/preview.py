@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._errors import HelmFailed
-from .._helm import decision as decisions
-from .._helm.release import UNINSTALLED, Revision
-from .release_shop import Workshop
+from ..._errors import HelmFailed
+from ..._helm import decision as decisions
+from ..._helm.release import UNINSTALLED, Revision
+from .workshop import Workshop
 
 if TYPE_CHECKING:
-    from .releases import Plan
+    from .deploy import Plan
 
 # A client-side dry run does not ask the cluster for what templates look up in it.
 DRY_RUN = "server"

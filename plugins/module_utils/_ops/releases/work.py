@@ -13,11 +13,11 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._errors import Forbidden, HelmFailed, NotFound, OciError, ReleaseLocked
-from .._helm import decision as decisions
-from .._helm.decision import decide
-from .._helm.helm_binary import Outcome
-from .._helm.release import (
+from ..._errors import Forbidden, HelmFailed, NotFound, OciError, ReleaseLocked
+from ..._helm import decision as decisions
+from ..._helm.decision import decide
+from ..._helm.helm_binary import Outcome
+from ..._helm.release import (
     DEPLOYED,
     RENDERING_LABEL,
     REVISION_LABEL,
@@ -31,13 +31,13 @@ from .._helm.release import (
     Revision,
     describe,
 )
-from .._unexpected import as_error
-from .release_preview import add_diff, current
-from .release_shop import Workshop
-from .release_spec import Remedy
+from ..._unexpected import as_error
+from .preview import add_diff, current
+from .spec import Remedy
+from .workshop import Workshop
 
 if TYPE_CHECKING:
-    from .releases import Plan
+    from .deploy import Plan
 
 LOOK_AGAIN = 2.0
 # How often a decision is made anew because somebody else was faster.
