@@ -139,9 +139,7 @@ def ansible(collections_tree: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def second_host(
-    ansible: AnsibleRunner, tools: Tools, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SshHost]:
+def second_host(ansible: AnsibleRunner, tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHost]:
     """A host behind a real SSH connection, with a home and an environment of its own."""
     with ssh_host(tools, tmp_path_factory.mktemp("second-host"), ansible.target_python) as host:
         yield host

@@ -57,9 +57,7 @@ def plays(document: str, text: str) -> list[dict[str, Any]]:
     return [{**item, "module_defaults": {"group/cloudnative.artifacts.oci": {"insecure": True}}} for item in items]
 
 
-def test_examples(
-    role: RoleRunner, namespace: str, registry: RegistryServer, tools: Tools, tmp_path: Path
-) -> None:
+def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, tools: Tools, tmp_path: Path) -> None:
     archive = chart("podinfo", "6.7.1", **{"values-production.yaml": "replicaCount: 3\n"})
     publisher = Publisher(registry.host, "examples/charts/podinfo")
     digest = publish_chart(publisher, "6.7.1", archive)

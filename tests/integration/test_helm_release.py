@@ -74,9 +74,7 @@ def test_decisions(role: RoleRunner, namespace: str, publisher: Publisher, regis
 
 
 @pytest.mark.once
-def test_two_hundred_releases(
-    role: RoleRunner, namespace: str, publisher: Publisher, registry: RegistryServer
-) -> None:
+def test_two_hundred_releases(role: RoleRunner, namespace: str, publisher: Publisher, registry: RegistryServer) -> None:
     """One source and 200 releases: what is unchanged costs one request to the registry and one to the API in all."""
     names = [f"tenant-{number:03}" for number in range(200)]
 

@@ -54,7 +54,7 @@ def test_every_helm(any_helm: RoleRunner, namespace: str, publisher: Publisher, 
     first = publish_chart(publisher, "1.0.0", chart())
     demo = {"demo": source(publisher)}
     renderer = tmp_path / "render er"
-    renderer.write_text("#!/bin/sh\nsed \"s/edition: .*/edition: $1/\"\n")
+    renderer.write_text('#!/bin/sh\nsed "s/edition: .*/edition: $1/"\n')
     renderer.chmod(0o755)
     rendered = {"post_renderer": {"command": str(renderer), "args": ["rendered"]}}
     releases = [

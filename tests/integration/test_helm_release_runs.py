@@ -95,9 +95,7 @@ def test_the_same_playbook_with_a_layout(
     assert edition(role.cluster, namespace, "two") == "first"
 
 
-def test_check_mode_tags_and_suspension(
-    role: RoleRunner, namespace: str, publisher: Publisher, tmp_path: Path
-) -> None:
+def test_check_mode_tags_and_suspension(role: RoleRunner, namespace: str, publisher: Publisher, tmp_path: Path) -> None:
     first = publish_chart(publisher, "1.0.0", chart())
     demo = {"demo": {"ref": f"{publisher.name}:1.0.0", "insecure": True}}
     releases = [release(namespace), release(namespace, "two")]

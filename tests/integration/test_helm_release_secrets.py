@@ -77,7 +77,7 @@ VALUES = "db: {password: none, pin: 1, short: none, key: none}\nmode: fine\nown:
 def new_values() -> dict[str, Any]:
     lines = [secrets.token_urlsafe(36)[:48] for _line in range(3)]
     return {
-        "password": 'p"w\\d \'$' + secrets.token_hex(6),
+        "password": "p\"w\\d '$" + secrets.token_hex(6),
         "pin": 10_000_000 + secrets.randbelow(80_000_000),
         "short": secrets.token_hex(2) + "!",
         "key": "\n".join(["-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----", ""]),
@@ -126,7 +126,7 @@ def test_secrets_of_today_and_of_yesterday(
         return result
 
     role.cluster.apply(secret(old), namespace=namespace)
-    assert "+  inline: \"shown-0\"" in run(0, check=True).output
+    assert '+  inline: "shown-0"' in run(0, check=True).output
     assert run(0).changed
 
     # everything is another value; what changed is told, and what is no secret is shown
@@ -134,7 +134,7 @@ def test_secrets_of_today_and_of_yesterday(
     for check in (True, False):
         result = run(1, check=check)
         assert result.actions == {"one": "upgrade"}
-        assert "-  inline: \"shown-0\"" in result.output and "+  inline: \"shown-1\"" in result.output
+        assert '-  inline: "shown-0"' in result.output and '+  inline: "shown-1"' in result.output
         for name in ("plain", "inside", "go", "json", "url", "base64", "login", "docker", "pin", "short", "key64"):
             assert f"-  {name}: (hidden, " in result.output and f"+  {name}: (hidden, " in result.output, name
 
@@ -147,5 +147,5 @@ def test_secrets_of_today_and_of_yesterday(
 
     # nothing sets the values any more: those of the record are still secrets
     result = run(1, values_from=[])
-    assert result.changed and '-  plain: (hidden, ' in result.output
+    assert result.changed and "-  plain: (hidden, " in result.output
     assert history(role.cluster, namespace, "one")[-1][1] == "deployed"

@@ -17,7 +17,7 @@ from support.artifacts import Blob, Publisher, contents, manifest_of, tgz
 from support.servers import RegistryServer
 from token_server import TokenServer
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, parse_manifest
@@ -105,9 +105,7 @@ def on_hosts(ansible: AnsibleRunner, folder: Path, tasks: list[dict[str, Any]], 
     return ansible.tasks(tasks, hosts="fleet", flags=["-i", str(inventory), "--forks", str(count)])
 
 
-def test_forks_fetch_verify_and_resolve_once(
-    ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path
-) -> None:
+def test_forks_fetch_verify_and_resolve_once(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path) -> None:
     row = next(row for row in vectors.rows() if row["name"] == "flux-legacy-a/key-a")
     ref = f"{registry.host}/{vectors.publish(row, registry.host)}:{row['ref']}"
     shared = {"ref": ref, "insecure": True, "cache_dir": str(tmp_path / "cache")}

@@ -196,9 +196,12 @@ def test_an_ipv6_registry(
         pytest.skip("this machine has no IPv6")
     certificate = create_server_certificate(tmp_path / "six", names=["::1"])
     (tmp_path / "registry").mkdir()
-    with servers.distribution(
-        Path(tools["registry"]), tmp_path / "registry", certificate=certificate, address="[::1]"
-    ) as server, ForwardProxy(PROXY_LOGIN) as proxy:
+    with (
+        servers.distribution(
+            Path(tools["registry"]), tmp_path / "registry", certificate=certificate, address="[::1]"
+        ) as server,
+        ForwardProxy(PROXY_LOGIN) as proxy,
+    ):
         common = {"ref": f"{server.host}/six/config:1", "ca_cert": str(certificate.ca_cert)}
         address = f"http://{PROXY_USERINFO}{proxy.host}"
         tasks = [
@@ -234,9 +237,7 @@ def test_proxies(
     (tmp_path / "registry").mkdir()
     with ExitStack() as stack:
         server = stack.enter_context(
-            servers.distribution(
-                Path(tools["registry"]), tmp_path / "registry", certificate=certificate, htpasswd=True
-            )
+            servers.distribution(Path(tools["registry"]), tmp_path / "registry", certificate=certificate, htpasswd=True)
         )
         hosts = {INSIDE: ("127.0.0.1", server.port)}
         http = stack.enter_context(ForwardProxy(PROXY_LOGIN, hosts=hosts))

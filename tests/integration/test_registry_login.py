@@ -18,7 +18,7 @@ from support.servers import RegistryServer
 from support.tools import Tools
 from token_server import TokenServer
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
@@ -233,8 +233,7 @@ def test_what_the_tools_store_is_a_login(
     common = {"registry": server.host, "validate": False}
     stored = [login(name, **common, **user, environment=home.environment) for name, home in homes.items()]
     removed = [
-        login(f"{name} removed", **common, state="absent", environment=home.environment)
-        for name, home in homes.items()
+        login(f"{name} removed", **common, state="absent", environment=home.environment) for name, home in homes.items()
     ]
     results = run(ansible, *stored, *removed, secrets={user["password"]})
     changed = {name for name, result in results.items() if result.changed}

@@ -25,7 +25,7 @@ from support.servers import RegistryServer
 from support.tools import Tools
 from token_server import TokenServer
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
@@ -141,9 +141,7 @@ def brief(token_server: TokenServer) -> Iterator[TokenServer]:
 
 
 @pytest.mark.parametrize("size", [1000, 30_000_000])
-def test_a_token_that_runs_out_within_an_upload(
-    brief: TokenServer, token_registry: RegistryServer, size: int
-) -> None:
+def test_a_token_that_runs_out_within_an_upload(brief: TokenServer, token_registry: RegistryServer, size: int) -> None:
     data = os.urandom(size)
 
     def opened() -> BinaryIO:

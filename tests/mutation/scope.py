@@ -10,38 +10,38 @@ The tests that are likely to notice come first; each run ends with the first fai
 from __future__ import annotations
 
 _PULL = (
-    "_ops/test_pull_decisions.py",
-    "_ops/test_pull_change.py",
-    "_ops/test_pull_acceptance.py",
-    "_ops/test_pull_verified.py",
-    "_ops/test_pull_layers.py",
-    "_ops/test_pull_digests.py",
-    "_ops/test_pull_many.py",
-    "_ops/test_pull_degraded.py",
+    "_ops/pull/test_decisions.py",
+    "_ops/pull/test_change.py",
+    "_ops/pull/test_acceptance.py",
+    "_ops/pull/test_verified.py",
+    "_ops/pull/test_layers.py",
+    "_ops/pull/test_digests.py",
+    "_ops/pull/test_many.py",
+    "_ops/pull/test_degraded.py",
 )
 _KEYLESS = ("_trust/test_keyless.py", "_trust/test_keyless_sigstore.py")
 _COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_cosign_policy.py", *_KEYLESS)
 _NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py")
 _PLACED = (
-    "_oci/test_state.py",
-    "_oci/test_permissions.py",
-    "_oci/test_destination.py",
-    "_ops/test_pull_change.py",
-    "_ops/test_pull_decisions.py",
-    "_ops/test_pull_digests.py",
-    "_oci/test_placement_properties.py",
+    "_dest/test_state.py",
+    "_dest/test_permissions.py",
+    "_dest/test_destination.py",
+    "_ops/pull/test_change.py",
+    "_ops/pull/test_decisions.py",
+    "_ops/pull/test_digests.py",
+    "_dest/test_plan_properties.py",
 )
 
 SCOPE: dict[str, tuple[str, ...]] = {
     # what a pull accepts
     "_ops/pull/decide.py": _PULL,
     "_ops/pull/change.py": _PULL,
-    "_ops/pull/last_good.py": ("_ops/test_pull_degraded.py",),
-    "_ops/verdicts.py": ("_ops/test_verdicts.py", "_ops/test_pull_verified.py"),
+    "_ops/pull/last_good.py": ("_ops/pull/test_degraded.py",),
+    "_ops/verdicts.py": ("_ops/test_verdicts.py", "_ops/pull/test_verified.py"),
     "_ops/verify.py": ("_ops/test_verify.py", "_ops/test_verdicts.py", *_NOTATION[:1]),
-    "_ops/pull/places.py": ("_ops/test_places.py", "_ops/test_pull_many.py"),
-    "_ops/layer_selector.py": ("_ops/test_pull_layers.py", "_ops/test_pull_decisions.py"),
-    "_cache/notes.py": ("_oci/test_cache_notes.py", "_ops/test_verdicts.py"),
+    "_ops/pull/places.py": ("_ops/pull/test_places.py", "_ops/pull/test_many.py"),
+    "_ops/layer_selector.py": ("_ops/pull/test_layers.py", "_ops/pull/test_decisions.py"),
+    "_cache/notes.py": ("_cache/test_notes.py", "_ops/test_verdicts.py"),
     # whom it trusts
     "_trust/cosign.py": _COSIGN,
     "_trust/discovery.py": ("_trust/test_discovery.py", *_COSIGN, *_NOTATION[:1]),
@@ -59,24 +59,24 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/budget.py": ("_trust/test_budget.py",),
     "_trust/verdict.py": (*_COSIGN[:2], "_ops/test_verdicts.py"),
     # which credential goes to whom
-    "_login/find.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
-    "_login/credential.py": ("_oci/test_credentials.py", "_oci/test_docker_config.py"),
+    "_login/find.py": ("_login/test_find.py", "_login/test_docker_config.py"),
+    "_login/credential.py": ("_login/test_find.py", "_login/test_docker_config.py"),
     "_login/docker_config.py": (
-        "_oci/test_docker_config.py",
-        "_oci/test_credentials.py",
-        "_oci/test_credential_helper.py",
+        "_login/test_docker_config.py",
+        "_login/test_find.py",
+        "_login/test_helper.py",
     ),
-    "_registry/auth.py": ("_oci/test_credential_sent.py", "_oci/test_registry_auth.py"),
-    "_registry/deferred.py": ("_oci/test_deferred.py",),
+    "_registry/auth.py": ("_registry/test_credential_sent.py", "_registry/test_auth.py"),
+    "_registry/deferred.py": ("_registry/test_deferred.py",),
     # what is written where
     "_dest/plan.py": _PLACED,
     "_dest/apply.py": _PLACED,
     "_dest/drift.py": _PLACED,
-    "_dest/permissions.py": ("_oci/test_permissions.py", *_PLACED),
+    "_dest/permissions.py": ("_dest/test_permissions.py", *_PLACED),
     "_dest/state.py": _PLACED,
     "_dest/destination.py": _PLACED,
     "_dest/workplace.py": _PLACED,
-    "_files/trusted_path.py": ("_oci/test_trusted_path.py",),
-    "_files/directory_writers.py": ("_oci/test_trusted_path.py",),
-    "_files/foreign_path.py": ("_oci/test_trusted_path.py", "_oci/test_config_file.py"),
+    "_files/trusted_path.py": ("_files/test_trusted_path.py",),
+    "_files/directory_writers.py": ("_files/test_trusted_path.py",),
+    "_files/foreign_path.py": ("_files/test_trusted_path.py", "_login/test_config_file.py"),
 }

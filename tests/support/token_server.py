@@ -190,9 +190,7 @@ class TokenServer:
             if actions:
                 yield f"repository:{name}:{','.join(actions)}"
 
-    def _success(
-        self, method: str, user: str, granted: Iterable[str], fields: Mapping[str, str]
-    ) -> dict[str, Any]:
+    def _success(self, method: str, user: str, granted: Iterable[str], fields: Mapping[str, str]) -> dict[str, Any]:
         token = self._sign(user, granted)
         seconds = self.lifetime if self.claimed_lifetime is None else self.claimed_lifetime
         document: dict[str, Any] = {"access_token": token, "expires_in": int(seconds)}

@@ -16,6 +16,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
     body as http_body,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import client as http_client
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
     pauses,
     tls,
@@ -36,14 +37,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import 
     repository as transport,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import layers, task
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import layer_reader
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.push import push
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
-    auth as registry_auth,
-)
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
-    client as registry_client,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import layer_reader
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import push
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
     pages as registry_pages,
 )
@@ -63,12 +58,12 @@ WANTED = {
     "Pause before the first repetition": f"{pauses.FIRST_PAUSE:g} s",
     "Longest pause": f"{pauses.MAX_PAUSE:g} s",
     "All pauses": f"{pauses.MAX_TOTAL:g} s",
-    "Redirects": f"{registry_client.MAX_REDIRECTS}",
+    "Redirects": f"{http_client.MAX_REDIRECTS}",
     "Mirrors": f"{mirrors.MAX_MIRRORS}",
     "Answer of a credential helper": f"{credential_helper.HELPER_TIMEOUT:g} s",
     "Docker or podman config": f"{credentials.MAX_FILE_SIZE >> 20} MiB",
     "Client certificate": f"{tls.MAX_PEM >> 20} MiB",
-    "Answer of a token server": f"{registry_auth.MAX_TOKEN_ANSWER >> 20} MiB",
+    "Answer of a token server": f"{http_client.MAX_TOKEN_ANSWER >> 20} MiB",
     "Manifest or index": f"{manifest.MAX_MANIFEST_SIZE >> 20} MiB",
     "Config, signature or other blob": f"{transport.MAX_SMALL_BLOB >> 20} MiB",
     "One page of a list": f"{registry_pages.MAX_PAGE_SIZE >> 20} MiB",
@@ -76,9 +71,7 @@ WANTED = {
     "Tags of a repository": f"{registry.MAX_TAGS}",
     "Referrers that are listed": f"{registry.MAX_REFERRERS}",
     "Referrers that a verification": f"{formats.MAX_REFERRERS}",
-    "Words of a refusal": (
-        f"{registry_answer.MAX_ERROR_ANSWER >> 10} KiB, {registry_answer.ERROR_ANSWER_TIMEOUT:g} s"
-    ),
+    "Words of a refusal": (f"{registry_answer.MAX_ERROR_ANSWER >> 10} KiB, {registry_answer.ERROR_ANSWER_TIMEOUT:g} s"),
     "Parallel transfers": f"{layer_reader.MIN_TRANSFERS} to {task.MAX_TRANSFERS}",
     "Layers of one pull": f"{layers.MAX_LAYERS}",
     "What an artifact unpacks to": (

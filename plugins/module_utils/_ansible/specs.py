@@ -17,7 +17,7 @@ from .._ops.resolve import ReferenceOptions
 from .run import run_module as _run_module
 
 if TYPE_CHECKING:
-    from .._mirrors.rules import MirrorRule
+    from .._oci.options import MirrorRule
     from .._trust.policy import VerifyPolicy
 
 _ORDER_SPEC = {

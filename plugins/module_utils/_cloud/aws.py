@@ -27,7 +27,7 @@ from .._errors import AuthenticationFailed, ConnectionFailed, InvalidOption, Mis
 from .._files.threads import OutOfTime, run_within
 from .._http.pace import paced_pool
 from .._http.url import shown
-from .._login.find import Credential
+from .._login.credential import Credential
 from .._oci.options import ConnectionOptions
 from .flow import environment, redacted
 

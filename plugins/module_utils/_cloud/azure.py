@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from .._errors import AuthenticationFailed
-from .._login.find import Credential
+from .._login.credential import Credential
 from .azure_identity import entra_token
 from .endpoint import CloudClient
 from .flow import check_token

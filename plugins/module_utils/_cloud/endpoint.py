@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Requests to the endpoints of a cloud: token services, the registry's own exchange, metadata servers.
 
-They go through :mod:`~.registry_client` like every request: bounded bodies, time limits, retries, no redirects.
+They go through :mod:`~._http.client` like every request: bounded bodies, time limits, retries, no redirects.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from urllib.parse import urlencode
 
 from .._errors import AuthenticationFailed, ConnectionFailed, RegistryError
 from .._http.answer import RETRY_STATUS
+from .._http.client import HttpClient
 from .._http.url import origin, shown
 from .._oci.options import ConnectionOptions
-from .._registry.client import RegistryClient
 from .._secrets.known import MACHINE_MADE, note
 from .flow import Token, Unavailable, check_token, lifetime, words_of
 
@@ -78,7 +78,7 @@ class CloudClient:
         self.registry = registry
         self._connection = connection
         self._sleep = sleep
-        self._clients: dict[str, RegistryClient] = {}
+        self._clients: dict[str, HttpClient] = {}
 
     def __enter__(self) -> CloudClient:
         return self
@@ -154,9 +154,9 @@ class CloudClient:
         response, text = self._client(whom).ask(method, url, {"Accept": "application/json", **headers}, body)
         return Answer(f"{method} {shown(url)}", response.status_code, response.headers, _object(text), text, secrets)
 
-    def _client(self, whom: str) -> RegistryClient:
+    def _client(self, whom: str) -> HttpClient:
         if whom not in self._clients:
-            self._clients[whom] = RegistryClient(self.registry, self._options(whom), None, self._sleep)
+            self._clients[whom] = HttpClient(self._options(whom), self._sleep)
         return self._clients[whom]
 
     def _options(self, whom: str) -> ConnectionOptions:

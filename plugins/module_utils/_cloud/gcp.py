@@ -15,7 +15,7 @@ import re
 from functools import partial
 
 from .._errors import AuthenticationFailed
-from .._login.find import Credential
+from .._login.credential import Credential
 from .endpoint import CloudClient
 from .flow import Token, Unavailable, environment, first_available
 from .gcp_credentials import token_of_file

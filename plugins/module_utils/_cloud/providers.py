@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 
 from .._errors import AuthenticationFailed, InvalidOption
-from .._login.find import Credential
+from .._login.credential import Credential
 from .._oci.options import AWS, AZURE, AuthOptions, ConnectionOptions
 
 # seconds, and the part of its life, by which a credential is renewed before it ends

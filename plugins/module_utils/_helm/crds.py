@@ -136,9 +136,7 @@ def _enable(chart: _Chart, values: dict[str, Any], path: str) -> None:
     chart.charts = kept
     values = _coalesced(chart, values)
     disabled = {
-        str(need.get("alias") or need.get("name"))
-        for need in chart.dependencies
-        if not _is_enabled(need, values, path)
+        str(need.get("alias") or need.get("name")) for need in chart.dependencies if not _is_enabled(need, values, path)
     }
     chart.charts = [each for each in kept if each.name not in disabled]
     for each in chart.charts:

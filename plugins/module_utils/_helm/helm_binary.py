@@ -114,9 +114,7 @@ class Helm:
         """Whether it can label a release while it deploys it."""
         return self.has(3, 13)
 
-    def install(
-        self, name: str, namespace: str, chart: str, values: bytes, flags: DeployFlags, **more: Any
-    ) -> Outcome:
+    def install(self, name: str, namespace: str, chart: str, values: bytes, flags: DeployFlags, **more: Any) -> Outcome:
         """``helm install``; ``more`` as for :meth:`upgrade`. With ``replace`` a release that was uninstalled may keep
         its name; ``create_namespace`` makes the namespace once the chart is rendered."""
         own = ["--replace"] if more.pop("replace", False) else []
@@ -124,9 +122,7 @@ class Helm:
             own.append("--create-namespace")
         return self._deploy("install", name, namespace, chart, values, flags, own, **more)
 
-    def upgrade(
-        self, name: str, namespace: str, chart: str, values: bytes, flags: DeployFlags, **more: Any
-    ) -> Outcome:
+    def upgrade(self, name: str, namespace: str, chart: str, values: bytes, flags: DeployFlags, **more: Any) -> Outcome:
         """``helm upgrade`` to exactly these values.
 
         ``description`` and ``labels`` are recorded with the revision. ``dry_run`` renders and checks only; the output

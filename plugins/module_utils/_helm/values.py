@@ -108,9 +108,7 @@ def canonical(values: Mapping[str, Any], what: str) -> bytes:
     :raises ValuesError: when they hold what JSON cannot say.
     """
     try:
-        text = json.dumps(
-            _normal(values), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
+        text = json.dumps(_normal(values), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return text.encode("utf-8")
     except (TypeError, ValueError, RecursionError) as exc:
         raise ValuesError(f"The values of {what} cannot be handed to Helm: {exc}.") from None

@@ -126,8 +126,8 @@ class LateTlsAdapter(RegistryAdapter):
 class RegistrySession(BaseSession):
     """A ``requests.Session`` that takes nothing from its surroundings but the proxies of the environment.
 
-    The client certificate is presented to the places in ``identified`` (as :func:`~._http.url.origin` gives them) and to
-    no other, wherever a registry may redirect to.
+    The client certificate is presented to the places in ``identified`` (as :func:`~._http.url.origin` gives them) and
+    to no other, wherever a registry may redirect to.
     """
 
     def __init__(self, options: ConnectionOptions) -> None:

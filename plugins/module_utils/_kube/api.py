@@ -61,7 +61,7 @@ def check_kubeconfig(value: Any) -> str | Mapping[str, Any]:
     if text is None or len(text) > MAX_PATH or any(mark in text for mark in _MARKS_OF_TEXT):
         raise InvalidOption(
             "'kubeconfig' is neither the path of a file nor its content as a mapping.",
-            "Text is made a mapping of with from_yaml, as in kubeconfig: \"{{ text | from_yaml }}\".",
+            'Text is made a mapping of with from_yaml, as in kubeconfig: "{{ text | from_yaml }}".',
         )
     return text
 

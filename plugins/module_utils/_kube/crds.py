@@ -17,9 +17,7 @@ ESTABLISHED_TIMEOUT = 60.0
 _PAUSE = 0.2
 
 
-def apply_crds(
-    api: KubeRest, documents: Sequence[Mapping[str, Any]], *, replace: bool, changed: list[str]
-) -> None:
+def apply_crds(api: KubeRest, documents: Sequence[Mapping[str, Any]], *, replace: bool, changed: list[str]) -> None:
     """Have these CRDs in the cluster, ready for objects of their kinds.
 
     One that is there is left alone, unless ``replace``: then it becomes what the chart has, whoever changed it. The

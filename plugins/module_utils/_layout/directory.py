@@ -21,12 +21,10 @@ from .._errors import StorageError
 from .._files.directory_handles import DirectoryHandles, open_file_at
 from .._files.directory_writers import user_name
 from .._files.foreign_path import open_to_read, open_trusted_file
-from .._files.names import encoded, shown
+from .._files.lockable import is_at
+from .._files.names import shown
 from .._files.regular_file import storage_error
 from .._files.trusted_path import open_trusted
-
-_ATTEMPTS = 100
-_BASE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class StoreDirectory:
@@ -192,49 +190,3 @@ class StoreDirectory:
                 if stat.S_ISLNK(status.st_mode):
                     return place, status.st_uid
         return None
-
-
-def is_at(handle: BinaryIO, handles: DirectoryHandles, name: str) -> bool:
-    """Whether an open file still has this name in an open directory."""
-    try:
-        return os.path.samestat(os.fstat(handle.fileno()), handles.lstat(name))
-    except OSError:
-        return False
-
-
-def open_to_lock(handles: DirectoryHandles, name: str, *, may_be_foreign: bool, mode: int) -> tuple[BinaryIO, bool]:
-    """A file to lock and to write to, and whether it was made by this call.
-
-    Links, second names of files elsewhere, and what is no file are taken away first. A file that ``may_be_foreign``
-    may have other names, and is opened for reading where its owner lets nobody else write: who may replace its
-    neighbours has to be able to lock it.
-
-    :raises StorageError: when links keep being put in its place.
-    :raises OSError: when the file system refuses.
-    """
-    parent, base = handles.locate(name)
-    for _attempt in range(_ATTEMPTS):
-        # without O_CREAT, which kernels refuse for files of others in directories such as /tmp (protected_regular)
-        try:
-            descriptor = os.open(base, os.O_RDWR | _BASE, dir_fd=parent)
-        except FileNotFoundError:
-            with contextlib.suppress(FileExistsError):
-                descriptor = os.open(base, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BASE, mode, dir_fd=parent)
-                return os.fdopen(descriptor, "r+b", buffering=0), True
-            continue
-        except PermissionError:
-            if not may_be_foreign:
-                raise
-            return os.fdopen(open_file_at(base, parent), "rb", buffering=0), False
-        except OSError as exc:
-            # a link, or a socket
-            if exc.errno not in (errno.ELOOP, errno.ENXIO):
-                raise
-        else:
-            status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode) and (may_be_foreign or status.st_nlink <= 1):
-                return os.fdopen(descriptor, "r+b", buffering=0), False
-            os.close(descriptor)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(base, dir_fd=parent)
-    raise StorageError(f"Cannot create {shown(os.fsdecode(encoded(name)))}: links keep being put in its place.")

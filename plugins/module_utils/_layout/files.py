@@ -20,10 +20,11 @@ from typing import BinaryIO, Callable
 
 from .._errors import StorageError
 from .._files.directory_handles import DirectoryHandles
+from .._files.lockable import is_at, open_to_lock
 from .._files.names import encoded
 from .._files.regular_file import storage_error
 from .._files.shared_file import wait_for_lock, write_all
-from .directory import StoreDirectory, is_at, open_to_lock
+from .directory import StoreDirectory
 from .leftovers import PARTIAL_AGE, TEMPORARY, remove_leftovers
 
 INGEST = ".ingest"
@@ -70,7 +71,7 @@ class StoreFiles:
 
         The lock belongs to the file, not to its name: the name is looked at again once the lock is held. Waits as long
         as the file grows, and at most ``timeout`` seconds while it does not. For ``may_be_foreign`` see
-        :func:`~._layout.directory.open_to_lock`.
+        :func:`~._files.lockable.open_to_lock`.
 
         :return: the file, open for writing unless it is foreign, and the open directory.
         :raises StorageError: when the time is up, or the file system refuses.

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from .._files.directory_handles import DirectoryHandles, open_file_at
-from .directory import is_at
+from .._files.lockable import is_at
 
 TEMPORARY = ".tmp"
 PARTIAL = ".partial"

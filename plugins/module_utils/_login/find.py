@@ -23,7 +23,6 @@ from .docker_config import HelperAnswers, check_document, find_in_document, load
 
 __all__ = [
     "MAX_FILE_SIZE",
-    "Credential",
     "check_login",
     "find_credential",
     "load_auth_config",
@@ -156,7 +155,7 @@ def _check_given(document: dict[str, Any], origin: str) -> dict[str, Any]:
     if not {"auths", "credHelpers", "credsStore"} & set(document):
         raise AuthenticationFailed(
             f"{origin} has none of 'auths', 'credHelpers' and 'credsStore'.",
-            'Wanted a docker config.json, such as the decoded .dockerconfigjson of a Kubernetes secret: '
+            "Wanted a docker config.json, such as the decoded .dockerconfigjson of a Kubernetes secret: "
             '{"auths": {"host": {"auth": "…"}}}.',
         )
     return document

@@ -11,11 +11,11 @@ containers-registries.conf(5); the part of the name that the rule is for is repl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from .._errors import InvalidOption, InvalidReference
-from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.options import AuthOptions, ConnectionOptions, Mirror, MirrorRule
 from .._oci.reference import Reference, parse_reference
 
 MODES = REPLACE, FALLBACK = "replace", "fallback"
@@ -26,34 +26,6 @@ RETRIES_BEFORE_NEXT = 1
 _TEXTS = ("ca_cert", "client_cert", "client_key", "client_key_password")
 _KEYS = ("url", "mode", "validate_certs", *_TEXTS)
 _DEFAULT_PORTS = {"https": "443", "http": "80"}
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """A place that stands in for a registry: ``host[:port]`` and the path that goes in front of the repository there.
-
-    With ``replaces`` the registry itself is never asked. None, and an empty ``ca_cert``, mean: as for the registry
-    itself; the certificate that a client presents is never taken over from there.
-    """
-
-    host: str
-    path: str = ""
-    replaces: bool = False
-    insecure: bool | None = None
-    validate_certs: bool | None = None
-    ca_cert: str = ""
-    client_cert: str = ""
-    client_key: str = field(default="", repr=False)
-    client_key_password: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True)
-class MirrorRule:
-    """The mirrors, in the order in which they are asked, of a registry or of the repositories below a path of it."""
-
-    registry: str
-    path: str
-    mirrors: tuple[Mirror, ...]
 
 
 @dataclass(frozen=True)
@@ -147,9 +119,7 @@ def _place(mirror: Mirror, rule: MirrorRule, reference: Reference, own: Connecti
     validate_certs = own.validate_certs if mirror.validate_certs is None else mirror.validate_certs
     # another path of the same registry is the same peer
     is_same_peer = there.registry == reference.registry and insecure == own.insecure
-    connection = replace(
-        own, insecure=insecure, validate_certs=validate_certs, ca_cert=mirror.ca_cert or own.ca_cert
-    )
+    connection = replace(own, insecure=insecure, validate_certs=validate_certs, ca_cert=mirror.ca_cert or own.ca_cert)
     if mirror.client_cert or mirror.client_key or not is_same_peer:
         connection = replace(
             connection,

@@ -123,9 +123,7 @@ def load_json_object(raw: bytes, what: str) -> dict[str, Any]:
     :raises InvalidContent: when the bytes are something else (HTML, truncated JSON, a list), or nested too deep.
     """
     try:
-        document = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
-        )
+        document = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as exc:
         start = raw[:60].decode("utf-8", "replace").strip()
         is_ours = isinstance(exc, ValueError) and not isinstance(exc, (json.JSONDecodeError, UnicodeDecodeError))

@@ -8,12 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from .._errors import InvalidOption
-
-if TYPE_CHECKING:
-    from .._mirrors.rules import MirrorRule
 
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_RETRIES = 3
@@ -45,6 +42,34 @@ class AuthOptions:
     auth_config: Mapping[str, Any] | None = field(default=None, repr=False)
     provider: str = GENERIC
     provider_registry: str = ""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A place that stands in for a registry: ``host[:port]`` and the path that goes in front of the repository there.
+
+    With ``replaces`` the registry itself is never asked. None, and an empty ``ca_cert``, mean: as for the registry
+    itself; the certificate that a client presents is never taken over from there.
+    """
+
+    host: str
+    path: str = ""
+    replaces: bool = False
+    insecure: bool | None = None
+    validate_certs: bool | None = None
+    ca_cert: str = ""
+    client_cert: str = ""
+    client_key: str = field(default="", repr=False)
+    client_key_password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class MirrorRule:
+    """The mirrors, in the order in which they are asked, of a registry or of the repositories below a path of it."""
+
+    registry: str
+    path: str
+    mirrors: tuple[Mirror, ...]
 
 
 @dataclass(frozen=True)

@@ -132,9 +132,7 @@ def parse_reference(text: str) -> Reference:
         _check_digest(digest, text)
     host, slash, path = rest.partition("/")
     if not slash or not path:
-        raise InvalidReference(
-            f"The reference {text[:300]!r} names no repository.", "Write it as host/repository:tag."
-        )
+        raise InvalidReference(f"The reference {text[:300]!r} names no repository.", "Write it as host/repository:tag.")
     path, colon, tag = path.partition(":")
     if colon:
         _check_part(_TAG, tag, "tag", text)
@@ -142,9 +140,7 @@ def parse_reference(text: str) -> Reference:
     if registry in DOCKER_HUB_HOSTS:
         registry, path = DOCKER_HUB, path if "/" in path else "library/" + path
     if len(path) > MAX_REPOSITORY_LENGTH:
-        raise InvalidReference(
-            f"The repository in {text[:300]!r} is longer than {MAX_REPOSITORY_LENGTH} characters."
-        )
+        raise InvalidReference(f"The repository in {text[:300]!r} is longer than {MAX_REPOSITORY_LENGTH} characters.")
     _check_part(_REPOSITORY, path, "repository", text)
     return Reference(registry=registry, repository=path, tag=tag, digest=digest)
 

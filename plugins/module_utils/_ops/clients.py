@@ -46,7 +46,7 @@ class Clients:
             if client is None:
                 client = self._clients[key] = RegistryClient(registry, connection, credential)
             else:
-                client.serves_many = True
+                client.http.serves_many = True
             return client
 
     def close(self) -> None:

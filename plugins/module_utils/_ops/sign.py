@@ -16,7 +16,7 @@ from .._errors import InvalidOption
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._trust.verdict import BUNDLE, LEGACY
 from .connect import cache_warnings, open_cache, open_repository
-from .push.build import creation_time
+from .creation_time import creation_time
 from .resolve import ReferenceOptions, parse_target, resolve
 
 if TYPE_CHECKING:

@@ -35,7 +35,6 @@ try:
 except ImportError:
     BaseAuth = object
 
-MAX_TOKEN_ANSWER = 1024 * 1024
 MAX_SCOPES = 10
 # token.md: a token without "expires_in" is valid for 60 seconds
 DEFAULT_TOKEN_SECONDS = 60

@@ -51,13 +51,13 @@ class BlobTransfers:
             # progress is no failure: over a bad link only the attempts count that brought nothing to speak of
             has_progress = position - before >= MIN_PROGRESS
             failures = 1 if has_progress else failures + 1
-            if failures > self._client.connection.retries or not (has_progress or self._client.pauses.allow()):
+            if failures > self._client.connection.retries or not (has_progress or self._client.http.pauses.allow()):
                 raise ConnectionFailed(
                     f"The download of {descriptor.digest} from {self._name} {failure}, "
                     f"{failures} times without progress.",
                     "Try again, or raise 'retries'; with 'cache_dir' the next run goes on from there.",
                 )
-            self._client.pauses.pause(failures - 1, counts=not has_progress)
+            self._client.http.pauses.pause(failures - 1, counts=not has_progress)
 
     def _part(self, descriptor: Descriptor, position: int, failures: int) -> Iterator[bytes]:
         # a closed range: some registries answer an open one with 416
@@ -140,16 +140,16 @@ class BlobTransfers:
             except TlsFailed:
                 raise
             except ConnectionFailed:
-                if failures >= retries or not self._client.pauses.allow():
+                if failures >= retries or not self._client.http.pauses.allow():
                     raise
             else:
                 wait = wait_asked_for(response)
                 is_final = response.status_code not in RETRY_STATUS or failures >= retries
-                if is_final or not self._client.pauses.allow(wait):
+                if is_final or not self._client.http.pauses.allow(wait):
                     self._finish_upload(source, response)
                     return
                 discard(response, self._client.connection.timeout)
-            self._client.pauses.pause(failures, wait)
+            self._client.http.pauses.pause(failures, wait)
             failures, location = failures + 1, ""
             if self.exists(source.descriptor):
                 return
@@ -177,9 +177,7 @@ class BlobTransfers:
             body: Any = stream if descriptor.size else b""
             # not repeated as it is, see _upload
             attempts = self._client.connection.retries
-            return self._client.request(
-                "PUT", url, scope=self._scope, headers=headers, body=body, attempts=attempts
-            )
+            return self._client.request("PUT", url, scope=self._scope, headers=headers, body=body, attempts=attempts)
 
 
 def check_pushed(response: Any, action: str) -> None:

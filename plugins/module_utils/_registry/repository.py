@@ -43,7 +43,10 @@ MAX_FALLBACK_WRITES = 5
 
 
 class RegistryRepository(SinglePlace):
-    """Implements :class:`~._oci.repository.Repository` for a registry. A ``shared`` client is closed by whoever shares it."""
+    """Implements :class:`~._oci.repository.Repository` for a registry.
+
+    A ``shared`` client is closed by whoever shares it.
+    """
 
     def __init__(
         self, reference: Reference, client: RegistryClient, *, push: bool = False, shared: bool = False

@@ -235,9 +235,7 @@ def _make_content(stage: int) -> DirectoryHandles:
     return DirectoryHandles(os.open("content", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=stage))
 
 
-def verify(
-    pull: Pull, repository: Repository, resolved: Resolved, policy: VerifyPolicy, *, is_intact: bool
-) -> None:
+def verify(pull: Pull, repository: Repository, resolved: Resolved, policy: VerifyPolicy, *, is_intact: bool) -> None:
     """Check the signatures before anything is fetched; ``is_intact`` says that the content is in place already.
 
     :raises VerificationFailed: when they do not satisfy the policy.

@@ -54,9 +54,7 @@ class Pull:
     :raises OciError: when the options cannot be used.
     """
 
-    def __init__(
-        self, options: PullOptions, task: Task, *, check_mode: bool = False, want_diff: bool = False
-    ) -> None:
+    def __init__(self, options: PullOptions, task: Task, *, check_mode: bool = False, want_diff: bool = False) -> None:
         self.target = parse_target(options.reference, options.selector.media_type)
         self.options = options
         self.task = task

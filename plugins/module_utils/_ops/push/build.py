@@ -13,10 +13,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from ..._archive.left_out import LeftOut
@@ -26,20 +24,19 @@ from ..._files.tree import TreeEntry
 from ..._oci import media
 from ..._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_json, parse_manifest
 from ..._oci.repository import BlobSource
+from ..creation_time import creation_time
 from .local_blob import blob_of_bytes, blob_of_file, describe_file
 
 FLUX, HELM, FILES = "flux", "helm", "files"
 TYPES = (FLUX, HELM, FILES)
 # oras, content/file: the artifact type of a push that names none
 UNKNOWN_ARTIFACT = "application/vnd.unknown.artifact.v1"
-EPOCH = "1970-01-01T00:00:00Z"
 
 MAX_TITLE = 1024
 # a component of a path on Linux
 MAX_NAME = 255
 
 # The blank is Python's, and YAML's where a time is not in quotes.
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)\Z", re.ASCII)
 _MEDIA_TYPE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}/[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}(?:;.*)?\Z")
 
 
@@ -173,29 +170,6 @@ def _exclusion_warnings(options: BuildOptions, left_out: LeftOut) -> list[str]:
         f"a '!' before, as in {'!' + first!r}; to leave them out without this warning, name them there without one. "
         "Any rule in 'ignore' replaces the default exclusions, except those for version control files."
     ]
-
-
-def creation_time(given: str) -> str:
-    """The value of ``org.opencontainers.image.created``: as given, from SOURCE_DATE_EPOCH, or 1970.
-
-    :raises InvalidOption: when it is no RFC 3339 time, or the variable no number of seconds.
-    """
-    if given:
-        match = _RFC3339.match(given)
-        try:
-            if not match or not datetime.strptime(f"{match[1]} {match[2]}", "%Y-%m-%d %H:%M:%S"):
-                raise ValueError
-        except ValueError:
-            raise InvalidOption(
-                f"'created' is {given[:100]!r}: wanted a time such as 2026-11-21T02:00:00Z (RFC 3339)."
-            ) from None
-        return f"{match[1]}T{match[2]}{match[3] or ''}{match[4].upper()}"
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not epoch:
-        return EPOCH
-    if not (epoch.isascii() and epoch.isdigit() and len(epoch) < 12):
-        raise InvalidOption(f"SOURCE_DATE_EPOCH is {epoch[:50]!r}: wanted a number of seconds since 1970.")
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch)))
 
 
 def _check(options: BuildOptions) -> None:

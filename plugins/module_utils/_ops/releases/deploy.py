@@ -1,8 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Releases: observe → gather values → decide → do. What is as it should be costs no process and no request of its own.
-"""
+"""Releases: observe, gather values, decide, do. What is as it should be costs no process and no request of its own."""
 
 from __future__ import annotations
 

@@ -274,10 +274,15 @@ def _files(entries: Sequence[Any] | None, key: ReleaseKey, option: str) -> list[
     for entry in entries or ():
         if isinstance(entry, str) and entry:
             files.append(FileName(entry))
-        elif isinstance(entry, Mapping) and isinstance(entry.get("path"), str) and set(entry) <= {
-            "path",
-            "ignore_missing",
-        }:
+        elif (
+            isinstance(entry, Mapping)
+            and isinstance(entry.get("path"), str)
+            and set(entry)
+            <= {
+                "path",
+                "ignore_missing",
+            }
+        ):
             files.append(FileName(entry["path"], bool(entry.get("ignore_missing"))))
         else:
             raise InvalidOption(

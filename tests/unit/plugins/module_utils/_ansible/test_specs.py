@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import run as _run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import (
     AUTH_SPEC,
     auth_options,
@@ -22,7 +23,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     string_values,
     text_lines,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import run as _run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
     InvalidOption,
@@ -158,9 +158,7 @@ def test_secrets_are_not_in_reprs() -> None:
     given = auth_options(module(username="u", password="s3cret", auth_config={"auths": "s3cret"}))
     secret = {"client_key": "s3cret", "client_key_password": "s3cret"}
     mirrors = {"docker.io": [{"url": "https://mirror.test", **secret}]}
-    connection = connection_options(
-        {**CONNECTION, **secret, "proxy": "http://u:s3cret@proxy", "mirrors": mirrors}
-    )
+    connection = connection_options({**CONNECTION, **secret, "proxy": "http://u:s3cret@proxy", "mirrors": mirrors})
     assert connection.mirrors[0].mirrors[0].client_key_password == "s3cret"
     assert "s3cret" not in repr(given) + repr(connection)
 

@@ -26,7 +26,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     MissingDependency,
     OciError,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._cloud import aws_emulator
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._cloud.aws_emulator import (

@@ -24,7 +24,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     RegistryError,
     TlsFailed,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._cloud.azure_emulator import (
     CLIENT,

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud import gcp
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud.endpoint import CloudClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._cloud.emulator import (
     key,

@@ -18,7 +18,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud.endpo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud.flow import redacted, words_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud.providers import provider_credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed, InvalidOption
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
     PROVIDERS,
     AuthOptions,

@@ -286,9 +286,7 @@ def test_directories_that_are_made(place: Path) -> None:
         os.umask(before)
 
 
-def test_a_path_that_is_relative_and_a_system_without_descriptors(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_path_that_is_relative_and_a_system_without_descriptors(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "without following links" in refusal(open_trusted, Path("relative"))
     monkeypatch.setattr(trusted_path.os, "supports_dir_fd", set())
     assert "supports dir_fd" in refusal(open_trusted, place)

@@ -26,7 +26,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.proxy 
     goes_around,
     proxy_for,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy import ForwardProxy
 from ansible_collections.cloudnative.artifacts.tests.support.socks_proxy import SocksProxy

@@ -255,7 +255,7 @@ def test_client_certificates_that_cannot_be_used(certificate: Certificate, clien
         ("without 'client_cert'", "", key, ""),
         ("file in 'client_cert' cannot be read: No such file", "/does/not/exist", key, ""),
         ("file in 'client_key' cannot be read: No such file", own, "/does/not/exist", ""),
-        ("'client_key' is no PEM text", own, __file__.replace("test_http_session", "fault_server"), ""),
+        ("'client_key' is no PEM text", own, __file__.replace("test_session", "fault_server"), ""),
         ("'client_key' is encrypted.*Give its passphrase in 'client_key_password'", own, locked, ""),
         ("'client_key_password' does not decrypt", own, locked, "wr0ng-phrase"),
         ("is the key of another certificate", own, str(certificate.key), ""),
@@ -281,9 +281,11 @@ def test_the_client_certificate_is_for_the_registry_alone(
         "client_cert": str(client_certificate.cert),
         "client_key": str(client_certificate.key),
     }
-    with serve(certificate, client_certificate, wanted) as server, serve(
-        certificate, client_certificate, wanted
-    ) as other, serve(certificate, client_certificate, wanted) as tokens:
+    with (
+        serve(certificate, client_certificate, wanted) as server,
+        serve(certificate, client_certificate, wanted) as other,
+        serve(certificate, client_certificate, wanted) as tokens,
+    ):
         server.script("HEAD", "", Answer(307, {"Location": other.url + "/v2/org/app/manifests/1"}))
         challenge = f'Bearer realm="{tokens.url}/token",service="registry"'
         server.script("HEAD", "", Answer(401, {"WWW-Authenticate": challenge}))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import helper as credential_helper
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.docker_config import (
     DOCKER_HUB_KEY,
     HelperAnswers,
@@ -27,7 +28,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.docke
     named_helper,
     split_key,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential, find_credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import find_credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 

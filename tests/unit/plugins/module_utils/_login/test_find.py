@@ -14,7 +14,8 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import find as credentials
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential, find_credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import find_credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions
 
 VARIABLES = ("REGISTRY_AUTH_FILE", "DOCKER_AUTH_CONFIG", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME")

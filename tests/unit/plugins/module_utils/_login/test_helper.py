@@ -16,8 +16,9 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import helper as credential_helper
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.docker_config import DOCKER_HUB_KEY
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential, find_credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import find_credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.helper import CredentialHelper
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions
 
@@ -141,9 +142,7 @@ def test_an_empty_helper_turns_the_store_off(tmp_path: Path, monkeypatch: pytest
         ),
     ],
 )
-def test_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, credential: Credential, stored: dict[str, str]
-) -> None:
+def test_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, credential: Credential, stored: dict[str, str]) -> None:
     helper(tmp_path, monkeypatch, "")
     CredentialHelper("test", "config.json").store("r.example", credential)
     verb, _newline, text = (tmp_path / "asked").read_text().partition("\n")

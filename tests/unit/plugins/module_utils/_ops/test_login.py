@@ -19,8 +19,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     InvalidOption,
     InvalidReference,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.docker_config import DOCKER_HUB_KEY
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential, find_credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import find_credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.login import LoginOptions, login
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (

@@ -125,9 +125,7 @@ def test_no_longer_than_what_it_rests_on(lab: Lab, monkeypatch: pytest.MonkeyPat
     from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import PolicyVerifier
 
     now, verify = time.time(), PolicyVerifier.verify
-    monkeypatch.setattr(
-        PolicyVerifier, "verify", lambda *arguments: replace(verify(*arguments), valid_until=now + 60)
-    )
+    monkeypatch.setattr(PolicyVerifier, "verify", lambda *arguments: replace(verify(*arguments), valid_until=now + 60))
     lab.find()
     assert lab.find().is_remembered
     monkeypatch.setattr(time, "time", lambda: now + 61)

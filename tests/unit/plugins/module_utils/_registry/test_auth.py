@@ -23,7 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     RegistryError,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.auth import (
     RegistryAuth,
     parse_challenges,

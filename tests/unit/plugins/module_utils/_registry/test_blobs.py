@@ -28,7 +28,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import body as http_body
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import pace as http_pace
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import pauses
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import (

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import Credential
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.auth import EXPIRY_MARGIN, RegistryAuth
 
 USER = Credential("user", "pass")

@@ -27,7 +27,7 @@ Y8=
 """
 SECRETS = [
     "correct horse battery",
-    'quo"ted\\back\'slash',
+    "quo\"ted\\back'slash",
     "p@ss/w%rd?&=+#;:<>",
     "grüße-in-mainz-🔑",
     "$ecret`with`{{braces}}",

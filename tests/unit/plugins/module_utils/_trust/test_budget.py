@@ -301,9 +301,7 @@ def test_numbers_of_signatures_that_cannot_be(number: int) -> None:
         parse_policy({"max_signatures": number})
 
 
-def test_referrers_that_are_no_bundles_hide_none(
-    place: Any, key: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_referrers_that_are_no_bundles_hide_none(place: Any, key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "MAX_REFERRERS", 5)
     for number in range(6):
         place.attach(place.blob(b"%d" % number), artifact_type="application/sbom")
@@ -316,9 +314,7 @@ def test_referrers_that_are_no_bundles_hide_none(
     assert "The registry lists 6 referrers; only 5 are looked at" in refusal(place, key).message
 
 
-def test_a_list_of_referrers_that_cannot_be_used_is_said(
-    place: Any, key: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_list_of_referrers_that_cannot_be_used_is_said(place: Any, key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     other = ec.generate_private_key(ec.SECP256R1())
     place.tag(".sig", [{**layer_by(place, other), "size": size} for size in range(1, 9)])
 
@@ -371,9 +367,7 @@ def test_what_is_said_to_be_by_a_trusted_certificate_is_tried_first(place: Any) 
     assert len(place.read) == 1
     # what the annotation says is no evidence
     place.referrers = place.referrers[:1]
-    lying = Descriptor(
-        **{**vars(place.referrers[0]), "annotations": {discovery.THUMBPRINTS: json.dumps(chains[1])}}
-    )
+    lying = Descriptor(**{**vars(place.referrers[0]), "annotations": {discovery.THUMBPRINTS: json.dumps(chains[1])}})
     place.referrers = [lying]
     with pytest.raises(VerificationFailed, match="untrusted-certificate"):
         verify_notation(notation(), place, artifact)

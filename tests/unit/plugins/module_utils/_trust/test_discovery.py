@@ -140,9 +140,7 @@ def test_only_what_names_the_artifact_as_its_subject(repository: Repository, dig
 
 
 @pytest.mark.parametrize("failure", [NotFound("x"), InvalidContent("x")], ids=["missing", "malformed"])
-def test_a_referrer_that_cannot_be_read_hides_no_other(
-    repository: Repository, digest: str, failure: Exception
-) -> None:
+def test_a_referrer_that_cannot_be_read_hides_no_other(repository: Repository, digest: str, failure: Exception) -> None:
     good = refer(repository, digest)
     bad = "sha256:" + "1" * 64
     repository.listed, repository.failures = [described(bad), described(good)], {bad: failure}

@@ -282,9 +282,7 @@ def test_what_is_signed_verifies(place: Place, clock: NoPause, name: str, form: 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    annotations=st.dictionaries(
-        st.text(min_size=1, max_size=12), st.text(max_size=12), max_size=4
-    ),
+    annotations=st.dictionaries(st.text(min_size=1, max_size=12), st.text(max_size=12), max_size=4),
     name=st.sampled_from(("ed25519", "p256-0", "p521", "rsa2048")),
     form=st.sampled_from(BOTH),
 )

@@ -40,9 +40,7 @@ def test_the_number_is_that_of_the_best_assignment() -> None:
     """Compared with all assignments, for random signers and entries."""
     rng = random.Random(3)
     for _round in range(300):
-        signers = [
-            frozenset(rng.sample("abcde", rng.randrange(1, 4))) for _signer in range(rng.randrange(6))
-        ]
+        signers = [frozenset(rng.sample("abcde", rng.randrange(1, 4))) for _signer in range(rng.randrange(6))]
         count = SignerCount()
         for number, entries in enumerate(signers):
             count.add([str(number)], entries)

@@ -30,7 +30,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.chart import read_chart_files
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.look import sources as chart_sources
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts import sources as chart_sources
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.sources import (
     SourceOptions,
     fetch_charts,
@@ -39,7 +39,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._unexpected import InternalError
 
-VECTORS = Path(__file__).resolve().parents[4] / "vectors"
+VECTORS = Path(__file__).resolve().parents[5] / "vectors"
 
 
 def packed(version: str = "1.0.0", name: str = "demo") -> bytes:

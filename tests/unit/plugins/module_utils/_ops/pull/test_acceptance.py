@@ -22,7 +22,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
 
-VECTORS = Path(__file__).resolve().parents[4] / "vectors"
+VECTORS = Path(__file__).resolve().parents[5] / "vectors"
 KEY_A, KEY_B = (parse_policy({"public_keys": [str(VECTORS / f"keys/key-{name}.pub")]}) for name in "ab")
 BY_TAG, BY_DIGEST, BY_PIN = "tag", "digest", "pin"
 

@@ -26,8 +26,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options
     ConnectionOptions,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import change as pull_change
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull, staging
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import change as pull_change
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import staging
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.layer_reader import LayerReader
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions

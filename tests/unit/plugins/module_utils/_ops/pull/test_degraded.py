@@ -40,7 +40,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_s
     Limits,
     parse_layer_selector,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import last_good, pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import last_good
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.last_good import (
     Degradation,
     LastGood,

@@ -17,7 +17,8 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import layer_reader, pull, staging
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import layer_reader, staging
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.layer_reader import LayerReader
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.staged_layers import StagedLayers

@@ -22,7 +22,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import VerifyOptions, parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify_many import verify_many
 
-VECTORS = Path(__file__).resolve().parents[4] / "vectors"
+VECTORS = Path(__file__).resolve().parents[5] / "vectors"
 SIGNED = VECTORS / "layouts/chart-legacy-a"
 
 

@@ -31,7 +31,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify 
     verify,
 )
 
-VECTORS = Path(__file__).resolve().parents[4] / "vectors"
+VECTORS = Path(__file__).resolve().parents[5] / "vectors"
 DIGEST = "sha256:1139d0d0088435dfe42c9293107eb8df4a31537f7b9a556ae59cdf96818e6e16"
 SKIP = {
     "provider": "notation",
@@ -80,9 +80,7 @@ def place(tmp_path: Path) -> Place:
 
 @REFERENCES
 @POLICIES
-def test_a_warning_is_said_on_every_run(
-    place: Place, reference: str, policy: Mapping[str, Any], warning: str
-) -> None:
+def test_a_warning_is_said_on_every_run(place: Place, reference: str, policy: Mapping[str, Any], warning: str) -> None:
     for changed in (True, False, False):
         result = place.pull(reference, policy)
         assert (result.changed, len(result.warnings)) == (changed, 1)

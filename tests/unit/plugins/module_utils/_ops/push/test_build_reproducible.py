@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from pythons import discover
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive import pack
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import build as build_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.build import BuildOptions, Input, build
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.push import build as build_module
 
 # The folder that holds ansible_collections.
-TREE = Path(build_module.__file__).parents[6]
+TREE = Path(build_module.__file__).parents[7]
 # A file's content and whether it may be executed; the target of a link; None for a directory.
 Entry = Union[tuple[bytes, bool], str, None]
 

@@ -25,7 +25,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release
     parse_releases,
 )
 
-COLLECTION = Path(__file__).resolve().parents[5]
+COLLECTION = Path(__file__).resolve().parents[6]
 DEMO = {"demo": Chart("/x.tgz", f"sha256:{'1' * 64}", f"sha256:{'2' * 64}", "1.0", "oci://host/demo")}
 
 
