@@ -21,7 +21,8 @@ from .._errors import StorageError
 from .._files.directory_handles import DIRECTORY, DirectoryHandles
 from .._files.names import CONTROL_NAME, encoded, native, shown
 from .._files.regular_file import storage_error
-from .._files.trusted_path import belongs_to_us, open_trusted
+from .._files.trusted_path import open_trusted
+from .._files.users import belongs_to_us
 from .drift import Drift, find_drift
 from .permissions import Permissions
 from .state import FILE_NAME, State, load_state
