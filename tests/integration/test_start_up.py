@@ -34,7 +34,7 @@ HEAVY = {"attr", "cryptography", "jsonschema", "kubernetes", "referencing", "sem
 OWN_OF_A_CHANGE = re.compile(
     r"_trust\.|_cloud\.|_helm\.|_kube\.|_layout\.|_cache\.|_archive\.(?!left_out$)"
     r"|_dest\.(?:diff|plan|apply)$|_registry\.(?:blobs|pages)$|_oci\.(?:repository|selection|semver_range)$"
-    r"|_ops\.(?:layers|sign|verify|push\..*|pull\.last_good)$"
+    r"|_ops\.(?:layers|sign|verify|push\..*|pull\.(?:change|keep|repair|last_good))$"
 )
 # lines of this collection that are loaded, and of all that a task carries along
 MAX_LINES_PINNED = 3_500
