@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 GATHERED = ("manifest", "config", "layers", "tags", "platforms", "referrers")
 CHARTS = "charts"
-SORTS = ("policy", "semver", "alphabetical", "registry")
 # each chart takes two requests
 DEFAULT_CHARTS = 20
 
