@@ -36,7 +36,12 @@ def parse_digest(text: str) -> tuple[str, str]:
 
 def digest_of(data: bytes, algorithm: str = "sha256") -> str:
     """The digest of bytes that are already in memory."""
-    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+    return digest_of_hash(hashlib.new(algorithm, data))
+
+
+def digest_of_hash(content: hashlib._Hash) -> str:
+    """The digest of what a hash of :mod:`hashlib` has taken so far."""
+    return f"{content.name}:{content.hexdigest()}"
 
 
 def short_digest(digest: str) -> str:

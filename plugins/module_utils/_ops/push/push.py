@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ..._errors import InvalidContent, InvalidOption, InvalidReference, LayerError, NotFound, OciError, TagImmutable
 from ..._files.threads import new_thread, thread_pool
 from ..._oci import media
-from ..._oci.digest import parse_digest
+from ..._oci.digest import digest_of_hash, parse_digest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
@@ -287,7 +287,7 @@ class _Push:
         for chunk in read_blob(self._repository, layer):
             decompressor.write(chunk)
         decompressor.close()
-        return f"sha256:{content.hexdigest()}"
+        return digest_of_hash(content)
 
     def _is_listed(self, subject: str) -> bool:
         """Whether the artifact is found from its subject; it may be there and not be found, after a push broke off."""
