@@ -17,6 +17,7 @@ from ..._dest.diff import diff_of, permissions_diff
 from ..._dest.drift import Drift, Plan
 from ..._dest.plan import make_plan
 from ..._dest.state import State
+from ..._dest.workplace import Workplace, locked
 from ..._errors import OciError
 from ..._files.directory_handles import DirectoryHandles
 from ..._files.names import shown
@@ -32,7 +33,6 @@ from .options import LEFT_OUT, PullResult, listed_changes
 from .staging import needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
-    from ..._dest.workplace import Workplace
     from ..._oci.repository import Repository
     from ..._trust.policy import VerifyPolicy
     from .last_good import LastGood
@@ -207,7 +207,7 @@ class Change:
         The directory is in ``dest``, under its lock; in check mode a temporary one, and nothing changes ``dest``.
         """
         if not self._pull.check_mode:
-            with self._pull.destination.locked() as work:
+            with locked(self._pull.destination) as work:
                 yield work.stage, work
             return
         try:
@@ -244,7 +244,7 @@ def _remember_verification(pull: Pull, resolved: Resolved) -> None:
     """Record what was found for content that is in place already, so that the next run need not ask again."""
     if pull.check_mode:
         return
-    with pull.destination.locked() as work:
+    with locked(pull.destination) as work:
         state = pull.load_state()
         if dict(state.key) == pull.key(resolved) and not state.pending:
             work.record_verification(state, pull.verification)
@@ -253,7 +253,7 @@ def _remember_verification(pull: Pull, resolved: Resolved) -> None:
 def repair_metadata(pull: Pull, state: State, drift: Drift, resolved: Resolved) -> PullResult | None:
     """Set modes and owners right, which takes no request; None when by now the content is another one."""
     if not pull.check_mode:
-        with pull.destination.locked() as work:
+        with locked(pull.destination) as work:
             state = pull.load_state()
             found = pull.drift(state, resolved)
             if found is None or found.content:

@@ -94,8 +94,10 @@ class Pull:
         state = self.load_state()
         if self.options.suspend:
             return self.unchanged(state, SUSPENDED)
-        if not self.check_mode:
-            self.destination.remove_leftovers()
+        if not self.check_mode and self.destination.has_leftovers():
+            from ..._dest.workplace import remove_leftovers
+
+            remove_leftovers(self.destination)
         known = self.target.known
         if known is not None:
             # nothing to ask the registry: what the digest names cannot have changed
