@@ -128,11 +128,11 @@ results:
       description: Always V(false).
       type: bool
     failed:
-      description: Whether it failed.
+      description: Whether it was refused, or could not be verified.
       returned: when it is true
       type: bool
     msg:
-      description: Why it failed.
+      description: Why it was refused, or could not be verified.
       returned: when RV(results[].failed) is true
       type: str
     reason:

@@ -13,7 +13,6 @@ import re
 
 from .._errors import DigestMismatch, InvalidReference
 
-_HEX_LENGTHS = {"sha256": 64, "sha512": 128}
 _DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z")
 
 
@@ -28,8 +27,8 @@ def parse_digest(text: str) -> tuple[str, str]:
     :raises InvalidReference: when the text is no digest of a registered algorithm.
     """
     if not is_digest(text):
-        wanted = " or ".join(f"{name}:<{length} hex digits>" for name, length in _HEX_LENGTHS.items())
-        raise InvalidReference(f"{str(text)[:200]!r} is not a digest: wanted {wanted}, in lower case.")
+        wanted = "sha256:<64 hex digits> or sha512:<128 hex digits>, in lower case"
+        raise InvalidReference(f"{str(text)[:200]!r} is not a digest: wanted {wanted}.")
     algorithm, _colon, encoded = text.partition(":")
     return algorithm, encoded
 
