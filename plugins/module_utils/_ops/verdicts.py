@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .._cache.notes import CacheNotes
     from .._oci.repository import Repository
     from .._trust.policy import VerifyPolicy
+    from .._trust.verifier import PolicyVerifier
     from .resolve import Resolved
-    from .verify import PolicyVerifier
 
 REMEMBERED_SECONDS = 24 * 3600.0
 # To be raised when verification itself changes: what an earlier version found is then found again.
@@ -133,7 +133,7 @@ class Verdicts:
         from .._trust.verdict import as_result
 
         verifier = self._verifier(policy, fingerprint)
-        verdict = verifier.verify(repository, resolved)
+        verdict = verifier.verify(repository, resolved.digest, resolved.descriptor)
         found = Finding(as_result(verdict), [*verifier.warnings, *verdict.warnings])
         if not verdict.verified:
             return found
@@ -150,7 +150,7 @@ class Verdicts:
     def _verifier(self, policy: VerifyPolicy, fingerprint: str) -> PolicyVerifier:
         with self._lock:
             if fingerprint not in self._verifiers:
-                from .verify import PolicyVerifier
+                from .._trust.verifier import PolicyVerifier
 
                 self._verifiers[fingerprint] = PolicyVerifier(policy)
             return self._verifiers[fingerprint]

@@ -107,7 +107,7 @@ class _Fetch:
         self._target = parse_target(source.reference, media.HELM_LAYER)
         self.warnings = list(self._target.warnings)
         if source.verify is not None:
-            from ..verify import check_number_of_signers
+            from ..._trust.verifier import check_number_of_signers
 
             check_number_of_signers(source.verify)
         self._task = task

@@ -37,7 +37,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.
     fetch_charts,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._unexpected import InternalError
 
 VECTORS = Path(__file__).resolve().parents[5] / "vectors"

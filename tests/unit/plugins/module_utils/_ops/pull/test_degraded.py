@@ -391,7 +391,7 @@ def test_modes_are_set_right(place: Place) -> None:
 
 def verified(place: Place, policy: VerifyPolicy) -> None:
     """Put on record that the signatures satisfied a policy."""
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import policy_fingerprint
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verdicts import policy_fingerprint
 
     record = {"policy": policy_fingerprint(policy), "verdict": {"verified": True}, "warnings": ["Mind this."]}
     place.edit(lambda state: state.update(verification=record))
