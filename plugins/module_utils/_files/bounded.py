@@ -17,7 +17,7 @@ from typing import BinaryIO
 MAX_KEY_FILE = 64 * 1024
 MAX_CLOUD_FILE = 256 * 1024  # a key, a certificate or a token for a cloud
 MAX_PEM = 1024 * 1024  # the certificate and the key of a connection
-MAX_POLICY_FILE = 1024 * 1024  # a trusted root
+MAX_POLICY_FILE = 1024 * 1024  # a trusted root or a trust policy
 MAX_CERTIFICATES = 4 * 1024 * 1024  # authorities of a connection or a trust store
 MAX_LOGIN_FILE = 4 * 1024 * 1024  # a docker config.json
 
