@@ -49,6 +49,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/policy.py": ("_trust/test_policy.py",),
     "_trust/verifier.py": ("_ops/test_verify.py", "_ops/test_verdicts.py", *_NOTATION[:1]),
     "_trust/cosign.py": _COSIGN,
+    "_trust/provider_notation.py": _NOTATION,
     "_trust/discovery.py": ("_trust/test_discovery.py", *_COSIGN, *_NOTATION[:1]),
     "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py"),
     "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),

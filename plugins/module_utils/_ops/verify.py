@@ -15,6 +15,7 @@ from typing import Any
 
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._trust.policy import VerifyPolicy
+from .artifact_result import artifact_identity
 from .resolve import ReferenceOptions, parse_target
 from .task import Task
 from .verdicts import policy_fingerprint
@@ -86,12 +87,7 @@ class Verification:
             repository.close()
         return {
             "changed": False,
-            "artifact": {
-                "url": repository.reference.url,
-                "revision": resolved.revision,
-                "tag": resolved.tag,
-                "digest": resolved.digest,
-            },
+            "artifact": artifact_identity(repository.reference, resolved),
             "verification": {**found.verification, "remembered": found.is_remembered},
             "served_by": repository.served_by,
             "reason": VERIFIED if found.verification["verified"] else VERIFICATION_IGNORED,

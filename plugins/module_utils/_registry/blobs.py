@@ -33,7 +33,7 @@ class BlobTransfers:
         self._scope = scope
 
     def stream(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        """See :meth:`.transport.Repository.stream_blob`."""
+        """See :meth:`~._oci.repository.Repository.stream_blob`."""
         position, failures = offset, 0
         while position < descriptor.size or (descriptor.size == 0 and failures == 0):
             before = position
@@ -82,7 +82,7 @@ class BlobTransfers:
         return self._client.request("GET", url, scope=self._scope, headers=headers, attempts=attempts)
 
     def exists(self, descriptor: Descriptor) -> bool:
-        """See :meth:`.transport.Repository.blob_exists`."""
+        """See :meth:`~._oci.repository.Repository.blob_exists`."""
         url = self._base + self._container.get_blob_url(descriptor.digest)
         with self._client.request("HEAD", url, scope=self._scope) as response:
             if response.status_code == 404:
@@ -91,7 +91,7 @@ class BlobTransfers:
             return True
 
     def push(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
-        """See :meth:`.transport.Repository.push_blob`."""
+        """See :meth:`~._oci.repository.Repository.push_blob`."""
         descriptor = source.descriptor
         if self.exists(descriptor):
             return EXISTED

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import InvalidPolicy
+from .._files.bounded import MAX_KEY_FILE, FileRefused, read_pem
 from .._packages import require_cryptography
 from .keys import PublicKey, check_kind, fingerprint_of
 from .secretbox import open_box
 
-MAX_KEY_FILE = 64 * 1024
 PASSWORD_VARIABLE = "COSIGN_PASSWORD"
 COSIGN_LABELS = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 PEM_LABELS = ("PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY")
@@ -101,21 +101,13 @@ def _ecdsa() -> tuple[Any, bool]:
 
 
 def _read(source: str) -> str:
-    if "-----BEGIN" in source:
-        text = source
-    else:
-        try:
-            with open(os.path.expanduser(source), "rb") as stream:
-                text = stream.read(MAX_KEY_FILE + 1).decode("utf-8", "replace")
-        except (OSError, ValueError) as exc:
-            problem = (exc.strerror if isinstance(exc, OSError) else "") or "it is no path"
-            raise InvalidPolicy(
-                f"{_NAME} cannot be read: {problem}.",
-                "'key' is the path of a PEM file on the host that runs the module, or the PEM text itself.",
-            ) from None
-    if len(text) > MAX_KEY_FILE:
-        raise InvalidPolicy(f"{_NAME} has more than {MAX_KEY_FILE} bytes, which no private key has.")
-    return text
+    try:
+        return read_pem(source, MAX_KEY_FILE).decode("utf-8", "replace")
+    except FileRefused as exc:
+        raise InvalidPolicy(
+            f"{_NAME} {exc}.",
+            "'key' is the path of a PEM file on the host that runs the module, or the PEM text itself.",
+        ) from None
 
 
 def _the_private_block(text: str) -> tuple[str, str]:

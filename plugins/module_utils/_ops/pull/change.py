@@ -22,6 +22,7 @@ from ..._files.directory_handles import DirectoryHandles
 from ..._files.names import shown
 from ..._oci.manifest import Descriptor, Manifest
 from ..._secrets.known import without_secrets_in
+from ..artifact_result import artifact_result
 from ..layer_selector import ALL, COPY
 from ..layers import check_sizes, choose_image, file_name, select_layers
 from ..resolve import Resolved
@@ -205,22 +206,13 @@ class Change:
         return [{"before_header": header, "after_header": header, "before": f"{before}\n", "after": f"{after}\n"}]
 
     def _describe(self, top: Manifest, manifest: Manifest, layers: list[Descriptor]) -> dict[str, Any]:
-        resolved = self._resolved
-        first = layers[0]
         root = shown(self._pull.destination.root)
         name = self._pull.name
         if not name and self._pull.options.selector.operation == COPY and len(layers) == 1:
             name = self._copy_names(manifest, layers)[0]
         return {
-            "url": self._repository.reference.url,
-            "revision": resolved.revision,
-            "tag": resolved.tag,
-            "digest": resolved.digest,
-            "media_type": top.descriptor.media_type,
-            "artifact_type": manifest.effective_artifact_type,
+            **artifact_result(self._repository.reference, self._resolved, top, manifest, layers),
             "metadata": without_secrets_in(manifest.annotations),
-            "layer": {"digest": first.digest, "media_type": first.media_type, "size": first.size},
-            "size": sum(layer.size for layer in layers),
             "path": os.path.join(root, name) if name else root,
             "last_update_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
