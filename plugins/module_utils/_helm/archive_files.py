@@ -31,14 +31,16 @@ _DRIVE = re.compile(r"[a-zA-Z]:/")
 _HINT = "Give a chart that 'helm package' made, or a chart directory."
 
 
-class Budget:
+class UnpackBudget:
     """Bytes that may still come out of archives."""
 
     def __init__(self, size: int = MAX_NESTED) -> None:
         self.left = size
 
 
-def read_archive(stream: BinaryIO, what: str, wanted: Callable[[str], bool], budget: Budget) -> dict[str, bytes | None]:
+def read_archive(
+    stream: BinaryIO, what: str, wanted: Callable[[str], bool], budget: UnpackBudget
+) -> dict[str, bytes | None]:
     """The names of the files, relative to the chart, with the content of those that are wanted.
 
     :raises BuildError: when it is no archive of a chart, or larger than Helm accepts.
@@ -68,7 +70,7 @@ def read_archive(stream: BinaryIO, what: str, wanted: Callable[[str], bool], bud
 class _Entries:
     """Takes the entries from the archive (see :class:`.tar_reader.Handler`)."""
 
-    def __init__(self, what: str, wanted: Callable[[str], bool], budget: Budget) -> None:
+    def __init__(self, what: str, wanted: Callable[[str], bool], budget: UnpackBudget) -> None:
         self.files: dict[str, bytes | None] = {}
         self._what = what
         self._wanted = wanted

@@ -28,7 +28,7 @@ from .._archive.left_out import LeftOut
 from .._archive.pack import PackResult, pack_members
 from .._errors import BuildError
 from .._oci import media
-from .archive_files import BOM, MAX_FILE, Budget, read_archive, without_bom
+from .archive_files import BOM, MAX_FILE, UnpackBudget, read_archive, without_bom
 from .checked_file import open_checked
 from .directory_files import ChartFile, list_files
 from .loader import is_dropped, is_needed, load_chart
@@ -92,7 +92,7 @@ def read_packaged_chart(stream: BinaryIO, what: str) -> Chart:
     :raises BuildError: when it is none, or one that Helm refuses to load.
     :raises MissingDependency: without PyYAML.
     """
-    return _described(load_chart(read_archive(stream, what, is_needed, Budget()), f"{what}: ", packing=False))
+    return _described(load_chart(read_archive(stream, what, is_needed, UnpackBudget()), f"{what}: ", packing=False))
 
 
 def _described(metadata: Metadata) -> Chart:
@@ -115,7 +115,7 @@ def read_chart_files(path: str, digest: str) -> dict[str, bytes | None]:
     """
     try:
         with open_checked(path, digest) as stream:
-            return read_archive(stream, path, lambda name: not name.startswith("charts/"), Budget())
+            return read_archive(stream, path, lambda name: not name.startswith("charts/"), UnpackBudget())
     except OSError as exc:
         raise BuildError(f"The chart {path} cannot be read: {exc.strerror or exc}.") from None
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import BuildError, ChartError, OciError
-from .archive_files import Budget, read_archive
+from .archive_files import UnpackBudget, read_archive
 from .loader import MAX_DEPTH, subcharts
 from .values import read_values
 
@@ -47,7 +47,7 @@ class ChartCrds:
         self._what = what
         self._parsed: dict[str, list[dict[str, Any]]] = {}
         try:
-            budget = Budget()
+            budget = UnpackBudget()
             with open(path, "rb") as stream:
                 files = read_archive(stream, what, _is_needed, budget)
             self._chart = _read(files, what, budget, 0)
@@ -87,7 +87,7 @@ def _is_needed(name: str) -> bool:
     )
 
 
-def _read(files: Mapping[str, bytes | None], what: str, budget: Budget, depth: int) -> _Chart | None:
+def _read(files: Mapping[str, bytes | None], what: str, budget: UnpackBudget, depth: int) -> _Chart | None:
     """The chart that these files make; None when they make none."""
     if depth > MAX_DEPTH or files.get("Chart.yaml") is None:
         return None

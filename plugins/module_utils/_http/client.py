@@ -17,7 +17,7 @@ from .._oci.options import ConnectionOptions
 from .answer import RETRY_STATUS, wait_asked_for
 from .body import BodyBroken, content_length, discard, read_body
 from .pauses import Pauses
-from .session import explain, may_pass, new_session
+from .session import explain, is_transient, new_session
 from .url import join, origin, shown
 
 try:
@@ -76,7 +76,7 @@ class HttpClient:
                 if is_last:
                     raise broken_off(action, exc) from None
             except requests.exceptions.RequestException as exc:
-                if is_last or not may_pass(exc):
+                if is_last or not is_transient(exc):
                     failure = explain(exc, action, self.connection)
                     if isinstance(failure, ConnectionFailed):
                         self._gave_up = failure

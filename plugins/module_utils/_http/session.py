@@ -178,7 +178,7 @@ def new_session(options: ConnectionOptions) -> Any:
     return RegistrySession(options)
 
 
-def may_pass(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether a failure of requests may go away by itself, so that repeating is worth a try."""
     inner = _innermost(error)
     if isinstance(inner, ssl.SSLError) or isinstance(error, requests.exceptions.SSLError):
@@ -227,7 +227,7 @@ def explain(error: Exception, action: str, options: ConnectionOptions) -> OciErr
         hint = "Check 'proxy' and the environment, and that the proxy lets this host through."
     elif isinstance(inner, (ConnectionResetError, BrokenPipeError)) and " https:" in action:
         hint += f" {suspicion(options)}"
-    return ConnectionFailed(f"{action} failed: {_cause(error)}.", hint, is_lasting=not may_pass(error))
+    return ConnectionFailed(f"{action} failed: {_cause(error)}.", hint, is_lasting=not is_transient(error))
 
 
 def _tls_peer(error: Any, proxy: str) -> str:
@@ -252,7 +252,7 @@ def _explain_proxy(
             hint = "It did not accept the user name and password that are given with it."
     elif re.search(r"\b40[0-9]\b", found):
         hint = "It does not let requests to this host through: ask its operator, or name the host in 'no_proxy'."
-    return ConnectionFailed(f"{action}: {found}.", hint, is_lasting=not may_pass(error))
+    return ConnectionFailed(f"{action}: {found}.", hint, is_lasting=not is_transient(error))
 
 
 def _proxy_of(error: Any, options: ConnectionOptions) -> str:

@@ -17,7 +17,7 @@ _SHOWN_METADATA = ("name", "namespace", "labels", "annotations")
 
 
 @dataclass(frozen=True)
-class Place:
+class ObjectLocation:
     """Where an object is, and what messages call it."""
 
     path: str
@@ -34,7 +34,7 @@ class UnknownKind(ClusterError):
     """The API server knows no such kind: the CustomResourceDefinition is missing, or the version is not served."""
 
 
-class Places:
+class ObjectLocator:
     """Finds the places of objects; what the API server says about its resources is asked for once per version."""
 
     def __init__(self, api: KubeRest) -> None:
@@ -42,7 +42,7 @@ class Places:
         self._guard = threading.Lock()
         self._resources: dict[str, dict[str, tuple[str, bool]]] = {}
 
-    def find(self, document: Mapping[str, Any], namespace: str) -> Place:
+    def find(self, document: Mapping[str, Any], namespace: str) -> ObjectLocation:
         """The place of an object; ``namespace`` is the one of objects that name none.
 
         :raises InvalidContent: when the document is not an object with a name.
@@ -68,7 +68,7 @@ class Places:
         plural, is_namespaced = found
         own = str(metadata.get("namespace") or namespace) if is_namespaced else ""
         collection = f"{base}/namespaces/{own}/{plural}" if own else f"{base}/{plural}"
-        return Place(f"{collection}/{name}", collection, kind, own, name)
+        return ObjectLocation(f"{collection}/{name}", collection, kind, own, name)
 
     def _discover(self, base: str) -> dict[str, tuple[str, bool]]:
         try:

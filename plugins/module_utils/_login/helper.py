@@ -29,9 +29,9 @@ MAX_OUTPUT = 1024 * 1024
 # the user name under which a helper keeps an identity token (docker/cli, native_store.go)
 TOKEN_USER = "<token>"
 
-_PIECE = 64 * 1024
+_READ_SIZE = 64 * 1024
 # seconds between two looks at whether the helper has ended while somebody else holds its output open
-_GLANCE = 0.2
+_POLL_INTERVAL = 0.2
 _SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\Z")
 _NOT_FOUND = b"credentials not found"
 
@@ -172,7 +172,7 @@ def _converse(process: subprocess.Popen[bytes], text: bytes, deadline: float) ->
             os.set_blocking(pipe.fileno(), False)
             selector.register(pipe, selectors.EVENT_WRITE if pipe is process.stdin else selectors.EVENT_READ)
         while selector.get_map():
-            ready = selector.select(_GLANCE)
+            ready = selector.select(_POLL_INTERVAL)
             for key, _events in ready:
                 if key.fileobj is process.stdin:
                     unsent = unsent[_send(key.fd, unsent) :]
@@ -193,14 +193,14 @@ def _converse(process: subprocess.Popen[bytes], text: bytes, deadline: float) ->
 
 def _send(descriptor: int, data: memoryview) -> int:
     try:
-        return os.write(descriptor, data[:_PIECE])
+        return os.write(descriptor, data[:_READ_SIZE])
     except BrokenPipeError:
         return len(data)  # it does not want to know
 
 
 def _take(descriptor: int, taken: bytearray) -> bool:
     """Whether there may be more."""
-    piece = os.read(descriptor, _PIECE)
+    piece = os.read(descriptor, _READ_SIZE)
     taken += piece
     if len(taken) > MAX_OUTPUT:
         raise _OutputTooLong

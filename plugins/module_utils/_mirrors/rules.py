@@ -29,7 +29,7 @@ _DEFAULT_PORTS = {"https": "443", "http": "80"}
 
 
 @dataclass(frozen=True)
-class Place:
+class PullSource:
     """Where a repository can be asked for: the registry itself, or a mirror.
 
     ``takes_login`` says whether the credentials that a task gives for the registry may be sent there.
@@ -67,7 +67,7 @@ def parse_mirrors(
     return tuple(rules.values())
 
 
-def places(reference: Reference, connection: ConnectionOptions) -> list[Place]:
+def places(reference: Reference, connection: ConnectionOptions) -> list[PullSource]:
     """Where to ask for a repository, in this order: mirrors, then the registry unless a mirror replaces it.
 
     Of several rules the one with the longest path counts, alone.
@@ -75,7 +75,7 @@ def places(reference: Reference, connection: ConnectionOptions) -> list[Place]:
     :raises InvalidOption: when a mirror's path and the rest of the name make no repository.
     """
     own = replace(connection, mirrors=())
-    origin = Place(reference.at(), own, is_origin=True, takes_login=True)
+    origin = PullSource(reference.at(), own, is_origin=True, takes_login=True)
     fitting = [rule for rule in connection.mirrors if _is_for(rule, reference)]
     if not fitting:
         return [origin]
@@ -108,7 +108,7 @@ def _is_for(rule: MirrorRule, reference: Reference) -> bool:
     return not rule.path or reference.repository == rule.path or reference.repository.startswith(rule.path + "/")
 
 
-def _place(mirror: Mirror, rule: MirrorRule, reference: Reference, own: ConnectionOptions) -> Place:
+def _place(mirror: Mirror, rule: MirrorRule, reference: Reference, own: ConnectionOptions) -> PullSource:
     rest = reference.repository[len(rule.path) :].lstrip("/")
     path = "/".join(part for part in (mirror.path, rest) if part)
     try:
@@ -127,7 +127,7 @@ def _place(mirror: Mirror, rule: MirrorRule, reference: Reference, own: Connecti
             client_key=mirror.client_key,
             client_key_password=mirror.client_key_password,
         )
-    return Place(there, connection, is_origin=False, takes_login=is_same_peer)
+    return PullSource(there, connection, is_origin=False, takes_login=is_same_peer)
 
 
 def _parse_key(key: str) -> tuple[str, str]:

@@ -108,9 +108,9 @@ def _published(repository: Repository, layers: Sequence[Descriptor], root: str) 
 
 
 def _unpacked(chunks: Iterator[bytes], root: str) -> dict[str, TreeEntry] | None:
-    from ..._archive.unpack import Limits, Unpacker
+    from ..._archive.unpack import Unpacker, UnpackLimits
 
-    unpacker = Unpacker(root, Limits(MAX_COMPARED_SIZE, MAX_COMPARED_FILES))
+    unpacker = Unpacker(root, UnpackLimits(MAX_COMPARED_SIZE, MAX_COMPARED_FILES))
     try:
         writer = unpacker.layer("The layer", whiteouts=False)
         for chunk in chunks:

@@ -38,7 +38,7 @@ from ..._kube.lease import LeaseLock
 from ..._kube.rest import KubeRest
 from ..._oci.digest import Verifier, digest_of
 from ..._secrets.masking import Mask, is_trivial, leaves
-from .spec import Chart, ReleaseKey
+from .spec import FetchedChart, ReleaseKey
 from .values import Origins, values_at
 
 LEASE_PREFIX = "cloudnative.artifacts."
@@ -194,7 +194,7 @@ class ReleaseContext:
 
     # -- charts and words
 
-    def apply_crds(self, chart: Chart, values: bytes, *, replace: bool, changed: list[str]) -> None:
+    def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: list[str]) -> None:
         """Have the chart's CRDs in the cluster; add the names of those that are changed. Each is applied once per run.
 
         :raises ChartError: when they cannot be read.
@@ -208,13 +208,13 @@ class ReleaseContext:
                 apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
                 self._applied.update(new)
 
-    def missing_crds(self, chart: Chart, values: bytes) -> list[str]:
+    def missing_crds(self, chart: FetchedChart, values: bytes) -> list[str]:
         """The names of the chart's CRDs that are not in the cluster."""
         path = self.chart_file(chart)
         with self._crds_guard:
             return missing_crds(self.api, self._crds_of(chart, path, values))
 
-    def _crds_of(self, chart: Chart, path: str, values: bytes) -> list[dict[str, Any]]:
+    def _crds_of(self, chart: FetchedChart, path: str, values: bytes) -> list[dict[str, Any]]:
         if chart.layer not in self._crds:
             self._crds[chart.layer] = ChartCrds(path, chart.origin)
         crds = self._crds[chart.layer]
@@ -222,7 +222,7 @@ class ReleaseContext:
         self.warnings += [warning for warning in crds.warnings if warning not in self.warnings]
         return documents
 
-    def chart_file(self, chart: Chart) -> str:
+    def chart_file(self, chart: FetchedChart) -> str:
         """A copy of the chart that nobody else can alter or remove, checked while it is made.
 
         :raises DigestMismatch: when the file is not the chart any more.
