@@ -85,13 +85,13 @@ class Fingerprint:
         return labels
 
 
-def describe(action: str, origin: str, fingerprint: Fingerprint) -> str:
+def revision_description(action: str, origin: str, fingerprint: Fingerprint) -> str:
     """The description of a revision: what it was made of, with full digests, for ``helm history``."""
     return f"{action.capitalize()} complete: {origin}, values {fingerprint.values}"
 
 
 def parse_description(text: str) -> Fingerprint | None:
-    """What :func:`describe` has put down; None for any other text."""
+    """What :func:`revision_description` has put down; None for any other text."""
     found = _DESCRIPTION.fullmatch(text)
     return Fingerprint(found["chart"], found["values"]) if found else None
 

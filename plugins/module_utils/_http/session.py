@@ -22,7 +22,7 @@ from .._oci.options import ConnectionOptions
 from .pace import TooSlow, pace
 from .proxy import check_proxy, proxy_for
 from .tls import breaks_off, explain_tls, suspicion, tls_context
-from .url import origin, shown
+from .url import origin, redacted_url
 
 try:
     import requests
@@ -200,7 +200,7 @@ def explain(error: Exception, action: str, options: ConnectionOptions) -> OciErr
     if isinstance(error, requests.exceptions.ProxyError):
         return _explain_proxy(error, inner, action, proxy, options)
     if proxy:
-        action += f" through the proxy {shown(proxy)}"
+        action += f" through the proxy {redacted_url(proxy)}"
     if isinstance(inner, ssl.SSLError) or isinstance(error, requests.exceptions.SSLError):
         return explain_tls(inner, action, _tls_peer(error, proxy), options)
     if isinstance(error, requests.exceptions.ConnectTimeout):
@@ -242,7 +242,7 @@ def _tls_peer(error: Any, proxy: str) -> str:
 def _explain_proxy(
     error: Exception, inner: BaseException, action: str, proxy: str, options: ConnectionOptions
 ) -> OciError:
-    action += f" failed at the proxy {shown(proxy)}"
+    action += f" failed at the proxy {redacted_url(proxy)}"
     if isinstance(inner, ssl.SSLError):
         return explain_tls(inner, action.replace(" failed at the", " through the"), "the proxy", options)
     found, hint = _cause(error), "Check 'proxy' and the environment."

@@ -88,7 +88,7 @@ def places(reference: Reference, connection: ConnectionOptions) -> list[PullSour
     return [*hasty, found[-1]]
 
 
-def secrets_of(option: Any) -> list[str]:
+def secrets_of_mirrors(option: Any) -> list[str]:
     """The values in the option ``mirrors`` that must not be shown, whether or not it can be used."""
     found = []
     for value in option.values() if isinstance(option, Mapping) else ():

@@ -26,7 +26,7 @@ from .._errors import (
 from .._http.answer import check_status
 from .._http.body import BodyBroken, discard, read_body
 from .._http.client import HttpClient, broken_off, nothing, rewinder
-from .._http.url import origin, shown
+from .._http.url import origin, redacted_url
 from .._login.credential import Credential
 from .._oci.options import ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, Reference, parse_reference
@@ -136,7 +136,7 @@ class RegistryClient(BaseRegistry):
             try:
                 response._content = read_body(response, MAX_INHERITED_ANSWER, self.connection.timeout)
             except BodyBroken as exc:
-                raise broken_off(f"{method} {shown(url)}", exc) from None
+                raise broken_off(f"{method} {redacted_url(url)}", exc) from None
         return response
 
     def _not_offered(self, *args: Any, **kwargs: Any) -> Any:
@@ -169,7 +169,7 @@ class RegistryClient(BaseRegistry):
         """
         rewind = rewinder(body)
         return self.http.repeat(
-            f"{method} {shown(url)}",
+            f"{method} {redacted_url(url)}",
             lambda: self._send_authorized(method, url, scope, dict(headers or {}), body, rewind),
             attempts,
         )
@@ -192,7 +192,7 @@ class RegistryClient(BaseRegistry):
                 body = read_body(response, limit, self.connection.timeout)
             return response
 
-        response = self.http.repeat(f"GET {shown(url)}", send)
+        response = self.http.repeat(f"GET {redacted_url(url)}", send)
         return response, body
 
     def check_login(self) -> bool:
@@ -206,14 +206,16 @@ class RegistryClient(BaseRegistry):
         :raises ConnectionFailed: when no answer was had.
         """
         url = f"{self.prefix}://{self.hostname}/v2/"
-        response = self.http.repeat(f"GET {shown(url)}", lambda: self.http.send("GET", url, {}, None, nothing))
+        response = self.http.repeat(f"GET {redacted_url(url)}", lambda: self.http.send("GET", url, {}, None, nothing))
         asks: bool = response.status_code == 401
         if asks:
             discard(response, self.connection.timeout)
             response = self.request("GET", url, scope="")
         if response.status_code == 404:
             response.close()
-            raise RegistryError(f"{shown(url)} is not there.", "Check the host: it seems to be no registry.", 404)
+            raise RegistryError(
+                f"{redacted_url(url)} is not there.", "Check the host: it seems to be no registry.", 404
+            )
         check_status(response, f"Logging in to {self.registry}")
         discard(response, self.connection.timeout)
         return asks

@@ -19,7 +19,7 @@ from ..._files.regular_file import open_regular, storage_error
 from ..._helm.access import helm_environment
 from ..._helm.crds import ChartCrds
 from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
-from ..._helm.manifest_text import as_text, secrets_of, shown_release
+from ..._helm.manifest_text import object_text, secrets_of_release, shown_release
 from ..._helm.release import (
     ALL_REVISIONS,
     DEPLOYED,
@@ -251,7 +251,7 @@ class ReleaseContext:
         An earlier revision had other values at the places that Secrets set today, such as the password of yesterday.
         Of a place that nothing sets today, nobody knows where its value came from: it is hidden, too.
         """
-        for secret in secrets_of(release):
+        for secret in secrets_of_release(release):
             self._mask.add(secret)
         origins = self._origins.get(key, Origins())
         for place, value in values_at(release.get("config") or {}):
@@ -266,7 +266,7 @@ class ReleaseContext:
 
     def shown_object(self, document: Mapping[str, Any]) -> str:
         """One object as text for a diff, without what came from Secrets."""
-        return as_text(document, self._mask)
+        return object_text(document, self._mask)
 
     def masked(self, words: str) -> str:
         """What Helm or the API says, without what came from Secrets."""

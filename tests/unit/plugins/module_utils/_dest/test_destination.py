@@ -20,7 +20,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.workplace import (
     Workplace,
     locked,
-    remove_leftovers,
+    remove_abandoned_stage,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
@@ -117,11 +117,11 @@ def test_leftovers_go_unless_a_run_is_at_work(tmp_path: Path) -> None:
     with locked(at(tmp_path)):
         assert at(tmp_path).has_leftovers()
         (stage / "content").touch()
-        remove_leftovers(at(tmp_path))
+        remove_abandoned_stage(at(tmp_path))
         assert os.listdir(stage) == ["content"]
     stage.mkdir()
     assert at(tmp_path).has_leftovers()
-    remove_leftovers(at(tmp_path))
+    remove_abandoned_stage(at(tmp_path))
     assert sorted(os.listdir(control)) == ["lock", "state"]
 
 
