@@ -145,7 +145,7 @@ def pack_chart(directory: str, output: BinaryIO, left_out: LeftOut | None = None
 
 
 def _load_directory(directory: str, files: list[ChartFile], packing: bool) -> Metadata:
-    contents = {file.name: without_bom(_read(file.path)) if is_needed(file.name) else None for file in files}
+    contents = {file.name: without_bom(_read_chart_file(file.path)) if is_needed(file.name) else None for file in files}
     return load_chart(contents, os.path.join(directory, ""), packing=packing)
 
 
@@ -162,12 +162,12 @@ def _position(file: ChartFile) -> tuple[int, list[bytes]]:
 
 def _content(file: ChartFile) -> bytes | str:
     """The path, or the bytes of a file that loses its byte order mark."""
-    if _read(file.path, len(BOM)) != BOM:
+    if _read_chart_file(file.path, len(BOM)) != BOM:
         return file.path
-    return without_bom(_read(file.path))
+    return without_bom(_read_chart_file(file.path))
 
 
-def _read(path: str, size: int = MAX_FILE) -> bytes:
+def _read_chart_file(path: str, size: int = MAX_FILE) -> bytes:
     try:
         with open(path, "rb") as stream:
             return stream.read(size)

@@ -50,7 +50,7 @@ class ChartCrds:
             budget = UnpackBudget()
             with open(path, "rb") as stream:
                 files = read_archive(stream, what, _is_needed, budget)
-            self._chart = _read(files, what, budget, 0)
+            self._chart = _read_chart(files, what, budget, 0)
         except (BuildError, OSError) as exc:
             raise ChartError(f"The CRDs of {what} cannot be read: {exc}") from None
 
@@ -87,7 +87,7 @@ def _is_needed(name: str) -> bool:
     )
 
 
-def _read(files: Mapping[str, bytes | None], what: str, budget: UnpackBudget, depth: int) -> _Chart | None:
+def _read_chart(files: Mapping[str, bytes | None], what: str, budget: UnpackBudget, depth: int) -> _Chart | None:
     """The chart that these files make; None when they make none."""
     if depth > MAX_DEPTH or files.get("Chart.yaml") is None:
         return None
@@ -108,7 +108,7 @@ def _read(files: Mapping[str, bytes | None], what: str, budget: UnpackBudget, de
         packed = members.get("")
         if name.endswith(".tgz") and packed is not None:
             members = dict(read_archive(io.BytesIO(packed), f"{what}, charts/{name}", _is_needed, budget))
-        below = _read(members, f"{what}, charts/{name}", budget, depth + 1)
+        below = _read_chart(members, f"{what}, charts/{name}", budget, depth + 1)
         if below is not None:
             chart.charts.append(below)
     return chart

@@ -56,7 +56,7 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
         return _confirmed(pull, result, pull.target.pin)
     try:
         with closing(pull.task.open(pull.target, options.auth, options.connection)) as repository:
-            resolved = _resolve(pull, repository)
+            resolved = _resolve_reference(pull, repository)
             result = _make_so(pull, repository, resolved, state, turn or nullcontext())
         result.served_by = repository.served_by
         result.warnings = [*result.warnings, *repository.warnings]
@@ -74,7 +74,7 @@ def _is_in_place(pull: PullContext, state: State, known: Resolved) -> bool:
     return drift is not None and drift.is_empty and pull.is_verified(state)
 
 
-def _resolve(pull: PullContext, repository: Repository) -> Resolved:
+def _resolve_reference(pull: PullContext, repository: Repository) -> Resolved:
     try:
         return pull.task.resolve(repository, pull.target, pull.options.auth, pull.options.connection)
     except NotFound as exc:
