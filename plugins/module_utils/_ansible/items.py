@@ -46,7 +46,8 @@ def artifacts_spec(own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def exclusive_rules(*further: str) -> list[tuple[str, str]]:
-    """What cannot stand beside ``artifacts``, and the rules of a single artifact."""
+    """Return the pairs of options that exclude each other: those of one artifact, and ``artifacts`` with each of
+    the options that name one."""
     return [*EXCLUSIVE_RULES, *((ARTIFACTS, name) for name in (*IDENTITY_SPEC, *further))]
 
 
@@ -57,7 +58,7 @@ def each_item(
     read: Callable[[AnsibleModule], Options],
     labels: Collection[str] = (),
 ) -> list[tuple[Options, Mapping[str, Any]]]:
-    """What ``read`` makes of each entry, as if it were the task's options, and what names the entry in results.
+    """Return for each entry what ``read`` makes of its options, and the options that name it in results.
 
     :param own: the options that an entry may have.
     :param units: options that belong together, see :func:`inherited`.

@@ -63,7 +63,7 @@ class StagedTree:
         self._handles.close()
 
     def find(self, parts: list[str]) -> Node | None:
-        """What is at a path now; None when nothing is, or when a file or link is in the way."""
+        """Return the entry at a path; None if there is none, or if a file or link is in the way."""
         node: Node = self.top
         for part in parts:
             found = node.children.get(part) if isinstance(node, Directory) else None

@@ -52,7 +52,7 @@ def set_mode(descriptor: int, mode: int) -> None:
 
 
 def _magic_link(descriptor: int) -> str:
-    """Leads to the open file itself: fchmod and fchown refuse a descriptor of O_PATH (open(2), proc_pid_fd(5))."""
+    """Return a path of the open file: fchmod and fchown refuse a descriptor of O_PATH (open(2), proc_pid_fd(5))."""
     return f"/proc/self/fd/{descriptor}"
 
 

@@ -83,7 +83,7 @@ class DirectoryHandles:
         return self.get(directory), encoded(name)
 
     def lstat(self, path: str) -> os.stat_result:
-        """What is known of an entry; of a link, not of what it leads to."""
+        """Return the status of an entry; of a link itself, not of its target."""
         parent, name = self.locate(path)
         return os.lstat(name, dir_fd=parent)
 

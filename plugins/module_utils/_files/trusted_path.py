@@ -50,7 +50,7 @@ def open_trusted(path: str, *, make: list[str] | None = None, mode: int = 0o777,
 
 
 def belongs_to_us(status: os.stat_result) -> bool:
-    """Whether a file or directory belongs to the user that runs the task and nobody else may write to it."""
+    """Return whether a file or directory belongs to the user that runs the task and nobody else may write to it."""
     return status.st_uid == os.geteuid() and not status.st_mode & OTHERS_WRITE
 
 
@@ -121,7 +121,7 @@ class Walk:
         self._directory, self._passed = directory, path
 
     def _check_directory(self, status: os.stat_result) -> bool:
-        """Whether others may make, but not replace, entries in the directory that was reached.
+        """Return whether others may make, but not replace, entries in the directory that was reached.
 
         :raises StorageError: when somebody else may replace them.
         """
@@ -153,7 +153,7 @@ class Walk:
 
 
 def is_trusted(uid: int) -> bool:
-    """Whether a file of this user is as good as one of root's or the task's own user."""
+    """Return whether a file of this user is trusted like one of root or of the task's own user."""
     if uid in (0, os.geteuid()):
         return True
     from .directory_writers import is_outside

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the answers of a registry mean: their status, the registry's own words, how long it wants to be left alone."""
+"""The meaning of a registry's answer: its status, its error messages, and the time to wait before a retry."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Pauses:
         self._lock = threading.Lock()
 
     def allow(self, asked: float | None = None) -> bool:
-        """Whether one more pause fits in and is worth it; ``asked`` is the registry's Retry-After."""
+        """Return whether one more pause of ``asked`` seconds (the registry's Retry-After) fits in and makes sense."""
         left = MAX_TOTAL - self.total
         return left > 0 and (asked is None or asked <= min(MAX_PAUSE, left))
 
