@@ -69,7 +69,6 @@ SCOPE: dict[str, tuple[str, ...]] = {
         "_login/test_helper.py",
     ),
     "_registry/auth.py": ("_registry/test_credential_sent.py", "_registry/test_auth.py"),
-    "_registry/deferred.py": ("_registry/test_deferred.py",),
     # what is written where
     "_dest/plan.py": _PLACED,
     "_dest/apply.py": _PLACED,
