@@ -333,7 +333,7 @@ def test_an_ordinary_user_trusts_root_and_oneself(place: Path) -> None:
         SOMEBODY,
         """
 import encodings.ascii, pwd, sys
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import directory_writers
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import directory_writers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.trusted_path import open_trusted
 become()
 for path in sys.argv[1:]:

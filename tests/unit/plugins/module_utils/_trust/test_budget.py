@@ -291,6 +291,7 @@ def test_the_number_of_signatures_is_an_option(place: Any, key: Any, where: str)
             place.attach(place.blob(bundle(each, place.digest), formats.BUNDLE_V03))
     error = refusal(place, key, max_signatures=5)
     assert "5 are tried ('max_signatures')" in error.message or "the 5 that are tried ('max_sign" in error.message
+    assert error.hint.endswith("Remove from the repository what others attached to this digest.")
     assert check(place, key, max_signatures=6).verified
     assert check(place, key).verified
 
@@ -299,6 +300,11 @@ def test_the_number_of_signatures_is_an_option(place: Any, key: Any, where: str)
 def test_numbers_of_signatures_that_cannot_be(number: int) -> None:
     with pytest.raises(InvalidPolicy, match="'max_signatures' is .*: wanted 1 to 1000"):
         parse_policy({"max_signatures": number})
+
+
+@pytest.mark.parametrize("number", [1, 1000])
+def test_numbers_of_signatures_that_can_be(number: int) -> None:
+    assert parse_policy({"max_signatures": number}).max_signatures == number
 
 
 def test_referrers_that_are_no_bundles_hide_none(place: Any, key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
