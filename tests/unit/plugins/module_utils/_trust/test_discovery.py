@@ -206,10 +206,10 @@ def test_in_which_order_they_are_looked_at(repository: Repository, digest: str) 
         (NOTATION_SIGNATURE, named, discovery.LARGE + 1),
     ]
     listed = []
-    for number, (artifact_type, annotations, size) in enumerate(best_first):
+    for number, (artifact_type, named_in_list, size) in enumerate(best_first):
         kind = {"artifactType": NOTATION_SIGNATURE, "annotations": {"number": str(number)}}
         found_in = refer(repository, digest, layer, **kind)
-        listed.append(Descriptor(media.OCI_MANIFEST, found_in, size, artifact_type, annotations))
+        listed.append(Descriptor(media.OCI_MANIFEST, found_in, size, artifact_type, named_in_list))
     repository.listed = listed[::-1]
     found = [each.found_in for each in attached_notation(repository, digest, [], 100, Budget(), [trusted])]
     assert found == [each.digest for each in listed]
