@@ -57,7 +57,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py", *_BOUNDS[:1]),
     "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),
     "_trust/keyless.py": (*_KEYLESS, *_BOUNDS[:1]),
-    "_trust/notation.py": _NOTATION,
+    "_trust/notation.py": (*_NOTATION, *_BOUNDS[1:], "_ops/test_verify.py"),
     "_trust/notation_policy.py": ("_trust/test_notation_policy.py", *_NOTATION[:1]),
     "_trust/notation_chain.py": ("_trust/test_notation_policy.py", *_NOTATION),
     "_trust/certificates.py": ("_trust/test_certificates.py", *_KEYLESS),

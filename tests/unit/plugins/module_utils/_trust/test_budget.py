@@ -330,6 +330,13 @@ def test_a_list_of_referrers_that_cannot_be_used_is_said(place: Any, key: Any, m
     monkeypatch.setattr(place, "list_referrers", fail)
     error = refusal(place, key)
     assert "; and 4 more" in error.message and error.message.endswith("It has more than 10000 referrers.")
+    # once, where it is among the refusals that are shown
+    place.tag(".sig", [])
+    assert refusal(place, key).message.count("It has more than 10000 referrers") == 1
+    artifact = place.resolve(place.digest)
+    with pytest.raises(VerificationFailed) as caught:
+        verify_notation(notation(), place, artifact)
+    assert caught.value.message.count("It has more than 10000 referrers") == 1
 
 
 # Notation
@@ -357,6 +364,11 @@ def test_other_signatures_of_notation_hide_none(place: Any) -> None:
     with pytest.raises(VerificationFailed, match="more signatures than the 99 that are tried") as caught:
         verify_notation(notation(max_signatures=99), place, artifact)
     assert "max_signatures" in caught.value.hint
+    # where all were tried, nothing is to be raised
+    place.referrers.pop()
+    with pytest.raises(VerificationFailed) as caught:
+        verify_notation(notation(max_signatures=99), place, artifact)
+    assert "max_signatures" not in caught.value.hint
 
 
 def test_what_is_said_to_be_by_a_trusted_certificate_is_tried_first(place: Any) -> None:

@@ -231,6 +231,10 @@ def test_what_does_not_fit_hides_no_other(repository: Repository, digest: str, m
     assert [each.descriptor.digest for each in found] == [good]
     (said,) = budget.exceeded()
     assert said.startswith("2 more objects are")
+    repository.listed = [Descriptor(media.OCI_MANIFEST, good, 4000)]
+    budget = tight(monkeypatch, 4000)
+    assert len(list(discovery._referring_manifests(repository, digest, [], budget, discovery._BUNDLES))) == 1
+    assert not budget.take(1), "what the list says of a size is paid for"
 
 
 # Bundles and envelopes
@@ -285,8 +289,13 @@ def test_they_are_paid_for(repository: Repository, digest: str, monkeypatch: pyt
         if kind == "bundle":
             found = list(attached_bundles(repository, digest, [], budget))
         else:
-            found = list(attached_notation(repository, digest, [], 100, budget))
+            found = list(attached_notation(repository, digest, [], layer["size"], budget))
         assert len(found) == count and len(budget.exceeded()) == 1 - count
+    # but for what is too large
+    refusals: list[Refusal] = []
+    budget = tight(monkeypatch, repository.resolve(found_in).size)
+    assert list(attached_notation(repository, digest, refusals, layer["size"] - 1, budget)) == []
+    assert codes(refusals) == [("notation", "too-large")] and budget.exceeded() == []
 
 
 def test_an_index_among_the_referrers(repository: Repository, digest: str) -> None:

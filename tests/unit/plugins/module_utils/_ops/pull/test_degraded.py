@@ -269,7 +269,7 @@ def test_a_registry_that_is_not_there_counts(tmp_path: Path) -> None:
 
 
 def test_a_warning_of_the_policy_is_said_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The signatures of what the tag names now were checked before the registry failed, those of what is kept earlier."""
+    """What the tag names now was verified before the registry failed, and what is kept was verified before that."""
     found = Finding({"verified": True}, ["The policy accepts everybody."])
     monkeypatch.setattr(Task, "verify", lambda *_arguments, **_options: found)
     policy = VerifyPolicy(any_identity=True)
