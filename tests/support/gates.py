@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The gates a certified collection has: style, types, sanity, lint, documentation, Galaxy's importer."""
+"""The gates: style, imports, licences, types, Ansible's sanity tests, lint, documentation, Galaxy's importer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from venvs import child_environment
 
 SUPPORT = Path(__file__).resolve().parent
 SHIPPED = ("README.md", "LICENSE", "meta/runtime.yml", "CHANGELOG.md", "roles/helm_release/README.md")
-TYPED = ("module_utils", "plugin_utils")
+TYPED = ("action", "doc_fragments", "lookup", "module_utils", "modules", "plugin_utils")
 NOT_SHIPPED = (".git/", ".ci/", ".work/")
 # what pip says while ansible-test fills its environments
 _PIP_NOISE = re.compile(
@@ -77,7 +77,14 @@ class Gates:
 
     def _style_and_types(self) -> None:
         env = self._environment()
-        self.steps.run("ruff", [self.bin / "ruff", "check", "--no-cache", "."], cwd=self.collection, env=env)
+        ruff = self.bin / "ruff"
+        self.steps.run("ruff check", [ruff, "check", "--no-cache", "."], cwd=self.collection, env=env)
+        self.steps.run("ruff format", [ruff, "format", "--no-cache", "--check", "."], cwd=self.collection, env=env)
+        # the collection is importable in its tree alone
+        contracts = [self.bin / "lint-imports", "pyproject.toml", "--no-cache", "--no-logo"]
+        own = {**env, "PYTHONPATH": str(self.tree)}
+        self.steps.run("lint-imports", contracts, cwd=self.collection, env=own)
+        self.steps.run("reuse lint", [self.bin / "reuse", "lint", "--lines"], cwd=self.collection, env=env)
         # from the root of the tree, where each file has its real package
         mypy = [self.bin / "mypy", "--config-file", self.collection / "pyproject.toml"]
         mypy += ["--cache-dir", self.home / "mypy"]
@@ -121,6 +128,7 @@ class Gates:
         docs = ["lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "--validate-collection-refs=all", "."]
         self.steps.run("antsibull-docs", [self.bin / "antsibull-docs", *docs], cwd=cwd, env=env)
         self.steps.run("antsibull-changelog", [self.bin / "antsibull-changelog", "lint"], cwd=cwd, env=env)
+        self.steps.run("changelog", [self.bin / "python", SUPPORT / "changelog.py"], cwd=cwd, env=env)
 
     def _package(self) -> None:
         env = self._environment()

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from .._errors import StorageError
 from .names import shown
-from .trusted_path import is_trusted
+from .users import is_trusted, user_name
 
 _ACL = "system.posix_acl_access"
 # tags of entries in an access control list (acl_ea.h of Linux)
@@ -132,40 +132,5 @@ def record_error(control: str, status: os.stat_result) -> StorageError:
     )
 
 
-def is_outside(uid: int) -> bool:
-    """Return whether a user has no number in this user namespace, as the host's root in a rootless container: whoever
-    set that up is above everybody in it (user_namespaces(7))."""
-    return uid == _overflow_uid() and _is_mapped_in_part()
-
-
 def _trusted_users() -> str:
     return "root" if os.geteuid() == 0 else f"root and {user_name(os.geteuid())}"
-
-
-def _overflow_uid() -> int | None:
-    """Return the user that the kernel shows for those without a number in this user namespace (user_namespaces(7))."""
-    try:
-        with open("/proc/sys/kernel/overflowuid", encoding="ascii") as stream:
-            return int(stream.read())
-    except (OSError, ValueError):
-        return None
-
-
-def _is_mapped_in_part() -> bool:
-    """Return whether this is a user namespace, as of a rootless container, where files of the host's root have no
-    owner: whoever set the container up is above everybody in it."""
-    try:
-        with open("/proc/self/uid_map", encoding="ascii") as stream:
-            return stream.read().split() != ["0", "0", "4294967295"]
-    except OSError:
-        return False
-
-
-def user_name(uid: int) -> str:
-    """A user's name for messages, or the number where the host has no name for it."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"the user {uid}"
