@@ -90,10 +90,10 @@ def each_item(
 def inherited(
     params: Mapping[str, Any], task: Mapping[str, Any], own: Mapping[str, Any], units: Sequence[Collection[str]]
 ) -> dict[str, Any]:
-    """The options of an entry, with those of the task in place of what it does not say.
+    """Return the options of an entry, with those of the task for the options that it does not set.
 
     ``units`` are options that are never put together from two places, as credentials: as soon as an entry has one of
-    them, the others are as if the task had not said anything.
+    them, the others are not taken from the task.
     """
     alone = {name for unit in units if any(params.get(name) is not None for name in unit) for name in unit}
     result = {}

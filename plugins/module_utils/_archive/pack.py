@@ -138,7 +138,7 @@ class _Source:
             return []
 
     def exclude(self, excluded: Callable[[dict[str, bool]], set[str]] | None) -> None:
-        """Forget what is excluded."""
+        """Drop the entries that are excluded."""
         if excluded is None:
             return
         found = excluded({path: kind == DIRECTORY for path, kind in self.kinds.items()})

@@ -325,7 +325,7 @@ class TarReader:
         return int(match.group(1) or b"0", 8)
 
     def _check_unused(self, block: bytes) -> None:
-        """Check the numbers that are of no use here: at one that is damaged some readers end as if the archive did."""
+        """Check the numbers that are not used here: some readers take a damaged one for the end of the archive."""
         for what, field in (("owner", block[108:116]), ("group", block[116:124]), ("time", block[136:148])):
             if not field[0] & 0x80:
                 self._number(field, what)

@@ -118,7 +118,7 @@ class Unpacker:
         return self._writer
 
     def tree(self) -> dict[str, TreeEntry]:
-        """Complete the directory with its symbolic links, and say what it holds, in no particular order.
+        """Create the symbolic links, and return all entries of the directory, in no particular order.
 
         :raises LayerError: when a symbolic link leads out of the root.
         :raises StorageError: when a link cannot be created.

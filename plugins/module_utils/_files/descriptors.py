@@ -59,7 +59,7 @@ def _magic_link(descriptor: int) -> str:
 def remove_tree_at(name: bytes, parent: int) -> None:
     """Remove an entry of a directory with all below it, as far as the file system lets it; links are not followed.
 
-    Directories of ours that may not be read are made readable first. Recursive: for trees of which nothing is deeper
+    Own directories that may not be read are made readable first. Recursive: for trees of which nothing is deeper
     than an artifact may be (:data:`~._files.names.MAX_DEPTH`).
     """
     with contextlib.suppress(OSError):

@@ -102,13 +102,13 @@ class DirectoryHandles:
         return names_in(self.get(path))
 
     def forget(self, path: str) -> None:
-        """Close what is open of a directory that is about to be removed, and of all below it."""
+        """Close the handles of a directory that is about to be removed, and of all directories below it."""
         below = path + "/"
         for known in [known for known in self._handles if known == path or known.startswith(below)]:
             os.close(self._handles.pop(known))
 
     def close(self) -> None:
-        """Close all descriptors; the object is of no use afterwards. May be called twice."""
+        """Close all descriptors; the object cannot be used afterwards. May be called twice."""
         for handle in self._handles.values():
             os.close(handle)
         self._handles.clear()

@@ -50,7 +50,7 @@ def open_trusted(path: str, *, make: list[str] | None = None, mode: int = 0o777,
 
 
 class Walk:
-    """One way from the root to a directory; see :func:`open_trusted`. Others say what else they let pass."""
+    """One walk from the root to a directory; see :func:`open_trusted`. Subclasses permit more."""
 
     def __init__(self, path: str, make: list[str] | None, mode: int, may_be_others: bool) -> None:
         if not os.path.isabs(path) or os.open not in os.supports_dir_fd:

@@ -43,7 +43,7 @@ def check_status(response: Any, action: str) -> None:
 
 
 def wait_asked_for(response: Any) -> float | None:
-    """Seconds that an answer with a passing failure asks to wait, None when it leaves that open."""
+    """Return the seconds to wait that an answer with a transient failure asks for; None if it does not say."""
     return retry_after(response.headers.get("Retry-After", ""), response.headers.get("Date", ""))
 
 

@@ -130,7 +130,7 @@ def read_body(response: Any, limit: int, timeout: float) -> bytes:
 
 
 def read_plain(response: Any, limit: int, timeout: float) -> bytes:
-    """The body of an answer of urllib3 that is not compressed, up to ``limit`` bytes; what is beyond is not read.
+    """The body of an answer of urllib3 that is not compressed, up to ``limit`` bytes; further bytes are not read.
 
     :raises BodyBroken: when the connection breaks, or nearly stands still.
     """
@@ -145,7 +145,7 @@ def read_plain(response: Any, limit: int, timeout: float) -> bytes:
 
 
 def end_after(response: Any, seconds: float) -> None:
-    """Bound what is still to come of a body; a read beyond that time fails as one that breaks off."""
+    """Bound the time for the rest of a body; a read beyond it fails like a connection that breaks."""
     # an answer of tests, or one that is read already, has no such source
     source: Any = getattr(response.raw, "_fp", None)
     if hasattr(source, "end_after"):

@@ -53,7 +53,7 @@ class HttpClient:
     def repeat(self, action: str, send: Callable[[], Any], attempts: int = 0) -> Any:
         """Call ``send`` until its answer is not a transient failure, or the retries are used up.
 
-        Passing failures (no connection, broken connection, status 408, 425, 429, 500, 502, 503, 504) are repeated
+        Transient failures (no connection, broken connection, status 408, 425, 429, 500, 502, 503, 504) are repeated
         ``retries`` times, after the time that Retry-After asks for, or after a growing, jittered pause; see
         :class:`~._http.pauses.Pauses` for the bound on all pauses of a task together. ``attempts`` are the failures
         that the caller has already seen. Where one client serves several artifacts, a registry that has never answered,
@@ -143,7 +143,7 @@ class HttpClient:
 
     def ask(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[Any, bytes]:
         """One request beside the registry's own protocol, as to a token server: the answer and its body, of at most
-        1 MiB. Passing failures are repeated as in :meth:`repeat`; redirects are not followed, no authorization is
+        1 MiB. Transient failures are repeated as in :meth:`repeat`; redirects are not followed, no authorization is
         added.
 
         :raises RegistryError: when the body is larger.

@@ -37,8 +37,8 @@ class Pauses:
     def pause(self, attempts: int, asked: float | None = None, *, counts: bool = True) -> None:
         """Wait before the attempt that follows on ``attempts`` earlier repetitions.
 
-        Without a wish of the registry for 0.5 s, doubled each time up to a minute, less a random part of up to a half.
-        With one, never for less than it asks: a random part is added of up to a quarter of it, or of what the pause
+        Without Retry-After for 0.5 s, doubled each time up to a minute, less a random part of up to a half.
+        With it, never for less than it asks: a random part is added of up to a quarter of it, or of what the pause
         would be without it. So the hosts of a fleet that were turned away at one moment do not come back at one moment.
 
         A pause that does not ``counts`` leaves the total alone: one that follows on progress.

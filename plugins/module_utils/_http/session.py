@@ -261,7 +261,7 @@ def _proxy_of(error: Any, options: ConnectionOptions) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it was made of, the innermost last."""
+    """Yield an error and its causes, the innermost last."""
     inner: Any = error
     while isinstance(inner, BaseException):
         yield inner

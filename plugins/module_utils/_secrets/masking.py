@@ -198,7 +198,7 @@ def _spellings_of_number(value: Any) -> set[str]:
 
 
 def _views(text: str) -> Iterator[tuple[str, bool]]:
-    """The text, and what it is when it is decoded, each with whether it is text through and through."""
+    """Yield the text and its decoded forms, each with whether it is text as a whole."""
     level, seen = [text], {text}
     yield text, True
     for _depth in range(MAX_DEPTH):
