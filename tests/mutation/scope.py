@@ -55,6 +55,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
         *_NOTATION[:1],
     ),
     "_trust/cosign.py": _COSIGN,
+    "_trust/provider_notation.py": _NOTATION,
     "_trust/discovery.py": ("_trust/test_discovery.py", *_COSIGN, *_NOTATION[:1]),
     "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py", *_BOUNDS[:1]),
     "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),

@@ -33,7 +33,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust impor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import DSSE_ENVELOPE, CosignVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verifier import verify_notation
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.provider_notation import verify_notation
 
 from . import notation_lab as lab
 from .test_cosign_keyed import OCI_MANIFEST, public_pem, simple_payload

@@ -32,8 +32,10 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust impor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.budget import Budget
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.discovery import (
     NOTATION_SIGNATURE,
+    Attached,
+    ReferrerKind,
+    attached,
     attached_bundles,
-    attached_notation,
     fetch_attached,
     tagged_layers,
 )
@@ -80,7 +82,7 @@ def described(digest: str) -> Descriptor:
 
 
 def referring(repository: Repository, digest: str, refusals: list[Refusal]) -> Iterator[Manifest]:
-    return discovery._referring_manifests(repository, digest, refusals, Budget(), discovery._BUNDLES)
+    return discovery._referring_manifests(repository, digest, refusals, Budget(), discovery.BUNDLES)
 
 
 def tight(monkeypatch: pytest.MonkeyPatch, size: int) -> Budget:
@@ -254,6 +256,10 @@ def test_bundles(repository: Repository, digest: str) -> None:
     assert refusals == []
 
 
+def envelopes(repository: Repository, digest: str, refusals: list[Refusal], limit: int) -> Iterator[Attached]:
+    return attached(repository, digest, ReferrerKind("notation", NOTATION_SIGNATURE, limit), refusals, Budget())
+
+
 def test_envelopes_of_the_notary_project(repository: Repository, digest: str) -> None:
     layers = [add_blob(repository, data, "application/jose+json") for data in (b"one", b"two")]
     config = add_blob(repository, b"{}", NOTATION_SIGNATURE)
@@ -264,7 +270,7 @@ def test_envelopes_of_the_notary_project(repository: Repository, digest: str) ->
     refer(repository, digest, **kind)
     refer(repository, digest, *layers, **kind)
     refusals: list[Refusal] = []
-    found = list(attached_notation(repository, digest, refusals, 100))
+    found = list(envelopes(repository, digest, refusals, 100))
     assert {each.found_in for each in found} == good and {each.content for each in found} == {b"one"}
     assert refusals == []
 
@@ -307,7 +313,7 @@ def test_an_index_among_the_referrers(repository: Repository, digest: str) -> No
         "subject": repository.resolve(digest).as_json(),
     }
     repository.push_manifest(parse_manifest(canonical_json(index), "", "x"))
-    assert list(attached_notation(repository, digest, [], 100)) == []
+    assert list(envelopes(repository, digest, [], 100)) == []
     assert list(attached_bundles(repository, digest, [])) == []
 
 
@@ -315,14 +321,14 @@ def test_how_large_they_may_be(repository: Repository, digest: str) -> None:
     layer = add_blob(repository, b"12345", "application/jose+json")
     found_in = refer(repository, digest, layer, artifactType=NOTATION_SIGNATURE)
     refusals: list[Refusal] = []
-    (found,) = attached_notation(repository, digest, refusals, 5)
+    (found,) = envelopes(repository, digest, refusals, 5)
     assert found.content == b"12345" and refusals == []
     assert fetch_attached(repository, Descriptor("", layer["digest"], 5), 5) == b"12345"
-    assert list(attached_notation(repository, digest, refusals, 4)) == []
+    assert list(envelopes(repository, digest, refusals, 4)) == []
     assert codes(refusals) == [("notation", "too-large")] and refusals[0].found_in == found_in
     (Path(repository.root) / "blobs/sha256" / layer["digest"][7:]).unlink()
     refusals.clear()
-    assert list(attached_notation(repository, digest, refusals, 5)) == []
+    assert list(envelopes(repository, digest, refusals, 5)) == []
     assert codes(refusals) == [("notation", "malformed")]
     with pytest.raises(InvalidContent, match="has 5 bytes, more than the 4 that are read"):
         fetch_attached(repository, Descriptor("", layer["digest"], 5), 4)
