@@ -38,7 +38,10 @@ _PLACED = (
 SCOPE: dict[str, tuple[str, ...]] = {
     # what a pull accepts
     "_ops/pull/decide.py": _PULL,
+    "_ops/pull/context.py": _PULL,
     "_ops/pull/change.py": _PULL,
+    "_ops/pull/repair.py": _PULL,
+    "_ops/pull/keep.py": ("_ops/pull/test_degraded.py",),
     "_ops/pull/last_good.py": ("_ops/pull/test_degraded.py",),
     "_ops/verdicts.py": ("_ops/test_verdicts.py", "_ops/pull/test_verified.py"),
     "_ops/verify.py": ("_ops/test_verify.py", "_ops/pull/test_many.py"),
@@ -85,6 +88,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_dest/drift.py": _PLACED,
     "_dest/permissions.py": ("_dest/test_permissions.py", *_PLACED),
     "_dest/state.py": _PLACED,
+    "_dest/confirmation.py": ("_dest/test_confirmation.py", "_ops/pull/test_degraded.py"),
     "_dest/destination.py": _PLACED,
     "_dest/workplace.py": _PLACED,
     "_files/trusted_path.py": ("_files/test_trusted_path.py",),

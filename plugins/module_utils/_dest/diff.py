@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 from .._files.directory_handles import DirectoryHandles
 from .._files.names import on_disk, shown
-from .drift import Plan, file_digest
+from .._oci.digest import short_digest
+from .drift import file_digest
+from .plan import Plan
 
 # bytes; larger files, and files beyond the total, are named with their digests
 MAX_TEXT = 64 * 1024

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from .._errors import StorageError
 from .names import shown
-from .users import is_trusted, user_name
+from .users import is_trusted
 
 _ACL = "system.posix_acl_access"
 # tags of entries in an access control list (acl_ea.h of Linux)
@@ -134,3 +134,11 @@ def record_error(control: str, status: os.stat_result) -> StorageError:
 
 def _trusted_users() -> str:
     return "root" if os.geteuid() == 0 else f"root and {user_name(os.geteuid())}"
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name for messages, or the number where the host has no name for it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the user {uid}"

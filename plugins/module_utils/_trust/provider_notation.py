@@ -51,7 +51,7 @@ def verify_notation(verifier: NotationVerifier, repository: Repository, artifact
     scope = repository.reference.name
     if verifier.skips(scope):
         return Verdict(IGNORED, NOTATION)
-    # 2. Find what is attached to the digest: one after the other, while step 4 asks for more
+    # 2. Find what is attached to the digest: one after the other, while the next steps ask for more
     budget = verifier.budget()
     kind = ReferrerKind("notation", NOTATION_SIGNATURE, MAX_ENVELOPE, thumbprints=verifier.thumbprints(scope))
     found = attached(repository, artifact.digest, kind, refusals, budget)

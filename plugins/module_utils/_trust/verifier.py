@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verify the signatures of a digest against a policy, whichever tool made them.
 
-A verification has six steps. The comments of this file, and of the two verifiers that it chooses from, name them:
+A verification has six steps. The docstrings and comments of the providers use their numbers:
 
 1. *Read the policy*: public keys, identities and the trusted root (:mod:`.cosign`), or the trust policy and the trust
    store (:mod:`.notation`). A policy that no artifact could satisfy is an error of its own, before any request.

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +213,7 @@ def test_in_which_order_they_are_looked_at(repository: Repository, digest: str) 
         found_in = refer(repository, digest, layer, **kind)
         listed.append(Descriptor(media.OCI_MANIFEST, found_in, size, artifact_type, named_in_list))
     repository.listed = listed[::-1]
-    found = [each.found_in for each in attached_notation(repository, digest, [], 100, Budget(), [trusted])]
+    found = [each.found_in for each in envelopes(repository, digest, [], 100, Budget(), [trusted])]
     assert found == [each.digest for each in listed]
 
 
@@ -229,13 +229,13 @@ def test_what_does_not_fit_hides_no_other(repository: Repository, digest: str, m
         Descriptor(media.OCI_MANIFEST, good, discovery.LARGE + 1),
     ]
     budget = tight(monkeypatch, 4000)
-    found = discovery._referring_manifests(repository, digest, [], budget, discovery._BUNDLES)
+    found = discovery._referring_manifests(repository, digest, [], budget, discovery.BUNDLES)
     assert [each.descriptor.digest for each in found] == [good]
     (said,) = budget.exceeded()
     assert said.startswith("2 more objects are")
     repository.listed = [Descriptor(media.OCI_MANIFEST, good, 4000)]
     budget = tight(monkeypatch, 4000)
-    assert len(list(discovery._referring_manifests(repository, digest, [], budget, discovery._BUNDLES))) == 1
+    assert len(list(discovery._referring_manifests(repository, digest, [], budget, discovery.BUNDLES))) == 1
     assert not budget.take(1), "what the list says of a size is paid for"
 
 
@@ -256,8 +256,16 @@ def test_bundles(repository: Repository, digest: str) -> None:
     assert refusals == []
 
 
-def envelopes(repository: Repository, digest: str, refusals: list[Refusal], limit: int) -> Iterator[Attached]:
-    return attached(repository, digest, ReferrerKind("notation", NOTATION_SIGNATURE, limit), refusals, Budget())
+def envelopes(
+    repository: Repository,
+    digest: str,
+    refusals: list[Refusal],
+    limit: int,
+    budget: Budget | None = None,
+    thumbprints: Collection[str] = (),
+) -> Iterator[Attached]:
+    kind = ReferrerKind("notation", NOTATION_SIGNATURE, limit, thumbprints=thumbprints)
+    return attached(repository, digest, kind, refusals, budget or Budget())
 
 
 def test_envelopes_of_the_notary_project(repository: Repository, digest: str) -> None:
@@ -295,12 +303,12 @@ def test_they_are_paid_for(repository: Repository, digest: str, monkeypatch: pyt
         if kind == "bundle":
             found = list(attached_bundles(repository, digest, [], budget))
         else:
-            found = list(attached_notation(repository, digest, [], layer["size"], budget))
+            found = list(envelopes(repository, digest, [], layer["size"], budget))
         assert len(found) == count and len(budget.exceeded()) == 1 - count
     # but for what is too large
     refusals: list[Refusal] = []
     budget = tight(monkeypatch, repository.resolve(found_in).size)
-    assert list(attached_notation(repository, digest, refusals, layer["size"] - 1, budget)) == []
+    assert list(envelopes(repository, digest, refusals, layer["size"] - 1, budget)) == []
     assert codes(refusals) == [("notation", "too-large")] and budget.exceeded() == []
 
 
