@@ -43,7 +43,8 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": "'sources' is no mapping of names to sources."}
         task_environment: dict[str, Any] = {}
         self._compute_environment_string(task_environment)
-        path = os.path.join(constants.DEFAULT_LOCAL_TMP, "cloudnative.artifacts.sources")
+        folder = constants.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]  # set at run time
+        path = os.path.join(folder, "cloudnative.artifacts.sources")
         with plugin_errors(), locked_file(path, PATIENCE) as record:
             arguments.update(carried_options(arguments, os.environ, task_environment))
             known = json.loads(record.read() or b"{}")

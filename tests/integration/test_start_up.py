@@ -124,7 +124,9 @@ def test_an_unchanged_pull_loads_nothing_that_it_does_not_need(
 def test_what_each_pull_carries_to_its_host_stays_small(payloads: dict[str, Payload]) -> None:
     own = payloads["tagged"].own
     # none of what publishes, signs, or works with charts and clusters
-    foreign = re.compile(r"_helm\.|_kube\.|_trust\.(?:sign|private_keys)$|_archive\.(?:pack|writer)$|_ops\.(?:push\..*|sign)$")
+    foreign = re.compile(
+        r"_helm\.|_kube\.|_trust\.(?:sign|private_keys)$|_archive\.(?:pack|writer)$|_ops\.(?:push\..*|sign)$"
+    )
     assert [name for name in own if foreign.match(name[len(OWN) :])] == []
     assert payloads["tagged"].lines(set(own)) < MAX_LINES_CARRIED
     assert sum(entry.compress_size for entry in own.values()) < MAX_BYTES_CARRIED

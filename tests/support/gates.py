@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The gates a certified collection has: style, types, sanity, lint, documentation, Galaxy's importer."""
+"""The gates: style, imports, licences, types, Ansible's sanity tests, lint, documentation, Galaxy's importer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from venvs import child_environment
 
 SUPPORT = Path(__file__).resolve().parent
 SHIPPED = ("README.md", "LICENSE", "meta/runtime.yml", "CHANGELOG.md", "roles/helm_release/README.md")
-TYPED = ("module_utils", "plugin_utils")
+TYPED = ("action", "doc_fragments", "lookup", "module_utils", "modules", "plugin_utils")
 # the top of the package; what is new there is either for users, and belongs here, or into build_ignore of galaxy.yml
 SHIPPED_TOP = frozenset(
     "CHANGELOG.md FILES.json LICENSE MANIFEST.json README.md SECURITY.md bindep.txt requirements.txt"
@@ -85,7 +85,14 @@ class Gates:
 
     def _style_and_types(self) -> None:
         env = self._environment()
-        self.steps.run("ruff", [self.bin / "ruff", "check", "--no-cache", "."], cwd=self.collection, env=env)
+        ruff = self.bin / "ruff"
+        self.steps.run("ruff check", [ruff, "check", "--no-cache", "."], cwd=self.collection, env=env)
+        self.steps.run("ruff format", [ruff, "format", "--no-cache", "--check", "."], cwd=self.collection, env=env)
+        # the collection is importable in its tree alone
+        contracts = [self.bin / "lint-imports", "pyproject.toml", "--no-cache", "--no-logo"]
+        own = {**env, "PYTHONPATH": str(self.tree)}
+        self.steps.run("lint-imports", contracts, cwd=self.collection, env=own)
+        self.steps.run("reuse lint", [self.bin / "reuse", "lint", "--lines"], cwd=self.collection, env=env)
         # from the root of the tree, where each file has its real package
         mypy = [self.bin / "mypy", "--config-file", self.collection / "pyproject.toml"]
         mypy += ["--cache-dir", self.home / "mypy"]

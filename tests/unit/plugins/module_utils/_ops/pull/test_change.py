@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import workplace
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Held
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
@@ -51,17 +50,15 @@ def lab(tmp_path: Path) -> Lab:
 
 def while_waiting(monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
     """Do something, once, just before a pull gets the lock of its destination."""
-    locked, done = Destination.locked, []
+    enter_lock, done = workplace._enter_lock, []
 
-    @contextmanager
-    def later(self: Destination) -> Iterator[str]:
+    def later(*arguments: Any) -> Held:
         if not done:
             done.append(True)
             action()
-        with locked(self) as stage:
-            yield stage
+        return enter_lock(*arguments)
 
-    monkeypatch.setattr(Destination, "locked", later)
+    monkeypatch.setattr(workplace, "_enter_lock", later)
 
 
 # What is fetched
@@ -122,6 +119,32 @@ def test_the_path_of_a_copy(lab: Lab) -> None:
     assert one.artifact["path"] == str(lab.dest / name) and one.changes["ignored"] == 0
     named = lab.pull(operation="copy", dest=str(lab.dest / "named"))
     assert named.artifact["path"] == str(lab.dest / "named") and named.changes["added"] == ["named"]
+
+
+def test_what_was_left_out_is_named_on_every_run(lab: Lab) -> None:
+    publish(lab.layout, "4", {"a": "one", "dir/b": "two", ".sourceignore": "/dir\n"})
+    for changed in (True, False):
+        result = lab.pull("4", ignore="/a")
+        answer = result.as_result()
+        assert (result.changed, answer["ignored"], answer["ignored_count"]) == (changed, ["a", "dir"], 2)
+        assert "left_out" not in answer["artifact"]
+
+
+def test_nothing_is_left_open(lab: Lab) -> None:
+    """Of a long task with many items, too."""
+
+    def count() -> int:
+        lab.pull(force=True)
+        lab.pull("2", check_mode=True, want_diff=True)
+        with pytest.raises(StorageError):
+            lab.pull("4", dest=str(lab.layout), check_mode=True, want_diff=True)
+        with pytest.raises(StorageError):
+            lab.pull("4", dest=str(lab.layout))
+        return len(os.listdir("/proc/self/fd"))
+
+    publish(lab.layout, "4", {"index.json": "in the way"})
+    before = count()
+    assert count() == before
 
 
 def test_ignored_entries_are_counted(lab: Lab) -> None:
