@@ -75,8 +75,12 @@ class ConcealingModule(AnsibleModule):
 
 
 def _noted() -> dict[str, bool]:
-    """Return the secrets that the task came to know; nothing is imported if there are none."""
-    if f"{__package__}._oci.known_secrets" not in sys.modules:
+    """The secrets that the task found out, each with whether it is opaque.
+
+    Whoever notes a secret has imported the module for it; where nobody has, it is not imported for this either.
+    """
+    module_utils = __name__.rsplit(".", 2)[0]
+    if f"{module_utils}._secrets.known" not in sys.modules:
         return {}
     from .._secrets.known import noted
 
