@@ -43,7 +43,7 @@ hypothesis.settings.register_profile(
 PASSED, FAILED, TIMED_OUT, CANNOT_TELL = "passed", "failed", "timed out", "cannot tell"
 _PASSED, _FAILED, _CANNOT_TELL = 0, 1, 9
 _OUTCOMES = {_PASSED: PASSED, _CANNOT_TELL: CANNOT_TELL}
-_LEAST_CPU, _MORE_CPU, _MEMORY = 5, 10, 4 << 30
+_LEAST_CPU, _MORE_TIME, _MEMORY = 5, 10, 4 << 30
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
 
 
@@ -195,10 +195,12 @@ class Trials:
         if process == 0:
             os.setpgid(0, 0)
             # what does not end shall not take the machine's time or memory, however busy it is
-            seconds = int(_LEAST_CPU + _MORE_CPU * expected)
+            seconds = int(_LEAST_CPU + _MORE_TIME * expected)
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
             resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
             self._end_with(run)
+        # on a busy machine all tests together may take longer than one of them would wait
+        timeout += _MORE_TIME * expected
         pause = 0.001
         while True:
             ended, status = os.waitpid(process, os.WNOHANG)
