@@ -20,11 +20,10 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import hypothesis
@@ -73,7 +72,9 @@ class Trials:
             raise TestsFail("they cannot be collected")
         self._items = session.items
         importlib.import_module(self._module)
-        self._loaded = [each for each in gc.get_objects() if isinstance(each, FunctionType) and self._is_target(each)]
+        self._loaded = [
+            each for each in gc.get_objects() if isinstance(each, FunctionType) and self._is_target(each.__code__)
+        ]
         self._look()
         # else each child copies the memory of all objects as it looks through them for garbage
         gc.disable()
@@ -142,8 +143,8 @@ class Trials:
                 found = True
         return found
 
-    def _is_target(self, function: FunctionType | FrameType) -> bool:
-        name = (function.f_code if isinstance(function, FrameType) else function.__code__).co_filename
+    def _is_target(self, code: CodeType) -> bool:
+        name = code.co_filename
         if name not in self._files:
             self._files[name] = os.path.realpath(name) == self._target
         return self._files[name]
@@ -170,17 +171,21 @@ class Trials:
         calls: dict[str, list[str]] = {}
         called: set[str] = set()
 
-        def note(frame: FrameType, event: str, _argument: object) -> None:
-            if event == "call" and self._is_target(frame):
-                called.add(frame.f_code.co_qualname)
+        def note(code: CodeType, _offset: int) -> object:
+            if not self._is_target(code):
+                return sys.monitoring.DISABLE
+            called.add(code.co_qualname)
+            return None
 
-        threading.setprofile(note)
+        events = sys.monitoring.events
+        sys.monitoring.use_tool_id(sys.monitoring.PROFILER_ID, "mutation")
+        for event in (events.PY_START, events.PY_RESUME):
+            sys.monitoring.register_callback(sys.monitoring.PROFILER_ID, event, note)
+        sys.monitoring.set_events(sys.monitoring.PROFILER_ID, events.PY_START | events.PY_RESUME)
         for number, item in enumerate(self._items):
             called.clear()
             following = self._items[number + 1] if number + 1 < len(self._items) else None
-            sys.setprofile(note)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            sys.setprofile(None)
             if self._failed:
                 return _FAILED
             calls[item.nodeid] = sorted({_outer(name, self._original) for name in called})
