@@ -28,6 +28,7 @@ _PLACED = (
     "_dest/test_state.py",
     "_dest/test_permissions.py",
     "_dest/test_destination.py",
+    "_dest/test_workplace.py",
     "_ops/pull/test_change.py",
     "_ops/pull/test_decisions.py",
     "_ops/pull/test_digests.py",
