@@ -261,10 +261,14 @@ def test_the_time_is_bounded(place: Any, key: Any, where: str, monkeypatch: pyte
     place.read.clear()
     place.fetched.clear()
     monkeypatch.setattr(budget, "monotonic", Clock(place, 10.0))
+    list_referrers = place.list_referrers
+    monkeypatch.setattr(place, "list_referrers", lambda digest: place.fetched.append("list") or list_referrers(digest))
     error = refusal(place, key, attestations=[{"type": "spdxjson"}])
     assert "Not all was tried, since one verification takes at most 300 seconds." in error.message
-    assert len(place.read) == 30 and len(place.fetched) <= 32
-    assert not [each for each in place.fetched if each.endswith(".att")], "nothing further is asked for"
+    assert len(place.read) == 30 and len(place.fetched) <= 33
+    # nothing further is asked for
+    assert not [each for each in place.fetched if each.endswith(".att")]
+    assert place.fetched.count("list") == (where == "referrers")
 
 
 def test_a_blob_that_never_comes_to_its_end_is_given_up(place: Any, key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
