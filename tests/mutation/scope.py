@@ -28,6 +28,7 @@ _PLACED = (
     "_dest/test_state.py",
     "_dest/test_permissions.py",
     "_dest/test_destination.py",
+    "_dest/test_workplace.py",
     "_ops/pull/test_change.py",
     "_ops/pull/test_decisions.py",
     "_ops/pull/test_digests.py",
@@ -72,7 +73,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_KEYLESS),
     "_trust/counting.py": _BOUNDS[:1],
     "_trust/budget.py": _BOUNDS[1:],
-    "_trust/verdict.py": (*_COSIGN[:2], "_ops/test_verdicts.py"),
+    "_trust/verdict.py": (*_BOUNDS[:1], *_COSIGN[:2], "_ops/test_verdicts.py"),
     # which credential goes to whom
     "_login/find.py": ("_login/test_find.py", "_login/test_docker_config.py"),
     "_login/credential.py": ("_login/test_find.py", "_login/test_docker_config.py"),
