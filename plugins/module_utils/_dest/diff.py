@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from .._files.directory_handles import DirectoryHandles
 from .._files.names import on_disk, shown
-from .._oci.digest import short_digest
 from .drift import file_digest
 from .plan import Plan
 
