@@ -27,9 +27,9 @@ from support.servers import RegistryServer
 
 PULL = "cloudnative.artifacts.oci_artifact_pull"
 OWN = "ansible_collections.cloudnative.artifacts.plugins.module_utils."
-HTTP = {"_socket", "_ssl", "email", "http", "oras", "requests", "ssl", "urllib3"}
+HTTP = {"_socket", "_ssl", "email", "http", "requests", "ssl", "urllib3"}
 ARCHIVES = {"bz2", "lzma", "tarfile", "isal", "zlib_ng"}
-HEAVY = {"attr", "cryptography", "jsonschema", "kubernetes", "referencing", "semver", "sigstore", "yaml"}
+HEAVY = {"attr", "cryptography", "jsonschema", "kubernetes", "nacl", "oras", "semver", "sigstore", "yaml"}
 # of this collection: archives, trust, clouds, publishing, blobs
 OWN_OF_A_CHANGE = re.compile(
     r"_trust\.|_cloud\.|_helm\.|_kube\.|_layout\.|_cache\.|_archive\.(?!left_out$)"

@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import importlib
 import os
 import re
 import tempfile
@@ -23,13 +22,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from .._errors import AuthenticationFailed, ConnectionFailed, InvalidOption, MissingDependency, OciError
+from .._errors import AuthenticationFailed, ConnectionFailed, InvalidOption, OciError
 from .._files.bounded import MAX_CERTIFICATES, FileRefused, read_pem
 from .._files.threads import OutOfTime, run_within
 from .._http.pace import paced_pool
 from .._http.url import redacted_url
 from .._login.credential import Credential
 from .._oci.options import ConnectionOptions
+from .._packages import require
 from .flow import environment, redacted
 
 TITLE = "AWS"
@@ -112,13 +112,7 @@ def log_in(ecr: Ecr, registry: str, connection: ConnectionOptions) -> tuple[Cred
 
 
 def _botocore(part: str) -> Any:
-    try:
-        return importlib.import_module(f"botocore.{part}")
-    except ImportError:
-        raise MissingDependency(
-            "provider: aws needs the Python package botocore, which is not installed here.",
-            "Install it for the Python that runs the module: pip install 'botocore>=1.31'.",
-        ) from None
+    return require("botocore", "provider: aws", part)
 
 
 def _pace() -> None:

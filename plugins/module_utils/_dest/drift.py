@@ -17,8 +17,7 @@ from .._oci.digest import digest_of_hash
 from .permissions import Permissions
 from .state import PlacedEntry, State
 
-# in messages
-MAX_NAMED = 5
+MAX_NAMED = 5  # in messages
 
 
 class Drift(NamedTuple):

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may write to a directory besides its owner, and the errors for places in which somebody less trusted has a say.
+"""The users who may write to a directory beside its owner, and the errors for directories that they could change.
 
 Writers are the members of its group, everybody, and those of an access control list.
 """
@@ -29,7 +29,7 @@ _ROOT_GROUP = 0
 
 
 def other_writers(directory: int, status: os.stat_result) -> str:
-    """Who, of those that are not trusted, may write to an open directory, for a message; empty when nobody may.
+    """Return the untrusted users who may write to an open directory, as text for a message; empty if there are none.
 
     The group root counts as root. A group of which no untrusted user is a member, such as the one that many systems
     make for each user, counts as nobody.

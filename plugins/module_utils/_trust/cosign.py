@@ -174,7 +174,7 @@ class _CosignCheck:
             self._try_bundle(attached.found_in, attached.content)
             del attached  # before the next one is read
             yield
-        if self._policy.attestations and self._keys:
+        if self._policy.attestations and self._keys and not budget.is_spent:
             layers = tagged_layers(repository, digest, ATTESTATION_SUFFIX, refusals, budget)
             for layer in {(each.digest, each.size, each.media_type): each for each in layers}.values():
                 self._try_envelope(layer)

@@ -19,9 +19,8 @@ from typing import Any
 
 from .._errors import InvalidPolicy
 from .._files.bounded import MAX_KEY_FILE, FileRefused, read_pem
-from .._packages import require_cryptography
+from .._packages import require, require_cryptography
 from .keys import PublicKey, check_kind, fingerprint_of
-from .secretbox import open_box
 
 PASSWORD_VARIABLE = "COSIGN_PASSWORD"
 COSIGN_LABELS = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
@@ -74,6 +73,8 @@ def load_private_key(source: str, password: str | None = None) -> PrivateKey:
     that is not encrypted needs none, and one that is given is not looked at.
 
     :raises InvalidPolicy: when there is no such key, the password is not its own, or its kind is not accepted.
+    :raises MissingDependency: without ``cryptography``; without ``PyNaCl`` for a key that cosign encrypted, whose
+        cipher (NaCl's secretbox: XSalsa20 with Poly1305) ``cryptography`` does not have.
     """
     require_cryptography("Signing")
     label, block = _the_private_block(_read_private_key(source))
@@ -153,18 +154,22 @@ def _load_cosign(block: str, password: bytes, is_known: bool) -> Any:
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
     salt, cost, nonce, box = _cosign_fields(block)
+    hint = "Or give the key as PKCS#8, which needs no more than cryptography."
+    secret_box, exceptions = (
+        require("PyNaCl", "A signing key that cosign encrypted", part, hint) for part in ("secret", "exceptions")
+    )
     try:
         secret = Scrypt(salt=salt, length=32, n=cost[0], r=cost[1], p=cost[2]).derive(password)
-        content = open_box(box, nonce, secret)
+        content = secret_box.SecretBox(secret).decrypt(box, nonce)
     except MemoryError:
         needed = cost[0] * cost[1] // 8192
         raise InvalidPolicy(f"{_NAME} takes {needed} MiB of memory to decrypt: too much on this host.") from None
     except UnsupportedAlgorithm:
         raise InvalidPolicy(
-            f"{_NAME} cannot be decrypted on this host, whose OpenSSL lacks scrypt or Poly1305.",
+            f"{_NAME} cannot be decrypted on this host, whose OpenSSL lacks scrypt.",
             "Give it as PKCS#8, as in: openssl pkcs8 -topk8.",
         ) from None
-    except ValueError:
+    except exceptions.CryptoError:
         raise _not_decrypted(is_known) from None
     try:
         return load_der_private_key(content, None)

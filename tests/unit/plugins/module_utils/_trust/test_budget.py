@@ -164,6 +164,29 @@ def peak(call: Callable[[], Any]) -> int:
         tracemalloc.stop()
 
 
+def test_what_a_budget_grants_and_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(budget, "monotonic", lambda: now[0])
+    monkeypatch.setattr(budget, "MAX_BYTES", 2 * MIB)
+    limits = budget.Budget()
+    assert limits.take(MIB) and limits.take(MIB) and limits.exceeded() == []
+    assert not limits.take(1)
+    (said,) = limits.exceeded()
+    assert said.startswith("One more object is attached to it and not read")
+    assert not limits.take(1)
+    limits.note("Something else was left out.")
+    limits.note("Something else was left out.")
+    first, second = limits.exceeded()
+    assert first == "Something else was left out." and second.startswith("2 more objects are attached")
+    limits = budget.Budget()
+    now[0] = budget.MAX_SECONDS - 1
+    assert not limits.is_spent and limits.take(1)
+    now[0] = budget.MAX_SECONDS
+    assert limits.is_spent and not limits.take(0) and not limits.take(1)
+    (said,) = limits.exceeded()
+    assert said.startswith("Not all was tried")
+
+
 def test_forty_junk_layers_of_fifteen_mebibytes(place: Any, key: Any) -> None:
     place.tag(".sig", [layer_by(place, key)])
     junk = [place.blob(lambda n=number: junk_envelope(n, 15 * MIB), DSSE_ENVELOPE) for number in range(40)]
@@ -262,9 +285,14 @@ def test_the_time_is_bounded(place: Any, key: Any, where: str, monkeypatch: pyte
     place.read.clear()
     place.fetched.clear()
     monkeypatch.setattr(budget, "monotonic", Clock(place, 10.0))
-    error = refusal(place, key)
+    list_referrers = place.list_referrers
+    monkeypatch.setattr(place, "list_referrers", lambda digest: place.fetched.append("list") or list_referrers(digest))
+    error = refusal(place, key, attestations=[{"type": "spdxjson"}])
     assert "Not all was tried, since one verification takes at most 300 seconds." in error.message
-    assert len(place.read) == 30 and len(place.fetched) <= 32
+    assert len(place.read) == 30 and len(place.fetched) <= 33
+    # nothing further is asked for
+    assert not [each for each in place.fetched if each.endswith(".att")]
+    assert place.fetched.count("list") == (where == "referrers")
 
 
 def test_a_blob_that_never_comes_to_its_end_is_given_up(place: Any, key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,6 +320,7 @@ def test_the_number_of_signatures_is_an_option(place: Any, key: Any, where: str)
             place.attach(place.blob(bundle(each, place.digest), formats.BUNDLE_V03))
     error = refusal(place, key, max_signatures=5)
     assert "5 are tried ('max_signatures')" in error.message or "the 5 that are tried ('max_sign" in error.message
+    assert error.hint.endswith("Remove from the repository what others attached to this digest.")
     assert check(place, key, max_signatures=6).verified
     assert check(place, key).verified
 
@@ -300,6 +329,11 @@ def test_the_number_of_signatures_is_an_option(place: Any, key: Any, where: str)
 def test_numbers_of_signatures_that_cannot_be(number: int) -> None:
     with pytest.raises(InvalidPolicy, match="'max_signatures' is .*: wanted 1 to 1000"):
         parse_policy({"max_signatures": number})
+
+
+@pytest.mark.parametrize("number", [1, 1000])
+def test_numbers_of_signatures_that_can_be(number: int) -> None:
+    assert parse_policy({"max_signatures": number}).max_signatures == number
 
 
 def test_referrers_that_are_no_bundles_hide_none(place: Any, key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,6 +359,13 @@ def test_a_list_of_referrers_that_cannot_be_used_is_said(place: Any, key: Any, m
     monkeypatch.setattr(place, "list_referrers", fail)
     error = refusal(place, key)
     assert "; and 4 more" in error.message and error.message.endswith("It has more than 10000 referrers.")
+    # once, where it is among the refusals that are shown
+    place.tag(".sig", [])
+    assert refusal(place, key).message.count("It has more than 10000 referrers") == 1
+    artifact = place.resolve(place.digest)
+    with pytest.raises(VerificationFailed) as caught:
+        verify_notation(notation(), place, artifact)
+    assert caught.value.message.count("It has more than 10000 referrers") == 1
 
 
 # Notation
@@ -352,6 +393,11 @@ def test_other_signatures_of_notation_hide_none(place: Any) -> None:
     with pytest.raises(VerificationFailed, match="more signatures than the 99 that are tried") as caught:
         verify_notation(notation(max_signatures=99), place, artifact)
     assert "max_signatures" in caught.value.hint
+    # where all were tried, nothing is to be raised
+    place.referrers.pop()
+    with pytest.raises(VerificationFailed) as caught:
+        verify_notation(notation(max_signatures=99), place, artifact)
+    assert "max_signatures" not in caught.value.hint
 
 
 def test_what_is_said_to_be_by_a_trusted_certificate_is_tried_first(place: Any) -> None:

@@ -10,6 +10,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.referen
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import CosignVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.counting import SignerCount
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keys import fingerprint_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import (
+    VERIFIED,
+    Signer,
+    Verdict,
+    as_result,
+)
 
 from . import mini_sigstore
 from .mini_sigstore import Leaf, MiniSigstore, general_name
@@ -58,6 +66,46 @@ def test_signatures_that_share_a_name_are_by_one_signer() -> None:
     assert count.number == 2
     count.add("xy", "3")
     assert count.number == 1
+
+
+@pytest.mark.parametrize(
+    ("signatures", "number"),
+    [
+        ([("ab", "1"), ("bc", "2"), ("a", "3")], 1),
+        ([("ab", "1"), ("b", "2"), ("z", "2")], 2),
+        ([("ab", "1"), ("b", "1"), ("z", "1")], 1),
+    ],
+    ids=["the names of all", "the entries of all", "no more entries"],
+)
+def test_a_signer_has_the_names_and_entries_of_all_its_signatures(
+    signatures: list[tuple[str, str]], number: int
+) -> None:
+    count = SignerCount()
+    for names, entries in signatures:
+        count.add(names, entries)
+    assert count.number == number
+
+
+def test_who_a_signer_is() -> None:
+    """A key where there is no certificate, and else whom the certificate names, by whatever key."""
+    key = partial(Signer, "cosign", "bundle")
+    people = [
+        key("k"),
+        key("k", issuer="i"),
+        key("k", subject="s"),
+        key("k", issuer="i", subject="s"),
+        key("l", issuer="i", subject="other"),
+    ]
+    assert len({each.who for each in people}) == len(people)
+    assert key("other", issuer="i", subject="s").who == people[3].who
+    assert key("k", source="elsewhere").who == people[0].who
+
+
+def test_a_result_names_signers_and_not_what_they_are_counted_by() -> None:
+    signer = Signer("cosign", "bundle", "k", subject="s", entries=frozenset("e"), names=frozenset("n"))
+    (shown,) = as_result(Verdict(VERIFIED, "cosign", [signer]))["signers"]
+    assert (shown["key"], shown["subject"], shown["provider"]) == ("k", "s", "cosign")
+    assert not {"entries", "names"} & set(shown)
 
 
 class Lab:
@@ -124,6 +172,19 @@ def test_the_error_says_who_counts_once(lab: Lab) -> None:
     with pytest.raises(VerificationFailed, match="each by another key or identity of the policy") as caught:
         CosignVerifier(parse_policy(options)).verify(lab.repository, lab.digest)
     assert CI + "main" in caught.value.message and CI + "dev" in caught.value.message
+
+
+@pytest.mark.parametrize(("branches", "end"), [(4, ""), (5, " and others")])
+def test_the_error_names_keys_and_only_some(lab: Lab, branches: int, end: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    lab.keyed(key)
+    for number in range(branches):
+        lab.legacy(f"{CI}{number}")
+    policy = {"identities": [CI_ENTRY, SECURITY_ENTRY], "public_keys": [public_pem(key)], "min_signers": 3}
+    with pytest.raises(VerificationFailed, match="has 2 valid signatures of the 3 wanted") as caught:
+        CosignVerifier(parse_policy({**policy, "trusted_root": lab.root})).verify(lab.repository, lab.digest)
+    shown = [repr(fingerprint_of(key.public_key())), *(repr(f"{CI}{number}") for number in range(4))]
+    assert f"({', '.join(shown)}{end} count once)" in caught.value.message
 
 
 def test_one_signer_does_not_stand_for_two_entries(lab: Lab) -> None:

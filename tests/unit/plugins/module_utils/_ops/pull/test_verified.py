@@ -115,6 +115,19 @@ def test_a_warning_is_said_of_what_a_cache_remembers(
             place.forget_signatures()
 
 
+@REFERENCES
+@pytest.mark.parametrize("warnings", [None, "text", {}])
+def test_a_record_without_warnings_is_relied_on(place: Place, reference: str, warnings: Any) -> None:
+    place.pull(reference, LOOSE)
+    record = place.dest / ".oci-artifact/state"
+    document = json.loads(record.read_text())
+    document["verification"]["warnings"] = warnings
+    record.write_text(json.dumps(document))
+    place.forget_signatures()
+    result = place.pull(reference, LOOSE)
+    assert not result.changed and result.verification["verified"] is True and result.warnings == []
+
+
 def test_two_sources_of_one_policy_warn_once(place: Place, tmp_path: Path) -> None:
     wanted = ReferenceOptions(ref=f"oci-layout:{place.layout}:1.0.0")
     sources = [SourceOptions(name, wanted, verify=parse_policy(LOOSE)) for name in ("one", "two")]
@@ -185,6 +198,7 @@ def test_too_many_signers_are_refused_before_any_request(tmp_path: Path, policy:
     """There is no such layout: whatever asked for it would say so."""
     wanted = ReferenceOptions(ref=f"oci-layout:{tmp_path / 'absent'}:1")
     parsed = parse_policy(policy)
+    counted = "statement 'one'" if parsed.provider == "notation" else "policy has only 1 distinct entry"
     options = PullOptions(wanted, str(tmp_path / "dest"), LayerSelector(), Limits(1, 1), verify=parsed)
     for call in (
         lambda: pull(options),
@@ -192,5 +206,5 @@ def test_too_many_signers_are_refused_before_any_request(tmp_path: Path, policy:
         lambda: fetch_charts([SourceOptions("demo", wanted, verify=parsed)], str(tmp_path / "cache")),
         lambda: verify(VerifyOptions(wanted, parsed)),
     ):
-        with pytest.raises(InvalidPolicy, match="'min_signers' is 2, but"):
+        with pytest.raises(InvalidPolicy, match=f"'min_signers' is 2, but the {counted}"):
             call()
