@@ -29,6 +29,8 @@ _PLACED = (
     "_dest/test_permissions.py",
     "_dest/test_destination.py",
     "_dest/test_workplace.py",
+    "_dest/test_drift.py",
+    "_dest/test_plan.py",
     "_ops/pull/test_change.py",
     "_ops/pull/test_decisions.py",
     "_ops/pull/test_digests.py",
