@@ -132,6 +132,14 @@ def test_another_kind_of_entry(place: Place, name: str, kind: str) -> None:
     assert place.drift().content == ([] if same else [name])
 
 
+def test_a_directory_of_the_size_and_time_of_a_file(place: Place) -> None:
+    (place.root / "file").unlink()
+    (place.root / "file").mkdir()
+    os.utime(place.root / "file", ns=(TIME, TIME))
+    place.files["file"] = PlacedEntry(TreeEntry(FILE, 0o640, (place.root / "file").stat().st_size, DIGEST), TIME)
+    assert place.drift().content == ["file"]
+
+
 @pytest.mark.parametrize(
     ("text", "time", "digest", "same"),
     [

@@ -155,7 +155,6 @@ def test_a_directory_that_is_not_there_hides_none_of_its_name(place: Place) -> N
 
 
 def test_what_cannot_be_looked_at_is_an_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.own(**{})
     for number, is_error in (
         (errno.ENOENT, False),
         (errno.ENOTDIR, False),
