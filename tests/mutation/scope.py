@@ -72,7 +72,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/verdict.py": (*_BOUNDS[:1], *_COSIGN[:2], "_ops/test_verdicts.py"),
     # which credential goes to whom
     "_login/find.py": ("_login/test_find.py", "_login/test_docker_config.py"),
-    "_login/credential.py": ("_login/test_find.py", "_login/test_docker_config.py"),
+    "_login/credential.py": ("_login/test_credential.py", "_login/test_find.py", "_login/test_docker_config.py"),
     "_login/docker_config.py": (
         "_login/test_docker_config.py",
         "_login/test_find.py",

@@ -115,6 +115,16 @@ def test_the_users_folder_is_for_nobody_else(tmp_path: Path) -> None:
     assert stat.S_IMODE((root / "shared").stat().st_mode) & 0o777 == 0o777
 
 
+def test_the_folder_of_all_users_follows_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        CacheNotes(str(tmp_path)).save(ONE, {})
+    finally:
+        os.umask(before)
+    own = tmp_path / "notes" / str(os.geteuid())
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (own.parent, own)] == [0o755, 0o700]
+
+
 def test_a_note_that_cannot_be_written(cache: ArtifactCache) -> None:
     notes = CacheNotes(cache.root)
     notes.save(ONE, {})

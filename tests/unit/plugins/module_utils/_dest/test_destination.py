@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import destination as destination_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import make_plan
@@ -47,6 +49,35 @@ def place(destination: Destination, *names: str) -> None:
         for name in names:
             (staging(destination) / name).touch()
         put(destination, work, destination.load_state(), dict.fromkeys(names, EMPTY))
+
+
+def test_what_was_confirmed(tmp_path: Path) -> None:
+    destination = at(tmp_path / "dest")
+    assert destination.last_confirmed("one") is None
+    with pytest.raises(FileNotFoundError):
+        destination.confirm("one", 5.0)
+    place(destination, "a")
+    assert destination.last_confirmed("one") is None
+    destination.confirm("one", 5.0)
+    assert (destination.last_confirmed("one"), destination.last_confirmed("other")) == (5.0, None)
+
+
+def test_a_directory_may_be_others_but_not_one_that_a_file_lies_in(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    assert at(tmp_path).load_state() == State()
+    with pytest.raises(StorageError, match="may be written to by everybody"):
+        Destination(str(tmp_path), Permissions(), is_parent=True).load_state()
+
+
+def test_a_record_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place(at(tmp_path), "a")
+
+    def fail(_control: int) -> State:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(destination_module, "load_state", fail)
+    with pytest.raises(StorageError, match=f"{CONTROL_NAME}/state: {os.strerror(errno.EIO)}"):
+        at(tmp_path).load_state()
 
 
 def test_a_second_run_waits_and_gives_up(tmp_path: Path) -> None:
