@@ -52,14 +52,14 @@ def place(destination: Destination, *names: str) -> None:
 
 
 def test_what_was_confirmed(tmp_path: Path) -> None:
-    destination = at(tmp_path / "dest")
-    assert destination.last_confirmed("one") is None
+    destination, one, other = at(tmp_path / "dest"), "1" * 64, "2" * 64
+    assert destination.last_confirmed(one) is None
     with pytest.raises(FileNotFoundError):
-        destination.confirm("one", 5.0)
+        destination.confirm(one, 5.0)
     place(destination, "a")
-    assert destination.last_confirmed("one") is None
-    destination.confirm("one", 5.0)
-    assert (destination.last_confirmed("one"), destination.last_confirmed("other")) == (5.0, None)
+    assert destination.last_confirmed(one) is None
+    destination.confirm(one, 5.0)
+    assert (destination.last_confirmed(one), destination.last_confirmed(other)) == (5.0, None)
 
 
 def test_a_directory_may_be_others_but_not_one_that_a_file_lies_in(tmp_path: Path) -> None:
@@ -67,6 +67,15 @@ def test_a_directory_may_be_others_but_not_one_that_a_file_lies_in(tmp_path: Pat
     assert at(tmp_path).load_state() == State()
     with pytest.raises(StorageError, match="may be written to by everybody"):
         Destination(str(tmp_path), Permissions(), is_parent=True).load_state()
+
+
+def test_a_dest_that_cannot_be_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name, words in (("file", "is not a directory"), ("x" * 300, "File name too long")):
+        with pytest.raises(StorageError, match=words):
+            at(tmp_path / name).load_state()
+        with pytest.raises(StorageError, match=words), at(tmp_path / name).locked():
+            pass
 
 
 def test_a_record_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,65 @@ def test_a_foreign_link_is_replaced_by_force_but_not_by_a_directory(
         assert "no earlier pull" in place.refused({"a": entry}, force=force)
 
 
+def test_a_foreign_file_is_replaced_by_a_directory_with_force(place: Place) -> None:
+    write(place.root / "a", "foreign")
+    assert "no earlier pull" in place.refused({"a": FOLDER})
+    plan = place.plan({"a": FOLDER, "a/b": file("ours")}, force=True)
+    assert (plan.changed, plan.added) == (["a"], ["a/b"])
+
+
+def test_a_link_that_leads_where_it_should_is_left_alone(place: Place) -> None:
+    (place.root / "a").symlink_to("x")
+    assert place.plan({"a": LINK}).is_empty
+    place.own(a=LINK)
+    assert place.plan({"a": LINK._replace(target="y")}).changed == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["size", "directory"])
+def test_the_time_of_the_record_alone_makes_no_file_the_same(place: Place, kind: str) -> None:
+    path = place.root / "a"
+    write(path, "content")
+    if kind == "directory":
+        path.unlink()
+        path.mkdir()
+    size = path.stat().st_size
+    entry = file("content")._replace(size=size if kind == "directory" else size + 1)
+    os.utime(path, ns=(10**18, 10**18))
+    place.state = State(key={"revision": "1"}, files={"a": PlacedEntry(entry, 10**18)})
+    assert place.plan({"a": entry}).changed == ["a"]
+
+
+def test_a_file_of_another_time_is_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(place.root / "a", "content")
+    place.own(a=file("content"))
+    os.utime(place.root / "a", ns=(1, 1))
+    assert place.plan({"a": file("content")}).is_empty
+    write(place.root / "a", "tnetnoc")
+    os.utime(place.root / "a", ns=(1, 1))
+    assert place.plan({"a": file("content")}).changed == ["a"]
+
+    def fail(_handles: DirectoryHandles, path: str) -> Any:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    monkeypatch.setattr(DirectoryHandles, "open_file", fail)
+    place.state = State()
+    assert "no earlier pull" in place.refused({"a": file("tnetnoc")}), "what cannot be read is not known to be the same"
+
+
+def test_a_foreign_directory_is_not_replaced_although_it_is_empty(place: Place) -> None:
+    (place.root / "a").mkdir()
+    assert "no earlier pull" in place.refused({"a": file("ours")}, force=True)
+
+
+def test_what_was_put_in_the_place_of_ours_goes_with_its_directory(place: Place) -> None:
+    (place.root / "a/b").mkdir(parents=True)
+    place.state = State(
+        key={"revision": "1"}, files={"a": PlacedEntry(FOLDER), "a/b": PlacedEntry(file("was a file once"))}
+    )
+    assert place.plan({"a": file("ours")}).removed == ["a/b"]
+    assert place.plan({"a": FOLDER}).removed == [], "but not otherwise"
+
+
 @pytest.mark.parametrize("foreign", ["", "a/x", "a/sub/x"])
 def test_a_directory_is_replaced_when_all_in_it_is_ours(place: Place, foreign: str) -> None:
     (place.root / "a/sub").mkdir(parents=True)
