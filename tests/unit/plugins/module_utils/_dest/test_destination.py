@@ -78,6 +78,27 @@ def test_a_dest_that_cannot_be_one(tmp_path: Path) -> None:
             pass
 
 
+def test_a_control_directory_that_is_swapped_while_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(at(tmp_path), "a")
+    looks = iter([True, False])
+    monkeypatch.setattr(destination_module, "belongs_to_us", lambda _status: next(looks))
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(StorageError, match="for the record of this pull"):
+        at(tmp_path).load_state()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("/above/x", "/above/x"), (b"/above/x", "/above/x"), ("x", "/dest"), (b"x", "/dest"), (7, "/dest")],
+)
+def test_what_the_system_refused_is_named(name: object, shown: str) -> None:
+    error = at(Path("/dest")).refused(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name))
+    assert error.message == f"Cannot write to {shown}: {os.strerror(errno.ENOSPC)}."
+
+
 def test_a_record_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place(at(tmp_path), "a")
 

@@ -164,6 +164,17 @@ def test_a_file_of_another_time_is_read(place: Place, monkeypatch: pytest.Monkey
     assert "no earlier pull" in place.refused({"a": file("tnetnoc")}), "what cannot be read is not known to be the same"
 
 
+def test_what_is_removed(place: Place) -> None:
+    """What is gone already hides nothing else, and what took the place of a directory is not ours."""
+    for name in ("a", "d"):
+        write(place.root / name, "text")
+    files = {"a": file("text"), "b": file("text"), "c": FOLDER, "d": FOLDER}
+    place.state = State(key={"revision": "1"}, files={name: PlacedEntry(entry) for name, entry in files.items()})
+    assert place.plan({}).removed == ["a"]
+    place.state = place.state._replace(pending={"d": file("text")})
+    assert place.plan({}).removed == ["d", "a"], "a run that was killed may have put it there"
+
+
 def test_a_foreign_directory_is_not_replaced_although_it_is_empty(place: Place) -> None:
     (place.root / "a").mkdir()
     assert "no earlier pull" in place.refused({"a": file("ours")}, force=True)
