@@ -75,6 +75,10 @@ def test_a_shared_cache(tmp_path: Path) -> None:
     assert notes.load(ONE)["seen"] == 1
     # another user has to be able to make a folder beside it
     assert stat.S_IMODE((root / "notes").stat().st_mode) == 0o2777
+    assert stat.S_IMODE(note_of(cache, ONE).stat().st_mode) == 0o600
+    with notes.alone(TWO):
+        (lock,) = set(note_of(cache, TWO).parent.iterdir()) - {note_of(cache, ONE)}
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
 
 
 def test_notes_go_with_what_they_are_about(cache: ArtifactCache) -> None:
