@@ -31,6 +31,7 @@ _PLACED = (
     "_dest/test_workplace.py",
     "_dest/test_drift.py",
     "_dest/test_plan.py",
+    "_dest/test_apply.py",
     "_ops/pull/test_change.py",
     "_ops/pull/test_decisions.py",
     "_ops/pull/test_digests.py",
