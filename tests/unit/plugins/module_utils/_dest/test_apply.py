@@ -207,3 +207,27 @@ def test_what_is_altered_while_it_is_placed_is_drift(place: Place, monkeypatch: 
     place.pull({"dir": {"file": "text"}})
     destination = place.destination(Permissions())
     assert destination.find_drift(destination.load_state(), check_content=False).content == ["dir/file"]
+
+
+def test_a_file_has_its_name_at_every_moment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens it gets the old or the new one; also where a later step fails, and the old one comes back."""
+    place.pull({"a": "one"})
+    rename, unlink, there, removed = os.rename, os.unlink, [], []
+
+    def watched_rename(*arguments: Any, **options: Any) -> None:
+        there.append((place.root / "a").read_text())
+        if len(there) == 2:
+            raise OSError(5, "Input/output error")
+        rename(*arguments, **options)
+
+    def watched_unlink(path: Any, **options: Any) -> None:
+        removed.append(os.fsencode(path))
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "rename", watched_rename)
+    monkeypatch.setattr(os, "unlink", watched_unlink)
+    with pytest.raises(StorageError, match="Input/output error"):
+        place.pull({"a": "two", "b": "new"})
+    assert there == ["one", "two", "two"] and b"a" not in removed
+    assert (place.root / "a").read_text() == "one" and not (place.root / "b").exists()
+    assert place.destination(Permissions()).load_state().pending == {}
