@@ -84,15 +84,16 @@ def test_every_kind_of_entry_takes_the_place_of_every_other(place: Place) -> Non
 
 
 def test_what_is_in_a_directory_is_set_before_it_is_closed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    set_mode, order = apply_module.set_mode, []
+    set_mode, order, modes = apply_module.set_mode, [], []
 
     def watched(descriptor: int, mode: int) -> None:
         order.append(os.path.relpath(os.readlink(f"/proc/self/fd/{descriptor}"), place.root))
+        modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
         set_mode(descriptor, mode)
 
     monkeypatch.setattr(apply_module, "set_mode", watched)
     place.pull({"a": {"b": {"c": "text"}}})
-    assert order == ["a/b", "a"]
+    assert order == ["a/b", "a"] and modes == [0o700, 0o700], "nobody else may enter before"
     order.clear()
     place.repair(Permissions("0700"))
     assert order == ["a/b/c", "a/b", "a"]
