@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of every module that logs in to a registry; meta/runtime.yml leads the other modules here."""
+"""The action plugin of every module that logs in to a registry; meta/runtime.yml assigns it to them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,12 @@ class ActionModule(NormalAction):
             self._carried = carried_options(self._task.args, os.environ, task_environment)
         except OciError as exc:
             refused = failure(exc)
-        return refused or super().run(tmp, task_vars)
+        result: dict[str, Any] = refused or super().run(tmp, task_vars)  # type: ignore[no-untyped-call]  # typed in part
+        return result
 
-    def _execute_module(self, module_name: Any = None, module_args: Any = None, **kwargs: Any) -> dict[str, Any]:
+    def _execute_module(  # type: ignore[override]  # the rest is handed on as it is
+        self, module_name: Any = None, module_args: Any = None, **kwargs: Any
+    ) -> Any:
         if module_args is not None:  # one of Ansible's own helpers, not the module of the task
             return super()._execute_module(module_name, module_args, **kwargs)
         # not into the arguments of the task, which callbacks see
@@ -44,7 +47,7 @@ class ActionModule(NormalAction):
             try:
                 module_args, failed = pinned(
                     module_args,
-                    constants.DEFAULT_LOCAL_TMP,
+                    constants.DEFAULT_LOCAL_TMP,  # type: ignore[attr-defined]  # set at run time
                     lambda options: self._look(module_name, options, kwargs.get("task_vars")),
                 )
             except OciError as exc:

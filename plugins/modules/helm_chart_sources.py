@@ -48,7 +48,8 @@ options:
   pins:
     description:
       - Revisions that were agreed upon elsewhere, from the name of a source to V(tag@digest) or a digest. Such a source
-        is not resolved, but verified and fetched as any other.
+        is not resolved, but verified and fetched as any other. A revision that the source cannot stand for (another tag
+        or digest, or a tag outside of its range) is refused.
       - With it, jobs that run side by side deploy the same charts.
     type: dict
     default: {}
@@ -62,9 +63,9 @@ options:
         that is verified makes one request.
     type: path
 requirements:
-  - oras, for registries, on the host that runs the module
-  - PyYAML on the host that runs the module
-  - cryptography, for O(verify)
+  - requests >= 2.25.1, for registries, on the host that runs the module
+  - PyYAML >= 5.4 on the host that runs the module
+  - cryptography >= 41, for O(verify)
 seealso:
   - module: cloudnative.artifacts.helm_releases
   - module: cloudnative.artifacts.oci_artifact_pull

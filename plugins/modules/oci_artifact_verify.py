@@ -26,7 +26,6 @@ extends_documentation_fragment:
   - cloudnative.artifacts.reference
   - cloudnative.artifacts.selection
   - cloudnative.artifacts.artifacts
-  - cloudnative.artifacts.artifacts.verification
   - cloudnative.artifacts.verify
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
@@ -34,7 +33,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.attributes
 requirements:
   - cryptography >= 41 on the host that runs the module
-  - sigstore on the host that runs the module, for keyless signatures without O(trusted_root)
+  - sigstore >= 4, < 5 on the host that runs the module, for keyless signatures without O(trusted_root)
 attributes:
   check_mode:
     support: full
@@ -48,6 +47,20 @@ attributes:
     support: full
     details:
       - This module never changes anything.
+options:
+  artifacts:
+    description:
+      - Several artifacts to verify in this one task, in place of O(ref) or O(url).
+      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(parallel) and
+        O(resolve_once), which are for the task as a whole. It says which artifact is meant; any other option that it
+        leaves out is as the task says.
+      - As soon as an entry has one of the options that say who logs in (O(username), O(password), O(auth_file),
+        O(auth_config), O(provider), O(provider_registry)), all of them are its own; and as soon as it has one of those
+        that make the policy (from O(signature_provider) to O(trust_store)), the whole policy is.
+      - All entries are checked before anything is asked. Then one that fails keeps no other from being verified; the
+        task fails in the end, and RV(results) says what became of each.
+    type: list
+    elements: dict
 seealso:
   - module: cloudnative.artifacts.oci_artifact_pull
   - module: cloudnative.artifacts.oci_artifact_sign
@@ -115,11 +128,11 @@ results:
       description: Always V(false).
       type: bool
     failed:
-      description: Whether it failed.
+      description: Whether it was refused, or could not be verified.
       returned: when it is true
       type: bool
     msg:
-      description: Why it failed.
+      description: Why it was refused, or could not be verified.
       returned: when RV(results[].failed) is true
       type: str
     reason:
@@ -248,10 +261,10 @@ reason:
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.items import (
+    ARTIFACTS_SPEC,
     AUTH_UNIT,
     IDENTITY_SPEC,
     ItemsModule,
-    artifacts_spec,
     each_item,
     exclusive_rules,
 )
@@ -269,9 +282,10 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
     VerifyOptions,
-    parse_policy,
     verify,
+    verify_many,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -295,10 +309,7 @@ def verify_options(task: AnsibleModule) -> VerifyOptions:
 def run(module: AnsibleModule) -> dict[str, Any]:
     if module.params["artifacts"] is None:
         return verify(verify_options(module))
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify_many import (
-        check_parallel,
-        verify_many,
-    )
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import check_parallel
 
     parallel = check_parallel(module.params["parallel"])
     # two policies are never made into one, which would accept what neither does
@@ -307,7 +318,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    spec = {**OWN_SPEC, **CACHE_SPEC, **artifacts_spec(OWN_SPEC)}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **ARTIFACTS_SPEC}
     run_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive_rules())
 
 

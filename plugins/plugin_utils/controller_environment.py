@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the environment of the Ansible controller adds to the options of a task, wherever its module runs.
+"""The options that the environment of the Ansible controller adds to a task, on whatever host its module runs.
 
 A module sees the environment of its own host only. Where credentials are injected into the controller, as AWX does,
 they have to travel with the task: as options, which Ansible keeps off command lines and this collection off results.
@@ -18,6 +18,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     InvalidReference,
     TlsFailed,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.bounded import (
+    MAX_CERTIFICATES,
+    FileRefused,
+    is_pem,
+    read_file,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.config_part import part_for
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.docker_config import split_key
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import read_config_file
@@ -29,8 +35,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.referen
 
 USERNAME, PASSWORD = "OCI_ARTIFACT_USERNAME", "OCI_ARTIFACT_PASSWORD"
 AUTH_FILE, CA_CERT = "OCI_ARTIFACT_AUTH_FILE", "OCI_ARTIFACT_CA_CERT"
-
-MAX_CA_SIZE = 4 * 1024 * 1024
 
 _AUTH_OPTIONS = ("username", "password", "auth_file", "auth_config")
 _REFERENCES = {"ref": parse_reference, "url": parse_url, "registry": parse_registry}
@@ -81,19 +85,18 @@ def _authorities(
         return {}
     path = os.path.expanduser(environ[CA_CERT])
     try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read(MAX_CA_SIZE + 1)
-    except OSError as exc:
-        raise TlsFailed(f"{path} ({CA_CERT} of the controller) cannot be read: {exc.strerror}.") from None
+        text = read_file(path, MAX_CERTIFICATES).decode("utf-8")
+    except FileRefused as exc:
+        raise TlsFailed(f"{path} ({CA_CERT} of the controller) {exc}.") from None
     except UnicodeDecodeError:
         text = ""
-    if len(text) > MAX_CA_SIZE or "-----BEGIN " not in text:
-        raise TlsFailed(f"{path} ({CA_CERT} of the controller) holds no PEM text of up to {MAX_CA_SIZE} bytes.")
+    if not is_pem(text):
+        raise TlsFailed(f"{path} ({CA_CERT} of the controller) holds no PEM text.")
     return {"ca_cert": text}
 
 
 def _registries(options: Mapping[str, Any]) -> Iterator[str]:
-    """The registries that the task may talk to; the module itself reports a reference that is none."""
+    """The registries that the task may talk to; an invalid reference is left to the module to report."""
     sources, artifacts = options.get("sources"), options.get("artifacts")
     entries = [
         *(sources.values() if isinstance(sources, Mapping) else ()),

@@ -42,21 +42,27 @@ _PLACED = (
 SCOPE: dict[str, tuple[str, ...]] = {
     # what a pull accepts
     "_ops/pull/decide.py": _PULL,
+    "_ops/pull/context.py": _PULL,
     "_ops/pull/change.py": _PULL,
+    "_ops/pull/repair.py": _PULL,
+    "_ops/pull/keep.py": ("_ops/pull/test_degraded.py",),
     "_ops/pull/last_good.py": ("_ops/pull/test_degraded.py",),
     "_ops/verdicts.py": ("_ops/test_verdicts.py", "_ops/pull/test_verified.py"),
-    "_ops/verify.py": (
+    "_ops/verify.py": ("_ops/test_verify.py", "_ops/pull/test_many.py"),
+    "_ops/pull/places.py": ("_ops/pull/test_places.py", "_ops/pull/test_many.py"),
+    "_ops/layer_selector.py": ("_ops/pull/test_layers.py", "_ops/pull/test_decisions.py"),
+    "_cache/notes.py": ("_cache/test_notes.py", "_ops/test_verdicts.py", "_layout/test_two_users.py"),
+    # whom it trusts
+    "_trust/policy.py": ("_trust/test_policy.py",),
+    "_trust/verifier.py": (
         "_ops/test_verify.py",
         "_ops/test_verdicts.py",
         "_ops/pull/test_verified.py",
         *_BOUNDS,
         *_NOTATION[:1],
     ),
-    "_ops/pull/places.py": ("_ops/pull/test_places.py", "_ops/pull/test_many.py"),
-    "_ops/layer_selector.py": ("_ops/pull/test_layers.py", "_ops/pull/test_decisions.py"),
-    "_cache/notes.py": ("_cache/test_notes.py", "_ops/test_verdicts.py", "_layout/test_two_users.py"),
-    # whom it trusts
     "_trust/cosign.py": _COSIGN,
+    "_trust/provider_notation.py": _NOTATION,
     "_trust/discovery.py": ("_trust/test_discovery.py", *_COSIGN, *_NOTATION[:1]),
     "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py", *_BOUNDS[:1]),
     "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),
@@ -80,16 +86,18 @@ SCOPE: dict[str, tuple[str, ...]] = {
         "_login/test_helper.py",
     ),
     "_registry/auth.py": ("_registry/test_credential_sent.py", "_registry/test_auth.py"),
-    "_registry/deferred.py": ("_registry/test_deferred.py",),
     # what is written where
     "_dest/plan.py": _PLACED,
     "_dest/apply.py": _PLACED,
     "_dest/drift.py": _PLACED,
     "_dest/permissions.py": ("_dest/test_permissions.py", *_PLACED),
     "_dest/state.py": _PLACED,
+    "_dest/confirmation.py": ("_dest/test_confirmation.py", "_ops/pull/test_degraded.py"),
     "_dest/destination.py": _PLACED,
     "_dest/workplace.py": _PLACED,
     "_files/trusted_path.py": ("_files/test_trusted_path.py",),
+    "_files/users.py": ("_files/test_trusted_path.py",),
+    "_files/user_namespace.py": ("_files/test_trusted_path.py",),
     "_files/directory_writers.py": ("_files/test_trusted_path.py",),
     "_files/foreign_path.py": ("_files/test_trusted_path.py", "_login/test_config_file.py"),
 }

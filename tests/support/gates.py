@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The gates a certified collection has: style, types, sanity, lint, documentation, Galaxy's importer."""
+"""The gates: style, imports, licences, types, Ansible's sanity tests, lint, documentation, Galaxy's importer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,16 @@ from venvs import child_environment
 
 SUPPORT = Path(__file__).resolve().parent
 SHIPPED = ("README.md", "LICENSE", "meta/runtime.yml", "CHANGELOG.md", "roles/helm_release/README.md")
-TYPED = ("module_utils", "plugin_utils")
-NOT_SHIPPED = (".git/", ".ci/", ".work/")
+TYPED = ("action", "doc_fragments", "lookup", "module_utils", "modules", "plugin_utils")
+# the top of the package; what is new there is either for users, and belongs here, or into build_ignore of galaxy.yml
+SHIPPED_TOP = frozenset(
+    "CHANGELOG.md FILES.json LICENSE MANIFEST.json README.md SECURITY.md bindep.txt requirements.txt"
+    " changelogs docs meta playbooks plugins roles".split()
+)
+# what is for contributors wherever it lies
+_DEVELOPMENT = re.compile(
+    r"(^|/)(\.[^/]*|__pycache__|tests?|vectors|fragments|conftest\.py|test_[^/]*\.py)(/|$)|^docs/speed\.json$"
+)
 # what pip says while ansible-test fills its environments
 _PIP_NOISE = re.compile(
     r"\s*(Collecting|Downloading|Installing|Using cached|Attempting|Found existing|Uninstalling|Successfully|━)"
@@ -77,7 +85,14 @@ class Gates:
 
     def _style_and_types(self) -> None:
         env = self._environment()
-        self.steps.run("ruff", [self.bin / "ruff", "check", "--no-cache", "."], cwd=self.collection, env=env)
+        ruff = self.bin / "ruff"
+        self.steps.run("ruff check", [ruff, "check", "--no-cache", "."], cwd=self.collection, env=env)
+        self.steps.run("ruff format", [ruff, "format", "--no-cache", "--check", "."], cwd=self.collection, env=env)
+        # the collection is importable in its tree alone
+        contracts = [self.bin / "lint-imports", "pyproject.toml", "--no-cache", "--no-logo"]
+        own = {**env, "PYTHONPATH": str(self.tree)}
+        self.steps.run("lint-imports", contracts, cwd=self.collection, env=own)
+        self.steps.run("reuse lint", [self.bin / "reuse", "lint", "--lines"], cwd=self.collection, env=env)
         # from the root of the tree, where each file has its real package
         mypy = [self.bin / "mypy", "--config-file", self.collection / "pyproject.toml"]
         mypy += ["--cache-dir", self.home / "mypy"]
@@ -121,6 +136,7 @@ class Gates:
         docs = ["lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "--validate-collection-refs=all", "."]
         self.steps.run("antsibull-docs", [self.bin / "antsibull-docs", *docs], cwd=cwd, env=env)
         self.steps.run("antsibull-changelog", [self.bin / "antsibull-changelog", "lint"], cwd=cwd, env=env)
+        self.steps.run("changelog", [self.bin / "python", SUPPORT / "changelog.py"], cwd=cwd, env=env)
 
     def _package(self) -> None:
         env = self._environment()
@@ -136,11 +152,12 @@ class Gates:
             command = [self.bin / "python", "-m", "galaxy_importer.main", _only_tarball(dist)]
             call(command, cwd=importer, env={**env, **config})
         with self.steps.step("install and run the quick start"):
-            # what it depends on is in the tree: Galaxy need not be asked
-            install = [*galaxy, "install", "--offline", "--force", "-p", installed]
+            # no other collection is there, and Galaxy is out of reach: nothing listens on port 9
+            env |= {"ANSIBLE_COLLECTIONS_PATH": str(installed), "ANSIBLE_GALAXY_SERVER": "http://127.0.0.1:9"}
+            install = [*galaxy, "install", "--force", "-p", installed]
             call([*install, _only_tarball(dist)], cwd=self.scratch, env=env)
             play = [self.bin / "ansible-playbook", "cloudnative.artifacts.quickstart"]
-            call(play, cwd=self.scratch, env={**env, "ANSIBLE_COLLECTIONS_PATH": str(installed)})
+            call(play, cwd=self.scratch, env=env)
 
 
 def _only_tarball(dist: Path) -> Path:
@@ -151,10 +168,12 @@ def _only_tarball(dist: Path) -> Path:
 
 
 def _check_contents(tarball: Path) -> None:
+    """Raise StepFailed unless the tarball holds what users need, and no tests, caches or files for contributors."""
     with tarfile.open(tarball) as archive:
         names = archive.getnames()
     lacking = [name for name in SHIPPED if name not in names]
-    extra = [name for name in names if name.startswith(NOT_SHIPPED) or "__pycache__" in name]
+    extra = [name for name in names if name.split("/")[0] not in SHIPPED_TOP or _DEVELOPMENT.search(name)]
     if lacking or extra:
-        raise StepFailed(f"the tarball lacks {lacking}, and should not hold {extra}")
+        more = f" and {len(extra) - 10} more" if len(extra) > 10 else ""
+        raise StepFailed(f"the tarball lacks {lacking}, and should not hold {extra[:10]}{more}")
     print(f"{tarball.name}: {len(names)} files")

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from .._errors import LayerError, StorageError
 from .._files.directory_handles import AnyDirectory
 from .._files.names import MAX_NAME, MAX_PATH, encoded, split_path
 from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
+from .._oci.digest import digest_of_hash
 from .._oci.pipeline import Beside
 from .decompress import Decompressor
 from .staged_tree import Directory, Leaf, StagedTree, link_error, remove_paths
@@ -44,7 +44,7 @@ _LIMIT_HINT = "Raise the limit if that is to be expected."
 
 @dataclass(frozen=True)
 class Limits:
-    """What one artifact may unpack to, over all its layers.
+    """The limits for the content of one artifact, over all its layers.
 
     ``max_size``: bytes of content, copies made for hard links and content that later entries replace included.
     ``max_files``: entries of any kind, pax headers and skipped entries included.
@@ -55,7 +55,7 @@ class Limits:
 
 
 class _Account:
-    """What was unpacked so far. Every amount is taken before its bytes are written."""
+    """The amounts unpacked so far. Every amount is taken before its bytes are written."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -76,7 +76,6 @@ class _Account:
 class Unpacker:
     """Unpacks layers, in order, into ``root``: an existing empty directory where nobody else writes.
 
-    ``reserved`` are names at the top that are never written: entries at or below them are skipped, with a warning.
     Without ``digests`` no file is hashed and each entry's digest is "". Owners and times are not applied. Permission
     bits are, without setuid, setgid and sticky: files with 0o600 added, directories with 0o700.
 
@@ -88,7 +87,6 @@ class Unpacker:
         self,
         root: AnyDirectory,
         limits: Limits,
-        reserved: Collection[str] = (),
         digests: bool = True,
         name: str = "",
     ) -> None:
@@ -96,10 +94,8 @@ class Unpacker:
 
         :raises StorageError: when the root cannot be opened.
         """
-        self.warnings: list[str] = []
         self._root = name or str(root)
         self._account = _Account(limits)
-        self._reserved = frozenset(reserved)
         self._digests = digests
         self._layers: list[str] = []
         self._entries: _Entries | None = None
@@ -117,14 +113,12 @@ class Unpacker:
         """
         self._check_closed()
         self._layers.append(what)
-        self._entries = _Entries(
-            self._tree, self._account, what, len(self._layers), whiteouts, self._reserved, self._digests, self.warnings
-        )
+        self._entries = _Entries(self._tree, self._account, what, len(self._layers), whiteouts, self._digests)
         self._writer = LayerWriter(self._entries, what, self._root)
         return self._writer
 
     def tree(self) -> dict[str, TreeEntry]:
-        """Complete the directory with its symbolic links, and say what it holds, in no particular order.
+        """Create the symbolic links, and return all entries of the directory, in no particular order.
 
         :raises LayerError: when a symbolic link leads out of the root.
         :raises StorageError: when a link cannot be created.
@@ -208,7 +202,7 @@ class LayerWriter:
 
 
 class _Entries:
-    """Applies the entries of one layer to the tree as they come. ``name`` is that of the current one."""
+    """Applies the entries of one layer to the tree as they come. ``name`` is the name of the current entry."""
 
     def __init__(
         self,
@@ -217,9 +211,7 @@ class _Entries:
         what: str,
         number: int,
         whiteouts: bool,
-        reserved: frozenset[str],
         digests: bool,
-        warnings: list[str],
     ) -> None:
         self.name = ""
         self.closed = False
@@ -228,9 +220,6 @@ class _Entries:
         self._what = what
         self._number = number
         self._whiteouts = whiteouts
-        self._reserved = reserved
-        self._warnings = warnings
-        self._skipped: set[str] = set()
         # Entries come directory by directory: the last one's parent, under its name in the archive.
         self._head: str | None = None
         self._parent = tree.top
@@ -265,13 +254,10 @@ class _Entries:
                 if kind != DIRECTORY:
                     raise self._refuse("has no name")
                 return
-            if parts[0] in self._reserved:
-                self._skip(parts[0])
-                return
             if self._whiteouts and parts[-1].startswith(_WHITEOUT):
                 self._whiteout(parts)
                 return
-            # Not for the top, where any name may be a reserved one.
+            # Not for the top: "/a", which is refused, has the same head as "a".
             self._head = head if base == parts[-1] and len(parts) > 1 else None
             base = parts.pop()
             self._enter(parts)
@@ -288,7 +274,7 @@ class _Entries:
             self._symbolic_link(base, target)
 
     def data(self, view: memoryview) -> None:
-        # Whiteouts and skipped entries have no file.
+        # Whiteouts have no file.
         if self._file < 0:
             return
         written = os.write(self._file, view)
@@ -301,7 +287,7 @@ class _Entries:
         if self._file < 0:
             return
         self.release()
-        digest = f"sha256:{self._hash.hexdigest()}" if self._hash is not None else ""
+        digest = digest_of_hash(self._hash) if self._hash is not None else ""
         self._parent.children[self._base] = Leaf(TreeEntry(FILE, self._mode, self._size, digest), self._number)
 
     def _refuse(self, problem: str) -> LayerError:
@@ -312,11 +298,6 @@ class _Entries:
             return split_path(name)
         except ValueError as exc:
             raise self._refuse(f"{relation} {exc}") from None
-
-    def _skip(self, name: str) -> None:
-        if name not in self._skipped:
-            self._skipped.add(name)
-            self._warnings.append(f"{self._what} holds {name!r}, which is a reserved name: it was not unpacked.")
 
     def _enter(self, parts: list[str]) -> None:
         """Make a directory the parent of the entries that follow; create it where it is missing."""
@@ -362,7 +343,7 @@ class _Entries:
         parts = self._split(target, "is a hard link to a name that")
         leaf = self._tree.find(parts)
         if not isinstance(leaf, Leaf) or leaf.entry.kind != FILE:
-            raise self._refuse(f"is a hard link to {target[:200]!r}, which is no file that was unpacked before it")
+            raise self._refuse(f"is a hard link to {target[:200]!r}, which is not a file that was unpacked before it")
         size = leaf.entry.size
         self._account.take(self._what, size=size)
         if self._parent.children.get(base) is leaf:

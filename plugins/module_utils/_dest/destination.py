@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The directory ``dest`` and the record of what was placed in it, as they are there; changes are in ``workplace``.
+"""The directory ``dest`` and the record of what was placed in it, for reading; ``workplace`` changes them.
 
 The directories above ``dest`` have to be root's or the user's own. ``dest`` itself may belong to somebody else: then
 its owner decides what its names stand for, at any moment. Everything in it is reached from descriptors, without
@@ -11,26 +11,21 @@ following links, and the control directory is used only when it is the user's ow
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .._errors import StorageError
 from .._files.directory_handles import DIRECTORY, DirectoryHandles
 from .._files.names import CONTROL_NAME, encoded, native, shown
 from .._files.regular_file import storage_error
-from .._files.trusted_path import belongs_to_us, open_trusted
+from .._files.trusted_path import open_trusted
+from .._files.users import belongs_to_us
 from .drift import Drift, find_drift
 from .permissions import Permissions
 from .state import FILE_NAME, State, load_state
 
-if TYPE_CHECKING:
-    from .workplace import Workplace
-
-LOCK_WAIT = 600.0
 STAGE = b"stage"
 OPEN_DIRECTORY = os.O_RDONLY | DIRECTORY
 
@@ -64,7 +59,7 @@ class Destination:
 
         :raises StorageError: when ``dest`` is no directory or not safe to use, or the record may not be read.
         """
-        with self._opened() as held:
+        with self.opened() as held:
             if held.control < 0:
                 return State()
             try:
@@ -78,60 +73,20 @@ class Destination:
 
         :raises StorageError: when ``dest`` is no directory or not safe to use.
         """
-        with self._opened() as held:
+        with self.opened() as held:
             return find_drift(held.root, state, self.permissions, check_content)
 
+    def has_leftovers(self) -> bool:
+        """Return whether there is a staging directory: of a run that was killed, or of one that works here now."""
+        with self.opened() as held:
+            return held.control >= 0 and exists_at(STAGE, held.control)
+
     @contextlib.contextmanager
-    def entries(self) -> Iterator[DirectoryHandles]:
-        """The entries of ``dest``, for looking at them; none when it is not there.
+    def opened(self) -> Iterator[Held]:
+        """Yield what is there of the destination: what the lock holds, or else open for as long as the block runs.
 
         :raises StorageError: when ``dest`` is no directory or not safe to use.
         """
-        with self._opened() as held:
-            yield held.root
-
-    def confirm(self, fingerprint: str, moment: float) -> None:
-        """Note when something was confirmed; see :func:`.confirmation.record`.
-
-        :raises OSError: as the file system says.
-        """
-        from . import confirmation
-
-        with self._opened() as held:
-            if held.control < 0:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            confirmation.record(held.control, fingerprint, moment)
-
-    def last_confirmed(self, fingerprint: str) -> float | None:
-        """When that was confirmed last; see :func:`.confirmation.last`."""
-        from . import confirmation
-
-        with self._opened() as held:
-            return confirmation.last(held.control, fingerprint) if held.control >= 0 else None
-
-    def remove_leftovers(self) -> None:
-        """Remove what a run left that was killed after it had placed everything; not while another one works here."""
-        with self._opened() as held:
-            is_left = held.control >= 0 and exists_at(STAGE, held.control)
-        if is_left:
-            with contextlib.suppress(StorageError), self.locked(wait=0):
-                pass  # to enter is to remove
-
-    def locked(self, wait: float = LOCK_WAIT) -> AbstractContextManager[Workplace]:
-        """Keep other runs away from this destination, which is made when it is missing; gives what changes it.
-
-        What had to be made for it is removed again when the block raises and nothing was placed.
-
-        :raises StorageError: when the directories cannot be made or are not safe to use, or another run does not end
-            within ``wait`` seconds.
-        """
-        from .workplace import locked
-
-        return locked(self, wait)
-
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[Held]:
-        """What is there of the destination: of the lock, when it is held, else for as long as the block runs."""
         if self.held is not None:
             yield self.held
             return

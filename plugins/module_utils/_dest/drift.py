@@ -1,44 +1,23 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether what was placed in ``dest`` is still as it was placed; what is to become of it is in ``placement``."""
+"""Whether what was placed in ``dest`` is still as it was placed; what is to become of it is in ``plan``."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .._files.directory_handles import DirectoryHandles
 from .._files.names import encoded
 from .._files.tree import DIRECTORY, SYMLINK, TreeEntry
+from .._oci.digest import digest_of_hash
 from .permissions import Permissions
 from .state import PlacedEntry, State
 
-READ_SIZE = 256 * 1024
-# in messages
-MAX_NAMED = 5
-
-
-@dataclass
-class Plan:
-    """Paths by what happens to them. ``metadata`` are those where only mode or owner is set right.
-
-    ``tree`` lacks directories that were there before any pull: they are used, but neither changed nor ever removed.
-    """
-
-    tree: Mapping[str, TreeEntry]
-    added: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    metadata: list[str] = field(default_factory=list)
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.added or self.changed or self.removed or self.metadata)
+MAX_NAMED = 5  # in messages
 
 
 class Drift(NamedTuple):
@@ -100,13 +79,13 @@ def is_placed_file(descriptor: int, placed: PlacedEntry) -> bool:
 
 def file_digest(descriptor: int) -> str:
     """``sha256:…`` of the content of an open file, read in bounded pieces and from where it stands; closes it."""
+    from .._files.bounded import pieces
+
     content = hashlib.sha256()
     with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        while True:
-            chunk = stream.read(READ_SIZE)
-            if not chunk:
-                return f"sha256:{content.hexdigest()}"
+        for chunk in pieces(stream):
             content.update(chunk)
+    return digest_of_hash(content)
 
 
 def _is_intact(

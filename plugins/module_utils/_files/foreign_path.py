@@ -12,7 +12,8 @@ from .._errors import StorageError
 from .directory_handles import open_file_at
 from .directory_writers import entry_error, user_name
 from .names import shown
-from .trusted_path import MAX_LINKS, OTHERS_WRITE, Walk, is_trusted, open_trusted
+from .trusted_path import MAX_LINKS, Walk, open_trusted
+from .users import OTHERS_WRITE, is_trusted
 
 
 def open_to_read(path: str) -> int:

@@ -21,11 +21,11 @@ import stat
 from .._errors import StorageError
 from .directory_handles import O_PATH
 from .names import shown
+from .users import OTHERS_WRITE, is_trusted
 
 # as many as Linux follows in one path
 MAX_LINKS = 40
 _WALK = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 # of directories above the one that is wanted
 _PARENT_MODE = 0o755
 
@@ -49,13 +49,8 @@ def open_trusted(path: str, *, make: list[str] | None = None, mode: int = 0o777,
         walk.close()
 
 
-def belongs_to_us(status: os.stat_result) -> bool:
-    """Whether a file or directory belongs to the user that runs the task and nobody else may write to it."""
-    return status.st_uid == os.geteuid() and not status.st_mode & OTHERS_WRITE
-
-
 class Walk:
-    """One way from the root to a directory; see :func:`open_trusted`. Others say what else they let pass."""
+    """One walk from the root to a directory; see :func:`open_trusted`. Subclasses permit more."""
 
     def __init__(self, path: str, make: list[str] | None, mode: int, may_be_others: bool) -> None:
         if not os.path.isabs(path) or os.open not in os.supports_dir_fd:
@@ -121,7 +116,7 @@ class Walk:
         self._directory, self._passed = directory, path
 
     def _check_directory(self, status: os.stat_result) -> bool:
-        """Whether others may make, but not replace, entries in the directory that was reached.
+        """Return whether others may make, but not replace, entries in the directory that was reached.
 
         :raises StorageError: when somebody else may replace them.
         """
@@ -150,15 +145,6 @@ class Walk:
 
     def _refuse_link(self, full: str, status: os.stat_result) -> None:
         """Called before a link is followed."""
-
-
-def is_trusted(uid: int) -> bool:
-    """Whether a file of this user is as good as one of root's or the task's own user."""
-    if uid in (0, os.geteuid()):
-        return True
-    from .directory_writers import is_outside
-
-    return is_outside(uid)
 
 
 def _components(path: str) -> list[str]:

@@ -15,9 +15,6 @@ from .._errors import InvalidOption, TlsFailed
 from .._files.threads import new_thread
 from .._oci.options import ConnectionOptions
 
-# bytes; a chain of certificates or a key is a few thousand
-MAX_PEM = 1024 * 1024
-
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "wrong version number")
 _NO_CERTIFICATE = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE")
 _REFUSED_CERTIFICATE = (
@@ -61,18 +58,18 @@ def tls_context(options: ConnectionOptions, *, client_certificate: bool = True) 
 
 
 def explain_tls(error: BaseException, action: str, whom: str, options: ConnectionOptions) -> TlsFailed:
-    """What a failed handshake means. ``error`` is the innermost exception, ``whom`` the peer, as in "the server"."""
+    """Return the error for a failed handshake. ``error`` is the innermost exception, ``whom`` is like "the server"."""
     found, hint = _meaning(error, whom, options)
     return TlsFailed(f"{action} failed: {found}.", hint, is_lasting=not breaks_off(error))
 
 
 def breaks_off(error: BaseException) -> bool:
-    """Whether the peer broke off the handshake without a word, which may pass."""
+    """Return whether the peer ended the handshake without an alert, which may be transient."""
     return "EOF" in str(error)
 
 
 def suspicion(options: ConnectionOptions) -> str:
-    """What else a connection that breaks off at its start may mean: by TLS 1.3 a client is done with the handshake
+    """Return the hint for a connection that ends at its start: by TLS 1.3 a client is done with the handshake
     before the server has looked at its certificate, and may see the end of the connection before the server's word.
     """
     kind = "does not accept the" if options.client_cert else "asks for a"
@@ -182,17 +179,16 @@ def _unusable(error: Exception, is_encrypted: bool, has_password: bool) -> Inval
 def _pem(path_or_pem: str, option: str) -> bytes:
     """The text of a certificate or a key.
 
-    :raises InvalidOption: when it cannot be read, or is no PEM text.
+    :raises InvalidOption: when it cannot be read, or is not PEM text.
     """
-    text = path_or_pem.encode("utf-8", "replace")
-    if "-----BEGIN" not in path_or_pem:
-        try:
-            with open(path_or_pem, "rb") as stream:
-                text = stream.read(MAX_PEM + 1)
-        except (OSError, ValueError) as exc:
-            raise InvalidOption(f"The file in '{option}' cannot be read: {_reason(exc)}.") from None
-    if len(text) > MAX_PEM or b"-----BEGIN" not in text:
-        raise InvalidOption(f"'{option}' is no PEM text.", "Wanted a path of a PEM file, or its text.")
+    from .._files.bounded import MAX_PEM, FileRefused, read_pem
+
+    try:
+        text = read_pem(path_or_pem, MAX_PEM)
+    except FileRefused as exc:
+        raise InvalidOption(f"The file in '{option}' {exc}.") from None
+    if b"-----BEGIN" not in text:
+        raise InvalidOption(f"'{option}' is not PEM text.", "Wanted a path of a PEM file, or its text.")
     return text
 
 
@@ -214,7 +210,7 @@ def _memory(text: bytes) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _pipe(text: bytes) -> Iterator[int]:
-    """Where there are no files in memory; OpenSSL then says less about what is wrong."""
+    """Load the key where the system has no files in memory; OpenSSL then says less about what is wrong."""
     reader, writer = os.pipe()
 
     def feed() -> None:

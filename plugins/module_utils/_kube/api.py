@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import importlib
 import json
 import os
 import re
@@ -24,14 +23,15 @@ from .._errors import (
     ConnectionFailed,
     InvalidContent,
     InvalidOption,
-    MissingDependency,
     NotFound,
     OciError,
     TlsFailed,
 )
+from .._files.bounded import expanded
 from .._files.threads import OutOfTime, run_within
 from .._http.body import BodyBroken, read_plain
 from .._http.pace import pace
+from .._packages import require
 
 # etcd takes no object beyond 1.5 MiB; base64 and JSON make more of it
 MAX_ANSWER = 4 * 1024 * 1024
@@ -221,22 +221,21 @@ def _in_time(call: Callable[[], None]) -> None:
 
 
 def _package(name: str) -> Any:
-    try:
-        return importlib.import_module(f"kubernetes.{name}")
-    except ImportError:
-        raise MissingDependency(
-            "The Python package kubernetes, which the Kubernetes API is spoken to with, is not installed on this host.",
-            "Install it (pip install kubernetes): for lookups on the Ansible controller, for releases on the host that "
-            "runs Helm; or put it into the execution environment.",
-        ) from None
+    return require(
+        "kubernetes",
+        "Speaking to the Kubernetes API",
+        name,
+        "Lookups need it on the Ansible controller or in the execution environment, releases on the host that runs "
+        "Helm.",
+    )
 
 
 def _override(options: KubeOptions, configuration: Any) -> None:
     for name, value in (
         ("host", options.host),
-        ("cert_file", _path(options.client_cert)),
-        ("key_file", _path(options.client_key)),
-        ("ssl_ca_cert", _path(options.ca_cert)),
+        ("cert_file", expanded(options.client_cert)),
+        ("key_file", expanded(options.client_key)),
+        ("ssl_ca_cert", expanded(options.ca_cert)),
         ("proxy", options.proxy),
     ):
         if value:
@@ -267,7 +266,7 @@ def _load(options: KubeOptions, configuration: Any) -> None:
                     "It has to be on the host that asks the Kubernetes API.",
                 )
             config.load_kube_config(
-                config_file=_path(options.kubeconfig) or None,
+                config_file=expanded(options.kubeconfig) or None,
                 context=context,
                 client_configuration=configuration,
                 persist_config=False,
@@ -293,11 +292,7 @@ def _has_kubeconfig() -> bool:
 
 
 def _any_exists(paths: str) -> bool:
-    return any(os.path.exists(_path(path)) for path in paths.split(os.pathsep) if path)
-
-
-def _path(value: str) -> str:
-    return os.path.expanduser(os.path.expandvars(value))
+    return any(os.path.exists(expanded(path)) for path in paths.split(os.pathsep) if path)
 
 
 def _refusal(what: str, status: int, body: Any) -> OciError:

@@ -15,8 +15,10 @@ from .._http.body import CHUNK_SIZE, BodyBroken, content_length, discard, is_enc
 from .._http.url import join, origin
 from .._oci import media
 from .._oci.manifest import Descriptor
+from .._oci.reference import Reference
 from .._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource
-from .client import Container, RegistryClient, pull_scope
+from .client import RegistryClient, pull_scope
+from .urls import RepositoryUrls
 
 # an attempt that brought less than this (bytes) before it broke off counts as one without progress
 MIN_PROGRESS = CHUNK_SIZE
@@ -25,15 +27,14 @@ MIN_PROGRESS = CHUNK_SIZE
 class BlobTransfers:
     """The part of :class:`~._registry.repository.RegistryRepository` that moves blobs; may be shared by threads."""
 
-    def __init__(self, client: RegistryClient, container: Container, name: str, scope: str) -> None:
+    def __init__(self, client: RegistryClient, urls: RepositoryUrls, reference: Reference, scope: str) -> None:
         self._client = client
-        self._container = container
-        self._base = f"{client.prefix}://"
-        self._name = name
+        self._urls = urls
+        self._repository, self._name = reference.repository, reference.name
         self._scope = scope
 
     def stream(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        """See :meth:`.transport.Repository.stream_blob`."""
+        """See :meth:`~._oci.repository.Repository.stream_blob`."""
         position, failures = offset, 0
         while position < descriptor.size or (descriptor.size == 0 and failures == 0):
             before = position
@@ -78,12 +79,12 @@ class BlobTransfers:
             yield from _skip(unpacked(chunks) if _is_packed(response, descriptor.size) else chunks, skip)
 
     def _get(self, descriptor: Descriptor, headers: dict[str, str], attempts: int) -> Any:
-        url = self._base + self._container.get_blob_url(descriptor.digest)
+        url = self._urls.blob(descriptor.digest)
         return self._client.request("GET", url, scope=self._scope, headers=headers, attempts=attempts)
 
     def exists(self, descriptor: Descriptor) -> bool:
-        """See :meth:`.transport.Repository.blob_exists`."""
-        url = self._base + self._container.get_blob_url(descriptor.digest)
+        """See :meth:`~._oci.repository.Repository.blob_exists`."""
+        url = self._urls.blob(descriptor.digest)
         with self._client.request("HEAD", url, scope=self._scope) as response:
             if response.status_code == 404:
                 return False
@@ -91,13 +92,13 @@ class BlobTransfers:
             return True
 
     def push(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
-        """See :meth:`.transport.Repository.push_blob`."""
+        """See :meth:`~._oci.repository.Repository.push_blob`."""
         descriptor = source.descriptor
         if self.exists(descriptor):
             return EXISTED
         location = ""
         for repository in mount_from:
-            if repository != self._container.api_prefix:
+            if repository != self._repository:
                 is_mounted, location = self._mount(descriptor.digest, repository)
                 if is_mounted:
                     return MOUNTED
@@ -108,7 +109,7 @@ class BlobTransfers:
         """Ask for a blob of another repository: whether it was mounted, and if not, the upload that may have been
         opened instead. A refusal is no error: the blob is uploaded then.
         """
-        url = self._base + self._container.upload_blob_url()
+        url = self._urls.uploads()
         url += f"?mount={quote(digest, safe='')}&from={quote(repository, safe='')}"
         scope = f"{self._scope} {pull_scope(repository)}"
         try:
@@ -120,7 +121,7 @@ class BlobTransfers:
         return status == 201, join(response.url, location) if status == 202 and location else ""
 
     def _open_upload(self) -> str:
-        response = self._client.request("POST", self._base + self._container.upload_blob_url(), scope=self._scope)
+        response = self._client.request("POST", self._urls.uploads(), scope=self._scope)
         check_pushed(response, f"Opening an upload to {self._name}")
         location = response.headers.get("Location", "")
         discard(response, self._client.connection.timeout)
@@ -167,7 +168,7 @@ class BlobTransfers:
 
     def _put(self, source: BlobSource, location: str) -> Any:
         descriptor = source.descriptor
-        if origin(location)[0] != "https" and self._client.prefix == "https":
+        if origin(location)[0] != "https" and not self._client.connection.insecure:
             raise PushFailed(f"The registry wants the upload to {self._name} over plain HTTP.")
         # the query is the registry's state and goes back untouched
         place = location.partition("#")[0]

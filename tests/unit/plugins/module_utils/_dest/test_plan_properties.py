@@ -27,6 +27,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import make_plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.workplace import locked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import descriptors as descriptors_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
@@ -37,6 +38,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree 
     SYMLINK,
     TreeEntry,
 )
+
+pytestmark = pytest.mark.once
 
 # A tree as tests write it: a directory is a dict, a file its content, a link its target after an arrow.
 Node = Union[str, dict[str, Any]]
@@ -116,14 +119,16 @@ def control(root: str) -> dict[str, bytes]:
 
 def pull(root: str, node: Mapping[str, Node], *, force: bool = False) -> None:
     destination = Destination(root, Permissions())
-    with destination.locked() as work:
+    with locked(destination) as work:
         content = os.path.join(destination.control, "stage/content")
         os.mkdir(content)
         write(node, content)
         state = destination.load_state()
         staged = DirectoryHandles(os.open("content", os.O_RDONLY, dir_fd=work.stage))
-        with contextlib.closing(staged), destination.entries() as entries:
-            plan = make_plan(entries, root, flat(node), state, destination.permissions, force=force, trust_times=False)
+        with contextlib.closing(staged), destination.opened() as held:
+            plan = make_plan(
+                held.root, root, flat(node), state, destination.permissions, force=force, trust_times=False
+            )
             work.apply(plan, staged, state, {"revision": str(node)}, {}, {})
 
 

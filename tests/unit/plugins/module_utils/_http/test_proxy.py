@@ -168,12 +168,12 @@ def test_the_options_win_over_the_environment() -> None:
     "address", ["http://user:s3cret@[bad", "http://user:s3cret@h:99999", "x://user:s3cret@h", "http://user:s3cret@"]
 )
 def test_a_malformed_proxy_is_not_shown(address: str, server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidOption, match="The 'proxy' is no URL") as failure:
+    with pytest.raises(InvalidOption, match="The 'proxy' is not the URL") as failure:
         resolves(server, insecure=True, proxy=address)
     assert "s3cret" not in str(failure.value)
     assert "s3cret" not in repr(ConnectionOptions(proxy=address))
     monkeypatch.setenv("all_proxy", address)
-    with pytest.raises(InvalidOption, match="environment's all_proxy is no URL") as failure:
+    with pytest.raises(InvalidOption, match="environment's all_proxy is not the URL") as failure:
         resolves(server, insecure=True)
     assert "s3cret" not in str(failure.value)
 
@@ -344,7 +344,7 @@ def test_a_socks_proxy_that_cannot_be_reached(server: FaultServer) -> None:
 
 def test_socks_without_its_package(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socks", None)  # the import system's own way to say that there is none
-    with pytest.raises(MissingDependency, match="The 'proxy' is a SOCKS proxy.*pip install PySocks"):
+    with pytest.raises(MissingDependency, match="The 'proxy' is a SOCKS proxy.*pip install 'PySocks>=1.7'"):
         resolves(server, insecure=True, proxy="socks5h://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "socks5://keeper:s3cret@127.0.0.1:9")
     with pytest.raises(MissingDependency, match="environment's ALL_PROXY is a SOCKS proxy") as failure:

@@ -29,10 +29,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy, verify_notation
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import budget, discovery, formats
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import DSSE_ENVELOPE, CosignVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.provider_notation import verify_notation
 
 from . import notation_lab as lab
 from .test_cosign_keyed import OCI_MANIFEST, public_pem, simple_payload

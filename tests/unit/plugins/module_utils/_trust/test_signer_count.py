@@ -22,11 +22,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import canonical_json
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import CosignVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.counting import SignerCount
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keys import fingerprint_of
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import (
     VERIFIED,
     Signer,

@@ -25,11 +25,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.de
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.many import pull_many
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions, PullResult
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
-    VerifyOptions,
-    parse_policy,
-    verify,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import VerifyOptions, verify
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 
 VECTORS = Path(__file__).resolve().parents[5] / "vectors"
 DIGEST = "sha256:1139d0d0088435dfe42c9293107eb8df4a31537f7b9a556ae59cdf96818e6e16"

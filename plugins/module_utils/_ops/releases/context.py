@@ -1,0 +1,287 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the work on releases shares: the program Helm, the records in the cluster, charts at hand, locks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..._errors import Forbidden, NotFound, OciError
+from ..._files.bounded import pieces
+from ..._files.regular_file import open_regular, storage_error
+from ..._helm.access import helm_environment
+from ..._helm.crds import ChartCrds
+from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
+from ..._helm.manifest_text import as_text, secrets_of, shown_release
+from ..._helm.release import (
+    ALL_REVISIONS,
+    DEPLOYED,
+    SUPERSEDED,
+    Revision,
+    decode_release,
+    last_revisions,
+    mark_failed,
+    parse_description,
+    parse_revision,
+    revisions_path,
+)
+from ..._kube.api import KubeOptions
+from ..._kube.crds import apply_crds, missing_crds
+from ..._kube.lease import LeaseLock
+from ..._kube.rest import KubeRest
+from ..._oci.digest import Verifier, digest_of
+from ..._secrets.masking import Mask, is_trivial, leaves
+from .spec import Chart, ReleaseKey
+from .values import Origins, values_at
+
+LEASE_PREFIX = "cloudnative.artifacts."
+# How many revisions are looked into for secrets that a failure's words may repeat: the failed one and the one before.
+REVISIONS_OF_FAILURE = 2
+
+
+class ReleaseContext:
+    """What the work on all releases of a task shares; safe for threads.
+
+    ``mask`` hides what came from Secrets, in diffs and in what Helm and the API say; what the Secrets of a release hold
+    is added to it when the release is read. ``origins`` has the places of each release's values that are secrets.
+    ``lock_timeout`` is in seconds.
+    """
+
+    def __init__(
+        self,
+        api: KubeRest,
+        helm: str,
+        kube: KubeOptions,
+        scratch: str,
+        *,
+        lock_timeout: float,
+        check_mode: bool,
+        want_diff: bool,
+        mask: Mask,
+        origins: Mapping[ReleaseKey, Origins],
+    ) -> None:
+        self.api = api
+        self._helm: Helm | None = None
+        self._helm_path = helm
+        self._kube = kube
+        self.lock_timeout = lock_timeout
+        self.check_mode = check_mode
+        self.want_diff = want_diff
+        self.warnings: list[str] = []
+        self._scratch = scratch
+        self._mask = mask
+        self._origins = origins
+        self._charts: dict[str, str] = {}
+        self._guard = threading.Lock()
+        self._crds: dict[str, ChartCrds] = {}
+        self._crds_guard = threading.Lock()
+        self._applied: set[str] = set()
+        self._lockless = False
+
+    @property
+    def helm(self) -> Helm:
+        """The program Helm.
+
+        :raises MissingDependency: when it is not there, or too old.
+        """
+        with self._guard:
+            if self._helm is None:
+                access = HelmAccess(helm_environment(self._kube, self._scratch))
+                self._helm = Helm(self._helm_path, access, self._scratch)
+            return self._helm
+
+    @property
+    def helm_runs(self) -> int:
+        """How many processes of Helm were started."""
+        return self._helm.runs if self._helm else 0
+
+    # -- the cluster
+
+    def revisions(self, key: ReleaseKey) -> list[Revision]:
+        """All revisions of a release, the last one first."""
+        found = self.api.list_metadata(revisions_path(key.namespace), f"{ALL_REVISIONS},name={key.name}")
+        parsed = [revision for revision in map(parse_revision, found) if revision is not None]
+        return sorted(parsed, key=lambda revision: revision.number, reverse=True)
+
+    def last(self, key: ReleaseKey) -> Revision | None:
+        """The last revision of a release."""
+        return last_revisions(self.revisions(key)).get((key.namespace, key.name))
+
+    def made_of(self, key: ReleaseKey, digest: str) -> Revision | None:
+        """The last revision of a release that was deployed and made of this chart, with the labels that say so."""
+        for revision in self.revisions(key):
+            if revision.status not in (DEPLOYED, SUPERSEDED):
+                continue
+            if not revision.is_recorded:
+                description = (self.release(revision).get("info") or {}).get("description")
+                fingerprint = parse_description(str(description))
+                if fingerprint is not None:
+                    labels = {**revision.labels, **fingerprint.as_labels(revision.number)}
+                    revision = dataclasses.replace(revision, labels=labels)
+            if revision.has_chart(digest):
+                return revision
+        return None
+
+    def release(self, revision: Revision) -> dict[str, Any]:
+        """Everything that Helm recorded about a revision."""
+        release = decode_release(self.api.get(self._secret_path(revision)), self._name(revision))
+        self.learn(release, ReleaseKey(revision.namespace, revision.name))
+        return release
+
+    def label(self, revision: Revision, labels: Mapping[str, str | None]) -> None:
+        """Set labels of a revision; None removes one."""
+        self.api.merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
+
+    def mark_failed(self, revision: Revision, description: str) -> None:
+        """Make a pending revision a failed one.
+
+        :raises Conflict: when somebody changed it in the meantime.
+        """
+        secret = self.api.get(self._secret_path(revision))
+        self.api.replace(self._secret_path(revision), mark_failed(secret, description, self._name(revision)))
+
+    @staticmethod
+    def _secret_path(revision: Revision) -> str:
+        return f"{revisions_path(revision.namespace)}/{revision.secret}"
+
+    @staticmethod
+    def _name(revision: Revision) -> str:
+        return f"revision {revision.number} of the release {revision.namespace}/{revision.name}"
+
+    # -- locks
+
+    @contextlib.contextmanager
+    def locked(self, key: ReleaseKey) -> Iterator[tuple[bool, bool]]:
+        """Hold the lock of a release: gives whether it is held, and whether its last holder died with it.
+
+        Where Leases may not be used, the release is worked on without: Helm itself refuses a second action at once.
+
+        :raises NotFound: when there is no such namespace.
+        :raises ReleaseLocked: when another run holds it for too long.
+        """
+        lock = LeaseLock(self.api, key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
+        try:
+            abandoned = lock.acquire(self.lock_timeout)
+        except NotFound:
+            raise NotFound(
+                f"The namespace {key.namespace}, of the release {key.name}, does not exist.",
+                "Create it, or set 'create_namespace'.",
+            ) from None
+        except Forbidden as exc:
+            self._warn_lockless(
+                "Releases are deployed without a lock, since the API does not allow it: two runs at once may get in "
+                f"each other's way. {exc.message}"
+            )
+            yield False, False
+            return
+        try:
+            yield True, abandoned
+        finally:
+            lock.release()
+
+    def _warn_lockless(self, warning: str) -> None:
+        with self._guard:
+            if not self._lockless:
+                self._lockless = True
+                self.warnings.append(warning)
+
+    # -- charts and words
+
+    def apply_crds(self, chart: Chart, values: bytes, *, replace: bool, changed: list[str]) -> None:
+        """Have the chart's CRDs in the cluster; add the names of those that are changed. Each is applied once per run.
+
+        :raises ChartError: when they cannot be read.
+        :raises ClusterError: when the API refuses one.
+        """
+        path = self.chart_file(chart)
+        with self._crds_guard:
+            documents = self._crds_of(chart, path, values)
+            new = {_digest(each): each for each in documents if _digest(each) not in self._applied}
+            if new:
+                apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
+                self._applied.update(new)
+
+    def missing_crds(self, chart: Chart, values: bytes) -> list[str]:
+        """The names of the chart's CRDs that are not in the cluster."""
+        path = self.chart_file(chart)
+        with self._crds_guard:
+            return missing_crds(self.api, self._crds_of(chart, path, values))
+
+    def _crds_of(self, chart: Chart, path: str, values: bytes) -> list[dict[str, Any]]:
+        if chart.layer not in self._crds:
+            self._crds[chart.layer] = ChartCrds(path, chart.origin)
+        crds = self._crds[chart.layer]
+        documents = crds.of(json.loads(values))
+        self.warnings += [warning for warning in crds.warnings if warning not in self.warnings]
+        return documents
+
+    def chart_file(self, chart: Chart) -> str:
+        """A copy of the chart that nobody else can alter or remove, checked while it is made.
+
+        :raises DigestMismatch: when the file is not the chart any more.
+        """
+        with self._guard:
+            if chart.layer not in self._charts:
+                path = os.path.join(self._scratch, f"chart-{len(self._charts)}.tgz")
+                try:
+                    with open_regular(chart.path) as source, open(path, "xb") as copy:
+                        size = os.fstat(source.fileno()).st_size
+                        verifier = Verifier(chart.layer, size, f"The chart in {chart.path}")
+                        for chunk in pieces(source):
+                            verifier.update(chunk)
+                            copy.write(chunk)
+                except OSError as exc:
+                    raise storage_error("read", chart.path, exc) from None
+                verifier.finish()
+                self._charts[chart.layer] = path
+            return self._charts[chart.layer]
+
+    # -- secrets
+
+    def learn(self, release: Mapping[str, Any], key: ReleaseKey) -> None:
+        """Hide from now on what the Secrets of a release hold, and its values that may have come from Secrets.
+
+        An earlier revision had other values at the places that Secrets set today, such as the password of yesterday.
+        Of a place that nothing sets today, nobody knows where its value came from: it is hidden, too.
+        """
+        for secret in secrets_of(release):
+            self._mask.add(secret)
+        origins = self._origins.get(key, Origins())
+        for place, value in values_at(release.get("config") or {}):
+            if place in origins.secret:
+                self._mask.add_value(value)
+            elif place not in origins.public:
+                self._mask.add_value([leaf for leaf in leaves(value) if not is_trivial(leaf)])
+
+    def shown(self, release: Mapping[str, Any]) -> str:
+        """What a release deploys, as text for a diff, without what came from Secrets."""
+        return shown_release(release, self._mask)
+
+    def shown_object(self, document: Mapping[str, Any]) -> str:
+        """One object as text for a diff, without what came from Secrets."""
+        return as_text(document, self._mask)
+
+    def masked(self, words: str) -> str:
+        """What Helm or the API says, without what came from Secrets."""
+        return self._mask.text(words)
+
+    def said(self, outcome: Outcome, key: ReleaseKey) -> str:
+        """What Helm said about its failure, without what came from Secrets, of at most 2,000 characters.
+
+        Helm repeats parts of what it deploys. The revisions that are there are read for what their Secrets hold.
+        """
+        with contextlib.suppress(OciError):
+            for revision in self.revisions(key)[:REVISIONS_OF_FAILURE]:
+                self.release(revision)
+        return self.masked(outcome.words)[:MAX_WORDS]
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return digest_of(json.dumps(document, sort_keys=True).encode("utf-8", "surrogateescape"))
