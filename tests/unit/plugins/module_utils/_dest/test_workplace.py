@@ -14,8 +14,8 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import workplace as workplace_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.drift import Plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import Plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state import State
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles

@@ -156,7 +156,7 @@ def test_the_right_bytes(count: int) -> None:
 @pytest.mark.parametrize("count", [1, MANY])
 def test_the_wrong_bytes(count: int) -> None:
     taken = 0
-    with pytest.raises(DigestMismatch, match="It has another content"):
+    with pytest.raises(DigestMismatch, match="It does not match its digest"):
         for _chunk in verified(iter([PIECE] * count), Verifier(digest_of(b""), len(PIECE) * count, "It")):
             taken += 1
     assert taken == count
