@@ -232,7 +232,7 @@ def _parse_host(host: str, text: str) -> str:
 
 
 def _is_host_name(name: str) -> bool:
-    """True for a host name (RFC 1035, section 2.3.4), or an IPv6 literal that :mod:`ipaddress` accepts."""
+    """True for a host name (RFC 1035, section 2.3.4), or an IPv6 literal that ``ipaddress`` accepts."""
     if not name.startswith("["):
         return len(name) <= 253 and all(len(label) <= 63 for label in name.split("."))
     import ipaddress
