@@ -17,6 +17,7 @@ from .._oci import media
 from .._oci.manifest import Descriptor
 from .._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource
 from .client import Container, RegistryClient, pull_scope
+from .preliminary import answer_or_none
 
 # an attempt that brought less than this (bytes) before it broke off counts as one without progress
 MIN_PROGRESS = CHUNK_SIZE
@@ -83,12 +84,23 @@ class BlobTransfers:
 
     def exists(self, descriptor: Descriptor) -> bool:
         """See :meth:`.transport.Repository.blob_exists`."""
+        return bool(answer_or_none(lambda: self._head(descriptor)))
+
+    def _head(self, descriptor: Descriptor) -> bool:
         url = self._base + self._container.get_blob_url(descriptor.digest)
         with self._client.request("HEAD", url, scope=self._scope) as response:
-            if response.status_code == 404:
-                return False
             check_status(response, f"Looking for the blob {descriptor.digest} in {self._name}")
             return True
+
+    def _has_arrived(self, descriptor: Descriptor) -> bool:
+        """Whether a blob can be had, asked with GET where HEAD does not say so."""
+        if self.exists(descriptor):
+            return True
+        response = answer_or_none(lambda: self._get(descriptor, {}, 0))
+        if response is None:
+            return False
+        with response:
+            return bool(response.status_code == 200)
 
     def push(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
         """See :meth:`.transport.Repository.push_blob`."""
@@ -159,7 +171,7 @@ class BlobTransfers:
         check_pushed(response, action)
         discard(response, self._client.connection.timeout)
         # what is no plain yes (a proxy's page, say) has to be seen
-        if response.status_code != 201 and not self.exists(source.descriptor):
+        if response.status_code != 201 and not self._has_arrived(source.descriptor):
             raise PushFailed(
                 f"{action} was answered with status {response.status_code}, but the blob is not there now.",
                 "Check that the host is a registry, and what stands between it and this host.",

@@ -14,7 +14,16 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ConnectionFailed, InvalidContent, NotFound, OciError, PushFailed, RegistryError
+from .._errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    InvalidContent,
+    NotFound,
+    OciError,
+    PushFailed,
+    ReferrersUnsupported,
+    RegistryError,
+)
 from .._http.answer import RETRY_STATUS, check_status
 from .._http.body import content_length, discard
 from .._oci import media
@@ -30,6 +39,7 @@ from .._oci.manifest import (
 from .._oci.reference import Reference, check_tag, is_tag
 from .._oci.single_place import SinglePlace
 from .client import Container, RegistryClient, pull_scope, push_scope
+from .preliminary import answer_or_none, is_unsettled
 
 if TYPE_CHECKING:
     from .._oci.repository import BlobSource
@@ -70,22 +80,25 @@ class RegistryRepository(SinglePlace):
     # Manifests
 
     def resolve(self, identifier: str) -> Descriptor:
+        """See :meth:`~._oci.repository.Repository.resolve`; where HEAD does not settle it, GET does."""
+        known = answer_or_none(lambda: self._head(identifier))
+        return known or self.fetch_manifest(identifier).descriptor
+
+    def _head(self, identifier: str) -> Descriptor | None:
+        """What the headers of a HEAD request say of a manifest; None when they say less than that it is there.
+
+        :raises InvalidContent: when it is another manifest.
+        """
         with self._client.request(
             "HEAD", self._manifest_url(identifier), scope=self._scope, headers={"Accept": ACCEPT}
         ) as response:
-            status, size = response.status_code, content_length(response)
+            size = content_length(response)
             digest = response.headers.get("Docker-Content-Digest", "")
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-            if status == 404:
-                raise self._no_manifest(identifier)
-            # what a registry may answer that has no HEAD here
-            if status not in (200, 400, 405, 501):
-                check_status(response, f"Resolving {self._named(identifier)}")
-        is_complete = is_digest(digest) and size is not None and media_type in media.MANIFEST_TYPES + media.INDEX_TYPES
-        if status != 200 or size is None or not is_complete:
-            return self.fetch_manifest(identifier).descriptor
-        if is_digest(identifier) and digest != identifier:
-            raise InvalidContent(f"The registry answered for {digest} when asked for {self._named(identifier)}.")
+            check_status(response, f"Resolving {self._named(identifier)}")
+        is_known = media_type in media.MANIFEST_TYPES + media.INDEX_TYPES
+        if not is_known or not size or not is_digest(digest) or (is_digest(identifier) and digest != identifier):
+            return None
         return Descriptor(media_type=media_type, digest=digest, size=size)
 
     def fetch_manifest(self, identifier: str) -> Manifest:
@@ -244,23 +257,17 @@ class RegistryRepository(SinglePlace):
                 found += _referrer_descriptors(document, f"The referrers list of {self._named(digest)}")
                 if len(found) > MAX_REFERRERS:
                     raise InvalidContent(f"{self._named(digest)} has more than {MAX_REFERRERS} referrers.")
-        except (NotFound, NotJson):
+        except (AuthenticationFailed, NotFound, NotJson):
             return None
         except RegistryError as exc:
-            if exc.status in (400, 405, 406, 501):
+            if is_unsettled(exc):
                 return None
             raise
         return found
 
     def _referrers_by_tag(self, digest: str) -> list[Descriptor]:
-        tag = _fallback_tag(digest)
-        try:
-            index = self.fetch_manifest(tag)
-        except NotFound:
-            return []
-        if not index.is_index:
-            raise InvalidContent(f"{self._named(tag)} is no index of referrers, although its name says so.")
-        return list(index.manifests)
+        index = answer_or_none(lambda: self.fetch_manifest(_fallback_tag(digest)))
+        return list(index.manifests) if index is not None and _lists_referrers(index, digest) else []
 
     def _add_to_fallback_tag(self, manifest: Manifest, subject: str) -> None:
         """Keep the index under the fallback tag (distribution-spec, "Referrers Tag Schema").
@@ -275,6 +282,13 @@ class RegistryRepository(SinglePlace):
             annotations=manifest.annotations,
         )
         tag = _fallback_tag(subject)
+        held = answer_or_none(lambda: self.fetch_manifest(tag))
+        if held is not None and not _lists_referrers(held, subject):
+            raise ReferrersUnsupported(
+                f"{own.digest} cannot be attached to {self._named(subject)}: the registry has no referrers API, and the "
+                f"tag {tag}, which stands in for it, is something else there.",
+                "The referrer is stored under its digest. To have it found, use a registry with the referrers API.",
+            )
         for writes_left in range(MAX_FALLBACK_WRITES, -1, -1):
             entries = self._referrers_by_tag(subject)
             if any(entry.digest == own.digest for entry in entries):
@@ -318,6 +332,11 @@ def _fallback_tag(digest: str) -> str:
     """distribution-spec, "Referrers Tag Schema": at most 64 characters of the digest, so a sha512 is cut."""
     algorithm, encoded = parse_digest(digest)
     return f"{algorithm}-{encoded[:64]}"
+
+
+def _lists_referrers(index: Manifest, subject: str) -> bool:
+    """Whether what a fallback tag gave is an index of referrers; some registries give the subject itself."""
+    return index.is_index and index.descriptor.digest != subject
 
 
 def _referrer_descriptors(document: dict[str, Any], what: str) -> list[Descriptor]:
