@@ -15,13 +15,15 @@ description:
   - Works for what Flux, Helm, ORAS and container tools publish, from registries and from OCI image layouts on disk.
   - A run that finds the artifact unchanged makes one request, or none when it is pinned by digest.
   - With O(artifacts) it does so for many artifacts at once, in a small part of the time that as many tasks take.
+  - Most tasks need few options. O(ref), or O(url) with O(semver), O(tag) or O(digest), says which artifact is meant;
+    O(dest) says where it goes; O(verify) who has to have signed it; O(username) with O(password), or O(auth_file), who
+    logs in.
 author:
   - the cloudnative.artifacts authors (@cloudnative)
 extends_documentation_fragment:
   - cloudnative.artifacts.reference
   - cloudnative.artifacts.selection
   - cloudnative.artifacts.artifacts
-  - cloudnative.artifacts.artifacts.pull
   - cloudnative.artifacts.verify.option
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
@@ -40,6 +42,18 @@ attributes:
   idempotent:
     support: full
 options:
+  artifacts:
+    description:
+      - Several artifacts to pull in this one task, in place of O(ref) or O(url) and O(dest).
+      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(parallel) and
+        O(resolve_once), which are for the task as a whole. It says which artifact is meant and its O(dest); any other
+        option that it leaves out is as the task says.
+      - As soon as an entry has one of the options that say who logs in (O(username), O(password), O(auth_file),
+        O(auth_config), O(provider), O(provider_registry)), all of them are its own.
+      - All entries are checked before anything is asked. Then one that fails keeps no other from being pulled; the task
+        fails in the end, and RV(results) says what became of each.
+    type: list
+    elements: dict
   dest:
     description:
       - The directory to unpack into; it is made when it is missing.
@@ -163,7 +177,11 @@ seealso:
   - module: cloudnative.artifacts.oci_artifact_push
   - module: cloudnative.artifacts.oci_artifact_info
   - ref: ansible_collections.cloudnative.artifacts.docsite.guide_pull
-    description: How an artifact is selected, unpacked and kept in place.
+    description: How an artifact is selected, unpacked and kept in place, with an example for each case.
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_selection
+    description: Ranges, tag policies and pre-releases.
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_verify
+    description: What a policy in O(verify) may demand.
   - ref: ansible_collections.cloudnative.artifacts.docsite.guide_errors
     description: All reason codes, and what to do about each.
 """
@@ -175,79 +193,24 @@ EXAMPLES = r"""
     semver: 1.x
     dest: /etc/platform
 
-- name: Pin an artifact by digest, which needs no request when it is unchanged
-  cloudnative.artifacts.oci_artifact_pull:
-    ref: registry.example.com/platform/config@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
-    dest: /etc/platform
-
 - name: Use only what the release key signed, and check it before anything is fetched
   cloudnative.artifacts.oci_artifact_pull:
-    url: oci://registry.example.com/platform/config
-    semver: 1.x
+    ref: registry.example.com/platform/config:1.4.2
     dest: /etc/platform
     verify:
       public_keys: [/etc/keys/release.pub]
 
-- name: Keep a Helm chart as the archive it is
-  cloudnative.artifacts.oci_artifact_pull:
-    ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
-    dest: /srv/charts/campaign1.tgz
-    layer_selector:
-      media_type: application/vnd.cncf.helm.chart.content.v1.tar+gzip
-      operation: copy
-
-- name: Take the build with the highest number of the main branch, with credentials of its own
-  cloudnative.artifacts.oci_artifact_pull:
-    url: oci://registry.example.com/app/manifests
-    filter_tags:
-      pattern: ^main-[a-f0-9]+-(?P<ts>[0-9]+)$
-      extract: $ts
-      policy:
-        numerical:
-          order: asc
-    dest: /opt/app
-    username: deploy
-    password: "{{ registry_password }}"
-
-- name: Keep what is there for up to a day when the registry is down
-  cloudnative.artifacts.oci_artifact_pull:
-    ref: registry.example.com/platform/config:stable
-    dest: /etc/platform
-    on_registry_error:
-      use: last_good
-      max_age: 24h
-
 - name: Pull many artifacts at once, with one login
   cloudnative.artifacts.oci_artifact_pull:
     artifacts:
-      - url: oci://registry.example.com/platform/config
-        semver: 1.x
+      - ref: registry.example.com/platform/config:1.4.2
         dest: /etc/many/platform
-        verify:
-          public_keys: [/etc/keys/release.pub]
-      - ref: registry.example.com/models/ranker:7
-        layers: all
-        dest: /srv/many/ranker
       - ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
         dest: /srv/many/charts/
         layer_selector:
-          operation: copy
-    mode: u=rwX,g=rX,o=
+          operation: copy  # a Helm chart stays the archive that it is
     username: deploy
     password: "{{ registry_password }}"
-
-- name: Have all hosts of a run use the digest that the first one found
-  cloudnative.artifacts.oci_artifact_pull:
-    ref: registry.example.com/platform/config:stable
-    dest: /etc/platform
-    resolve_once: true
-
-- name: Pull in an air-gapped site from an OCI image layout on a disk
-  cloudnative.artifacts.oci_artifact_pull:
-    ref: oci-layout:/media/transfer/bundle:2.3.0
-    dest: /opt/bundle
-    owner: app
-    mode: u=rwX,g=rX,o=
 """
 
 RETURN = r"""
@@ -455,10 +418,10 @@ ignored_count:
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.items import (
+    ARTIFACTS_SPEC,
     AUTH_UNIT,
     IDENTITY_SPEC,
     ItemsModule,
-    artifacts_spec,
     each_item,
     exclusive_rules,
 )
@@ -557,7 +520,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    spec = {**OWN_SPEC, **CACHE_SPEC, **artifacts_spec(OWN_SPEC)}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **ARTIFACTS_SPEC}
     run_module(
         spec,
         run,

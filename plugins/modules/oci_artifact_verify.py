@@ -26,7 +26,6 @@ extends_documentation_fragment:
   - cloudnative.artifacts.reference
   - cloudnative.artifacts.selection
   - cloudnative.artifacts.artifacts
-  - cloudnative.artifacts.artifacts.verification
   - cloudnative.artifacts.verify
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
@@ -48,6 +47,20 @@ attributes:
     support: full
     details:
       - This module never changes anything.
+options:
+  artifacts:
+    description:
+      - Several artifacts to verify in this one task, in place of O(ref) or O(url).
+      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(parallel) and
+        O(resolve_once), which are for the task as a whole. It says which artifact is meant; any other option that it
+        leaves out is as the task says.
+      - As soon as an entry has one of the options that say who logs in (O(username), O(password), O(auth_file),
+        O(auth_config), O(provider), O(provider_registry)), all of them are its own; and as soon as it has one of those
+        that make the policy (from O(signature_provider) to O(trust_store)), the whole policy is.
+      - All entries are checked before anything is asked. Then one that fails keeps no other from being verified; the
+        task fails in the end, and RV(results) says what became of each.
+    type: list
+    elements: dict
 seealso:
   - module: cloudnative.artifacts.oci_artifact_pull
   - module: cloudnative.artifacts.oci_artifact_sign
@@ -248,10 +261,10 @@ reason:
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.items import (
+    ARTIFACTS_SPEC,
     AUTH_UNIT,
     IDENTITY_SPEC,
     ItemsModule,
-    artifacts_spec,
     each_item,
     exclusive_rules,
 )
@@ -307,7 +320,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    spec = {**OWN_SPEC, **CACHE_SPEC, **artifacts_spec(OWN_SPEC)}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **ARTIFACTS_SPEC}
     run_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive_rules())
 
 

@@ -20,14 +20,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.objects import Places
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.deploy import Plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.context import ReleaseContext
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.drift import look_for_drift
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.plan import ReleasePlan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.spec import (
     DriftRule,
     ReleaseKey,
     ReleaseSpec,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.workshop import Workshop
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets.masking import Mask
 
 pytestmark = pytest.mark.once
@@ -75,9 +75,9 @@ class Scene:
         patch = json.dumps({"data": data})
         self.cluster.kubectl("patch", "configmap", "one-more", "-n", self.namespace, "--type=merge", "-p", patch)
 
-    def correct(self, *interferences: Callable[[], object], late: bool = False) -> tuple[Plan, RacingApi]:
+    def correct(self, *interferences: Callable[[], object], late: bool = False) -> tuple[ReleasePlan, RacingApi]:
         api = RacingApi(self.cluster.kubeconfig, interferences, late)
-        shop = Workshop(
+        context = ReleaseContext(
             api,
             "helm",
             KubeOptions(kubeconfig=str(self.cluster.kubeconfig)),
@@ -91,9 +91,9 @@ class Scene:
         key = ReleaseKey(self.namespace, "one")
         rules = [DriftRule(("/data/size",))]
         spec = ReleaseSpec(key, drift="correct", drift_ignore=rules, rollback_to=self._digest)
-        plan = Plan(spec, last=shop.last(key))
+        plan = ReleasePlan(spec, last=context.last(key))
         try:
-            look_for_drift(shop, Places(api), plan)
+            look_for_drift(context, Places(api), plan)
         except OciError as exc:
             plan.fail(exc)
         return plan, api

@@ -287,7 +287,8 @@ def test_what_is_under_way_is_in_nobodys_way(
 ) -> None:
     """A broken download and a killed writer have left their files; another writer holds the lock."""
     image = push_image(at(ours), "1.0")
-    unlisted = at(ours).store.add_bytes(b"nobody lists this")
+    unlisted = digest_of(b"nobody lists this")
+    at(ours).store.add(Descriptor("text/plain", unlisted, 17), [b"nobody lists this"])
     missing = Descriptor("text/plain", digest_of(CONTENT), len(CONTENT))
 
     def broken(offset: int) -> Any:

@@ -299,7 +299,6 @@ def test_killed_push_leaves_tags_as_they_were(
     script = f"""
 import os, sys
 sys.path.insert(0, {str(ansible.collections)!r})
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import transport
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.build import BuildOptions, Input
@@ -315,7 +314,7 @@ class Dying:
     def __enter__(self): return self
     def __exit__(self, *_): self._stream.close()
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import local_blob
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import local_blob
 plain = local_blob._open_unchanged
 local_blob._open_unchanged = lambda *arguments: Dying(plain(*arguments))
 push(PushOptions(

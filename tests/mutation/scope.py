@@ -77,6 +77,8 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_dest/destination.py": _PLACED,
     "_dest/workplace.py": _PLACED,
     "_files/trusted_path.py": ("_files/test_trusted_path.py",),
+    "_files/users.py": ("_files/test_trusted_path.py",),
+    "_files/user_namespace.py": ("_files/test_trusted_path.py",),
     "_files/directory_writers.py": ("_files/test_trusted_path.py",),
     "_files/foreign_path.py": ("_files/test_trusted_path.py", "_login/test_config_file.py"),
 }

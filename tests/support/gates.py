@@ -128,6 +128,7 @@ class Gates:
         docs = ["lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "--validate-collection-refs=all", "."]
         self.steps.run("antsibull-docs", [self.bin / "antsibull-docs", *docs], cwd=cwd, env=env)
         self.steps.run("antsibull-changelog", [self.bin / "antsibull-changelog", "lint"], cwd=cwd, env=env)
+        self.steps.run("changelog", [self.bin / "python", SUPPORT / "changelog.py"], cwd=cwd, env=env)
 
     def _package(self) -> None:
         env = self._environment()

@@ -16,10 +16,18 @@ from .._errors import InvalidOption
 from .exact import refuse_numbers
 from .option_secrets import long_secrets
 from .run import TaskModule
-from .specs import AUTH_SPEC, REFERENCE_SPEC, SELECTION_SPEC
+from .specs import AUTH_SPEC, CACHE_SPEC, REFERENCE_SPEC, SELECTION_SPEC
 
 ARTIFACTS = "artifacts"
-DEFAULT_PARALLEL = 4
+ARTIFACTS_SPEC: dict[str, Any] = {
+    # What an entry may have is added by ItemsModule. It is not part of what modules declare: the documentation would
+    # have to repeat nearly all options of the module below this one.
+    ARTIFACTS: {"type": "list", "elements": "dict"},
+    "parallel": {"type": "int", "default": 4},
+    "resolve_once": {"type": "bool", "default": False},
+}
+# Options of the task as a whole. All others are options of one artifact, which an entry may have as well.
+OF_THE_TASK = frozenset({*ARTIFACTS_SPEC, *CACHE_SPEC})
 
 # What a task has for one artifact and has to say for each of several.
 IDENTITY_SPEC: dict[str, Any] = {**REFERENCE_SPEC, **SELECTION_SPEC, "pin": {"type": "str"}}
@@ -28,21 +36,20 @@ EXCLUSIVE_RULES: list[tuple[str, str]] = [("auth_file", "auth_config")]
 Options = TypeVar("Options")
 
 
-def artifacts_spec(own: Mapping[str, Any]) -> dict[str, Any]:
-    """The options ``artifacts``, whose entries have the options ``own``, and ``parallel``.
+def with_entries(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The argument spec of a module with that of an entry of ``artifacts`` in it: the options of one artifact.
 
-    No suboption has a default: what an entry does not say, the task does. Records are looked into when the entry is
-    read, see :func:`each_item`.
+    No option of an entry has a default: what an entry does not say, the task does. Records are looked into when the
+    entry is read, see :func:`each_item`.
+
+    :param task: the argument spec that the module declares.
     """
-    options = {}
-    for name, spec in own.items():
-        kept = {key: value for key, value in spec.items() if key not in ("default", "required", "options")}
-        options[name] = kept
-    return {
-        ARTIFACTS: {"type": "list", "elements": "dict", "options": options},
-        "parallel": {"type": "int", "default": DEFAULT_PARALLEL},
-        "resolve_once": {"type": "bool", "default": False},
+    options = {
+        name: {key: value for key, value in spec.items() if key not in ("default", "required", "options")}
+        for name, spec in task.items()
+        if name not in OF_THE_TASK
     }
+    return {**task, ARTIFACTS: {**task[ARTIFACTS], "options": options}}
 
 
 def exclusive_rules(*further: str) -> list[tuple[str, str]]:
@@ -123,7 +130,15 @@ def _as_task(module: AnsibleModule, params: dict[str, Any]) -> AnsibleModule:
 
 
 class ItemsModule(TaskModule):
-    """A module that says which entry of ``artifacts`` it cannot use; Ansible itself does not number them."""
+    """A module whose option ``artifacts`` is a list of mappings with the module's own options.
+
+    Ansible checks the entries as suboptions. It does not number them, so that this is done here, in messages about an
+    entry that cannot be used.
+    """
+
+    def _load_params(self) -> None:
+        self.argument_spec = with_entries(self.argument_spec)
+        super()._load_params()
 
     def fail_json(self, msg: str, **kwargs: Any) -> Any:
         if "reason" not in kwargs:  # it is Ansible that says so, before the module runs

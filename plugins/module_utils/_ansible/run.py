@@ -36,10 +36,10 @@ def run_module(
     result: dict[str, Any] = {}
     failure: OciError | None = None
     try:
-        refused = refusal(module.params, argument_spec)
+        refused = refusal(module.params, module.argument_spec)
         if refused:
             raise InvalidOption(*refused)
-        refuse_numbers(argument_spec, module.given_params)
+        refuse_numbers(module.argument_spec, module.given_params)
         result = call(module)
     except OciError as exc:
         failure = exc

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Callable, Union
 
 from .._errors import BuildError
@@ -40,9 +40,6 @@ def pack_tree(
     *,
     excluded: Callable[[dict[str, bool]], set[str]] | None,
     prefix: str = "",
-    root_entry: bool = False,
-    directories: bool = True,
-    reserved: Collection[str] = (),
 ) -> PackResult:
     """Pack a directory as tar+gzip, in one pass and with bounded memory.
 
@@ -50,9 +47,7 @@ def pack_tree(
     them, directories 0755. Hard links are packed as files of their own, symbolic links as links.
 
     ``excluded`` is called once with all paths of the tree (True for directories) and returns those to leave out;
-    a directory stands for all below it. ``reserved`` are names at the top that are left out silently. ``prefix`` is a
-    directory of the archive to put everything in. ``root_entry`` adds an entry for the source itself; without
-    ``directories`` none has an entry.
+    a directory stands for all below it. ``prefix`` is a directory of the archive to put everything in.
 
     :raises BuildError: when something is unreadable, changes its size while it is read, is no file, directory or
         link, has a name that cannot be unpacked, or is a link that leads out of ``source``.
@@ -64,12 +59,10 @@ def pack_tree(
     except OSError as exc:
         raise _unreadable(source, exc) from None
     try:
-        tree = _Source(source, handles, reserved)
+        tree = _Source(source, handles)
         tree.exclude(excluded)
         tree.check(top)
         writer = ArchiveWriter(output)
-        if root_entry and directories:
-            writer.directory(top)
         for path in tree.paths():
             name = f"{top}/{path}" if top else path
             kind = tree.kinds[path]
@@ -82,7 +75,7 @@ def pack_tree(
                 except OSError as exc:
                     raise _unreadable(os.path.join(source, path), exc) from None
                 _pack_open_file(writer, name, descriptor, os.path.join(source, path))
-            elif directories:
+            else:
                 writer.directory(name)
         return writer.close()
     finally:
@@ -120,7 +113,7 @@ def pack_members(members: Sequence[Member], output: BinaryIO) -> PackResult:
 class _Source:
     """What a directory holds, and what of it is to be packed."""
 
-    def __init__(self, root: str, handles: DirectoryHandles, reserved: Collection[str]) -> None:
+    def __init__(self, root: str, handles: DirectoryHandles) -> None:
         self.kinds: dict[str, str] = {}
         self.links: dict[str, str] = {}
         self._root = root
@@ -131,8 +124,6 @@ class _Source:
             directory = pending.pop()
             for name, kind in self._scan(directory):
                 path = f"{directory}/{name}" if directory else name
-                if not directory and name in reserved:
-                    continue
                 self.kinds[path] = kind
                 if kind == DIRECTORY:
                     pending.append(path)

@@ -52,7 +52,7 @@ Node = Union[Leaf, Directory]
 
 
 class StagedTree:
-    """See above. Any method may raise OSError; paths are checked by the caller (:func:`.tree_fs.split_path`)."""
+    """See above. Any method may raise OSError; paths are checked by the caller (:func:`~._files.names.split_path`)."""
 
     def __init__(self, root: AnyDirectory) -> None:
         self.top = Directory("", 0o755, 0)

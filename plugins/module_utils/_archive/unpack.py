@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from .._errors import LayerError, StorageError
@@ -76,7 +75,6 @@ class _Account:
 class Unpacker:
     """Unpacks layers, in order, into ``root``: an existing empty directory where nobody else writes.
 
-    ``reserved`` are names at the top that are never written: entries at or below them are skipped, with a warning.
     Without ``digests`` no file is hashed and each entry's digest is "". Owners and times are not applied. Permission
     bits are, without setuid, setgid and sticky: files with 0o600 added, directories with 0o700.
 
@@ -88,7 +86,6 @@ class Unpacker:
         self,
         root: AnyDirectory,
         limits: Limits,
-        reserved: Collection[str] = (),
         digests: bool = True,
         name: str = "",
     ) -> None:
@@ -96,10 +93,8 @@ class Unpacker:
 
         :raises StorageError: when the root cannot be opened.
         """
-        self.warnings: list[str] = []
         self._root = name or str(root)
         self._account = _Account(limits)
-        self._reserved = frozenset(reserved)
         self._digests = digests
         self._layers: list[str] = []
         self._entries: _Entries | None = None
@@ -117,9 +112,7 @@ class Unpacker:
         """
         self._check_closed()
         self._layers.append(what)
-        self._entries = _Entries(
-            self._tree, self._account, what, len(self._layers), whiteouts, self._reserved, self._digests, self.warnings
-        )
+        self._entries = _Entries(self._tree, self._account, what, len(self._layers), whiteouts, self._digests)
         self._writer = LayerWriter(self._entries, what, self._root)
         return self._writer
 
@@ -217,9 +210,7 @@ class _Entries:
         what: str,
         number: int,
         whiteouts: bool,
-        reserved: frozenset[str],
         digests: bool,
-        warnings: list[str],
     ) -> None:
         self.name = ""
         self.closed = False
@@ -228,9 +219,6 @@ class _Entries:
         self._what = what
         self._number = number
         self._whiteouts = whiteouts
-        self._reserved = reserved
-        self._warnings = warnings
-        self._skipped: set[str] = set()
         # Entries come directory by directory: the last one's parent, under its name in the archive.
         self._head: str | None = None
         self._parent = tree.top
@@ -265,13 +253,10 @@ class _Entries:
                 if kind != DIRECTORY:
                     raise self._refuse("has no name")
                 return
-            if parts[0] in self._reserved:
-                self._skip(parts[0])
-                return
             if self._whiteouts and parts[-1].startswith(_WHITEOUT):
                 self._whiteout(parts)
                 return
-            # Not for the top, where any name may be a reserved one.
+            # Not for the top: "/a", which is refused, has the same head as "a".
             self._head = head if base == parts[-1] and len(parts) > 1 else None
             base = parts.pop()
             self._enter(parts)
@@ -288,7 +273,7 @@ class _Entries:
             self._symbolic_link(base, target)
 
     def data(self, view: memoryview) -> None:
-        # Whiteouts and skipped entries have no file.
+        # Whiteouts have no file.
         if self._file < 0:
             return
         written = os.write(self._file, view)
@@ -312,11 +297,6 @@ class _Entries:
             return split_path(name)
         except ValueError as exc:
             raise self._refuse(f"{relation} {exc}") from None
-
-    def _skip(self, name: str) -> None:
-        if name not in self._skipped:
-            self._skipped.add(name)
-            self._warnings.append(f"{self._what} holds {name!r}, which is a reserved name: it was not unpacked.")
 
     def _enter(self, parts: list[str]) -> None:
         """Make a directory the parent of the entries that follow; create it where it is missing."""

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from .._errors import StorageError
 from .._files.directory_handles import DirectoryHandles, open_file_at
 from .._files.names import encoded
-from .._files.trusted_path import belongs_to_us
+from .._files.users import belongs_to_us
 from .._layout.files import unlink
 from .._oci.digest import parse_digest
 from .store import CacheStore

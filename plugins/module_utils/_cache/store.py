@@ -78,7 +78,7 @@ class CacheStore(BlobStore):
         return None
 
     def fetch_held(self, descriptor: Descriptor, stream: Callable[[int], Iterator[bytes]], what: str) -> BinaryIO:
-        """As :meth:`hold`, of a blob that is fetched when it is missing, see :meth:`fetch`.
+        """As :meth:`hold`, of a blob that is fetched when it is missing, see :meth:`.BlobStore.fetch`.
 
         :raises DigestMismatch: when the bytes of one uninterrupted download are not what the descriptor says.
         :raises StorageError: when the file system refuses, or the download of another process stalls.

@@ -31,6 +31,7 @@ from .._login.credential import Credential
 from .._oci.options import ConnectionOptions
 from .flow import environment, redacted
 
+TITLE = "AWS"
 HOSTS = "<account>.dkr.ecr.<region>.amazonaws.com or public.ecr.aws"
 PUBLIC_HOSTS = ("public.ecr.aws", "ecr-public.aws.com")
 PUBLIC_REGION = "us-east-1"
@@ -70,6 +71,19 @@ def parse_host(name: str) -> Ecr | None:
         return Ecr("ecr-public", PUBLIC_REGION)
     match = _PRIVATE.match(name)
     return Ecr("ecr", match["region"], bool(match["fips"]), bool(match["dual"])) if match else None
+
+
+def is_host(name: str) -> bool:
+    """Whether a host is a registry of AWS."""
+    return parse_host(name) is not None
+
+
+def login(name: str, registry: str, connection: ConnectionOptions) -> tuple[Credential, float]:
+    """As :func:`log_in`, for the registry ``name``, which :func:`is_host`."""
+    ecr = parse_host(name)
+    if ecr is None:
+        raise AuthenticationFailed(f"{name} is not a registry of AWS.")
+    return log_in(ecr, registry, connection)
 
 
 def log_in(ecr: Ecr, registry: str, connection: ConnectionOptions) -> tuple[Credential, float]:

@@ -13,11 +13,13 @@ import re
 
 from .._errors import AuthenticationFailed
 from .._login.credential import Credential
+from .._oci.options import ConnectionOptions
 from .azure_identity import entra_token
 from .endpoint import CloudClient
 from .flow import check_token
 from .jwt import seconds_left
 
+TITLE = "Azure"
 HOSTS = "<registry>.azurecr.io, .azurecr.us or .azurecr.cn"
 # seconds; the documented life of a refresh token is 3 hours
 DEFAULT_REFRESH_SECONDS = 3600.0
@@ -34,6 +36,12 @@ _HOST = re.compile(r"[a-z0-9][a-z0-9-]*(?:\.[a-z0-9-]+)*\.azurecr\.(io|us|cn)\Z"
 def is_host(name: str) -> bool:
     """Whether a host is a registry of Azure."""
     return bool(_HOST.match(name))
+
+
+def login(name: str, registry: str, connection: ConnectionOptions) -> tuple[Credential, float]:
+    """As :func:`log_in`, with a client of its own for the host of the reference, ``registry``."""
+    with CloudClient(registry, connection) as client:
+        return log_in(name, client)
 
 
 def log_in(name: str, client: CloudClient) -> tuple[Credential, float]:

@@ -70,7 +70,7 @@ class Answer:
 
 
 class CloudClient:
-    """Requests for the login to one registry. Use as a context manager, or call :meth:`close`."""
+    """Requests for the login to one registry. Use as a context manager."""
 
     def __init__(
         self, registry: str, connection: ConnectionOptions, sleep: Callable[[float], None] = time.sleep

@@ -14,23 +14,64 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 from .._errors import AuthenticationFailed, InvalidOption
 from .._login.credential import Credential
-from .._oci.options import AWS, AZURE, AuthOptions, ConnectionOptions
+from .._oci.options import AuthOptions, ConnectionOptions
 
 # seconds, and the part of its life, by which a credential is renewed before it ends
 MAX_MARGIN, MARGIN = 120.0, 0.1
 # seconds that even a credential with a senseless life is used, so that no loop asks again and again
 MINIMUM_SECONDS = 30.0
 
-_NAMES = {"aws": "AWS", "azure": "Azure", "gcp": "Google Cloud"}
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?\Z")
 
 _lock = threading.Lock()
 _held: dict[tuple[str, str, str], Credential] = {}
 
 Login = Callable[[], "tuple[Credential, float]"]
+
+
+class Provider(Protocol):
+    """What the module of a provider has: how messages call it, and which hosts are its registries, as text."""
+
+    TITLE: str
+    HOSTS: str
+
+    def is_host(self, name: str) -> bool:
+        """Whether a host, without a port, is a registry of the provider."""
+
+    def login(self, name: str, registry: str, connection: ConnectionOptions) -> tuple[Credential, float]:
+        """Return the credential and the seconds for which it is valid.
+
+        :param name: a host that is the provider's, see :meth:`is_host`.
+        :param registry: ``host[:port]`` of the reference, which may stand for ``name``; messages name it.
+        :raises AuthenticationFailed: when no identity is found, or it is refused.
+        """
+
+
+def _aws() -> Provider:
+    from . import aws
+
+    return aws
+
+
+def _azure() -> Provider:
+    from . import azure
+
+    return azure
+
+
+def _gcp() -> Provider:
+    from . import gcp
+
+    return gcp
+
+
+# The values of the option ``provider``: a new one is a file beside this one, which has what Provider says, and its
+# import here. The imports are written out because Ansible copies to hosts what import statements name.
+_IMPORTS: dict[str, Callable[[], Provider]] = {"aws": _aws, "azure": _azure, "gcp": _gcp}
 
 
 def provider_credential(auth: AuthOptions, registry: str, connection: ConnectionOptions) -> Credential:
@@ -58,34 +99,15 @@ def _name(auth: AuthOptions, registry: str) -> str:
 
 
 def _login(auth: AuthOptions, name: str, registry: str, connection: ConnectionOptions) -> Login:
-    if auth.provider == AWS:
-        from . import aws
-
-        ecr = aws.parse_host(name)
-        if ecr is None:
-            raise _foreign(name, auth, aws.HOSTS)
-        return partial(aws.log_in, ecr, registry, connection)
-    from . import azure, gcp
-    from .endpoint import CloudClient
-
-    is_host, hosts = (azure.is_host, azure.HOSTS) if auth.provider == AZURE else (gcp.is_host, gcp.HOSTS)
-    if not is_host(name):
-        raise _foreign(name, auth, hosts)
-
-    def log_in() -> tuple[Credential, float]:
-        with CloudClient(registry, connection) as client:
-            return azure.log_in(name, client) if auth.provider == AZURE else gcp.log_in(client)
-
-    return log_in
-
-
-def _foreign(name: str, auth: AuthOptions, hosts: str) -> AuthenticationFailed:
-    what = "'provider_registry' is" if auth.provider_registry else "The host of the reference is"
-    return AuthenticationFailed(
-        f"{what} {name}, which is no registry of {_NAMES[auth.provider]}: "
-        f"provider: {auth.provider} logs in to {hosts}.",
-        "" if auth.provider_registry else "If it stands for one of these, name that in 'provider_registry'.",
-    )
+    provider = _IMPORTS[auth.provider]()
+    if not provider.is_host(name):
+        what = "'provider_registry' is" if auth.provider_registry else "The host of the reference is"
+        raise AuthenticationFailed(
+            f"{what} {name}, which is no registry of {provider.TITLE}: "
+            f"provider: {auth.provider} logs in to {provider.HOSTS}.",
+            "" if auth.provider_registry else "If it stands for one of these, name that in 'provider_registry'.",
+        )
+    return partial(provider.login, name, registry, connection)
 
 
 def _current(key: tuple[str, str, str], login: Login) -> Credential:

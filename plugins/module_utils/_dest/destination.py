@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The directory ``dest`` and the record of what was placed in it, as they are there; changes are in ``workplace``.
+"""The directory ``dest`` and the record of what was placed in it, for reading; ``workplace`` changes them.
 
 The directories above ``dest`` have to be root's or the user's own. ``dest`` itself may belong to somebody else: then
 its owner decides what its names stand for, at any moment. Everything in it is reached from descriptors, without
@@ -15,22 +15,18 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .._errors import StorageError
 from .._files.directory_handles import DIRECTORY, DirectoryHandles
 from .._files.names import CONTROL_NAME, encoded, native, shown
 from .._files.regular_file import storage_error
-from .._files.trusted_path import belongs_to_us, open_trusted
+from .._files.trusted_path import open_trusted
+from .._files.users import belongs_to_us
 from .drift import Drift, find_drift
 from .permissions import Permissions
 from .state import FILE_NAME, State, load_state
 
-if TYPE_CHECKING:
-    from .workplace import Workplace
-
-LOCK_WAIT = 600.0
 STAGE = b"stage"
 OPEN_DIRECTORY = os.O_RDONLY | DIRECTORY
 
@@ -109,25 +105,10 @@ class Destination:
         with self._opened() as held:
             return confirmation.last(held.control, fingerprint) if held.control >= 0 else None
 
-    def remove_leftovers(self) -> None:
-        """Remove what a run left that was killed after it had placed everything; not while another one works here."""
+    def has_leftovers(self) -> bool:
+        """Return whether there is a staging directory: of a run that was killed, or of one that works here now."""
         with self._opened() as held:
-            is_left = held.control >= 0 and exists_at(STAGE, held.control)
-        if is_left:
-            with contextlib.suppress(StorageError), self.locked(wait=0):
-                pass  # to enter is to remove
-
-    def locked(self, wait: float = LOCK_WAIT) -> AbstractContextManager[Workplace]:
-        """Keep other runs away from this destination, which is made when it is missing; gives what changes it.
-
-        What had to be made for it is removed again when the block raises and nothing was placed.
-
-        :raises StorageError: when the directories cannot be made or are not safe to use, or another run does not end
-            within ``wait`` seconds.
-        """
-        from .workplace import locked
-
-        return locked(self, wait)
+            return held.control >= 0 and exists_at(STAGE, held.control)
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Held]:

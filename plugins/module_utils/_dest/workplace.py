@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._errors import StorageError
 from .._files.descriptors import remove_tree_at
 from .._files.directory_handles import DirectoryHandles
 from .._files.shared_file import locked_at
@@ -24,6 +25,8 @@ from .destination import OPEN_DIRECTORY, STAGE, Destination, Held, exists_at
 from .drift import Plan
 from .state import FILE_NAME, State, save_state
 
+# Seconds that another run may take.
+LOCK_WAIT = 600.0
 _LOCK = "lock"
 _MAKE_ATTEMPTS = 5
 
@@ -108,8 +111,15 @@ class Workplace:
 
 
 @contextlib.contextmanager
-def locked(destination: Destination, wait: float) -> Iterator[Workplace]:
-    """See :meth:`.destination.Destination.locked`."""
+def locked(destination: Destination, wait: float = LOCK_WAIT) -> Iterator[Workplace]:
+    """Keep other runs away from a destination while the block runs; yields what changes it.
+
+    Directories that are missing are made, and removed again when the block raises and nothing was placed.
+
+    :param wait: seconds to wait for another run.
+    :raises StorageError: when the directories cannot be made or are not safe to use, or another run does not end in
+        time.
+    """
     made: list[str] = []
     try:
         with _made_and_locked(destination, made, wait) as held, _staging(destination, held) as stage:
@@ -124,6 +134,12 @@ def locked(destination: Destination, wait: float) -> Iterator[Workplace]:
         raise
     finally:
         destination.held = None
+
+
+def remove_leftovers(destination: Destination) -> None:
+    """Remove the staging directory of a run that was killed, unless another run works here at this moment."""
+    with contextlib.suppress(StorageError), locked(destination, wait=0):
+        pass  # entering removes it
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may write to a directory beside its owner, and the errors for places in which somebody less trusted has a say.
+"""Who may write to a directory besides its owner, and the errors for places in which somebody less trusted has a say.
 
 Writers are the members of its group, everybody, and those of an access control list.
 """
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from .._errors import StorageError
 from .names import shown
-from .trusted_path import is_trusted
+from .users import is_trusted, user_name
 
 _ACL = "system.posix_acl_access"
 # tags of entries in an access control list (acl_ea.h of Linux)
@@ -132,40 +132,5 @@ def record_error(control: str, status: os.stat_result) -> StorageError:
     )
 
 
-def is_outside(uid: int) -> bool:
-    """Whether a user has no number in this user namespace, as the host's root in a rootless container: who set that up
-    is above everybody in it (user_namespaces(7))."""
-    return uid == _overflow_uid() and _is_mapped_in_part()
-
-
 def _trusted_users() -> str:
     return "root" if os.geteuid() == 0 else f"root and {user_name(os.geteuid())}"
-
-
-def _overflow_uid() -> int | None:
-    """What the kernel shows for users that have no number in this user namespace (user_namespaces(7))."""
-    try:
-        with open("/proc/sys/kernel/overflowuid", encoding="ascii") as stream:
-            return int(stream.read())
-    except (OSError, ValueError):
-        return None
-
-
-def _is_mapped_in_part() -> bool:
-    """Whether this is a user namespace, as of a rootless container, where files of the host's root have no owner: who
-    set the container up is above everybody in it."""
-    try:
-        with open("/proc/self/uid_map", encoding="ascii") as stream:
-            return stream.read().split() != ["0", "0", "4294967295"]
-    except OSError:
-        return False
-
-
-def user_name(uid: int) -> str:
-    """A user's name for messages, or the number where the host has no name for it."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"the user {uid}"

@@ -10,9 +10,10 @@ import stat
 
 from .._errors import StorageError
 from .directory_handles import open_file_at
-from .directory_writers import entry_error, user_name
+from .directory_writers import entry_error
 from .names import shown
-from .trusted_path import MAX_LINKS, OTHERS_WRITE, Walk, is_trusted, open_trusted
+from .trusted_path import MAX_LINKS, Walk, open_trusted
+from .users import OTHERS_WRITE, is_trusted, user_name
 
 
 def open_to_read(path: str) -> int:

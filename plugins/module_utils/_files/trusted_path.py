@@ -21,11 +21,11 @@ import stat
 from .._errors import StorageError
 from .directory_handles import O_PATH
 from .names import shown
+from .users import OTHERS_WRITE, is_trusted
 
 # as many as Linux follows in one path
 MAX_LINKS = 40
 _WALK = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 # of directories above the one that is wanted
 _PARENT_MODE = 0o755
 
@@ -47,11 +47,6 @@ def open_trusted(path: str, *, make: list[str] | None = None, mode: int = 0o777,
         return walk.run()
     finally:
         walk.close()
-
-
-def belongs_to_us(status: os.stat_result) -> bool:
-    """Whether a file or directory belongs to the user that runs the task and nobody else may write to it."""
-    return status.st_uid == os.geteuid() and not status.st_mode & OTHERS_WRITE
 
 
 class Walk:
@@ -150,15 +145,6 @@ class Walk:
 
     def _refuse_link(self, full: str, status: os.stat_result) -> None:
         """Called before a link is followed."""
-
-
-def is_trusted(uid: int) -> bool:
-    """Whether a file of this user is as good as one of root's or the task's own user."""
-    if uid in (0, os.geteuid()):
-        return True
-    from .directory_writers import is_outside
-
-    return is_outside(uid)
 
 
 def _components(path: str) -> list[str]:

@@ -40,8 +40,8 @@ ROLLBACK_WANTED = "RollbackWanted"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is wanted of a release, as far as it decides what is done."""
+class DesiredState:
+    """The state that a release shall have, as far as it decides what is done."""
 
     present: bool
     fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint("", ""))
@@ -60,12 +60,12 @@ class Decision:
     recover: bool = False
 
 
-def decide(wish: Wish, last: Revision | None) -> Decision:
+def decide(desired: DesiredState, last: Revision | None) -> Decision:
     """What to do about a release, whose last revision in the cluster is ``last``."""
-    if wish.suspended:
+    if desired.suspended:
         return Decision(NONE, SUSPENDED)
     is_there = last is not None and last.status != UNINSTALLED
-    if not wish.present:
+    if not desired.present:
         if not is_there:
             return Decision(NONE, NOT_INSTALLED)
         return Decision(UNINSTALL, UNWANTED, recover=last is not None and last.is_pending)
@@ -75,17 +75,17 @@ def decide(wish: Wish, last: Revision | None) -> Decision:
         return Decision(INSTALL, NOT_INSTALLED, recover=True)
     if last.is_pending:
         return Decision(UPGRADE, PENDING, recover=True)
-    if wish.rollback_to:
-        if last.status == DEPLOYED and last.has_chart(wish.rollback_to):
+    if desired.rollback_to:
+        if last.status == DEPLOYED and last.has_chart(desired.rollback_to):
             return Decision(NONE, UP_TO_DATE)
         return Decision(ROLLBACK, ROLLBACK_WANTED)
     if last.status != DEPLOYED:
         return Decision(UPGRADE, LAST_FAILED)
-    return _of_deployed(wish, last)
+    return _of_deployed(desired, last)
 
 
-def _of_deployed(wish: Wish, last: Revision) -> Decision:
-    fingerprint = wish.fingerprint
+def _of_deployed(desired: DesiredState, last: Revision) -> Decision:
+    fingerprint = desired.fingerprint
     if not last.is_recorded:
         return Decision(UPGRADE, UNMANAGED)
     if not last.has_chart(fingerprint.chart):
@@ -94,9 +94,9 @@ def _of_deployed(wish: Wish, last: Revision) -> Decision:
         return Decision(UPGRADE, VALUES_CHANGED)
     if not last.has_rendering(fingerprint.rendering):
         return Decision(UPGRADE, POST_RENDERER_CHANGED)
-    if wish.tests and last.test not in wish.tests:
+    if desired.tests and last.test not in desired.tests:
         # tests that failed are a failed release; those that never ran are run
         return Decision(UPGRADE, LAST_FAILED) if last.test else Decision(TEST, UNTESTED)
-    if any(last.labels.get(key) != value for key, value in wish.labels.items()):
+    if any(last.labels.get(key) != value for key, value in desired.labels.items()):
         return Decision(LABEL, LABELS_CHANGED)
     return Decision(NONE, UP_TO_DATE)

@@ -39,7 +39,7 @@ _RENDERER = "rendered-by-command"
 
 @dataclass(frozen=True)
 class HelmAccess:
-    """How Helm gets to the cluster: environment variables that it knows, as :mod:`.._kube.helm_access` makes them."""
+    """How Helm gets to the cluster: environment variables that it knows, as :mod:`.access` makes them."""
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 

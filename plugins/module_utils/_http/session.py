@@ -277,7 +277,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _too_slow(error: BaseException) -> TooSlow | None:
-    """What :mod:`.http_pace` found, if it was that; urllib3 1.26 does not name it as the cause of its own error."""
+    """What :mod:`.pace` found, if it was that; urllib3 1.26 does not name it as the cause of its own error."""
     found = (each for link in _chain(error) for each in (link, link.__context__) if isinstance(each, TooSlow))
     return next(found, None)
 

@@ -20,7 +20,7 @@ from typing import BinaryIO, Callable
 from .._errors import DigestMismatch, NotFound, StorageError
 from .._files.regular_file import storage_error
 from .._files.shared_file import write_all
-from .._oci.digest import Verifier, digest_of, parse_digest
+from .._oci.digest import Verifier, parse_digest
 from .._oci.manifest import Descriptor
 from .._oci.pipeline import Beside
 from .files import INGEST, StoreFiles, Temporary, unlink
@@ -133,12 +133,6 @@ class BlobStore(StoreFiles):
             pass
         except OSError as exc:
             raise self.directory.refusal("remove", name, exc) from exc
-
-    def add_bytes(self, data: bytes, algorithm: str = "sha256") -> str:
-        """Store bytes that are in memory; returns their digest."""
-        digest = digest_of(data, algorithm)
-        self.add(Descriptor(media_type="", digest=digest, size=len(data)), (data,))
-        return digest
 
     def add(self, descriptor: Descriptor, chunks: Iterable[bytes], what: str = "") -> bool:
         """Store a blob; False when it was there already, with ``chunks`` left untouched.

@@ -25,7 +25,7 @@ from .._files.names import encoded
 from .._files.regular_file import storage_error
 from .._files.shared_file import wait_for_lock, write_all
 from .directory import StoreDirectory
-from .leftovers import PARTIAL_AGE, TEMPORARY, remove_leftovers
+from .leftovers import TEMPORARY, remove_leftovers
 
 INGEST = ".ingest"
 _ATTEMPTS = 10
@@ -111,23 +111,17 @@ class StoreFiles:
                 stack.callback(_unlink_same, handle, handles, name)
             yield
 
-    def remove_leftovers(self, partial_age: float = PARTIAL_AGE) -> None:
-        """Remove what killed processes left: temporary files, and partial downloads that are too many, too large or
-        unchanged for so many seconds.
+    def sweep(self, *, keep: str = "", folder: str = INGEST) -> None:
+        """Remove what killed processes left in a folder, once for each: see :func:`.leftovers.remove_leftovers`.
 
-        Files that a living process works on are locked and stay, whatever their age.
+        Files that a living process works on are locked and stay, whatever their age; so does ``keep``, a partial
+        download that is about to be continued.
         """
-        self._swept.discard(INGEST)
-        self.sweep(partial_age)
-        self.tidy()
-
-    def sweep(self, partial_age: float = PARTIAL_AGE, *, keep: str = "", folder: str = INGEST) -> None:
-        """As :meth:`remove_leftovers`, but once only; ``keep`` is a partial download that is about to be continued."""
         if folder in self._swept:
             return
         self._swept.add(folder)
         with contextlib.suppress(OSError, StorageError), self.directory.changing() as handles:
-            remove_leftovers(handles, folder, partial_age=partial_age, keep=os.path.basename(keep))
+            remove_leftovers(handles, folder, keep=os.path.basename(keep))
 
     @contextlib.contextmanager
     def temporary(self, base: str, folder: str = INGEST) -> Iterator[Temporary]:

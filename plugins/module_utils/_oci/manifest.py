@@ -109,14 +109,6 @@ def parse_manifest(raw: bytes, content_type: str, what: str) -> Manifest:
     )
 
 
-def parse_index_descriptors(raw: bytes, what: str) -> list[Descriptor]:
-    """The ``manifests`` of an index document, whatever its media type says (referrers answers, ``index.json``).
-
-    :raises InvalidContent: when the bytes are no such document.
-    """
-    return list(_descriptors(load_json_object(raw, what), "manifests", what))
-
-
 def load_json_object(raw: bytes, what: str) -> dict[str, Any]:
     """Decode a JSON object.
 

@@ -16,8 +16,8 @@ DEFAULT_TIMEOUT = 60.0
 DEFAULT_RETRIES = 3
 
 # AuthOptions.provider
-GENERIC, AWS, AZURE, GCP = "generic", "aws", "azure", "gcp"
-PROVIDERS = (GENERIC, AWS, AZURE, GCP)
+GENERIC = "generic"
+PROVIDERS = (GENERIC, "aws", "azure", "gcp")
 
 # patterns as text: a task that gives none of these options compiles none
 _DURATION_PART = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .._errors import InvalidOption
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._trust.verdict import BUNDLE, LEGACY
+from .artifact_result import artifact_identity
 from .connect import cache_warnings, open_cache, open_repository
 from .creation_time import creation_time
 from .resolve import ReferenceOptions, parse_target, resolve
@@ -91,12 +92,7 @@ def sign(options: SignOptions, *, check_mode: bool = False, want_diff: bool = Fa
         repository.close()
     result: dict[str, Any] = {
         "changed": signed.changed,
-        "artifact": {
-            "url": repository.reference.url,
-            "revision": resolved.revision,
-            "tag": resolved.tag,
-            "digest": resolved.digest,
-        },
+        "artifact": artifact_identity(repository.reference, resolved),
         "signatures": as_results(signed.signatures),
         "reason": SIGNED if signed.changed else UP_TO_DATE,
         "warnings": [*target.warnings, *signed.warnings, *cache_warnings(cache)],

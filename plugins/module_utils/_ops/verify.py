@@ -19,6 +19,7 @@ from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._oci.repository import Repository
 from .._trust.policy import AttestationRule, Identity, VerifyPolicy
 from .._trust.verdict import COSIGN, IGNORED, NOTATION, Verdict
+from .artifact_result import artifact_identity
 from .resolve import ReferenceOptions, Resolved, parse_target
 from .task import Task
 from .verdicts import policy_fingerprint
@@ -112,12 +113,7 @@ class Verification:
             repository.close()
         return {
             "changed": False,
-            "artifact": {
-                "url": repository.reference.url,
-                "revision": resolved.revision,
-                "tag": resolved.tag,
-                "digest": resolved.digest,
-            },
+            "artifact": artifact_identity(repository.reference, resolved),
             "verification": {**found.verification, "remembered": found.is_remembered},
             "served_by": repository.served_by,
             "reason": VERIFIED if found.verification["verified"] else VERIFICATION_IGNORED,

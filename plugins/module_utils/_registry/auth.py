@@ -137,10 +137,10 @@ class RegistryAuth(BaseAuth):
             return {"Authorization": "Basic " + self._credential.basic}
         return {}
 
-    def answer(self, header: str, scope: str, sent: str) -> bool:
+    def answer(self, header: str, scope: str, sent: str, *, is_final: bool = True) -> bool:
         """Take a 401's challenge, so that :meth:`header_for` gives something better than ``sent``.
 
-        Returns whether a token was fetched for it.
+        Returns whether a token was fetched for it. A refusal that is not ``is_final`` holds for this request alone.
 
         :raises AuthenticationFailed: when there is nothing better, or the token server refuses.
         :raises ConnectionFailed: when the token server cannot be reached.
@@ -160,7 +160,8 @@ class RegistryAuth(BaseAuth):
                 self._scheme = "basic"
                 return False
             refused = self._refused(challenges, sent)
-            self._refusals[scope] = (refused.message, refused.hint)
+            if is_final:
+                self._refusals[scope] = (refused.message, refused.hint)
             raise refused
 
     def _asking(self, scope: str) -> threading.Lock:

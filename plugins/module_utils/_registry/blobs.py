@@ -34,7 +34,7 @@ class BlobTransfers:
         self._scope = scope
 
     def stream(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        """See :meth:`.transport.Repository.stream_blob`."""
+        """See :meth:`~._oci.repository.Repository.stream_blob`."""
         position, failures = offset, 0
         while position < descriptor.size or (descriptor.size == 0 and failures == 0):
             before = position
@@ -83,7 +83,7 @@ class BlobTransfers:
         return self._client.request("GET", url, scope=self._scope, headers=headers, attempts=attempts)
 
     def exists(self, descriptor: Descriptor) -> bool:
-        """See :meth:`.transport.Repository.blob_exists`."""
+        """See :meth:`~._oci.repository.Repository.blob_exists`; False also where the registry does not say."""
         return bool(answer_or_none(lambda: self._head(descriptor)))
 
     def _head(self, descriptor: Descriptor) -> bool:
@@ -103,7 +103,7 @@ class BlobTransfers:
             return bool(response.status_code == 200)
 
     def push(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
-        """See :meth:`.transport.Repository.push_blob`."""
+        """See :meth:`~._oci.repository.Repository.push_blob`."""
         descriptor = source.descriptor
         if self.exists(descriptor):
             return EXISTED

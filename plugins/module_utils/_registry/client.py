@@ -25,8 +25,8 @@ from .._errors import (
 )
 from .._http.answer import check_status
 from .._http.body import BodyBroken, discard, read_body
-from .._http.client import HttpClient, broken_off, nothing, rewinder
-from .._http.url import origin, shown
+from .._http.client import MAX_REDIRECTS, REDIRECT_STATUS, HttpClient, broken_off, nothing, rewinder
+from .._http.url import join, origin, shown
 from .._login.credential import Credential
 from .._oci.options import ConnectionOptions
 from .._oci.reference import DEFAULT_TAG, Reference, parse_reference
@@ -234,7 +234,9 @@ class RegistryClient(BaseRegistry):
             discard(response, self.connection.timeout)
             if renewed:
                 break
-            renewed = self.auth.answer(challenge, scope, authorization.get("Authorization", ""))
+            # a refusal of HEAD alone is not final, see preliminary.py
+            is_final = method != "HEAD"
+            renewed = self.auth.answer(challenge, scope, authorization.get("Authorization", ""), is_final=is_final)
         raise AuthenticationFailed(
             f"The registry {self.registry} refused the token that its token server gave for {scope or 'it'}.",
             NO_CREDENTIALS
@@ -243,7 +245,25 @@ class RegistryClient(BaseRegistry):
         )
 
     def _fetch_token(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
-        # the registry\'s own delegate, which is trusted with its password, too
+        """One request to the token server, with redirects within its origin (docker's and curl's clients follow them).
+
+        :raises AuthenticationFailed: when it leads a request with credentials to another origin.
+        """
+        # the registry's own delegate, which is trusted with its password, too
         self.http.session.identified.add(origin(url))
-        response, answer = self.http.ask(method, url, headers, body)
-        return response.status_code, answer
+        carries_secret = body is not None or "Authorization" in headers
+        for _redirect in range(MAX_REDIRECTS + 1):
+            response, answer = self.http.ask(method, url, headers, body)
+            location = response.headers.get("Location", "")
+            if response.status_code not in REDIRECT_STATUS or not location:
+                return response.status_code, answer
+            target = join(url, location)
+            is_elsewhere = origin(target) != origin(url)
+            if is_elsewhere and (carries_secret or origin(target)[0] != "https"):
+                raise AuthenticationFailed(
+                    f"The token server of the registry {self.registry} redirects from {shown(url)} to {shown(target)}, "
+                    "which may not see credentials.",
+                    "Ask its operator to name the right address in the challenge of the registry.",
+                )
+            url = target
+        raise RegistryError(f"The token server at {shown(url)} redirects more than {MAX_REDIRECTS} times.")

@@ -34,7 +34,6 @@ MAX_JSON_VALUES = 100_000
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 ANNOTATION_SIGNATURE = "dev.cosignproject.cosign/signature"
 ANNOTATION_CERTIFICATE = "dev.sigstore.cosign/certificate"
-ANNOTATION_CHAIN = "dev.sigstore.cosign/chain"
 ANNOTATION_BUNDLE = "dev.sigstore.cosign/bundle"
 COSIGN_PAYLOAD_TYPE = "cosign container image signature"
 BUNDLE_PREFIX = "application/vnd.dev.sigstore.bundle"
@@ -80,7 +79,6 @@ class Statement:
     """An in-toto statement that names the artifact's digest."""
 
     predicate_type: str
-    predicate: Any
     annotations: Mapping[str, Any]
 
 
@@ -169,7 +167,7 @@ def check_statement(envelope: Envelope, digest: str, predicate_types: Sequence[s
     if predicate_types and predicate_type not in predicate_types:
         raise Rejected("predicate-type", f"The statement is of type {predicate_type[:200]!r}, which is not asked for")
     annotations = matching.get("annotations")
-    return Statement(predicate_type, document.get("predicate"), annotations if isinstance(annotations, dict) else {})
+    return Statement(predicate_type, annotations if isinstance(annotations, dict) else {})
 
 
 def parse_bundle(raw: bytes) -> Bundle:

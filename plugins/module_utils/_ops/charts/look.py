@@ -14,6 +14,8 @@ from ..._files.threads import thread_pool
 from ..._oci import media
 from ..._oci.manifest import Descriptor, Manifest
 from ..._oci.repository import Repository, read_small_blob
+from ..artifact_result import artifact_identity
+from ..resolve import Resolved
 
 PARALLEL_LOOKS = 8
 # Characters of a description, and of other texts.
@@ -65,12 +67,8 @@ def _describe(repository: Repository, tag: str, manifest: Manifest, descriptor: 
         config = None
     if not isinstance(config, Mapping):
         raise InvalidContent("Its config is no JSON object, which the metadata of a chart are.")
-    digest = manifest.descriptor.digest
     return {
-        "url": repository.reference.url,
-        "tag": tag,
-        "digest": digest,
-        "revision": f"{tag}@{digest}",
+        **artifact_identity(repository.reference, Resolved(manifest.descriptor.digest, tag, manifest.descriptor)),
         **{name: _text(config, key, MAX_TEXT) for name, key in _TEXTS.items()},
         # what Helm takes a chart for that does not say
         "type": _text(config, "type", MAX_TEXT) or "application",

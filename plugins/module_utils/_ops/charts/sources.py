@@ -23,6 +23,7 @@ from ..._oci.digest import parse_digest
 from ..._oci.manifest import Descriptor, Manifest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.reference import check_tag
+from ..artifact_result import artifact_identity, layer_record
 from ..connect import cache_warnings, open_repository
 from ..layer_selector import FIRST, LayerSelector, Limits
 from ..layers import check_sizes, choose_image, select_layers
@@ -138,11 +139,8 @@ class _Fetch:
         self.warnings += self._repository.own_warnings
         return {
             "path": path,
-            "url": self._target.reference.url,
-            "revision": resolved.revision,
-            "tag": resolved.tag,
-            "digest": resolved.digest,
-            "layer": {"digest": layer.digest, "media_type": layer.media_type, "size": layer.size},
+            **artifact_identity(self._target.reference, resolved),
+            "layer": layer_record(layer),
             **chart,
             **({"verification": verdict} if verdict else {}),
         }

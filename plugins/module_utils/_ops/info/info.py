@@ -14,8 +14,9 @@ from ..._errors import InvalidContent, InvalidOption, NoMatch, NotFound
 from ..._oci import media
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.repository import MAX_SMALL_BLOB, Repository, read_small_blob
+from ..artifact_result import artifact_identity, artifact_result
 from ..connect import cache_warnings, open_cache, open_repository
-from ..resolve import ReferenceOptions, Target, compile_selection, parse_target, resolve
+from ..resolve import ReferenceOptions, Resolved, Target, compile_selection, parse_target, resolve
 
 if TYPE_CHECKING:
     from ..._cache.artifact_cache import ArtifactCache
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 GATHERED = ("manifest", "config", "layers", "tags", "platforms", "referrers")
 CHARTS = "charts"
-SORTS = ("policy", "semver", "alphabetical", "registry")
 # each chart takes two requests
 DEFAULT_CHARTS = 20
 
@@ -258,21 +258,10 @@ class _Look:
             return None  # an artifact's config may be anything; its descriptor is in the manifest
 
     def _describe(self, descriptor: Descriptor, tag: str, manifest: Manifest | None) -> dict[str, Any]:
-        artifact: dict[str, Any] = {
-            "url": self._repository.reference.url,
-            "revision": f"{tag}@{descriptor.digest}" if tag else descriptor.digest,
-            "tag": tag,
-            "digest": descriptor.digest,
-            "media_type": descriptor.media_type,
-        }
-        if manifest is not None:
-            artifact["artifact_type"] = manifest.effective_artifact_type
-            artifact["metadata"] = dict(manifest.annotations)
-            artifact["size"] = sum(layer.size for layer in manifest.layers)
-            if manifest.layers:
-                first = manifest.layers[0]
-                artifact["layer"] = {"digest": first.digest, "media_type": first.media_type, "size": first.size}
-        return artifact
+        reference, resolved = self._repository.reference, Resolved(descriptor.digest, tag, descriptor)
+        if manifest is None:
+            return {**artifact_identity(reference, resolved), "media_type": descriptor.media_type}
+        return artifact_result(reference, resolved, manifest, manifest, manifest.layers)
 
     def _platform(self, entry: Descriptor) -> dict[str, Any]:
         from ..._oci.platforms import describe

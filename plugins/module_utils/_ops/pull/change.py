@@ -17,11 +17,13 @@ from ..._dest.diff import diff_of, permissions_diff
 from ..._dest.drift import Drift, Plan
 from ..._dest.plan import make_plan
 from ..._dest.state import State
+from ..._dest.workplace import Workplace, locked
 from ..._errors import OciError
 from ..._files.directory_handles import DirectoryHandles
 from ..._files.names import shown
 from ..._oci.manifest import Descriptor, Manifest
 from ..._secrets.known import without_secrets_in
+from ..artifact_result import artifact_result
 from ..layer_selector import ALL, COPY
 from ..layers import check_sizes, choose_image, file_name, select_layers
 from ..resolve import Resolved
@@ -31,7 +33,6 @@ from .options import LEFT_OUT, PullResult, listed_changes
 from .staging import needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
-    from ..._dest.workplace import Workplace
     from ..._oci.repository import Repository
     from ..._trust.policy import VerifyPolicy
     from .last_good import LastGood
@@ -188,22 +189,13 @@ class Change:
         return [{"before_header": header, "after_header": header, "before": f"{before}\n", "after": f"{after}\n"}]
 
     def _describe(self, top: Manifest, manifest: Manifest, layers: list[Descriptor]) -> dict[str, Any]:
-        resolved = self._resolved
-        first = layers[0]
         root = shown(self._pull.destination.root)
         name = self._pull.name
         if not name and self._pull.options.selector.operation == COPY and len(layers) == 1:
             name = self._copy_names(manifest, layers)[0]
         return {
-            "url": self._repository.reference.url,
-            "revision": resolved.revision,
-            "tag": resolved.tag,
-            "digest": resolved.digest,
-            "media_type": top.descriptor.media_type,
-            "artifact_type": manifest.effective_artifact_type,
+            **artifact_result(self._repository.reference, self._resolved, top, manifest, layers),
             "metadata": without_secrets_in(manifest.annotations),
-            "layer": {"digest": first.digest, "media_type": first.media_type, "size": first.size},
-            "size": sum(layer.size for layer in layers),
             "path": os.path.join(root, name) if name else root,
             "last_update_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
@@ -215,7 +207,7 @@ class Change:
         The directory is in ``dest``, under its lock; in check mode a temporary one, and nothing changes ``dest``.
         """
         if not self._pull.check_mode:
-            with self._pull.destination.locked() as work:
+            with locked(self._pull.destination) as work:
                 yield work.stage, work
             return
         try:
@@ -252,7 +244,7 @@ def _remember_verification(pull: Pull, resolved: Resolved) -> None:
     """Record what was found for content that is in place already, so that the next run need not ask again."""
     if pull.check_mode:
         return
-    with pull.destination.locked() as work:
+    with locked(pull.destination) as work:
         state = pull.load_state()
         if dict(state.key) == pull.key(resolved) and not state.pending:
             work.record_verification(state, pull.verification)
@@ -261,7 +253,7 @@ def _remember_verification(pull: Pull, resolved: Resolved) -> None:
 def repair_metadata(pull: Pull, state: State, drift: Drift, resolved: Resolved) -> PullResult | None:
     """Set modes and owners right, which takes no request; None when by now the content is another one."""
     if not pull.check_mode:
-        with pull.destination.locked() as work:
+        with locked(pull.destination) as work:
             state = pull.load_state()
             found = pull.drift(state, resolved)
             if found is None or found.content:

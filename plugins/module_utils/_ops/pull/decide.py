@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pull: resolve → verify → fetch → check → place. Here is decided whether anything has to be done; what an unchanged
-artifact does not need is in :mod:`.pull_change`.
+artifact does not need is in :mod:`.change`.
 
 Source of the semantics: Flux's OCIRepository (what is fetched, and when again), without its controller.
 """
@@ -94,8 +94,10 @@ class Pull:
         state = self.load_state()
         if self.options.suspend:
             return self.unchanged(state, SUSPENDED)
-        if not self.check_mode:
-            self.destination.remove_leftovers()
+        if not self.check_mode and self.destination.has_leftovers():
+            from ..._dest.workplace import remove_leftovers
+
+            remove_leftovers(self.destination)
         known = self.target.known
         if known is not None:
             # nothing to ask the registry: what the digest names cannot have changed

@@ -67,10 +67,10 @@ def stage_extracted(
             writer = unpacker.layer(f"The layer {layer.digest}", whiteouts=flatten)
             _unpack(read(layer), writer, layer)
         tree = dict(unpacker.tree())
-        warnings = list(unpacker.warnings)
     finally:
         unpacker.abort()
     tree.update(_stage_files(titled, read, root, tree))
+    warnings = []
     reserved = {path for path in tree if is_reserved(path)}
     if reserved:
         warnings.append(f"The artifact holds {min(reserved)!r}, which is a reserved name: it was not unpacked.")

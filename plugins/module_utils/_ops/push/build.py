@@ -28,7 +28,6 @@ from ..creation_time import creation_time
 from .local_blob import blob_of_bytes, blob_of_file, describe_file
 
 FLUX, HELM, FILES = "flux", "helm", "files"
-TYPES = (FLUX, HELM, FILES)
 # oras, content/file: the artifact type of a push that names none
 UNKNOWN_ARTIFACT = "application/vnd.unknown.artifact.v1"
 

@@ -26,8 +26,9 @@ from ..._oci.digest import parse_digest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
+from ..artifact_result import artifact_result
 from ..connect import cache_warnings, open_cache, open_repository
-from ..resolve import ReferenceOptions, parse_target
+from ..resolve import ReferenceOptions, Resolved, parse_target
 from .build import BuildOptions, Built, Layer, build, with_subject
 from .tags import is_immutable, tags_to_write
 
@@ -356,18 +357,8 @@ class _Push:
     def _describe(self) -> dict[str, Any]:
         manifest = self._manifest
         tag = self._tags[0] if self._tags else ""
-        first = manifest.layers[0]
-        return {
-            "url": self._repository.reference.url,
-            "revision": f"{tag}@{manifest.descriptor.digest}" if tag else manifest.descriptor.digest,
-            "tag": tag,
-            "digest": manifest.descriptor.digest,
-            "media_type": manifest.descriptor.media_type,
-            "artifact_type": manifest.effective_artifact_type,
-            "metadata": dict(manifest.annotations),
-            "layer": {"digest": first.digest, "media_type": first.media_type, "size": first.size},
-            "size": sum(layer.size for layer in manifest.layers),
-        }
+        resolved = Resolved(manifest.descriptor.digest, tag, manifest.descriptor)
+        return artifact_result(self._repository.reference, resolved, manifest, manifest, manifest.layers)
 
     def _diff(self, held: dict[str, Descriptor | None], pending: list[str]) -> list[dict[str, str]]:
         from .diff import push_diff

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..._errors import ClusterError, Forbidden, InvalidOption, OciError
-from ..._helm import decision as decisions
-from ..._helm.decision import Decision, decide
+from ..._errors import ClusterError, Forbidden, OciError
+from ..._helm.decision import decide
 from ..._helm.release import LAST_REVISIONS, Revision, last_revisions, parse_revision, revisions_path
 from ..._helm.values import values_digest
 from ..._kube.api import KubeOptions
 from ..._kube.rest import KubeRest
+from .plan import ReleasePlan
 from .spec import Chart, ReleaseKey, ReleaseSpec, parse_releases
 from .values import ValuesGatherer
 
@@ -41,82 +41,6 @@ class ReleasesOptions:
     helm: str = "helm"
     parallel: int = 4
     lock_timeout: float = 300.0
-
-
-@dataclass
-class Plan:
-    """What was found out about one release, and what became of it."""
-
-    spec: ReleaseSpec
-    chart: Chart | None = None
-    last: Revision | None = None
-    values: bytes = field(default=b"", repr=False)
-    values_digest: str = ""
-    decision: Decision = field(default_factory=lambda: Decision(decisions.NONE, ""))
-    failure: OciError | None = None
-    changed: bool = False
-    reason: str = ""
-    cause: str = ""
-    remediation: str = ""
-    attempts: int = 0
-    test: str = ""
-    drift: list[dict[str, Any]] = field(default_factory=list)
-    diff: list[dict[str, str]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def key(self) -> ReleaseKey:
-        return self.spec.key
-
-    @property
-    def wanted_chart(self) -> Chart:
-        """The chart of a release that shall be there: whoever wants one names a chart that is at hand."""
-        if self.chart is None:
-            raise InvalidOption(f"The release {self.key} has no chart.")
-        return self.chart
-
-    @property
-    def has_work(self) -> bool:
-        return self.decision.action != decisions.NONE
-
-    @property
-    def may_have_drifted(self) -> bool:
-        return self.decision.reason == decisions.UP_TO_DATE and self.spec.drift != "ignore"
-
-    def fail(self, error: OciError) -> None:
-        self.failure, self.reason = error, error.reason
-
-    def as_result(self) -> dict[str, Any]:
-        """The entry of the module's ``releases``."""
-        chart = self.chart
-        result: dict[str, Any] = {
-            "name": self.key.name,
-            "namespace": self.key.namespace,
-            "action": self.decision.action,
-            "changed": self.changed,
-            "failed": self.failure is not None,
-            "reason": self.reason or self.decision.reason,
-            "cause": self.cause,
-            "status": self.last.status if self.last else "",
-            "revision": self.last.number if self.last else 0,
-            "values_digest": self.values_digest,
-            "attempts": self.attempts,
-        }
-        if chart is not None:
-            result["chart"] = {
-                "name": chart.name,
-                "version": chart.version,
-                "app_version": chart.app_version,
-                "digest": chart.digest,
-                "revision": chart.revision,
-                "url": chart.url,
-            }
-        for name in ("test", "remediation", "drift"):
-            if getattr(self, name):
-                result[name] = getattr(self, name)
-        if self.failure is not None:
-            result["msg"] = str(self.failure)
-        return result
 
 
 def deploy_releases(options: ReleasesOptions, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
@@ -175,8 +99,8 @@ class _Run:
         found = self._api.list_metadata(revisions_path(namespace), LAST_REVISIONS)
         return [revision for revision in map(parse_revision, found) if revision is not None]
 
-    def _plan(self, spec: ReleaseSpec, last: Revision | None) -> Plan:
-        plan = Plan(spec, last=last)
+    def _plan(self, spec: ReleaseSpec, last: Revision | None) -> ReleasePlan:
+        plan = ReleasePlan(spec, last=last)
         chart = self._options.sources.get(spec.source) if spec.present else None
         try:
             if chart is not None and not spec.suspend and not spec.rollback_to:
@@ -185,7 +109,7 @@ class _Run:
             else:
                 self._gatherer.note_public(spec)
             plan.chart = chart
-            plan.decision = decide(spec.wish(chart.digest if chart else "", plan.values_digest), last)
+            plan.decision = decide(spec.desired_state(chart.digest if chart else "", plan.values_digest), last)
             plan.cause = plan.decision.reason
         except Exception as exc:  # as in _carry_out
             from ..._unexpected import as_error
@@ -193,7 +117,9 @@ class _Run:
             plan.fail(as_error(exc, f"The work on the release {spec.key}"))
         return plan
 
-    def _check_outside_needs(self, plans: Mapping[ReleaseKey, Plan], last: Mapping[tuple[str, str], Revision]) -> None:
+    def _check_outside_needs(
+        self, plans: Mapping[ReleaseKey, ReleasePlan], last: Mapping[tuple[str, str], Revision]
+    ) -> None:
         """A dependency that is not among the releases of the task has to be in the cluster already."""
         for plan in plans.values():
             if plan.spec.suspend or not plan.spec.present or plan.failure:
@@ -204,18 +130,18 @@ class _Run:
                     status = found.status if found else "not there"
                     plan.fail(_not_ready(plan.key, f"{need}, which is {status}"))
 
-    def _carry_out(self, plans: Mapping[ReleaseKey, Plan]) -> None:
+    def _carry_out(self, plans: Mapping[ReleaseKey, ReleasePlan]) -> None:
         # imported here: an unchanged run needs none of it
         from ..._helm.schedule import run_in_order
         from ..._kube.objects import Places
         from ..._unexpected import as_error
+        from .context import ReleaseContext
         from .drift import look_for_drift
         from .preview import predict
         from .work import ReleaseWork
-        from .workshop import Workshop
 
         with tempfile.TemporaryDirectory(prefix="helm-releases-") as scratch:
-            workshop = Workshop(
+            context = ReleaseContext(
                 self._api,
                 self._options.helm,
                 self._options.kube,
@@ -239,16 +165,16 @@ class _Run:
                     return
                 try:
                     if not plan.has_work:
-                        look_for_drift(workshop, places, plan)
+                        look_for_drift(context, places, plan)
                     elif self._check_mode:
-                        predict(workshop, plan)
+                        predict(context, plan)
                     else:
-                        ReleaseWork(workshop, plan).carry_out()
+                        ReleaseWork(context, plan).carry_out()
                 except Exception as exc:  # whatever it is: the results of the others must not be lost
                     error = as_error(exc, f"The work on the release {key}")
                     if isinstance(error, ClusterError):
                         # the API's own words
-                        error.message = workshop.masked(error.message)
+                        error.message = context.masked(error.message)
                     plan.fail(error)
 
             try:
@@ -259,13 +185,13 @@ class _Run:
                     needs[key] = [other for other in removals if key in plans[other].spec.depends_on]
                 run_in_order(list(plans), needs, work, self._options.parallel)
             finally:
-                self._helm_runs = workshop.helm_runs
-                self._warnings += workshop.warnings
+                self._helm_runs = context.helm_runs
+                self._warnings += context.warnings
 
     def _needs(self, spec: ReleaseSpec) -> Sequence[ReleaseKey]:
         return spec.depends_on if spec.present else ()
 
-    def _result(self, plans: Sequence[Plan]) -> dict[str, Any]:
+    def _result(self, plans: Sequence[ReleasePlan]) -> dict[str, Any]:
         failed = [plan for plan in plans if plan.failure is not None]
         result: dict[str, Any] = {
             "changed": any(plan.changed for plan in plans),

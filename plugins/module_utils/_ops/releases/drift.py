@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._errors import AuthenticationFailed, ClusterError, Conflict, ConnectionFailed, NotFound, OciError, ReleaseLocked
 from ..._helm import decision as decisions
@@ -23,11 +23,9 @@ from ..._kube.crds import await_established
 from ..._kube.objects import Place, Places, UnknownKind, comparable
 from ..._kube.patches import hand_over, json_patch, keep_live, parse_pointer, with_plain_secret, without_nulls
 from ..._unexpected import as_error
+from .context import ReleaseContext
+from .plan import ReleasePlan
 from .spec import DriftRule
-from .workshop import Workshop
-
-if TYPE_CHECKING:
-    from .deploy import Plan
 
 DETECTED = "DriftDetected"
 CORRECTED = "DriftCorrected"
@@ -80,7 +78,7 @@ class _Drift:
         }
 
 
-def look_for_drift(shop: Workshop, places: Places, plan: Plan) -> None:
+def look_for_drift(context: ReleaseContext, places: Places, plan: ReleasePlan) -> None:
     """Find the drift of a release that is deployed as wanted, and put it right if the plan says so.
 
     An object that cannot be compared or put right does not keep the others from it.
@@ -88,13 +86,13 @@ def look_for_drift(shop: Workshop, places: Places, plan: Plan) -> None:
     :raises OciError: when that was so for an object; the plan says what was found and changed nonetheless.
     """
     if plan.last is not None:
-        _Check(shop, places, plan, shop.release(plan.last)).run()
+        _Check(context, places, plan, context.release(plan.last)).run()
 
 
 class _Check:
-    def __init__(self, shop: Workshop, places: Places, plan: Plan, release: Mapping[str, Any]) -> None:
-        self._shop = shop
-        self._api = shop.api
+    def __init__(self, context: ReleaseContext, places: Places, plan: ReleasePlan, release: Mapping[str, Any]) -> None:
+        self._context = context
+        self._api = context.api
         self._places = places
         self._plan = plan
         self._release = release
@@ -111,7 +109,7 @@ class _Check:
         if found and plan.spec.drift == "warn":
             names = ", ".join(f"{drift.place} ({drift.change})" for drift in found[:10])
             plan.warnings.append(f"The release {plan.key} has drifted: {names}.")
-        elif found and self._shop.check_mode:
+        elif found and self._context.check_mode:
             plan.changed, plan.reason = True, CORRECTED
             self._show(found)
         elif found:
@@ -194,7 +192,7 @@ class _Check:
         plan, corrected = self._plan, []
         for entry in plan.drift:
             entry["corrected"] = False
-        with self._shop.locked(plan.key):
+        with self._context.locked(plan.key):
             for drift, entry in zip(found, plan.drift):
                 try:
                     done = self._correct(drift)
@@ -281,9 +279,9 @@ class _Check:
         :raises ReleaseLocked: when another program has upgraded it, or is about to.
         """
         plan = self._plan
-        last = self._shop.last(plan.key)
+        last = self._context.last(plan.key)
         chart = plan.chart.digest if plan.chart else ""
-        decision = decide(plan.spec.wish(chart, plan.values_digest), last)
+        decision = decide(plan.spec.desired_state(chart, plan.values_digest), last)
         if last is None or plan.last is None or last.number != plan.last.number or decision.action != decisions.NONE:
             raise ReleaseLocked(
                 f"The release {plan.key} was changed by another program while its drift was being corrected.",
@@ -293,11 +291,11 @@ class _Check:
     # -- words
 
     def _show(self, found: list[_Drift]) -> None:
-        if not self._shop.want_diff or not found:
+        if not self._context.want_diff or not found:
             return
         headers = {"before_header": f"{self._plan.key} (drifted)", "after_header": f"{self._plan.key} (as deployed)"}
         sides = zip(*((drift.before, drift.after) for drift in found))
-        before, after = ("".join(self._shop.shown_object(each) for each in side if each) for side in sides)
+        before, after = ("".join(self._context.shown_object(each) for each in side if each) for side in sides)
         self._plan.diff.append({**headers, "before": before, "after": after})
 
     def _fail(self, place: Place, exc: Exception) -> None:
@@ -309,7 +307,7 @@ class _Check:
     def _failed(self) -> OciError:
         """One error for everything that went wrong; its reason is that of the first."""
         plan = self._plan
-        is_correction = plan.spec.drift == "correct" and not self._shop.check_mode
+        is_correction = plan.spec.drift == "correct" and not self._context.check_mode
         words = [f"{place}: {self._words(place, error)}" for place, error in self._failures[:MAX_NAMED]]
         if len(self._failures) > MAX_NAMED:
             words.append(f"{len(self._failures) - MAX_NAMED} more objects.")
@@ -328,7 +326,7 @@ class _Check:
             # the API server repeats values that it does not take
             cause = " since a field that differs is immutable" if "field is immutable" in error.message else ""
             return f"The Kubernetes API refused it (status {error.status}){cause}."
-        return self._shop.masked(str(error))
+        return self._context.masked(str(error))
 
 
 def _plain(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._errors import HelmFailed
 from ..._helm import decision as decisions
 from ..._helm.release import UNINSTALLED, Revision
-from .workshop import Workshop
-
-if TYPE_CHECKING:
-    from .deploy import Plan
+from .context import ReleaseContext
+from .plan import ReleasePlan
 
 # A client-side dry run does not ask the cluster for what templates look up in it.
 DRY_RUN = "server"
 
 
-def predict(shop: Workshop, plan: Plan) -> None:
+def predict(context: ReleaseContext, plan: ReleasePlan) -> None:
     """Say what carrying out the plan would change, without changing anything.
 
     Helm renders and checks what it would deploy.
@@ -33,25 +31,25 @@ def predict(shop: Workshop, plan: Plan) -> None:
         return
     after: dict[str, Any] = {}
     if plan.decision.action in (decisions.INSTALL, decisions.UPGRADE):
-        after = _rendered(shop, plan)
-    elif plan.decision.action == decisions.ROLLBACK and shop.want_diff:
-        target = shop.made_of(plan.key, plan.spec.rollback_to)
-        after = shop.release(target) if target is not None else {}
-    if shop.want_diff:
-        add_diff(shop, plan, current(shop, plan.last), after)
+        after = _rendered(context, plan)
+    elif plan.decision.action == decisions.ROLLBACK and context.want_diff:
+        target = context.made_of(plan.key, plan.spec.rollback_to)
+        after = context.release(target) if target is not None else {}
+    if context.want_diff:
+        add_diff(context, plan, current(context, plan.last), after)
 
 
-def current(shop: Workshop, last: Revision | None) -> dict[str, Any]:
+def current(context: ReleaseContext, last: Revision | None) -> dict[str, Any]:
     """What is recorded about a revision; empty when nothing of it is deployed."""
-    return {} if last is None or last.status == UNINSTALLED else shop.release(last)
+    return {} if last is None or last.status == UNINSTALLED else context.release(last)
 
 
-def add_diff(shop: Workshop, plan: Plan, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def add_diff(context: ReleaseContext, plan: ReleasePlan, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Take down how what two revisions deploy differs, if it does.
 
     It is for the end, when all secrets are known: the old text must not show those of the new one, nor the reverse.
     """
-    before, after = shop.shown(old), shop.shown(new)
+    before, after = context.shown(old), context.shown(new)
     if before != after:
         header = f"{plan.key.namespace}/{plan.key.name}"
         headers = {"before_header": f"{header} (before)", "after_header": f"{header} (after)"}
@@ -63,21 +61,21 @@ def _lacks_kinds(words: str) -> bool:
     return "no matches for kind" in words or "ensure CRDs are installed first" in words
 
 
-def _rendered(shop: Workshop, plan: Plan) -> dict[str, Any]:
+def _rendered(context: ReleaseContext, plan: ReleasePlan) -> dict[str, Any]:
     action, chart = plan.decision.action, plan.wanted_chart
-    verb = shop.helm.install if action == decisions.INSTALL else shop.helm.upgrade
+    verb = context.helm.install if action == decisions.INSTALL else context.helm.upgrade
     own = {"replace": True} if action == decisions.INSTALL and plan.last is not None else {}
     outcome = verb(
         plan.key.name,
         plan.key.namespace,
-        shop.chart_file(chart),
+        context.chart_file(chart),
         plan.values,
         plan.spec.flags,
         dry_run=DRY_RUN,
         **own,
     )
     if not outcome.ok and plan.spec.crds != "Skip" and _lacks_kinds(outcome.words):
-        missing = shop.missing_crds(chart, plan.values)
+        missing = context.missing_crds(chart, plan.values)
         if missing:
             plan.warnings.append(
                 f"What the release {plan.key} would deploy cannot be shown before the cluster has its CRDs: "
@@ -86,7 +84,7 @@ def _rendered(shop: Workshop, plan: Plan) -> dict[str, Any]:
             return {}
     if not outcome.ok:
         error = HelmFailed(
-            f"helm {action} of the release {plan.key} would fail: {shop.said(outcome, plan.key)}.",
+            f"helm {action} of the release {plan.key} would fail: {context.said(outcome, plan.key)}.",
             "Nothing was changed.",
         )
         error.reason = f"{action.capitalize()}Failed"
@@ -97,5 +95,5 @@ def _rendered(shop: Workshop, plan: Plan) -> dict[str, Any]:
         release = None
     if not isinstance(release, dict):
         raise HelmFailed(f"The dry run of helm {action} of the release {plan.key} did not print a release.")
-    shop.learn(release, plan.key)
+    context.learn(release, plan.key)
     return release

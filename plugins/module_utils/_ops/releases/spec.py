@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..._errors import InvalidOption
-from ..._helm.decision import Wish
+from ..._helm.decision import DesiredState
 from ..._helm.helm_binary import DeployFlags, PostRenderer
 from ..._helm.release import PREFIX, SYSTEM_LABELS, TEST_FAILED, TEST_PASSED, Fingerprint
 from ..._helm.schedule import check_order
@@ -156,9 +156,9 @@ class ReleaseSpec:
             return ""
         return digest_of("\0".join([renderer.command, *renderer.arguments]).encode("utf-8", "surrogateescape"))
 
-    def wish(self, chart_digest: str, values_digest: str) -> Wish:
-        """What decides whether something has to be done."""
-        return Wish(
+    def desired_state(self, chart_digest: str, values_digest: str) -> DesiredState:
+        """Return the state that a chart and values of these digests make of the release, for the decision."""
+        return DesiredState(
             present=self.present,
             fingerprint=Fingerprint(chart_digest, values_digest, self.rendering_digest),
             labels=self.labels,

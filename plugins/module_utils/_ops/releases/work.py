@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._errors import Forbidden, HelmFailed, NotFound, OciError, ReleaseLocked
 from ..._helm import decision as decisions
@@ -32,12 +32,10 @@ from ..._helm.release import (
     describe,
 )
 from ..._unexpected import as_error
+from .context import ReleaseContext
+from .plan import ReleasePlan
 from .preview import add_diff, current
 from .spec import Remedy
-from .workshop import Workshop
-
-if TYPE_CHECKING:
-    from .deploy import Plan
 
 LOOK_AGAIN = 2.0
 # How often a decision is made anew because somebody else was faster.
@@ -61,10 +59,10 @@ _FAILED = {action: word.replace("Succeeded", "Failed") for action, word in _DONE
 class ReleaseWork:
     """The work on one release; ``plan`` takes down what was done."""
 
-    def __init__(self, shop: Workshop, plan: Plan) -> None:
-        self._shop = shop
+    def __init__(self, context: ReleaseContext, plan: ReleasePlan) -> None:
+        self._context = context
         # the reason that there is no Helm is the same for every release
-        self._helm = shop.helm
+        self._helm = context.helm
         self._plan = plan
         self._spec = plan.spec
         self._key = plan.spec.key
@@ -77,7 +75,7 @@ class ReleaseWork:
         """
         for _round in range(MAX_ROUNDS):
             try:
-                with self._shop.locked(self._key) as (_is_held, abandoned):
+                with self._context.locked(self._key) as (_is_held, abandoned):
                     self._act(abandoned)
                 return
             except NotFound:
@@ -89,7 +87,7 @@ class ReleaseWork:
                 self._act(abandoned=False)
                 return
             except HelmFailed:
-                if self._shop.last(self._key) is None or self._plan.changed:
+                if self._context.last(self._key) is None or self._plan.changed:
                     raise
                 # another run was faster: by now there is a lock to wait for
                 self._new_namespace = False
@@ -99,17 +97,17 @@ class ReleaseWork:
 
     def _act(self, abandoned: bool) -> None:
         self._look()
-        before = current(self._shop, self._plan.last) if self._shop.want_diff else {}
+        before = current(self._context, self._plan.last) if self._context.want_diff else {}
         try:
             self._do(abandoned)
         finally:
-            if self._shop.want_diff and self._plan.changed:
+            if self._context.want_diff and self._plan.changed:
                 self._show_change(before)
 
     def _show_change(self, before: Mapping[str, Any]) -> None:
         """Add the difference to the plan. A failure to read it must not hide how the work itself ended."""
         try:
-            add_diff(self._shop, self._plan, before, current(self._shop, self._plan.last))
+            add_diff(self._context, self._plan, before, current(self._context, self._plan.last))
         except Exception as exc:
             error = as_error(exc, f"Reading what the release {self._key} deploys")
             self._plan.warnings.append(f"The changes of the release {self._key} cannot be shown: {error.message}")
@@ -134,9 +132,9 @@ class ReleaseWork:
     def _look(self) -> None:
         """See what is there now, and decide anew: another run may have been faster."""
         plan = self._plan
-        plan.last = self._shop.last(self._key)
+        plan.last = self._context.last(self._key)
         chart = plan.chart.digest if plan.chart else ""
-        plan.decision = decide(self._spec.wish(chart, plan.values_digest), plan.last)
+        plan.decision = decide(self._spec.desired_state(chart, plan.values_digest), plan.last)
         plan.cause = plan.decision.reason
 
     def _recover(self, abandoned: bool) -> None:
@@ -147,7 +145,7 @@ class ReleaseWork:
 
         :raises ReleaseLocked: when it is being worked on, or shall be left alone.
         """
-        deadline = time.monotonic() + self._shop.lock_timeout
+        deadline = time.monotonic() + self._context.lock_timeout
         while True:
             last = self._plan.last
             if last is None or not (last.is_pending or last.status == UNINSTALLING):
@@ -169,7 +167,7 @@ class ReleaseWork:
                     "try again then.",
                 )
             time.sleep(LOOK_AGAIN)
-            self._plan.last = self._shop.last(self._key)
+            self._plan.last = self._context.last(self._key)
         self._unlock(last)
 
     def _unlock(self, last: Revision) -> None:
@@ -180,7 +178,7 @@ class ReleaseWork:
             return
         if not self._spec.present:
             return
-        self._shop.mark_failed(last, f"Release unlocked from stale '{last.status}' state")
+        self._context.mark_failed(last, f"Release unlocked from stale '{last.status}' state")
         self._plan.changed = True
         if self._spec.pending == UNINSTALL:
             self._remove()
@@ -197,7 +195,7 @@ class ReleaseWork:
         if chart is not None and policy != "Skip":
             changed: list[str] = []
             try:
-                self._shop.apply_crds(chart, self._plan.values, replace=policy == "CreateReplace", changed=changed)
+                self._context.apply_crds(chart, self._plan.values, replace=policy == "CreateReplace", changed=changed)
             finally:
                 self._plan.changed = self._plan.changed or bool(changed)
         remedy = self._spec.install_remedy if action == decisions.INSTALL else self._spec.upgrade_remedy
@@ -222,14 +220,14 @@ class ReleaseWork:
         outcome = self._call_helm(action)
         # even if the cluster cannot be asked any more
         plan.changed = plan.changed or outcome.ok
-        plan.last = self._shop.last(self._key)
+        plan.last = self._context.last(self._key)
         modified = plan.last != before
         plan.changed = plan.changed or modified
         if modified and plan.last is not None:
             if plan.last.is_pending:
                 # Helm was ended before it could say how it went
-                self._shop.mark_failed(plan.last, f"Helm was ended: {self._shop.said(outcome, self._key)}")
-                plan.last = self._shop.last(self._key)
+                self._context.mark_failed(plan.last, f"Helm was ended: {self._context.said(outcome, self._key)}")
+                plan.last = self._context.last(self._key)
             self._record()
         if not outcome.ok and not modified:
             raise self._failure(action, outcome, unchanged=True)
@@ -253,7 +251,7 @@ class ReleaseWork:
         return verb(
             self._key.name,
             self._key.namespace,
-            self._shop.chart_file(chart),
+            self._context.chart_file(chart),
             plan.values,
             self._spec.flags,
             description=describe(action, chart.origin, self._fingerprint()),
@@ -271,11 +269,11 @@ class ReleaseWork:
         if self._helm.labels_releases or last is None:
             return
         labels = {**self._fingerprint().as_labels(last.number), **self._spec.labels}
-        self._shop.label(last, labels)
-        self._plan.last = self._shop.last(self._key)
+        self._context.label(last, labels)
+        self._plan.last = self._context.last(self._key)
 
     def _failure(self, action: str, outcome: Outcome, *, unchanged: bool = False) -> HelmFailed:
-        words = self._shop.said(outcome, self._key).rstrip(".")
+        words = self._context.said(outcome, self._key).rstrip(".")
         error = HelmFailed(
             f"helm {action} of the release {self._key} failed: {words}.", "Nothing was changed." if unchanged else ""
         )
@@ -291,12 +289,12 @@ class ReleaseWork:
             return None
         outcome = self._helm.test(self._key.name, self._key.namespace, tests.timeout, tests.filters)
         self._plan.test = TEST_PASSED if outcome.ok else TEST_FAILED
-        last = self._shop.last(self._key)
+        last = self._context.last(self._key)
         if last is not None:
             # Helm has written its record anew: labels that it does not know are gone
             labels = {**self._fingerprint().as_labels(last.number), TEST_LABEL: self._plan.test}
-            self._shop.label(last, labels if self._helm.labels_releases else {**labels, **self._spec.labels})
-            self._plan.last = self._shop.last(self._key)
+            self._context.label(last, labels if self._helm.labels_releases else {**labels, **self._spec.labels})
+            self._plan.last = self._context.last(self._key)
         if outcome.ok:
             return None
         error = self._failure(decisions.TEST, outcome)
@@ -337,7 +335,7 @@ class ReleaseWork:
 
     def _rollback_target(self) -> Revision | None:
         """The last revision before this one that was deployed and whose tests did not fail."""
-        revisions = [each for each in self._shop.revisions(self._key) if each.number != self._number()]
+        revisions = [each for each in self._context.revisions(self._key) if each.number != self._number()]
         for status in (DEPLOYED, SUPERSEDED):
             for revision in revisions:
                 if revision.status == status and revision.test != TEST_FAILED:
@@ -349,11 +347,11 @@ class ReleaseWork:
 
         :raises NotFound: when none of the revisions that are kept was.
         """
-        target = self._shop.made_of(self._key, digest)
+        target = self._context.made_of(self._key, digest)
         if target is not None:
             self._roll_back(target)
             return
-        kept = ", ".join(str(each.number) for each in self._shop.revisions(self._key)[:20])
+        kept = ", ".join(str(each.number) for each in self._context.revisions(self._key)[:20])
         raise NotFound(
             f"No revision of the release {self._key} that is kept ({kept}) was made of the chart {digest}.",
             "See 'helm history' for the digests; 'history_max' says how many are kept.",
@@ -361,7 +359,7 @@ class ReleaseWork:
 
     def _roll_back(self, target: Revision) -> None:
         outcome = self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.flags)
-        before, self._plan.last = self._plan.last, self._shop.last(self._key)
+        before, self._plan.last = self._plan.last, self._context.last(self._key)
         last = self._plan.last
         self._plan.changed = self._plan.changed or last != before
         if not outcome.ok or last is None:
@@ -369,8 +367,10 @@ class ReleaseWork:
         if target.is_recorded:
             # the labels came along, but for the number of the revision that they were made for
             names = [name for name in target.labels if name.startswith(REVISION_LABEL.rpartition("/")[0] + "/")]
-            self._shop.label(last, {**{name: target.labels[name] for name in names}, REVISION_LABEL: str(last.number)})
-            self._plan.last = self._shop.last(self._key)
+            self._context.label(
+                last, {**{name: target.labels[name] for name in names}, REVISION_LABEL: str(last.number)}
+            )
+            self._plan.last = self._context.last(self._key)
 
     # -- uninstall, labels
 
@@ -389,16 +389,16 @@ class ReleaseWork:
             disable_hooks=spec.flags.disable_hooks,
             propagation=spec.propagation,
         )
-        before, self._plan.last = self._plan.last, self._shop.last(self._key)
+        before, self._plan.last = self._plan.last, self._context.last(self._key)
         self._plan.changed = self._plan.changed or self._plan.last != before
         if not outcome.ok and self._plan.last is not None:
             raise self._failure(decisions.UNINSTALL, outcome)
 
     def _label(self) -> None:
         if self._plan.last is not None:
-            self._shop.label(self._plan.last, self._spec.labels)
+            self._context.label(self._plan.last, self._spec.labels)
         self._plan.changed = True
-        self._plan.last = self._shop.last(self._key)
+        self._plan.last = self._context.last(self._key)
 
     def _number(self) -> int:
         return self._plan.last.number if self._plan.last else 0

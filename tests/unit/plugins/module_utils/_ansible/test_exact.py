@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.exact import EXACT_OPTIONS, refuse_numbers
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.items import IDENTITY_SPEC, artifacts_spec
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.items import (
+    ARTIFACTS_SPEC,
+    IDENTITY_SPEC,
+    with_entries,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import REFERENCE_SPEC, SELECTION_SPEC
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 
@@ -20,7 +24,7 @@ SPEC: dict[str, Any] = {
     "pins": {"type": "dict"},
     "annotations": {"type": "dict"},
     "timeout": {"type": "str"},
-    **artifacts_spec(IDENTITY_SPEC),
+    **with_entries({**IDENTITY_SPEC, **ARTIFACTS_SPEC}),
 }
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 from ansible.module_utils import basic
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.items import with_entries
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets.masking import Mask
 
 PACKAGE = "ansible_collections.cloudnative.artifacts.plugins.modules."
@@ -47,14 +48,14 @@ BASE: dict[str, dict[str, Any]] = {
 
 
 def spec_of(name: str) -> dict[str, Any]:
-    """The argument spec that a module gives to AnsibleModule."""
+    """The argument spec that Ansible checks a module's options by."""
     module = importlib.import_module(PACKAGE + name)
     found: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "run_module", lambda spec, *_rest, **_rules: found.update(spec))
         module.main()
     assert found
-    return found
+    return with_entries(found) if "artifacts" in found else found
 
 
 def places(spec: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:

@@ -420,7 +420,7 @@ def test_no_zstd_package_is_said_with_its_name(monkeypatch: pytest.MonkeyPatch) 
 def test_zstd_packages_are_imported_when_needed_only() -> None:
     code = (
         "import sys\n"
-        "from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import decompress\n"
+        "from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive import decompress\n"
         "d = decompress.Decompressor(lambda data: None, 'x'); d.write(b'plain text'); d.close()\n"
         "print([name for name in ('zstandard', 'backports.zstd', 'compression.zstd', 'isal', 'zlib_ng', 'tarfile')"
         " if name in sys.modules])\n"

@@ -141,7 +141,7 @@ def test_order_umask_and_times_do_not_matter(new_root: Callable[[], Path], tree:
     write_tree(one, tree)
     write_tree(other, tree, backwards=True, mask=0o077, when=1_700_000_000)
     os.chmod(other, 0o700)
-    assert packed(one, root_entry=True) == packed(other, root_entry=True)
+    assert packed(one) == packed(other)
 
 
 @given(tree=TREES)
@@ -175,7 +175,7 @@ def test_the_bytes_are_fixed(source: Path) -> None:
     long = source / ("d" * 80) / ("e" * 60)
     long.mkdir(parents=True)
     (long / "f").write_bytes(b"f")
-    blob, result = packed(source, root_entry=True)
+    blob, result = packed(source)
     assert result.diff_id == "sha256:a4bd68df984d29c70752235aeaa440ba000fd18121885e5d5bc295bd6b60eb9f"
     assert blob[:10] == bytes.fromhex("1f8b08000000000000ff")
 
@@ -276,31 +276,9 @@ class TestOptions:
         assert sorted(seen) == self.ALL
         assert {path for path, is_directory in seen.items() if is_directory} == {".state", "a", "a-b", "a/b"}
 
-    def test_reserved_names(self, source: Path) -> None:
-        (source / "a" / ".state").touch()
-        seen: dict[str, bool] = {}
-
-        def excluded(paths: dict[str, bool]) -> set[str]:
-            seen.update(paths)
-            return set()
-
-        blob, _result = packed(source, excluded=excluded, reserved=[".state", "f"])
-        assert names(blob) == [".state-not", "a", "a-b", "a-b/e", "a/.state", "a/b", "a/b/c", "a/d"]
-        assert ".state" not in seen
-
-    def test_a_root_entry(self, source: Path) -> None:
-        assert names(packed(source, root_entry=True)[0]) == [".", *self.ALL]
-        assert ("." in packed(source, root_entry=True)[1].tree) is False
-        assert names(packed(source, root_entry=True, prefix="chart")[0])[:2] == ["chart", "chart/.state"]
-
     def test_a_prefix(self, source: Path) -> None:
         blob, result = packed(source, prefix="charts/one")
         assert names(blob) == [f"charts/one/{name}" for name in self.ALL] == sorted(result.tree, key=str.encode)
-
-    def test_files_only(self, source: Path) -> None:
-        blob, result = packed(source, prefix="one", directories=False, root_entry=True)
-        assert names(blob) == [f"one/{name}" for name in self.ALL if name not in (".state", "a", "a-b", "a/b")]
-        assert sorted(result.tree) == names(blob)
 
     @pytest.mark.parametrize("prefix", ["..", "/abs", "a/../b", "x" * 256, "."])
     def test_bad_prefixes(self, source: Path, prefix: str) -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Archives of every format unpacked: content, modes, links, limits, reserved and removed names."""
+"""Archives of every format unpacked: content, modes, links, limits and removed names."""
 
 from __future__ import annotations
 
@@ -362,11 +362,10 @@ class TestLimits:
             unpack(root, blob[:512], limits=Limits(1000, 10))
         assert not list(root.iterdir())
 
-    @pytest.mark.parametrize("name", ["a", "state"])
-    def test_replaced_and_skipped_content_counts(self, root: Path, name: str) -> None:
-        blob = archive_of(member("a", bytes(600)), member(name, bytes(600)))
+    def test_replaced_content_counts(self, root: Path) -> None:
+        blob = archive_of(member("a", bytes(600)), member("a", bytes(600)))
         with pytest.raises(LayerError, match="max_size"):
-            unpack(root, blob, limits=Limits(1000, 10), reserved=["state"])
+            unpack(root, blob, limits=Limits(1000, 10))
 
     def test_entries(self, root: Path) -> None:
         blob = archive_of(*[member("a") for _number in range(11)])
@@ -387,32 +386,6 @@ class TestLimits:
         with pytest.raises(LayerError, match="The layer y .*max_size"):
             writer.write(archive_of(member("y", bytes(600))))
         unpacker.abort()
-
-
-class TestReservedNames:
-    def test_nothing_is_written_at_or_below_them(self, root: Path) -> None:
-        blob = archive_of(
-            member(".state/a", b"x"),
-            member("./.state/b"),
-            directory(".state"),
-            member(".lock", b"y"),
-            member("d/.lock"),
-        )
-        unpacker = Unpacker(str(root), AMPLE, reserved=[".state", ".lock"])
-        writer = unpacker.layer("The layer x", whiteouts=False)
-        writer.write(blob)
-        writer.close()
-        assert sorted(unpacker.tree()) == ["d", "d/.lock"] == sorted(on_disk(root))
-        assert len(unpacker.warnings) == 2
-        assert unpacker.warnings[0] == "The layer x holds '.state', which is a reserved name: it was not unpacked."
-
-    @pytest.mark.parametrize("entry", [symlink(".state", "/etc"), hardlink(".state", "a"), directory("./.state/")])
-    def test_of_any_kind(self, root: Path, entry: Member) -> None:
-        assert sorted(unpack(root, archive_of(member("a"), entry), reserved=[".state"])) == ["a"]
-
-    def test_skipped_names_are_checked_all_the_same(self, root: Path) -> None:
-        with pytest.raises(LayerError, match='holds ".."'):
-            unpack(root, archive_of(member(".state/../a")), reserved=[".state"])
 
 
 class TestSystemErrors:

@@ -279,7 +279,9 @@ def digests(found: Any) -> set[str]:
 def test_age_goes_before_size(root: Path, cache: ArtifactCache) -> None:
     made = [artifact(cache, bytes([number]) * 1000, tag=str(number), age=100 * (5 - number)) for number in range(5)]
     found = [manifest.descriptor.digest for manifest in made]
-    loose = cache.store.add_bytes(b"nothing lists this" * 100)
+    unlisted = b"nothing lists this" * 100
+    loose = digest_of(unlisted)
+    cache.store.add(Descriptor("", loose, len(unlisted)), [unlisted])
     os.utime(cache.store.path(loose), (time.time() - 250,) * 2)
     result = prune(str(root), PruneRules(max_age=350, max_size=5500))
     # 500 and 400 are too old, 300 goes for the size, and that is enough: the loose one and two artifacts stay
@@ -486,7 +488,7 @@ def test_a_hostile_manifest_in_the_index_is_dropped(root: Path, cache: ArtifactC
     artifact(cache, b"x", tag="1")
     bomb = b'{"schemaVersion":2,"layers":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
     for data in (bomb, b"\xff", b"[]"):
-        cache.store.add_bytes(data)
+        cache.store.add(Descriptor("", digest_of(data), len(data)), [data])
     with CacheLayout(str(root)).locked_entries() as entries:
         bad = [{"mediaType": "x", "digest": digest_of(data), "size": 1} for data in (bomb, b"\xff", b"[]")]
         CacheLayout(str(root)).write_entries([*entries, *bad])

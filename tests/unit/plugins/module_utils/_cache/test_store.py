@@ -208,13 +208,13 @@ def test_a_shared_directory_says_what_rights_its_content_has(
     try:
         store = CacheStore(str(root))
         store.fetch_held(FOUND, source, "it").close()
-        other = store.add_bytes(b"other")
+        store.add(descriptor_of(b"other"), [b"other"])
         store.replace_file("index.json", b"{}")
     finally:
         os.umask(before)
     for path in (root / "blobs", root / "blobs/sha256", root / ".ingest"):
         assert stat.S_IMODE(path.stat().st_mode) == folders, path
-    for path in (Path(store.path(FOUND.digest)), Path(store.path(other)), root / "index.json"):
+    for path in (Path(store.path(FOUND.digest)), Path(store.path(descriptor_of(b"other").digest)), root / "index.json"):
         assert stat.S_IMODE(path.stat().st_mode) == files, path
 
 

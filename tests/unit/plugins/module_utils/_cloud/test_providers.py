@@ -242,6 +242,12 @@ def test_a_file_without_the_registry_leaves_it_to_the_provider(google: Google, m
     assert basic_of(google.seen[-1])[1] in google.issued
 
 
+def test_each_provider_of_the_option_has_its_module() -> None:
+    modules = {name: load() for name, load in providers._IMPORTS.items()}
+    assert [AuthOptions().provider, *modules] == list(PROVIDERS)
+    assert {name: module.is_host(STANDS_FOR[name]) for name, module in modules.items()} == dict.fromkeys(modules, True)
+
+
 def test_generic_is_anonymous(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GCE_METADATA_HOST", google.host)
     assert PROVIDERS[0] == AuthOptions().provider == "generic"

@@ -17,7 +17,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destin
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import make_plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state import State, save_state
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.workplace import Workplace
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.workplace import (
+    Workplace,
+    locked,
+    remove_leftovers,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.names import CONTROL_NAME, is_reserved
@@ -43,19 +47,19 @@ def put(destination: Destination, work: Workplace, state: State, tree: dict[str,
 
 
 def place(destination: Destination, *names: str) -> None:
-    with destination.locked() as work:
+    with locked(destination) as work:
         for name in names:
             (staging(destination) / name).touch()
         put(destination, work, destination.load_state(), dict.fromkeys(names, EMPTY))
 
 
 def test_a_second_run_waits_and_gives_up(tmp_path: Path) -> None:
-    with at(tmp_path).locked(), pytest.raises(StorageError, match="another process"), at(tmp_path).locked(wait=0.05):
+    with locked(at(tmp_path)), pytest.raises(StorageError, match="another process"), locked(at(tmp_path), wait=0.05):
         pass
 
 
 def test_what_was_made_goes_when_nothing_was_placed(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), at(tmp_path / "new/dest").locked() as work:
+    with pytest.raises(RuntimeError), locked(at(tmp_path / "new/dest")) as work:
         assert stat.S_IMODE((tmp_path / "new/dest" / CONTROL_NAME).stat().st_mode) == 0o700
         assert not os.listdir(work.stage)
         raise RuntimeError
@@ -66,7 +70,7 @@ def test_one_makes_a_directory_while_another_removes_it(tmp_path: Path) -> None:
     """Copies into one directory, each with a record of its own, of which one fails."""
 
     def fail(root: Path) -> None:
-        with contextlib.suppress(RuntimeError), Destination(str(root), Permissions(), ".a").locked():
+        with contextlib.suppress(RuntimeError), locked(Destination(str(root), Permissions(), ".a")):
             raise RuntimeError
 
     with ThreadPoolExecutor(2) as pool:
@@ -80,7 +84,7 @@ def test_one_makes_a_directory_while_another_removes_it(tmp_path: Path) -> None:
 
 def test_a_first_placement_that_fails_leaves_nothing(tmp_path: Path) -> None:
     destination = at(tmp_path / "dest")
-    with pytest.raises(StorageError, match="No such file"), destination.locked() as work:
+    with pytest.raises(StorageError, match="No such file"), locked(destination) as work:
         (staging(destination) / "a").touch()
         put(destination, work, State(), {"a": EMPTY, "b": EMPTY})
     assert os.listdir(tmp_path) == []
@@ -90,7 +94,7 @@ def test_what_was_there_stays_when_nothing_was_placed(tmp_path: Path) -> None:
     control = tmp_path / CONTROL_NAME
     control.mkdir(mode=0o755)
     (control / "somebody's").touch()
-    with pytest.raises(RuntimeError), at(tmp_path).locked():
+    with pytest.raises(RuntimeError), locked(at(tmp_path)):
         raise RuntimeError
     assert os.listdir(control) == ["somebody's"]
 
@@ -101,7 +105,7 @@ def test_leftovers_of_a_killed_run_go_whatever_their_modes(tmp_path: Path) -> No
     folder.mkdir(parents=True)
     (folder / "file").touch()
     folder.chmod(0)
-    with at(tmp_path).locked() as work:
+    with locked(at(tmp_path)) as work:
         assert os.listdir(staging(at(tmp_path))) == os.listdir(work.stage) == []
     assert sorted(os.listdir(tmp_path / CONTROL_NAME)) == ["lock", "state"]
 
@@ -109,15 +113,15 @@ def test_leftovers_of_a_killed_run_go_whatever_their_modes(tmp_path: Path) -> No
 def test_leftovers_go_unless_a_run_is_at_work(tmp_path: Path) -> None:
     place(at(tmp_path), "a")
     control, stage = tmp_path / CONTROL_NAME, tmp_path / CONTROL_NAME / "stage"
-    before = control.stat().st_mtime_ns
-    at(tmp_path).remove_leftovers()
-    assert control.stat().st_mtime_ns == before, "there are none, so nothing is touched"
-    with at(tmp_path).locked():
+    assert not at(tmp_path).has_leftovers()
+    with locked(at(tmp_path)):
+        assert at(tmp_path).has_leftovers()
         (stage / "content").touch()
-        at(tmp_path).remove_leftovers()
+        remove_leftovers(at(tmp_path))
         assert os.listdir(stage) == ["content"]
     stage.mkdir()
-    at(tmp_path).remove_leftovers()
+    assert at(tmp_path).has_leftovers()
+    remove_leftovers(at(tmp_path))
     assert sorted(os.listdir(control)) == ["lock", "state"]
 
 
@@ -129,7 +133,7 @@ def test_a_control_directory_that_is_none(tmp_path: Path, kind: str) -> None:
     dest.mkdir()
     control = dest / CONTROL_NAME
     control.touch() if kind == "file" else control.symlink_to(outside if kind == "link" else tmp_path / "none")
-    with pytest.raises(StorageError, match="is not a directory"), at(dest).locked():
+    with pytest.raises(StorageError, match="is not a directory"), locked(at(dest)):
         pass
     assert os.listdir(outside) == [] and os.listdir(dest) == [CONTROL_NAME]
 
@@ -148,12 +152,12 @@ def test_dest_may_be_a_link_of_ours_even_to_a_directory_that_is_to_be_made(tmp_p
 def test_an_entry_that_somebody_adds_meanwhile_is_not_lost(tmp_path: Path) -> None:
     """A directory that was to go empty is kept when it no longer is, and everything is taken back."""
     destination = at(tmp_path)
-    with destination.locked() as work:
+    with locked(destination) as work:
         (staging(destination) / "d").mkdir()
         (staging(destination) / "d/old").touch()
         put(destination, work, State(), {"d/old": EMPTY})
     state = destination.load_state()
-    with pytest.raises(StorageError, match="not empty"), destination.locked() as work:
+    with pytest.raises(StorageError, match="not empty"), locked(destination) as work:
         with destination.entries() as entries:
             plan = make_plan(entries, destination.root, {}, state, destination.permissions)
         (tmp_path / "d/mine").touch()
@@ -172,7 +176,7 @@ def test_two_kills_in_a_row_are_both_remembered(tmp_path: Path) -> None:
     if not child:
         # whatever happens, the child must never go on with the tests
         try:
-            with destination.locked() as work:
+            with locked(destination) as work:
                 (staging(destination) / "second").touch()
                 # the first step after the plan is recorded
                 os.rename = lambda *_arguments, **_options: os._exit(9)

@@ -27,6 +27,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import make_plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.workplace import locked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import descriptors as descriptors_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
@@ -116,7 +117,7 @@ def control(root: str) -> dict[str, bytes]:
 
 def pull(root: str, node: Mapping[str, Node], *, force: bool = False) -> None:
     destination = Destination(root, Permissions())
-    with destination.locked() as work:
+    with locked(destination) as work:
         content = os.path.join(destination.control, "stage/content")
         os.mkdir(content)
         write(node, content)

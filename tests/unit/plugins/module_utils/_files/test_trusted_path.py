@@ -16,7 +16,11 @@ import pytest
 from two_users import NOBODY, SOMEBODY, in_user, make_directories, public_place
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import directory_writers, trusted_path
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import (
+    directory_writers,
+    trusted_path,
+    user_namespace,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_writers import (
     other_writers,
     record_error,
@@ -28,10 +32,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.forei
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.trusted_path import (
     MAX_LINKS,
-    belongs_to_us,
-    is_trusted,
     open_trusted,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.users import belongs_to_us, is_trusted
 
 Opening = Callable[..., int]
 
@@ -333,7 +336,7 @@ def test_an_ordinary_user_trusts_root_and_oneself(place: Path) -> None:
         SOMEBODY,
         """
 import encodings.ascii, pwd, sys
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import directory_writers
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import directory_writers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.trusted_path import open_trusted
 become()
 for path in sys.argv[1:]:
@@ -371,7 +374,7 @@ def test_the_hosts_users_in_a_container_of_ones_own(
     def opened(name: str, **options: Any) -> Any:
         return files[name].open(**options)
 
-    monkeypatch.setattr(directory_writers, "open", opened, raising=False)
+    monkeypatch.setattr(user_namespace, "open", opened, raising=False)
     directory(place / "theirs", NOBODY)
     if passes:
         assert is_reached(open_trusted, place / "theirs")

@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidContent
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm import decision as decisions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm import release as releases
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.decision import Decision, Wish, decide
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.decision import Decision, DesiredState, decide
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.release import Fingerprint, Revision
 
 CHART, OTHER = f"sha256:{'c' * 64}", f"sha256:{'d' * 64}"
@@ -39,8 +39,8 @@ def revision(
     return found
 
 
-def wish(**fields: Any) -> Wish:
-    return Wish(**{"present": True, "fingerprint": MADE, **fields})
+def want(**fields: Any) -> DesiredState:
+    return DesiredState(**{"present": True, "fingerprint": MADE, **fields})
 
 
 def test_a_revision_is_what_its_labels_say() -> None:
@@ -118,44 +118,44 @@ NOTHING = Decision(decisions.NONE, decisions.UP_TO_DATE)
 @pytest.mark.parametrize(
     ("wanted", "last", "decision"),
     [
-        (wish(), None, Decision("install", "NotInstalled")),
-        (wish(), revision(status="uninstalled"), Decision("install", "NotInstalled")),
-        (wish(), revision(status="uninstalling"), Decision("install", "NotInstalled", recover=True)),
-        (wish(), revision(), NOTHING),
-        (wish(), revision(None), Decision("upgrade", "Unmanaged")),
+        (want(), None, Decision("install", "NotInstalled")),
+        (want(), revision(status="uninstalled"), Decision("install", "NotInstalled")),
+        (want(), revision(status="uninstalling"), Decision("install", "NotInstalled", recover=True)),
+        (want(), revision(), NOTHING),
+        (want(), revision(None), Decision("upgrade", "Unmanaged")),
         # labels that another revision handed on
-        (wish(), revision(recorded_for=2), Decision("upgrade", "Unmanaged")),
-        (wish(), revision(Fingerprint(OTHER, VALUES)), Decision("upgrade", "ChartChanged")),
-        (wish(), revision(Fingerprint(CHART, OTHER_VALUES)), Decision("upgrade", "ValuesChanged")),
-        (wish(), revision(Fingerprint(CHART, VALUES, OTHER)), Decision("upgrade", "PostRendererChanged")),
-        (wish(fingerprint=Fingerprint(CHART, VALUES, OTHER)), revision(), Decision("upgrade", "PostRendererChanged")),
-        (wish(fingerprint=Fingerprint(CHART, VALUES, OTHER)), revision(Fingerprint(CHART, VALUES, OTHER)), NOTHING),
-        (wish(), revision(status="failed"), Decision("upgrade", "LastActionFailed")),
-        (wish(), revision(status="superseded"), Decision("upgrade", "LastActionFailed")),
-        (wish(), revision(status="unknown"), Decision("upgrade", "LastActionFailed")),
-        *((wish(), revision(status=each), Decision("upgrade", "Pending", recover=True)) for each in releases.PENDING),
-        (wish(suspended=True), None, Decision("none", "Suspended")),
-        (wish(suspended=True, present=False), revision(status="failed"), Decision("none", "Suspended")),
-        (wish(present=False), None, Decision("none", "NotInstalled")),
-        (wish(present=False), revision(status="uninstalled"), Decision("none", "NotInstalled")),
-        (wish(present=False), revision(None), Decision("uninstall", "Unwanted")),
-        (wish(present=False), revision(status="failed"), Decision("uninstall", "Unwanted")),
-        (wish(present=False), revision(status="pending-install"), Decision("uninstall", "Unwanted", recover=True)),
-        (wish(present=False), revision(status="uninstalling"), Decision("uninstall", "Unwanted")),
-        (wish(tests=("passed",)), revision(), Decision("test", "Untested")),
-        (wish(tests=("passed",)), revision(**{releases.TEST_LABEL: "passed"}), NOTHING),
-        (wish(tests=("passed",)), revision(**{releases.TEST_LABEL: "failed"}), Decision("upgrade", "LastActionFailed")),
-        (wish(tests=("passed", "failed")), revision(**{releases.TEST_LABEL: "failed"}), NOTHING),
-        (wish(), revision(**{releases.TEST_LABEL: "failed"}), NOTHING),
-        (wish(labels={"team": "blue"}), revision(), Decision("label", "LabelsChanged")),
-        (wish(labels={"team": "blue"}), revision(team="blue"), NOTHING),
-        (wish(labels={"team": None}), revision(), NOTHING),
-        (wish(labels={"team": None}), revision(team="blue"), Decision("label", "LabelsChanged")),
-        (wish(rollback_to=CHART, fingerprint=Fingerprint(OTHER, "")), revision(), NOTHING),
-        (wish(rollback_to=OTHER), revision(), Decision("rollback", "RollbackWanted")),
-        (wish(rollback_to=CHART), revision(status="failed"), Decision("rollback", "RollbackWanted")),
-        (wish(rollback_to=CHART), None, Decision("install", "NotInstalled")),
+        (want(), revision(recorded_for=2), Decision("upgrade", "Unmanaged")),
+        (want(), revision(Fingerprint(OTHER, VALUES)), Decision("upgrade", "ChartChanged")),
+        (want(), revision(Fingerprint(CHART, OTHER_VALUES)), Decision("upgrade", "ValuesChanged")),
+        (want(), revision(Fingerprint(CHART, VALUES, OTHER)), Decision("upgrade", "PostRendererChanged")),
+        (want(fingerprint=Fingerprint(CHART, VALUES, OTHER)), revision(), Decision("upgrade", "PostRendererChanged")),
+        (want(fingerprint=Fingerprint(CHART, VALUES, OTHER)), revision(Fingerprint(CHART, VALUES, OTHER)), NOTHING),
+        (want(), revision(status="failed"), Decision("upgrade", "LastActionFailed")),
+        (want(), revision(status="superseded"), Decision("upgrade", "LastActionFailed")),
+        (want(), revision(status="unknown"), Decision("upgrade", "LastActionFailed")),
+        *((want(), revision(status=each), Decision("upgrade", "Pending", recover=True)) for each in releases.PENDING),
+        (want(suspended=True), None, Decision("none", "Suspended")),
+        (want(suspended=True, present=False), revision(status="failed"), Decision("none", "Suspended")),
+        (want(present=False), None, Decision("none", "NotInstalled")),
+        (want(present=False), revision(status="uninstalled"), Decision("none", "NotInstalled")),
+        (want(present=False), revision(None), Decision("uninstall", "Unwanted")),
+        (want(present=False), revision(status="failed"), Decision("uninstall", "Unwanted")),
+        (want(present=False), revision(status="pending-install"), Decision("uninstall", "Unwanted", recover=True)),
+        (want(present=False), revision(status="uninstalling"), Decision("uninstall", "Unwanted")),
+        (want(tests=("passed",)), revision(), Decision("test", "Untested")),
+        (want(tests=("passed",)), revision(**{releases.TEST_LABEL: "passed"}), NOTHING),
+        (want(tests=("passed",)), revision(**{releases.TEST_LABEL: "failed"}), Decision("upgrade", "LastActionFailed")),
+        (want(tests=("passed", "failed")), revision(**{releases.TEST_LABEL: "failed"}), NOTHING),
+        (want(), revision(**{releases.TEST_LABEL: "failed"}), NOTHING),
+        (want(labels={"team": "blue"}), revision(), Decision("label", "LabelsChanged")),
+        (want(labels={"team": "blue"}), revision(team="blue"), NOTHING),
+        (want(labels={"team": None}), revision(), NOTHING),
+        (want(labels={"team": None}), revision(team="blue"), Decision("label", "LabelsChanged")),
+        (want(rollback_to=CHART, fingerprint=Fingerprint(OTHER, "")), revision(), NOTHING),
+        (want(rollback_to=OTHER), revision(), Decision("rollback", "RollbackWanted")),
+        (want(rollback_to=CHART), revision(status="failed"), Decision("rollback", "RollbackWanted")),
+        (want(rollback_to=CHART), None, Decision("install", "NotInstalled")),
     ],
 )  # fmt: skip
-def test_decisions(wanted: Wish, last: Revision | None, decision: Decision) -> None:
+def test_decisions(wanted: DesiredState, last: Revision | None, decision: Decision) -> None:
     assert decide(wanted, last) == decision

@@ -149,14 +149,14 @@ def test_a_blob_is_kept_under_its_digest(tmp_path: Path) -> None:
 
 
 def test_nothing_but_blobs_stays_in_the_store(tmp_path: Path) -> None:
-    BlobStore(str(tmp_path)).add_bytes(DATA)
+    BlobStore(str(tmp_path)).add(descriptor_of(DATA), [DATA])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["blobs"]
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
-def test_bytes_in_memory(tmp_path: Path, algorithm: str) -> None:
-    digest = BlobStore(str(tmp_path)).add_bytes(DATA, algorithm)
-    assert digest == f"{algorithm}:{hashlib.new(algorithm, DATA).hexdigest()}"
+def test_both_algorithms(tmp_path: Path, algorithm: str) -> None:
+    digest = f"{algorithm}:{hashlib.new(algorithm, DATA).hexdigest()}"
+    assert BlobStore(str(tmp_path)).add(Descriptor("", digest, len(DATA)), [DATA])
     assert files_in(tmp_path) == [f"blobs/{algorithm}/{digest.partition(':')[2]}"]
 
 
@@ -595,8 +595,7 @@ def test_a_killed_writer_leaves_no_half_blob(tmp_path: Path, moment: int) -> Non
     process.join()
     for path in (tmp_path / "blobs/sha256").glob("*"):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
-    store = BlobStore(str(tmp_path))
-    store.remove_leftovers(0)
+    BlobStore(str(tmp_path)).add(descriptor_of(DATA), [DATA])
     assert not (tmp_path / ".ingest").exists()
 
 
@@ -615,7 +614,7 @@ def test_leftovers_go_when_nobody_works_on_them(tmp_path: Path) -> None:
     os.mkfifo(ingest / "pipe.tmp")
     with open(ingest / "held.tmp") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        BlobStore(str(tmp_path)).add_bytes(DATA)
+        BlobStore(str(tmp_path)).add(descriptor_of(DATA), [DATA])
         assert sorted(path.name for path in ingest.iterdir()) == [
             "held.tmp",
             "notes.txt",
@@ -633,14 +632,14 @@ def test_partial_downloads_that_stay_are_bounded(tmp_path: Path, monkeypatch: py
         os.utime(path, times=(time.time() - number,) * 2)
     with open(ingest / "29.partial") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        BlobStore(str(tmp_path)).add_bytes(DATA)
+        BlobStore(str(tmp_path)).add(descriptor_of(DATA), [DATA])
         assert sorted(path.stem for path in ingest.iterdir()) == [f"{number:02}" for number in [*range(16), 29]]
     # the newest one stays, whatever its size
     monkeypatch.setattr(store_leftovers, "MAX_PARTIAL_BYTES", 2500)
-    BlobStore(str(tmp_path)).remove_leftovers()
+    BlobStore(str(tmp_path)).sweep()
     assert sorted(path.stem for path in ingest.iterdir()) == ["00", "01"]
     monkeypatch.setattr(store_leftovers, "MAX_PARTIAL_BYTES", 10)
-    BlobStore(str(tmp_path)).remove_leftovers()
+    BlobStore(str(tmp_path)).sweep()
     assert [path.stem for path in ingest.iterdir()] == ["00"]
 
 
@@ -649,7 +648,7 @@ def test_a_file_that_is_worked_on_is_no_leftover(tmp_path: Path) -> None:
 
     def chunks() -> Iterator[bytes]:
         yield DATA[:5000]
-        BlobStore(str(tmp_path)).remove_leftovers(0)
+        BlobStore(str(tmp_path)).sweep()
         yield DATA[5000:]
 
     assert BlobStore(str(tmp_path)).add(found, chunks())
@@ -722,7 +721,7 @@ def test_a_directory_that_may_not_be_written(unprivileged: Unprivileged) -> None
     root, run = unprivileged
     root.chmod(0o555)
     for work in (
-        lambda: BlobStore(str(root)).add_bytes(DATA),
+        lambda: BlobStore(str(root)).add(descriptor_of(DATA), [DATA]),
         lambda: BlobStore(str(root)).fetch(descriptor_of(DATA), Source(DATA), "it"),
     ):
         kind, text = run(work)
@@ -763,4 +762,4 @@ def test_a_file_where_the_store_should_be(tmp_path: Path) -> None:
     store = BlobStore(str(tmp_path / "file"))
     assert not store.has(descriptor_of(DATA))
     with pytest.raises(OciError, match=f"Cannot create {tmp_path}/file/.ingest"):
-        store.add_bytes(DATA)
+        store.add(descriptor_of(DATA), [DATA])

@@ -437,7 +437,8 @@ def test_an_entry_without_media_type_is_told_by_its_content(root: Path) -> None:
 
 def test_sha512(root: Path) -> None:
     manifest = push(at(root), "x", "1")
-    digest = at(root).store.add_bytes(manifest.raw, "sha512")
+    digest = digest_of(manifest.raw, "sha512")
+    at(root).store.add(Descriptor("", digest, len(manifest.raw)), [manifest.raw])
     write_entries(root, entry_of(manifest, "1", digest=digest))
     assert at(root).resolve("1").digest == digest
     assert at(root).fetch_manifest("1").raw == manifest.raw
@@ -463,7 +464,8 @@ def test_a_damaged_manifest_is_refused(
 def test_a_manifest_has_a_limit(root: Path) -> None:
     at(root).push_blob(blob(b"x"))
     large = b" " * (MAX_MANIFEST_SIZE + 1)
-    digest = at(root).store.add_bytes(large)
+    digest = digest_of(large)
+    at(root).store.add(Descriptor("", digest, len(large)), [large])
     with pytest.raises(InvalidContent, match=f"has {len(large)} bytes"):
         at(root).fetch_manifest(digest)
 

@@ -197,15 +197,16 @@ def test_an_unchanged_pinned_pull_with_mirrors_loads_no_http_library(tmp_path: P
 import io, json, sys
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._mirrors.rules import parse_mirrors
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 mirror, digest, dest = sys.argv[1:]
-options = pull.PullOptions(
+options = PullOptions(
     ReferenceOptions(ref=f"docker.io/app@{digest}"), dest, LayerSelector(operation="copy"), Limits(10**9, 10),
     connection=ConnectionOptions(retries=0, mirrors=parse_mirrors({"docker.io": [{"url": mirror, "mode": "replace"}]})),
 )
-result = pull.pull(options)
+result = pull(options)
 names = [name for name in "oras requests urllib3 ssl socket".split() if name in sys.modules]
 print(json.dumps([result.changed, result.served_by, names]))
 """

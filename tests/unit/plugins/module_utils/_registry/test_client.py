@@ -320,7 +320,9 @@ def test_what_checks_nothing_is_not_offered(server: FaultServer) -> None:
 def test_importing_the_transport_loads_little() -> None:
     code = (
         "import sys; before = set(sys.modules)\n"
-        "from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import pull, push, info\n"
+        "from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info import info\n"
+        "from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import decide\n"
+        "from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import push\n"
         "print([name for name in 'oras requests urllib3 jsonschema ssl'.split() if name in set(sys.modules) - before])"
     )
     done = subprocess.run(

@@ -72,10 +72,10 @@ def test_nothing_is_left_behind_when_an_import_fails() -> None:
 
 def test_what_oras_does_with_its_libraries_works() -> None:
     """In a process of its own, where none of them is loaded."""
-    package = "ansible_collections.cloudnative.artifacts.plugins.module_utils._oci"
+    package = "ansible_collections.cloudnative.artifacts.plugins.module_utils._registry"
     program = f"""
 import sys
-import {package}.registry_client
+import {package}.client
 assert not {{"jsonschema", "tarfile"}} & set(sys.modules), "loaded too early"
 import oras.oci, oras.utils.fileio
 layer = oras.oci.NewLayer({__file__!r}, media_type="text/plain")

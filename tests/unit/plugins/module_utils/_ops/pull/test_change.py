@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import workplace
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Held
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
@@ -51,17 +50,15 @@ def lab(tmp_path: Path) -> Lab:
 
 def while_waiting(monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
     """Do something, once, just before a pull gets the lock of its destination."""
-    locked, done = Destination.locked, []
+    enter_lock, done = workplace._enter_lock, []
 
-    @contextmanager
-    def later(self: Destination) -> Iterator[str]:
+    def later(*arguments: Any) -> Held:
         if not done:
             done.append(True)
             action()
-        with locked(self) as stage:
-            yield stage
+        return enter_lock(*arguments)
 
-    monkeypatch.setattr(Destination, "locked", later)
+    monkeypatch.setattr(workplace, "_enter_lock", later)
 
 
 # What is fetched

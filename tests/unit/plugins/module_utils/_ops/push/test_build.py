@@ -21,13 +21,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.creation_time import EPOCH, creation_time
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.build import (
-    EPOCH,
     BuildOptions,
     Built,
     Input,
     build,
-    creation_time,
     is_title,
     parse_inputs,
     with_subject,

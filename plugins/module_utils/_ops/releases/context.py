@@ -45,8 +45,8 @@ LEASE_PREFIX = "cloudnative.artifacts."
 REVISIONS_OF_FAILURE = 2
 
 
-class Workshop:
-    """Tools for the work on releases; threads share them.
+class ReleaseContext:
+    """What the work on all releases of a task shares; safe for threads.
 
     ``mask`` hides what came from Secrets, in diffs and in what Helm and the API say; what the Secrets of a release hold
     is added to it when the release is read. ``origins`` has the places of each release's values that are secrets.

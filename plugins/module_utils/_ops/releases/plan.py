@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of one release, which the steps of a deployment fill in one after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..._errors import InvalidOption, OciError
+from ..._helm import decision as decisions
+from ..._helm.decision import Decision
+from ..._helm.release import Revision
+from .spec import Chart, ReleaseKey, ReleaseSpec
+
+
+@dataclass
+class ReleasePlan:
+    """One release: what is wanted, what was found, what is to be done (``decision``) and what became of it.
+
+    ``last`` is its last revision in the cluster, ``values`` are the gathered ones as JSON. ``cause`` is the reason of
+    the decision, ``reason`` that of the outcome.
+    """
+
+    spec: ReleaseSpec
+    chart: Chart | None = None
+    last: Revision | None = None
+    values: bytes = field(default=b"", repr=False)
+    values_digest: str = ""
+    decision: Decision = field(default_factory=lambda: Decision(decisions.NONE, ""))
+    failure: OciError | None = None
+    changed: bool = False
+    reason: str = ""
+    cause: str = ""
+    remediation: str = ""
+    attempts: int = 0
+    test: str = ""
+    drift: list[dict[str, Any]] = field(default_factory=list)
+    diff: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> ReleaseKey:
+        return self.spec.key
+
+    @property
+    def wanted_chart(self) -> Chart:
+        """The chart of a release that shall be there.
+
+        :raises InvalidOption: when the release has none.
+        """
+        if self.chart is None:
+            raise InvalidOption(f"The release {self.key} has no chart.")
+        return self.chart
+
+    @property
+    def has_work(self) -> bool:
+        """Return whether there is anything to do, besides looking for drift."""
+        return self.decision.action != decisions.NONE
+
+    @property
+    def may_have_drifted(self) -> bool:
+        """Return whether the release is as wanted, and its objects are to be compared with it."""
+        return self.decision.reason == decisions.UP_TO_DATE and self.spec.drift != "ignore"
+
+    def fail(self, error: OciError) -> None:
+        """Record that the work on the release failed."""
+        self.failure, self.reason = error, error.reason
+
+    def as_result(self) -> dict[str, Any]:
+        """Return the entry of the module's ``releases``."""
+        chart = self.chart
+        result: dict[str, Any] = {
+            "name": self.key.name,
+            "namespace": self.key.namespace,
+            "action": self.decision.action,
+            "changed": self.changed,
+            "failed": self.failure is not None,
+            "reason": self.reason or self.decision.reason,
+            "cause": self.cause,
+            "status": self.last.status if self.last else "",
+            "revision": self.last.number if self.last else 0,
+            "values_digest": self.values_digest,
+            "attempts": self.attempts,
+        }
+        if chart is not None:
+            result["chart"] = {
+                "name": chart.name,
+                "version": chart.version,
+                "app_version": chart.app_version,
+                "digest": chart.digest,
+                "revision": chart.revision,
+                "url": chart.url,
+            }
+        for name in ("test", "remediation", "drift"):
+            if getattr(self, name):
+                result[name] = getattr(self, name)
+        if self.failure is not None:
+            result["msg"] = str(self.failure)
+        return result
