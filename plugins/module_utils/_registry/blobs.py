@@ -15,9 +15,9 @@ from .._http.body import CHUNK_SIZE, BodyBroken, content_length, discard, is_enc
 from .._http.url import join, origin
 from .._oci import media
 from .._oci.manifest import Descriptor
+from .._oci.preliminary import answer_or_none
 from .._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource
 from .client import Container, RegistryClient, pull_scope
-from .preliminary import answer_or_none
 
 # an attempt that brought less than this (bytes) before it broke off counts as one without progress
 MIN_PROGRESS = CHUNK_SIZE

@@ -36,10 +36,10 @@ from .._oci.manifest import (
     descriptor_from_json,
     parse_manifest,
 )
+from .._oci.preliminary import answer_or_none, is_unsettled
 from .._oci.reference import Reference, check_tag, is_tag
 from .._oci.single_place import SinglePlace
 from .client import Container, RegistryClient, pull_scope, push_scope
-from .preliminary import answer_or_none, is_unsettled
 
 if TYPE_CHECKING:
     from .._oci.repository import BlobSource
@@ -66,6 +66,8 @@ class RegistryRepository(SinglePlace):
         self._is_shared = shared
         self._container = Container(self.reference)
         self._base = f"{client.prefix}://"
+        # None as long as it was not asked
+        self._has_referrers_api: bool | None = None
         # one scope for the whole run, so that a push needs one token and not two
         self._scope = push_scope(reference.repository) if push else pull_scope(reference.repository)
 
@@ -128,7 +130,28 @@ class RegistryRepository(SinglePlace):
             return replace(manifest, descriptor=replace(manifest.descriptor, digest=identifier))
         return manifest
 
+    def check_attachable(self, subject: str) -> None:
+        """See :meth:`~._oci.repository.Repository.check_attachable`; where it is known that there is no referrers API,
+        the fallback tag must not be something else."""
+        if self._has_referrers_api is False:
+            self._check_fallback_tag(subject)
+
+    def _check_fallback_tag(self, subject: str) -> None:
+        tag = _fallback_tag(subject)
+        held = answer_or_none(lambda: self.fetch_manifest(tag))
+        if held is not None and not _lists_referrers(held, subject):
+            raise self._unsupported(subject, f"the tag {tag}, which stands in for it, is something else there.")
+
+    def _unsupported(self, subject: str, found: str) -> ReferrersUnsupported:
+        return ReferrersUnsupported(
+            f"Nothing can be attached to {self._named(subject)}: the registry has no referrers API, and {found}",
+            "Use a registry with the referrers API, or for signatures format: legacy.",
+        )
+
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
+        if manifest.subject is not None:
+            # before anything is stored that would not be found
+            self.check_attachable(manifest.subject.digest)
         has_subject = self._put_manifest(manifest, tag or manifest.descriptor.digest)
         if manifest.subject is not None and not has_subject:
             self._add_to_fallback_tag(manifest, manifest.subject.digest)
@@ -239,6 +262,7 @@ class RegistryRepository(SinglePlace):
 
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         found = self._referrers_by_api(digest)
+        self._has_referrers_api = found is not None
         if found is None:
             found = self._referrers_by_tag(digest)
         return [entry for entry in found if not artifact_type or entry.artifact_type == artifact_type]
@@ -282,13 +306,7 @@ class RegistryRepository(SinglePlace):
             annotations=manifest.annotations,
         )
         tag = _fallback_tag(subject)
-        held = answer_or_none(lambda: self.fetch_manifest(tag))
-        if held is not None and not _lists_referrers(held, subject):
-            raise ReferrersUnsupported(
-                f"{own.digest} cannot be attached to {self._named(subject)}: the registry has no referrers API, and the "
-                f"tag {tag}, which stands in for it, is something else there.",
-                "The referrer is stored under its digest. To have it found, use a registry with the referrers API.",
-            )
+        self._check_fallback_tag(subject)
         for writes_left in range(MAX_FALLBACK_WRITES, -1, -1):
             entries = self._referrers_by_tag(subject)
             if any(entry.digest == own.digest for entry in entries):
@@ -299,7 +317,11 @@ class RegistryRepository(SinglePlace):
                     "mediaType": media.OCI_INDEX,
                     "manifests": [entry.as_json() for entry in [*entries, own]],
                 }
-                self.push_manifest(parse_manifest(canonical_json(index), media.OCI_INDEX, f"The index {tag}"), tag)
+                written = parse_manifest(canonical_json(index), media.OCI_INDEX, f"The index {tag}")
+                try:
+                    self._put_manifest(written, tag)
+                except PushFailed as exc:
+                    raise self._unsupported(subject, f"it does not take the tag that stands in for it. {exc.message}") from None
         raise PushFailed(
             f"The referrer {own.digest} could not be entered under {self._named(tag)}: other clients kept replacing it."
         )
