@@ -1,28 +1,115 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one door to the package ``cryptography``, which is imported when something is verified or signed, never
-before."""
+"""The Python packages that the collection uses: which versions, and what is said where one is missing or too old.
+
+Every package is optional until a task needs it, and is imported then, through :func:`require` or :func:`find`. The
+version is read from the package itself: ``importlib.metadata`` takes longer to import than most of them.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+import re
+from typing import Any, NamedTuple
 
 from ._errors import MissingDependency
 
-MINIMUM = "41"
+
+class Package(NamedTuple):
+    """A package by its name on PyPI: what it is imported as, and the versions that can be used.
+
+    ``minimum`` is the oldest one; ``below`` is the first one that is refused because it may have changed what is used
+    here, empty where no such version is to be expected.
+    """
+
+    name: str
+    module: str
+    minimum: str
+    below: str = ""
+
+    @property
+    def requirement(self) -> str:
+        """What pip installs, as in ``sigstore>=4,<5``."""
+        return f"{self.name}>={self.minimum}" + (f",<{self.below}" if self.below else "")
+
+    @property
+    def wanted(self) -> str:
+        """The versions in words."""
+        return f"{self.minimum} or newer" + (f", before {self.below}" if self.below else "")
+
+    def takes(self, version: str) -> bool:
+        """True when a version can be used; also when it cannot be read, since nothing is known against it then."""
+        found = _numbers(version)
+        if not found:
+            return True
+        return found >= _numbers(self.minimum) and not (self.below and found >= _numbers(self.below))
+
+
+# the requirements files and the README repeat these versions, and a test compares them
+PACKAGES = {
+    package.name: package
+    for package in (
+        Package("requests", "requests", "2.25.1", "3"),
+        Package("PySocks", "socks", "1.7"),
+        Package("cryptography", "cryptography", "41"),
+        Package("PyNaCl", "nacl", "1.4", "2"),
+        Package("sigstore", "sigstore", "4", "5"),
+        Package("rfc3161-client", "rfc3161_client", "1.0.3"),  # comes with sigstore
+        Package("PyYAML", "yaml", "5.4"),
+        Package("kubernetes", "kubernetes", "28"),
+        Package("botocore", "botocore", "1.31"),
+        Package("zstandard", "zstandard", "0.21"),
+        Package("backports.zstd", "backports.zstd", "1"),
+        Package("isal", "isal", "1.5"),
+        Package("zlib-ng", "zlib_ng", "0.4"),
+    )
+}
+
+
+def require(name: str, doing: str, part: str = "", hint: str = "") -> Any:
+    """Import a package that a task cannot do without, or a module in it.
+
+    :param name: a key of :data:`PACKAGES`.
+    :param doing: what begins the message, as in "Verifying signatures".
+    :param part: the module inside the package, as in "exceptions"; without it, the package itself.
+    :param hint: what can be done instead of installing it, a sentence.
+    :raises MissingDependency: when the package is not installed, or in a version that cannot be used.
+    """
+    package = PACKAGES[name]
+    try:
+        module = importlib.import_module(package.module)
+        version = _version(module)
+        if package.takes(version):
+            return importlib.import_module(f"{package.module}.{part}") if part else module
+    except ImportError:
+        found, do = "it is not installed here.", "Install"
+    else:
+        found, do = f"version {version} is installed here.", "Change"
+    raise MissingDependency(
+        f"{doing} needs the Python package {name} ({package.wanted}); {found}",
+        f"{do} it for the Python that runs the module: pip install '{package.requirement}'. {hint}".rstrip(),
+    )
+
+
+def find(name: str, part: str = "") -> Any | None:
+    """Import a package that a task can do without, or a module in it; None where :func:`require` would raise."""
+    try:
+        return require(name, "This", part)
+    except MissingDependency:
+        return None
 
 
 def require_cryptography(doing: str) -> Any:
-    """The package.
+    """The package cryptography; see :func:`require`."""
+    return require("cryptography", doing)
 
-    :raises MissingDependency: when it is not installed; ``doing`` begins the message, as in "Verifying signatures".
-    """
-    try:
-        import cryptography
-    except ImportError:
-        raise MissingDependency(
-            f"{doing} needs the Python package cryptography, which is not installed here.",
-            f"Install it for the Python that runs the module: pip install 'cryptography>={MINIMUM}'.",
-        ) from None
-    return cryptography
+
+def _version(module: Any) -> str:
+    return str(getattr(module, "__version__", ""))[:40]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers that a version begins with, to be compared: ``4.0rc1`` gives 4 and 0."""
+    match = re.match(r"[0-9]{1,9}(?:\.[0-9]{1,9})*", version)
+    return tuple(map(int, match[0].split("."))) if match else ()

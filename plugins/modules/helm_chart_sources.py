@@ -48,7 +48,8 @@ options:
   pins:
     description:
       - Revisions that were agreed upon elsewhere, from the name of a source to V(tag@digest) or a digest. Such a source
-        is not resolved, but verified and fetched as any other.
+        is not resolved, but verified and fetched as any other. A revision that the source cannot stand for (another tag
+        or digest, or a tag outside of its range) is refused.
       - With it, jobs that run side by side deploy the same charts.
     type: dict
     default: {}

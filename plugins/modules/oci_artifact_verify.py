@@ -128,11 +128,11 @@ results:
       description: Always V(false).
       type: bool
     failed:
-      description: Whether it failed.
+      description: Whether it was refused, or could not be verified.
       returned: when it is true
       type: bool
     msg:
-      description: Why it failed.
+      description: Why it was refused, or could not be verified.
       returned: when RV(results[].failed) is true
       type: str
     reason:
@@ -282,9 +282,10 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
     VerifyOptions,
-    parse_policy,
     verify,
+    verify_many,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -308,10 +309,7 @@ def verify_options(task: AnsibleModule) -> VerifyOptions:
 def run(module: AnsibleModule) -> dict[str, Any]:
     if module.params["artifacts"] is None:
         return verify(verify_options(module))
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify_many import (
-        check_parallel,
-        verify_many,
-    )
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import check_parallel
 
     parallel = check_parallel(module.params["parallel"])
     # two policies are never made into one, which would accept what neither does

@@ -18,6 +18,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     InvalidReference,
     TlsFailed,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.bounded import (
+    MAX_CERTIFICATES,
+    FileRefused,
+    is_pem,
+    read_file,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.config_part import part_for
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.docker_config import split_key
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import read_config_file
@@ -29,8 +35,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.referen
 
 USERNAME, PASSWORD = "OCI_ARTIFACT_USERNAME", "OCI_ARTIFACT_PASSWORD"
 AUTH_FILE, CA_CERT = "OCI_ARTIFACT_AUTH_FILE", "OCI_ARTIFACT_CA_CERT"
-
-MAX_CA_SIZE = 4 * 1024 * 1024
 
 _AUTH_OPTIONS = ("username", "password", "auth_file", "auth_config")
 _REFERENCES = {"ref": parse_reference, "url": parse_url, "registry": parse_registry}
@@ -81,14 +85,13 @@ def _authorities(
         return {}
     path = os.path.expanduser(environ[CA_CERT])
     try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read(MAX_CA_SIZE + 1)
-    except OSError as exc:
-        raise TlsFailed(f"{path} ({CA_CERT} of the controller) cannot be read: {exc.strerror}.") from None
+        text = read_file(path, MAX_CERTIFICATES).decode("utf-8")
+    except FileRefused as exc:
+        raise TlsFailed(f"{path} ({CA_CERT} of the controller) {exc}.") from None
     except UnicodeDecodeError:
         text = ""
-    if len(text) > MAX_CA_SIZE or "-----BEGIN " not in text:
-        raise TlsFailed(f"{path} ({CA_CERT} of the controller) holds no PEM text of up to {MAX_CA_SIZE} bytes.")
+    if not is_pem(text):
+        raise TlsFailed(f"{path} ({CA_CERT} of the controller) holds no PEM text.")
     return {"ca_cert": text}
 
 

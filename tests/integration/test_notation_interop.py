@@ -26,9 +26,10 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Manifest,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy, verify_notation
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verifier import verify_notation
 
 pytestmark = pytest.mark.once
 

@@ -19,11 +19,8 @@ from support.servers import RegistryServer, Request
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import SigningOptions, SignOptions, sign
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
-    VerifyOptions,
-    parse_policy,
-    verify,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import VerifyOptions, verify
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 
 PUSH, SIGN, VERIFY = (f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "sign", "verify"))
 KEYS = vectors.ROOT / "keys"

@@ -25,10 +25,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import Resolved
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import PolicyVerifier, parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.formats import SIMPLE_SIGNING
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verifier import PolicyVerifier
 
 MODULE = "cloudnative.artifacts.oci_artifact_verify"
 ROOT = str(vectors.ROOT / "trusted_root.json")

@@ -18,9 +18,11 @@ _PULL = (
     "_ops/pull/test_digests.py",
     "_ops/pull/test_many.py",
     "_ops/pull/test_degraded.py",
+    "_ops/pull/test_two_users.py",
 )
 _KEYLESS = ("_trust/test_keyless.py", "_trust/test_keyless_sigstore.py")
-_COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_cosign_policy.py", *_KEYLESS)
+_BOUNDS = ("_trust/test_signer_count.py", "_trust/test_budget.py")
+_COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_cosign_policy.py", *_BOUNDS, *_KEYLESS)
 _NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py")
 _PLACED = (
     "_dest/test_state.py",
@@ -29,6 +31,7 @@ _PLACED = (
     "_ops/pull/test_change.py",
     "_ops/pull/test_decisions.py",
     "_ops/pull/test_digests.py",
+    "_ops/pull/test_two_users.py",
     "_dest/test_plan_properties.py",
 )
 
@@ -38,25 +41,33 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_ops/pull/change.py": _PULL,
     "_ops/pull/last_good.py": ("_ops/pull/test_degraded.py",),
     "_ops/verdicts.py": ("_ops/test_verdicts.py", "_ops/pull/test_verified.py"),
-    "_ops/verify.py": ("_ops/test_verify.py", "_ops/test_verdicts.py", *_NOTATION[:1]),
+    "_ops/verify.py": ("_ops/test_verify.py", "_ops/pull/test_many.py"),
     "_ops/pull/places.py": ("_ops/pull/test_places.py", "_ops/pull/test_many.py"),
     "_ops/layer_selector.py": ("_ops/pull/test_layers.py", "_ops/pull/test_decisions.py"),
-    "_cache/notes.py": ("_cache/test_notes.py", "_ops/test_verdicts.py"),
+    "_cache/notes.py": ("_cache/test_notes.py", "_ops/test_verdicts.py", "_layout/test_two_users.py"),
     # whom it trusts
+    "_trust/policy.py": ("_trust/test_policy.py",),
+    "_trust/verifier.py": (
+        "_ops/test_verify.py",
+        "_ops/test_verdicts.py",
+        "_ops/pull/test_verified.py",
+        *_BOUNDS,
+        *_NOTATION[:1],
+    ),
     "_trust/cosign.py": _COSIGN,
     "_trust/discovery.py": ("_trust/test_discovery.py", *_COSIGN, *_NOTATION[:1]),
-    "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py"),
+    "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py", *_BOUNDS[:1]),
     "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),
-    "_trust/keyless.py": _KEYLESS,
-    "_trust/notation.py": _NOTATION,
+    "_trust/keyless.py": (*_KEYLESS, *_BOUNDS[:1]),
+    "_trust/notation.py": (*_NOTATION, *_BOUNDS[1:], "_ops/test_verify.py"),
     "_trust/notation_policy.py": ("_trust/test_notation_policy.py", *_NOTATION[:1]),
     "_trust/notation_chain.py": ("_trust/test_notation_policy.py", *_NOTATION),
     "_trust/certificates.py": ("_trust/test_certificates.py", *_KEYLESS),
     "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_KEYLESS),
     "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),
     "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_KEYLESS),
-    "_trust/counting.py": ("_trust/test_signer_count.py",),
-    "_trust/budget.py": ("_trust/test_budget.py",),
+    "_trust/counting.py": _BOUNDS[:1],
+    "_trust/budget.py": _BOUNDS[1:],
     "_trust/verdict.py": (*_COSIGN[:2], "_ops/test_verdicts.py"),
     # which credential goes to whom
     "_login/find.py": ("_login/test_find.py", "_login/test_docker_config.py"),
@@ -67,7 +78,6 @@ SCOPE: dict[str, tuple[str, ...]] = {
         "_login/test_helper.py",
     ),
     "_registry/auth.py": ("_registry/test_credential_sent.py", "_registry/test_auth.py"),
-    "_registry/deferred.py": ("_registry/test_deferred.py",),
     # what is written where
     "_dest/plan.py": _PLACED,
     "_dest/apply.py": _PLACED,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import bounded
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
     answer as registry_answer,
 )
@@ -19,12 +20,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import client as http_client
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
     pauses,
-    tls,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout import blob_store
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import (
-    find as credentials,
-)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import (
     helper as credential_helper,
 )
@@ -61,8 +58,8 @@ WANTED = {
     "Redirects": f"{http_client.MAX_REDIRECTS}",
     "Mirrors": f"{mirrors.MAX_MIRRORS}",
     "Answer of a credential helper": f"{credential_helper.HELPER_TIMEOUT:g} s",
-    "Docker or podman config": f"{credentials.MAX_FILE_SIZE >> 20} MiB",
-    "Client certificate": f"{tls.MAX_PEM >> 20} MiB",
+    "Docker or podman config": f"{bounded.MAX_LOGIN_FILE >> 20} MiB",
+    "Client certificate": f"{bounded.MAX_PEM >> 20} MiB",
     "Answer of a token server": f"{http_client.MAX_TOKEN_ANSWER >> 20} MiB",
     "Manifest or index": f"{manifest.MAX_MANIFEST_SIZE >> 20} MiB",
     "Config, signature or other blob": f"{transport.MAX_SMALL_BLOB >> 20} MiB",

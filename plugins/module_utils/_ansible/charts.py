@@ -94,9 +94,8 @@ def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: st
     task = cast(AnsibleModule, SimpleNamespace(params=params, no_log_values=module.no_log_values))
     return SourceOptions(
         name=name,
-        reference=reference_options(params),
+        reference=reference_options({**params, "pin": pin}),
         verify=verify_policy(params["verify"]),
-        pin=pin,
         auth=auth_options(task),
         connection=connection_options(params),
     )

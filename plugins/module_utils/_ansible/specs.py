@@ -209,7 +209,7 @@ def verify_policy(value: Mapping[str, Any] | None) -> VerifyPolicy | None:
     """
     if value is None:
         return None
-    from .._ops.verify import parse_policy
+    from .._trust.policy import parse_policy
 
     return parse_policy(value)
 

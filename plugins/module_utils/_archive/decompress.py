@@ -9,11 +9,13 @@ wrong. The result is handed on in pieces of at most 1 MiB.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import zlib
 from typing import Any, Callable, Protocol
 
-from .._errors import LayerError, MissingDependency
+from .._errors import LayerError
+from .._packages import find, require
 from .tar_reader import BLOCK, has_header_checksum
 
 Sink = Callable[["bytes | memoryview"], None]
@@ -257,12 +259,7 @@ def _after_zeros(view: memoryview, position: int) -> int:
 
 def _fast_zlib() -> Any:
     """The quickest zlib there is: isal and zlib-ng inflate two to three times as fast, to the same bytes."""
-    for name in ("isal.isal_zlib", "zlib_ng.zlib_ng"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    return zlib
+    return find("isal", "isal_zlib") or find("zlib-ng", "zlib_ng") or zlib
 
 
 class _Unzstd:
@@ -406,15 +403,12 @@ def _zstd() -> tuple[Callable[[], Any], type[Exception]]:
 
     :raises MissingDependency: when no package that reads zstd is installed.
     """
-    for name in ("compression.zstd", "zstandard", "backports.zstd"):
-        try:
-            module: Any = importlib.import_module(name)
-        except ImportError:
-            continue
-        if name == "zstandard":
-            return module.ZstdDecompressor().decompressobj, module.ZstdError
+    module: Any = None
+    with contextlib.suppress(ImportError):
+        module = importlib.import_module("compression.zstd")
+    if module is None and find("zstandard") is None:
+        module = find("backports.zstd")
+    if module is not None:
         return module.ZstdDecompressor, module.ZstdError
-    raise MissingDependency(
-        "A layer is compressed with zstd, and no Python package that reads it is installed on this host.",
-        "Install the zstandard package there (pip install zstandard), or use Python 3.14.",
-    )
+    module = require("zstandard", "A layer is compressed with zstd, and reading it", hint="Python 3.14 needs none.")
+    return module.ZstdDecompressor().decompressobj, module.ZstdError

@@ -19,6 +19,7 @@ from .._errors import LayerError, StorageError
 from .._files.directory_handles import AnyDirectory
 from .._files.names import MAX_NAME, MAX_PATH, encoded, split_path
 from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
+from .._oci.digest import digest_of_hash
 from .._oci.pipeline import Beside
 from .decompress import Decompressor
 from .staged_tree import Directory, Leaf, StagedTree, link_error, remove_paths
@@ -286,7 +287,7 @@ class _Entries:
         if self._file < 0:
             return
         self.release()
-        digest = f"sha256:{self._hash.hexdigest()}" if self._hash is not None else ""
+        digest = digest_of_hash(self._hash) if self._hash is not None else ""
         self._parent.children[self._base] = Leaf(TreeEntry(FILE, self._mode, self._size, digest), self._number)
 
     def _refuse(self, problem: str) -> LayerError:

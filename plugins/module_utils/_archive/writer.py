@@ -18,6 +18,7 @@ from typing import BinaryIO
 from .._errors import BuildError
 from .._files.names import encoded
 from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
+from .._oci.digest import digest_of_hash
 from .tar_reader import BLOCK
 from .tree_fs import disk_error
 
@@ -94,7 +95,7 @@ class ArchiveWriter:
                 "Pack it when nothing writes to it any more.",
             )
         self._put(bytes(-size % BLOCK))
-        self._add(path, TreeEntry(FILE, mode, size, f"sha256:{content.hexdigest()}"))
+        self._add(path, TreeEntry(FILE, mode, size, digest_of_hash(content)))
 
     def close(self) -> PackResult:
         """Write the end of the archive."""
@@ -103,9 +104,9 @@ class ArchiveWriter:
         self._write(self._deflate.flush())
         self._write(self._crc.to_bytes(4, "little") + (self._plain_size & 0xFFFFFFFF).to_bytes(4, "little"))
         return PackResult(
-            digest=f"sha256:{self._packed.hexdigest()}",
+            digest=digest_of_hash(self._packed),
             size=self._packed_size,
-            diff_id=f"sha256:{self._plain.hexdigest()}",
+            diff_id=digest_of_hash(self._plain),
             files=sum(entry.kind != DIRECTORY for entry in self._tree.values()),
             tree=self._tree,
         )

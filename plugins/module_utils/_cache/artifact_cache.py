@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO, Callable, TypeVar
 
-from .._errors import DigestMismatch, InvalidContent, OciError, StorageError
+from .._errors import InvalidContent, OciError, StorageError
 from .._oci.digest import is_digest
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
 from .._oci.reference import Reference
-from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository
+from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, from_each_place
 from .layout import CacheEntry, CacheLayout, is_cache, parts_of
 from .notes import CacheNotes
 from .store import CacheStore, checked
@@ -225,12 +225,11 @@ class CachedRepository:
         """A blob of any size from the cache, into which it is fetched first when it is missing. See
         :meth:`ArtifactCache.hold` for the rest."""
         what = f"The blob {descriptor.digest} of {self.reference.name}"
-        while True:
-            try:
-                return self.cache.hold(descriptor, lambda offset: self._registry.stream_blob(descriptor, offset), what)
-            except DigestMismatch:
-                if not self._registry.distrust(descriptor):
-                    raise
+
+        def hold() -> BinaryIO | None:
+            return self.cache.hold(descriptor, lambda offset: self._registry.stream_blob(descriptor, offset), what)
+
+        return from_each_place(self, descriptor, hold)
 
     def enter(self, tag: str, manifest: Manifest) -> None:
         """Have the cache list an artifact whose layers were used; ``tag`` is the one that led to it, or empty."""

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Callable
 
 from .._errors import StorageError
+from .._files.bounded import pieces
 from .._files.directory_handles import DirectoryHandles
 from .._files.regular_file import storage_error
 from .._layout.blob_store import CHUNK_SIZE, BlobStore, blob_name, is_sound
@@ -181,15 +182,9 @@ def checked(handle: BinaryIO, descriptor: Descriptor) -> Iterator[bytes]:
 def _chunks(handle: BinaryIO, what: str) -> Iterator[bytes]:
     try:
         handle.seek(0)
-        chunk = handle.read(CHUNK_SIZE)
+        yield from pieces(handle, CHUNK_SIZE)
     except OSError as exc:
         raise storage_error("read", what, exc) from exc
-    while chunk:
-        yield chunk
-        try:
-            chunk = handle.read(CHUNK_SIZE)
-        except OSError as exc:
-            raise storage_error("read", what, exc) from exc
 
 
 def _share(handle: BinaryIO) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import importlib
 import os
 import re
 import tempfile
@@ -23,12 +22,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from .._errors import AuthenticationFailed, ConnectionFailed, InvalidOption, MissingDependency, OciError
+from .._errors import AuthenticationFailed, ConnectionFailed, InvalidOption, OciError
+from .._files.bounded import MAX_CERTIFICATES, FileRefused, read_pem
 from .._files.threads import OutOfTime, run_within
 from .._http.pace import paced_pool
 from .._http.url import shown
 from .._login.credential import Credential
 from .._oci.options import ConnectionOptions
+from .._packages import require
 from .flow import environment, redacted
 
 TITLE = "AWS"
@@ -111,13 +112,7 @@ def log_in(ecr: Ecr, registry: str, connection: ConnectionOptions) -> tuple[Cred
 
 
 def _botocore(part: str) -> Any:
-    try:
-        return importlib.import_module(f"botocore.{part}")
-    except ImportError:
-        raise MissingDependency(
-            "provider: aws needs the Python package botocore, which is not installed here.",
-            "Install it for the Python that runs the module: pip install 'botocore>=1.31'.",
-        ) from None
+    return require("botocore", "provider: aws", part)
 
 
 def _pace() -> None:
@@ -240,16 +235,13 @@ def _authorities(session: Any, ca_cert: str) -> Iterator[None]:
 
 
 def _pem(path_or_pem: str) -> bytes:
-    if "-----BEGIN" in path_or_pem:
-        return path_or_pem.encode("utf-8")
-    paths = [path_or_pem]
+    sources = [path_or_pem]
     if os.path.isdir(path_or_pem):
-        paths = [os.path.join(path_or_pem, name) for name in sorted(os.listdir(path_or_pem))]
-    parts = []
-    for path in paths:
-        with open(path, "rb") as stream:
-            parts.append(stream.read())
-    return b"\n".join(parts)
+        sources = [os.path.join(path_or_pem, name) for name in sorted(os.listdir(path_or_pem))]
+    try:
+        return b"\n".join(read_pem(source, MAX_CERTIFICATES) for source in sources)
+    except FileRefused as exc:
+        raise InvalidOption(f"A file of the certificate authorities for AWS {exc}.") from None
 
 
 @contextlib.contextmanager

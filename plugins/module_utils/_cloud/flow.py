@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import AuthenticationFailed
+from .._files import bounded
 from .._secrets.known import note, shortened
 
-# bytes of a file that holds a key, a certificate or a token
-MAX_FILE = 256 * 1024
+# bytes
 MAX_TOKEN = 64 * 1024
 # seconds; what a token without a usable "expires_in" is trusted for
 DEFAULT_SECONDS = 300.0
@@ -60,19 +60,16 @@ def environment(name: str) -> str:
 
 
 def read_file(path: str, holds: str) -> bytes:
-    """A file of at most 256 KiB; ``holds`` names its content in messages.
+    """Return the content of a file with a key, a certificate or a token; ``holds`` names it in messages.
 
     :raises AuthenticationFailed: when it cannot be read, is larger or empty.
     """
-    path = os.path.expanduser(path)
     try:
-        with open(path, "rb") as stream:
-            content = stream.read(MAX_FILE + 1)
-    except OSError as exc:
-        raise AuthenticationFailed(f"{holds} in {path} cannot be read: {exc.strerror}.") from None
-    if len(content) > MAX_FILE or not content.strip():
-        found = "empty" if len(content) <= MAX_FILE else f"larger than {MAX_FILE} bytes"
-        raise AuthenticationFailed(f"{holds} in {path} cannot be used: the file is {found}.")
+        content = bounded.read_file(path, bounded.MAX_CLOUD_FILE)
+    except bounded.FileRefused as exc:
+        raise AuthenticationFailed(f"{holds} in {os.path.expanduser(path)} {exc}.") from None
+    if not content.strip():
+        raise AuthenticationFailed(f"{holds} in {os.path.expanduser(path)} cannot be used: the file is empty.")
     return content
 
 

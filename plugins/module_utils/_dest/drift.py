@@ -15,10 +15,10 @@ from typing import NamedTuple
 from .._files.directory_handles import DirectoryHandles
 from .._files.names import encoded
 from .._files.tree import DIRECTORY, SYMLINK, TreeEntry
+from .._oci.digest import digest_of_hash
 from .permissions import Permissions
 from .state import PlacedEntry, State
 
-READ_SIZE = 256 * 1024
 # in messages
 MAX_NAMED = 5
 
@@ -100,13 +100,13 @@ def is_placed_file(descriptor: int, placed: PlacedEntry) -> bool:
 
 def file_digest(descriptor: int) -> str:
     """``sha256:…`` of the content of an open file, read in bounded pieces and from where it stands; closes it."""
+    from .._files.bounded import pieces
+
     content = hashlib.sha256()
     with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        while True:
-            chunk = stream.read(READ_SIZE)
-            if not chunk:
-                return f"sha256:{content.hexdigest()}"
+        for chunk in pieces(stream):
             content.update(chunk)
+    return digest_of_hash(content)
 
 
 def _is_intact(

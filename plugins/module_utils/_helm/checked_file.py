@@ -11,11 +11,10 @@ import tempfile
 from typing import BinaryIO, cast
 
 from .._errors import DigestMismatch
+from .._files.bounded import pieces
 from .._files.regular_file import open_regular
 from .._oci.digest import Verifier
 from .archive_files import MAX_CHART
-
-_READ_SIZE = 1 << 20
 
 
 def open_checked(path: str, digest: str) -> BinaryIO:
@@ -33,11 +32,9 @@ def open_checked(path: str, digest: str) -> BinaryIO:
         if size > MAX_CHART:
             raise DigestMismatch(f"The chart in {path} has {size} bytes: more than Helm accepts.")
         verifier = Verifier(digest, size, f"The chart in {path}")
-        chunk = source.read(_READ_SIZE)
-        while chunk:
+        for chunk in pieces(source):
             verifier.update(chunk)
             copy.write(chunk)
-            chunk = source.read(_READ_SIZE)
         verifier.finish()
         copy.seek(0)
         source.close()

@@ -9,10 +9,10 @@ pkg/chartutil/dependencies.go (getAliasDependency) for versions.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 from .._errors import InvalidOption
+from .._oci.digest import digest_of
 from .._oci.selection import SemVerRange
 from .metadata import Metadata, read_lock
 
@@ -31,7 +31,7 @@ def lock_warning(metadata: Metadata, lock: bytes, what: str) -> str:
     texts = [f"[{wanted},{locked}]"]
     if metadata.text("apiVersion") == "v1":
         texts.append(f'{{"dependencies":{wanted}}}')
-    if digest in [f"sha256:{hashlib.sha256(text.encode('utf-8')).hexdigest()}" for text in texts]:
+    if digest in [digest_of(text.encode("utf-8")) for text in texts]:
         return ""
     return (
         f"{what} is out of sync with the dependencies in {metadata.what}, and 'helm dependency build' will refuse it: "

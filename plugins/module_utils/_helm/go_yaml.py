@@ -9,14 +9,14 @@ PyYAML parses here, the meaning of scalars is ours.
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
 import struct
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-from .._errors import BuildError, MissingDependency
+from .._errors import BuildError
+from .._packages import require
 
 MAX_DEPTH = 100
 # Aliases let a short document merge the same keys again and again.
@@ -281,10 +281,4 @@ def _problem(error: Exception) -> str:
 
 
 def _pyyaml() -> Any:
-    try:
-        return importlib.import_module("yaml")
-    except ImportError:
-        raise MissingDependency(
-            "Helm charts are described in YAML, and the Python package PyYAML is not installed on this host.",
-            "Install it there: pip install PyYAML.",
-        ) from None
+    return require("PyYAML", "Reading a Helm chart or its values")

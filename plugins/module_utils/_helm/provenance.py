@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from .._errors import BuildError
+from .._files.bounded import FileRefused, read_file
 from .go_yaml import load
 
 MAX_PROVENANCE = 1 << 20
@@ -55,14 +56,9 @@ def read_provenance(path: str) -> Mapping[str, str]:
     :raises BuildError: when it is no provenance file.
     """
     try:
-        with open(path, "rb") as stream:
-            data = stream.read(MAX_PROVENANCE + 1)
-    except OSError as exc:
-        raise BuildError(
-            f"The provenance file {path} cannot be read: {exc.strerror or exc}.", "Check 'provenance'."
-        ) from None
-    if len(data) > MAX_PROVENANCE:
-        raise BuildError(f"The provenance file {path} has more than {MAX_PROVENANCE} bytes.", _HINT)
+        data = read_file(path, MAX_PROVENANCE)
+    except FileRefused as exc:
+        raise BuildError(f"The provenance file {path} {exc}.", "Check 'provenance'.") from None
     text = _signed_text(data.decode("utf-8", "replace"), path)
     _metadata, separator, sums = text.partition("\n...\n")
     document = load(sums.encode("utf-8"), path, unique=False) if separator else None

@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from typing import Union
 from urllib.parse import unquote, urlsplit
 
-from .._errors import InvalidOption, MissingDependency
+from .._errors import InvalidOption
 from .._oci.options import ConnectionOptions
+from .._packages import require
 from .._secrets.known import note
 from .url import origin
 
@@ -156,15 +157,5 @@ def _checked(proxy: str, named: str) -> str:
         note(password)
         note(base64.b64encode(f"{unquote(parts.username or '')}:{password}".encode()).decode("ascii"), opaque=True)
     if scheme.startswith("socks"):
-        _require_socks(named)
+        require("PySocks", f"{named} is a SOCKS proxy, which")
     return proxy
-
-
-def _require_socks(named: str) -> None:
-    try:
-        import socks  # noqa: F401
-    except ImportError:
-        raise MissingDependency(
-            f"{named} is a SOCKS proxy, which needs the Python package PySocks; it is not installed here.",
-            "Install it for the Python that runs the module: pip install PySocks.",
-        ) from None

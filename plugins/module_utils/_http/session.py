@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The HTTP session that every request goes through: TLS, proxies, time limits, no surprises.
 
-Built on ``requests`` (a dependency of ``oras``). Redirects are not followed here, see ``registry_client.py``;
+Built on ``requests``. Redirects are not followed here, see :meth:`~._http.client.HttpClient.send`;
 ``~/.netrc`` is never read, because requests would put its credentials in place of the registry's.
 """
 
@@ -17,8 +17,9 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
-from .._errors import ConnectionFailed, MissingDependency, OciError
+from .._errors import ConnectionFailed, OciError
 from .._oci.options import ConnectionOptions
+from .._packages import require
 from .pace import TooSlow, pace
 from .proxy import check_proxy, proxy_for
 from .tls import breaks_off, explain_tls, suspicion, tls_context
@@ -169,11 +170,7 @@ def new_session(options: ConnectionOptions) -> Any:
     :raises MissingDependency: when ``requests`` is not installed, or ``PySocks`` for a SOCKS proxy.
     :raises InvalidOption: when a certificate, a key or the proxy cannot be used.
     """
-    if HTTPAdapter is object:
-        raise MissingDependency(
-            "Speaking to a registry needs the Python package requests, which is not installed here.",
-            "Install the package oras, which brings it: pip install 'oras>=0.2.43,<0.3'.",
-        )
+    require("requests", "Speaking to a registry")
     check_proxy(options)
     return RegistrySession(options)
 

@@ -15,9 +15,6 @@ from .._errors import InvalidOption, TlsFailed
 from .._files.threads import new_thread
 from .._oci.options import ConnectionOptions
 
-# bytes; a chain of certificates or a key is a few thousand
-MAX_PEM = 1024 * 1024
-
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "wrong version number")
 _NO_CERTIFICATE = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE")
 _REFUSED_CERTIFICATE = (
@@ -184,14 +181,13 @@ def _pem(path_or_pem: str, option: str) -> bytes:
 
     :raises InvalidOption: when it cannot be read, or is no PEM text.
     """
-    text = path_or_pem.encode("utf-8", "replace")
-    if "-----BEGIN" not in path_or_pem:
-        try:
-            with open(path_or_pem, "rb") as stream:
-                text = stream.read(MAX_PEM + 1)
-        except (OSError, ValueError) as exc:
-            raise InvalidOption(f"The file in '{option}' cannot be read: {_reason(exc)}.") from None
-    if len(text) > MAX_PEM or b"-----BEGIN" not in text:
+    from .._files.bounded import MAX_PEM, FileRefused, read_pem
+
+    try:
+        text = read_pem(path_or_pem, MAX_PEM)
+    except FileRefused as exc:
+        raise InvalidOption(f"The file in '{option}' {exc}.") from None
+    if b"-----BEGIN" not in text:
         raise InvalidOption(f"'{option}' is no PEM text.", "Wanted a path of a PEM file, or its text.")
     return text
 

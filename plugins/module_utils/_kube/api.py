@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import importlib
 import json
 import os
 import re
@@ -24,7 +23,6 @@ from .._errors import (
     ConnectionFailed,
     InvalidContent,
     InvalidOption,
-    MissingDependency,
     NotFound,
     OciError,
     TlsFailed,
@@ -32,6 +30,7 @@ from .._errors import (
 from .._files.threads import OutOfTime, run_within
 from .._http.body import BodyBroken, read_plain
 from .._http.pace import pace
+from .._packages import require
 
 # etcd takes no object beyond 1.5 MiB; base64 and JSON make more of it
 MAX_ANSWER = 4 * 1024 * 1024
@@ -221,14 +220,13 @@ def _in_time(call: Callable[[], None]) -> None:
 
 
 def _package(name: str) -> Any:
-    try:
-        return importlib.import_module(f"kubernetes.{name}")
-    except ImportError:
-        raise MissingDependency(
-            "The Python package kubernetes, which the Kubernetes API is spoken to with, is not installed on this host.",
-            "Install it (pip install kubernetes): for lookups on the Ansible controller, for releases on the host that "
-            "runs Helm; or put it into the execution environment.",
-        ) from None
+    return require(
+        "kubernetes",
+        "Speaking to the Kubernetes API",
+        name,
+        "Lookups need it on the Ansible controller or in the execution environment, releases on the host that runs "
+        "Helm.",
+    )
 
 
 def _override(options: KubeOptions, configuration: Any) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Callable
 
 from .._errors import DigestMismatch, NotFound, StorageError
+from .._files.bounded import pieces
 from .._files.regular_file import storage_error
 from .._files.shared_file import write_all
 from .._oci.digest import Verifier, parse_digest
@@ -94,15 +95,9 @@ class BlobStore(StoreFiles):
         with self.open(descriptor) as handle:
             try:
                 handle.seek(offset)
-                chunk = handle.read(CHUNK_SIZE)
+                yield from pieces(handle, CHUNK_SIZE)
             except OSError as exc:
                 raise storage_error("read", self.path(descriptor.digest), exc) from exc
-            while chunk:
-                yield chunk
-                try:
-                    chunk = handle.read(CHUNK_SIZE)
-                except OSError as exc:
-                    raise storage_error("read", self.path(descriptor.digest), exc) from exc
 
     def verified_path(self, descriptor: Descriptor) -> str | None:
         """The path of a blob that was just hashed, None when it is not there.
@@ -213,14 +208,11 @@ def is_sound(handle: BinaryIO, descriptor: Descriptor, path: str) -> bool:
 
 
 def _hash_file(handle: BinaryIO, verifier: Verifier, path: str) -> None:
-    while True:
-        try:
-            chunk = handle.read(CHUNK_SIZE)
-        except OSError as exc:
-            raise storage_error("read", path, exc) from exc
-        if not chunk:
-            return
-        verifier.update(chunk)
+    try:
+        for chunk in pieces(handle, CHUNK_SIZE):
+            verifier.update(chunk)
+    except OSError as exc:
+        raise storage_error("read", path, exc) from exc
 
 
 def download(

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from .._errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, PushFailed, StorageError
+from .._files.bounded import pieces
 from .._files.regular_file import storage_error
 from .._oci import media
 from .._oci.digest import is_digest, parse_digest, verify_bytes
@@ -398,10 +399,7 @@ def _read(handle: Any, limit: int, path: str) -> bytes:
 def _chunks(source: BlobSource) -> Iterator[bytes]:
     try:
         with source.open() as handle:
-            chunk = handle.read(CHUNK_SIZE)
-            while chunk:
-                yield chunk
-                chunk = handle.read(CHUNK_SIZE)
+            yield from pieces(handle, CHUNK_SIZE)
     except OSError as exc:
         raise PushFailed(
             f"The content of the blob {source.descriptor.digest} cannot be read: {exc.strerror or type(exc).__name__}."

@@ -24,13 +24,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .._errors import StorageError
+from .._files.bounded import MAX_LOGIN_FILE
 from .._files.directory_handles import DirectoryHandles, open_file_at
 from .._files.foreign_path import open_home
 from .._files.lockable import is_at, open_to_lock
 from .._files.regular_file import storage_error
 from .._files.shared_file import wait_for_lock, write_all
 from .._files.users import is_trusted, user_name
-from .find import MAX_FILE_SIZE, parse_config_file
+from .find import parse_config_file
 
 # seconds; the owner of the lock may wait for a credential helper
 LOCK_TIMEOUT = 150.0
@@ -238,13 +239,13 @@ def _read(handles: DirectoryHandles, name: str, path: str) -> tuple[bytes, tuple
     try:
         with os.fdopen(open_file_at(os.fsencode(name), handles.get("")), "rb") as stream:
             status = os.fstat(stream.fileno())
-            raw = stream.read(MAX_FILE_SIZE + 1)
+            raw = stream.read(MAX_LOGIN_FILE + 1)
     except FileNotFoundError:
         return b"", (os.geteuid(), os.getegid())
     except OSError as exc:
         raise storage_error("read", path, exc) from None
-    if len(raw) > MAX_FILE_SIZE:
-        raise StorageError(f"Cannot use {path}: it has more than {MAX_FILE_SIZE} bytes.")
+    if len(raw) > MAX_LOGIN_FILE:
+        raise StorageError(f"Cannot use {path}: it has more than {MAX_LOGIN_FILE} bytes.")
     return raw, (status.st_uid, status.st_gid)
 
 

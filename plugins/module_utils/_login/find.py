@@ -22,15 +22,12 @@ from .credential import Credential
 from .docker_config import HelperAnswers, check_document, find_in_document, load_auth_config
 
 __all__ = [
-    "MAX_FILE_SIZE",
     "check_login",
     "find_credential",
     "load_auth_config",
     "parse_config_file",
     "read_config_file",
 ]
-
-MAX_FILE_SIZE = 4 * 1024 * 1024
 
 # where podman keeps its file for a user without a session, root above all (containers-auth.json(5))
 _PODMAN_RUN = "/run/containers"
@@ -133,21 +130,12 @@ def _default_files() -> list[str]:
 
 
 def _read(path: str) -> bytes:
+    from .._files.bounded import MAX_LOGIN_FILE, FileRefused, read_file
+
     try:
-        with open(path, "rb", opener=_without_waiting) as stream:
-            raw = stream.read(MAX_FILE_SIZE + 1)
-    except (OSError, ValueError) as exc:
-        # ValueError: a NUL in the path
-        why = exc.strerror if isinstance(exc, OSError) else str(exc)
-        raise AuthenticationFailed(f"The credentials in {path} cannot be read: {why}.") from None
-    if len(raw) > MAX_FILE_SIZE:
-        raise AuthenticationFailed(f"{path} has more than {MAX_FILE_SIZE} bytes.")
-    return raw
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """A pipe that nobody writes to is an empty file, not a wait without end."""
-    return os.open(path, flags | os.O_NONBLOCK)
+        return read_file(path, MAX_LOGIN_FILE, wait=False)
+    except FileRefused as exc:
+        raise AuthenticationFailed(f"The file of credentials {path} {exc}.") from None
 
 
 def _check_given(document: dict[str, Any], origin: str) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import re
 
 from .._errors import DigestMismatch, InvalidReference
 
-_HEX_LENGTHS = {"sha256": 64, "sha512": 128}
 _DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z")
 
 
@@ -28,15 +27,20 @@ def parse_digest(text: str) -> tuple[str, str]:
     :raises InvalidReference: when the text is no digest of a registered algorithm.
     """
     if not is_digest(text):
-        wanted = " or ".join(f"{name}:<{length} hex digits>" for name, length in _HEX_LENGTHS.items())
-        raise InvalidReference(f"{str(text)[:200]!r} is not a digest: wanted {wanted}, in lower case.")
+        wanted = "sha256:<64 hex digits> or sha512:<128 hex digits>, in lower case"
+        raise InvalidReference(f"{str(text)[:200]!r} is not a digest: wanted {wanted}.")
     algorithm, _colon, encoded = text.partition(":")
     return algorithm, encoded
 
 
 def digest_of(data: bytes, algorithm: str = "sha256") -> str:
     """The digest of bytes that are already in memory."""
-    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+    return digest_of_hash(hashlib.new(algorithm, data))
+
+
+def digest_of_hash(content: hashlib._Hash) -> str:
+    """The digest of what a hash of :mod:`hashlib` has taken so far."""
+    return f"{content.name}:{content.hexdigest()}"
 
 
 def short_digest(digest: str) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Callable, Protocol
+from typing import BinaryIO, Callable, Protocol, TypeVar
 
-from .._errors import InvalidContent
+from .._errors import DigestMismatch, InvalidContent
 from .digest import Verifier
 from .manifest import Descriptor, Manifest
 from .reference import Reference
@@ -29,6 +29,9 @@ class BlobSource:
 
     descriptor: Descriptor
     open: Callable[[], BinaryIO]
+
+
+T = TypeVar("T")
 
 
 class Repository(Protocol):
@@ -108,6 +111,20 @@ class Repository(Protocol):
 
     def close(self) -> None:
         """Give up connections and files."""
+
+
+def from_each_place(repository: Repository, descriptor: Descriptor, attempt: Callable[[], T]) -> T:
+    """Return what ``attempt`` makes of a blob. When the bytes were not the blob's, the next place that has it is asked.
+
+    :param attempt: reads the blob by :meth:`Repository.stream_blob`, from the start each time.
+    :raises DigestMismatch: when the bytes of the last place are not the blob's either.
+    """
+    while True:
+        try:
+            return attempt()
+        except DigestMismatch:
+            if not repository.distrust(descriptor):
+                raise
 
 
 def read_blob(repository: Repository, descriptor: Descriptor) -> Iterator[bytes]:

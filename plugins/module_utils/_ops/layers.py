@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._errors import LayerError
-from .._files.names import is_reserved
+from .._files.names import MAX_NAME, encoded, is_reserved
 from .._oci import media, platforms
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.repository import Repository
@@ -16,6 +16,8 @@ from .layer_selector import FIRST, LayerSelector, Limits
 
 MAX_LAYERS = 1000
 MAX_INDEX_DEPTH = 3
+# bytes
+MAX_TITLE = 1024
 
 
 def choose_image(repository: Repository, manifest: Manifest, platform: str) -> Manifest:
@@ -90,10 +92,18 @@ def file_name(layer: Descriptor, manifest: Manifest, fallback: str) -> str:
     return _checked_title(fallback)
 
 
+def is_title(text: str) -> bool:
+    """Return whether a layer can have this title: a plain relative path that files of Linux can have."""
+    return (
+        text.isprintable()
+        and len(encoded(text)) <= MAX_TITLE
+        and all(part not in ("", ".", "..") and len(encoded(part)) <= MAX_NAME for part in text.split("/"))
+        and not is_reserved(text)
+    )
+
+
 def _checked_title(title: str) -> str:
-    parts = title.split("/")
-    bad = title.startswith("/") or any(part in ("", ".", "..") or len(part) > 255 for part in parts)
-    if bad or not title.isprintable() or len(title) > 1024 or is_reserved(title):
+    if not is_title(title):
         raise LayerError(
             f"A layer's title {title[:200]!r} is not a plain relative path.",
             "Give a file name in 'dest' to keep its bytes.",

@@ -135,8 +135,8 @@ class Task:
     def verify(
         self, repository: Repository, resolved: Resolved, policy: VerifyPolicy, fingerprint: str, *, anew: bool = False
     ) -> Finding:
-        """As :meth:`~.verdicts.Verdicts.find`, with what the cache remembers; of a layout it remembers nothing."""
-        cache = None if repository.reference.is_layout else self.cache
+        """As :meth:`~.verdicts.Verdicts.find`, with what the cache remembers of what is read through it."""
+        cache = None if self.cached(repository) is None else self.cache
         return self.verdicts.find(repository, resolved, policy, fingerprint, cache, anew=anew)
 
     def small_work(self, is_small: bool) -> AbstractContextManager[object]:

@@ -12,7 +12,6 @@ user was warned of, which is said again each time.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Mapping
@@ -25,13 +24,12 @@ if TYPE_CHECKING:
     from .._cache.notes import CacheNotes
     from .._oci.repository import Repository
     from .._trust.policy import VerifyPolicy
+    from .._trust.verifier import PolicyVerifier
     from .resolve import Resolved
-    from .verify import PolicyVerifier
 
 REMEMBERED_SECONDS = 24 * 3600.0
 # To be raised when verification itself changes: what an earlier version found is then found again.
 RULES = 2
-MAX_POLICY_FILE = 16 * 1024 * 1024
 _PART = "verdicts"
 
 
@@ -65,12 +63,14 @@ def policy_fingerprint(policy: VerifyPolicy) -> str:
 
 
 def _content_of(path_or_text: str) -> str:
-    if not path_or_text or "-----BEGIN" in path_or_text or path_or_text.lstrip().startswith("{"):
+    from .._files.bounded import MAX_CERTIFICATES, FileRefused, is_pem, read_file
+
+    if not path_or_text or is_pem(path_or_text) or path_or_text.lstrip().startswith("{"):
         return ""
     try:
-        with open(os.path.expanduser(path_or_text), "rb") as stream:
-            return stream.read(MAX_POLICY_FILE).decode("utf-8", "surrogateescape")
-    except (OSError, ValueError):
+        # the largest of what a policy names
+        return read_file(path_or_text, MAX_CERTIFICATES).decode("utf-8", "surrogateescape")
+    except FileRefused:
         # whoever uses the file says what is wrong with it
         return ""
 
@@ -133,7 +133,7 @@ class Verdicts:
         from .._trust.verdict import as_result
 
         verifier = self._verifier(policy, fingerprint)
-        verdict = verifier.verify(repository, resolved)
+        verdict = verifier.verify(repository, resolved.digest, resolved.descriptor)
         found = Finding(as_result(verdict), [*verifier.warnings, *verdict.warnings])
         if not verdict.verified:
             return found
@@ -150,7 +150,7 @@ class Verdicts:
     def _verifier(self, policy: VerifyPolicy, fingerprint: str) -> PolicyVerifier:
         with self._lock:
             if fingerprint not in self._verifiers:
-                from .verify import PolicyVerifier
+                from .._trust.verifier import PolicyVerifier
 
                 self._verifiers[fingerprint] = PolicyVerifier(policy)
             return self._verifiers[fingerprint]

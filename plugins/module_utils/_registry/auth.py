@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Authorization for one registry: Basic, and bearer tokens kept for each scope.
 
-Source: distribution, docs/content/spec/auth/token.md and oauth.md; RFC 9110, section 11.6.1 for challenges. Extends
-``oras.auth.token.TokenAuth``, whose place in ``oras.provider.Registry`` it takes.
+Source: distribution, docs/content/spec/auth/token.md and oauth.md; RFC 9110, section 11.6.1 for challenges.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple
+from typing import Callable, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from .._errors import AuthenticationFailed, OciError, RegistryError
@@ -22,18 +21,6 @@ from .._http.answer import RETRY_STATUS
 from .._http.url import origin, shown
 from .._login.credential import Credential
 from .._secrets.known import note
-from .deferred import deferred
-
-# a quarter of what oras takes to import, for methods that are not used here
-SELDOM_USED_BY_ORAS = ("jsonschema", "tarfile")
-
-try:
-    with deferred(*SELDOM_USED_BY_ORAS):
-        from oras.auth.token import TokenAuth
-
-    BaseAuth: Any = TokenAuth
-except ImportError:
-    BaseAuth = object
 
 MAX_SCOPES = 10
 # token.md: a token without "expires_in" is valid for 60 seconds
@@ -69,10 +56,11 @@ class _Token(NamedTuple):
     challenge: Mapping[str, str]
 
 
-class RegistryAuth(BaseAuth):
+class RegistryAuth:
     """Answers a registry's challenges with one credential; safe for use by several threads.
 
     ``fetch(method, url, headers, body)`` sends one request without following redirects and returns status and body.
+    ``is_encrypted`` says that the registry is spoken to over https.
     """
 
     def __init__(
@@ -80,9 +68,11 @@ class RegistryAuth(BaseAuth):
         registry: str,
         credential: Credential | None,
         fetch: Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]],
+        *,
+        is_encrypted: bool = True,
     ) -> None:
-        super().__init__()
         self._registry = registry
+        self._is_encrypted = is_encrypted
         self._held = credential or Credential()
         self._fetch = fetch
         self._lock = threading.Lock()
@@ -260,7 +250,7 @@ class RegistryAuth(BaseAuth):
             scheme, host = "", ""
         own_host = urlsplit("//" + self._registry).hostname
         same_place = host == own_host or (host in _LOOPBACK and own_host in _LOOPBACK)
-        if scheme == "https" or (scheme == "http" and self.prefix == "http" and same_place):
+        if scheme == "https" or (scheme == "http" and not self._is_encrypted and same_place):
             return
         raise AuthenticationFailed(
             f"The registry {self._registry} names the token server {shown(realm)!r}, which may not see credentials.",

@@ -16,8 +16,10 @@ from .._http.url import join, origin
 from .._oci import media
 from .._oci.manifest import Descriptor
 from .._oci.preliminary import answer_or_none
+from .._oci.reference import Reference
 from .._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource
-from .client import Container, RegistryClient, pull_scope
+from .client import RegistryClient, pull_scope
+from .urls import RepositoryUrls
 
 # an attempt that brought less than this (bytes) before it broke off counts as one without progress
 MIN_PROGRESS = CHUNK_SIZE
@@ -26,11 +28,10 @@ MIN_PROGRESS = CHUNK_SIZE
 class BlobTransfers:
     """The part of :class:`~._registry.repository.RegistryRepository` that moves blobs; may be shared by threads."""
 
-    def __init__(self, client: RegistryClient, container: Container, name: str, scope: str) -> None:
+    def __init__(self, client: RegistryClient, urls: RepositoryUrls, reference: Reference, scope: str) -> None:
         self._client = client
-        self._container = container
-        self._base = f"{client.prefix}://"
-        self._name = name
+        self._urls = urls
+        self._repository, self._name = reference.repository, reference.name
         self._scope = scope
 
     def stream(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
@@ -79,7 +80,7 @@ class BlobTransfers:
             yield from _skip(unpacked(chunks) if _is_packed(response, descriptor.size) else chunks, skip)
 
     def _get(self, descriptor: Descriptor, headers: dict[str, str], attempts: int) -> Any:
-        url = self._base + self._container.get_blob_url(descriptor.digest)
+        url = self._urls.blob(descriptor.digest)
         return self._client.request("GET", url, scope=self._scope, headers=headers, attempts=attempts)
 
     def exists(self, descriptor: Descriptor) -> bool:
@@ -87,7 +88,7 @@ class BlobTransfers:
         return bool(answer_or_none(lambda: self._head(descriptor)))
 
     def _head(self, descriptor: Descriptor) -> bool:
-        url = self._base + self._container.get_blob_url(descriptor.digest)
+        url = self._urls.blob(descriptor.digest)
         with self._client.request("HEAD", url, scope=self._scope) as response:
             check_status(response, f"Looking for the blob {descriptor.digest} in {self._name}")
             return True
@@ -109,7 +110,7 @@ class BlobTransfers:
             return EXISTED
         location = ""
         for repository in mount_from:
-            if repository != self._container.api_prefix:
+            if repository != self._repository:
                 is_mounted, location = self._mount(descriptor.digest, repository)
                 if is_mounted:
                     return MOUNTED
@@ -120,7 +121,7 @@ class BlobTransfers:
         """Ask for a blob of another repository: whether it was mounted, and if not, the upload that may have been
         opened instead. A refusal is no error: the blob is uploaded then.
         """
-        url = self._base + self._container.upload_blob_url()
+        url = self._urls.uploads()
         url += f"?mount={quote(digest, safe='')}&from={quote(repository, safe='')}"
         scope = f"{self._scope} {pull_scope(repository)}"
         try:
@@ -132,7 +133,7 @@ class BlobTransfers:
         return status == 201, join(response.url, location) if status == 202 and location else ""
 
     def _open_upload(self) -> str:
-        response = self._client.request("POST", self._base + self._container.upload_blob_url(), scope=self._scope)
+        response = self._client.request("POST", self._urls.uploads(), scope=self._scope)
         check_pushed(response, f"Opening an upload to {self._name}")
         location = response.headers.get("Location", "")
         discard(response, self._client.connection.timeout)
@@ -179,7 +180,7 @@ class BlobTransfers:
 
     def _put(self, source: BlobSource, location: str) -> Any:
         descriptor = source.descriptor
-        if origin(location)[0] != "https" and self._client.prefix == "https":
+        if origin(location)[0] != "https" and not self._client.connection.insecure:
             raise PushFailed(f"The registry wants the upload to {self._name} over plain HTTP.")
         # the query is the registry's state and goes back untouched
         place = location.partition("#")[0]

@@ -23,7 +23,7 @@ from .._errors import (
     RegistryError,
 )
 from .._oci.reference import parse_reference
-from .client import RegistryClient, api_host
+from .client import RegistryClient
 from .pages import NotJson, fetch_pages
 
 NAMES_PER_PAGE = 1000
@@ -43,7 +43,7 @@ def list_repositories(client: RegistryClient) -> Generator[list[str], None, None
     :raises AuthenticationFailed: when its credentials are not good for anything on this registry.
     :raises InvalidContent: when the list is malformed, or has more than ``MAX_NAMES`` names.
     """
-    base = f"{client.prefix}://{api_host(client.registry)}/v2/"
+    base = client.api
     seen: set[str] = set()
     action = f"Listing the repositories of {client.registry}"
     pages = fetch_pages(client, f"{base}_catalog?n={NAMES_PER_PAGE}", _SCOPE, action, {})

@@ -1,69 +1,26 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one place that touches the network: requests to one registry, with authorization, retries and redirects.
+"""Requests to one registry, with authorization, retries and redirects.
 
-:class:`RegistryClient` is an ``oras.provider.Registry`` whose single door to the network, ``do_request``, is this
-collection's: every answer is bounded, every wait has an end, and no credential leaves the registry's origin.
+Every answer is bounded, every wait has an end, and no credential leaves the registry's origin.
 """
 
 from __future__ import annotations
 
-import json as json_module
-import logging
-import re
 import time
 from collections.abc import Mapping
 from typing import Any, BinaryIO, Callable
-from urllib.parse import urlsplit
 
-from .._errors import (
-    AuthenticationFailed,
-    InvalidReference,
-    MissingDependency,
-    RegistryError,
-)
+from .._errors import AuthenticationFailed, RegistryError
 from .._http.answer import check_status
-from .._http.body import BodyBroken, discard, read_body
-from .._http.client import MAX_REDIRECTS, REDIRECT_STATUS, HttpClient, broken_off, nothing, rewinder
+from .._http.body import discard, read_body
+from .._http.client import MAX_REDIRECTS, REDIRECT_STATUS, HttpClient, nothing, rewinder
 from .._http.url import join, origin, shown
 from .._login.credential import Credential
 from .._oci.options import ConnectionOptions
-from .._oci.reference import DEFAULT_TAG, Reference, parse_reference
-from .auth import NO_CREDENTIALS, SELDOM_USED_BY_ORAS, RegistryAuth
-from .deferred import deferred
-
-try:
-    with deferred(*SELDOM_USED_BY_ORAS):
-        import oras.container
-        import oras.provider
-
-    BaseRegistry: Any = oras.provider.Registry
-    BaseContainer: Any = oras.container.Container
-    # oras logs warnings to stderr through logging's last resort; a module's output is its JSON alone
-    logging.getLogger("oras.logger").addHandler(logging.NullHandler())
-except ImportError:
-    BaseRegistry = BaseContainer = object
-
-# what an inherited method of oras may load into memory
-MAX_INHERITED_ANSWER = 16 * 1024 * 1024
-DOCKER_HUB_API = "registry-1.docker.io"
-
-_REPOSITORY_IN_PATH = re.compile(r"/v2/(.+?)/(?:manifests|blobs|tags|referrers)/")
-
-
-class Container(BaseContainer):
-    """oras' URL builder over a reference that was already parsed strictly."""
-
-    def __init__(self, reference: Reference) -> None:
-        self.registry = api_host(reference.registry)
-        self.namespace, _slash, self.repository = reference.repository.rpartition("/")
-        self.tag, self.digest = reference.tag, reference.digest
-
-
-def api_host(registry: str) -> str:
-    """The host that serves the API of a registry; Docker Hub's differs from its name."""
-    return DOCKER_HUB_API if registry == "docker.io" else registry
+from .auth import NO_CREDENTIALS, RegistryAuth
+from .urls import api_url
 
 
 def pull_scope(repository: str) -> str:
@@ -74,8 +31,13 @@ def push_scope(repository: str) -> str:
     return f"repository:{repository}:pull,push"
 
 
-class RegistryClient(BaseRegistry):
-    """Requests to one registry; may be shared by threads."""
+class RegistryClient:
+    """Requests to one registry; may be shared by threads.
+
+    ``api`` is the base of all its URLs, as in ``https://registry-1.docker.io/v2/``.
+
+    :raises MissingDependency: when the package requests is not installed, or too old.
+    """
 
     def __init__(
         self,
@@ -85,68 +47,14 @@ class RegistryClient(BaseRegistry):
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if BaseRegistry is object:
-            raise MissingDependency(
-                "Speaking to a registry needs the Python package oras, which is not installed here.",
-                "Install it for the Python that runs the module: pip install 'oras>=0.2.43,<0.3'.",
-            )
-        super().__init__(hostname=api_host(registry), insecure=connection.insecure)
         self.http = HttpClient(connection, sleep, clock)
-        # what is inherited from oras has a session and uses it for nothing
         self.session: Any = self.http.session
         self.connection = connection
         self.registry = registry
-        self._origin = origin(f"{self.prefix}://{self.hostname}")
+        self.api = api_url(registry, not connection.insecure)
+        self._origin = origin(self.api)
         self.http.session.identified.add(self._origin)
-        self.auth = RegistryAuth(registry, credential, self._fetch_token)
-        self.auth.prefix = self.prefix
-
-    # The seams of oras
-
-    def get_container(self, name: Any) -> Container:
-        """oras' way from a name to URLs, strict here, and only for this registry.
-
-        :raises InvalidReference: when the name is outside the grammar or of another registry.
-        """
-        if isinstance(name, Container):
-            return name
-        reference = parse_reference(str(name))
-        if reference.registry != self.registry:
-            raise InvalidReference(f"{reference.name} is not in the registry {self.registry}.")
-        return Container(reference if reference.identifier else reference.at(tag=DEFAULT_TAG))
-
-    def do_request(
-        self,
-        url: str,
-        method: str = "GET",
-        data: Any = None,
-        headers: dict[str, str] | None = None,
-        json: Any = None,
-        stream: bool = False,
-    ) -> Any:
-        """oras' door to the network, kept so that what is inherited goes through :meth:`request`."""
-        if json is not None:
-            data = json_module.dumps(json).encode("utf-8")
-        match = _REPOSITORY_IN_PATH.match(urlsplit(url).path)
-        repository = match[1] if match else ""
-        scope = push_scope(repository) if method in ("POST", "PUT", "PATCH", "DELETE") else pull_scope(repository)
-        response = self.request(method, url, scope=scope, headers=headers, body=data)
-        if not stream:
-            # what follows reads the body without a bound
-            try:
-                response._content = read_body(response, MAX_INHERITED_ANSWER, self.connection.timeout)
-            except BodyBroken as exc:
-                raise broken_off(f"{method} {shown(url)}", exc) from None
-        return response
-
-    def _not_offered(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError("Use RegistryRepository: what oras does here checks no digest.")
-
-    # they check no digest, hold blobs in memory, write credentials to disk, or unpack without limits
-    pull = push = get_manifest = upload_manifest = download_blob = upload_blob = _not_offered
-    put_upload = chunked_upload = get_tags = delete_tag = delete_tags = login = logout = _not_offered
-
-    # What this collection uses
+        self.auth = RegistryAuth(registry, credential, self._fetch_token, is_encrypted=not connection.insecure)
 
     def request(
         self,
@@ -205,7 +113,7 @@ class RegistryClient(BaseRegistry):
         :raises RegistryError: when the host is no registry.
         :raises ConnectionFailed: when no answer was had.
         """
-        url = f"{self.prefix}://{self.hostname}/v2/"
+        url = self.api
         response = self.http.repeat(f"GET {shown(url)}", lambda: self.http.send("GET", url, {}, None, nothing))
         asks: bool = response.status_code == 401
         if asks:

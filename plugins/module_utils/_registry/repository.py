@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One repository of a registry, over oras-py.
+"""One repository of a registry.
 
 Source: distribution-spec v1.1. What is requested after resolution names the digest, every manifest is checked against
 it, and a broken download goes on where it stopped.
@@ -39,7 +39,8 @@ from .._oci.manifest import (
 from .._oci.preliminary import answer_or_none, is_unsettled
 from .._oci.reference import Reference, check_tag, is_tag
 from .._oci.single_place import SinglePlace
-from .client import Container, RegistryClient, pull_scope, push_scope
+from .client import RegistryClient, pull_scope, push_scope
+from .urls import RepositoryUrls
 
 if TYPE_CHECKING:
     from .._oci.repository import BlobSource
@@ -64,8 +65,7 @@ class RegistryRepository(SinglePlace):
         self.reference = reference.at()
         self._client = client
         self._is_shared = shared
-        self._container = Container(self.reference)
-        self._base = f"{client.prefix}://"
+        self._urls = RepositoryUrls(client.api, reference.repository)
         # None as long as it was not asked
         self._has_referrers_api: bool | None = None
         # one scope for the whole run, so that a push needs one token and not two
@@ -235,7 +235,7 @@ class RegistryRepository(SinglePlace):
     def _blobs(self) -> BlobTransfers:
         from .blobs import BlobTransfers
 
-        return BlobTransfers(self._client, self._container, self.reference.name, self._scope)
+        return BlobTransfers(self._client, self._urls, self.reference, self._scope)
 
     def stream_blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
         return self._blobs.stream(descriptor, offset)
@@ -249,7 +249,7 @@ class RegistryRepository(SinglePlace):
     # Lists
 
     def list_tags(self) -> list[str]:
-        url = self._base + self._container.tags_url(N=TAGS_PER_PAGE)
+        url = self._urls.tags(TAGS_PER_PAGE)
         tags: dict[str, None] = {}  # pages may overlap when tags come and go meanwhile
         for document in self._pages(url, f"Listing the tags of {self.reference.name}", {}, ahead=True):
             names = document.get("tags") or []
@@ -271,7 +271,7 @@ class RegistryRepository(SinglePlace):
         """None when the registry has no referrers API, which it may say in several ways."""
         from .pages import NotJson
 
-        url = f"{self._base}{self._container.registry}/v2/{self._container.api_prefix}/referrers/{digest}"
+        url = self._urls.referrers(digest)
         found: list[Descriptor] = []
         try:
             action = f"Listing the referrers of {self._named(digest)}"
@@ -321,7 +321,9 @@ class RegistryRepository(SinglePlace):
                 try:
                     self._put_manifest(written, tag)
                 except PushFailed as exc:
-                    raise self._unsupported(subject, f"it does not take the tag that stands in for it. {exc.message}") from None
+                    raise self._unsupported(
+                        subject, f"it does not take the tag that stands in for it. {exc.message}"
+                    ) from None
         raise PushFailed(
             f"The referrer {own.digest} could not be entered under {self._named(tag)}: other clients kept replacing it."
         )
@@ -336,9 +338,7 @@ class RegistryRepository(SinglePlace):
     # Helpers
 
     def _manifest_url(self, identifier: str) -> str:
-        return self._base + str(
-            self._container.manifest_url(identifier if is_digest(identifier) else check_tag(identifier))
-        )
+        return self._urls.manifest(identifier if is_digest(identifier) else check_tag(identifier))
 
     def _named(self, identifier: str) -> str:
         return str(self.reference.at(digest=identifier) if is_digest(identifier) else self.reference.at(tag=identifier))

@@ -24,14 +24,24 @@ from .counting import SignerCount
 from .discovery import ATTESTATION_SUFFIX, SIGNATURE_SUFFIX, attached_bundles, fetch_attached, tagged_layers
 from .formats import Bundle, Envelope, Statement
 from .keys import PublicKey, load_public_keys
-from .policy import AttestationRule, VerifyPolicy
-from .verdict import BUNDLE, COSIGN, LEGACY, VERIFIED, Refusal, Rejected, Signer, Verdict
+from .policy import COSIGN, AttestationRule, VerifyPolicy
+from .verdict import (
+    BUNDLE,
+    LEGACY,
+    MAX_DESCRIBED,
+    VERIFIED,
+    Refusal,
+    Rejected,
+    Signer,
+    Verdict,
+    describe_refusals,
+    failure_details,
+)
 
 if TYPE_CHECKING:
     from .keyless import KeylessVerifier
 
 DSSE_ENVELOPE = "application/vnd.dsse.envelope.v1+json"
-MAX_SHOWN_REFUSALS = 5
 
 # cosign, pkg/cosign/attestation and cmd/cosign/cli/options/predicate.go
 PREDICATE_TYPES = {
@@ -325,29 +335,17 @@ class _Check:
             message = f"{name} has {found or 'no'} valid signature{'s' if found != 1 else ''} of the {wanted} wanted"
             if len(self._signers.found) > found:
                 message += f", each by another key or identity of the policy ({self._signers.described()} count once)"
-            message += f": {self._refusals_text()}." if self._refusals else "."
+            message += f": {describe_refusals(self._refusals)}." if self._refusals else "."
             hint = "Check the keys or identities of the policy, and who signed this digest."
         else:
             missing = ", ".join(rule.type for rule in self._missing_attestations())
             message = f"{name} is signed, but lacks valid attestations of type {missing}"
-            message += f": {self._refusals_text()}." if self._refusals else "."
+            message += f": {describe_refusals(self._refusals)}." if self._refusals else "."
             hint = "Attest it (cosign attest --type …) with the same signer."
         if exceeded:
             message = " ".join([message, *(each for each in exceeded if each.rstrip(".") not in message)])
             hint += " Remove from the repository what others attached to this digest."
-        return VerificationFailed(message, hint, {"verification": self._details()})
-
-    def _refusals_text(self) -> str:
-        shown = [
-            f"{each.format} {each.found_in[:19]} ({each.code}: {each.message.rstrip('.')})" for each in self._refusals
-        ]
-        more = len(shown) - MAX_SHOWN_REFUSALS
-        return "; ".join(shown[:MAX_SHOWN_REFUSALS]) + (f"; and {more} more" if more > 0 else "")
-
-    def _details(self) -> dict[str, object]:
-        from .verdict import failure_details
-
-        return failure_details(COSIGN, self._refusals)
+        return VerificationFailed(message, hint, {"verification": failure_details(COSIGN, self._refusals)})
 
 
 class _Signers:
@@ -369,7 +367,7 @@ class _Signers:
     def described(self) -> str:
         """Some of them, for messages."""
         names = [repr((each.subject or each.key)[:100]) for each in self.found.values()]
-        return ", ".join(names[:MAX_SHOWN_REFUSALS]) + (" and others" if len(names) > MAX_SHOWN_REFUSALS else "")
+        return ", ".join(names[:MAX_DESCRIBED]) + (" and others" if len(names) > MAX_DESCRIBED else "")
 
 
 def expand_predicate_type(name: str) -> tuple[str, ...]:

@@ -24,10 +24,10 @@ from .certificates import check_signing_certificate, read_certificate
 from .formats import Bundle, Envelope, Statement
 from .identity import ANY_IDENTITY, CompiledIdentities, claimed_identity
 from .keys import PublicKey, fingerprint_of, signature_is_good
-from .policy import VerifyPolicy
+from .policy import COSIGN, VerifyPolicy
 from .sigstore_extra import TimestampVerifier, public_good_root
 from .trusted_root import load_trusted_root, parse_errors
-from .verdict import BUNDLE, COSIGN, LEGACY, Rejected, Signer
+from .verdict import BUNDLE, LEGACY, Rejected, Signer
 
 #: Bytes of one annotation of a legacy signature.
 MAX_ANNOTATION = 256 * 1024

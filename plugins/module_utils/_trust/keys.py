@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import InvalidPolicy
+from .._files.bounded import MAX_KEY_FILE, FileRefused, is_pem, read_file
+from .._oci.digest import digest_of
 from .._packages import require_cryptography
 
-MAX_KEY_FILE = 64 * 1024
 MAX_KEYS = 100
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 16384
@@ -81,7 +81,7 @@ def load_public_keys(sources: list[str]) -> list[PublicKey]:
 
 def fingerprint_of(key: Any) -> str:
     """``sha256:<hex>`` of the SubjectPublicKeyInfo of a public key of ``cryptography``."""
-    return f"sha256:{hashlib.sha256(spki_of(key)).hexdigest()}"
+    return digest_of(spki_of(key))
 
 
 def spki_of(key: Any) -> bytes:
@@ -157,22 +157,15 @@ def _verify_ecdsa(key: Any, signature: bytes, message: bytes, curve_hash: bool) 
 
 
 def _read(source: str, number: int) -> tuple[str, str]:
-    if "-----BEGIN" in source:
+    if is_pem(source):
         return f"key {number}", source
-    path = os.path.expanduser(source)
     try:
-        with open(path, "rb") as stream:
-            raw = stream.read(MAX_KEY_FILE + 1)
-    except (OSError, ValueError) as exc:
-        # ValueError: a NUL in the path
-        why = exc.strerror if isinstance(exc, OSError) else str(exc)
+        return source, read_file(source, MAX_KEY_FILE).decode("utf-8", "replace")
+    except FileRefused as exc:
         raise InvalidPolicy(
-            f"The public key {source[:200]!r} cannot be read: {why}.",
+            f"The public key {source[:200]!r} {exc}.",
             "Give the path of a PEM file on the host that runs the module, or the PEM text itself.",
         ) from None
-    if len(raw) > MAX_KEY_FILE:
-        raise InvalidPolicy(f"The public key {source!r} has more than {MAX_KEY_FILE} bytes.")
-    return source, raw.decode("utf-8", "replace")
 
 
 def _load(block: str, name: str) -> PublicKey:

@@ -43,12 +43,10 @@ from .notation_policy import (
     Statement,
     parse_trust_policy,
 )
-from .policy import VerifyPolicy
-from .verdict import IGNORED, NOTATION, VERIFIED, Refusal, Rejected, Signer, Verdict, failure_details
+from .policy import NOTATION, VerifyPolicy
+from .verdict import IGNORED, VERIFIED, Refusal, Rejected, Signer, Verdict, describe_refusals, failure_details
 
 __all__ = ["MAX_ENVELOPE", "NotationVerifier"]
-
-MAX_SHOWN_REFUSALS = 5
 
 _HINTS = {
     "revocation": "Revocation is not checked here: override 'revocation' with log or skip in the trust policy.",
@@ -184,13 +182,13 @@ class NotationVerifier:
             message = message or f"{name} has signatures by {found} of the {wanted} signers wanted that satisfy"
             statement = check.statement
             message += f" the statement {statement.name[:100]!r} (level {statement.level}) of the trust policy"
-            message += f": {_describe(check.refusals)}." if check.refusals else "."
+            message += f": {describe_refusals(check.refusals)}." if check.refusals else "."
             if len(check.signers) > found:
                 message += " A trusted identity, a name and a key count once each."
             codes = [each.code for each in check.refusals if each.code in _HINTS]
             hint = _HINTS[codes[0]] if codes else "Check who signed this digest, and with what."
         if unusable:
-            message += f" Not usable: {_describe(unusable)}."
+            message += f" Not usable: {describe_refusals(unusable)}."
         if exceeded:
             message = " ".join([message, *(each for each in exceeded if each.rstrip(".") not in message)])
             hint += " Remove from the repository what others attached to this digest, or raise 'max_signatures'."
@@ -323,9 +321,3 @@ def _describe_signer(envelope: SignedEnvelope, found_in: str, source: str, annot
             annotations=annotations,
             names=frozenset(filter(None, (key, name))),
         )
-
-
-def _describe(refusals: Sequence[Refusal]) -> str:
-    shown = [f"{each.format} {each.found_in[:19]} ({each.code}: {each.message})" for each in refusals]
-    more = len(shown) - MAX_SHOWN_REFUSALS
-    return "; ".join(shown[:MAX_SHOWN_REFUSALS]) + (f"; and {more} more" if more > 0 else "")

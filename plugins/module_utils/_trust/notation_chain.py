@@ -12,7 +12,6 @@ Nothing is looked up anywhere: whether a certificate was revoked is not known he
 from __future__ import annotations
 
 import datetime
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import InvalidPolicy
+from .._files.bounded import MAX_CERTIFICATES, FileRefused, is_pem, read_file
 from .._packages import require_cryptography
 from .certificates import validity
 from .keys import check_kind
@@ -27,7 +27,6 @@ from .verdict import Rejected
 
 MAX_CHAIN = 10
 MAX_CERTIFICATE = 64 * 1024
-MAX_STORE_FILE = 4 * 1024 * 1024
 MAX_STORE = 1000
 
 _HASHES = ("sha256", "sha384", "sha512")
@@ -239,7 +238,7 @@ def _read_source(source: str, number: int) -> Iterator[TrustedCertificate]:
     from cryptography import x509
 
     name, content = f"certificate {number}", source.encode("utf-8", "surrogateescape")
-    if "-----BEGIN" not in source:
+    if not is_pem(source):
         name, content = source, _read_file(source)
     text = content.decode("utf-8", "replace")
     blocks = list(_PEM_BLOCK.finditer(text))
@@ -269,14 +268,9 @@ def _read_source(source: str, number: int) -> Iterator[TrustedCertificate]:
 
 def _read_file(path: str) -> bytes:
     try:
-        with open(os.path.expanduser(path), "rb") as stream:
-            content = stream.read(MAX_STORE_FILE + 1)
-    except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else str(exc)
+        return read_file(path, MAX_CERTIFICATES)
+    except FileRefused as exc:
         raise InvalidPolicy(
-            f"The trust store's certificate {path[:200]!r} cannot be read: {why}.",
+            f"The trust store's certificate {path[:200]!r} {exc}.",
             "Give the path of a PEM file on the host that runs the module, or the PEM text itself.",
         ) from None
-    if len(content) > MAX_STORE_FILE:
-        raise InvalidPolicy(f"The trust store's certificate {path[:200]!r} has more than {MAX_STORE_FILE} bytes.")
-    return content

@@ -1,13 +1,21 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the user demands of signatures, as values; see the documentation fragment ``verify``."""
+"""What the user demands of signatures, as values that were checked; see the documentation fragment ``verify``."""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from .._errors import InvalidPolicy
+
+# Bytes of a trust policy that are read.
+MAX_POLICY_FILE = 1024 * 1024
+COSIGN, NOTATION = "cosign", "notation"
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class VerifyPolicy:
     ``max_signatures`` bounds how many signatures are tried; 0 stands for what the provider's own tool does.
     """
 
-    provider: str = "cosign"
+    provider: str = COSIGN
     public_keys: Sequence[str] = ()
     identities: Sequence[Identity] = ()
     any_identity: bool = False
@@ -56,3 +64,94 @@ class VerifyPolicy:
     def most_signers(self) -> int:
         """The most signers that anything in the policy demands."""
         return max([self.min_signers, *(rule.min_signers for rule in self.attestations)])
+
+
+def parse_policy(option: Mapping[str, Any]) -> VerifyPolicy:
+    """Return the policy that the options of the documentation fragment ``verify``, given as one mapping, describe.
+
+    :raises InvalidPolicy: when they do not fit together, or a file of the policy cannot be read.
+    """
+    provider = option.get("provider") or COSIGN
+    for_cosign = ("public_keys", "identities", "any_identity", "trusted_root", "predicate_types", "curve_hash")
+    for_notation = ("trust_policy", "trust_store")
+    misplaced = for_notation if provider == COSIGN else (*for_cosign, "attestations")
+    wrong = next((name for name in misplaced if option.get(name)), None)
+    if wrong is not None:
+        raise InvalidPolicy(
+            f"'{wrong}' has no meaning for the provider {provider}.", "Remove it, or change 'provider'."
+        )
+    return VerifyPolicy(
+        provider=provider,
+        public_keys=tuple(option.get("public_keys") or ()),
+        identities=tuple(_identity(each) for each in option.get("identities") or ()),
+        any_identity=bool(option.get("any_identity")),
+        trusted_root=option.get("trusted_root") or "",
+        min_signers=1 if option.get("min_signers") is None else option["min_signers"],
+        max_signatures=_max_signatures(option.get("max_signatures")),
+        predicate_types=tuple(option.get("predicate_types") or ()),
+        curve_hash=bool(option.get("curve_hash")),
+        attestations=tuple(_attestation(each) for each in option.get("attestations") or ()),
+        trust_policy=_trust_policy(option.get("trust_policy")) if provider == NOTATION else None,
+        trust_store=_trust_store(option.get("trust_store")) if provider == NOTATION else None,
+    )
+
+
+def _max_signatures(value: int | None) -> int:
+    if value is None:
+        return 0
+    from .budget import MOST_SIGNATURES
+
+    if not 1 <= value <= MOST_SIGNATURES:
+        raise InvalidPolicy(f"'max_signatures' is {value}: wanted 1 to {MOST_SIGNATURES}.")
+    return value
+
+
+def _identity(value: Mapping[str, Any]) -> Identity:
+    return Identity(str(value.get("issuer") or ""), str(value.get("subject") or ""))
+
+
+def _attestation(value: Mapping[str, Any]) -> AttestationRule:
+    count = value.get("min_signers")
+    if not value.get("type") or (count is not None and count < 1):
+        raise InvalidPolicy("An entry of 'attestations' needs a 'type', and 1 or more 'min_signers'.")
+    return AttestationRule(str(value["type"]), 1 if count is None else count)
+
+
+def _trust_policy(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    if not value:
+        raise InvalidPolicy("The provider notation needs a 'trust_policy'.", "Give a trustpolicy.json, or its content.")
+    text = str(value)
+    if not text.lstrip().startswith("{"):
+        try:
+            with open(os.path.expanduser(text), "rb") as stream:
+                text = stream.read(MAX_POLICY_FILE).decode("utf-8", "replace")
+        except (OSError, ValueError) as exc:
+            # ValueError: a NUL in the path
+            why = exc.strerror if isinstance(exc, OSError) else str(exc)
+            raise InvalidPolicy(f"The trust policy {value!r} cannot be read: {why}.") from None
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise InvalidPolicy(
+            "The trust policy is not a JSON object.", "Wanted the format of notation's trustpolicy.json."
+        )
+    return document
+
+
+def _trust_store(value: Any) -> Mapping[str, Sequence[str]]:
+    """Return certificates by the name of their store; a list stands for every store that the policy names (``*``)."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return {"*": tuple(value)}
+    if isinstance(value, Mapping):
+        stores = {str(name): (each,) if isinstance(each, str) else tuple(each or ()) for name, each in value.items()}
+        if all(isinstance(certificate, str) for each in stores.values() for certificate in each):
+            return stores
+    if not value:
+        return {}
+    raise InvalidPolicy("'trust_store' is neither a list of certificates nor a mapping of store names to such lists.")

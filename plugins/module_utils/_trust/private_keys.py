@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import InvalidPolicy
-from .._packages import require_cryptography
+from .._files.bounded import MAX_KEY_FILE, FileRefused, read_pem
+from .._packages import require, require_cryptography
 from .keys import PublicKey, check_kind, fingerprint_of
-from .secretbox import open_box
 
-MAX_KEY_FILE = 64 * 1024
 PASSWORD_VARIABLE = "COSIGN_PASSWORD"
 COSIGN_LABELS = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 PEM_LABELS = ("PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY")
@@ -74,6 +73,8 @@ def load_private_key(source: str, password: str | None = None) -> PrivateKey:
     that is not encrypted needs none, and one that is given is not looked at.
 
     :raises InvalidPolicy: when there is no such key, the password is not its own, or its kind is not accepted.
+    :raises MissingDependency: without ``cryptography``; without ``PyNaCl`` for a key that cosign encrypted, whose
+        cipher (NaCl's secretbox: XSalsa20 with Poly1305) ``cryptography`` does not have.
     """
     require_cryptography("Signing")
     label, block = _the_private_block(_read(source))
@@ -101,21 +102,13 @@ def _ecdsa() -> tuple[Any, bool]:
 
 
 def _read(source: str) -> str:
-    if "-----BEGIN" in source:
-        text = source
-    else:
-        try:
-            with open(os.path.expanduser(source), "rb") as stream:
-                text = stream.read(MAX_KEY_FILE + 1).decode("utf-8", "replace")
-        except (OSError, ValueError) as exc:
-            problem = (exc.strerror if isinstance(exc, OSError) else "") or "it is no path"
-            raise InvalidPolicy(
-                f"{_NAME} cannot be read: {problem}.",
-                "'key' is the path of a PEM file on the host that runs the module, or the PEM text itself.",
-            ) from None
-    if len(text) > MAX_KEY_FILE:
-        raise InvalidPolicy(f"{_NAME} has more than {MAX_KEY_FILE} bytes, which no private key has.")
-    return text
+    try:
+        return read_pem(source, MAX_KEY_FILE).decode("utf-8", "replace")
+    except FileRefused as exc:
+        raise InvalidPolicy(
+            f"{_NAME} {exc}.",
+            "'key' is the path of a PEM file on the host that runs the module, or the PEM text itself.",
+        ) from None
 
 
 def _the_private_block(text: str) -> tuple[str, str]:
@@ -161,18 +154,22 @@ def _load_cosign(block: str, password: bytes, is_known: bool) -> Any:
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
     salt, cost, nonce, box = _cosign_fields(block)
+    hint = "Or give the key as PKCS#8, which needs no more than cryptography."
+    secret_box, exceptions = (
+        require("PyNaCl", "A signing key that cosign encrypted", part, hint) for part in ("secret", "exceptions")
+    )
     try:
         secret = Scrypt(salt=salt, length=32, n=cost[0], r=cost[1], p=cost[2]).derive(password)
-        content = open_box(box, nonce, secret)
+        content = secret_box.SecretBox(secret).decrypt(box, nonce)
     except MemoryError:
         needed = cost[0] * cost[1] // 8192
         raise InvalidPolicy(f"{_NAME} takes {needed} MiB of memory to decrypt: too much on this host.") from None
     except UnsupportedAlgorithm:
         raise InvalidPolicy(
-            f"{_NAME} cannot be decrypted on this host, whose OpenSSL lacks scrypt or Poly1305.",
+            f"{_NAME} cannot be decrypted on this host, whose OpenSSL lacks scrypt.",
             "Give it as PKCS#8, as in: openssl pkcs8 -topk8.",
         ) from None
-    except ValueError:
+    except exceptions.CryptoError:
         raise _not_decrypted(is_known) from None
     try:
         return load_der_private_key(content, None)

@@ -11,7 +11,6 @@ at payload type and subject (sigstore-python 4.5). Whatever it raises refuses th
 from __future__ import annotations
 
 import datetime
-import importlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 from .._errors import ConnectionFailed, MissingDependency, VerificationFailed
 from .._files.threads import OutOfTime, run_within
+from .._packages import require
 from . import formats
 from .formats import Bundle, Envelope
 from .trusted_root import TrustedRoot, Window, load_chain, parse_time
@@ -26,7 +26,6 @@ from .verdict import Rejected
 
 # seconds; a few small files, which the package waits for a byte at a time
 MAX_UPDATE = 60.0
-INSTALL = "pip install 'sigstore>=4'"
 
 
 def public_good_root() -> str:
@@ -37,15 +36,8 @@ def public_good_root() -> str:
     :raises VerificationFailed: when what it serves is not accepted.
     """
     hint = "Or give 'trusted_root', the trusted_root.json of the instance: then no network is needed."
-    try:
-        models = importlib.import_module("sigstore.models")
-        production = models.ClientTrustConfig.production
-    except (ImportError, AttributeError):
-        raise MissingDependency(
-            "Keyless verification without 'trusted_root' needs the Python package sigstore (4 or newer), which is not "
-            "installed here: it fetches the trusted root of sigstore.dev.",
-            f"Install it for the Python that runs the module: {INSTALL}. {hint}",
-        ) from None
+    models = require("sigstore", "Keyless verification without 'trusted_root'", "models", hint)
+    production = models.ClientTrustConfig.production
 
     def current_root() -> str:
         text: str = production().trusted_root._inner.to_json()
@@ -79,16 +71,12 @@ class TimestampVerifier:
     """
 
     def __init__(self, root: TrustedRoot) -> None:
+        doing = "The signature's time comes from a timestamp authority (as with Rekor 2), and checking it"
         try:
-            self._models = importlib.import_module("sigstore.models")
-            self._verify = importlib.import_module("sigstore.verify")
-            self._rfc3161 = importlib.import_module("rfc3161_client")
-        except ImportError:
-            raise Rejected(
-                "missing-dependency",
-                "The signature's time comes from a timestamp authority (as with Rekor 2), and checking it needs the "
-                f"Python package sigstore, 4 or newer, which is not installed here: {INSTALL}",
-            ) from None
+            self._models, self._verify = (require("sigstore", doing, part) for part in ("models", "verify"))
+            self._rfc3161 = require("rfc3161-client", doing)
+        except MissingDependency as exc:
+            raise Rejected("missing-dependency", str(exc).rstrip(".")) from None
         self._root = root
         self._verifier: Any = None
 

@@ -9,20 +9,19 @@ Source: sigstore/protobuf-specs, sigstore_trustroot.proto; what is demanded of i
 from __future__ import annotations
 
 import datetime
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import InvalidPolicy
+from .._files.bounded import MAX_POLICY_FILE, FileRefused, read_file
 from .._packages import require_cryptography
 from . import formats
 from .keys import check_kind
 from .verdict import Rejected
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
-MAX_TRUSTED_ROOT = 1024 * 1024
 MAX_INSTANCES = 100
 MAX_CHAIN = 10
 
@@ -111,14 +110,11 @@ def _read(source: str) -> tuple[str, str]:
     else:
         name = f"The trusted root {source[:200]!r}"
         try:
-            with open(os.path.expanduser(source), "rb") as stream:
-                raw = stream.read(MAX_TRUSTED_ROOT + 1)
-        except OSError as exc:
-            raise InvalidPolicy(f"{name} cannot be read: {exc.strerror}.", _HINT) from None
-        except ValueError as exc:
-            raise InvalidPolicy(f"{name} cannot be read: {exc}.", _HINT) from None
-    if len(raw) > MAX_TRUSTED_ROOT:
-        raise InvalidPolicy(f"{name} has more than {MAX_TRUSTED_ROOT} bytes.", _HINT)
+            raw = read_file(source, MAX_POLICY_FILE)
+        except FileRefused as exc:
+            raise InvalidPolicy(f"{name} {exc}.", _HINT) from None
+    if len(raw) > MAX_POLICY_FILE:
+        raise InvalidPolicy(f"{name} has more than {MAX_POLICY_FILE} bytes.", _HINT)
     return name, raw.decode("utf-8", "replace")
 
 

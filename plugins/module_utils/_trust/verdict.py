@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-COSIGN, NOTATION = "cosign", "notation"
 LEGACY, BUNDLE, JWS, COSE = "legacy", "bundle", "jws", "cose"
 VERIFIED, UNVERIFIED, IGNORED = "Verified", "Unverified", "Ignored"
+# Refusals that a result lists, and that a message describes.
 MAX_LISTED = 100
+MAX_DESCRIBED = 5
 
 
 class Rejected(Exception):
@@ -95,6 +96,13 @@ def as_result(verdict: Verdict) -> dict[str, Any]:
         "signers": [_signer_result(signer) for signer in verdict.signers],
         "refused": [asdict(refusal) for refusal in verdict.refusals[:MAX_LISTED]],
     }
+
+
+def describe_refusals(refusals: Sequence[Refusal]) -> str:
+    """Return the first refusals in words, for a message."""
+    words = [f"{each.format} {each.found_in[:19]} ({each.code}: {each.message.rstrip('.')})" for each in refusals]
+    more = len(words) - MAX_DESCRIBED
+    return "; ".join(words[:MAX_DESCRIBED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _signer_result(signer: Signer) -> dict[str, Any]:

@@ -37,11 +37,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.bu
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.push import PushOptions, push
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import SigningOptions, SignOptions, sign
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
-    VerifyOptions,
-    parse_policy,
-    verify,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import VerifyOptions, verify
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 
 KEY, PUBLIC_KEY = (str(vectors.ROOT / "keys" / name) for name in ("ed25519.raw.pem", "ed25519.pub"))
 LAYER_SIZE = 700_000

@@ -19,15 +19,13 @@ from ..._errors import BuildError, ChartError, InvalidOption, LayerError, OciErr
 from ..._files.regular_file import storage_error
 from ..._files.threads import thread_pool
 from ..._oci import media
-from ..._oci.digest import parse_digest
 from ..._oci.manifest import Descriptor, Manifest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
-from ..._oci.reference import check_tag
 from ..artifact_result import artifact_identity, layer_record
-from ..connect import cache_warnings, open_repository
+from ..connect import cache_warnings
 from ..layer_selector import FIRST, LayerSelector, Limits
 from ..layers import check_sizes, choose_image, select_layers
-from ..resolve import ReferenceOptions, Resolved, parse_target, resolve
+from ..resolve import ReferenceOptions, Resolved, parse_target
 from ..task import Task
 from ..verdicts import policy_fingerprint
 
@@ -46,15 +44,11 @@ _VERSION_TAG = re.compile(r"v?\d+(\.\d+)*([-_+].*)?\Z", re.ASCII)
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """One chart that is wanted.
-
-    ``pin`` is a revision (``tag@digest`` or a digest) that was agreed upon: nothing is resolved then.
-    """
+    """One chart that is wanted."""
 
     name: str
     reference: ReferenceOptions
     verify: VerifyPolicy | None = None
-    pin: str = ""
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
 
@@ -67,7 +61,10 @@ def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, 
     if len({source.name for source in sources}) < len(sources):
         raise InvalidOption("Two sources have the same name.", "Give each source a name of its own.")
     with Task(CacheOptions(cache_dir)) as task:
-        return _fetch_all(sources, ArtifactCache(cache_dir), task)
+        cache = task.cache
+        if cache is None:
+            raise InvalidOption("Charts need a cache to lie in.", "Name a directory.")
+        return _fetch_all(sources, cache, task)
 
 
 def _fetch_all(sources: Sequence[SourceOptions], cache: ArtifactCache, task: Task) -> dict[str, Any]:
@@ -110,15 +107,14 @@ class _Fetch:
         self._target = parse_target(source.reference, media.HELM_LAYER)
         self.warnings = list(self._target.warnings)
         if source.verify is not None:
-            from ..verify import check_number_of_signers
+            from ..._trust.verifier import check_number_of_signers
 
             check_number_of_signers(source.verify)
+        self._task = task
         self._cache = cache
-        self._verdicts = task.verdicts
-        reference = self._target.reference
-        self._repository = CachedRepository(
-            reference, cache, lambda: open_repository(reference, source.auth, source.connection, clients=task.clients)
-        )
+        repository = task.open(self._target, source.auth, source.connection)
+        # a chart of a layout goes into the cache, too: Helm is given a file of it
+        self._repository = task.cached(repository) or CachedRepository(repository.reference, cache, lambda: repository)
 
     def run(self) -> dict[str, Any]:
         try:
@@ -127,7 +123,8 @@ class _Fetch:
             self._repository.close()
 
     def _run(self) -> dict[str, Any]:
-        resolved = self._resolve()
+        source = self.source
+        resolved = self._task.resolve(self._repository, self._target, source.auth, source.connection)
         verdict = self._verify(resolved)
         manifest = self._manifest(resolved.digest)
         what = str(self._target.reference.at(tag=resolved.tag, digest=resolved.digest))
@@ -145,17 +142,6 @@ class _Fetch:
             **({"verification": verdict} if verdict else {}),
         }
 
-    def _resolve(self) -> Resolved:
-        if self.source.pin:
-            tag, _at, digest = self.source.pin.rpartition("@")
-            parse_digest(digest)
-            if tag:
-                check_tag(tag)
-            return Resolved(digest, tag, None)
-        if self._target.reference.digest:
-            return Resolved(self._target.reference.digest, "", None)
-        return resolve(self._repository, self._target)
-
     def _verify(self, resolved: Resolved) -> Mapping[str, Any]:
         """Check the signatures, unless this policy was satisfied by this digest before.
 
@@ -164,7 +150,7 @@ class _Fetch:
         policy = self.source.verify
         if policy is None:
             return {}
-        found = self._verdicts.find(self._repository, resolved, policy, policy_fingerprint(policy), self._cache)
+        found = self._task.verify(self._repository, resolved, policy, policy_fingerprint(policy))
         self.warnings += found.warnings_of_use(self._repository, resolved)
         return found.verification
 

@@ -183,7 +183,7 @@ class Change:
     def _revision_diff(self, state: State, artifact: Mapping[str, Any]) -> list[dict[str, str]]:
         """Shown when no file differs, and only what the record says does."""
         before, after = str(state.artifact.get("revision", "")), str(artifact["revision"])
-        if not self._pull.want_diff or before == after:
+        if before == after:
             return []
         header = os.path.join(shown(self._pull.destination.root), self._pull.name)
         return [{"before_header": header, "after_header": header, "before": f"{before}\n", "after": f"{after}\n"}]

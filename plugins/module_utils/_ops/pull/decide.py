@@ -71,7 +71,7 @@ class Pull:
 
             self.policy = policy_fingerprint(options.verify)
             if options.verify.most_signers > 1:
-                from ..verify import check_number_of_signers
+                from ..._trust.verifier import check_number_of_signers
 
                 check_number_of_signers(options.verify)
         self.destination = self._open_destination()

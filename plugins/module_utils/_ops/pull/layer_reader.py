@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from ..._errors import DigestMismatch
 from ..._oci.manifest import Descriptor
-from ..._oci.repository import Repository, read_blob
+from ..._oci.repository import Repository, from_each_place, read_blob
 from ..task import MAX_TRANSFERS
 
 if TYPE_CHECKING:
@@ -119,13 +118,11 @@ def _fetch_to_stage(
 
     def fetch(layer: Descriptor) -> None:
         what = f"The blob {layer.digest} of {repository.reference.name}"
-        while True:
-            try:
-                store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what)
-                return
-            except DigestMismatch:
-                if not repository.distrust(layer):
-                    raise
+        from_each_place(
+            repository,
+            layer,
+            lambda: store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what),
+        )
 
     _fetch_all(fetch, layers, transfers)
     return store

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Callable
 
 from ..._errors import StorageError
+from ..._files.bounded import pieces
 from ..._files.regular_file import storage_error
 from ..._layout.blob_store import CHUNK_SIZE, download
 from ..._oci.manifest import Descriptor
@@ -46,11 +47,7 @@ class StagedLayers:
         """
         try:
             with os.fdopen(os.open(_name(layer), _READ, dir_fd=self._stage), "rb", buffering=0) as handle:
-                while True:
-                    chunk = handle.read(CHUNK_SIZE)
-                    if not chunk:
-                        return
-                    yield chunk
+                yield from pieces(handle, CHUNK_SIZE)
         except OSError as exc:
             raise self._unreadable(layer, exc) from exc
 

@@ -16,6 +16,7 @@ from ..._files.directory_handles import DirectoryHandles
 from ..._files.names import is_reserved
 from ..._files.tree import DIRECTORY, FILE, TreeEntry
 from ..._oci import media
+from ..._oci.digest import digest_of_hash
 from ..._oci.manifest import Descriptor, Manifest
 from ..layer_selector import Limits
 from ..layers import file_name
@@ -166,7 +167,7 @@ def _write_file(parent: int, name: bytes, chunks: Iterator[bytes], is_hashed: bo
             view = memoryview(chunk)
             while view:
                 view = view[stream.write(view) :]
-    return f"sha256:{content.hexdigest()}" if is_hashed else ""
+    return digest_of_hash(content) if is_hashed else ""
 
 
 def _is_plain_file(layer: Descriptor) -> bool:

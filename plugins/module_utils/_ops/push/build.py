@@ -25,15 +25,12 @@ from ..._oci import media
 from ..._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_json, parse_manifest
 from ..._oci.repository import BlobSource
 from ..creation_time import creation_time
+from ..layers import is_title
 from .local_blob import blob_of_bytes, blob_of_file, describe_file
 
 FLUX, HELM, FILES = "flux", "helm", "files"
 # oras, content/file: the artifact type of a push that names none
 UNKNOWN_ARTIFACT = "application/vnd.unknown.artifact.v1"
-
-MAX_TITLE = 1024
-# a component of a path on Linux
-MAX_NAME = 255
 
 # The blank is Python's, and YAML's where a time is not in quotes.
 _MEDIA_TYPE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}/[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}(?:;.*)?\Z")
@@ -123,17 +120,6 @@ def parse_inputs(value: Any, type_name: str) -> list[Input]:
             raise InvalidOption(f"The name {name[:200]!r} in 'path' is not a plain, printable relative path.")
         inputs.append(Input(os.path.expanduser(os.path.expandvars(path)), media_type, name))
     return inputs
-
-
-def is_title(text: str) -> bool:
-    """Whether a layer can have this title, so that a pull can keep it under that name."""
-    parts = text.split("/")
-    return (
-        text.isprintable()
-        and len(text) <= MAX_TITLE
-        and all(part not in ("", ".", "..") and len(part.encode("utf-8")) <= MAX_NAME for part in parts)
-        and not is_reserved(text)
-    )
 
 
 def build(options: BuildOptions, workspace: str) -> Built:

@@ -15,9 +15,9 @@ from ..._dest.permissions import Permissions
 from ..._dest.plan import make_plan
 from ..._dest.state import PlacedEntry, State
 from ..._errors import InvalidContent, NotFound, OciError
+from ..._files.bounded import pieces
 from ..._files.directory_handles import DirectoryHandles
 from ..._files.tree import TreeEntry
-from ..._layout.blob_store import CHUNK_SIZE
 from ..._oci import media
 from ..._oci.manifest import Descriptor, Manifest
 from ..._oci.repository import Repository, read_blob
@@ -94,7 +94,7 @@ def _chart_diff(repository: Repository, built: Built, remote: Manifest | None) -
             os.mkdir(each)
         published = _published(repository, layers[:1], roots[0])
         with chart.open() as archive:
-            tree = _unpacked(iter(lambda: archive.read(CHUNK_SIZE), b""), roots[1])
+            tree = _unpacked(pieces(archive), roots[1])
         if published is None or tree is None:
             return []
         return _diff_of_trees(roots[0], published, roots[1], tree)

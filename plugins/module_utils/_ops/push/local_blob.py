@@ -13,11 +13,10 @@ from functools import partial
 from typing import BinaryIO
 
 from ..._errors import BuildError
-from ..._oci.digest import digest_of
+from ..._files.bounded import pieces
+from ..._oci.digest import digest_of, digest_of_hash
 from ..._oci.manifest import Descriptor
 from ..._oci.repository import BlobSource
-
-READ_SIZE = 1024 * 1024
 
 
 def blob_of_bytes(data: bytes, media_type: str) -> BlobSource:
@@ -39,12 +38,10 @@ def describe_file(path: str, media_type: str) -> Descriptor:
     with _open(path) as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             raise BuildError(f"{path} is not a regular file.", "Give a file or a directory in 'path'.")
-        while True:
-            chunk = stream.read(READ_SIZE)
-            if not chunk:
-                return Descriptor(media_type, f"sha256:{content.hexdigest()}", size)
+        for chunk in pieces(stream):
             content.update(chunk)
             size += len(chunk)
+    return Descriptor(media_type, digest_of_hash(content), size)
 
 
 def _open_unchanged(path: str, size: int) -> BinaryIO:

@@ -31,7 +31,7 @@ from ..._errors import (
 )
 from ..._files.threads import new_thread, thread_pool
 from ..._oci import media
-from ..._oci.digest import parse_digest
+from ..._oci.digest import digest_of_hash, parse_digest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.preliminary import find_tag
 from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
@@ -301,7 +301,7 @@ class _Push:
         for chunk in read_blob(self._repository, layer):
             decompressor.write(chunk)
         decompressor.close()
-        return f"sha256:{content.hexdigest()}"
+        return digest_of_hash(content)
 
     def _is_listed(self, subject: str) -> bool:
         """Whether the artifact is found from its subject; it may be there and not be found, after a push broke off."""

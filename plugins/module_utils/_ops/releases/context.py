@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..._errors import Forbidden, NotFound, OciError
+from ..._files.bounded import pieces
 from ..._files.regular_file import open_regular, storage_error
 from ..._helm.access import helm_environment
 from ..._helm.crds import ChartCrds
@@ -233,11 +234,9 @@ class ReleaseContext:
                     with open_regular(chart.path) as source, open(path, "xb") as copy:
                         size = os.fstat(source.fileno()).st_size
                         verifier = Verifier(chart.layer, size, f"The chart in {chart.path}")
-                        chunk = source.read(1 << 20)
-                        while chunk:
+                        for chunk in pieces(source):
                             verifier.update(chunk)
                             copy.write(chunk)
-                            chunk = source.read(1 << 20)
                 except OSError as exc:
                     raise storage_error("read", chart.path, exc) from None
                 verifier.finish()

@@ -176,7 +176,7 @@ def test_the_bytes_are_fixed(source: Path) -> None:
     long.mkdir(parents=True)
     (long / "f").write_bytes(b"f")
     blob, result = packed(source)
-    assert result.diff_id == "sha256:a4bd68df984d29c70752235aeaa440ba000fd18121885e5d5bc295bd6b60eb9f"
+    assert result.diff_id == "sha256:88916abe3a8b0112ae20722b27b8147afeb0dc6ef6c5d835f8f48c731cd63e9d"
     assert blob[:10] == bytes.fromhex("1f8b08000000000000ff")
 
 

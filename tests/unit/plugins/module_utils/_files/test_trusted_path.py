@@ -117,9 +117,15 @@ def test_everybody_may_write(place: Path, mode: int) -> None:
 def test_a_group_counts_by_its_members(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     above = directory(place / "group", 0, 0o775, gid=NOBODY)
     assert "may be written to by the group nogroup" in refusal(open_trusted, above / "dest")
+    with monkeypatch.context() as patch:
+        # a system without access control lists
+        patch.delattr(os, "getxattr")
+        assert "may be written to by the group nogroup" in refusal(open_trusted, above / "dest")
+    directory(above / "handed out", NOBODY)
     for gid in (0, 54321):
         os.chown(above, 0, gid)
         assert is_reached(open_trusted, above)
+        assert is_reached(open_trusted, above / "handed out", may_be_others=True)
     # a member beside those whose own group it is
     group = next(each for each in directory_writers.grp.getgrall() if not each.gr_mem and each.gr_gid > 100)
     members: list[str] = []
@@ -401,6 +407,10 @@ def test_other_peoples_directories_are_read_but_their_links_are_not_followed(pla
     sticky = directory(place / "sticky", 0, 0o1777)
     directory(sticky / "x", NOBODY)
     assert is_reached(open_to_read, sticky / "x")
+    (sticky / "link").symlink_to(place)
+    assert is_reached(open_to_read, sticky / "link")
+    os.lchown(sticky / "link", NOBODY, NOBODY)
+    assert f"{sticky}/link is a symbolic link of nobody" in refusal(open_to_read, sticky / "link")
 
 
 def test_the_home_of_one_other_user(place: Path) -> None:
@@ -408,7 +418,8 @@ def test_the_home_of_one_other_user(place: Path) -> None:
     made: list[str] = []
     assert is_reached(open_home, home / ".docker", make=made) and made == [str(home / ".docker")]
     directory(home / "third", SOMEBODY)
-    assert "belongs to the user 65533" in refusal(open_home, home / "third/x", make=[])
+    for name in ("third", "third/x"):
+        assert "belongs to the user 65533" in refusal(open_home, home / name, make=[])
     (home / "link").symlink_to(place)
     assert "is a symbolic link" in refusal(open_home, home / "link")
     sticky = directory(place / "sticky", 0, 0o1777)
@@ -422,6 +433,8 @@ def test_files_whose_place_only_trusted_users_decide(place: Path) -> None:
     (place / "link").symlink_to("file")
     for name in ("file", "link"):
         assert reached(open_trusted_file, place / name).st_ino == (place / "file").stat().st_ino
+    os.chown(place / "file", NOBODY, NOBODY)
+    assert is_reached(open_trusted_file, place / "file"), "root alone decides that it is this one"
     sticky = directory(place / "sticky", 0, 0o1777)
     (sticky / "file").write_text("x")
     assert is_reached(open_trusted_file, sticky / "file")

@@ -344,7 +344,7 @@ def test_a_socks_proxy_that_cannot_be_reached(server: FaultServer) -> None:
 
 def test_socks_without_its_package(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socks", None)  # the import system's own way to say that there is none
-    with pytest.raises(MissingDependency, match="The 'proxy' is a SOCKS proxy.*pip install PySocks"):
+    with pytest.raises(MissingDependency, match="The 'proxy' is a SOCKS proxy.*pip install 'PySocks>=1.7'"):
         resolves(server, insecure=True, proxy="socks5h://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "socks5://keeper:s3cret@127.0.0.1:9")
     with pytest.raises(MissingDependency, match="environment's ALL_PROXY is a SOCKS proxy") as failure:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import AuthenticationFailed
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import bounded
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login import find as credentials
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import find_credential
@@ -114,9 +115,9 @@ def test_a_path_that_cannot_be_one() -> None:
 def test_how_large_a_file_may_be(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = home / "auth.json"
     path.write_text(json.dumps({"auths": {"r.example": encoded("me", "pw")}}))
-    monkeypatch.setattr(credentials, "MAX_FILE_SIZE", path.stat().st_size)
+    monkeypatch.setattr(bounded, "MAX_LOGIN_FILE", path.stat().st_size)
     assert find_credential(AuthOptions(auth_file=str(path)), "r.example", "a")
-    monkeypatch.setattr(credentials, "MAX_FILE_SIZE", path.stat().st_size - 1)
+    monkeypatch.setattr(bounded, "MAX_LOGIN_FILE", path.stat().st_size - 1)
     with pytest.raises(AuthenticationFailed, match="has more than"):
         find_credential(AuthOptions(auth_file=str(path)), "r.example", "a")
 
@@ -186,7 +187,7 @@ def test_what_is_no_regular_file(home: Path, monkeypatch: pytest.MonkeyPatch, na
         assert found_user() is None
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"auths": 7}', b" " * (credentials.MAX_FILE_SIZE + 1)])
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"auths": 7}', b" " * (bounded.MAX_LOGIN_FILE + 1)])
 def test_a_file_that_is_there_must_be_readable(home: Path, content: bytes) -> None:
     (home / ".docker").mkdir()
     (home / ".docker/config.json").write_bytes(content)

@@ -207,7 +207,7 @@ options = PullOptions(
     connection=ConnectionOptions(retries=0, mirrors=parse_mirrors({"docker.io": [{"url": mirror, "mode": "replace"}]})),
 )
 result = pull(options)
-names = [name for name in "oras requests urllib3 ssl socket".split() if name in sys.modules]
+names = [name for name in "requests urllib3 ssl socket".split() if name in sys.modules]
 print(json.dumps([result.changed, result.served_by, names]))
 """
     layer = source_of(SMALL)

@@ -33,8 +33,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verdict
     Verdicts,
     policy_fingerprint,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy, parse_policy
 
 VECTORS = Path(__file__).resolve().parents[4] / "vectors"
 KEY_A, KEY_B = (VECTORS / f"keys/key-{name}.pub" for name in "ab")
@@ -122,7 +121,7 @@ def test_how_long(lab: Lab, monkeypatch: pytest.MonkeyPatch, seconds: float) -> 
 
 
 def test_no_longer_than_what_it_rests_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import PolicyVerifier
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verifier import PolicyVerifier
 
     now, verify = time.time(), PolicyVerifier.verify
     monkeypatch.setattr(PolicyVerifier, "verify", lambda *arguments: replace(verify(*arguments), valid_until=now + 60))

@@ -460,8 +460,7 @@ def test_realm_rules(prefix: str, registry: str, realm: str, allowed: bool) -> N
         asked.append(url)
         return 200, b'{"token": "t"}'
 
-    auth = RegistryAuth(registry, USER, fetch)
-    auth.prefix = prefix
+    auth = RegistryAuth(registry, USER, fetch, is_encrypted=prefix == "https")
     if allowed:
         assert auth.answer(f'Bearer realm="{realm}"', "s", "") is True
     else:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Requests to a registry: what is repeated, how long is waited, where redirects lead, what oras may do."""
+"""Requests to a registry: what is repeated, how long is waited, where redirects lead."""
 
 from __future__ import annotations
 
@@ -19,15 +19,12 @@ from hypothesis import strategies as st
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     ConnectionFailed,
-    InvalidReference,
     OciError,
     RegistryError,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import pauses
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.answer import retry_after
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.url import join, origin, shown
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.client import Container, api_host
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
@@ -280,41 +277,7 @@ def test_secrets_in_urls_are_not_shown(url: str) -> None:
     assert "s3cret" not in shown(url)
 
 
-# The seams of oras
-
-
-def test_docker_hub_has_another_host() -> None:
-    reference = parse_reference("docker.io/alpine")
-    assert api_host("docker.io") == "registry-1.docker.io"
-    assert Container(reference).manifest_url("1") == "registry-1.docker.io/v2/library/alpine/manifests/1"
-    assert api_host("ghcr.io") == "ghcr.io"
-
-
-def test_names_are_parsed_strictly(server: FaultServer) -> None:
-    client = Harness(server).client
-    assert client.get_container(f"{server.host}/a/b").manifest_url() == f"{server.host}/v2/a/b/manifests/latest"
-    for name in ("ghcr.io/a/b", f"{server.host}/a//b", "a", f"u:p@{server.host}/a", "oci-layout:/x"):
-        with pytest.raises(InvalidReference):
-            client.get_container(name)
-
-
-def test_what_oras_inherits_goes_through_the_same_door(server: FaultServer) -> None:
-    client = Harness(server).client
-    server.script("GET", "/tags/", Answer(503))
-    url = f"{server.url}/v2/org/app/tags/list"
-    assert client.do_request(url).json()["tags"] == ["1"]
-    assert len(server.seen) == 2
-    server.script("POST", "", Answer(201))
-    client.do_request(f"{server.url}/v2/org/app/blobs/uploads/", "POST", json={"a": 1})
-    assert server.seen[-1].body == b'{"a": 1}'
-
-
-def test_what_checks_nothing_is_not_offered(server: FaultServer) -> None:
-    client = Harness(server).client
-    for name in ("pull", "push", "get_manifest", "download_blob", "upload_blob", "get_tags", "login", "delete_tag"):
-        with pytest.raises(NotImplementedError):
-            getattr(client, name)(f"{server.host}/a/b")
-    assert server.seen == []
+# What is imported
 
 
 def test_importing_the_transport_loads_little() -> None:
@@ -323,7 +286,7 @@ def test_importing_the_transport_loads_little() -> None:
         "from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info import info\n"
         "from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import decide\n"
         "from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import push\n"
-        "print([name for name in 'oras requests urllib3 jsonschema ssl'.split() if name in set(sys.modules) - before])"
+        "print([name for name in 'requests urllib3 ssl'.split() if name in set(sys.modules) - before])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -47,10 +47,8 @@ class Server:
         self.asked.append((method, url, headers, query))
         return self.status, json.dumps({"token": f"token-{len(self.asked)}", **self.fields}).encode()
 
-    def auth(self, credential: Credential | None = USER, registry: str = "r.example") -> RegistryAuth:
-        made = RegistryAuth(registry, credential, self.fetch)
-        made.prefix = "https"
-        return made
+    def auth(self, credential: Credential | None = USER, is_encrypted: bool = True) -> RegistryAuth:
+        return RegistryAuth("r.example", credential, self.fetch, is_encrypted=is_encrypted)
 
 
 def bearer(number: int) -> dict[str, str]:
@@ -253,13 +251,11 @@ def test_who_gave_a_password_is_not_made_the_holder_of_an_identity_token() -> No
 @pytest.mark.parametrize("realm", ["ftp://r.example/token", "r.example/token", "//r.example/token", "http:///token"])
 def test_a_realm_is_an_url_of_http(realm: str) -> None:
     server = Server()
-    auth = server.auth()
-    auth.prefix = "http"
+    auth = server.auth(is_encrypted=False)
     with pytest.raises(AuthenticationFailed, match="may not see credentials"):
         auth.answer(f'Bearer realm="{realm}"', PULL, "")
     assert server.asked == []
-    auth = server.auth()
-    auth.prefix = "http"
+    auth = server.auth(is_encrypted=False)
     assert auth.answer('Bearer realm="http://r.example/token"', PULL, "")
 
 
@@ -304,7 +300,6 @@ def test_who_may_ask_at_once(credential: Credential, at_once: bool) -> None:
         return 200, b'{"token": "t"}'
 
     auth = RegistryAuth("r.example", credential, fetch)
-    auth.prefix = "https"
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda scope: auth.answer(BEARER, scope, ""), (PULL, PUSH)))
     assert outcomes == [at_once] * 2

@@ -29,10 +29,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy, verify_notation
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import budget, discovery, formats
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import DSSE_ENVELOPE, CosignVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verifier import verify_notation
 
 from . import notation_lab as lab
 from .test_cosign_keyed import OCI_MANIFEST, public_pem, simple_payload
@@ -291,6 +292,7 @@ def test_the_number_of_signatures_is_an_option(place: Any, key: Any, where: str)
             place.attach(place.blob(bundle(each, place.digest), formats.BUNDLE_V03))
     error = refusal(place, key, max_signatures=5)
     assert "5 are tried ('max_signatures')" in error.message or "the 5 that are tried ('max_sign" in error.message
+    assert error.hint.endswith("Remove from the repository what others attached to this digest.")
     assert check(place, key, max_signatures=6).verified
     assert check(place, key).verified
 
@@ -299,6 +301,11 @@ def test_the_number_of_signatures_is_an_option(place: Any, key: Any, where: str)
 def test_numbers_of_signatures_that_cannot_be(number: int) -> None:
     with pytest.raises(InvalidPolicy, match="'max_signatures' is .*: wanted 1 to 1000"):
         parse_policy({"max_signatures": number})
+
+
+@pytest.mark.parametrize("number", [1, 1000])
+def test_numbers_of_signatures_that_can_be(number: int) -> None:
+    assert parse_policy({"max_signatures": number}).max_signatures == number
 
 
 def test_referrers_that_are_no_bundles_hide_none(place: Any, key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,6 +331,13 @@ def test_a_list_of_referrers_that_cannot_be_used_is_said(place: Any, key: Any, m
     monkeypatch.setattr(place, "list_referrers", fail)
     error = refusal(place, key)
     assert "; and 4 more" in error.message and error.message.endswith("It has more than 10000 referrers.")
+    # once, where it is among the refusals that are shown
+    place.tag(".sig", [])
+    assert refusal(place, key).message.count("It has more than 10000 referrers") == 1
+    artifact = place.resolve(place.digest)
+    with pytest.raises(VerificationFailed) as caught:
+        verify_notation(notation(), place, artifact)
+    assert caught.value.message.count("It has more than 10000 referrers") == 1
 
 
 # Notation
@@ -351,6 +365,11 @@ def test_other_signatures_of_notation_hide_none(place: Any) -> None:
     with pytest.raises(VerificationFailed, match="more signatures than the 99 that are tried") as caught:
         verify_notation(notation(max_signatures=99), place, artifact)
     assert "max_signatures" in caught.value.hint
+    # where all were tried, nothing is to be raised
+    place.referrers.pop()
+    with pytest.raises(VerificationFailed) as caught:
+        verify_notation(notation(max_signatures=99), place, artifact)
+    assert "max_signatures" not in caught.value.hint
 
 
 def test_what_is_said_to_be_by_a_trusted_certificate_is_tried_first(place: Any) -> None:

@@ -29,9 +29,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import CosignVerifier
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import Rejected
 
 from . import vectors

@@ -25,12 +25,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import (
     DSSE_ENVELOPE,
     CosignVerifier,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import Rejected, Verdict
 
 from . import vectors

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import budget as budget_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import discovery
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.budget import Budget
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.discovery import (
@@ -81,6 +83,13 @@ def referring(repository: Repository, digest: str, refusals: list[Refusal]) -> I
     return discovery._referring_manifests(repository, digest, refusals, Budget(), discovery._BUNDLES)
 
 
+def tight(monkeypatch: pytest.MonkeyPatch, size: int) -> Budget:
+    """A budget of so many bytes."""
+    with monkeypatch.context() as patch:
+        patch.setattr(budget_module, "MAX_BYTES", size)
+        return Budget()
+
+
 def codes(refusals: list[Refusal]) -> list[tuple[str, str]]:
     return [(each.format, each.code) for each in refusals]
 
@@ -96,9 +105,26 @@ def test_layers_under_a_tag(repository: Repository, digest: str, monkeypatch: py
         refusals: list[Refusal] = []
         if count:
             add_manifest(repository, tag, layers[:count])
-        found = tagged_layers(repository, digest, ".sig", refusals)
+        budget = Budget()
+        found = tagged_layers(repository, digest, ".sig", refusals, budget)
         assert [each.digest for each in found] == [each["digest"] for each in layers[: count if count < 3 else 0]]
         assert codes(refusals) == ([("legacy", "too-large")] if count == 3 else [])
+        assert len(budget.exceeded()) == (count == 3)
+        assert tagged_layers(repository, digest, ".sig", refusals) == found
+
+
+def test_what_a_tag_costs(repository: Repository, digest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The manifest counts, and so does each layer that may be tried."""
+    layers = [add_blob(repository, data) for data in (b"one", b"two", b"three")]
+    tag = digest.replace(":", "-") + ".sig"
+    add_manifest(repository, tag, layers)
+    for number, notes in ((2, 1), (3, 0), (4, 0)):
+        budget = Budget(number)
+        assert len(tagged_layers(repository, digest, ".sig", [], budget)) == min(number, 3)
+        assert len(budget.exceeded()) == notes
+    budget = tight(monkeypatch, repository.resolve(tag).size + 10)
+    tagged_layers(repository, digest, ".sig", [], budget)
+    assert not budget.take(11) and budget.take(10)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +193,50 @@ def test_how_many_are_looked_at(repository: Repository, digest: str, monkeypatch
         assert found == referrers[:2] and codes(refusals) == refused
 
 
+def test_in_which_order_they_are_looked_at(repository: Repository, digest: str) -> None:
+    """Whatever the order of the list: first what is most likely to be wanted, and last what is large."""
+    trusted = "ab" * 32
+    named = {discovery.THUMBPRINTS: json.dumps(["cd" * 32, trusted.upper()])}
+    layer = add_blob(repository, b"envelope", "application/jose+json")
+    best_first: list[tuple[str, dict[str, str], int]] = [
+        ("application/json", named, 1),
+        (NOTATION_SIGNATURE, {}, discovery.LARGE),
+        (discovery.UNTYPED[1], {}, 1),
+        ("application/json", {}, 1),
+        (NOTATION_SIGNATURE, named, discovery.LARGE + 1),
+    ]
+    listed = []
+    for number, (artifact_type, named_in_list, size) in enumerate(best_first):
+        kind = {"artifactType": NOTATION_SIGNATURE, "annotations": {"number": str(number)}}
+        found_in = refer(repository, digest, layer, **kind)
+        listed.append(Descriptor(media.OCI_MANIFEST, found_in, size, artifact_type, named_in_list))
+    repository.listed = listed[::-1]
+    found = [each.found_in for each in attached_notation(repository, digest, [], 100, Budget(), [trusted])]
+    assert found == [each.digest for each in listed]
+
+
+def test_what_does_not_fit_hides_no_other(repository: Repository, digest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what is large by the list nor what is larger than the list says."""
+    monkeypatch.setattr(discovery, "LARGE", 100)
+    large = refer(repository, digest, annotations={"text": "x" * 5000})
+    good = refer(repository, digest)
+    absent = Descriptor(media.OCI_MANIFEST, "sha256:" + "2" * 64, 10**12)
+    repository.listed = [
+        Descriptor(media.OCI_MANIFEST, large, 1),
+        absent,
+        Descriptor(media.OCI_MANIFEST, good, discovery.LARGE + 1),
+    ]
+    budget = tight(monkeypatch, 4000)
+    found = discovery._referring_manifests(repository, digest, [], budget, discovery._BUNDLES)
+    assert [each.descriptor.digest for each in found] == [good]
+    (said,) = budget.exceeded()
+    assert said.startswith("2 more objects are")
+    repository.listed = [Descriptor(media.OCI_MANIFEST, good, 4000)]
+    budget = tight(monkeypatch, 4000)
+    assert len(list(discovery._referring_manifests(repository, digest, [], budget, discovery._BUNDLES))) == 1
+    assert not budget.take(1), "what the list says of a size is paid for"
+
+
 # Bundles and envelopes
 
 
@@ -174,8 +244,10 @@ def test_bundles(repository: Repository, digest: str) -> None:
     layers = [add_blob(repository, data, BUNDLE_V03) for data in (b"one", b"two")]
     other = add_blob(repository, b"three", "application/json")
     good = refer(repository, digest, layers[0])
-    for wrong in ([], layers, [layers[0], other], [other, layers[0]], [other]):
-        refer(repository, digest, *wrong)
+    others = [
+        refer(repository, digest, *wrong) for wrong in ([], layers, [layers[0], other], [other, layers[0]], [other])
+    ]
+    repository.listed = [described(each) for each in (*others, good)]
     refusals: list[Refusal] = []
     (found,) = attached_bundles(repository, digest, refusals)
     assert (found.found_in, found.media_type, found.content) == (good, BUNDLE_V03, b"one")
@@ -197,6 +269,35 @@ def test_envelopes_of_the_notary_project(repository: Repository, digest: str) ->
     assert refusals == []
 
 
+def test_small_ones_come_before_large_ones(
+    repository: Repository, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "LARGE", 3)
+    texts = [b"12345", b"1234", b"123", b"1"]
+    referrers = [refer(repository, digest, add_blob(repository, text, BUNDLE_V03)) for text in texts]
+    repository.listed = [described(each) for each in referrers]
+    found = [each.content for each in attached_bundles(repository, digest, [])]
+    assert found == [b"123", b"1", b"1234", b"12345"]
+
+
+@pytest.mark.parametrize("kind", ["bundle", "notation"])
+def test_they_are_paid_for(repository: Repository, digest: str, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    layer = add_blob(repository, b"content of a layer", BUNDLE_V03)
+    found_in = refer(repository, digest, layer, artifactType=NOTATION_SIGNATURE)
+    for spare, count in ((0, 1), (-1, 0)):
+        budget = tight(monkeypatch, repository.resolve(found_in).size + layer["size"] + spare)
+        if kind == "bundle":
+            found = list(attached_bundles(repository, digest, [], budget))
+        else:
+            found = list(attached_notation(repository, digest, [], layer["size"], budget))
+        assert len(found) == count and len(budget.exceeded()) == 1 - count
+    # but for what is too large
+    refusals: list[Refusal] = []
+    budget = tight(monkeypatch, repository.resolve(found_in).size)
+    assert list(attached_notation(repository, digest, refusals, layer["size"] - 1, budget)) == []
+    assert codes(refusals) == [("notation", "too-large")] and budget.exceeded() == []
+
+
 def test_an_index_among_the_referrers(repository: Repository, digest: str) -> None:
     """An index has no config."""
     index = {
@@ -216,6 +317,7 @@ def test_how_large_they_may_be(repository: Repository, digest: str) -> None:
     refusals: list[Refusal] = []
     (found,) = attached_notation(repository, digest, refusals, 5)
     assert found.content == b"12345" and refusals == []
+    assert fetch_attached(repository, Descriptor("", layer["digest"], 5), 5) == b"12345"
     assert list(attached_notation(repository, digest, refusals, 4)) == []
     assert codes(refusals) == [("notation", "too-large")] and refusals[0].found_in == found_in
     (Path(repository.root) / "blobs/sha256" / layer["digest"][7:]).unlink()

@@ -246,6 +246,30 @@ def test_expressions_without_anchors_are_warned_of() -> None:
     assert "'@example.com' in 'subject' of identity 2 is not anchored" in warning
 
 
+def test_an_entry_that_is_listed_twice_is_one() -> None:
+    loose = Identity("^a$", "@example.com")
+    twice = CompiledIdentities([loose, loose])
+
+    assert len(twice.warnings) == 1
+    assert len(twice.matching_entries(Claim("a", ["release@example.com"]))) == 1
+
+
+def test_entries_are_satisfied_by_issuer_and_subject() -> None:
+    claim = Claim(ISSUER, [SUBJECT])
+    good, other_issuer, other_subject = ("issuer", "release"), ("nobody", "release"), ("issuer", "nobody")
+
+    for pairs, count in (
+        ([good], 1),
+        ([other_issuer], 0),
+        ([other_subject], 0),
+        ([good, other_issuer, other_subject], 1),
+        ([good, ("issuer", "."), other_issuer], 2),
+    ):
+        identities = CompiledIdentities([Identity(*each) for each in pairs])
+        assert len(identities.matching_entries(claim)) == count
+    assert len(CompiledIdentities([], any_identity=True).matching_entries(claim)) == 1
+
+
 # -- what certificates say
 
 
@@ -282,6 +306,22 @@ def test_an_issuer_of_any_length_is_read(mini: MiniSigstore, length: int) -> Non
 def test_an_issuer_that_is_no_utf8_string_is_refused(mini: MiniSigstore, value: bytes) -> None:
     with pytest.raises((Rejected, ValueError)):
         claim_of(mini, False, issuer=None, issuer_v2=value)
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_whose_name_it_is_depends_on_the_issuer(mini: MiniSigstore, legacy: bool) -> None:
+    """The same name of another issuer is somebody else; where no issuer is named, the name alone says who it is."""
+
+    def names(**fields: Any) -> set[str]:
+        return set(claim_of(mini, legacy, **fields).aliases)
+
+    other = "https://other.example.com"
+    whole = names()
+    assert whole and whole == names(issuer=None) == names(issuer_v2=None)
+    nobodys = names(issuer=None, issuer_v2=None)
+    assert nobodys and nobodys == names(issuer=None, issuer_v2=None)
+    assert not whole & nobodys
+    assert not whole & names(issuer=None, issuer_v2=utf8_string(other))
 
 
 def test_which_names_count(mini: MiniSigstore) -> None:

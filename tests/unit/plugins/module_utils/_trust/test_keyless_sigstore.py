@@ -125,7 +125,7 @@ def test_a_rekor_2_bundle_of_sigstore_conformance(name: str, code: str) -> None:
 def test_a_rekor_2_bundle_without_the_package_names_it() -> None:
     checks = KeylessVerifier(VerifyPolicy(identities=[BEACON], trusted_root=json.dumps(ROOT)))
 
-    with pytest.raises(Rejected, match="pip install 'sigstore>=4'") as caught:
+    with pytest.raises(Rejected, match="pip install 'sigstore>=4,<5'") as caught:
         checks.verify_bundle(formats.parse_bundle(json.dumps(BUNDLE).encode("utf-8")), A_TXT)
     assert caught.value.code == "missing-dependency"
 
@@ -292,7 +292,7 @@ def test_the_package_writes_a_root_that_is_read(tmp_path: Any, monkeypatch: pyte
 def test_without_trusted_root_and_package_both_are_named() -> None:
     with pytest.raises(MissingDependency) as caught:
         KeylessVerifier(VerifyPolicy(identities=[BEACON]))
-    assert "pip install 'sigstore>=4'" in caught.value.hint
+    assert "pip install 'sigstore>=4,<5'" in caught.value.hint
     assert "'trusted_root'" in caught.value.hint
 
 

@@ -20,14 +20,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     VerificationFailed,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy, verify_notation
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.budget import (
     MAX_NOTATION_SIGNATURES as MAX_SIGNATURES,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.certificates import validity
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy, parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import IGNORED, VERIFIED
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verifier import verify_notation
 
 from . import vectors
 from .notation_lab import (

@@ -295,9 +295,9 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "large.pem"
     path.write_text(root().root_pem, encoding="utf-8")
     size = path.stat().st_size
-    monkeypatch.setattr(notation_chain, "MAX_STORE_FILE", size)
+    monkeypatch.setattr(notation_chain, "MAX_CERTIFICATES", size)
     parse_trust_policy(document(), [str(path)])
-    monkeypatch.setattr(notation_chain, "MAX_STORE_FILE", size - 1)
+    monkeypatch.setattr(notation_chain, "MAX_CERTIFICATES", size - 1)
     with pytest.raises(InvalidPolicy, match=f"more than {size - 1} bytes"):
         parse_trust_policy(document(), [str(path)])
 

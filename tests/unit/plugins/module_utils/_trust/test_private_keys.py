@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy, MissingDependency
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keys import load_public_keys
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.private_keys import (
     COSIGN_LABELS,
@@ -175,6 +176,18 @@ def test_altered_cosign_keys(changes: dict[str, Any], words: str) -> None:
     assert words in refusal(cosign_key(**changes), PASSWORD)
     assert time.monotonic() - started < 30
     check(load_private_key(cosign_key(), PASSWORD), KEYS / "key-a.pub")
+
+
+def test_only_what_cosign_encrypted_needs_pynacl(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("nacl", "nacl.secret", "nacl.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingDependency, match="cosign encrypted needs the Python package PyNaCl") as caught:
+        load_private_key(str(KEYS / "key-a.key"), PASSWORD)
+    assert "pip install 'PyNaCl>=" in caught.value.hint and "PKCS#8" in caught.value.hint
+    assert caught.value.reason == "MissingDependency"
+    check(load_private_key(str(KEYS / "p384.raw.pem")), KEYS / "p384.pub")
+    encrypted = pem(ec.generate_private_key(ec.SECP256R1()), PrivateFormat.PKCS8, PASSWORD)
+    load_private_key(encrypted, PASSWORD)
 
 
 @pytest.mark.parametrize("body", ["", "!!!!", "e30=", "W10=", "bnVsbA==", base64.b64encode(b"[" * 20000).decode()])

@@ -21,10 +21,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import canonical_json
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import CosignVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.counting import SignerCount
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keys import fingerprint_of
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 
 from . import mini_sigstore
 from .mini_sigstore import Leaf, MiniSigstore, general_name
@@ -58,6 +59,24 @@ def test_signatures_that_share_a_name_are_by_one_signer() -> None:
     assert count.number == 2
     count.add("xy", "3")
     assert count.number == 1
+
+
+@pytest.mark.parametrize(
+    ("signatures", "number"),
+    [
+        ([("ab", "1"), ("bc", "2"), ("a", "3")], 1),
+        ([("ab", "1"), ("b", "2"), ("z", "2")], 2),
+        ([("ab", "1"), ("b", "1"), ("z", "1")], 1),
+    ],
+    ids=["the names of all", "the entries of all", "no more entries"],
+)
+def test_a_signer_has_the_names_and_entries_of_all_its_signatures(
+    signatures: list[tuple[str, str]], number: int
+) -> None:
+    count = SignerCount()
+    for names, entries in signatures:
+        count.add(names, entries)
+    assert count.number == number
 
 
 class Lab:
@@ -124,6 +143,19 @@ def test_the_error_says_who_counts_once(lab: Lab) -> None:
     with pytest.raises(VerificationFailed, match="each by another key or identity of the policy") as caught:
         CosignVerifier(parse_policy(options)).verify(lab.repository, lab.digest)
     assert CI + "main" in caught.value.message and CI + "dev" in caught.value.message
+
+
+@pytest.mark.parametrize(("branches", "end"), [(4, ""), (5, " and others")])
+def test_the_error_names_keys_and_only_some(lab: Lab, branches: int, end: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    lab.keyed(key)
+    for number in range(branches):
+        lab.legacy(f"{CI}{number}")
+    policy = {"identities": [CI_ENTRY, SECURITY_ENTRY], "public_keys": [public_pem(key)], "min_signers": 3}
+    with pytest.raises(VerificationFailed, match="has 2 valid signatures of the 3 wanted") as caught:
+        CosignVerifier(parse_policy({**policy, "trusted_root": lab.root})).verify(lab.repository, lab.digest)
+    shown = [repr(fingerprint_of(key.public_key())), *(repr(f"{CI}{number}") for number in range(4))]
+    assert f"({', '.join(shown)}{end} count once)" in caught.value.message
 
 
 def test_one_signer_does_not_stand_for_two_entries(lab: Lab) -> None:

@@ -76,7 +76,7 @@ def test_unknown_fields_do_not_matter() -> None:
         ("{}", "is of the type 'None'"),
         ("{" + '"a":{' * 100_000, "is not JSON"),
         ('{"a": 1, "a": 2}', "a key comes twice"),
-        ("{" + " " * trusted_root.MAX_TRUSTED_ROOT, "has more than 1048576 bytes"),
+        ("{" + " " * trusted_root.MAX_POLICY_FILE, "has more than 1048576 bytes"),
         (changed(lambda root: root.update(mediaType="application/json")), "not 'application/vnd.dev.sigstore.trusted"),
         (changed(lambda root: root.pop("tlogs")), "it has no transparency logs"),
         (changed(lambda root: root.update(ctlogs=[])), "it has no certificate transparency logs"),
@@ -195,9 +195,9 @@ def test_how_large_a_root_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.write_text(json.dumps(GOOD), encoding="utf-8")
     size = path.stat().st_size
     for source in (str(path), json.dumps(GOOD)):
-        monkeypatch.setattr(trusted_root, "MAX_TRUSTED_ROOT", size)
+        monkeypatch.setattr(trusted_root, "MAX_POLICY_FILE", size)
         assert load_trusted_root(source)
-        monkeypatch.setattr(trusted_root, "MAX_TRUSTED_ROOT", size - 1)
+        monkeypatch.setattr(trusted_root, "MAX_POLICY_FILE", size - 1)
         with pytest.raises(InvalidPolicy, match="has more than"):
             load_trusted_root(source)
 

@@ -23,6 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     DigestMismatch,
     InvalidOption,
     InvalidPolicy,
+    InvalidReference,
     NotFound,
     OciError,
     VerificationFailed,
@@ -36,7 +37,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.
     fetch_charts,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._unexpected import InternalError
 
 VECTORS = Path(__file__).resolve().parents[5] / "vectors"
@@ -79,8 +80,8 @@ class Layout:
         (self.root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": self.entries}))
         return str(entry["digest"])
 
-    def source(self, name: str = "demo", tag: str = "1.0.0", **options: Any) -> SourceOptions:
-        return SourceOptions(name, ReferenceOptions(ref=f"oci-layout:{self.root}:{tag}"), **options)
+    def source(self, name: str = "demo", tag: str = "1.0.0", pin: str = "", **options: Any) -> SourceOptions:
+        return SourceOptions(name, ReferenceOptions(ref=f"oci-layout:{self.root}:{tag}", pin=pin), **options)
 
 
 @pytest.fixture
@@ -111,11 +112,28 @@ def test_what_is_in_the_cache_needs_no_repository(layout: Layout, cache: str) ->
     fetch_charts([layout.source()], cache)
     layout.root.rename(layout.root.parent / "elsewhere")
     pinned = SourceOptions("demo", ReferenceOptions(ref=f"oci-layout:{layout.root}@{digest}"))
-    agreed = layout.source(tag="moved", pin=f"1.0.0@{digest}")
+    agreed = layout.source(pin=f"1.0.0@{digest}")
     assert fetch_charts([pinned], cache)["charts"]["demo"]["revision"] == digest
     assert fetch_charts([agreed], cache)["charts"]["demo"]["revision"] == f"1.0.0@{digest}"
     with pytest.raises(NotFound):
         fetch_charts([layout.source()], cache)
+
+
+def test_a_pin_is_what_its_source_can_stand_for(layout: Layout, cache: str) -> None:
+    digest = layout.put("1.0.0", packed())
+    layout.put("2.0.0", packed("2.0.0"))
+    url = f"oci-layout:{layout.root}"
+    by_range = ReferenceOptions(ref=url, semver="1.x", pin=f"1.0.0@{digest}")
+    assert fetch_charts([SourceOptions("demo", by_range)], cache)["charts"]["demo"]["version"] == "1.0.0"
+    for source in (
+        layout.source(tag="2.0.0", pin=f"1.0.0@{digest}"),
+        SourceOptions("demo", by_range._replace(semver="2.x")),
+        SourceOptions("demo", ReferenceOptions(ref=f"{url}@{digest}", pin=digest_of(b"another"))),
+    ):
+        with pytest.raises(InvalidOption, match="^The source 'demo': The pin .* is nothing that the reference can"):
+            fetch_charts([source], cache)
+    with pytest.raises(InvalidReference, match="^The source 'demo': '1.0.0' is not a digest"):
+        fetch_charts([layout.source(pin="1.0.0")], cache)
 
 
 @pytest.mark.parametrize("damage", [b"", b"other bytes"])

@@ -20,7 +20,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.de
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions, PullResult
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 
 VECTORS = Path(__file__).resolve().parents[5] / "vectors"
 KEY_A, KEY_B = (parse_policy({"public_keys": [str(VECTORS / f"keys/key-{name}.pub")]}) for name in "ab")

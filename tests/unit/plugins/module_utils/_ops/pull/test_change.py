@@ -121,6 +121,32 @@ def test_the_path_of_a_copy(lab: Lab) -> None:
     assert named.artifact["path"] == str(lab.dest / "named") and named.changes["added"] == ["named"]
 
 
+def test_what_was_left_out_is_named_on_every_run(lab: Lab) -> None:
+    publish(lab.layout, "4", {"a": "one", "dir/b": "two", ".sourceignore": "/dir\n"})
+    for changed in (True, False):
+        result = lab.pull("4", ignore="/a")
+        answer = result.as_result()
+        assert (result.changed, answer["ignored"], answer["ignored_count"]) == (changed, ["a", "dir"], 2)
+        assert "left_out" not in answer["artifact"]
+
+
+def test_nothing_is_left_open(lab: Lab) -> None:
+    """Of a long task with many items, too."""
+
+    def count() -> int:
+        lab.pull(force=True)
+        lab.pull("2", check_mode=True, want_diff=True)
+        with pytest.raises(StorageError):
+            lab.pull("4", dest=str(lab.layout), check_mode=True, want_diff=True)
+        with pytest.raises(StorageError):
+            lab.pull("4", dest=str(lab.layout))
+        return len(os.listdir("/proc/self/fd"))
+
+    publish(lab.layout, "4", {"index.json": "in the way"})
+    before = count()
+    assert count() == before
+
+
 def test_ignored_entries_are_counted(lab: Lab) -> None:
     result = lab.pull(ignore="/a")
     assert result.changes["ignored"] == 1 and sorted(result.changes["added"]) == ["dir", "dir/b"]

@@ -54,6 +54,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve
     Resolved,
     parse_target,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verdicts import Finding
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
@@ -266,6 +268,18 @@ def test_a_registry_that_is_not_there_counts(tmp_path: Path) -> None:
     assert result.degradation is not None and "Connection refused" in result.degradation.message
 
 
+def test_a_warning_of_the_policy_is_said_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tag names now was verified before the registry failed, and what is kept was verified before that."""
+    found = Finding({"verified": True}, ["The policy accepts everybody."])
+    monkeypatch.setattr(Task, "verify", lambda *_arguments, **_options: found)
+    policy = VerifyPolicy(any_identity=True)
+    assert place.pull(verify=policy).warnings == found.warnings
+    place.publish("two", "stable")
+    place.fail(BLOB)
+    result = place.pull(verify=policy)
+    assert result.degradation is not None and result.warnings[:-1] == found.warnings
+
+
 def test_without_the_option_a_failure_is_a_failure(place: Place) -> None:
     place.pull()
     place.fail()
@@ -391,7 +405,7 @@ def test_modes_are_set_right(place: Place) -> None:
 
 def verified(place: Place, policy: VerifyPolicy) -> None:
     """Put on record that the signatures satisfied a policy."""
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import policy_fingerprint
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verdicts import policy_fingerprint
 
     record = {"policy": policy_fingerprint(policy), "verdict": {"verified": True}, "warnings": ["Mind this."]}
     place.edit(lambda state: state.update(verification=record))

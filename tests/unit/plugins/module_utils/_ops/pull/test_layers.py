@@ -21,6 +21,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layers 
     file_name,
     select_layers,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.build import parse_inputs
 
 
 def layer(media_type: str, title: str = "", size: int = 1) -> Descriptor:
@@ -62,11 +63,20 @@ def test_names() -> None:
 
 @pytest.mark.parametrize(
     "title",
-    ["/etc/passwd", "../up", "a/../b", "a//b", "a/", ".", "new\nline", "x" * 256, ".oci-artifact/state", "\x1b[0m"],
+    [
+        *("/etc/passwd", "../up", "a/../b", "a//b", "a/", ".", "new\nline", "\x1b[0m", ".oci-artifact/state"),
+        *("x" * 256, "ü" * 128, "a/" * 512 + "a", "ü/" * 341 + "ab"),
+    ],
 )
 def test_titles_that_are_refused(title: str) -> None:
     with pytest.raises(LayerError, match="title"):
         file_name(layer("text/plain", title), manifest(), "")
+
+
+@pytest.mark.parametrize("title", ["x" * 255, "ü" * 127 + "x", "a/" * 511 + "ab", "ü/" * 341 + "a"])
+def test_titles_have_as_many_bytes_as_names_of_files(title: str) -> None:
+    assert file_name(layer("text/plain", title), manifest(), "") == title
+    assert parse_inputs({"path": "x", "name": title}, "files")[0].name == title
 
 
 def test_a_chart_whose_name_would_leave_the_directory() -> None:

@@ -19,8 +19,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many im
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.many import pull_many
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import VerifyOptions, parse_policy
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify_many import verify_many
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import VerifyOptions, verify_many
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 
 VECTORS = Path(__file__).resolve().parents[5] / "vectors"
 SIGNED = VECTORS / "layouts/chart-legacy-a"

@@ -25,11 +25,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.de
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.many import pull_many
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions, PullResult
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
-    VerifyOptions,
-    parse_policy,
-    verify,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import VerifyOptions, verify
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 
 VECTORS = Path(__file__).resolve().parents[5] / "vectors"
 DIGEST = "sha256:1139d0d0088435dfe42c9293107eb8df4a31537f7b9a556ae59cdf96818e6e16"
@@ -116,6 +113,19 @@ def test_a_warning_is_said_of_what_a_cache_remembers(
         if policy is LOOSE:
             # the second time there is nothing to look at
             place.forget_signatures()
+
+
+@REFERENCES
+@pytest.mark.parametrize("warnings", [None, "text", {}])
+def test_a_record_without_warnings_is_relied_on(place: Place, reference: str, warnings: Any) -> None:
+    place.pull(reference, LOOSE)
+    record = place.dest / ".oci-artifact/state"
+    document = json.loads(record.read_text())
+    document["verification"]["warnings"] = warnings
+    record.write_text(json.dumps(document))
+    place.forget_signatures()
+    result = place.pull(reference, LOOSE)
+    assert not result.changed and result.verification["verified"] is True and result.warnings == []
 
 
 def test_two_sources_of_one_policy_warn_once(place: Place, tmp_path: Path) -> None:

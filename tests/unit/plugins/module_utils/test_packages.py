@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The packages that are used: what is said where one is missing, too old or too new."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import MissingDependency
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._packages import (
+    PACKAGES,
+    Package,
+    find,
+    require,
+    require_cryptography,
+)
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, module: str, version: str | None) -> ModuleType:
+    """Put another version of a package in place of the one that is there."""
+    fake = ModuleType(module)
+    if version is not None:
+        fake.__dict__["__version__"] = version
+    monkeypatch.setitem(sys.modules, module, fake)
+    return fake
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_one_that_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = PACKAGES[name]
+    monkeypatch.setitem(sys.modules, package.module, None)
+    with pytest.raises(MissingDependency) as caught:
+        require(name, "Doing this", hint="Or do without.")
+    assert caught.value.reason == "MissingDependency"
+    assert str(caught.value) == (
+        f"Doing this needs the Python package {name} ({package.wanted}); it is not installed here. Install it for the "
+        f"Python that runs the module: pip install '{package.requirement}'. Or do without."
+    )
+    assert find(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("cryptography", "3.4.8"),
+        ("cryptography", "40.0.2"),
+        ("requests", "2.6.0"),
+        ("requests", "3.0.0a1"),
+        ("sigstore", "3.6.1"),
+        ("sigstore", "5.0"),
+        ("PyNaCl", "1.3.0"),
+        ("PyYAML", "5.3.1"),
+        ("isal", "1.4"),
+    ],
+)
+def test_one_that_cannot_be_used(name: str, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, PACKAGES[name].module, version)
+    with pytest.raises(MissingDependency) as caught:
+        require(name, "Doing this")
+    assert f"({PACKAGES[name].wanted}); version {version} is installed here." in caught.value.message
+    assert caught.value.hint == (
+        f"Change it for the Python that runs the module: pip install '{PACKAGES[name].requirement}'."
+    )
+    assert find(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("cryptography", "41.0.0"),
+        ("cryptography", "41"),
+        ("cryptography", "142.0.1.dev3"),
+        ("requests", "2.25.1"),
+        ("requests", "2.100.0"),
+        ("sigstore", "4.0rc1"),
+        ("sigstore", "4.99.99"),
+        ("PySocks", "1.7.1"),
+        # what says nothing of its version is not refused for it
+        ("cryptography", None),
+        ("cryptography", "unknown"),
+    ],
+)
+def test_one_that_can_be_used(name: str, version: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = installed(monkeypatch, PACKAGES[name].module, version)
+    assert require(name, "Doing this") is fake
+    assert find(name) is fake
+
+
+def test_a_module_inside_a_package() -> None:
+    assert require("cryptography", "Doing this", "exceptions").InvalidSignature is not None
+    assert find("cryptography", "no_such_module") is None
+    assert require_cryptography("Doing this").__name__ == "cryptography"
+
+
+def test_versions_in_words() -> None:
+    assert Package("a", "a", "4", "5").wanted == "4 or newer, before 5"
+    assert Package("a", "a", "4", "5").requirement == "a>=4,<5"
+    assert (Package("a", "a", "41").wanted, Package("a", "a", "41").requirement) == ("41 or newer", "a>=41")
+
+
+def test_the_table_itself_imports_nothing() -> None:
+    code = (
+        "import sys\n"
+        "from ansible_collections.cloudnative.artifacts.plugins.module_utils import _packages\n"
+        "names = {each.module for each in _packages.PACKAGES.values()} | {'importlib.metadata', 'packaging'}\n"
+        "print(sorted(names & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{code}"],
+        check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == "[]\n"

@@ -1,0 +1,34 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all pages of the documentation have in common."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+SITE = Path(__file__).resolve().parents[2] / "docs/docsite"
+PAGES = sorted((SITE / "rst").glob("*.rst"), key=lambda path: path.stem)
+BEGINNING = re.compile(
+    r"^\.\. _ansible_collections\.cloudnative\.artifacts\.docsite\.(?P<label>\w+):\n\n"
+    r"[^\n]+\n=+\n\n"
+    r"\| \*\*Write:\*\* [^\n]+\n\| \*\*Does:\*\* [^\n]+\n\| \*\*Next:\*\* [^\n]+\n\n[^|]",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_begins_with_what_to_write_what_it_does_and_where_to_look_next(page: Path) -> None:
+    beginning = BEGINNING.search(page.read_text())
+
+    assert beginning and beginning["label"] == page.stem
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    sections = yaml.safe_load((SITE / "extra-docs.yml").read_text())["sections"]
+
+    assert sorted(name for section in sections for name in section["toctree"]) == [page.stem for page in PAGES]
