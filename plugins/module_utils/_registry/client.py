@@ -161,7 +161,7 @@ class RegistryClient:
         self.http.session.identified.add(origin(url))
         carries_secret = body is not None or "Authorization" in headers
         for _redirect in range(MAX_REDIRECTS + 1):
-            response, answer = self.http.ask(method, url, headers, body)
+            response, answer = self._ask_for_token(method, url, headers, body)
             location = response.headers.get("Location", "")
             if response.status_code not in REDIRECT_STATUS or not location:
                 return response.status_code, answer
@@ -174,4 +174,11 @@ class RegistryClient:
                     "Ask its operator to name the right address in the challenge of the registry.",
                 )
             url = target
-        raise RegistryError(f"The token server at {shown(url)} redirects more than {MAX_REDIRECTS} times.")
+        raise AuthenticationFailed(f"The token server at {shown(url)} redirects more than {MAX_REDIRECTS} times.")
+
+    def _ask_for_token(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[Any, bytes]:
+        try:
+            return self.http.ask(method, url, headers, body)
+        except RegistryError as exc:
+            # else it would pass for an answer of the registry
+            raise AuthenticationFailed(f"The token server of {self.registry} cannot be used: {exc.message}") from None
