@@ -23,7 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_e
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.core_errors import plugin_errors
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain, sealed
 
-# Seconds for which a host waits for another one that fetches the same charts.
+# Seconds that a host waits for another one that fetches the same charts.
 PATIENCE = 3600.0
 
 # What tells two sources apart; credentials and the way there are not part of it.
@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
         arguments = plain(self._task.args)
         sources = arguments.get("sources")
         if not isinstance(sources, dict):
-            return {**result, "failed": True, "msg": "'sources' is no mapping of names to sources."}
+            return {**result, "failed": True, "msg": "'sources' is not a mapping of names to sources."}
         task_environment: dict[str, Any] = {}
         self._compute_environment_string(task_environment)
         folder = constants.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]  # set at run time
@@ -82,7 +82,7 @@ class ActionModule(ActionBase):
 
 
 def _key(source: Any, arguments: dict[str, Any]) -> str:
-    """Stands for what a source asks for."""
+    """Return a digest of what a source asks for: the same for two sources that ask for the same."""
     source = source if isinstance(source, dict) else {}
     wanted = {name: source.get(name) for name in _IDENTITY}
     wanted["verify"] = wanted["verify"] or arguments.get("verify")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the module helm_releases needs of the controller: values files, and values that no log shows."""
+"""The action plugin of helm_releases: reads values files on the controller, and keeps values out of logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import
 
 
 class ActionModule(ActionBase):
-    """Reads ``values_files`` where ansible-playbook runs, and seals values."""
+    """Read ``values_files`` on the controller, and hand values to the module as text that is marked as secret."""
 
     _supports_check_mode = True
     _supports_async = False

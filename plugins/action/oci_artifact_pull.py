@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of every module that logs in to a registry; meta/runtime.yml leads the other modules here."""
+"""The action plugin of every module that logs in to a registry; meta/runtime.yml assigns it to them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ActionModule(NormalAction):
             self._carried = carried_options(self._task.args, os.environ, task_environment)
         except OciError as exc:
             refused = failure(exc)
-        result: dict[str, Any] = refused or super().run(tmp, task_vars)
+        result: dict[str, Any] = refused or super().run(tmp, task_vars)  # type: ignore[no-untyped-call]  # typed in part
         return result
 
     def _execute_module(  # type: ignore[override]  # the rest is handed on as it is

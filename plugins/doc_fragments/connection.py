@@ -90,6 +90,6 @@ seealso:
   - ref: ansible_collections.cloudnative.artifacts.docsite.guide_network
     description: TLS, proxies, mirrors, and all time limits and bounds.
 requirements:
-  - oras >= 0.2.43, < 0.3 on the host that runs the module, for registries (an OCI image layout needs no package)
-  - PySocks on the host that runs the module, for SOCKS proxies
+  - requests >= 2.25.1 on the host that runs the module, for registries (an OCI image layout needs no package)
+  - PySocks >= 1.7 on the host that runs the module, for SOCKS proxies
 """

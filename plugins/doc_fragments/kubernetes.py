@@ -83,7 +83,7 @@ options:
     type: str
     default: 30s
 requirements:
-  - The Python package kubernetes on the Ansible controller
+  - The Python package kubernetes >= 28 on the Ansible controller
 notes:
   - Names and environment variables of the options are those of the collection P(kubernetes.core.k8s#lookup), so what
     is set up for it (also by the Kubernetes credential of AWX) works here.

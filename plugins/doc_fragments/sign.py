@@ -14,6 +14,7 @@ options:
       - The private key to sign with, as the path of a PEM file on the host that runs the module, or as PEM text.
       - What C(cosign generate-key-pair) and C(cosign import-key-pair) write, and PKCS#8, SEC 1 and PKCS#1 as OpenSSL
         writes them, encrypted or not. ECDSA (P-256, P-384, P-521), RSA (2048 bits and more) and Ed25519.
+      - A key that cosign encrypted needs the Python package C(PyNaCl).
     type: str
     required: true
   key_password:
@@ -54,6 +55,7 @@ options:
           - The private key to sign with, as the path of a PEM file on the host that runs the module, or as PEM text.
           - What C(cosign generate-key-pair) and C(cosign import-key-pair) write, and PKCS#8, SEC 1 and PKCS#1 as
             OpenSSL writes them, encrypted or not. ECDSA (P-256, P-384, P-521), RSA (2048 bits and more) and Ed25519.
+          - A key that cosign encrypted needs the Python package C(PyNaCl).
         type: str
         required: true
       key_password:

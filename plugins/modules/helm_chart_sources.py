@@ -63,9 +63,9 @@ options:
         that is verified makes one request.
     type: path
 requirements:
-  - oras, for registries, on the host that runs the module
-  - PyYAML on the host that runs the module
-  - cryptography, for O(verify)
+  - requests >= 2.25.1, for registries, on the host that runs the module
+  - PyYAML >= 5.4 on the host that runs the module
+  - cryptography >= 41, for O(verify)
 seealso:
   - module: cloudnative.artifacts.helm_releases
   - module: cloudnative.artifacts.oci_artifact_pull

@@ -380,7 +380,7 @@ options:
     default: 5m
 requirements:
   - Helm 3.10 or newer on the host that runs the module, for releases that need something done
-  - kubernetes (the Python package) and PyYAML on the host that runs the module
+  - kubernetes >= 28 (the Python package) and PyYAML >= 5.4 on the host that runs the module
 notes:
   - A release is locked by a Lease C(cloudnative.artifacts.NAME) in its namespace while it is worked on. Where Leases
     may not be used there is a warning, and Helm's own check has to do.

@@ -177,8 +177,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     run_module,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.prune import PruneRules
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_age, parse_size
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.cache import CacheManagement, manage_cache
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_size
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.cache import (
+    CacheManagement,
+    manage_cache,
+    parse_age,
+)
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

@@ -172,7 +172,7 @@ options:
           - Without it, any age will do.
         type: str
 requirements:
-  - zstandard on the host that runs the module, for layers that are compressed with zstd (Python 3.14 needs none)
+  - zstandard >= 0.21 on the host that runs the module, for layers compressed with zstd (Python 3.14 needs none)
 seealso:
   - module: cloudnative.artifacts.oci_artifact_push
   - module: cloudnative.artifacts.oci_artifact_info

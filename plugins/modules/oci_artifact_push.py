@@ -138,8 +138,9 @@ options:
     type: bool
     default: false
 requirements:
-  - PyYAML on the host that runs the module, for O(type=helm)
+  - PyYAML >= 5.4 on the host that runs the module, for O(type=helm)
   - cryptography >= 41 on the host that runs the module, for O(sign)
+  - PyNaCl >= 1.4 on the host that runs the module, for a signing key that cosign encrypted
 seealso:
   - module: cloudnative.artifacts.oci_artifact_pull
   - module: cloudnative.artifacts.oci_artifact_info

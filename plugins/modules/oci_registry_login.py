@@ -82,7 +82,7 @@ options:
   validate:
     description:
       - Check the credentials with the registry first, also when they are there already. This is one request, and those
-        for a token where the registry wants one, and needs the Python package C(oras).
+        for a token where the registry wants one, and needs the Python package C(requests).
       - Without credentials given, those of the credential helper are checked. With V(false) it need not be installed.
     type: bool
     default: true

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the hosts of one run of ansible-playbook have agreed upon: which revisions their references stand for.
+"""The revisions that all hosts of one run of ansible-playbook use for a reference (``resolve_once``).
 
 It is kept in the run's temporary directory on the controller, which all forks share and Ansible removes in the end. The
 first host that asks for something resolves it while the others wait; what could not be resolved is noted, too, so that
@@ -67,7 +67,7 @@ def _requests(options: Mapping[str, Any]) -> list[Any]:
 
 
 def _key(request: Any, options: Mapping[str, Any]) -> str:
-    """Stands for what is asked for; empty where there is nothing to agree upon. Credentials, and the way to the
+    """Return a key for what is asked for; empty where there is nothing to agree upon. Credentials, and the way to the
     registry, are not part of it."""
     if not isinstance(request, Mapping) or request.get("digest") or request.get("pin"):
         return ""
@@ -90,7 +90,7 @@ def _with_pins(options: Mapping[str, Any], keys: list[str], known: Mapping[str, 
 
 
 def _revisions(answer: Mapping[str, Any], count: int) -> list[str | None]:
-    """What each artifact was resolved to, empty where that is not to be had, None where the next host is to try."""
+    """Return the revision of each artifact; empty if it cannot be known, None if the next host should try."""
     results = answer.get("results")
     found = [_revision(result) for result in (results if isinstance(results, list) else [answer])]
     return [*found, *([None] * count)][:count]

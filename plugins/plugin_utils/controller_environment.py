@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the environment of the Ansible controller adds to the options of a task, wherever its module runs.
+"""The options that the environment of the Ansible controller adds to a task, on whatever host its module runs.
 
 A module sees the environment of its own host only. Where credentials are injected into the controller, as AWX does,
 they have to travel with the task: as options, which Ansible keeps off command lines and this collection off results.
@@ -96,7 +96,7 @@ def _authorities(
 
 
 def _registries(options: Mapping[str, Any]) -> Iterator[str]:
-    """The registries that the task may talk to; the module itself reports a reference that is none."""
+    """The registries that the task may talk to; an invalid reference is left to the module to report."""
     sources, artifacts = options.get("sources"), options.get("artifacts")
     entries = [
         *(sources.values() if isinstance(sources, Mapping) else ()),

@@ -16,7 +16,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 
 @contextmanager
 def plugin_errors() -> Iterator[None]:
-    """What the core refuses in this block ends the task, with its sentence and its reason code."""
+    """Turn an error of ``module_utils`` in this block into one that ends the task, with its message and reason code."""
     try:
         yield
     except OciError as exc:

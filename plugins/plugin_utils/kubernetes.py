@@ -35,6 +35,6 @@ def kube_api(option: Callable[[str], Any]) -> KubeApi:
 
 
 def refuse_terms(terms: Any, example: str) -> None:
-    """These lookups are asked by options only."""
+    """Refuse positional arguments: the lookups take options only."""
     if terms:
         raise InvalidOption("This lookup takes no terms, only options.", f"Write {example}.")

@@ -9,6 +9,7 @@ The injection is AWX's own code and the job runs in the real ansible-runner. AWX
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -25,6 +26,8 @@ from support.awx_api import AwxApi, awx_api
 from support.certificates import ServerCertificate
 from support.servers import RegistryServer
 from support.ssh_host import NAME, SshHost
+
+pytestmark = pytest.mark.once
 
 INFO, PUSH = "cloudnative.artifacts.oci_artifact_info", "cloudnative.artifacts.oci_artifact_push"
 PLAYBOOK = "cloudnative.artifacts.awx_credential_type"
@@ -206,24 +209,79 @@ def test_the_survey_asks_for_what_the_playbook_takes() -> None:
         assert question["type"] != "multiplechoice" or question["default"] in question["choices"].split("\n")
 
 
-def test_the_execution_environment(collections_tree: Path, ansible: AnsibleRunner, tmp_path: Path) -> None:
-    builder = str(Path(sys.executable).parent / "ansible-builder")
-
-    def run(*arguments: str) -> str:
-        done = subprocess.run([builder, *arguments], check=False, capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
+def test_the_metadata_for_execution_environments(ansible: AnsibleRunner, tmp_path: Path) -> None:
     wanted, named = (_requirements(CHECKOUT / name) for name in ("requirements.txt", "meta/ee-requirements.txt"))
     assert wanted <= named
-    found = yaml.safe_load(run("introspect", str(collections_tree)))
+    run_tool(
+        "ansible-galaxy", "collection", "install", ".", "--collections-path", str(tmp_path), cwd=ansible.collection
+    )
+    found = yaml.safe_load(run_tool("ansible-builder", "introspect", str(tmp_path)))
     # PyYAML comes with ansible-core
     names = {re.split(r"[<>=]", line)[0] for line in named} - {"PyYAML"}
     assert names <= {re.split(r"[<>=]", line)[0] for line in found["python"]}
-    definition = str(CHECKOUT / "playbooks/files/awx/execution-environment.yml")
-    run("create", "--file", definition, "--context", "context", "--output-filename", "Containerfile")
-    assert "cloudnative.artifacts" in (tmp_path / "context/_build/requirements.yml").read_text()
-    assert "EE_BASE_IMAGE" in (tmp_path / "context/Containerfile").read_text()
+
+
+def test_the_execution_environment(ansible: AnsibleRunner, tmp_path: Path) -> None:
+    """A build context holds the collection, which its Containerfile installs as is done here, and all choices."""
+    run_tool("ansible-galaxy", "collection", "build", "--output-path", str(tmp_path), cwd=ansible.collection)
+    shutil.copy(CHECKOUT / "playbooks/files/awx/execution-environment.yml", tmp_path)
+    run_tool("ansible-builder", "create", "--output-filename", "Containerfile", cwd=tmp_path)
+    content = tmp_path / "context/_build"
+    containerfile = (tmp_path / "context/Containerfile").read_text()
+    # where the collection is looked for by the name that the file gives it
+    assert re.search(r"^(?:COPY|ADD) _build /build\nWORKDIR /build$", containerfile, re.MULTILINE)
+    assert re.search(r"^RUN .*ansible-galaxy collection install .*-r requirements\.yml ", containerfile, re.MULTILINE)
+    # as root: no step changes the user before Helm is placed
+    assert "/usr/local/bin" in containerfile and "USER 1000" not in containerfile.partition("/usr/local/bin")[0]
+    assert (content / "requirements.txt").read_text().split() == ["sigstore>=4,<5", "botocore>=1.31"]
+    assert installed_from(content / "requirements.yml", tmp_path / "installed") == {
+        "cloudnative.artifacts": "0.1.0",
+        "kubernetes.core": ">=5.3.0",
+    }
+
+
+def test_the_requirements_of_a_project(ansible: AnsibleRunner, tmp_path: Path) -> None:
+    """What the guide shows is the file of the collection, which installs it from a repository."""
+    file = CHECKOUT / "playbooks/files/awx/requirements.yml"
+    text = file.read_text()
+    shown = [
+        yaml.safe_load(block) for block in re.findall(r"code-block:: yaml\n\n((?:(?:   .*)?\n)+)", GUIDE.read_text())
+    ]
+    assert yaml.safe_load(text) in shown
+    source = tmp_path / "source"
+    shutil.copytree(ansible.collection, source, ignore=shutil.ignore_patterns(".git", "vectors"))
+    identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+    for arguments in (("init", "-q", "-b", "main"), ("add", "-A"), (*identity, "commit", "-q", "-m", "x")):
+        subprocess.run(["git", *arguments], check=True, cwd=source)
+    local = tmp_path / "requirements.yml"
+    local.write_text(text.replace("https://example.org/cloudnative.artifacts.git", f"file://{source}"))
+    assert installed_from(local, tmp_path / "installed") == {
+        "cloudnative.artifacts": "0.1.0",
+        "kubernetes.core": ">=5.3.0",
+    }
+
+
+def installed_from(requirements: Path, folder: Path) -> dict[str, str]:
+    """Install what does not come from Galaxy, which is out of reach; the versions, and the ranges of the others."""
+    entries = yaml.safe_load(requirements.read_text())["collections"]
+    found = {entry["name"]: entry["version"] for entry in entries if "type" not in entry}
+    kept = requirements.with_name("without-galaxy.yml")
+    kept.write_text(yaml.safe_dump({"collections": [entry for entry in entries if "type" in entry]}))
+    options = ("--requirements-file", str(kept), "--collections-path", str(folder))
+    run_tool("ansible-galaxy", "collection", "install", *options, cwd=requirements.parent)
+    for manifest in folder.glob("ansible_collections/*/*/MANIFEST.json"):
+        info = json.loads(manifest.read_text())["collection_info"]
+        found[f"{info['namespace']}.{info['name']}"] = info["version"]
+    return found
+
+
+def run_tool(program: str, *arguments: str, cwd: Path | None = None) -> str:
+    """The output of a program of this environment; nothing listens where it looks for Galaxy."""
+    command = [str(Path(sys.executable).parent / program), *arguments]
+    environment = {**os.environ, "ANSIBLE_GALAXY_SERVER": "http://127.0.0.1:9"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def _requirements(path: Path) -> set[str]:

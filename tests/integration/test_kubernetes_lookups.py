@@ -226,7 +226,7 @@ def test_a_missing_client_is_named(ansible: AnsibleRunner, reader: KubeCluster, 
         "ansible.builtin.debug": {"msg": lookup(PULL_SECRET, namespace=namespace, kubeconfig="", secret="good")},
     }
     (result,) = ansible.tasks([task], controller_environment={"PYTHONPATH": str(tmp_path)})
-    assert "The Python package kubernetes, which" in result["msg"]
+    assert "Speaking to the Kubernetes API needs the Python package kubernetes" in result["msg"]
 
 
 def test_the_environment_leads_to_the_cluster(

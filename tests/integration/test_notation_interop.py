@@ -29,7 +29,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verifier import verify_notation
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.provider_notation import verify_notation
 
 pytestmark = pytest.mark.once
 

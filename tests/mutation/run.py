@@ -30,8 +30,8 @@ def main() -> int:
     """Run the worker within its own environment; returns its exit code."""
     os.environ.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
     cores = allowed_cores(discover())
-    if not cores or cores[-1].python.minor < 11:
-        print("tests/mutation/run.py needs a Python from 3.11 on, with venv and ensurepip")
+    if not cores or cores[-1].python.minor < 12:
+        print("tests/mutation/run.py needs a Python from 3.12 on, with venv and ensurepip")
         return 2
     core = cores[-1]
     names = ("tests/support/requirements-tests.txt", "tests/support/requirements-mutation.txt", "requirements.txt")

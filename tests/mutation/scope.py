@@ -28,6 +28,7 @@ _PLACED = (
     "_dest/test_state.py",
     "_dest/test_permissions.py",
     "_dest/test_destination.py",
+    "_dest/test_workplace.py",
     "_ops/pull/test_change.py",
     "_ops/pull/test_decisions.py",
     "_ops/pull/test_digests.py",
@@ -38,7 +39,10 @@ _PLACED = (
 SCOPE: dict[str, tuple[str, ...]] = {
     # what a pull accepts
     "_ops/pull/decide.py": _PULL,
+    "_ops/pull/context.py": _PULL,
     "_ops/pull/change.py": _PULL,
+    "_ops/pull/repair.py": _PULL,
+    "_ops/pull/keep.py": ("_ops/pull/test_degraded.py",),
     "_ops/pull/last_good.py": ("_ops/pull/test_degraded.py",),
     "_ops/verdicts.py": ("_ops/test_verdicts.py", "_ops/pull/test_verified.py"),
     "_ops/verify.py": ("_ops/test_verify.py", "_ops/pull/test_many.py"),
@@ -55,6 +59,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
         *_NOTATION[:1],
     ),
     "_trust/cosign.py": _COSIGN,
+    "_trust/provider_notation.py": _NOTATION,
     "_trust/discovery.py": ("_trust/test_discovery.py", *_COSIGN, *_NOTATION[:1]),
     "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py", *_BOUNDS[:1]),
     "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),
@@ -68,7 +73,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_KEYLESS),
     "_trust/counting.py": _BOUNDS[:1],
     "_trust/budget.py": _BOUNDS[1:],
-    "_trust/verdict.py": (*_COSIGN[:2], "_ops/test_verdicts.py"),
+    "_trust/verdict.py": (*_BOUNDS[:1], *_COSIGN[:2], "_ops/test_verdicts.py"),
     # which credential goes to whom
     "_login/find.py": ("_login/test_find.py", "_login/test_docker_config.py"),
     "_login/credential.py": ("_login/test_find.py", "_login/test_docker_config.py"),
@@ -84,6 +89,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_dest/drift.py": _PLACED,
     "_dest/permissions.py": ("_dest/test_permissions.py", *_PLACED),
     "_dest/state.py": _PLACED,
+    "_dest/confirmation.py": ("_dest/test_confirmation.py", "_ops/pull/test_degraded.py"),
     "_dest/destination.py": _PLACED,
     "_dest/workplace.py": _PLACED,
     "_files/trusted_path.py": ("_files/test_trusted_path.py",),

@@ -31,8 +31,8 @@ from trial import CANNOT_TELL, PASSED, TIMED_OUT, TestsFail, Trials, passes_anew
 CODE = "plugins/module_utils"
 TESTS = "tests/unit/plugins/module_utils"
 EQUIVALENT = HERE / "equivalent.txt"
-# Seconds after which tests of a changed function wait for something that never comes, and so have noticed. A loop
-# that does not end is noticed by the processor time that it takes, see trial.py.
+# Seconds, beyond ten times what its tests take, after which a changed function waits for something that never comes,
+# which counts as noticed. A loop that does not end is noticed by the processor time that it takes, see trial.py.
 PATIENCE = 45.0
 
 

@@ -20,11 +20,10 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import hypothesis
@@ -43,7 +42,7 @@ hypothesis.settings.register_profile(
 PASSED, FAILED, TIMED_OUT, CANNOT_TELL = "passed", "failed", "timed out", "cannot tell"
 _PASSED, _FAILED, _CANNOT_TELL = 0, 1, 9
 _OUTCOMES = {_PASSED: PASSED, _CANNOT_TELL: CANNOT_TELL}
-_LEAST_CPU, _MORE_CPU, _MEMORY = 5, 10, 4 << 30
+_LEAST_CPU, _MORE_TIME, _MEMORY = 5, 10, 4 << 30
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
 
 
@@ -67,13 +66,17 @@ class Trials:
         self._noticed: dict[str, int] = {}
         self._calls: dict[str, set[str]] = {}
         self._seconds: dict[str, float] = {}
+        # of those seconds, on a busy machine, the tests themselves had the processor for a part
+        self._cpu_share = 1.0
 
     def pytest_runtestloop(self, session: Any) -> bool:
         if session.testsfailed:
             raise TestsFail("they cannot be collected")
         self._items = session.items
         importlib.import_module(self._module)
-        self._loaded = [each for each in gc.get_objects() if isinstance(each, FunctionType) and self._is_target(each)]
+        self._loaded = [
+            each for each in gc.get_objects() if isinstance(each, FunctionType) and self._is_target(each.__code__)
+        ]
         self._look()
         # else each child copies the memory of all objects as it looks through them for garbage
         gc.disable()
@@ -142,8 +145,8 @@ class Trials:
                 found = True
         return found
 
-    def _is_target(self, function: FunctionType | FrameType) -> bool:
-        name = (function.f_code if isinstance(function, FrameType) else function.__code__).co_filename
+    def _is_target(self, code: CodeType) -> bool:
+        name = code.co_filename
         if name not in self._files:
             self._files[name] = os.path.realpath(name) == self._target
         return self._files[name]
@@ -163,29 +166,34 @@ class Trials:
         _process, status = os.waitpid(process, 0)
         if os.waitstatus_to_exitcode(status) != _PASSED:
             raise TestsFail("one fails")
-        calls, self._seconds = json.loads(data)
+        calls, self._seconds, cpu = json.loads(data)
+        self._cpu_share = min(1.0, cpu / max(sum(self._seconds.values()), 0.001))
         self._calls = {nodeid: set(names) for nodeid, names in calls.items()}
 
     def _observe(self, writable: int) -> int:
         calls: dict[str, list[str]] = {}
         called: set[str] = set()
 
-        def note(frame: FrameType, event: str, _argument: object) -> None:
-            if event == "call" and self._is_target(frame):
-                called.add(frame.f_code.co_qualname)
+        def note(code: CodeType, _offset: int) -> object:
+            if not self._is_target(code):
+                return sys.monitoring.DISABLE
+            called.add(code.co_qualname)
+            return None
 
-        threading.setprofile(note)
+        events = sys.monitoring.events
+        sys.monitoring.use_tool_id(sys.monitoring.PROFILER_ID, "mutation")
+        for event in (events.PY_START, events.PY_RESUME):
+            sys.monitoring.register_callback(sys.monitoring.PROFILER_ID, event, note)
+        sys.monitoring.set_events(sys.monitoring.PROFILER_ID, events.PY_START | events.PY_RESUME)
         for number, item in enumerate(self._items):
             called.clear()
             following = self._items[number + 1] if number + 1 < len(self._items) else None
-            sys.setprofile(note)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            sys.setprofile(None)
             if self._failed:
                 return _FAILED
             calls[item.nodeid] = sorted({_outer(name, self._original) for name in called})
         with open(writable, "wb") as stream:
-            stream.write(json.dumps([calls, self._seconds]).encode("utf-8"))
+            stream.write(json.dumps([calls, self._seconds, time.process_time()]).encode("utf-8"))
         return _PASSED
 
     def _fork(self, run: Callable[[], int], timeout: float, expected: float) -> str:
@@ -195,10 +203,12 @@ class Trials:
         if process == 0:
             os.setpgid(0, 0)
             # what does not end shall not take the machine's time or memory, however busy it is
-            seconds = int(_LEAST_CPU + _MORE_CPU * expected)
+            seconds = int(_LEAST_CPU + _MORE_TIME * expected * self._cpu_share)
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
             resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
             self._end_with(run)
+        # on a busy machine all tests together may take longer than one of them would wait
+        timeout += _MORE_TIME * expected
         pause = 0.001
         while True:
             ended, status = os.waitpid(process, os.WNOHANG)

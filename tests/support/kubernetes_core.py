@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The collection kubernetes.core, which this one depends on, out of the PyPI package that carries it."""
+"""The collection kubernetes.core, out of the PyPI package that carries it.
+
+The role helm_release applies objects with it.
+"""
 
 from __future__ import annotations
 

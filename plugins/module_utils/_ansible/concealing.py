@@ -28,7 +28,7 @@ class ConcealingModule(AnsibleModule):
         self.conceal(concealed(self.params, self.argument_spec)[1])
 
     def conceal(self, secrets: list[str]) -> None:
-        """Have texts hidden in all that leaves the module."""
+        """Hide texts in all that leaves the module from now on."""
         self._given_secrets: set[str] = getattr(self, "_given_secrets", set())
         self._given_secrets.update(secrets)
         self.no_log_values.update(text for text in secrets if len(text) >= SHORTEST)
@@ -50,7 +50,7 @@ class ConcealingModule(AnsibleModule):
 
     def _masked(self, result: dict[str, Any]) -> dict[str, Any]:
         known, given = _noted(), self._given_secrets
-        # what the task says itself, outside of secrets, is no secret: a password may be the name of a repository
+        # what the task says itself, outside of secrets, is not a secret: a password may be the name of a repository
         said = str(result["invocation"])
         known = {secret: opaque for secret, opaque in known.items() if opaque or secret not in said}
         if not known and not given:
@@ -60,7 +60,7 @@ class ConcealingModule(AnsibleModule):
 
         everywhere, in_words = Mask(), Mask()
         for secret in given:
-            # a message shows the beginning of a long text; what is no JSON and no sentence is hidden in part, too
+            # a message shows the beginning of a long text; what is neither JSON nor a sentence is hidden in part, too
             is_token = len(secret) >= MACHINE_MADE and not any(char in secret for char in "{[ \n")
             in_words.add(secret, opaque=is_token)
         for secret, opaque in known.items():
@@ -75,8 +75,12 @@ class ConcealingModule(AnsibleModule):
 
 
 def _noted() -> dict[str, bool]:
-    """What the task found out; where nothing was noted, nothing is imported for it."""
-    if f"{__package__}._oci.known_secrets" not in sys.modules:
+    """The secrets that the task found out, each with whether it is opaque.
+
+    Whoever notes a secret has imported the module for it; where nobody has, it is not imported for this either.
+    """
+    module_utils = __name__.rsplit(".", 2)[0]
+    if f"{module_utils}._secrets.known" not in sys.modules:
         return {}
     from .._secrets.known import noted
 

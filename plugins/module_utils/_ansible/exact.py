@@ -37,7 +37,7 @@ EXACT_OPTIONS = frozenset(
 
 
 def refuse_numbers(spec: Mapping[str, Any], given: Mapping[str, Any], above: str = "") -> None:
-    """Check options as the task has them, before Ansible makes text of what is none.
+    """Check options as the task has them, before Ansible converts other types to text.
 
     :param spec: an argument spec of Ansible.
     :param above: what the options belong to, for messages: ``filter_tags.policy.``.
@@ -66,7 +66,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """A mapping as Ansible takes it, also as JSON text; empty for what is none, which Ansible itself reports."""
+    """A mapping as Ansible takes it, also as JSON text; empty for anything else, which Ansible itself reports."""
     if isinstance(value, str) and value:
         try:
             value = check_type_dict(value)

@@ -53,7 +53,8 @@ def with_entries(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def exclusive_rules(*further: str) -> list[tuple[str, str]]:
-    """What cannot stand beside ``artifacts``, and the rules of a single artifact."""
+    """Return the pairs of options that exclude each other: those of one artifact, and ``artifacts`` with each of
+    the options that name one."""
     return [*EXCLUSIVE_RULES, *((ARTIFACTS, name) for name in (*IDENTITY_SPEC, *further))]
 
 
@@ -64,7 +65,7 @@ def each_item(
     read: Callable[[AnsibleModule], Options],
     labels: Collection[str] = (),
 ) -> list[tuple[Options, Mapping[str, Any]]]:
-    """What ``read`` makes of each entry, as if it were the task's options, and what names the entry in results.
+    """Return for each entry what ``read`` makes of its options, and the options that name it in results.
 
     :param own: the options that an entry may have.
     :param units: options that belong together, see :func:`inherited`.
@@ -89,10 +90,10 @@ def each_item(
 def inherited(
     params: Mapping[str, Any], task: Mapping[str, Any], own: Mapping[str, Any], units: Sequence[Collection[str]]
 ) -> dict[str, Any]:
-    """The options of an entry, with those of the task in place of what it does not say.
+    """Return the options of an entry, with those of the task for the options that it does not set.
 
     ``units`` are options that are never put together from two places, as credentials: as soon as an entry has one of
-    them, the others are as if the task had not said anything.
+    them, the others are not taken from the task.
     """
     alone = {name for unit in units if any(params.get(name) is not None for name in unit) for name in unit}
     result = {}

@@ -101,7 +101,7 @@ class _Options:
             elif option is None:
                 shown[key] = self._nothing_of(value)
             elif option.get("no_log"):
-                # of a proxy, the address is no secret: messages name it
+                # the address of a proxy is not a secret: messages name it
                 self._found += secrets_in(value) if name == "proxy" and isinstance(value, str) else _texts(value)
                 shown[key] = _names_of(value)
             elif name == "mirrors":
@@ -161,7 +161,7 @@ def _names_of(value: Any) -> Any:
 
 
 def _is_path(value: Any) -> bool:
-    """Whether a value is a path: no secret, and too common a text to be blanked wherever it appears."""
+    """Return whether a value is a path: not a secret, and too common a text to be hidden wherever it appears."""
     return isinstance(value, str) and value.startswith(("/", "~"))
 
 
@@ -181,7 +181,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _logins(text: str) -> list[str]:
-    """What stands before the host in a URL or reference: the password, or a token in the place of a user name."""
+    """Return the secret before the host in a URL or reference: a password, or a token in place of a user name."""
     found = []
     # a file name and a digest may have an @, too
     for word in re.sub(_DIGEST, "", text).split():
@@ -191,7 +191,7 @@ def _logins(text: str) -> list[str]:
         authority = rest.partition("/")[0]
         login, at, _host = authority.rpartition("@")
         if not at and "@" in rest and re.search(r":[^/]*[^0-9/]", authority):
-            # a password with a slash in it: what stands behind the colon is no port
+            # a password with a slash in it: the text after the colon is not a port
             login = rest.rpartition("@")[0]
         user, colon, password = login.partition(":")
         if colon and password:

@@ -160,7 +160,7 @@ def kube_options(params: Mapping[str, Any]) -> KubeOptions:
 def release_items(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The option ``releases``, with values as mappings.
 
-    :raises InvalidOption: when the values of a release are no mapping.
+    :raises InvalidOption: when the values of a release are not a mapping.
     """
     items = []
     for item in params["releases"]:

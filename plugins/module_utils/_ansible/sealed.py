@@ -23,5 +23,5 @@ def mapping(value: Any, name: str) -> dict[str, Any]:
         except (ValueError, RecursionError):
             value = None
     if not isinstance(value, Mapping):
-        raise InvalidOption(f"The {name} are no mapping.")
+        raise InvalidOption(f"The {name} are not a mapping.")
     return dict(value)

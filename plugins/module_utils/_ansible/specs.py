@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Argument specs, and options to dataclasses. Here and in the modules beside it alone is AnsibleModule known."""
+"""Argument specs, and the conversion of options to dataclasses. Only this package uses AnsibleModule."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def _path_or_pem(value: str | None) -> str:
 
 
 def _without_none(value: Any) -> Any:
-    """Ansible fills suboptions that are not given with None; the core wants them absent."""
+    """Return a value without the suboptions that are None, which is how Ansible fills those that are not given."""
     if isinstance(value, Mapping):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     return value

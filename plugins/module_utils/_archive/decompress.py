@@ -56,7 +56,7 @@ def sniff(first_bytes: bytes) -> str:
 
 
 def _is_skippable(magic: bytes) -> bool:
-    """Whether a zstd frame of user data begins here (RFC 8878, 3.1.2); parallel compressors write them first."""
+    """Return whether a zstd frame of user data begins here (RFC 8878, 3.1.2); parallel compressors write them first."""
     return len(magic) == _MAGIC_LENGTH and magic[0] & 0xF0 == 0x50 and magic[1:] == b"\x2a\x4d\x18"
 
 
@@ -219,7 +219,7 @@ class _Gunzip:
 def _header_length(header: bytes) -> int | None:
     """The bytes of the gzip header at the start (RFC 1952, 2.3); None when more is needed to tell.
 
-    :raises ValueError: when it is none; its text says why.
+    :raises ValueError: when it is not a gzip header; its text says why.
     """
     if len(header) > _MAX_HEADER:
         raise ValueError(f"a header of more than {_MAX_HEADER} bytes")
@@ -399,7 +399,7 @@ class _Unzstd:
 
 
 def _zstd() -> tuple[Callable[[], Any], type[Exception]]:
-    """What makes the decompressor of one frame, and the error that it raises.
+    """Return a factory of decompressors for one frame, and the class of errors that they raise.
 
     :raises MissingDependency: when no package that reads zstd is installed.
     """

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which paths of a tree are left out: Flux's lists and rule of combination, git's meaning of a pattern.
+"""The paths of a tree that are left out: Flux's lists and rule of combination, git's meaning of a pattern.
 
 Sources: fluxcd/pkg ``sourceignore/sourceignore.go`` (lists) and ``artifact/storage/archive.go`` (combination);
 gitignore(5); git's ``dir.c`` and ``wildmatch.c``, version 2.39, whose every answer this module gives.
@@ -19,7 +19,7 @@ Where other readers of ``.gitignore`` and git may differ, this is git's answer:
 - ``[!x]`` matches no slash; ``[[:alpha:]]`` and a backslash work inside brackets; ``[b-a]`` is an empty range;
   ``[a/b]`` is one bracket, whose slash anchors the pattern.
 - A tab at the end stays, a BOM at the start goes, a line ends at a NUL.
-- ``!`` alone and a backslash at the end match nothing; they are no error.
+- ``!`` alone and a backslash at the end match nothing; they are not errors.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def excluded_paths(
     itself left out only when a pattern says so.
 
     :param paths: relative POSIX paths without trailing slash, each with its parents; True for a directory, which
-        a symbolic link is not. Bytes that are no UTF-8 are surrogate escapes, here and in the texts.
+        a symbolic link is not. Bytes that are not UTF-8 are surrogate escapes, here and in the texts.
     :param ignore: the text of the option, one pattern per line, relative to the root.
     :param sourceignores: the text of each ``.sourceignore`` by its directory, "" being the root.
     :param defaults: :data:`PULL_DEFAULTS` or :data:`PUSH_DEFAULTS`.
@@ -174,7 +174,7 @@ def excluded_paths(
 
 
 class _Budget:
-    """What all levels of one call may spend together."""
+    """The limit on work that all levels of one call share."""
 
     def __init__(self, error: type[OciError]) -> None:
         self._error = error

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ignore rules left out, so that results can name it."""
+"""The paths that ignore rules left out, for results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LeftOut:
 
     @property
     def count(self) -> int:
-        """How many paths there are."""
+        """The number of paths."""
         return len(self._paths)
 
     def names(self) -> list[str]:
@@ -50,13 +50,13 @@ class LeftOut:
         return {"ignored": self.names(), "ignored_count": self.count}
 
     def default_exclusions(self) -> tuple[int, str, str]:
-        """How many paths a default exclusion left out, some of them for a sentence, and the first; 0 for none."""
+        """Return the number of paths that a default exclusion left out, some of them as text, and the first of them."""
         count, first = len(self._by_default), _first(self._by_default, _MAX_SHOWN)
         more = f" and {count - len(first)} more" if count > len(first) else ""
         return count, ", ".join(map(_quoted, first)) + more, first[0] if first else ""
 
     def as_diff(self) -> list[dict[str, str]]:
-        """What ``--diff`` shows: a line for each name, in the form of the other entries."""
+        """Return the text for ``--diff``: a line for each name, in the form of the other entries."""
         names = self.names()
         lines = [f"{name if name.isprintable() else repr(name)}\n" for name in names]
         if self.count > len(names):

@@ -111,7 +111,7 @@ def pack_members(members: Sequence[Member], output: BinaryIO) -> PackResult:
 
 
 class _Source:
-    """What a directory holds, and what of it is to be packed."""
+    """The entries of a directory, and those of them that are to be packed."""
 
     def __init__(self, root: str, handles: DirectoryHandles) -> None:
         self.kinds: dict[str, str] = {}
@@ -138,7 +138,7 @@ class _Source:
             return []
 
     def exclude(self, excluded: Callable[[dict[str, bool]], set[str]] | None) -> None:
-        """Forget what is excluded."""
+        """Drop the entries that are excluded."""
         if excluded is None:
             return
         found = excluded({path: kind == DIRECTORY for path, kind in self.kinds.items()})
@@ -191,7 +191,7 @@ class _Source:
         return os.path.join(self._root, path)
 
     def paths(self) -> list[str]:
-        """What is left, in the order of the archive."""
+        """Return the entries that are left, in the order of the archive."""
         return sorted(self.kinds, key=encoded)
 
 
@@ -244,7 +244,7 @@ def _pack_open_file(writer: ArchiveWriter, name: str, descriptor: int, path: str
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise BuildError(f"{path} is no file.")
+            raise BuildError(f"{path} is not a file.")
         if mode is None:
             mode = _EXECUTABLE_MODE if status.st_mode & stat.S_IXUSR else _MODE
         writer.file(name, mode, status.st_size, _pieces(descriptor, path))

@@ -63,7 +63,7 @@ class StagedTree:
         self._handles.close()
 
     def find(self, parts: list[str]) -> Node | None:
-        """What is at a path now; None when nothing is, or when a file or link is in the way."""
+        """Return the entry at a path; None if there is none, or if a file or link is in the way."""
         node: Node = self.top
         for part in parts:
             found = node.children.get(part) if isinstance(node, Directory) else None
@@ -85,7 +85,7 @@ class StagedTree:
         directory.mode = mode
 
     def create_file(self, parent: Directory, name: str, mode: int) -> int:
-        """Create a file in place of what is there and open it for writing; its entry is set when it is complete."""
+        """Create a file, replacing any entry of that name, and open it; its entry is set when it is complete."""
         self.clear(parent, name)
         descriptor = os.open(encoded(name), _CREATE, 0o600, dir_fd=self._handles.get(parent.path))
         try:
@@ -100,7 +100,7 @@ class StagedTree:
         return os.open(encoded(parts[-1]), _READ, dir_fd=self._handles.get("/".join(parts[:-1])))
 
     def clear(self, parent: Directory, name: str) -> None:
-        """Remove what is at a name, if anything is."""
+        """Remove the entry of that name, if there is one."""
         node = parent.children.pop(name, None)
         if isinstance(node, Directory):
             for child in list(node.children):

@@ -52,7 +52,7 @@ _SPARSE_KEYS = (b"SCHILY.realsize", b"SUN.holesdata")
 
 
 class Handler(Protocol):
-    """What becomes of the entries. Methods may raise; the reader is of no use afterwards."""
+    """The receiver of the entries. If a method raises, the reader cannot be used any more."""
 
     def record(self, size: int) -> None:
         """A header of any kind was read; ``size`` is the bytes of the pax or GNU record that belongs to it."""
@@ -96,7 +96,7 @@ class TarReader:
     def feed(self, data: bytes | memoryview) -> None:
         """Take the next bytes.
 
-        :raises LayerError: when they are no archive, or one that is damaged or not supported.
+        :raises LayerError: when they are not an archive, or one that is damaged or not supported.
         """
         view = memoryview(data)
         position, end = 0, len(view)
@@ -143,7 +143,7 @@ class TarReader:
             raise LayerError(f"{self._what} is a truncated archive: it ends in the middle of an entry.", _REPACK_HINT)
 
     def _no_archive(self, found: bytes) -> LayerError:
-        beginning = f"begins with {bytes(found[:16])!r}, which is no tar header" if found else "is empty"
+        beginning = f"begins with {bytes(found[:16])!r}, which is not a tar header" if found else "is empty"
         return LayerError(f"{self._what} is not an archive: it {beginning}.", _COPY_HINT)
 
     def _refuse(self, problem: str) -> LayerError:
@@ -210,7 +210,7 @@ class TarReader:
         return name, target
 
     def _prefix(self, block: bytes, name: bytes) -> bytes:
-        """What the prefix field, which is not empty, puts before the name, with its slash."""
+        """Return the text that a prefix field that is not empty puts before the name, with its slash."""
         magic = block[257:265]
         if magic.startswith(b"ustar\0"):
             # star has times in the last bytes of it, and ends what is before them
@@ -226,7 +226,7 @@ class TarReader:
         )
 
     def _is_directory(self, block: bytes, name: str) -> bool:
-        """Whether a file is a directory by its name, as in V7, which has no type for them."""
+        """Return whether a name marks a directory, as in V7, which has no type for them."""
         is_slashed = name.endswith("/")
         # Some go by the name field alone, and some do so whatever the type.
         has_slashed_field = block[156] == 0 and block[:100].split(b"\0", 1)[0].endswith(b"/")
@@ -238,7 +238,7 @@ class TarReader:
         """The bytes of an entry, from its header unless an extended header says it."""
         if override is not None:
             if not (override.isascii() and override.isdigit() and len(override) <= 20):
-                raise self._refuse(f"the entry {name[:200]!r} has a size that is no number: {override[:40]!r}")
+                raise self._refuse(f"the entry {name[:200]!r} has a size that is not a number: {override[:40]!r}")
             size = self._sensible(int(override), "size")
         if kind == FILE:
             return size
@@ -321,11 +321,11 @@ class TarReader:
             match = _OCTAL.match(field.split(b"\0", 1)[0])
             match = match if match and match.group(1) else None
         if match is None:
-            raise self._refuse(f"an entry has a {what} that is no number: {field!r}")
+            raise self._refuse(f"an entry has a {what} that is not a number: {field!r}")
         return int(match.group(1) or b"0", 8)
 
     def _check_unused(self, block: bytes) -> None:
-        """Check the numbers that are of no use here: at one that is damaged some readers end as if the archive did."""
+        """Check the numbers that are not used here: some readers take a damaged one for the end of the archive."""
         for what, field in (("owner", block[108:116]), ("group", block[116:124]), ("time", block[136:148])):
             if not field[0] & 0x80:
                 self._number(field, what)
@@ -345,12 +345,12 @@ class TarReader:
 
 
 def _is_time(field: bytes) -> bool:
-    """Whether a field is a time as GNU tar writes it: blank, in octal or in base 256."""
+    """Return whether a field is a time as GNU tar writes it: blank, in octal or in base 256."""
     return field[0] in (0x80, 0xFF) or _TIME.match(field) is not None
 
 
 def has_header_checksum(block: bytes) -> bool:
-    """Whether 512 bytes carry the checksum of a tar header; sums of signed bytes (old Sun tar) count as well."""
+    """Return whether 512 bytes carry the checksum of a tar header; sums of signed bytes (old Sun tar) count as well."""
     match = _OCTAL.match(block[148:156])
     if match is None or not match.group(1):
         return False

@@ -1,9 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What unpacking and packing share: the errors of the file system, and the proof that no symbolic link of a tree leads
-out of it.
-"""
+"""Shared by unpacking and packing: errors of the file system, and the check that no link leads out of a tree."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ def disk_error(action: str, error: OSError) -> StorageError:
 
 
 def leaves_lexically(path: str, target: str) -> bool:
-    """Whether a link at ``path`` leads out of the root when ``target`` is read without looking at any file."""
+    """Return whether a link at ``path`` leads out of the root when ``target`` is read without looking at any file."""
     if target.startswith("/"):
         return True
     depth = path.count("/")

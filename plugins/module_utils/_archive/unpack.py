@@ -44,7 +44,7 @@ _LIMIT_HINT = "Raise the limit if that is to be expected."
 
 @dataclass(frozen=True)
 class Limits:
-    """What one artifact may unpack to, over all its layers.
+    """The limits for the content of one artifact, over all its layers.
 
     ``max_size``: bytes of content, copies made for hard links and content that later entries replace included.
     ``max_files``: entries of any kind, pax headers and skipped entries included.
@@ -55,7 +55,7 @@ class Limits:
 
 
 class _Account:
-    """What was unpacked so far. Every amount is taken before its bytes are written."""
+    """The amounts unpacked so far. Every amount is taken before its bytes are written."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -118,7 +118,7 @@ class Unpacker:
         return self._writer
 
     def tree(self) -> dict[str, TreeEntry]:
-        """Complete the directory with its symbolic links, and say what it holds, in no particular order.
+        """Create the symbolic links, and return all entries of the directory, in no particular order.
 
         :raises LayerError: when a symbolic link leads out of the root.
         :raises StorageError: when a link cannot be created.
@@ -202,7 +202,7 @@ class LayerWriter:
 
 
 class _Entries:
-    """Applies the entries of one layer to the tree as they come. ``name`` is that of the current one."""
+    """Applies the entries of one layer to the tree as they come. ``name`` is the name of the current entry."""
 
     def __init__(
         self,
@@ -343,7 +343,7 @@ class _Entries:
         parts = self._split(target, "is a hard link to a name that")
         leaf = self._tree.find(parts)
         if not isinstance(leaf, Leaf) or leaf.entry.kind != FILE:
-            raise self._refuse(f"is a hard link to {target[:200]!r}, which is no file that was unpacked before it")
+            raise self._refuse(f"is a hard link to {target[:200]!r}, which is not a file that was unpacked before it")
         size = leaf.entry.size
         self._account.take(self._what, size=size)
         if self._parent.children.get(base) is leaf:

@@ -34,7 +34,7 @@ _MAX_SIZE_FIELD = 0o77777777777
 
 @dataclass(frozen=True)
 class PackResult:
-    """What was written.
+    """The archive that was written.
 
     ``digest`` and ``size`` (bytes) are those of the compressed bytes, ``diff_id`` is the digest of the uncompressed
     ones (image-spec, config.md, "Layer DiffID"). ``files`` counts files and symbolic links. ``tree`` has the
@@ -173,7 +173,7 @@ def _split(name: bytes) -> tuple[bytes, bytes]:
 
 
 def _legacy(name: str) -> bytes:
-    """What readers that know no pax header see."""
+    """Return the name for readers that do not know pax headers."""
     return name.encode("ascii", "replace")[:_MAX_NAME_FIELD]
 
 

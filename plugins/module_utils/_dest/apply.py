@@ -21,8 +21,9 @@ from .._files.descriptors import open_entry_at, set_mode, set_owner
 from .._files.directory_handles import DirectoryHandles
 from .._files.names import encoded
 from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
-from .drift import Plan, has_one_name, has_permissions, is_placed_file
+from .drift import has_one_name, has_permissions, is_placed_file
 from .permissions import Permissions
+from .plan import Plan
 from .state import PlacedEntry
 
 _BACKUP = ".backup"

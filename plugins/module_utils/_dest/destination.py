@@ -11,7 +11,6 @@ following links, and the control directory is used only when it is the user's ow
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -60,7 +59,7 @@ class Destination:
 
         :raises StorageError: when ``dest`` is no directory or not safe to use, or the record may not be read.
         """
-        with self._opened() as held:
+        with self.opened() as held:
             if held.control < 0:
                 return State()
             try:
@@ -74,45 +73,20 @@ class Destination:
 
         :raises StorageError: when ``dest`` is no directory or not safe to use.
         """
-        with self._opened() as held:
+        with self.opened() as held:
             return find_drift(held.root, state, self.permissions, check_content)
-
-    @contextlib.contextmanager
-    def entries(self) -> Iterator[DirectoryHandles]:
-        """The entries of ``dest``, for looking at them; none when it is not there.
-
-        :raises StorageError: when ``dest`` is no directory or not safe to use.
-        """
-        with self._opened() as held:
-            yield held.root
-
-    def confirm(self, fingerprint: str, moment: float) -> None:
-        """Note when something was confirmed; see :func:`.confirmation.record`.
-
-        :raises OSError: as the file system says.
-        """
-        from . import confirmation
-
-        with self._opened() as held:
-            if held.control < 0:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            confirmation.record(held.control, fingerprint, moment)
-
-    def last_confirmed(self, fingerprint: str) -> float | None:
-        """When that was confirmed last; see :func:`.confirmation.last`."""
-        from . import confirmation
-
-        with self._opened() as held:
-            return confirmation.last(held.control, fingerprint) if held.control >= 0 else None
 
     def has_leftovers(self) -> bool:
         """Return whether there is a staging directory: of a run that was killed, or of one that works here now."""
-        with self._opened() as held:
+        with self.opened() as held:
             return held.control >= 0 and exists_at(STAGE, held.control)
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[Held]:
-        """What is there of the destination: of the lock, when it is held, else for as long as the block runs."""
+    def opened(self) -> Iterator[Held]:
+        """Yield what is there of the destination: what the lock holds, or else open for as long as the block runs.
+
+        :raises StorageError: when ``dest`` is no directory or not safe to use.
+        """
         if self.held is not None:
             yield self.held
             return

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from .._files.directory_handles import DirectoryHandles
 from .._files.names import on_disk, shown
-from .._oci.digest import short_digest
-from .drift import Plan, file_digest
+from .drift import file_digest
+from .plan import Plan
 
 # bytes; larger files, and files beyond the total, are named with their digests
 MAX_TEXT = 64 * 1024
@@ -88,7 +88,7 @@ def _shown(root: DirectoryHandles | None, path: str, budget: int) -> str:
                 os.close(descriptor)
                 return text
             os.lseek(descriptor, 0, os.SEEK_SET)
-        return f"file of {size} bytes, {short_digest(file_digest(descriptor))}\n"
+        return f"file of {size} bytes, {_short(file_digest(descriptor))}\n"
     except OSError as exc:
         return f"unreadable: {exc.strerror}\n"
 
@@ -101,3 +101,9 @@ def _text(raw: bytes) -> str | None:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return None
+
+
+def _short(digest: str) -> str:
+    """The first 12 hex digits after the algorithm, for messages meant for people."""
+    algorithm, _colon, encoded = digest.partition(":")
+    return f"{algorithm}:{encoded[:12]}"

@@ -1,15 +1,13 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether what was placed in ``dest`` is still as it was placed; what is to become of it is in ``placement``."""
+"""Whether what was placed in ``dest`` is still as it was placed; what is to become of it is in ``plan``."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .._files.directory_handles import DirectoryHandles
@@ -19,26 +17,7 @@ from .._oci.digest import digest_of_hash
 from .permissions import Permissions
 from .state import PlacedEntry, State
 
-# in messages
-MAX_NAMED = 5
-
-
-@dataclass
-class Plan:
-    """Paths by what happens to them. ``metadata`` are those where only mode or owner is set right.
-
-    ``tree`` lacks directories that were there before any pull: they are used, but neither changed nor ever removed.
-    """
-
-    tree: Mapping[str, TreeEntry]
-    added: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    metadata: list[str] = field(default_factory=list)
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.added or self.changed or self.removed or self.metadata)
+MAX_NAMED = 5  # in messages
 
 
 class Drift(NamedTuple):

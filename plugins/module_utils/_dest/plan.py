@@ -9,15 +9,34 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from .._errors import StorageError
 from .._files.directory_handles import DirectoryHandles
 from .._files.names import decoded, encoded, on_disk, shown
 from .._files.regular_file import storage_error
 from .._files.tree import DIRECTORY, FILE, SYMLINK, Tree, TreeEntry
-from .drift import MAX_NAMED, Plan, file_digest, has_one_name, has_permissions
+from .drift import MAX_NAMED, file_digest, has_one_name, has_permissions
 from .permissions import Permissions
 from .state import State
+
+
+@dataclass
+class Plan:
+    """Paths by what happens to them. ``metadata`` are those where only mode or owner is set right.
+
+    ``tree`` lacks directories that were there before any pull: they are used, but neither changed nor ever removed.
+    """
+
+    tree: Mapping[str, TreeEntry]
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    metadata: list[str] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.added or self.changed or self.removed or self.metadata)
 
 
 def with_parents(tree: Tree) -> dict[str, TreeEntry]:

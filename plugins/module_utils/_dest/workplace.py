@@ -22,7 +22,7 @@ from .._files.shared_file import locked_at
 from .._files.trusted_path import open_trusted
 from .apply import Placement
 from .destination import OPEN_DIRECTORY, STAGE, Destination, Held, exists_at
-from .drift import Plan
+from .plan import Plan
 from .state import FILE_NAME, State, save_state
 
 # Seconds that another run may take.

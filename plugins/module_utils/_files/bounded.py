@@ -17,9 +17,12 @@ from typing import BinaryIO
 MAX_KEY_FILE = 64 * 1024
 MAX_CLOUD_FILE = 256 * 1024  # a key, a certificate or a token for a cloud
 MAX_PEM = 1024 * 1024  # the certificate and the key of a connection
-MAX_POLICY_FILE = 1024 * 1024  # a trusted root
+MAX_POLICY_FILE = 1024 * 1024  # a trusted root or a trust policy
 MAX_CERTIFICATES = 4 * 1024 * 1024  # authorities of a connection or a trust store
 MAX_LOGIN_FILE = 4 * 1024 * 1024  # a docker config.json
+
+# helm, pkg/chart/loader/archive.go: what it accepts unpacked; packed, it is never more
+MAX_CHART = 100 * 1024 * 1024
 
 READ_SIZE = 1024 * 1024
 
@@ -50,6 +53,11 @@ def read_file(path: str, limit: int, *, wait: bool = True) -> bytes:
     if len(content) > limit:
         raise FileRefused(f"has more than {limit} bytes")
     return content
+
+
+def expanded(path: str) -> str:
+    """Return a path with variables of the environment and ``~`` replaced."""
+    return os.path.expanduser(os.path.expandvars(path))
 
 
 def is_pem(text: str) -> bool:

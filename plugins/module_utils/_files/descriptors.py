@@ -52,14 +52,14 @@ def set_mode(descriptor: int, mode: int) -> None:
 
 
 def _magic_link(descriptor: int) -> str:
-    """Leads to the open file itself: fchmod and fchown refuse a descriptor of O_PATH (open(2), proc_pid_fd(5))."""
+    """Return a path of the open file: fchmod and fchown refuse a descriptor of O_PATH (open(2), proc_pid_fd(5))."""
     return f"/proc/self/fd/{descriptor}"
 
 
 def remove_tree_at(name: bytes, parent: int) -> None:
     """Remove an entry of a directory with all below it, as far as the file system lets it; links are not followed.
 
-    Directories of ours that may not be read are made readable first. Recursive: for trees of which nothing is deeper
+    Own directories that may not be read are made readable first. Recursive: for trees of which nothing is deeper
     than an artifact may be (:data:`~._files.names.MAX_DEPTH`).
     """
     with contextlib.suppress(OSError):

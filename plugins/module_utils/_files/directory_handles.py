@@ -83,7 +83,7 @@ class DirectoryHandles:
         return self.get(directory), encoded(name)
 
     def lstat(self, path: str) -> os.stat_result:
-        """What is known of an entry; of a link, not of what it leads to."""
+        """Return the status of an entry; of a link itself, not of its target."""
         parent, name = self.locate(path)
         return os.lstat(name, dir_fd=parent)
 
@@ -102,13 +102,13 @@ class DirectoryHandles:
         return names_in(self.get(path))
 
     def forget(self, path: str) -> None:
-        """Close what is open of a directory that is about to be removed, and of all below it."""
+        """Close the handles of a directory that is about to be removed, and of all directories below it."""
         below = path + "/"
         for known in [known for known in self._handles if known == path or known.startswith(below)]:
             os.close(self._handles.pop(known))
 
     def close(self) -> None:
-        """Close all descriptors; the object is of no use afterwards. May be called twice."""
+        """Close all descriptors; the object cannot be used afterwards. May be called twice."""
         for handle in self._handles.values():
             os.close(handle)
         self._handles.clear()

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may write to a directory besides its owner, and the errors for places in which somebody less trusted has a say.
+"""The users who may write to a directory beside its owner, and the errors for directories that they could change.
 
 Writers are the members of its group, everybody, and those of an access control list.
 """
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from .._errors import StorageError
 from .names import shown
-from .users import is_trusted, user_name
+from .users import is_trusted
 
 _ACL = "system.posix_acl_access"
 # tags of entries in an access control list (acl_ea.h of Linux)
@@ -29,7 +29,7 @@ _ROOT_GROUP = 0
 
 
 def other_writers(directory: int, status: os.stat_result) -> str:
-    """Who, of those that are not trusted, may write to an open directory, for a message; empty when nobody may.
+    """Return the untrusted users who may write to an open directory, as text for a message; empty if there are none.
 
     The group root counts as root. A group of which no untrusted user is a member, such as the one that many systems
     make for each user, counts as nobody.
@@ -134,3 +134,11 @@ def record_error(control: str, status: os.stat_result) -> StorageError:
 
 def _trusted_users() -> str:
     return "root" if os.geteuid() == 0 else f"root and {user_name(os.geteuid())}"
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name for messages, or the number where the host has no name for it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the user {uid}"

@@ -10,10 +10,10 @@ import stat
 
 from .._errors import StorageError
 from .directory_handles import open_file_at
-from .directory_writers import entry_error
+from .directory_writers import entry_error, user_name
 from .names import shown
 from .trusted_path import MAX_LINKS, Walk, open_trusted
-from .users import OTHERS_WRITE, is_trusted, user_name
+from .users import OTHERS_WRITE, is_trusted
 
 
 def open_to_read(path: str) -> int:

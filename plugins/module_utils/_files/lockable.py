@@ -20,7 +20,7 @@ _BASE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def is_at(handle: BinaryIO, handles: DirectoryHandles, name: str) -> bool:
-    """Whether an open file still has this name in an open directory."""
+    """Return whether an open file still has this name in an open directory."""
     try:
         return os.path.samestat(os.fstat(handle.fileno()), handles.lstat(name))
     except OSError:
@@ -30,7 +30,7 @@ def is_at(handle: BinaryIO, handles: DirectoryHandles, name: str) -> bool:
 def open_to_lock(handles: DirectoryHandles, name: str, *, may_be_foreign: bool, mode: int) -> tuple[BinaryIO, bool]:
     """A file to lock and to write to, and whether it was made by this call.
 
-    Links, second names of files elsewhere, and what is no file are taken away first. A file that ``may_be_foreign``
+    Links, second names of files elsewhere, and whatever is not a file are removed first. A file that ``may_be_foreign``
     may have other names, and is opened for reading where its owner lets nobody else write: who may replace its
     neighbours has to be able to lock it.
 

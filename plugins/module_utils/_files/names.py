@@ -39,7 +39,7 @@ def split_path(name: str) -> list[str]:
 
 
 def is_reserved(path: str) -> bool:
-    """Whether an entry would lie in a control directory, of its destination or of one below it.
+    """Return whether an entry would be in a control directory, of its destination or of one below it.
 
     An artifact must not bring one: the next pull would take its record for its own.
     """
@@ -69,5 +69,5 @@ def shown(path: str) -> str:
 
 
 def on_disk(root: str, path: str) -> str:
-    """Where the entry ``path`` lies below ``root``."""
+    """Return the full path of the entry ``path`` below ``root``."""
     return os.path.join(root, native(path))

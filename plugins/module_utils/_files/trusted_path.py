@@ -50,7 +50,7 @@ def open_trusted(path: str, *, make: list[str] | None = None, mode: int = 0o777,
 
 
 class Walk:
-    """One way from the root to a directory; see :func:`open_trusted`. Others say what else they let pass."""
+    """One walk from the root to a directory; see :func:`open_trusted`. Subclasses permit more."""
 
     def __init__(self, path: str, make: list[str] | None, mode: int, may_be_others: bool) -> None:
         if not os.path.isabs(path) or os.open not in os.supports_dir_fd:
@@ -116,7 +116,7 @@ class Walk:
         self._directory, self._passed = directory, path
 
     def _check_directory(self, status: os.stat_result) -> bool:
-        """Whether others may make, but not replace, entries in the directory that was reached.
+        """Return whether others may make, but not replace, entries in the directory that was reached.
 
         :raises StorageError: when somebody else may replace them.
         """

@@ -23,13 +23,3 @@ def is_trusted(uid: int) -> bool:
 def belongs_to_us(status: os.stat_result) -> bool:
     """Return whether a file or directory belongs to the user that runs the task and nobody else may write to it."""
     return status.st_uid == os.geteuid() and not status.st_mode & OTHERS_WRITE
-
-
-def user_name(uid: int) -> str:
-    """Return a user's name for messages, or the number where the host has no name for it."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"the user {uid}"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._errors import InvalidOption
+from .._files.bounded import expanded
 from .._kube.api import KubeOptions
 
 
@@ -29,12 +30,12 @@ def helm_environment(options: KubeOptions, scratch: str) -> dict[str, str]:
     if isinstance(options.kubeconfig, Mapping):
         environment["KUBECONFIG"] = _write(options.kubeconfig, scratch)
     elif options.kubeconfig or os.environ.get("KUBECONFIG"):
-        environment["KUBECONFIG"] = _path(options.kubeconfig or os.environ["KUBECONFIG"])
+        environment["KUBECONFIG"] = expanded(options.kubeconfig or os.environ["KUBECONFIG"])
     for name, value in (
         ("HELM_KUBECONTEXT", options.context),
         ("HELM_KUBEAPISERVER", options.host),
         ("HELM_KUBETOKEN", options.api_key),
-        ("HELM_KUBECAFILE", _path(options.ca_cert)),
+        ("HELM_KUBECAFILE", expanded(options.ca_cert)),
         ("HELM_KUBEINSECURE_SKIP_TLS_VERIFY", "true" if options.validate_certs is False else ""),
     ):
         if value:
@@ -47,11 +48,11 @@ def _own_config(options: KubeOptions) -> dict[str, Any]:
     if options.validate_certs is False:
         cluster["insecure-skip-tls-verify"] = True
     elif options.ca_cert:
-        cluster["certificate-authority"] = _path(options.ca_cert)
+        cluster["certificate-authority"] = expanded(options.ca_cert)
     user: dict[str, Any] = {"token": options.api_key} if options.api_key else {}
     if options.client_cert:
-        user["client-certificate"] = _path(options.client_cert)
-        user["client-key"] = _path(options.client_key)
+        user["client-certificate"] = expanded(options.client_cert)
+        user["client-key"] = expanded(options.client_key)
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -67,7 +68,3 @@ def _write(config: Mapping[str, Any], scratch: str) -> str:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
         json.dump(dict(config), stream)  # JSON is YAML
     return path
-
-
-def _path(value: str) -> str:
-    return os.path.expanduser(os.path.expandvars(value))

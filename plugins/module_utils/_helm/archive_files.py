@@ -16,9 +16,9 @@ from typing import BinaryIO
 from .._archive.decompress import Decompressor
 from .._archive.tar_reader import TarReader
 from .._errors import BuildError, LayerError
+from .._files.bounded import MAX_CHART
 from .._files.tree import DIRECTORY, FILE
 
-MAX_CHART = 100 << 20
 MAX_FILE = 5 << 20
 # Bytes of all archives that lie in one another.
 MAX_NESTED = 4 * MAX_CHART

@@ -11,10 +11,9 @@ import tempfile
 from typing import BinaryIO, cast
 
 from .._errors import DigestMismatch
-from .._files.bounded import pieces
+from .._files.bounded import MAX_CHART, pieces
 from .._files.regular_file import open_regular
 from .._oci.digest import Verifier
-from .archive_files import MAX_CHART
 
 
 def open_checked(path: str, digest: str) -> BinaryIO:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from .._archive.left_out import LeftOut
 from .._errors import BuildError
-from .archive_files import MAX_CHART, MAX_FILE
+from .._files.bounded import MAX_CHART
+from .archive_files import MAX_FILE
 from .helmignore import BY_DEFAULT, HELMIGNORE, HelmIgnore
 
 MAX_ENTRIES = 100_000

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the answers of a registry mean: their status, the registry's own words, how long it wants to be left alone."""
+"""The meaning of a registry's answer: its status, its error messages, and the time to wait before a retry."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_status(response: Any, action: str) -> None:
 
 
 def wait_asked_for(response: Any) -> float | None:
-    """Seconds that an answer with a passing failure asks to wait, None when it leaves that open."""
+    """Return the seconds to wait that an answer with a transient failure asks for; None if it does not say."""
     return retry_after(response.headers.get("Retry-After", ""), response.headers.get("Date", ""))
 
 

@@ -35,7 +35,7 @@ class BodyBroken(Exception):
 
 
 def is_encoded(response: Any) -> bool:
-    """Whether the bytes on the wire are a compressed form of the body, although only ``identity`` was asked for.
+    """Return whether the bytes on the wire are a compressed form of the body, although only ``identity`` was asked for.
 
     Other words in Content-Encoding (``aws-chunked``, ``binary``, ``utf-8``) say nothing of the bytes: what they are is
     for their digest to decide.
@@ -85,7 +85,7 @@ def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
 
 
 def unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """What gzip or zlib bytes unpack to, in pieces of at most 256 KiB.
+    """Yield the decompressed content of gzip or zlib bytes, in pieces of at most 256 KiB.
 
     :raises BodyBroken: when they are something else, or end early.
     """
@@ -127,7 +127,7 @@ def read_body(response: Any, limit: int, timeout: float) -> bytes:
 
 
 def read_plain(response: Any, limit: int, timeout: float) -> bytes:
-    """The body of an answer of urllib3 that is not compressed, up to ``limit`` bytes; what is beyond is not read.
+    """The body of an answer of urllib3 that is not compressed, up to ``limit`` bytes; further bytes are not read.
 
     :raises BodyBroken: when the connection breaks, or nearly stands still.
     """
@@ -142,7 +142,7 @@ def read_plain(response: Any, limit: int, timeout: float) -> bytes:
 
 
 def end_after(response: Any, seconds: float) -> None:
-    """Bound what is still to come of a body; a read beyond that time fails as one that breaks off."""
+    """Bound the time for the rest of a body; a read beyond it fails like a connection that breaks."""
     # an answer of tests, or one that is read already, has no such source
     source: Any = getattr(response.raw, "_fp", None)
     if hasattr(source, "end_after"):
@@ -150,7 +150,7 @@ def end_after(response: Any, seconds: float) -> None:
 
 
 def discard(response: Any, timeout: float) -> None:
-    """Be done with an answer whose body does not matter; a short one is read, which keeps the connection, unless that
+    """Finish an answer whose body does not matter; a short one is read, which keeps the connection, unless that
     takes longer than ``timeout`` or 2 s.
     """
     end_after(response, min(timeout, DISCARD_TIME))
@@ -164,7 +164,7 @@ def discard(response: Any, timeout: float) -> None:
 
 
 def content_length(response: Any) -> int | None:
-    """How many bytes the body has; None where the header is missing, malformed or overruled by chunked coding."""
+    """Return the bytes of the body; None if the header is missing, malformed or overruled by chunked coding."""
     text = response.headers.get("Content-Length", "")
     if response.headers.get("Transfer-Encoding") or not (text.isascii() and text.isdigit() and len(text) < 19):
         return None

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Requests to a server: sent, repeated after passing failures, redirected within limits, and their answers bounded.
+"""Requests to a server: sent, repeated after transient failures, redirected within limits, and their answers bounded.
 
 Registries and the token services of clouds are asked through this; what authorizes a request is the caller's.
 """
@@ -51,9 +51,9 @@ class HttpClient:
         self.pauses = Pauses(sleep, clock)
 
     def repeat(self, action: str, send: Callable[[], Any], attempts: int = 0) -> Any:
-        """Call ``send`` until its answer is no passing failure, or the retries are used up.
+        """Call ``send`` until its answer is not a transient failure, or the retries are used up.
 
-        Passing failures (no connection, broken connection, status 408, 425, 429, 500, 502, 503, 504) are repeated
+        Transient failures (no connection, broken connection, status 408, 425, 429, 500, 502, 503, 504) are repeated
         ``retries`` times, after the time that Retry-After asks for, or after a growing, jittered pause; see
         :class:`~._http.pauses.Pauses` for the bound on all pauses of a task together. ``attempts`` are the failures
         that the caller has already seen. Where one client serves several artifacts, a registry that has never answered,
@@ -143,7 +143,7 @@ class HttpClient:
 
     def ask(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[Any, bytes]:
         """One request beside the registry's own protocol, as to a token server: the answer and its body, of at most
-        1 MiB. Passing failures are repeated as in :meth:`repeat`; redirects are not followed, no authorization is
+        1 MiB. Transient failures are repeated as in :meth:`repeat`; redirects are not followed, no authorization is
         added.
 
         :raises RegistryError: when the body is larger.
@@ -161,7 +161,7 @@ class HttpClient:
 
 
 def rewinder(body: bytes | BinaryIO | None) -> Callable[[], None]:
-    """What brings a body back to where it stands now."""
+    """Return a function that rewinds a body to its present position."""
     if body is None or isinstance(body, bytes):
         return nothing
     stream, start = body, body.tell()

@@ -37,7 +37,7 @@ MIN_DIAL = 2.0
 
 
 class TooSlow(socket.timeout):
-    """What came in time was not enough; the text says how much it was."""
+    """Raised when too few bytes came in time; the text says how many."""
 
 
 class Meter:
@@ -78,7 +78,7 @@ class PacedReader(io.RawIOBase):
         self._until = time.monotonic() + seconds
 
     def start_body(self) -> None:
-        """What comes from now on is measured by itself."""
+        """Start a new measurement with the next byte."""
         self._meter.restart()
         self._until = math.inf
 
@@ -175,7 +175,7 @@ class PacedResponse(http.client.HTTPResponse):
 
 
 class PacedConnection:
-    """What :func:`pace` puts before a connection class of urllib3.
+    """The methods that :func:`pace` adds in front of a connection class of urllib3.
 
     Its ``timeout``, when it is a number, is the one for connecting and sending; that for the answer is the socket's
     when the answer is asked for (urllib3 sets both).
@@ -322,7 +322,7 @@ class _Together:
 
 
 def pace(manager: Any) -> None:
-    """Have a pool manager of urllib3 make paced connections from now on."""
+    """Make a pool manager of urllib3 open paced connections from now on."""
     manager.pool_classes_by_scheme = {
         scheme: paced_pool(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
     }
@@ -339,7 +339,7 @@ def paced_pool(pool: Any) -> Any:
 
 
 def _addresses(host: str, port: int) -> list[str]:
-    """What a name stands for, in the order of the system, each address once."""
+    """Return the addresses of a name, in the order of the system, each once."""
     from urllib3.util.connection import allowed_gai_family
 
     found = socket.getaddrinfo(host.strip("[]"), port, allowed_gai_family(), socket.SOCK_STREAM)

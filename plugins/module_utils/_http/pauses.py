@@ -30,15 +30,15 @@ class Pauses:
         self._lock = threading.Lock()
 
     def allow(self, asked: float | None = None) -> bool:
-        """Whether one more pause fits in and is worth it; ``asked`` is the registry's Retry-After."""
+        """Return whether one more pause of ``asked`` seconds (the registry's Retry-After) fits in and makes sense."""
         left = MAX_TOTAL - self.total
         return left > 0 and (asked is None or asked <= min(MAX_PAUSE, left))
 
     def pause(self, attempts: int, asked: float | None = None, *, counts: bool = True) -> None:
         """Wait before the attempt that follows on ``attempts`` earlier repetitions.
 
-        Without a wish of the registry for 0.5 s, doubled each time up to a minute, less a random part of up to a half.
-        With one, never for less than it asks: a random part is added of up to a quarter of it, or of what the pause
+        Without Retry-After for 0.5 s, doubled each time up to a minute, less a random part of up to a half.
+        With it, never for less than it asks: a random part is added of up to a quarter of it, or of what the pause
         would be without it. So the hosts of a fleet that were turned away at one moment do not come back at one moment.
 
         A pause that does not ``counts`` leaves the total alone: one that follows on progress.

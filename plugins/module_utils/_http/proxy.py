@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which proxy a request goes through: the option's, or the environment's as curl and Go read it, and what goes around.
+"""The proxy of a request: that of the option, or of the environment as curl and Go read it; and the exceptions.
 
 An entry of ``no_proxy`` is a host name, which stands for the hosts below it too (a leading ``.`` or ``*.`` changes
 nothing), an IP address, a network in CIDR notation, or ``*`` for all; a name or an address may carry a port and then
@@ -35,7 +35,7 @@ def proxy_for(url: str, options: ConnectionOptions, environ: Mapping[str, str] |
     With the option ``proxy`` the environment counts for nothing; without it, the option ``no_proxy`` still takes the
     place of the environment's.
 
-    :raises InvalidOption: when the proxy is no URL of one; its text is not repeated.
+    :raises InvalidOption: when it is not the URL of a proxy; its text is not repeated.
     :raises MissingDependency: when it is a SOCKS proxy and PySocks is not installed.
     """
     environ = os.environ if environ is None else environ
@@ -63,13 +63,13 @@ def check_proxy(options: ConnectionOptions) -> None:
         name, port = _split(entry)
         if (port is not None and not 0 < port < 65536) or ("/" in name and _network(name) is None):
             raise InvalidOption(
-                f"'no_proxy' has the entry {entry[:100]!r}, which is no host, address or network.",
+                f"'no_proxy' has the entry {entry[:100]!r}, which is not a host, an address or a network.",
                 "Wanted entries such as example.com, example.com:5000, 10.0.0.0/8, [::1]:5000 or *.",
             )
 
 
 def goes_around(host: str, port: int, exceptions: Sequence[str]) -> bool:
-    """Whether a request to a host is exempt from the proxy. ``host`` is without brackets and in lower case."""
+    """Return whether a request to a host is exempt from the proxy. ``host`` is without brackets and in lower case."""
     return any(_matches(entry, host.rstrip("."), port) for entry in exceptions)
 
 
@@ -92,7 +92,7 @@ def _matches(entry: str, host: str, port: int) -> bool:
 
 
 def _split(entry: str) -> tuple[str, int | None]:
-    """Name and port of an entry; the port is 0 for text that is none."""
+    """Name and port of an entry; the port is 0 if the text is not a port."""
     entry = entry.strip().lower()
     if entry.startswith("["):
         name, _bracket, rest = entry[1:].partition("]")
@@ -148,7 +148,7 @@ def _checked(proxy: str, named: str) -> str:
     if not is_usable or scheme not in SCHEMES:
         # it is not repeated: it may hold a password
         raise InvalidOption(
-            f"{named} is no URL of a proxy.",
+            f"{named} is not the URL of a proxy.",
             "Wanted http://[user:password@]host:port, or https, or socks5h; special characters of a password are "
             "written as %XX.",
         )

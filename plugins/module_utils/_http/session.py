@@ -69,7 +69,7 @@ class RegistryAdapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         kwargs.update(self._pool_options())
         if proxy.lower().startswith("https:") and proxy not in self.proxy_manager:
-            # it is no registry: it does not see the registry's client certificate
+            # a proxy is not the registry: it does not see the registry's client certificate
             context = tls_context(self._options, client_certificate=False)
             kwargs["proxy_ssl_context"] = context
             # for plain HTTP the connection to the proxy is the only one; for https, that of the registry is set already
@@ -85,7 +85,7 @@ class RegistryAdapter(HTTPAdapter):
         return options
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        """What requests 2.32 and later open a connection with; earlier ones ask the pool manager, set up alike."""
+        """Return what requests 2.32 and later open a connection with; earlier ones use the pool manager."""
         parts = urlsplit(request.url)
         host = {"scheme": parts.scheme.lower(), "host": parts.hostname or "", "port": parts.port}
         return host, {"ssl_context": self._context} if self._context is not None else {}
@@ -155,13 +155,13 @@ class RegistrySession(BaseSession):
         return super().get_adapter(url)
 
     def merge_environment_settings(self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any) -> dict[str, Any]:
-        """What requests sends with: the proxy of this collection's own rule, whatever it would find itself."""
+        """Return the settings of a request: the proxy by this collection's rule, not by that of requests."""
         proxy = proxy_for(url, self._options)
         proxies = {urlsplit(url).scheme: proxy} if proxy else {}
         return {"proxies": proxies, "stream": stream, "verify": True, "cert": None}
 
     def get_redirect_target(self, resp: Any) -> None:
-        """None: even where it does not follow a redirect, requests looks at the target and reads the whole body."""
+        """Return None: even if it does not follow a redirect, requests looks at the target and reads the whole body."""
 
 
 def new_session(options: ConnectionOptions) -> Any:
@@ -176,7 +176,7 @@ def new_session(options: ConnectionOptions) -> Any:
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether a failure of requests may go away by itself, so that repeating is worth a try."""
+    """Return whether a failure of requests is transient, so that repeating makes sense."""
     inner = _innermost(error)
     if isinstance(inner, ssl.SSLError) or isinstance(error, requests.exceptions.SSLError):
         return breaks_off(inner)
@@ -261,7 +261,7 @@ def _proxy_of(error: Any, options: ConnectionOptions) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it was made of, the innermost last."""
+    """Yield an error and its causes, the innermost last."""
     inner: Any = error
     while isinstance(inner, BaseException):
         yield inner
@@ -274,7 +274,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _too_slow(error: BaseException) -> TooSlow | None:
-    """What :mod:`.pace` found, if it was that; urllib3 1.26 does not name it as the cause of its own error."""
+    """Return the error of :mod:`.pace`, if that was the cause; urllib3 1.26 does not name it as its own cause."""
     found = (each for link in _chain(error) for each in (link, link.__context__) if isinstance(each, TooSlow))
     return next(found, None)
 

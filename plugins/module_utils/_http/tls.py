@@ -58,18 +58,18 @@ def tls_context(options: ConnectionOptions, *, client_certificate: bool = True) 
 
 
 def explain_tls(error: BaseException, action: str, whom: str, options: ConnectionOptions) -> TlsFailed:
-    """What a failed handshake means. ``error`` is the innermost exception, ``whom`` the peer, as in "the server"."""
+    """Return the error for a failed handshake. ``error`` is the innermost exception, ``whom`` is like "the server"."""
     found, hint = _meaning(error, whom, options)
     return TlsFailed(f"{action} failed: {found}.", hint, is_lasting=not breaks_off(error))
 
 
 def breaks_off(error: BaseException) -> bool:
-    """Whether the peer broke off the handshake without a word, which may pass."""
+    """Return whether the peer ended the handshake without an alert, which may be transient."""
     return "EOF" in str(error)
 
 
 def suspicion(options: ConnectionOptions) -> str:
-    """What else a connection that breaks off at its start may mean: by TLS 1.3 a client is done with the handshake
+    """Return the hint for a connection that ends at its start: by TLS 1.3 a client is done with the handshake
     before the server has looked at its certificate, and may see the end of the connection before the server's word.
     """
     kind = "does not accept the" if options.client_cert else "asks for a"
@@ -179,7 +179,7 @@ def _unusable(error: Exception, is_encrypted: bool, has_password: bool) -> Inval
 def _pem(path_or_pem: str, option: str) -> bytes:
     """The text of a certificate or a key.
 
-    :raises InvalidOption: when it cannot be read, or is no PEM text.
+    :raises InvalidOption: when it cannot be read, or is not PEM text.
     """
     from .._files.bounded import MAX_PEM, FileRefused, read_pem
 
@@ -188,7 +188,7 @@ def _pem(path_or_pem: str, option: str) -> bytes:
     except FileRefused as exc:
         raise InvalidOption(f"The file in '{option}' {exc}.") from None
     if b"-----BEGIN" not in text:
-        raise InvalidOption(f"'{option}' is no PEM text.", "Wanted a path of a PEM file, or its text.")
+        raise InvalidOption(f"'{option}' is not PEM text.", "Wanted a path of a PEM file, or its text.")
     return text
 
 
@@ -210,7 +210,7 @@ def _memory(text: bytes) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _pipe(text: bytes) -> Iterator[int]:
-    """Where there are no files in memory; OpenSSL then says less about what is wrong."""
+    """Load the key where the system has no files in memory; OpenSSL then says less about what is wrong."""
     reader, writer = os.pipe()
 
     def feed() -> None:

@@ -17,7 +17,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of a URL: what decides whether a credential may go along.
 
-    :raises RegistryError: when it is no URL of http or https.
+    :raises RegistryError: when it is not an http or https URL.
     """
     try:
         parts = urlsplit(url)
@@ -25,14 +25,14 @@ def origin(url: str) -> tuple[str, str, int]:
     except ValueError:
         scheme, host, port = "", "", None
     if scheme not in _DEFAULT_PORTS or not host:
-        raise RegistryError(f"The registry names the address {shown(url)!r}, which is no URL of http or https.")
+        raise RegistryError(f"The registry names the address {shown(url)!r}, which is not an http or https URL.")
     return scheme, host, _DEFAULT_PORTS[scheme] if port is None else port
 
 
 def join(url: str, location: str) -> str:
     """The URL that a Location or Link header of the answer to ``url`` stands for.
 
-    :raises RegistryError: when it is no URL of http or https.
+    :raises RegistryError: when it is not an http or https URL.
     """
     try:
         target = urljoin(url, location)

@@ -27,6 +27,7 @@ from .._errors import (
     OciError,
     TlsFailed,
 )
+from .._files.bounded import expanded
 from .._files.threads import OutOfTime, run_within
 from .._http.body import BodyBroken, read_plain
 from .._http.pace import pace
@@ -232,9 +233,9 @@ def _package(name: str) -> Any:
 def _override(options: KubeOptions, configuration: Any) -> None:
     for name, value in (
         ("host", options.host),
-        ("cert_file", _path(options.client_cert)),
-        ("key_file", _path(options.client_key)),
-        ("ssl_ca_cert", _path(options.ca_cert)),
+        ("cert_file", expanded(options.client_cert)),
+        ("key_file", expanded(options.client_key)),
+        ("ssl_ca_cert", expanded(options.ca_cert)),
         ("proxy", options.proxy),
     ):
         if value:
@@ -265,7 +266,7 @@ def _load(options: KubeOptions, configuration: Any) -> None:
                     "It has to be on the host that asks the Kubernetes API.",
                 )
             config.load_kube_config(
-                config_file=_path(options.kubeconfig) or None,
+                config_file=expanded(options.kubeconfig) or None,
                 context=context,
                 client_configuration=configuration,
                 persist_config=False,
@@ -291,11 +292,7 @@ def _has_kubeconfig() -> bool:
 
 
 def _any_exists(paths: str) -> bool:
-    return any(os.path.exists(_path(path)) for path in paths.split(os.pathsep) if path)
-
-
-def _path(value: str) -> str:
-    return os.path.expanduser(os.path.expandvars(value))
+    return any(os.path.exists(expanded(path)) for path in paths.split(os.pathsep) if path)
 
 
 def _refusal(what: str, status: int, body: Any) -> OciError:

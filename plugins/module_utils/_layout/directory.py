@@ -19,12 +19,12 @@ from typing import BinaryIO
 
 from .._errors import StorageError
 from .._files.directory_handles import DirectoryHandles, open_file_at
+from .._files.directory_writers import user_name
 from .._files.foreign_path import open_to_read, open_trusted_file
 from .._files.lockable import is_at
 from .._files.names import shown
 from .._files.regular_file import storage_error
 from .._files.trusted_path import open_trusted
-from .._files.users import user_name
 
 
 class StoreDirectory:

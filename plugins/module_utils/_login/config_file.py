@@ -26,11 +26,12 @@ from typing import Any, NamedTuple
 from .._errors import StorageError
 from .._files.bounded import MAX_LOGIN_FILE
 from .._files.directory_handles import DirectoryHandles, open_file_at
+from .._files.directory_writers import user_name
 from .._files.foreign_path import open_home
 from .._files.lockable import is_at, open_to_lock
 from .._files.regular_file import storage_error
 from .._files.shared_file import wait_for_lock, write_all
-from .._files.users import is_trusted, user_name
+from .._files.users import is_trusted
 from .find import parse_config_file
 
 # seconds; the owner of the lock may wait for a credential helper

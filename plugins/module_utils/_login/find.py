@@ -93,27 +93,43 @@ def parse_config_file(raw: bytes, path: str) -> dict[str, Any]:
 
 
 def _documents(options: AuthOptions) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each document with what messages call it; a source is looked at when those before it lack the registry."""
     if options.auth_config is not None:
         yield "auth_config", _check_given(check_document(options.auth_config, "auth_config"), "auth_config")
     elif options.auth_file:
         yield options.auth_file, _check_given(read_config_file(options.auth_file), options.auth_file)
     else:
-        yield from _documents_of_the_host()
+        for source in _SOURCES_OF_THE_HOST:
+            yield from source()
 
 
-def _documents_of_the_host() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    named, given = os.environ.get("REGISTRY_AUTH_FILE"), os.environ.get("DOCKER_AUTH_CONFIG")
+def _named_file() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    named = os.environ.get("REGISTRY_AUTH_FILE")
     if named:
         yield named, read_config_file(named)
+
+
+def _text_in_environment() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    given, origin = os.environ.get("DOCKER_AUTH_CONFIG"), "DOCKER_AUTH_CONFIG in the environment"
     if given:
-        yield "DOCKER_AUTH_CONFIG in the environment", load_auth_config(given, "DOCKER_AUTH_CONFIG in the environment")
+        yield origin, load_auth_config(given, origin)
+
+
+def _files_of_tools() -> Iterator[tuple[str, Mapping[str, Any]]]:
     for path in _default_files():
         if os.path.exists(path):
             yield path, read_config_file(path)
-    oldest = os.path.join(os.path.expanduser("~"), ".dockercfg")
-    if os.path.exists(oldest):
+
+
+def _oldest_file() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    path = os.path.join(os.path.expanduser("~"), ".dockercfg")
+    if os.path.exists(path):
         # the whole file is what is under 'auths' today
-        yield oldest, check_document({"auths": read_config_file(oldest)}, oldest)
+        yield path, check_document({"auths": read_config_file(path)}, path)
+
+
+# In the order in which they are asked; a new source of documents is a function and its place here.
+_SOURCES_OF_THE_HOST = (_named_file, _text_in_environment, _files_of_tools, _oldest_file)
 
 
 def _default_files() -> list[str]:

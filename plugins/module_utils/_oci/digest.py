@@ -43,12 +43,6 @@ def digest_of_hash(content: hashlib._Hash) -> str:
     return f"{content.name}:{content.hexdigest()}"
 
 
-def short_digest(digest: str) -> str:
-    """The first 12 hex digits after the algorithm, for messages meant for people."""
-    algorithm, _colon, encoded = digest.partition(":")
-    return f"{algorithm}:{encoded[:12]}"
-
-
 class Verifier:
     """Checks a stream of bytes against a digest and, when it is known, a size.
 

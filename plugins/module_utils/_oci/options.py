@@ -22,8 +22,6 @@ PROVIDERS = (GENERIC, "aws", "azure", "gcp")
 # patterns as text: a task that gives none of these options compiles none
 _DURATION_PART = r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)"
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_AGE = r"([0-9]+)([smhdw]?)\Z"
-_AGE_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SIZE = r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?b?)\s*\Z"
 _SIZE_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -117,20 +115,6 @@ def parse_duration(text: str) -> float:
             f"{text[:100]!r} is not a duration: wanted a positive number of seconds or a text such as 90s or 1m30s."
         )
     return seconds
-
-
-def parse_age(text: str) -> int:
-    """Seconds from a whole number with an optional unit (s, m, h, d, w), as ``ansible.builtin.find`` takes an age.
-
-    :raises InvalidOption: when it is no such text.
-    """
-    text = str(text).strip()
-    match = re.match(_AGE, text, re.ASCII) if len(text) < 20 else None
-    if not match:
-        raise InvalidOption(
-            f"{text[:100]!r} is not an age: wanted a whole number of seconds, or with a unit as in 12h, 30d or 4w."
-        )
-    return int(match[1]) * _AGE_SECONDS[match[2]]
 
 
 def parse_size(text: str) -> int:

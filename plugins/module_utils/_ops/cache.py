@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from .._errors import InvalidOption
 MAX_LISTED = 1000
 
 SHOWN, PRUNED, UP_TO_DATE = "CacheShown", "CachePruned", "CacheUpToDate"
+
+_AGE = re.compile(r"([0-9]+)([smhdw]?)\Z", re.ASCII)
+_AGE_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 @dataclass(frozen=True)
@@ -105,3 +109,17 @@ def _warnings(root: str, found: PruneResult) -> list[str]:
     if not found.in_use:
         return []
     return [f"In the cache {root}, {found.in_use} artifacts or blobs were to be removed but stay: they are being used."]
+
+
+def parse_age(text: str) -> int:
+    """Seconds from a whole number with an optional unit (s, m, h, d, w), as ``ansible.builtin.find`` takes an age.
+
+    :raises InvalidOption: when it is no such text.
+    """
+    text = str(text).strip()
+    match = _AGE.match(text) if len(text) < 20 else None
+    if not match:
+        raise InvalidOption(
+            f"{text[:100]!r} is not an age: wanted a whole number of seconds, or with a unit as in 12h, 30d or 4w."
+        )
+    return int(match[1]) * _AGE_SECONDS[match[2]]

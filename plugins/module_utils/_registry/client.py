@@ -32,12 +32,7 @@ def push_scope(repository: str) -> str:
 
 
 class RegistryClient:
-    """Requests to one registry; may be shared by threads.
-
-    ``api`` is the base of all its URLs, as in ``https://registry-1.docker.io/v2/``.
-
-    :raises MissingDependency: when the package requests is not installed, or too old.
-    """
+    """Requests to one registry, whose URLs begin with ``api``; may be shared by threads."""
 
     def __init__(
         self,
@@ -47,6 +42,7 @@ class RegistryClient:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """:raises MissingDependency: when the package requests is not installed, or too old."""
         self.http = HttpClient(connection, sleep, clock)
         self.session: Any = self.http.session
         self.connection = connection

@@ -11,14 +11,10 @@ from __future__ import annotations
 DOCKER_HUB_API = "registry-1.docker.io"
 
 
-def api_host(registry: str) -> str:
-    """The host that serves the API of a registry; Docker Hub's differs from its name."""
-    return DOCKER_HUB_API if registry == "docker.io" else registry
-
-
 def api_url(registry: str, is_encrypted: bool) -> str:
-    """The base of all URLs of a registry, as in ``https://registry-1.docker.io/v2/``."""
-    return f"{'https' if is_encrypted else 'http'}://{api_host(registry)}/v2/"
+    """The base of all URLs of a registry, as in ``https://ghcr.io/v2/``; Docker Hub has another host there."""
+    host = DOCKER_HUB_API if registry == "docker.io" else registry
+    return f"{'https' if is_encrypted else 'http'}://{host}/v2/"
 
 
 class RepositoryUrls:

@@ -20,13 +20,13 @@ MIN_LENGTH = 8
 # nobody types a password of so many characters: it is a token of a cloud or a forge
 MACHINE_MADE = 32
 
-# secret -> whether it is opaque: made by a program, so that a part of it is no word of a sentence
+# secret -> whether it is opaque: made by a program, so that no part of it can be a word of a sentence
 _noted: dict[str, bool] = {}
 _mask: tuple[int, Mask] | None = None
 
 
 def note(secret: str, *, opaque: bool = False) -> None:
-    """Have a secret hidden from now on."""
+    """Hide a secret from now on."""
     if secret:
         _noted[secret] = opaque or _noted.get(secret, False)
 

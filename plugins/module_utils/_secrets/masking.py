@@ -80,11 +80,11 @@ class Mask:
                     self.add(spelling)
 
     def holds(self, text: str) -> bool:
-        """Whether a secret is in a text, in whatever spelling, also in text that is encoded in it."""
+        """Return whether a secret is in a text, in whatever spelling, also in text that is encoded in it."""
         return bool(self) and any(self._is_in(view, is_text) for view, is_text in _views(text))
 
     def is_in_value(self, value: Any) -> bool:
-        """Whether a value of a document, a text, number or boolean, is a secret or holds one."""
+        """Return whether a value of a document, a text, number or boolean, is a secret or holds one."""
         if isinstance(value, str):
             return value.strip() in self._trivial or self.holds(value)
         known = self._trivial, self._short, self._long
@@ -175,12 +175,12 @@ def leaves(value: Any) -> Iterator[str | int | float]:
 
 
 def is_trivial(value: Any) -> bool:
-    """Whether a text, number or boolean is one that any text may hold by chance."""
+    """Return whether a text, number or boolean is so short or common that any text may hold it by chance."""
     return _TRIVIAL.fullmatch(str(value).strip()) is not None
 
 
 def _spellings_of_number(value: Any) -> set[str]:
-    """How JSON, YAML and Go's templates spell a number or boolean; Go writes 1.2345678e+07."""
+    """Return how JSON, YAML and Go's templates spell a number or boolean; Go writes 1.2345678e+07."""
     if isinstance(value, bool):
         return {str(value).lower()}
     if not isinstance(value, (int, float)):
@@ -198,7 +198,7 @@ def _spellings_of_number(value: Any) -> set[str]:
 
 
 def _views(text: str) -> Iterator[tuple[str, bool]]:
-    """The text, and what it is when it is decoded, each with whether it is text through and through."""
+    """Yield the text and its decoded forms, each with whether it is text as a whole."""
     level, seen = [text], {text}
     yield text, True
     for _depth in range(MAX_DEPTH):

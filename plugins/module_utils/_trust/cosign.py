@@ -6,6 +6,16 @@
 A signature counts when it is made by one of the keys, or by a certificate with one of the identities, and the signed
 payload names the artifact's digest. Legacy signatures are looked at first: when they satisfy the policy, two requests
 were made. Where bundles and legacy signatures stand side by side, all of them are tried.
+
+The steps, by the numbers of :mod:`.verifier`:
+
+1. *Read the policy*: :func:`read_keys`, and the identities and the trusted root by :class:`.keyless.KeylessVerifier`.
+2. *Find what is attached*: layers of the tag of legacy signatures; bundles among the referrers; layers of the tag of
+   attestations, where keys may sign them.
+3. *Check each signature*: by a key here, by a certificate in :mod:`.keyless`.
+4. *Check who signed*: the key is one of the policy; a certificate beside a keyed signature must not have expired.
+5. *Check what was signed*: the payload or in-toto statement names the digest, and its type is asked for.
+6. *Count the signers*, and those who made each attestation that the policy wants.
 """
 
 from __future__ import annotations
@@ -72,6 +82,7 @@ class CosignVerifier:
                 "Give 'public_keys', or 'identities' for keyless signatures (any_identity: true accepts every signer "
                 "that the trusted root vouches for).",
             )
+        # 1. Read the policy
         self._keys = read_keys(policy)
         self._keyless: KeylessVerifier | None = None
         if policy.identities or policy.any_identity:
@@ -136,7 +147,8 @@ class _Check:
         self._budget = Budget(policy.max_signatures or MAX_COSIGN_SIGNATURES)
 
     def run(self) -> Verdict:
-        for _step in self._steps():
+        for _candidate in self._candidates():
+            # 6. Count the signers, after each candidate: nothing is fetched that is not needed
             if self._is_satisfied():
                 signers = [each for group in (self._signers, *self._attesters) for each in group.found.values()]
                 unique = list({(each.found_in, each.who, each.predicate_type): each for each in signers}.values())
@@ -145,8 +157,8 @@ class _Check:
                 break
         raise self._failed()
 
-    def _steps(self) -> Iterator[None]:
-        """Try one candidate after the other; the caller stops as soon as nothing is missing.
+    def _candidates(self) -> Iterator[None]:
+        """Try one candidate after the other (steps 2 to 5); the caller stops as soon as nothing is missing.
 
         What was fetched for one is given up before the next is fetched.
         """
@@ -162,7 +174,7 @@ class _Check:
             self._try_bundle(attached.found_in, attached.content)
             del attached  # before the next one is read
             yield
-        if self._policy.attestations and self._keys:
+        if self._policy.attestations and self._keys and not budget.is_spent:
             layers = tagged_layers(repository, digest, ATTESTATION_SUFFIX, refusals, budget)
             for layer in {(each.digest, each.size, each.media_type): each for each in layers}.values():
                 self._try_envelope(layer)
@@ -193,11 +205,14 @@ class _Check:
 
     def _legacy_signer(self, layer: Descriptor, payload: bytes) -> Signer:
         encoded = layer.annotations[formats.ANNOTATION_SIGNATURE]
+        # 3. Check the signature: by a key, over the payload
         signature = formats.decode_base64(encoded, "The signature annotation")
         has_certificate = bool(layer.annotations.get(formats.ANNOTATION_CERTIFICATE))
         key = self._matching_key(signature, payload)
         if key is not None:
+            # 5. Check what was signed
             annotations = formats.check_simple_payload(payload, self._digest)
+            # 4. Check who signed
             if has_certificate and self._keyless is None:
                 self._check_beside_key(layer)
             return Signer(
@@ -268,11 +283,14 @@ class _Check:
         self._count_statement(signer, statement, layer.digest, "attestation")
 
     def _keyed_envelope(self, found_in: str, envelope: Envelope, form: str) -> tuple[Signer, Statement]:
+        # 3. Check the signature: by a key, over the envelope's payload and its type
         key = self._matching_key(envelope.signature, envelope.signed)
         if key is None:
             raise Rejected("bad-signature", self._no_key_matches())
+        # 4. Check who signed
         if not key.is_named(envelope.key_id):
             raise Rejected("key-id", "The envelope names another key than the one that made its signature")
+        # 5. Check what was signed; _count_statement looks at its type
         statement = formats.check_statement(envelope, self._digest)
         signer = Signer(
             COSIGN,
@@ -288,6 +306,7 @@ class _Check:
         return signer, statement
 
     def _count_statement(self, signer: Signer, statement: Statement, found_in: str, form: str) -> None:
+        """Count the signer for each demand that the type of the statement meets; a type not asked for is a refusal."""
         counted = False
         for rule, attesters in zip(self._policy.attestations, self._attesters):
             if statement.predicate_type in expand_predicate_type(rule.type):

@@ -52,19 +52,26 @@ class Attached:
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """Which referrers are looked for; those whose descriptor names one of ``thumbprints`` come first."""
+class ReferrerKind:
+    """One kind of referrers: a manifest with one layer of at most ``limit`` bytes, and how it is told from others.
 
-    kind: str
+    It is told by ``artifact_type``, as the manifest says it or in its config's media type; or, where ``layer_type`` is
+    given, by how the layer's media type begins, since registries fill in artifact types differently. ``name`` is for
+    refusals. Descriptors that name one of ``thumbprints`` (see ``THUMBPRINTS``) come first.
+    """
+
+    name: str
     artifact_type: str
     limit: int
+    layer_type: str = ""
     thumbprints: Collection[str] = ()
 
     def is_in(self, manifest: Manifest) -> bool:
+        """Return whether a manifest is of this kind."""
         if len(manifest.layers) != 1:
             return False
-        if self.artifact_type == BUNDLE_PREFIX:
-            return manifest.layers[0].media_type.startswith(BUNDLE_PREFIX)
+        if self.layer_type:
+            return manifest.layers[0].media_type.startswith(self.layer_type)
         return self.artifact_type in (manifest.artifact_type, manifest.config.media_type if manifest.config else "")
 
     def rank(self, entry: Descriptor) -> tuple[bool, int]:
@@ -79,7 +86,7 @@ class _Wanted:
         return entry.size > LARGE, likely
 
 
-_BUNDLES = _Wanted("bundle", BUNDLE_PREFIX, MAX_BUNDLE)
+BUNDLES = ReferrerKind("bundle", BUNDLE_PREFIX, MAX_BUNDLE, layer_type=BUNDLE_PREFIX)
 
 
 def tagged_layers(
@@ -130,28 +137,11 @@ def attached_bundles(
 ) -> Iterator[Attached]:
     """The Sigstore bundles among the referrers; other referrers are passed over in silence."""
     budget = budget or Budget()
-    for tried, attached in enumerate(_attached(repository, digest, refusals, budget, _BUNDLES)):
+    for tried, found in enumerate(attached(repository, digest, BUNDLES, refusals, budget)):
         if tried == budget.signatures:
             budget.note(f"It has more bundles than the {tried} that are tried ('max_signatures').")
             return
-        yield attached
-
-
-def attached_notation(
-    repository: Repository,
-    digest: str,
-    refusals: list[Refusal],
-    limit: int,
-    budget: Budget | None = None,
-    thumbprints: Collection[str] = (),
-) -> Iterator[Attached]:
-    """The envelopes of the Notary Project among the referrers, of at most ``limit`` bytes each.
-
-    :param thumbprints: SHA-256 (hex, lower case) of certificates that are trusted. What the list of referrers says to
-        be signed with one of them comes first.
-    """
-    wanted = _Wanted("notation", NOTATION_SIGNATURE, limit, thumbprints)
-    return _attached(repository, digest, refusals, budget or Budget(), wanted)
+        yield found
 
 
 def fetch_attached(repository: Repository, layer: Descriptor, limit: int, budget: Budget | None = None) -> bytes:
@@ -171,13 +161,16 @@ def fetch_attached(repository: Repository, layer: Descriptor, limit: int, budget
     return b"".join(chunks)
 
 
-def _attached(
-    repository: Repository, digest: str, refusals: list[Refusal], budget: Budget, wanted: _Wanted
+def attached(
+    repository: Repository, digest: str, kind: ReferrerKind, refusals: list[Refusal], budget: Budget
 ) -> Iterator[Attached]:
-    """What is wanted, one at a time: no content is kept here. Large ones come when all others were tried."""
+    """Yield what referrers of a kind bring, one at a time: no content is kept here. Large ones come last.
+
+    What cannot be used becomes an entry in ``refusals``; what the budget leaves out, a note of it.
+    """
     large: list[tuple[str, Descriptor]] = []
-    for manifest in _referring_manifests(repository, digest, refusals, budget, wanted):
-        if not wanted.is_in(manifest):
+    for manifest in _referring_manifests(repository, digest, refusals, budget, kind):
+        if not kind.is_in(manifest):
             continue
         layer = manifest.layers[0]
         found_in = manifest.descriptor.digest
@@ -185,9 +178,9 @@ def _attached(
         if layer.size > LARGE:
             large.append((found_in, layer))
         else:
-            yield from _content(repository, found_in, layer, refusals, budget, wanted)
+            yield from _content(repository, found_in, layer, refusals, budget, kind)
     for found_in, layer in sorted(large, key=lambda pair: pair[1].size):
-        yield from _content(repository, found_in, layer, refusals, budget, wanted)
+        yield from _content(repository, found_in, layer, refusals, budget, kind)
 
 
 def _content(
@@ -196,7 +189,7 @@ def _content(
     layer: Descriptor,
     refusals: list[Refusal],
     budget: Budget,
-    wanted: _Wanted,
+    wanted: ReferrerKind,
 ) -> Iterator[Attached]:
     if layer.size <= wanted.limit and not budget.take(layer.size):
         return
@@ -204,13 +197,13 @@ def _content(
         content = fetch_attached(repository, layer, wanted.limit, budget)
     except (NotFound, InvalidContent) as exc:
         code = "too-large" if layer.size > wanted.limit else "malformed"
-        refusals.append(Refusal(found_in, wanted.kind, code, exc.message))
+        refusals.append(Refusal(found_in, wanted.name, code, exc.message))
         return
     yield Attached(found_in, layer.media_type, content)
 
 
 def _referring_manifests(
-    repository: Repository, digest: str, refusals: list[Refusal], budget: Budget, wanted: _Wanted
+    repository: Repository, digest: str, refusals: list[Refusal], budget: Budget, wanted: ReferrerKind
 ) -> Iterator[Manifest]:
     """The manifests that really name ``digest`` as their subject, each once, at most ``MAX_REFERRERS``."""
     try:

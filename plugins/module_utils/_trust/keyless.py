@@ -7,6 +7,19 @@ Sources: cosign, pkg/cosign/verify.go (legacy signatures); sigstore-go, pkg/veri
 checked: the signature by the certificate's key, a log entry about just this signature, the log's own signature on entry
 and time, the certificate's validity and chain at that time, its record in a CT log, the identity, and the artifact's
 digest in what was signed. Not done: online look-ups of log entries, in which the registry would choose what is asked.
+
+The steps, by the numbers of :mod:`.verifier`. Each raises a ``Rejected`` of its own code:
+
+3. *Check the signature*, by the key of the certificate that lies beside it.
+4. *Check who signed*:
+   a. the log entry is about just this signature (``tlog``);
+   b. the log has signed the entry and its time, which is the time of signing; for a bundle whose time a timestamp
+      authority tells, that authority has (``tlog``, ``timestamp``);
+   c. for bundles, the entry is included in the log (``tlog``);
+   d. at that time the certificate was valid, issued by an authority of the trusted root, and recorded in a CT log
+      (``untrusted-certificate``, ``expired-certificate``, ``sct``);
+   e. the identity in the certificate is one of the policy (``identity``).
+5. *Check what was signed*: it names the digest, and its type is asked for.
 """
 
 from __future__ import annotations
@@ -104,15 +117,18 @@ class KeylessVerifier:
             raise Rejected("no-certificate", "The signature has no certificate: it was made with a key")
         if not annotations.get(formats.ANNOTATION_BUNDLE):
             raise Rejected("tlog", "The signature has no log entry; none is looked up online")
+        # 3. Check the signature
         signature = formats.decode_base64(annotations[formats.ANNOTATION_SIGNATURE], "The signature annotation")
         certificate = read_certificate(annotations[formats.ANNOTATION_CERTIFICATE].encode("utf-8"))
         if not signature_is_good(certificate.public_key(), signature, payload):
             raise Rejected("bad-signature", "The signature over the payload is not by the certificate's key")
+        # 4. Check who signed: a, b, d, e
         promise = _legacy_promise(annotations[formats.ANNOTATION_BUNDLE])
         transparency_log.check_legacy_entry(promise.body, signature, certificate, payload)
         time = transparency_log.check_promise(self._root, promise)
         check_signing_certificate(self._root, certificate, time)
         signer = self._signer(certificate, time, LEGACY)
+        # 5. Check what was signed
         claims = formats.check_simple_payload(payload, digest)
         return replace(signer, predicate_type=formats.COSIGN_SIGN, found_in=layer.digest, annotations=claims)
 
@@ -122,6 +138,7 @@ class KeylessVerifier:
             raise Rejected("malformed", "The bundle holds a message signature, not an envelope that names the artifact")
         if "certificate" not in bundle.material:
             raise Rejected("no-certificate", "The bundle has no certificate: it was signed with a key")
+        # 3. Check the signature
         raw = bundle.material["certificate"]["rawBytes"]
         certificate = read_certificate(formats.decode_base64(raw, "The certificate", any_alphabet=True))
         key = PublicKey(certificate.public_key(), "the certificate", fingerprint_of(certificate.public_key()))
@@ -130,8 +147,10 @@ class KeylessVerifier:
         # the curve's own hash is what clients of the bundle format sign with; SHA-256 is what older ones did
         if not key.verifies(envelope.signature, envelope.signed, curve_hash=True):
             raise Rejected("bad-signature", "The envelope's signature is not by the certificate's key")
+        # 4. Check who signed: a to d in the look for a time, then e
         time = self._trusted_time(bundle, envelope, certificate)
         signer = self._signer(certificate, time, BUNDLE)
+        # 5. Check what was signed
         statement = formats.check_statement(envelope, digest, predicate_types)
         signer = replace(signer, predicate_type=statement.predicate_type, annotations=statement.annotations)
         return signer, statement
@@ -162,6 +181,7 @@ class KeylessVerifier:
     def _logged(
         self, entry: transparency_log.Entry, promise: transparency_log.Promise, envelope: Envelope, certificate: Any
     ) -> datetime.datetime:
+        # 4. a, b, c, d
         transparency_log.check_envelope_entry(entry, certificate, envelope)
         time = transparency_log.check_promise(self._root, promise)
         transparency_log.check_inclusion(self._root, entry)
@@ -174,6 +194,7 @@ class KeylessVerifier:
         """The same for a bundle whose time only a timestamp authority tells; ``sigstore`` has to agree."""
         if len(entries) != 1:
             raise Rejected("tlog", "The bundle has several log entries without a signed entry timestamp (SET)")
+        # 4. a, c, b, d
         transparency_log.check_envelope_entry(entries[0], certificate, envelope)
         transparency_log.check_inclusion(self._root, entries[0])
         if self._timestamps is None:

@@ -5,6 +5,16 @@
 
 Source: Notary Project, trust-store-trust-policy.md, "Signature Verification", as notation-go applies it.
 
+The steps, by the numbers of :mod:`.verifier`; what the specification calls them is in brackets:
+
+1. *Read the policy*: :func:`.notation_policy.parse_trust_policy`, and the statement for the artifact's repository.
+2. *Find what is attached*: the caller does, and hands envelopes over one after the other.
+3. *Check each signature*: the envelope, its chain and its signature (integrity), in :mod:`.notation_envelope`.
+4. *Check who signed*: the chain leads to the trust store, and the subject is a trusted identity (authenticity); then,
+   as the level of the statement says, expiry, time stamps and the chain's validity, and revocation.
+5. *Check what was signed*: the descriptor in the payload is the artifact's (integrity). This comes before step 4.
+6. *Count the signers*; a failure that the statement only logs is a warning, and does not count as authentic.
+
 What is checked: integrity (the signature, the form of the chain, the descriptor of the artifact), authenticity (trust
 store and trusted identities), expiry, and that the chain is valid at the time of verification. What is not: revocation
 and countersignatures of time stamping authorities, since both depend on places that the signature names. So
@@ -77,6 +87,7 @@ class NotationVerifier:
                 f"'min_signers' is {policy.min_signers}, but only {self._attempts} signatures of an artifact are tried."
             )
         require_cryptography("Verifying Notary Project signatures")
+        # 1. Read the policy
         self.policy = parse_trust_policy(policy.trust_policy or {}, policy.trust_store or {})
         self._min_signers = policy.min_signers
         self._now = now or (lambda: datetime.datetime.now(datetime.timezone.utc))
@@ -160,6 +171,7 @@ class NotationVerifier:
                 budget.note(f"It has more signatures than the {self._attempts} that are tried ('max_signatures').")
                 break
             check.attempt(found_in, media_type, raw)
+            # 6. Count the signers, after each signature: no more is fetched than needed
             if check.count.number >= self._min_signers:
                 signers, refusals = tuple(check.signers.values()), tuple(check.refusals)
                 return Verdict(VERIFIED, NOTATION, signers, refusals, check.valid_until, tuple(check.warnings))
@@ -236,9 +248,12 @@ class _Check:
 
         :raises Rejected: when a check that is enforced fails.
         """
+        # 3. Check the signature
         envelope = open_envelope(media_type, raw)
+        # 5. Check what was signed
         artifact = self.artifact
         annotations = check_payload(envelope.payload, artifact.media_type, artifact.digest, artifact.size)
+        # 4. Check who signed: authenticity, then expiry, time and revocation, each enforced, logged or skipped
         source, doubt, entries = "", None, frozenset[str]()
         try:
             source, entries = self._authenticate(envelope)

@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .._errors import InvalidPolicy
+from .._files.bounded import MAX_POLICY_FILE, FileRefused, read_file
 
-# Bytes of a trust policy that are read.
-MAX_POLICY_FILE = 1024 * 1024
 COSIGN, NOTATION = "cosign", "notation"
 
 
@@ -125,12 +123,9 @@ def _trust_policy(value: Any) -> Mapping[str, Any]:
     text = str(value)
     if not text.lstrip().startswith("{"):
         try:
-            with open(os.path.expanduser(text), "rb") as stream:
-                text = stream.read(MAX_POLICY_FILE).decode("utf-8", "replace")
-        except (OSError, ValueError) as exc:
-            # ValueError: a NUL in the path
-            why = exc.strerror if isinstance(exc, OSError) else str(exc)
-            raise InvalidPolicy(f"The trust policy {value!r} cannot be read: {why}.") from None
+            text = read_file(text, MAX_POLICY_FILE).decode("utf-8", "replace")
+        except FileRefused as exc:
+            raise InvalidPolicy(f"The trust policy {value!r} {exc}.") from None
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,10 +1,9 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Signing with a key, in both of Cosign's formats.
+"""Sign with a key, in both of Cosign's formats: find what is there, sign what is missing, and write it.
 
-Sources: cosign, SIGNATURE_SPEC.md and cmd/cosign/cli/sign/sign.go; sigstore, pkg/signature/payload/payload.go;
-sigstore/protobuf-specs, sigstore_bundle.proto. What is signed is written byte for byte as cosign writes it.
+What is signed is in :mod:`.signed_content`. Source: cosign, SIGNATURE_SPEC.md and cmd/cosign/cli/sign/sign.go.
 
 The tag of legacy signatures and the fallback tag of referrers are read, completed and written back, and registries have
 no lock for that. So what was written is looked for once more, after everybody who had read before has written too, and
@@ -14,9 +13,7 @@ written again when it is gone.
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
-import json
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -36,25 +33,31 @@ from .._oci import media
 from .._oci.digest import digest_of
 from .._oci.manifest import Descriptor, Manifest, load_json_object, parse_manifest
 from .._oci.preliminary import find_tag
-from .._oci.reference import Reference, is_tag
+from .._oci.reference import is_tag
 from .._oci.repository import BlobSource, Repository
 from . import formats
 from .budget import Budget
-from .discovery import SIGNATURE_SUFFIX, attached_bundles, fetch_attached
-from .keys import spki_of
+from .discovery import attached_bundles, fetch_attached
 from .private_keys import PrivateKey
+from .signed_content import (
+    as_cosign,
+    bundle_manifest,
+    bundle_of,
+    descriptor_of,
+    docker_reference,
+    legacy_config,
+    legacy_tag,
+    manifest_json,
+    simple_payload,
+    statement_for,
+)
 from .verdict import BUNDLE, LEGACY, Refusal, Rejected
 
 CREATED, UNCHANGED = "created", "unchanged"
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 MAX_WRITES = 8
 MAX_ANNOTATIONS = 100
 # Seconds before what was written is looked for: this many times as long as reading and writing took, within limits.
 SETTLE_FACTOR, MIN_SETTLE, MAX_SETTLE = 4.0, 0.25, 10.0
-
-# cosign names an artifact by its repository; a layout has none, and its path is nobody's business
-_LAYOUT_NAME = "localhost/oci-layout"
-_ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class CosignSigner:
         :raises PushFailed: when the place of signatures holds something else, or other clients kept replacing it.
         :raises OciError: for everything else that cannot be done.
         """
-        if LEGACY in self._wanted and not is_tag(_legacy_tag(artifact.digest)):
+        if LEGACY in self._wanted and not is_tag(legacy_tag(artifact.digest)):
             raise InvalidOption(
                 f"{artifact.digest[:30]}… cannot have a legacy signature: its tag would be longer than tags may be.",
                 "Sign it with format: bundle.",
@@ -270,7 +273,7 @@ class _OneArtifact:
         return all(found.get(name) == value for name, value in self._annotations.items())
 
     def _legacy_manifest(self) -> Manifest | None:
-        tag = _legacy_tag(self._artifact.digest)
+        tag = legacy_tag(self._artifact.digest)
         try:
             manifest = self._repository.fetch_manifest(tag)
         except NotFound:
@@ -329,20 +332,20 @@ class _OneArtifact:
         if self._signed_layer is None:
             signature = base64.b64encode(self._key.sign(self._payload)).decode("ascii")
             annotations = {formats.ANNOTATION_SIGNATURE: signature}
-            self._signed_layer = _descriptor(self._payload, formats.SIMPLE_SIGNING, annotations)
+            self._signed_layer = descriptor_of(self._payload, formats.SIMPLE_SIGNING, annotations)
         return self._signed_layer
 
     @property
     def _bundle(self) -> tuple[bytes, Manifest]:
         if self._signed_bundle is None:
             raw = bundle_of(self._key, statement_for(self._artifact.digest, self._annotations))
-            self._signed_bundle = raw, self._referrer(raw)
+            self._signed_bundle = raw, bundle_manifest(raw, self._artifact, self._created)
         return self._signed_bundle
 
     def _write_legacy(self) -> None:
         """Append to what is there, and leave the rest of it as it is."""
         self._push_blob(self._payload, formats.SIMPLE_SIGNING)
-        tag = _legacy_tag(self._artifact.digest)
+        tag = legacy_tag(self._artifact.digest)
         existing = self._legacy_manifest()
         document: dict[str, Any] = {"schemaVersion": 2, "mediaType": media.OCI_MANIFEST, "config": {}, "layers": []}
         config_type = media.OCI_CONFIG
@@ -351,17 +354,17 @@ class _OneArtifact:
                 return  # a registry may show late what it was sent
             document = load_json_object(existing.raw, f"The manifest {tag}")
             config_type = existing.config.media_type if existing.config else config_type
-        layers = [*(document.get("layers") or []), _as_cosign(self._layer)]
+        layers = [*(document.get("layers") or []), as_cosign(self._layer)]
         if len(layers) > formats.MAX_LEGACY_LAYERS:
             raise PushFailed(
                 f"{self.name} has {len(layers) - 1} legacy signatures already, and cosign reads no more.",
                 "Sign it with format: bundle.",
             )
-        config = _legacy_config([layer["digest"] for layer in layers])
+        config = legacy_config([layer["digest"] for layer in layers])
         self._push_blob(config, config_type)
-        document["config"], document["layers"] = _as_cosign(_descriptor(config, config_type)), layers
+        document["config"], document["layers"] = as_cosign(descriptor_of(config, config_type)), layers
         kind = existing.descriptor.media_type if existing else media.OCI_MANIFEST
-        self._repository.push_manifest(parse_manifest(_manifest_json(document), kind, f"The manifest {tag}"), tag)
+        self._repository.push_manifest(parse_manifest(manifest_json(document), kind, f"The manifest {tag}"), tag)
 
     def _write_bundle(self) -> None:
         raw, referrer = self._bundle
@@ -369,117 +372,8 @@ class _OneArtifact:
         self._push_blob(raw, formats.BUNDLE_V03)
         self._repository.push_manifest(referrer)
 
-    def _referrer(self, bundle: bytes) -> Manifest:
-        """cosign, pkg/oci/remote/write.go, WriteReferrer and WriteAttestationNewBundleFormat."""
-        config = {**_as_cosign(_descriptor(media.EMPTY_JSON, media.OCI_EMPTY)), "artifactType": formats.BUNDLE_V03}
-        subject = Descriptor(self._artifact.media_type, self._artifact.digest, self._artifact.size)
-        document = {
-            "schemaVersion": 2,
-            "mediaType": media.OCI_MANIFEST,
-            "config": config,
-            "layers": [_as_cosign(_descriptor(bundle, formats.BUNDLE_V03))],
-            "annotations": {
-                "dev.sigstore.bundle.content": "dsse-envelope",
-                "dev.sigstore.bundle.predicateType": formats.COSIGN_SIGN,
-                media.ANNOTATION_CREATED: self._created,
-            },
-            "subject": _as_cosign(subject),
-            "artifactType": formats.BUNDLE_V03,
-        }
-        return parse_manifest(_manifest_json(document), media.OCI_MANIFEST, "The manifest of the bundle")
-
     def _push_blob(self, content: bytes, media_type: str) -> None:
-        self._repository.push_blob(BlobSource(_descriptor(content, media_type), lambda: io.BytesIO(content)))
-
-
-def docker_reference(reference: Reference) -> str:
-    """The repository as cosign names it in a payload (go-containerregistry, pkg/name, Repository.Name)."""
-    if reference.is_layout:
-        return _LAYOUT_NAME
-    registry = "index.docker.io" if reference.registry == "docker.io" else reference.registry
-    return f"{registry}/{reference.repository}"
-
-
-def simple_payload(name: str, digest: str, annotations: Mapping[str, str]) -> bytes:
-    """The payload of a legacy signature, as Go's encoding/json writes it."""
-    critical = {
-        "identity": {"docker-reference": name},
-        "image": {"docker-manifest-digest": digest},
-        "type": formats.COSIGN_PAYLOAD_TYPE,
-    }
-    return _go_json({"critical": critical, "optional": dict(sorted(annotations.items())) or None})
-
-
-def statement_for(digest: str, annotations: Mapping[str, str]) -> bytes:
-    """The in-toto statement of ``cosign sign``, as Go's protojson writes it."""
-    algorithm, _colon, encoded = digest.partition(":")
-    document = {
-        "_type": STATEMENT_TYPE,
-        "subject": [{"digest": {algorithm: encoded}, "annotations": dict(sorted(annotations.items()))}],
-        "predicateType": formats.COSIGN_SIGN,
-        "predicate": {},
-    }
-    return _json(document).replace("\x7f", "\\u007f").encode("utf-8")
-
-
-def bundle_of(key: PrivateKey, statement: bytes) -> bytes:
-    """A Sigstore bundle with a DSSE envelope around the statement, without log entries and timestamps."""
-    signature = key.sign(formats.pre_authentication_encoding(formats.IN_TOTO, statement))
-    hint = hashlib.sha256(spki_of(key.public.key)).digest()
-    document = {
-        "mediaType": formats.BUNDLE_V03,
-        "verificationMaterial": {"publicKey": {"hint": base64.b64encode(hint).decode("ascii")}},
-        "dsseEnvelope": {
-            "payload": base64.b64encode(statement).decode("ascii"),
-            "payloadType": formats.IN_TOTO,
-            "signatures": [{"sig": base64.b64encode(signature).decode("ascii")}],
-        },
-    }
-    return _json(document).encode("ascii")
-
-
-def _legacy_config(layers: list[str]) -> bytes:
-    """What go-containerregistry makes of an empty image to which layers are appended."""
-    document = {
-        "architecture": "",
-        "created": _ZERO_TIME,
-        "history": [{"created": _ZERO_TIME} for _layer in layers],
-        "os": "",
-        "rootfs": {"type": "layers", "diff_ids": layers},
-        "config": {},
-    }
-    return _go_json(document)
-
-
-def _legacy_tag(digest: str) -> str:
-    return digest.replace(":", "-") + SIGNATURE_SUFFIX
-
-
-def _descriptor(content: bytes, media_type: str, annotations: Mapping[str, str] | None = None) -> Descriptor:
-    return Descriptor(media_type, digest_of(content), len(content), annotations=annotations or {})
-
-
-def _as_cosign(descriptor: Descriptor) -> dict[str, Any]:
-    """The fields in the order of go-containerregistry's v1.Descriptor."""
-    document = {"mediaType": descriptor.media_type, "size": descriptor.size, "digest": descriptor.digest}
-    return {**document, "annotations": dict(descriptor.annotations)} if descriptor.annotations else document
-
-
-def _manifest_json(document: Mapping[str, Any]) -> bytes:
-    """Escaped, because a manifest of others may hold text that is no valid Unicode."""
-    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
-
-
-def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def _go_json(document: Mapping[str, Any]) -> bytes:
-    """Go's encoding/json escapes what HTML and JavaScript would stumble over."""
-    text = _json(document)
-    for letter in "<>&\u2028\u2029":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return text.encode("utf-8")
+        self._repository.push_blob(BlobSource(descriptor_of(content, media_type), lambda: io.BytesIO(content)))
 
 
 def _check_annotations(annotations: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verify the signatures of a digest against a policy, whichever tool made them.
 
-A verification has six steps. The comments of this file, and of the two verifiers that it chooses from, name them:
+A verification has six steps. The docstrings and comments of the providers use their numbers:
 
 1. *Read the policy*: public keys, identities and the trusted root (:mod:`.cosign`), or the trust policy and the trust
    store (:mod:`.notation`). A policy that no artifact could satisfy is an error of its own, before any request.
@@ -21,14 +21,53 @@ The digest comes from the caller, who has resolved the reference once and uses n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Callable, Protocol
 
-from .policy import NOTATION, VerifyPolicy
-from .verdict import IGNORED, Verdict
+from .policy import COSIGN, NOTATION, VerifyPolicy
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor
     from .._oci.repository import Repository
+    from .verdict import Verdict
+
+
+class Verifier(Protocol):
+    """Verifies any number of digests against one policy."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """See :attr:`PolicyVerifier.warnings`."""
+
+    def verify(self, repository: Repository, digest: str, artifact: Descriptor | None) -> Verdict:
+        """Steps 2 to 6; see :meth:`PolicyVerifier.verify`."""
+
+
+class Provider(Protocol):
+    """What the file of a provider has."""
+
+    def open_verifier(self, policy: VerifyPolicy) -> Verifier:
+        """Step 1; raises InvalidPolicy when the policy cannot be used."""
+
+    def check_signers(self, policy: VerifyPolicy) -> None:
+        """Check that the policy names as many signers as it demands; raises InvalidPolicy when it does not."""
+
+
+def _cosign() -> Provider:
+    from . import provider_cosign
+
+    return provider_cosign
+
+
+def _notation() -> Provider:
+    from . import provider_notation
+
+    return provider_notation
+
+
+# What a policy's ``provider`` may be. A new one is a file beside this one, with what Provider says and the kind of
+# referrers that it reads (:class:`.discovery.ReferrerKind`), and its import here. The imports are written out because
+# Ansible copies to hosts what import statements name.
+_IMPORTS: dict[str, Callable[[], Provider]] = {COSIGN: _cosign, NOTATION: _notation}
 
 
 class PolicyVerifier:
@@ -39,22 +78,12 @@ class PolicyVerifier:
 
     def __init__(self, policy: VerifyPolicy) -> None:
         # 1. Read the policy
-        self.policy = policy
-        self._cosign: Any = None
-        self._notation: Any = None
-        if policy.provider == NOTATION:
-            from .notation import NotationVerifier
-
-            self._notation = NotationVerifier(policy)
-        else:
-            from .cosign import CosignVerifier
-
-            self._cosign = CosignVerifier(policy)
+        self._verifier = _IMPORTS[policy.provider]().open_verifier(policy)
 
     @property
     def warnings(self) -> list[str]:
         """Sentences for the user about the policy itself; those about one artifact are in its verdict."""
-        return [] if self._cosign is None else list(self._cosign.warnings)
+        return list(self._verifier.warnings)
 
     def verify(self, repository: Repository, digest: str, artifact: Descriptor | None = None) -> Verdict:
         """Check the signatures of a digest: steps 2 to 6.
@@ -63,35 +92,7 @@ class PolicyVerifier:
             for where it is not given.
         :raises VerificationFailed: when the signatures do not satisfy the policy.
         """
-        if self._cosign is not None:
-            verdict: Verdict = self._cosign.verify(repository, digest)
-            return verdict
-        return verify_notation(self._notation, repository, artifact or repository.resolve(digest))
-
-
-def verify_notation(verifier: Any, repository: Repository, artifact: Descriptor) -> Verdict:
-    """Check the Notary Project signatures of an artifact: steps 2 to 6 for the provider notation.
-
-    The scope, by which a trust policy names its statements, is ``host/repository``.
-
-    :raises VerificationFailed: when they do not satisfy the trust policy.
-    """
-    # imported here: for cosign's signatures none of this is needed
-    from .discovery import attached_notation
-    from .notation import MAX_ENVELOPE
-    from .verdict import Refusal
-
-    refusals: list[Refusal] = []
-    scope = repository.reference.name
-    if verifier.skips(scope):
-        return Verdict(IGNORED, NOTATION)
-    # 2. Find what is attached to the digest: one after the other, while step 4 asks for more
-    budget, thumbprints = verifier.budget(), verifier.thumbprints(scope)
-    attached = attached_notation(repository, artifact.digest, refusals, MAX_ENVELOPE, budget, thumbprints)
-    envelopes = ((each.found_in, each.media_type, each.content) for each in attached)
-    # 3. to 6.
-    verdict: Verdict = verifier.verify(envelopes, artifact, scope, budget, refusals)
-    return verdict
+        return self._verifier.verify(repository, digest, artifact)
 
 
 def check_number_of_signers(policy: VerifyPolicy) -> None:
@@ -101,13 +102,5 @@ def check_number_of_signers(policy: VerifyPolicy) -> None:
 
     :raises InvalidPolicy: when it does not, or what it names cannot be read.
     """
-    if policy.most_signers < 2:
-        return
-    if policy.provider == NOTATION:
-        from .notation import NotationVerifier
-
-        NotationVerifier(policy)
-    else:
-        from .cosign import read_keys
-
-        read_keys(policy)
+    if policy.most_signers > 1:
+        _IMPORTS[policy.provider]().check_signers(policy)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from ..._cache.artifact_cache import ArtifactCache, CachedRepository
 from ..._errors import BuildError, ChartError, InvalidOption, LayerError, OciError, StorageError
+from ..._files.bounded import MAX_CHART
 from ..._files.regular_file import storage_error
 from ..._files.threads import thread_pool
 from ..._oci import media
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from ..._trust.policy import VerifyPolicy
 
 PARALLEL = 4
-# helm, pkg/chart/loader/archive.go: what it accepts unpacked; packed, it is never more
-MAX_CHART = 100 << 20
 
 Result = TypeVar("Result")
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pull does when there is something to do: verify, fetch, place, repair; or keep what is there."""
+"""What a pull does when there is something to do: verify, fetch, place."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..._archive.left_out import LeftOut
-from ..._dest.diff import diff_of, permissions_diff
-from ..._dest.drift import Drift, Plan
+from ..._dest.diff import diff_of
+from ..._dest.drift import Drift
 from ..._dest.plan import make_plan
 from ..._dest.state import State
 from ..._dest.workplace import Workplace, locked
-from ..._errors import OciError
 from ..._files.directory_handles import DirectoryHandles
 from ..._files.names import shown
 from ..._oci.manifest import Descriptor, Manifest
@@ -27,27 +26,39 @@ from ..artifact_result import artifact_result
 from ..layer_selector import ALL, COPY
 from ..layers import check_sizes, choose_manifest, file_name, select_layers
 from ..resolve import Resolved
-from .decide import DRIFT_CORRECTED, LAST_GOOD_KEPT, NEW_REVISION, UP_TO_DATE, Pull
+from .context import PullContext, verdict_of
 from .layer_reader import LayerReader, opened_layers
-from .options import LEFT_OUT, PullResult, listed_changes
+from .options import DRIFT_CORRECTED, LEFT_OUT, NEW_REVISION, UP_TO_DATE, PullResult, listed_changes
+from .repair import repair_metadata
 from .staging import needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
     from ..._oci.repository import Repository
     from ..._trust.policy import VerifyPolicy
-    from .last_good import LastGood
 
 # Bytes of layers that are held in memory before the first of them is unpacked.
 SMALL = 1024 * 1024
 
 
 class Change:
-    """From a revision to a ``dest`` that holds it."""
+    """Brings a ``dest`` from what it holds to a revision that was resolved and, where that is demanded, verified.
 
-    def __init__(self, pull: Pull, repository: Repository, resolved: Resolved) -> None:
+    Contents are compared and replaced within ``turn``.
+    """
+
+    def __init__(
+        self,
+        pull: PullContext,
+        repository: Repository,
+        resolved: Resolved,
+        verification: Mapping[str, Any],
+        turn: AbstractContextManager[object],
+    ) -> None:
         self._pull = pull
         self._repository = repository
         self._resolved = resolved
+        self._verification = verification
+        self._turn = turn
 
     def carry_out(self, state: State, drift: Drift | None) -> PullResult:
         """Put right what differs, or fetch and place everything; ``drift`` is None when there is another revision.
@@ -56,7 +67,7 @@ class Change:
         """
         pull, repository, resolved = self._pull, self._repository, self._resolved
         if drift is not None and not drift.content:
-            result = repair_metadata(pull, state, drift, resolved)
+            result = repair_metadata(pull, state, drift, resolved, self._verification)
             if result is not None:
                 return result
         what = str(repository.reference.at(tag=resolved.tag, digest=resolved.digest))
@@ -73,7 +84,7 @@ class Change:
             state = pull.load_state()
             drift = pull.drift(state, resolved)
             if drift is not None and drift.is_empty:
-                return pull.unchanged(state, UP_TO_DATE)
+                return pull.unchanged(state, UP_TO_DATE, self._verification)
             return self._place(manifest, layers, stage, work, state, artifact)
 
     def _place(
@@ -114,14 +125,14 @@ class Change:
                 cached.enter(artifact["tag"] if artifact["digest"] == manifest.descriptor.digest else "", manifest)
         options, root = self._pull.options, self._pull.destination.root
         diff: list[dict[str, str]] = []
-        with self._pull.turn, self._pull.task.small_work(is_small):
+        with self._turn, self._pull.task.small_work(is_small):
             trust_times = not (options.force or options.check_content)
-            with self._pull.destination.entries() as entries:
+            with self._pull.destination.opened() as held:
                 plan = make_plan(
-                    entries, root, tree, state, options.permissions, force=options.force, trust_times=trust_times
+                    held.root, root, tree, state, options.permissions, force=options.force, trust_times=trust_times
                 )
                 if self._pull.want_diff:
-                    diff = diff_of(plan, root, entries, content)
+                    diff = diff_of(plan, root, held.root, content)
             healed = dict(state.key) == key
             changed = not (healed and plan.is_empty)
             if not changed:
@@ -132,13 +143,19 @@ class Change:
                 diff = diff or self._revision_diff(state, artifact)
             if work is not None:
                 wanted = self._pull.target.wanted
-                work.apply(plan, content, state, key, artifact, self._pull.verification, wanted)
+                work.apply(plan, content, state, key, artifact, self._verification, wanted)
         return PullResult(
             changed=changed,
             reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
             artifact=artifact,
-            changes=listed_changes(plan, ignored),
-            verification=self._pull.verdict(),
+            changes=listed_changes(
+                added=plan.added,
+                changed=plan.changed,
+                removed=plan.removed,
+                permissions=plan.metadata,
+                ignored=ignored,
+            ),
+            verification=verdict_of(self._verification),
             diff=diff,
             warnings=self._pull.warnings,
         )
@@ -160,13 +177,13 @@ class Change:
             ignore=self._pull.options.ignore or "",
             digests=self._needs_digests(layers),
         )
-        self._pull.warnings += warnings
+        self._pull.warnings.extend(warnings)
         return tree, ignored, left_out
 
     def _needs_digests(self, layers: list[Descriptor]) -> bool:
         options = self._pull.options
-        with self._pull.destination.entries() as entries:
-            return needs_digests(layers, entries, options.check_content or options.force)
+        with self._pull.destination.opened() as held:
+            return needs_digests(layers, held.root, options.check_content or options.force)
 
     def _copy_names(self, manifest: Manifest, layers: list[Descriptor]) -> list[str]:
         if self._pull.name:
@@ -174,11 +191,11 @@ class Change:
         return [file_name(layer, manifest, layer.digest.replace(":", "-")) for layer in layers]
 
     def _predict(self, drift: Drift | None, artifact: dict[str, Any]) -> PullResult:
-        if drift is None:
-            changes = listed_changes(Plan({}), 0)
-            return PullResult(True, NEW_REVISION, artifact, changes, self._pull.verdict(), warnings=self._pull.warnings)
-        changes = listed_changes(Plan({}, changed=drift.content, metadata=drift.metadata), 0)
-        return PullResult(True, DRIFT_CORRECTED, artifact, changes, self._pull.verdict(), warnings=self._pull.warnings)
+        reason, changes = NEW_REVISION, listed_changes()
+        if drift is not None:
+            reason, changes = DRIFT_CORRECTED, listed_changes(changed=drift.content, permissions=drift.metadata)
+        verdict = verdict_of(self._verification)
+        return PullResult(True, reason, artifact, changes, verdict, warnings=self._pull.warnings)
 
     def _revision_diff(self, state: State, artifact: Mapping[str, Any]) -> list[dict[str, str]]:
         """Shown when no file differs, and only what the record says does."""
@@ -227,69 +244,21 @@ def _make_content(stage: int) -> DirectoryHandles:
     return DirectoryHandles(os.open("content", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=stage))
 
 
-def verify(pull: Pull, repository: Repository, resolved: Resolved, policy: VerifyPolicy, *, is_intact: bool) -> None:
-    """Check the signatures before anything is fetched; ``is_intact`` says that the content is in place already.
+def verify(
+    pull: PullContext, repository: Repository, resolved: Resolved, policy: VerifyPolicy, *, is_intact: bool
+) -> Mapping[str, Any]:
+    """Check the signatures before anything is fetched; return what the record is to say of them.
 
+    :param is_intact: the content is in place already: the record is written at once, so that the next run need not ask.
     :raises VerificationFailed: when they do not satisfy the policy.
     """
     found = pull.task.verify(repository, resolved, policy, pull.policy, anew=pull.options.force)
     warnings = found.warnings_of_use(repository, resolved)
-    pull.warnings += warnings
-    pull.verification = {"policy": pull.policy, "verdict": found.verification, "warnings": warnings}
-    if is_intact:
-        _remember_verification(pull, resolved)
-
-
-def _remember_verification(pull: Pull, resolved: Resolved) -> None:
-    """Record what was found for content that is in place already, so that the next run need not ask again."""
-    if pull.check_mode:
-        return
-    with locked(pull.destination) as work:
-        state = pull.load_state()
-        if dict(state.key) == pull.key(resolved) and not state.pending:
-            work.record_verification(state, pull.verification)
-
-
-def repair_metadata(pull: Pull, state: State, drift: Drift, resolved: Resolved) -> PullResult | None:
-    """Set modes and owners right, which takes no request; None when by now the content is another one."""
-    if not pull.check_mode:
+    pull.warnings.extend(warnings)
+    verification = {"policy": pull.policy, "verdict": found.verification, "warnings": warnings}
+    if is_intact and not pull.check_mode:
         with locked(pull.destination) as work:
             state = pull.load_state()
-            found = pull.drift(state, resolved)
-            if found is None or found.content:
-                return None
-            if found.is_empty:
-                return pull.unchanged(state, UP_TO_DATE)
-            drift = found
-            work.set_permissions(drift.metadata, state)
-    diff: list[dict[str, str]] = []
-    if pull.want_diff:
-        diff = permissions_diff(pull.destination.root, drift.metadata)
-    changes = listed_changes(Plan({}, metadata=drift.metadata), 0)
-    artifact = dict(state.artifact)
-    return PullResult(True, DRIFT_CORRECTED, artifact, changes, pull.verdict(), diff, warnings=pull.warnings)
-
-
-def keep(pull: Pull, allowed: LastGood, error: OciError, resolved: Resolved | None) -> PullResult:
-    """Answer with what is in place, when the registry confirmed it before, and say so; else ``error`` is raised."""
-    from . import last_good
-
-    state = pull.load_state()
-    held = last_good.held_revision(state)
-    drift = pull.drift(state, held)
-    found = last_good.judge(
-        allowed,
-        pull.destination,
-        state,
-        drift,
-        pull.target,
-        is_forced=pull.options.force,
-        is_verified=pull.is_verified(state),
-        error=error,
-    )
-    pull.rely_on(state)
-    result = repair_metadata(pull, state, drift, held) if drift is not None and drift.metadata else None
-    result = result or pull.unchanged(state, LAST_GOOD_KEPT)
-    result.degradation = found
-    result.warnings.append(last_good.warning(found, pull.target, held, resolved))
-    return result
+            if dict(state.key) == pull.key(resolved) and not state.pending:
+                work.record_verification(state, verification)
+    return verification

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..._dest import confirmation
 from ..._dest.destination import Destination
 from ..._dest.drift import MAX_NAMED, Drift
 from ..._dest.state import State
@@ -75,7 +76,7 @@ def _fingerprint(target: Target, key: Mapping[str, Any]) -> str:
 def confirm(destination: Destination, target: Target, key: Mapping[str, Any]) -> list[str]:
     """Note in the control directory that the registry said just now what is there; returns warnings."""
     try:
-        destination.confirm(_fingerprint(target, key), time.time())
+        confirmation.confirm(destination, _fingerprint(target, key), time.time())
     except OSError as exc:
         control = path_shown(destination.control)
         return [
@@ -102,7 +103,7 @@ def judge(
 
     :raises OciError: ``error`` itself, with a word on why nothing could be kept.
     """
-    confirmed = destination.last_confirmed(_fingerprint(target, state.key))
+    confirmed = confirmation.last_confirmed(destination, _fingerprint(target, state.key))
     since = max(filter(None, (confirmed, _placed_at(state))), default=None)
     seconds = max(0, int(time.time() - since)) if since is not None else 0
     problem = ""

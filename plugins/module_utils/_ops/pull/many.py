@@ -12,9 +12,10 @@ from typing import Any
 from ..._oci.options import CacheOptions
 from ..many import Item, check_parallel, numbered, run_items
 from ..task import Task
-from .decide import DRIFT_CORRECTED, LAST_GOOD_KEPT, NEW_REVISION, SUSPENDED, UP_TO_DATE, Pull
-from .options import PullOptions
-from .places import Turns, check_places
+from .context import PullContext, make_context
+from .decide import run
+from .options import DRIFT_CORRECTED, LAST_GOOD_KEPT, NEW_REVISION, SUSPENDED, UP_TO_DATE, PullOptions
+from .places import Turns, check_places, place_of
 
 __all__ = ["check_parallel", "pull_many"]
 
@@ -37,16 +38,16 @@ def pull_many(
     with Task(cache) as task:
         pulls = []
         for number, (options, _label) in enumerate(items, 1):
-            one = numbered(number, partial(Pull, options, task, check_mode=check_mode, want_diff=want_diff))
+            one = numbered(number, partial(make_context, options, task, check_mode=check_mode, want_diff=want_diff))
             task.expect(one.target, options.auth, options.connection)
             pulls.append(one)
-        places = [one.place for one in pulls]
+        places = [place_of(one) for one in pulls]
         check_places(places)
         turns = Turns(places)
 
-        def work(number: int, one: Pull) -> dict[str, Any]:
+        def work(number: int, one: PullContext) -> dict[str, Any]:
             try:
-                return one.run(turns.turn(number)).as_result()
+                return run(one, turns.turn(number)).as_result()
             finally:
                 turns.done(number)
 

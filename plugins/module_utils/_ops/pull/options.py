@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,9 +15,15 @@ from ..layer_selector import LayerSelector, Limits
 from ..resolve import ReferenceOptions
 
 if TYPE_CHECKING:
-    from ..._dest.drift import Plan
     from ..._trust.policy import VerifyPolicy
     from .last_good import Degradation, LastGood
+
+# Why a pull ended as it did: the module's "reason".
+NEW_REVISION = "NewRevision"
+DRIFT_CORRECTED = "DriftCorrected"
+UP_TO_DATE = "ArtifactUpToDate"
+SUSPENDED = "Suspended"
+LAST_GOOD_KEPT = "LastGoodKept"
 
 MAX_LISTED_PATHS = 1000
 # Where the record of an artifact has what was left out of it.
@@ -77,12 +83,14 @@ class PullResult:
         return result
 
 
-def listed_changes(plan: Plan, ignored: int) -> dict[str, Any]:
-    """What a plan does to which path."""
-    return {
-        "added": plan.added[:MAX_LISTED_PATHS],
-        "changed": plan.changed[:MAX_LISTED_PATHS],
-        "removed": plan.removed[:MAX_LISTED_PATHS],
-        "permissions": plan.metadata[:MAX_LISTED_PATHS],
-        "ignored": ignored,
-    }
+def listed_changes(
+    *,
+    added: Sequence[str] = (),
+    changed: Sequence[str] = (),
+    removed: Sequence[str] = (),
+    permissions: Sequence[str] = (),
+    ignored: int = 0,
+) -> dict[str, Any]:
+    """Return ``changes`` of a result: the paths, at most 1,000 of each kind, and how many the rules left out."""
+    kinds = {"added": added, "changed": changed, "removed": removed, "permissions": permissions}
+    return {**{kind: list(paths[:MAX_LISTED_PATHS]) for kind, paths in kinds.items()}, "ignored": ignored}

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from ..._errors import InvalidOption
 from ..._files.names import shown
+from ..layer_selector import COPY
+from .context import PullContext
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,12 @@ class Place:
     @property
     def is_folder(self) -> bool:
         return not self.is_tree and not self.name
+
+
+def place_of(pull: PullContext) -> Place:
+    """Return where an artifact goes."""
+    is_tree = pull.options.selector.operation != COPY
+    return Place(pull.destination.root, pull.name, pull.destination.control, is_tree)
 
 
 def check_places(places: Sequence[Place]) -> None:

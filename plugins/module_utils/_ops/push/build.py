@@ -19,6 +19,7 @@ from typing import Any
 
 from ..._archive.left_out import LeftOut
 from ..._errors import BuildError, InvalidContent, InvalidOption
+from ..._files.bounded import expanded
 from ..._files.names import is_reserved
 from ..._files.tree import TreeEntry
 from ..._oci import media
@@ -118,7 +119,7 @@ def parse_inputs(value: Any, type_name: str) -> list[Input]:
             raise InvalidOption(f"The media type {media_type!r} in 'path' is none.")
         if name and not is_title(name):
             raise InvalidOption(f"The name {name[:200]!r} in 'path' is not a plain, printable relative path.")
-        inputs.append(Input(os.path.expanduser(os.path.expandvars(path)), media_type, name))
+        inputs.append(Input(expanded(path), media_type, name))
     return inputs
 
 

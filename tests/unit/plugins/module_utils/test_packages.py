@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -19,6 +21,10 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._packages im
     require,
     require_cryptography,
 )
+
+ROOT = Path(__file__).resolve().parents[4]
+# what the requirements files leave to whoever wants it
+OPTIONAL = {"sigstore", "rfc3161-client", "botocore", "backports.zstd", "isal", "zlib-ng"}
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, module: str, version: str | None) -> ModuleType:
@@ -101,6 +107,31 @@ def test_versions_in_words() -> None:
     assert Package("a", "a", "4", "5").wanted == "4 or newer, before 5"
     assert Package("a", "a", "4", "5").requirement == "a>=4,<5"
     assert (Package("a", "a", "41").wanted, Package("a", "a", "41").requirement) == ("41 or newer", "a>=41")
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "meta/ee-requirements.txt"])
+def test_the_requirements_files_say_the_same(file: str) -> None:
+    lines = [line for line in (ROOT / file).read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    assert sorted(lines) == sorted(each.requirement for each in PACKAGES.values() if each.name not in OPTIONAL)
+
+
+def test_the_readme_says_the_same() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    named = set(re.findall(r"`([\w.-]+[<>=][^`]+)`", text)) - {"ansible-core>=2.17"}
+    brought = {"rfc3161-client", "backports.zstd"}
+    assert named == {each.requirement for each in PACKAGES.values() if each.name not in brought}
+
+
+def test_the_documentation_of_the_modules_says_the_same() -> None:
+    files = [path for folder in ("modules", "doc_fragments") for path in (ROOT / "plugins" / folder).glob("*.py")]
+    found = 0
+    for file in files:
+        for section in re.findall(r"^requirements:\n((?:  .*\n)+)", file.read_text("utf-8"), re.MULTILINE):
+            for name in re.findall(r"[\w.-]+", section):
+                if name in PACKAGES:
+                    found += 1
+                    assert f"{name} >= {PACKAGES[name].minimum}" in section, f"{file.name}: {name}"
+    assert found >= 12
 
 
 def test_the_table_itself_imports_nothing() -> None:

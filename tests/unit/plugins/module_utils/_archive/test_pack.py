@@ -421,7 +421,7 @@ class TestRefused:
     def test_a_fifo_in_place_of_a_file(self, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         os.mkfifo(source / "fifo")
         monkeypatch.setattr(pack, "_kind", lambda entry: FILE)
-        with pytest.raises(BuildError, match="fifo is no file"):
+        with pytest.raises(BuildError, match="fifo is not a file"):
             packed(source)
 
     def test_a_link_in_place_of_a_file(self, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -459,7 +459,7 @@ class TestSingleFiles:
 
     @pytest.mark.parametrize("name", ["missing", "."])
     def test_what_is_no_file(self, source: Path, name: str) -> None:
-        with pytest.raises(BuildError, match="cannot be read|is no file"):
+        with pytest.raises(BuildError, match="cannot be read|is not a file"):
             pack_file(str(source / name), io.BytesIO(), "a")
 
 

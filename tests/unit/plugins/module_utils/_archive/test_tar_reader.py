@@ -333,7 +333,7 @@ class TestTwoReadings:
 
     @pytest.mark.parametrize("raw", [b"\x0000000001000", b"\0    0001000", b" \x000000000007", b"\0\x000000001000"])
     def test_numbers_behind_a_nul(self, raw: bytes) -> None:
-        refused(block(size=raw) + END, "no number")
+        refused(block(size=raw) + END, "not a number")
 
     @pytest.mark.parametrize("at", [108, 116, 136])
     def test_damage_in_numbers_that_are_of_no_use(self, at: int) -> None:
@@ -341,7 +341,7 @@ class TestTwoReadings:
         header[at : at + 8] = b"damaged\0"
         header[148:156] = b" " * 8
         header[148:156] = b"%06o\0 " % sum(header)
-        refused(block() + bytes(header) + END, "no number")
+        refused(block() + bytes(header) + END, "not a number")
 
     def test_owners_and_times_that_are_not_plain(self) -> None:
         header = bytearray(block())
@@ -414,7 +414,7 @@ def test_sizes_in_base_256() -> None:
 
 @pytest.mark.parametrize("digits", [b"-0000000003", b"0x000000003", b"+0000000003", b"1_000000003", b"00000000009"])
 def test_numbers_that_are_none(digits: bytes) -> None:
-    refused(block(size=digits + b"\0") + END, "no number")
+    refused(block(size=digits + b"\0") + END, "not a number")
 
 
 def test_a_blank_number_is_zero() -> None:
@@ -492,7 +492,7 @@ class TestExtendedHeaders:
 
     @pytest.mark.parametrize("digits", [b"-1", b"abc", b"1e3", b"0x10", b"1" * 30, "٣".encode(), b" 3"])
     def test_sizes_that_are_none(self, digits: bytes) -> None:
-        refused(pax(record(b"size", digits)) + block() + END, "no number")
+        refused(pax(record(b"size", digits)) + block() + END, "not a number")
 
     def test_an_absurd_size(self) -> None:
         refused(pax(record(b"size", b"9" * 20)) + block() + END, "absurd")

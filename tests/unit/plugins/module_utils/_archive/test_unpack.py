@@ -341,7 +341,7 @@ class TestHardLinks:
     @pytest.mark.parametrize("target", ["missing", "d", "l", "later", "l/a", "a/x", "."])
     def test_their_target_is_a_file_that_is_there(self, root: Path, target: str) -> None:
         blob = archive_of(member("d/a"), member("a"), symlink("l", "d"), hardlink("h", target), member("later"))
-        with pytest.raises(LayerError, match="'h' is a hard link to .* no file that was unpacked before it"):
+        with pytest.raises(LayerError, match="'h' is a hard link to .* not a file that was unpacked before it"):
             unpack(root, blob)
 
     def test_copies_count(self, root: Path) -> None:

@@ -162,12 +162,12 @@ def test_whiteouts_outside_the_root(root: Path, name: str) -> None:
 
 
 def test_a_whiteout_is_no_entry_to_link_to(root: Path) -> None:
-    with pytest.raises(LayerError, match="no file that was unpacked"):
+    with pytest.raises(LayerError, match="not a file that was unpacked"):
         unpack(root, LOWER, layer(".wh.e", "f => .wh.e"))
 
 
 def test_a_hidden_file_is_no_entry_to_link_to(root: Path) -> None:
-    with pytest.raises(LayerError, match="no file that was unpacked"):
+    with pytest.raises(LayerError, match="not a file that was unpacked"):
         unpack(root, LOWER, layer(".wh.e", "f => e"))
 
 

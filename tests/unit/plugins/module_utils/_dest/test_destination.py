@@ -41,8 +41,8 @@ def staging(destination: Destination) -> Path:
 def put(destination: Destination, work: Workplace, state: State, tree: dict[str, TreeEntry]) -> None:
     """Place a tree whose entries lie in the stage."""
     content = DirectoryHandles.of(work.stage)
-    with contextlib.closing(content), destination.entries() as entries:
-        plan = make_plan(entries, destination.root, tree, state, destination.permissions)
+    with contextlib.closing(content), destination.opened() as held:
+        plan = make_plan(held.root, destination.root, tree, state, destination.permissions)
         work.apply(plan, content, state, {"revision": "1"}, {}, {})
 
 
@@ -158,8 +158,8 @@ def test_an_entry_that_somebody_adds_meanwhile_is_not_lost(tmp_path: Path) -> No
         put(destination, work, State(), {"d/old": EMPTY})
     state = destination.load_state()
     with pytest.raises(StorageError, match="not empty"), locked(destination) as work:
-        with destination.entries() as entries:
-            plan = make_plan(entries, destination.root, {}, state, destination.permissions)
+        with destination.opened() as held:
+            plan = make_plan(held.root, destination.root, {}, state, destination.permissions)
         (tmp_path / "d/mine").touch()
         with contextlib.closing(DirectoryHandles.of(work.stage)) as content:
             work.apply(plan, content, state, {"revision": "2"}, {}, {})

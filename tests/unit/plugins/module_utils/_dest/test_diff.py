@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import diff as content_diff
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.diff import diff_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.drift import Plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import Plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import DIRECTORY, FILE, TreeEntry
 

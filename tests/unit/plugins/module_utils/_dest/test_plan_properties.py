@@ -39,6 +39,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree 
     TreeEntry,
 )
 
+pytestmark = pytest.mark.once
+
 # A tree as tests write it: a directory is a dict, a file its content, a link its target after an arrow.
 Node = Union[str, dict[str, Any]]
 # What is on disk: path -> kind, content or target, mode, time (of files).
@@ -123,8 +125,10 @@ def pull(root: str, node: Mapping[str, Node], *, force: bool = False) -> None:
         write(node, content)
         state = destination.load_state()
         staged = DirectoryHandles(os.open("content", os.O_RDONLY, dir_fd=work.stage))
-        with contextlib.closing(staged), destination.entries() as entries:
-            plan = make_plan(entries, root, flat(node), state, destination.permissions, force=force, trust_times=False)
+        with contextlib.closing(staged), destination.opened() as held:
+            plan = make_plan(
+                held.root, root, flat(node), state, destination.permissions, force=force, trust_times=False
+            )
             work.apply(plan, staged, state, {"revision": str(node)}, {}, {})
 
 

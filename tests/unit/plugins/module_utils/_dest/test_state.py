@@ -62,10 +62,22 @@ def encodable(text: str) -> bool:
 @given(st.dictionaries(PATHS.filter(encodable), PLACED), st.dictionaries(PATHS.filter(encodable), ENTRIES))
 def test_a_record_comes_back_as_it_was(files: dict[str, PlacedEntry], pending: dict[str, TreeEntry]) -> None:
     with tempfile.TemporaryDirectory() as control:
-        state = State({"revision": "1", "ignore": None}, {"metadata": {"é": "x"}}, files, pending)
+        state = State({"revision": "1", "ignore": None}, {"metadata": {"é": "x"}}, files, pending, {"policy": "p"}, "r")
         saved(control, state)
         assert loaded(control) == state
         assert os.listdir(control) == ["state"]
+
+
+def test_a_record_of_another_user_is_damaged(tmp_path: Path) -> None:
+    saved(str(tmp_path), State({"revision": "1"}))
+    os.chown(tmp_path / "state", 65534, 65534)
+    assert loaded(str(tmp_path)) == State(is_damaged=True)
+
+
+def test_what_a_record_owns() -> None:
+    entry = TreeEntry(DIRECTORY, 0o755)
+    state = State(files={"placed": PlacedEntry(entry)}, pending={"begun": entry})
+    assert [state.owns(path) for path in ("placed", "begun", "other")] == [True, True, False]
 
 
 GOOD = {

@@ -168,12 +168,12 @@ def test_the_options_win_over_the_environment() -> None:
     "address", ["http://user:s3cret@[bad", "http://user:s3cret@h:99999", "x://user:s3cret@h", "http://user:s3cret@"]
 )
 def test_a_malformed_proxy_is_not_shown(address: str, server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidOption, match="The 'proxy' is no URL") as failure:
+    with pytest.raises(InvalidOption, match="The 'proxy' is not the URL") as failure:
         resolves(server, insecure=True, proxy=address)
     assert "s3cret" not in str(failure.value)
     assert "s3cret" not in repr(ConnectionOptions(proxy=address))
     monkeypatch.setenv("all_proxy", address)
-    with pytest.raises(InvalidOption, match="environment's all_proxy is no URL") as failure:
+    with pytest.raises(InvalidOption, match="environment's all_proxy is not the URL") as failure:
         resolves(server, insecure=True)
     assert "s3cret" not in str(failure.value)
 

@@ -255,7 +255,7 @@ def test_client_certificates_that_cannot_be_used(certificate: Certificate, clien
         ("without 'client_cert'", "", key, ""),
         ("file in 'client_cert' cannot be read: No such file", "/does/not/exist", key, ""),
         ("file in 'client_key' cannot be read: No such file", own, "/does/not/exist", ""),
-        ("'client_key' is no PEM text", own, __file__.replace("test_session", "fault_server"), ""),
+        ("'client_key' is not PEM text", own, __file__.replace("test_session", "fault_server"), ""),
         ("'client_key' is encrypted.*Give its passphrase in 'client_key_password'", own, locked, ""),
         ("'client_key_password' does not decrypt", own, locked, "wr0ng-phrase"),
         ("is the key of another certificate", own, str(certificate.key), ""),

@@ -49,6 +49,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource
 
+pytestmark = pytest.mark.once
+
 DATA = b"the content of a blob" * 1000
 BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
 CONFIG = Descriptor("application/vnd.oci.empty.v1+json", digest_of(b"{}"), 2)

@@ -26,7 +26,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest 
     digest_of,
     is_digest,
     parse_digest,
-    short_digest,
     verify_bytes,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
@@ -37,7 +36,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
-    parse_age,
     parse_duration,
     parse_size,
 )
@@ -224,7 +222,6 @@ def test_digests(algorithm: str) -> None:
     for data, size in ((b"dat", 4), (b"data!", 4), (b"date", 4), (b"date", None)):
         with pytest.raises(DigestMismatch, match="It "):
             verify_bytes(data, digest, size, "It")
-    assert short_digest(digest) == digest[:19]
 
 
 def test_a_stream_is_cut_at_the_first_byte_too_many() -> None:
@@ -281,30 +278,6 @@ def test_sizes(text: str, size: int) -> None:
 def test_any_text_is_a_size_or_refused(text: str) -> None:
     with contextlib.suppress(InvalidOption):
         assert parse_size(text) >= 0
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("0", 0),
-        ("90", 90),
-        ("90s", 90),
-        ("5m", 300),
-        ("12h", 43_200),
-        ("30d", 2_592_000),
-        ("4w", 2_419_200),
-        (" 7 ", 7),
-    ],
-)
-def test_ages(text: str, seconds: int) -> None:
-    assert parse_age(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "-1", "1.5d", "1d12h", "d", "1y", "1 d", "9" * 400, "\u0663", "1D"])
-def test_what_is_no_age(text: str) -> None:
-    with pytest.raises(InvalidOption, match="is not an age") as failure:
-        parse_age(text)
-    assert len(str(failure.value)) < 300
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1x", "1e3", "9" * 400, "\u0663"])

@@ -223,7 +223,7 @@ def test_redirects_end(server: FaultServer) -> None:
 )
 def test_redirects_out_of_the_web(server: FaultServer, location: str) -> None:
     server.script("GET", "", Answer(302, {"Location": location}))
-    with pytest.raises(RegistryError, match="no URL of http or https"):
+    with pytest.raises(RegistryError, match="is not an http or https URL"):
         Harness(server).repository.list_tags()
 
 

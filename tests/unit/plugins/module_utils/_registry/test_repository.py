@@ -353,7 +353,7 @@ def test_tags_that_are_none_are_left_out(server: FaultServer) -> None:
         ([page(["a"], "?n=1000")], "repeats a page"),
         ([page(["a"], "?x"), page(["b"], "?y"), page(["b"], "?x")], "repeats a page"),
         ([page(["a"], "http://elsewhere.example/v2/")], "leads on to another host, 'elsewhere.example'"),
-        ([page(["a"], "http://[::1")], "no URL"),
+        ([page(["a"], "http://[::1")], "not an http or https URL"),
         ([page({"a": 1})], "'tags' is not a list"),
         ([HTML], "in place of JSON"),
         ([Answer(body=b'{"tags": ["a"')], "is not JSON"),

@@ -33,7 +33,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust impor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import DSSE_ENVELOPE, CosignVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verifier import verify_notation
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.provider_notation import verify_notation
 
 from . import notation_lab as lab
 from .test_cosign_keyed import OCI_MANIFEST, public_pem, simple_payload
@@ -164,6 +164,29 @@ def peak(call: Callable[[], Any]) -> int:
         tracemalloc.stop()
 
 
+def test_what_a_budget_grants_and_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(budget, "monotonic", lambda: now[0])
+    monkeypatch.setattr(budget, "MAX_BYTES", 2 * MIB)
+    limits = budget.Budget()
+    assert limits.take(MIB) and limits.take(MIB) and limits.exceeded() == []
+    assert not limits.take(1)
+    (said,) = limits.exceeded()
+    assert said.startswith("One more object is attached to it and not read")
+    assert not limits.take(1)
+    limits.note("Something else was left out.")
+    limits.note("Something else was left out.")
+    first, second = limits.exceeded()
+    assert first == "Something else was left out." and second.startswith("2 more objects are attached")
+    limits = budget.Budget()
+    now[0] = budget.MAX_SECONDS - 1
+    assert not limits.is_spent and limits.take(1)
+    now[0] = budget.MAX_SECONDS
+    assert limits.is_spent and not limits.take(0) and not limits.take(1)
+    (said,) = limits.exceeded()
+    assert said.startswith("Not all was tried")
+
+
 def test_forty_junk_layers_of_fifteen_mebibytes(place: Any, key: Any) -> None:
     place.tag(".sig", [layer_by(place, key)])
     junk = [place.blob(lambda n=number: junk_envelope(n, 15 * MIB), DSSE_ENVELOPE) for number in range(40)]
@@ -262,9 +285,14 @@ def test_the_time_is_bounded(place: Any, key: Any, where: str, monkeypatch: pyte
     place.read.clear()
     place.fetched.clear()
     monkeypatch.setattr(budget, "monotonic", Clock(place, 10.0))
-    error = refusal(place, key)
+    list_referrers = place.list_referrers
+    monkeypatch.setattr(place, "list_referrers", lambda digest: place.fetched.append("list") or list_referrers(digest))
+    error = refusal(place, key, attestations=[{"type": "spdxjson"}])
     assert "Not all was tried, since one verification takes at most 300 seconds." in error.message
-    assert len(place.read) == 30 and len(place.fetched) <= 32
+    assert len(place.read) == 30 and len(place.fetched) <= 33
+    # nothing further is asked for
+    assert not [each for each in place.fetched if each.endswith(".att")]
+    assert place.fetched.count("list") == (where == "referrers")
 
 
 def test_a_blob_that_never_comes_to_its_end_is_given_up(place: Any, key: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,10 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust impor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.budget import Budget
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.discovery import (
     NOTATION_SIGNATURE,
+    Attached,
+    ReferrerKind,
+    attached,
     attached_bundles,
-    attached_notation,
     fetch_attached,
     tagged_layers,
 )
@@ -80,7 +82,7 @@ def described(digest: str) -> Descriptor:
 
 
 def referring(repository: Repository, digest: str, refusals: list[Refusal]) -> Iterator[Manifest]:
-    return discovery._referring_manifests(repository, digest, refusals, Budget(), discovery._BUNDLES)
+    return discovery._referring_manifests(repository, digest, refusals, Budget(), discovery.BUNDLES)
 
 
 def tight(monkeypatch: pytest.MonkeyPatch, size: int) -> Budget:
@@ -211,7 +213,7 @@ def test_in_which_order_they_are_looked_at(repository: Repository, digest: str) 
         found_in = refer(repository, digest, layer, **kind)
         listed.append(Descriptor(media.OCI_MANIFEST, found_in, size, artifact_type, named_in_list))
     repository.listed = listed[::-1]
-    found = [each.found_in for each in attached_notation(repository, digest, [], 100, Budget(), [trusted])]
+    found = [each.found_in for each in envelopes(repository, digest, [], 100, Budget(), [trusted])]
     assert found == [each.digest for each in listed]
 
 
@@ -227,13 +229,13 @@ def test_what_does_not_fit_hides_no_other(repository: Repository, digest: str, m
         Descriptor(media.OCI_MANIFEST, good, discovery.LARGE + 1),
     ]
     budget = tight(monkeypatch, 4000)
-    found = discovery._referring_manifests(repository, digest, [], budget, discovery._BUNDLES)
+    found = discovery._referring_manifests(repository, digest, [], budget, discovery.BUNDLES)
     assert [each.descriptor.digest for each in found] == [good]
     (said,) = budget.exceeded()
     assert said.startswith("2 more objects are")
     repository.listed = [Descriptor(media.OCI_MANIFEST, good, 4000)]
     budget = tight(monkeypatch, 4000)
-    assert len(list(discovery._referring_manifests(repository, digest, [], budget, discovery._BUNDLES))) == 1
+    assert len(list(discovery._referring_manifests(repository, digest, [], budget, discovery.BUNDLES))) == 1
     assert not budget.take(1), "what the list says of a size is paid for"
 
 
@@ -254,6 +256,18 @@ def test_bundles(repository: Repository, digest: str) -> None:
     assert refusals == []
 
 
+def envelopes(
+    repository: Repository,
+    digest: str,
+    refusals: list[Refusal],
+    limit: int,
+    budget: Budget | None = None,
+    thumbprints: Collection[str] = (),
+) -> Iterator[Attached]:
+    kind = ReferrerKind("notation", NOTATION_SIGNATURE, limit, thumbprints=thumbprints)
+    return attached(repository, digest, kind, refusals, budget or Budget())
+
+
 def test_envelopes_of_the_notary_project(repository: Repository, digest: str) -> None:
     layers = [add_blob(repository, data, "application/jose+json") for data in (b"one", b"two")]
     config = add_blob(repository, b"{}", NOTATION_SIGNATURE)
@@ -264,7 +278,7 @@ def test_envelopes_of_the_notary_project(repository: Repository, digest: str) ->
     refer(repository, digest, **kind)
     refer(repository, digest, *layers, **kind)
     refusals: list[Refusal] = []
-    found = list(attached_notation(repository, digest, refusals, 100))
+    found = list(envelopes(repository, digest, refusals, 100))
     assert {each.found_in for each in found} == good and {each.content for each in found} == {b"one"}
     assert refusals == []
 
@@ -289,12 +303,12 @@ def test_they_are_paid_for(repository: Repository, digest: str, monkeypatch: pyt
         if kind == "bundle":
             found = list(attached_bundles(repository, digest, [], budget))
         else:
-            found = list(attached_notation(repository, digest, [], layer["size"], budget))
+            found = list(envelopes(repository, digest, [], layer["size"], budget))
         assert len(found) == count and len(budget.exceeded()) == 1 - count
     # but for what is too large
     refusals: list[Refusal] = []
     budget = tight(monkeypatch, repository.resolve(found_in).size)
-    assert list(attached_notation(repository, digest, refusals, layer["size"] - 1, budget)) == []
+    assert list(envelopes(repository, digest, refusals, layer["size"] - 1, budget)) == []
     assert codes(refusals) == [("notation", "too-large")] and budget.exceeded() == []
 
 
@@ -307,7 +321,7 @@ def test_an_index_among_the_referrers(repository: Repository, digest: str) -> No
         "subject": repository.resolve(digest).as_json(),
     }
     repository.push_manifest(parse_manifest(canonical_json(index), "", "x"))
-    assert list(attached_notation(repository, digest, [], 100)) == []
+    assert list(envelopes(repository, digest, [], 100)) == []
     assert list(attached_bundles(repository, digest, [])) == []
 
 
@@ -315,14 +329,14 @@ def test_how_large_they_may_be(repository: Repository, digest: str) -> None:
     layer = add_blob(repository, b"12345", "application/jose+json")
     found_in = refer(repository, digest, layer, artifactType=NOTATION_SIGNATURE)
     refusals: list[Refusal] = []
-    (found,) = attached_notation(repository, digest, refusals, 5)
+    (found,) = envelopes(repository, digest, refusals, 5)
     assert found.content == b"12345" and refusals == []
     assert fetch_attached(repository, Descriptor("", layer["digest"], 5), 5) == b"12345"
-    assert list(attached_notation(repository, digest, refusals, 4)) == []
+    assert list(envelopes(repository, digest, refusals, 4)) == []
     assert codes(refusals) == [("notation", "too-large")] and refusals[0].found_in == found_in
     (Path(repository.root) / "blobs/sha256" / layer["digest"][7:]).unlink()
     refusals.clear()
-    assert list(attached_notation(repository, digest, refusals, 5)) == []
+    assert list(envelopes(repository, digest, refusals, 5)) == []
     assert codes(refusals) == [("notation", "malformed")]
     with pytest.raises(InvalidContent, match="has 5 bytes, more than the 4 that are read"):
         fetch_attached(repository, Descriptor("", layer["digest"], 5), 4)

@@ -26,8 +26,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.budge
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.certificates import validity
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy, parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.provider_notation import verify_notation
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import IGNORED, VERIFIED
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verifier import verify_notation
 
 from . import vectors
 from .notation_lab import (

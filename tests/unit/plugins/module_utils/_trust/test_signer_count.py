@@ -10,6 +10,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosig
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.counting import SignerCount
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keys import fingerprint_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import (
+    VERIFIED,
+    Signer,
+    Verdict,
+    as_result,
+)
 
 from . import mini_sigstore
 from .mini_sigstore import Leaf, MiniSigstore, general_name
@@ -77,6 +84,28 @@ def test_a_signer_has_the_names_and_entries_of_all_its_signatures(
     for names, entries in signatures:
         count.add(names, entries)
     assert count.number == number
+
+
+def test_who_a_signer_is() -> None:
+    """A key where there is no certificate, and else whom the certificate names, by whatever key."""
+    key = partial(Signer, "cosign", "bundle")
+    people = [
+        key("k"),
+        key("k", issuer="i"),
+        key("k", subject="s"),
+        key("k", issuer="i", subject="s"),
+        key("l", issuer="i", subject="other"),
+    ]
+    assert len({each.who for each in people}) == len(people)
+    assert key("other", issuer="i", subject="s").who == people[3].who
+    assert key("k", source="elsewhere").who == people[0].who
+
+
+def test_a_result_names_signers_and_not_what_they_are_counted_by() -> None:
+    signer = Signer("cosign", "bundle", "k", subject="s", entries=frozenset("e"), names=frozenset("n"))
+    (shown,) = as_result(Verdict(VERIFIED, "cosign", [signer]))["signers"]
+    assert (shown["key"], shown["subject"], shown["provider"]) == ("k", "s", "cosign")
+    assert not {"entries", "names"} & set(shown)
 
 
 class Lab:

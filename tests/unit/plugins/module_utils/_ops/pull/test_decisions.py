@@ -19,8 +19,10 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import Pull, pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.context import make_context
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull, run
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions, PullResult
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.places import place_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.pull.test_digests import publish
@@ -221,7 +223,7 @@ def test_a_sound_record_is_no_warning(lab: Lab) -> None:
 
 def test_check_mode_and_differences_have_to_be_asked_for(lab: Lab) -> None:
     with Task(CacheOptions()) as task:
-        result = Pull(lab.options(), task).run()
+        result = run(make_context(lab.options(), task))
     assert result.diff == [] and lab.dest.is_dir()
     result = pull(lab.options("2"))
     assert result.diff == [] and (lab.dest / "dir/b").read_text() == "owt"
@@ -300,8 +302,8 @@ def test_a_copy_is_a_file_in_a_directory(lab: Lab, how: str) -> None:
 
 def test_an_unpacked_artifact_has_its_directory_to_itself(lab: Lab) -> None:
     with Task(CacheOptions()) as task:
-        unpacked = Pull(lab.options(), task).place
-        copied = Pull(lab.options(operation="copy", dest=str(lab.dest / "file")), task).place
+        unpacked = place_of(make_context(lab.options(), task))
+        copied = place_of(make_context(lab.options(operation="copy", dest=str(lab.dest / "file")), task))
     assert unpacked.is_tree and unpacked.path == str(lab.dest)
     assert not copied.is_tree and copied.path == str(lab.dest / "file")
 
@@ -319,5 +321,5 @@ def test_files_are_placed_within_the_turn(lab: Lab) -> None:
         seen.append(os.path.exists(lab.dest / "a"))
 
     with Task(CacheOptions()) as task:
-        Pull(lab.options(), task).run(turn())
+        run(make_context(lab.options(), task), turn())
     assert seen == [False, True]

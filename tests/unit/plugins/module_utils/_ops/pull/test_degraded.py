@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import confirmation
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.drift import Drift
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
@@ -543,17 +542,6 @@ def test_what_the_registry_names_by_now_is_said_when_it_is_something_else() -> N
     assert "It names" not in last_good.warning(found, target, held, None)
     assert "It names" not in last_good.warning(found, target, held, held)
     assert f"It names {newer.revision} now" in last_good.warning(found, target, held, newer)
-
-
-@pytest.mark.parametrize("content", [b"", b"x", b"a" * 64, b"%s %020d" % (b"a" * 64, 5), b"b" * 64 + b" x\n"])
-def test_notes_that_say_nothing(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "confirmed").write_bytes(content)
-    control = os.open(tmp_path, os.O_RDONLY)
-    assert confirmation.last(control, "a" * 64) is None
-    confirmation.record(control, "a" * 64, 5.9)
-    assert confirmation.last(control, "a" * 64) == (5.0 if len(content) <= 86 else None)
-    assert confirmation.last(control, "b" * 64) is None
-    os.close(control)
 
 
 @pytest.mark.parametrize(

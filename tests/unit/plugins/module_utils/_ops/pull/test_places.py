@@ -15,16 +15,20 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import Pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.context import make_context
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.places import Turns, check_places
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.places import (
+    Turns,
+    check_places,
+    place_of,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
 
 
 def place(dest: str, kind: str = "extract", ref: str = "r.example.com/a:1") -> Any:
     options = PullOptions(ReferenceOptions(ref=ref), dest, LayerSelector("", kind), Limits(1 << 30, 1000))
-    return Pull(options, Task(CacheOptions())).place
+    return place_of(make_context(options, Task(CacheOptions())))
 
 
 def copy(dest: str, ref: str = "r.example.com/a:1") -> Any:

@@ -1,0 +1,42 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Modes and owners in ``dest`` that differ from what they should be, while the content is right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..._dest.diff import permissions_diff
+from ..._dest.drift import Drift
+from ..._dest.state import State
+from ..._dest.workplace import locked
+from ..resolve import Resolved
+from .context import PullContext, verdict_of
+from .options import DRIFT_CORRECTED, UP_TO_DATE, PullResult, listed_changes
+
+
+def repair_metadata(
+    pull: PullContext, state: State, drift: Drift, resolved: Resolved, verification: Mapping[str, Any]
+) -> PullResult | None:
+    """Set modes and owners right, which takes no request; return None when the content differs by now.
+
+    :raises StorageError: when they cannot be set; everything is then as it was.
+    """
+    if not pull.check_mode:
+        with locked(pull.destination) as work:
+            state = pull.load_state()
+            found = pull.drift(state, resolved)
+            if found is None or found.content:
+                return None
+            if found.is_empty:
+                return pull.unchanged(state, UP_TO_DATE, verification)
+            drift = found
+            work.set_permissions(drift.metadata, state)
+    diff: list[dict[str, str]] = []
+    if pull.want_diff:
+        diff = permissions_diff(pull.destination.root, drift.metadata)
+    changes = listed_changes(permissions=drift.metadata)
+    artifact, verdict = dict(state.artifact), verdict_of(verification)
+    return PullResult(True, DRIFT_CORRECTED, artifact, changes, verdict, diff, warnings=pull.warnings)

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is recorded of a placement, and what is raised when one cannot be carried out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.drift import Plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state import State
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import FILE, TreeEntry
+
+EMPTY = TreeEntry(FILE, 0o644, 0, "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+
+
+class Place:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.destination = Destination(str(root), Permissions())
+        self.stage = Path(self.destination.control, "stage")
+        self.record = Path(self.destination.control, "state")
+
+    def apply(self, plan: Plan, **recorded: Any) -> Exception | None:
+        """Place empty files; what that raises while the destination is locked."""
+        with self.destination.locked() as work, contextlib.closing(DirectoryHandles.of(work.stage)) as content:
+            for path in plan.added:
+                (self.stage / path).touch()
+            try:
+                work.apply(plan, content, self.destination.load_state(), {"revision": "1"}, {"tag": "1"}, **recorded)
+            except Exception as exc:
+                return exc
+        return None
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "dest")
+
+
+def adding(*names: str) -> Plan:
+    return Plan(dict.fromkeys(names, EMPTY), added=list(names))
+
+
+def test_what_is_recorded(place: Place) -> None:
+    assert place.apply(adding("a")) is None
+    state = place.destination.load_state()
+    assert (state.key, state.artifact, list(state.files)) == ({"revision": "1"}, {"tag": "1"}, ["a"])
+    assert (state.pending, state.verification, state.request) == ({}, {}, "")
+    assert place.apply(adding("b"), verification={"policy": "p"}, request="asked") is None
+    state = place.destination.load_state()
+    assert (state.verification, state.request) == ({"policy": "p"}, "asked")
+
+
+def test_a_verification_is_recorded_of_what_is_there(place: Place) -> None:
+    place.apply(adding("a"))
+    state = place.destination.load_state()
+    with place.destination.locked() as work:
+        work.record_verification(state, {"policy": "p"})
+        assert place.destination.load_state() == state._replace(verification={"policy": "p"})
+        # a directory where the new record is to be written
+        place.record.with_name("state.new").mkdir()
+        with pytest.raises(StorageError):
+            work.record_verification(state, {"policy": "other"})
+
+
+def test_a_step_that_fails_leaves_everything_as_it_was(place: Place) -> None:
+    place.apply(adding("a"))
+    before = place.record.read_bytes()
+    # the first step, and one in the middle
+    assert isinstance(place.apply(adding("b", ".backup")), StorageError)
+    (place.root / "c").mkdir()
+    assert isinstance(place.apply(adding("b", "c")), StorageError)
+    assert place.record.read_bytes() == before
+    assert sorted(os.listdir(place.root)) == [".oci-artifact", "a", "c"]
+
+
+def test_whatever_else_stops_it_comes_through(place: Place) -> None:
+    assert isinstance(place.apply(Plan({}, metadata=["not in the tree"])), KeyError)
+    assert not place.record.exists() and place.destination.load_state() == State()
+
+
+def test_what_the_system_refuses_while_it_is_locked_is_an_error_about_dest(place: Place) -> None:
+    for raised, seen in ((OSError(28, "No space left on device"), StorageError), (KeyError("x"), KeyError)):
+        with pytest.raises(seen), place.destination.locked():
+            raise raised
+
+
+def test_while_it_is_locked_it_is_the_same_directory_whatever_its_name_stands_for(place: Place) -> None:
+    place.apply(adding("a"))
+    state = place.destination.load_state()
+    with place.destination.locked():
+        place.root.rename(place.root.with_name("renamed"))
+        place.root.mkdir()
+        assert place.destination.load_state() == state
+        with place.destination.entries() as entries:
+            assert b"a" in entries.names("")
+    assert place.destination.load_state() == State(), "and it is looked at anew afterwards"
