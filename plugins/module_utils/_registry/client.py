@@ -133,6 +133,8 @@ class RegistryClient:
             response = self.http.send(method, url, {**headers, **authorization}, body, rewind)
             # a challenge counts only when it is the registry's own, not a redirect target's
             if response.status_code != 401 or not own or origin(response.url) != self._origin:
+                if authorization:
+                    self.auth.note_accepted(scope)
                 return response
             challenge = response.headers.get("WWW-Authenticate", "")
             discard(response, self.connection.timeout)

@@ -134,13 +134,29 @@ class RegistryRepository(SinglePlace):
         """See :meth:`~._oci.repository.Repository.check_attachable`; where it is known that there is no referrers API,
         the fallback tag must not be something else."""
         if self._has_referrers_api is False:
-            self._check_fallback_tag(subject)
+            self._entries_to_keep(subject)
 
-    def _check_fallback_tag(self, subject: str) -> None:
+    def _entries_to_keep(self, subject: str) -> list[Descriptor]:
+        """Return what the fallback tag lists, before it is written: what cannot be read must not pass for nothing.
+
+        :raises ReferrersUnsupported: when the tag holds something else, or is there and cannot be read.
+        """
         tag = _fallback_tag(subject)
-        held = answer_or_none(lambda: self.fetch_manifest(tag))
-        if held is not None and not _lists_referrers(held, subject):
+        try:
+            index = self.fetch_manifest(tag)
+        except NotFound:
+            return []
+        except OciError as exc:
+            if not is_unsettled(exc):
+                raise
+            tags = answer_or_none(self.list_tags)
+            if tags is not None and tag not in tags:
+                return []
+            found = f"the tag {tag}, which stands in for it, cannot be read. {exc.message}"
+            raise self._unsupported(subject, found) from None
+        if not _lists_referrers(index, subject):
             raise self._unsupported(subject, f"the tag {tag}, which stands in for it, is something else there.")
+        return list(index.manifests)
 
     def _unsupported(self, subject: str, found: str) -> ReferrersUnsupported:
         return ReferrersUnsupported(
@@ -306,9 +322,8 @@ class RegistryRepository(SinglePlace):
             annotations=manifest.annotations,
         )
         tag = _fallback_tag(subject)
-        self._check_fallback_tag(subject)
         for writes_left in range(MAX_FALLBACK_WRITES, -1, -1):
-            entries = self._referrers_by_tag(subject)
+            entries = self._entries_to_keep(subject)
             if any(entry.digest == own.digest for entry in entries):
                 return
             if writes_left:
@@ -324,6 +339,9 @@ class RegistryRepository(SinglePlace):
                     raise self._unsupported(
                         subject, f"it does not take the tag that stands in for it. {exc.message}"
                     ) from None
+        if not entries:
+            found = f"the tag {tag}, which stands in for it, is not there after it was written."
+            raise self._unsupported(subject, found)
         raise PushFailed(
             f"The referrer {own.digest} could not be entered under {self._named(tag)}: other clients kept replacing it."
         )
