@@ -16,7 +16,7 @@ from .._errors import AuthenticationFailed, RegistryError
 from .._http.answer import check_status
 from .._http.body import discard, read_body
 from .._http.client import MAX_REDIRECTS, REDIRECT_STATUS, HttpClient, nothing, rewinder
-from .._http.url import join, origin, shown
+from .._http.url import join, origin, redacted_url
 from .._login.credential import Credential
 from .._oci.options import ConnectionOptions
 from .auth import NO_CREDENTIALS, RegistryAuth
@@ -73,7 +73,7 @@ class RegistryClient:
         """
         rewind = rewinder(body)
         return self.http.repeat(
-            f"{method} {shown(url)}",
+            f"{method} {redacted_url(url)}",
             lambda: self._send_authorized(method, url, scope, dict(headers or {}), body, rewind),
             attempts,
         )
@@ -96,7 +96,7 @@ class RegistryClient:
                 body = read_body(response, limit, self.connection.timeout)
             return response
 
-        response = self.http.repeat(f"GET {shown(url)}", send)
+        response = self.http.repeat(f"GET {redacted_url(url)}", send)
         return response, body
 
     def check_login(self) -> bool:
@@ -110,14 +110,16 @@ class RegistryClient:
         :raises ConnectionFailed: when no answer was had.
         """
         url = self.api
-        response = self.http.repeat(f"GET {shown(url)}", lambda: self.http.send("GET", url, {}, None, nothing))
+        response = self.http.repeat(f"GET {redacted_url(url)}", lambda: self.http.send("GET", url, {}, None, nothing))
         asks: bool = response.status_code == 401
         if asks:
             discard(response, self.connection.timeout)
             response = self.request("GET", url, scope="")
         if response.status_code == 404:
             response.close()
-            raise RegistryError(f"{shown(url)} is not there.", "Check the host: it seems to be no registry.", 404)
+            raise RegistryError(
+                f"{redacted_url(url)} is not there.", "Check the host: it seems to be no registry.", 404
+            )
         check_status(response, f"Logging in to {self.registry}")
         discard(response, self.connection.timeout)
         return asks
@@ -167,12 +169,14 @@ class RegistryClient:
             is_elsewhere = origin(target) != origin(url)
             if is_elsewhere and (carries_secret or origin(target)[0] != "https"):
                 raise AuthenticationFailed(
-                    f"The token server of the registry {self.registry} redirects from {shown(url)} to {shown(target)}, "
-                    "which may not see credentials.",
+                    f"The token server of the registry {self.registry} redirects from {redacted_url(url)} to "
+                    f"{redacted_url(target)}, which may not see credentials.",
                     "Ask its operator to name the right address in the challenge of the registry.",
                 )
             url = target
-        raise AuthenticationFailed(f"The token server at {shown(url)} redirects more than {MAX_REDIRECTS} times.")
+        raise AuthenticationFailed(
+            f"The token server at {redacted_url(url)} redirects more than {MAX_REDIRECTS} times."
+        )
 
     def _ask_for_token(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[Any, bytes]:
         try:

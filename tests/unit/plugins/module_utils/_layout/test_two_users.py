@@ -343,6 +343,9 @@ def test_notes_of_another_owner_are_not_believed(place: Path, what: str) -> None
     else:
         os.chown({"file": path, "folder": path.parent, "folders": path.parent.parent}[what], NOBODY, NOBODY)
     assert CacheNotes(cache.root).load(MANIFEST.descriptor.digest) == {}
+    if what.startswith("folder"):
+        with pytest.raises(StorageError, match="belongs to another user"):
+            CacheNotes(cache.root).save(MANIFEST.descriptor.digest, {})
 
 
 def test_a_note_is_not_written_where_others_can_replace_it(place: Path) -> None:
