@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets import known
 
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile("collection", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -15,3 +20,12 @@ settings.load_profile("collection")
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name a case by the length of its bytes: archives hold times, and all workers have to find the same cases."""
     return f"{argname}-{len(val)}-bytes" if isinstance(val, bytes) else None
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests() -> Iterator[None]:
+    """A process of a module runs one task, and hides what that one knows; here many tests share a process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(known, "_noted", {})
+        patch.setattr(known, "_mask", None)
+        yield
