@@ -508,9 +508,15 @@ def test_a_faster_client_does_not_lose_its_referrer(server: FaultServer) -> None
 
 def test_a_fallback_tag_that_does_not_stick_is_an_error(server: FaultServer) -> None:
     server.always("PUT", FALLBACK_TAG, Answer(201))
-    with pytest.raises(PushFailed, match="other clients kept replacing it"):
+    with pytest.raises(ReferrersUnsupported, match="is not there after it was written"):
         Harness(server, push=True).repository.push_manifest(attached())  # type: ignore[arg-type]
     assert len(server.requests("PUT", FALLBACK_TAG)) == registry.MAX_FALLBACK_WRITES
+    theirs = canonical_json(
+        {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [manifest_of().descriptor.as_json()]}
+    )
+    server.add_manifest(theirs, FALLBACK_TAG, media.OCI_INDEX)
+    with pytest.raises(PushFailed, match="other clients kept replacing it"):
+        Harness(server, push=True).repository.push_manifest(attached())  # type: ignore[arg-type]
 
 
 def test_a_fallback_tag_of_another_kind_is_not_overwritten(server: FaultServer) -> None:
