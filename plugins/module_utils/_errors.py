@@ -157,6 +157,10 @@ class PushFailed(OciError):
     reason = "OCIArtifactPushFailed"
 
 
+class ReferrersUnsupported(PushFailed):
+    """The registry can list no referrers, so that what was to be attached to an artifact would not be found."""
+
+
 class TagImmutable(OciError):
     """A tag that would move to another digest although it is protected."""
 

@@ -254,6 +254,9 @@ class CachedRepository:
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         return self._registry.list_referrers(digest, artifact_type)
 
+    def check_attachable(self, subject: str) -> None:
+        self._registry.check_attachable(subject)
+
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()

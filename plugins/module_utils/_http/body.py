@@ -27,7 +27,7 @@ DISCARD_TIME = 2.0
 
 # zlib.decompressobj: either of the gzip and zlib formats
 _GZIP_OR_ZLIB = 47
-_ENCODINGS = ("gzip", "x-gzip", "deflate")
+_COMPRESSED = frozenset(["gzip", "x-gzip", "deflate"])
 
 
 class BodyBroken(Exception):
@@ -37,16 +37,11 @@ class BodyBroken(Exception):
 def is_encoded(response: Any) -> bool:
     """Return whether the bytes on the wire are a compressed form of the body, although only ``identity`` was asked for.
 
-    :raises RegistryError: when they are, in a form that is not understood.
+    Other words in Content-Encoding (``aws-chunked``, ``binary``, ``utf-8``) say nothing of the bytes: what they are is
+    for their digest to decide.
     """
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    if encoding in ("", "identity"):
-        return False
-    if encoding not in _ENCODINGS:
-        raise RegistryError(
-            f"{redacted_url(response.url)} answered in an encoding that was not asked for: {encoding[:30]!r}."
-        )
-    return True
+    codings = response.headers.get("Content-Encoding", "").lower().split(",")
+    return not _COMPRESSED.isdisjoint(coding.strip() for coding in codings)
 
 
 def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:

@@ -139,6 +139,9 @@ class MirroredRepository:
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
         raise NotImplementedError("Mirrors are only read: open the repository for writing.")
 
+    def check_attachable(self, subject: str) -> None:
+        raise NotImplementedError("Mirrors are only read: open the repository for writing.")
+
     def _ask(self, request: Callable[[Repository], T], is_enough: Callable[[T], bool] = lambda answer: True) -> T:
         """The first response that ``is_enough`` accepts; otherwise the first response of any source."""
         failures: list[tuple[_Source, OciError]] = []

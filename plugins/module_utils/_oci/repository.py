@@ -103,6 +103,12 @@ class Repository(Protocol):
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         """The manifests whose ``subject`` is this digest, with the given artifact type unless it is empty."""
 
+    def check_attachable(self, subject: str) -> None:
+        """Pass when a referrer of this digest would be found, as far as that is known without a further request.
+
+        :raises ReferrersUnsupported: when it would not.
+        """
+
     def close(self) -> None:
         """Close connections and files."""
 

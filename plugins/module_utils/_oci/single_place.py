@@ -26,3 +26,6 @@ class SinglePlace:
 
     def distrust(self, descriptor: Descriptor) -> bool:
         return False
+
+    def check_attachable(self, subject: str) -> None:
+        """Referrers are found in a layout; a registry says whether they are there."""

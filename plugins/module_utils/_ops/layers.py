@@ -16,8 +16,45 @@ from .layer_selector import FIRST, LayerSelector, Limits
 
 MAX_LAYERS = 1000
 MAX_INDEX_DEPTH = 3
+# entries of an index that are fetched to see whether they are a chart
+MAX_CHART_LOOKS = 16
+_OF_CHARTS = (media.HELM_LAYER, media.HELM_PROVENANCE)
 # bytes
 MAX_TITLE = 1024
+
+
+def choose_manifest(repository: Repository, manifest: Manifest, platform: str, media_type: str) -> Manifest:
+    """The manifest with layers of a media type: of an index that holds a Helm chart beside images, the chart when its
+    layer is wanted; else see :func:`choose_image`.
+
+    :raises InvalidContent: when the index has none for the platform.
+    """
+    chart = find_chart(repository, manifest) if media_type in _OF_CHARTS else None
+    return chart or choose_image(repository, manifest, platform)
+
+
+def find_chart(repository: Repository, manifest: Manifest) -> Manifest | None:
+    """The manifest of a Helm chart: this one, or the first in this index; None when there is none.
+
+    As Helm does, an entry of an index is known by its artifact type, or else by the type of its config. Only entries
+    that say neither what they are nor for which platform are fetched to see, at most 16.
+    """
+    if not manifest.is_index:
+        return manifest if _is_chart(manifest) else None
+    entries = manifest.manifests
+    for entry in entries:
+        if entry.artifact_type == media.HELM_CONFIG:
+            return repository.fetch_manifest(entry.digest)
+    unknown = [each for each in entries if not each.artifact_type and not each.platform]
+    for entry in unknown[:MAX_CHART_LOOKS]:
+        found = repository.fetch_manifest(entry.digest)
+        if _is_chart(found):
+            return found
+    return None
+
+
+def _is_chart(manifest: Manifest) -> bool:
+    return manifest.config is not None and manifest.config.media_type == media.HELM_CONFIG
 
 
 def choose_image(repository: Repository, manifest: Manifest, platform: str) -> Manifest:

@@ -81,6 +81,7 @@ class RegistryAuth:
         self._tokens: dict[str, _Token] = {}
         # the scopes that were refused: asking again could lock the account
         self._refusals: dict[str, tuple[str, str]] = {}
+        self._accepted: set[str] = set()
         self._scheme = "bearer" if self._held.registry_token else ""
 
     @property
@@ -127,10 +128,10 @@ class RegistryAuth:
             return {"Authorization": "Basic " + self._credential.basic}
         return {}
 
-    def answer(self, header: str, scope: str, sent: str) -> bool:
+    def answer(self, header: str, scope: str, sent: str, *, is_final: bool = True) -> bool:
         """Take a 401's challenge, so that :meth:`header_for` gives something better than ``sent``.
 
-        Returns whether a token was fetched for it.
+        Returns whether a token was fetched for it. A refusal that is not ``is_final`` holds for this request alone.
 
         :raises AuthenticationFailed: when there is nothing better, or the token server refuses.
         :raises ConnectionFailed: when the token server cannot be reached.
@@ -150,8 +151,14 @@ class RegistryAuth:
                 self._scheme = "basic"
                 return False
             refused = self._refused(challenges, sent)
-            self._refusals[scope] = (refused.message, refused.hint)
+            # where nothing was sent no account can be locked, and what was taken before is not what is refused
+            if is_final and sent and scope not in self._accepted:
+                self._refusals[scope] = (refused.message, refused.hint)
             raise refused
+
+    def note_accepted(self, scope: str) -> None:
+        """Note that the registry took the credentials for a scope: a later refusal is about what was asked for."""
+        self._accepted.add(scope)
 
     def _asking(self, scope: str) -> threading.Lock:
         """The lock under which a token for a scope is asked for: once by all threads. An identity token may be replaced

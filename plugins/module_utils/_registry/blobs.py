@@ -15,6 +15,7 @@ from .._http.body import CHUNK_SIZE, BodyBroken, content_length, discard, is_enc
 from .._http.url import join, origin
 from .._oci import media
 from .._oci.manifest import Descriptor
+from .._oci.preliminary import answer_or_none
 from .._oci.reference import Reference
 from .._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource
 from .client import RegistryClient, pull_scope
@@ -83,13 +84,25 @@ class BlobTransfers:
         return self._client.request("GET", url, scope=self._scope, headers=headers, attempts=attempts)
 
     def exists(self, descriptor: Descriptor) -> bool:
-        """See :meth:`~._oci.repository.Repository.blob_exists`."""
+        """See :meth:`~._oci.repository.Repository.blob_exists`; False also where the registry does not say."""
+        return bool(answer_or_none(lambda: self._head(descriptor)))
+
+    def _head(self, descriptor: Descriptor) -> bool:
         url = self._urls.blob(descriptor.digest)
         with self._client.request("HEAD", url, scope=self._scope) as response:
-            if response.status_code == 404:
-                return False
             check_status(response, f"Looking for the blob {descriptor.digest} in {self._name}")
+            # a page of a gateway has another size
+            return content_length(response) in (None, descriptor.size)
+
+    def _has_arrived(self, descriptor: Descriptor) -> bool:
+        """Whether a blob can be had, asked with GET where HEAD does not say so."""
+        if self.exists(descriptor):
             return True
+        response = answer_or_none(lambda: self._get(descriptor, {}, 0))
+        if response is None:
+            return False
+        with response:
+            return bool(response.status_code == 200)
 
     def push(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
         """See :meth:`~._oci.repository.Repository.push_blob`."""
@@ -160,7 +173,7 @@ class BlobTransfers:
         check_pushed(response, action)
         discard(response, self._client.connection.timeout)
         # what is no plain yes (a proxy's page, say) has to be seen
-        if response.status_code != 201 and not self.exists(source.descriptor):
+        if response.status_code != 201 and not self._has_arrived(source.descriptor):
             raise PushFailed(
                 f"{action} was answered with status {response.status_code}, but the blob is not there now.",
                 "Check that the host is a registry, and what stands between it and this host.",

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Callable
 from .._errors import AuthenticationFailed, RegistryError
 from .._http.answer import check_status
 from .._http.body import discard, read_body
-from .._http.client import HttpClient, nothing, rewinder
-from .._http.url import origin, redacted_url
+from .._http.client import MAX_REDIRECTS, REDIRECT_STATUS, HttpClient, nothing, rewinder
+from .._http.url import join, origin, redacted_url
 from .._login.credential import Credential
 from .._oci.options import ConnectionOptions
 from .auth import NO_CREDENTIALS, RegistryAuth
@@ -135,12 +135,16 @@ class RegistryClient:
             response = self.http.send(method, url, {**headers, **authorization}, body, rewind)
             # a challenge counts only when it is the registry's own, not a redirect target's
             if response.status_code != 401 or not own or origin(response.url) != self._origin:
+                if authorization:
+                    self.auth.note_accepted(scope)
                 return response
             challenge = response.headers.get("WWW-Authenticate", "")
             discard(response, self.connection.timeout)
             if renewed:
                 break
-            renewed = self.auth.answer(challenge, scope, authorization.get("Authorization", ""))
+            # a refusal of HEAD alone is not final, see preliminary.py
+            is_final = method != "HEAD"
+            renewed = self.auth.answer(challenge, scope, authorization.get("Authorization", ""), is_final=is_final)
         raise AuthenticationFailed(
             f"The registry {self.registry} refused the token that its token server gave for {scope or 'it'}.",
             NO_CREDENTIALS
@@ -149,7 +153,34 @@ class RegistryClient:
         )
 
     def _fetch_token(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[int, bytes]:
-        # the registry\'s own delegate, which is trusted with its password, too
+        """One request to the token server, with redirects within its origin (docker's and curl's clients follow them).
+
+        :raises AuthenticationFailed: when it leads a request with credentials to another origin.
+        """
+        # the registry's own delegate, which is trusted with its password, too
         self.http.session.identified.add(origin(url))
-        response, answer = self.http.ask(method, url, headers, body)
-        return response.status_code, answer
+        carries_secret = body is not None or "Authorization" in headers
+        for _redirect in range(MAX_REDIRECTS + 1):
+            response, answer = self._ask_for_token(method, url, headers, body)
+            location = response.headers.get("Location", "")
+            if response.status_code not in REDIRECT_STATUS or not location:
+                return response.status_code, answer
+            target = join(url, location)
+            is_elsewhere = origin(target) != origin(url)
+            if is_elsewhere and (carries_secret or origin(target)[0] != "https"):
+                raise AuthenticationFailed(
+                    f"The token server of the registry {self.registry} redirects from {redacted_url(url)} to "
+                    f"{redacted_url(target)}, which may not see credentials.",
+                    "Ask its operator to name the right address in the challenge of the registry.",
+                )
+            url = target
+        raise AuthenticationFailed(
+            f"The token server at {redacted_url(url)} redirects more than {MAX_REDIRECTS} times."
+        )
+
+    def _ask_for_token(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> tuple[Any, bytes]:
+        try:
+            return self.http.ask(method, url, headers, body)
+        except RegistryError as exc:
+            # else it would pass for an answer of the registry
+            raise AuthenticationFailed(f"The token server of {self.registry} cannot be used: {exc.message}") from None

@@ -52,7 +52,7 @@ def fetch_pages(
         return _Page(raw, response.headers.get("Content-Type", ""), _following(url, link, action) if link else "")
 
     def document_of(page: _Page) -> dict[str, Any]:
-        if "json" not in page.content_type and page.raw[:1] != b"{":
+        if not page.raw.strip() or ("json" not in page.content_type and page.raw[:1] != b"{"):
             raise NotJson(f"{action} was answered with {page.content_type[:100]!r} in place of JSON.")
         return load_json_object(page.raw, f"The answer to {action[0].lower()}{action[1:]}")
 

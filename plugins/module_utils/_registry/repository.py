@@ -14,7 +14,16 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ConnectionFailed, InvalidContent, NotFound, OciError, PushFailed, RegistryError
+from .._errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    InvalidContent,
+    NotFound,
+    OciError,
+    PushFailed,
+    ReferrersUnsupported,
+    RegistryError,
+)
 from .._http.answer import RETRY_STATUS, check_status
 from .._http.body import content_length, discard
 from .._oci import media
@@ -27,6 +36,7 @@ from .._oci.manifest import (
     descriptor_from_json,
     parse_manifest,
 )
+from .._oci.preliminary import answer_or_none, is_unsettled
 from .._oci.reference import Reference, check_tag, is_tag
 from .._oci.single_place import SinglePlace
 from .client import RegistryClient, pull_scope, push_scope
@@ -56,6 +66,8 @@ class RegistryRepository(SinglePlace):
         self._client = client
         self._is_shared = shared
         self._urls = RepositoryUrls(client.api, reference.repository)
+        # None as long as it was not asked
+        self._has_referrers_api: bool | None = None
         # one scope for the whole run, so that a push needs one token and not two
         self._scope = push_scope(reference.repository) if push else pull_scope(reference.repository)
 
@@ -70,22 +82,25 @@ class RegistryRepository(SinglePlace):
     # Manifests
 
     def resolve(self, identifier: str) -> Descriptor:
+        """See :meth:`~._oci.repository.Repository.resolve`; where HEAD does not settle it, GET does."""
+        known = answer_or_none(lambda: self._head(identifier))
+        return known or self.fetch_manifest(identifier).descriptor
+
+    def _head(self, identifier: str) -> Descriptor | None:
+        """What the headers of a HEAD request say of a manifest; None when they say less than that it is there.
+
+        :raises InvalidContent: when it is another manifest.
+        """
         with self._client.request(
             "HEAD", self._manifest_url(identifier), scope=self._scope, headers={"Accept": ACCEPT}
         ) as response:
-            status, size = response.status_code, content_length(response)
+            size = content_length(response)
             digest = response.headers.get("Docker-Content-Digest", "")
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-            if status == 404:
-                raise self._no_manifest(identifier)
-            # what a registry may answer that has no HEAD here
-            if status not in (200, 400, 405, 501):
-                check_status(response, f"Resolving {self._named(identifier)}")
-        is_complete = is_digest(digest) and size is not None and media_type in media.MANIFEST_TYPES + media.INDEX_TYPES
-        if status != 200 or size is None or not is_complete:
-            return self.fetch_manifest(identifier).descriptor
-        if is_digest(identifier) and digest != identifier:
-            raise InvalidContent(f"The registry answered for {digest} when asked for {self._named(identifier)}.")
+            check_status(response, f"Resolving {self._named(identifier)}")
+        is_known = media_type in media.MANIFEST_TYPES + media.INDEX_TYPES
+        if not is_known or not size or not is_digest(digest) or (is_digest(identifier) and digest != identifier):
+            return None
         return Descriptor(media_type=media_type, digest=digest, size=size)
 
     def fetch_manifest(self, identifier: str) -> Manifest:
@@ -115,7 +130,44 @@ class RegistryRepository(SinglePlace):
             return replace(manifest, descriptor=replace(manifest.descriptor, digest=identifier))
         return manifest
 
+    def check_attachable(self, subject: str) -> None:
+        """See :meth:`~._oci.repository.Repository.check_attachable`; where it is known that there is no referrers API,
+        the fallback tag must not be something else."""
+        if self._has_referrers_api is False:
+            self._entries_to_keep(subject)
+
+    def _entries_to_keep(self, subject: str) -> list[Descriptor]:
+        """Return what the fallback tag lists, before it is written: what cannot be read must not pass for nothing.
+
+        :raises ReferrersUnsupported: when the tag holds something else, or is there and cannot be read.
+        """
+        tag = _fallback_tag(subject)
+        try:
+            index = self.fetch_manifest(tag)
+        except NotFound:
+            return []
+        except OciError as exc:
+            if not is_unsettled(exc):
+                raise
+            tags = answer_or_none(self.list_tags)
+            if tags is not None and tag not in tags:
+                return []
+            found = f"the tag {tag}, which stands in for it, cannot be read. {exc.message}"
+            raise self._unsupported(subject, found) from None
+        if not _lists_referrers(index, subject):
+            raise self._unsupported(subject, f"the tag {tag}, which stands in for it, is something else there.")
+        return list(index.manifests)
+
+    def _unsupported(self, subject: str, found: str) -> ReferrersUnsupported:
+        return ReferrersUnsupported(
+            f"Nothing can be attached to {self._named(subject)}: the registry has no referrers API, and {found}",
+            "Use a registry with the referrers API, or for signatures format: legacy.",
+        )
+
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
+        if manifest.subject is not None:
+            # before anything is stored that would not be found
+            self.check_attachable(manifest.subject.digest)
         has_subject = self._put_manifest(manifest, tag or manifest.descriptor.digest)
         if manifest.subject is not None and not has_subject:
             self._add_to_fallback_tag(manifest, manifest.subject.digest)
@@ -226,6 +278,7 @@ class RegistryRepository(SinglePlace):
 
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         found = self._referrers_by_api(digest)
+        self._has_referrers_api = found is not None
         if found is None:
             found = self._referrers_by_tag(digest)
         return [entry for entry in found if not artifact_type or entry.artifact_type == artifact_type]
@@ -244,23 +297,17 @@ class RegistryRepository(SinglePlace):
                 found += _referrer_descriptors(document, f"The referrers list of {self._named(digest)}")
                 if len(found) > MAX_REFERRERS:
                     raise InvalidContent(f"{self._named(digest)} has more than {MAX_REFERRERS} referrers.")
-        except (NotFound, NotJson):
+        except (AuthenticationFailed, NotFound, NotJson):
             return None
         except RegistryError as exc:
-            if exc.status in (400, 405, 406, 501):
+            if is_unsettled(exc):
                 return None
             raise
         return found
 
     def _referrers_by_tag(self, digest: str) -> list[Descriptor]:
-        tag = _fallback_tag(digest)
-        try:
-            index = self.fetch_manifest(tag)
-        except NotFound:
-            return []
-        if not index.is_index:
-            raise InvalidContent(f"{self._named(tag)} is no index of referrers, although its name says so.")
-        return list(index.manifests)
+        index = answer_or_none(lambda: self.fetch_manifest(_fallback_tag(digest)))
+        return list(index.manifests) if index is not None and _lists_referrers(index, digest) else []
 
     def _add_to_fallback_tag(self, manifest: Manifest, subject: str) -> None:
         """Keep the index under the fallback tag (distribution-spec, "Referrers Tag Schema").
@@ -276,7 +323,7 @@ class RegistryRepository(SinglePlace):
         )
         tag = _fallback_tag(subject)
         for writes_left in range(MAX_FALLBACK_WRITES, -1, -1):
-            entries = self._referrers_by_tag(subject)
+            entries = self._entries_to_keep(subject)
             if any(entry.digest == own.digest for entry in entries):
                 return
             if writes_left:
@@ -285,7 +332,16 @@ class RegistryRepository(SinglePlace):
                     "mediaType": media.OCI_INDEX,
                     "manifests": [entry.as_json() for entry in [*entries, own]],
                 }
-                self.push_manifest(parse_manifest(canonical_json(index), media.OCI_INDEX, f"The index {tag}"), tag)
+                written = parse_manifest(canonical_json(index), media.OCI_INDEX, f"The index {tag}")
+                try:
+                    self._put_manifest(written, tag)
+                except PushFailed as exc:
+                    raise self._unsupported(
+                        subject, f"it does not take the tag that stands in for it. {exc.message}"
+                    ) from None
+        if not entries:
+            found = f"the tag {tag}, which stands in for it, is not there after it was written."
+            raise self._unsupported(subject, found)
         raise PushFailed(
             f"The referrer {own.digest} could not be entered under {self._named(tag)}: other clients kept replacing it."
         )
@@ -316,6 +372,11 @@ def _fallback_tag(digest: str) -> str:
     """distribution-spec, "Referrers Tag Schema": at most 64 characters of the digest, so a sha512 is cut."""
     algorithm, encoded = parse_digest(digest)
     return f"{algorithm}-{encoded[:64]}"
+
+
+def _lists_referrers(index: Manifest, subject: str) -> bool:
+    """Whether what a fallback tag gave is an index of referrers; some registries give the subject itself."""
+    return index.is_index and index.descriptor.digest != subject
 
 
 def _referrer_descriptors(document: dict[str, Any], what: str) -> list[Descriptor]:

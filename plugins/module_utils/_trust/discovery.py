@@ -18,8 +18,9 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from .._errors import InvalidContent, NotAtMirrors, NotFound
+from .._errors import InvalidContent, NotAtMirrors, NotFound, OciError
 from .._oci.manifest import Descriptor, Manifest
+from .._oci.preliminary import is_unsettled
 from .._oci.repository import Repository, read_blob
 from .budget import Budget
 from .formats import BUNDLE_PREFIX, MAX_BUNDLE, MAX_LEGACY_LAYERS, MAX_REFERRERS
@@ -102,7 +103,10 @@ def tagged_layers(
     except (NotFound, NotAtMirrors):
         # a signature that is not there cannot make anything valid; another kind may be at a mirror
         return []
-    except InvalidContent as exc:
+    except OciError as exc:
+        if not is_unsettled(exc):
+            raise
+        # another place may have a good one
         refusals.append(Refusal(tag, "legacy", "malformed", exc.message))
         return []
     budget.take(manifest.descriptor.size)

@@ -20,10 +20,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import InvalidContent, InvalidOption, NotFound, OciError, PushFailed
+from .._errors import (
+    AuthenticationFailed,
+    InvalidContent,
+    InvalidOption,
+    NotFound,
+    OciError,
+    PushFailed,
+    ReferrersUnsupported,
+)
 from .._oci import media
 from .._oci.digest import digest_of
 from .._oci.manifest import Descriptor, Manifest, load_json_object, parse_manifest
+from .._oci.preliminary import find_tag
 from .._oci.reference import is_tag
 from .._oci.repository import BlobSource, Repository
 from . import formats
@@ -116,8 +125,10 @@ class CosignSigner:
         before = {form: one.find(form) for form in self._wanted}
         missing = [form for form in self._wanted if not before[form].own]
         warnings = self._warnings(one, before, missing)
-        if not check_mode:
-            one.add(missing)
+        left_out = self._add(one, missing, check_mode=check_mode)
+        if left_out:
+            warnings = [left_out]
+            missing.remove(BUNDLE)
         made = {form: one.foreseen(form) if check_mode else one.made(form) for form in missing}
         signatures = [
             Signature(
@@ -128,8 +139,27 @@ class CosignSigner:
                 artifact.digest,
             )
             for form in self._wanted
+            if form in made or before[form].own
         ]
         return Signed(signatures, warnings)
+
+    def _add(self, one: _OneArtifact, missing: Sequence[str], *, check_mode: bool) -> str:
+        """Write what is missing; return a warning when a bundle cannot be attached and the legacy signature stands.
+
+        :raises ReferrersUnsupported: when a bundle is all that is wanted.
+        """
+        try:
+            if BUNDLE in missing:
+                one.check_attachable()
+            if not check_mode:
+                one.add(missing)
+        except ReferrersUnsupported as exc:
+            if LEGACY not in self._wanted:
+                raise
+            if not check_mode:
+                one.add([form for form in missing if form != BUNDLE])
+            return f"No bundle was attached to {one.name}, its legacy signature counts alone. {exc.message}"
+        return ""
 
     def _warnings(self, one: _OneArtifact, before: Mapping[str, _Found], missing: Sequence[str]) -> list[str]:
         """cosign 3 and Flux look at legacy signatures only where there is no bundle at all."""
@@ -248,6 +278,10 @@ class _OneArtifact:
             manifest = self._repository.fetch_manifest(tag)
         except NotFound:
             return None
+        except AuthenticationFailed:
+            if find_tag(self._repository, tag) is None:
+                return None
+            raise
         problem = ""
         if manifest.is_index:
             problem = "is an index, not a manifest of signatures"
@@ -261,6 +295,10 @@ class _OneArtifact:
         return manifest
 
     # Writing
+
+    def check_attachable(self) -> None:
+        """:raises ReferrersUnsupported: when it is known that no referrer of the artifact would be found."""
+        self._repository.check_attachable(self._artifact.digest)
 
     def made(self, form: str) -> str:
         return self._layer.digest if form == LEGACY else self._bundle[1].descriptor.digest

@@ -12,9 +12,10 @@ from typing import Any
 from ..._errors import InvalidContent, NotFound, OciError
 from ..._files.threads import thread_pool
 from ..._oci import media
-from ..._oci.manifest import Descriptor, Manifest
+from ..._oci.manifest import Manifest
 from ..._oci.repository import Repository, read_small_blob
 from ..artifact_result import artifact_identity
+from ..layers import find_chart
 from ..resolve import Resolved
 
 PARALLEL_LOOKS = 8
@@ -48,10 +49,11 @@ def look_at_chart(repository: Repository, tag: str) -> dict[str, Any] | str | No
         return None
     except InvalidContent as exc:
         return _left_out(repository, tag, exc)
-    if manifest.config is None or manifest.config.media_type != media.HELM_CONFIG:
-        return None
     try:
-        return _describe(repository, tag, manifest, manifest.config)
+        chart = find_chart(repository, manifest)
+        if chart is None or chart.config is None:
+            return None
+        return _describe(repository, tag, manifest, chart)
     except (NotFound, InvalidContent) as exc:
         return _left_out(repository, tag, exc)
 
@@ -60,9 +62,10 @@ def _left_out(repository: Repository, tag: str, exc: OciError) -> str:
     return f"{repository.reference.at(tag=tag)} is left out of the charts: {exc.message}"
 
 
-def _describe(repository: Repository, tag: str, manifest: Manifest, descriptor: Descriptor) -> dict[str, Any]:
+def _describe(repository: Repository, tag: str, manifest: Manifest, chart: Manifest) -> dict[str, Any]:
+    """What a chart says of itself; ``manifest`` is what the tag holds, the chart itself or an index with it."""
     try:
-        config = json.loads(read_small_blob(repository, descriptor))
+        config = json.loads(read_small_blob(repository, chart.config)) if chart.config else None
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, Mapping):
@@ -74,7 +77,7 @@ def _describe(repository: Repository, tag: str, manifest: Manifest, descriptor: 
         "type": _text(config, "type", MAX_TEXT) or "application",
         "description": _text(config, "description", MAX_DESCRIPTION),
         "deprecated": config.get("deprecated") is True,
-        "created": manifest.annotations.get(media.ANNOTATION_CREATED, "")[:MAX_TEXT],
+        "created": chart.annotations.get(media.ANNOTATION_CREATED, "")[:MAX_TEXT],
     }
 
 

@@ -25,7 +25,7 @@ from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..artifact_result import artifact_identity, layer_record
 from ..connect import cache_warnings
 from ..layer_selector import FIRST, LayerSelector, Limits
-from ..layers import check_sizes, choose_image, select_layers
+from ..layers import check_sizes, choose_manifest, select_layers
 from ..resolve import ReferenceOptions, Resolved, parse_target
 from ..task import Task
 from ..verdicts import policy_fingerprint
@@ -167,9 +167,8 @@ class _Fetch:
         return chart
 
     def _manifest(self, digest: str) -> Manifest:
-        """The manifest of this digest, for an index the one for this platform."""
-        manifest = self._repository.fetch_manifest(digest)
-        return manifest if not manifest.is_index else choose_image(self._repository, manifest, "")
+        """The manifest of this digest; of an index the chart in it, or else the one for this platform."""
+        return choose_manifest(self._repository, self._repository.fetch_manifest(digest), "", media.HELM_LAYER)
 
     def _layer(self, manifest: Manifest, what: str) -> Descriptor:
         try:

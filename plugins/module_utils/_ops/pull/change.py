@@ -24,7 +24,7 @@ from ..._oci.manifest import Descriptor, Manifest
 from ..._secrets.known import without_secrets_in
 from ..artifact_result import artifact_result
 from ..layer_selector import ALL, COPY
-from ..layers import check_sizes, choose_image, file_name, select_layers
+from ..layers import check_sizes, choose_manifest, file_name, select_layers
 from ..resolve import Resolved
 from .context import PullContext, verdict_of
 from .layer_reader import LayerReader, opened_layers
@@ -72,7 +72,7 @@ class Change:
                 return result
         what = str(repository.reference.at(tag=resolved.tag, digest=resolved.digest))
         top = repository.fetch_manifest(resolved.digest)
-        manifest = choose_image(repository, top, pull.options.platform)
+        manifest = choose_manifest(repository, top, pull.options.platform, pull.options.selector.media_type)
         layers = select_layers(manifest, pull.options.selector, what)
         check_sizes(layers, pull.options.limits, what)
         artifact = self._describe(top, manifest, layers)

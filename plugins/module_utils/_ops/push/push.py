@@ -19,11 +19,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..._errors import InvalidContent, InvalidOption, InvalidReference, LayerError, NotFound, OciError, TagImmutable
+from ..._errors import (
+    AuthenticationFailed,
+    InvalidContent,
+    InvalidOption,
+    InvalidReference,
+    LayerError,
+    NotFound,
+    OciError,
+    TagImmutable,
+)
 from ..._files.threads import new_thread, thread_pool
 from ..._oci import media
 from ..._oci.digest import digest_of_hash, parse_digest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
+from ..._oci.preliminary import find_tag
 from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from ..artifact_result import artifact_result
@@ -202,9 +212,13 @@ class _Push:
         )
 
     def _held(self, tag: str) -> Descriptor | None:
+        """What a tag holds. One that this account may not see, and may move, counts as one that is not there: whether
+        it may be written is for the registry to say."""
         try:
-            return self._repository.resolve(tag)
-        except NotFound:
+            return find_tag(self._repository, tag)
+        except AuthenticationFailed:
+            if is_immutable(tag, self._options.immutable_tags) and not self._options.force:
+                raise
             return None
 
     def _compare(self, held: dict[str, Descriptor | None]) -> dict[str, str]:

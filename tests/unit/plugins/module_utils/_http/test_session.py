@@ -299,7 +299,8 @@ def test_the_client_certificate_is_for_the_registry_alone(
 def test_https_is_not_left_by_a_redirect(
     tls_server: FaultServer, server: FaultServer, certificate: Certificate
 ) -> None:
-    tls_server.script("HEAD", "", Answer(307, {"Location": server.url + "/v2/org/app/manifests/1"}))
+    for method in ("HEAD", "GET"):
+        tls_server.script(method, "", Answer(307, {"Location": server.url + "/v2/org/app/manifests/1"}))
     with pytest.raises(OciError, match="would not be encrypted"):
         resolves(tls_server, ca_cert=str(certificate.cert))
     assert server.seen == []

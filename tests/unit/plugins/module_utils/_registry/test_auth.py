@@ -311,7 +311,8 @@ def test_a_token_that_gives_no_right_is_not_fetched_for_ever(server: FaultServer
     tokens = Tokens(server, uses=0)
     with pytest.raises(AuthenticationFailed, match="refused the token"):
         Harness(server, USER).repository.resolve("1")
-    assert len(tokens.asked) == 1
+    # one for HEAD, whose refusal settles nothing, and one for GET
+    assert len(tokens.asked) == 2
 
 
 def test_the_challenges_own_scope_counts_too(server: FaultServer) -> None:
@@ -392,7 +393,7 @@ def test_odd_lifetimes_do_no_harm(server: FaultServer, expires: str) -> None:
 
 def test_a_huge_token_answer_is_refused(server: FaultServer) -> None:
     Tokens(server).answer = Answer(body=b" " * 2_000_000)
-    with pytest.raises(RegistryError, match="more than 1048576 bytes"):
+    with pytest.raises(AuthenticationFailed, match="token server of .* more than 1048576 bytes"):
         Harness(server, USER).repository.resolve("1")
 
 
@@ -436,12 +437,31 @@ def test_a_realm_that_may_not_see_credentials(server: FaultServer, realm: str) -
     assert len(server.seen) == 1
 
 
-def test_a_realm_is_not_redirected(server: FaultServer) -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_token_server_may_redirect_within_its_origin(server: FaultServer, status: int) -> None:
+    tokens = Tokens(server)
+    server.script("GET", "^/token", lambda seen: Answer(status, {"Location": seen.target.replace("?", "/?", 1)}))
+    Harness(server, USER).repository.resolve("1")
+    assert [seen.authorization for seen in tokens.asked] == ["Basic " + USER.basic] * 2
+    assert tokens.asked[1].target == tokens.asked[0].target.replace("?", "/?", 1)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("credential", [USER, Credential(identity_token="identity")])
+def test_credentials_do_not_follow_a_redirect_to_another_origin(
+    server: FaultServer, status: int, credential: Credential
+) -> None:
     with FaultServer() as other:
-        Tokens(server).answer = Answer(307, {"Location": other.url + "/token"})
-        with pytest.raises(AuthenticationFailed, match="refused with status 307"):
-            Harness(server, USER).repository.resolve("1")
+        Tokens(server).answer = Answer(status, {"Location": other.url + "/token"})
+        with pytest.raises(AuthenticationFailed, match="redirects from .* may not see credentials"):
+            Harness(server, credential).repository.resolve("1")
         assert other.seen == []
+
+
+def test_a_token_server_that_redirects_for_ever(server: FaultServer) -> None:
+    Tokens(server).answer = Answer(307, {"Location": "/token?again"})
+    with pytest.raises(AuthenticationFailed, match="redirects more than 5 times"):
+        Harness(server, USER).repository.resolve("1")
 
 
 @pytest.mark.parametrize(
@@ -524,12 +544,13 @@ def test_netrc_and_cookies_are_ignored(
     (home / ".netrc").chmod(0o600)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("NETRC", str(home / ".netrc"))
-    server.script("HEAD", "", Answer(404, {"Set-Cookie": "session=1; Path=/"}))
+    for method in ("HEAD", "GET"):
+        server.script(method, "", Answer(404, {"Set-Cookie": "session=1; Path=/"}))
     repository = Harness(server).repository
     with pytest.raises(OciError):
         repository.resolve("1")
     repository.resolve("1")
-    assert [(seen.authorization, seen.headers.get("Cookie")) for seen in server.seen] == [("", None)] * 2
+    assert [(seen.authorization, seen.headers.get("Cookie")) for seen in server.seen] == [("", None)] * 3
 
 
 def test_nothing_secret_is_logged(server: FaultServer, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions that are asked only to save work: HEAD before GET, or whether a blob is there before it is uploaded.
+
+Registries, and the gateways and stores before them, answer such questions in many ways. An answer that does not settle
+the question means that nothing is known: the request that the question was to save is made, and only its refusal is
+final. An outage (no connection, a broken one, a server in trouble after all retries) ends it at once: the next request
+would meet it too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, TypeVar
+
+from .._errors import AuthenticationFailed, InvalidContent, NotFound, OciError, RegistryError, is_outage
+
+if TYPE_CHECKING:
+    from .manifest import Descriptor
+    from .repository import Repository
+
+_Answer = TypeVar("_Answer")
+
+
+def answer_or_none(question: Callable[[], _Answer | None]) -> _Answer | None:
+    """Return what a preliminary question brought; None when its answer, whatever it was, does not settle it.
+
+    :raises OciError: when the registry is out of reach or in trouble.
+    """
+    try:
+        return question()
+    except OciError as exc:
+        if is_unsettled(exc):
+            return None
+        raise
+
+
+def is_unsettled(error: OciError) -> bool:
+    """Whether an error is an answer that says nothing about a preliminary question. An outage is none."""
+    if isinstance(error, RegistryError):
+        # 501: there is no such question here
+        return not is_outage(error) or error.status == 501
+    return isinstance(error, (AuthenticationFailed, InvalidContent, NotFound))
+
+
+def find_tag(repository: Repository, tag: str) -> Descriptor | None:
+    """Return what a tag holds that is about to be written; None when there is no such tag.
+
+    Where the registry does not let this account see the tag, its list of tags says whether there is one: some
+    registries answer so for every tag that is not there.
+
+    :raises AuthenticationFailed: when there is one that must not be seen, or no list to look at.
+    :raises OciError: when it cannot be known otherwise.
+    """
+    try:
+        return repository.resolve(tag)
+    except NotFound:
+        return None
+    except AuthenticationFailed:
+        tags = answer_or_none(repository.list_tags)
+        if tags is None or tag in tags:
+            raise
+        return None
