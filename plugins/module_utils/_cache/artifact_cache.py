@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Artifacts kept by digest, between the operations and a registry.
+"""A cache of artifacts by digest, between the operations and a registry.
 
-The cache is passive: it never says what a tag stands for, and nothing in it has to be up to date. A registry is asked
-for a digest, and what has that digest is taken from here. Every byte is hashed when it is used, so nobody who may write
-into the directory can have another content used; what is damaged counts as absent and is fetched again.
+The cache never resolves tags, so nothing in it can be out of date: the registry resolves a tag to a digest, and the
+content of that digest is read from the cache. Content is hashed whenever it is used, so nobody who may write to the
+directory can replace it unnoticed; damaged content counts as absent and is downloaded again.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _Result = TypeVar("_Result")
 
 
 class ArtifactCache:
-    """The cache in the directory ``root``, which is made by the first write; with ``read_only`` it is only read.
+    """The cache in the directory ``root``, which the first write creates; with ``read_only`` nothing is written.
 
-    Safe for threads and processes at the same time. Where the file system refuses something, the cache goes on without
-    writing, and says so once in ``warnings``; ``refusal`` is what it said last.
+    Safe for concurrent threads and processes. After a failed file operation the cache is no longer written to, with
+    one entry in ``warnings``; ``refusal`` is the last such error.
 
-    :raises InvalidOption: when the directory holds something else.
+    :raises InvalidOption: when the directory is not a cache.
     """
 
     def __init__(self, root: str, *, read_only: bool = False) -> None:
@@ -50,19 +50,19 @@ class ArtifactCache:
         self._try(lambda: is_cache(self.root))
 
     def manifest(self, digest: str) -> bytes | None:
-        """The bytes of a manifest, checked; None when they are not there."""
+        """The bytes of a manifest, checked; None when the cache does not have it."""
         return self._try(lambda: self.store.read(digest, MAX_MANIFEST_SIZE))
 
     @contextlib.contextmanager
     def turn(self, digest: str) -> Iterator[None]:
-        """Let other threads and processes that want the same manifest wait until this one has kept it."""
+        """Make other threads and processes that want the same manifest wait until this one has stored it."""
         with contextlib.ExitStack() as stack:
             if self._is_writable():
                 self._try(lambda: stack.enter_context(self.store.turn(digest)))
             yield
 
     def notes(self) -> CacheNotes:
-        """What this user has noted about digests; see :class:`~._cache.notes.CacheNotes`."""
+        """The notes of this user about digests; see :class:`~._cache.notes.CacheNotes`."""
         return CacheNotes(self.root, read_only=not self._is_writable())
 
     def keep(self, digest: str, data: bytes) -> None:
@@ -71,10 +71,10 @@ class ArtifactCache:
             self._try(lambda: self.store.add(Descriptor("", digest, len(data)), (data,)))
 
     def hold(self, descriptor: Descriptor, stream: Callable[[int], Iterator[bytes]], what: str) -> BinaryIO | None:
-        """A blob, fetched when it is missing, open and kept from removal until it is closed.
+        """Open a blob, which is downloaded when it is missing and is not removed before it is closed.
 
-        None when it is neither there nor to be stored: it has to be had without the cache. ``stream`` and what is
-        raised are those of :meth:`~._cache.store.CacheStore.fetch_held`, but for errors of the file system.
+        None when the cache neither has it nor can store it: the caller has to do without the cache. ``stream`` and
+        the errors raised are those of :meth:`~._cache.store.CacheStore.fetch_held`, except for StorageError.
         """
         held = self._try(lambda: self.store.hold(descriptor))
         if held is None and self._is_writable():
@@ -84,12 +84,12 @@ class ArtifactCache:
     def enter(
         self, place: str, tag: str, manifest: Manifest, fetch: Callable[[Descriptor, int], Iterator[bytes]]
     ) -> None:
-        """List an artifact whose layers were used, once everything that its manifest names is there.
+        """List an artifact whose layers were used, once all blobs of its manifest are in the cache.
 
-        What is missing, as config and provenance of a chart, is fetched up to 4 MiB in all; beyond that the artifact
-        stays unlisted. Nothing that goes wrong here matters to whoever uses the artifact, so nothing is raised.
+        Missing blobs, such as config and provenance of a chart, are downloaded up to 4 MiB in all; beyond that the
+        artifact stays unlisted. No failure here affects the use of the artifact, so nothing is raised.
 
-        :param fetch: gives the bytes of a blob of the manifest from an offset on.
+        :param fetch: returns the bytes of a blob of the manifest from an offset on.
         """
         if manifest.is_index or not self._is_writable():
             return
@@ -97,7 +97,7 @@ class ArtifactCache:
             missing = []
             for part in {part.digest: part for part in parts_of(manifest)}.values():
                 is_small = part.size <= MAX_SMALL_BLOB
-                # who used a large one has hashed it
+                # a large one was hashed when it was used
                 found = self.store.hold(part) if is_small else None
                 if found is not None:
                     held.enter_context(found)
@@ -111,11 +111,11 @@ class ArtifactCache:
             self._layout.enter(place, tag, manifest)
 
     def entries(self) -> list[CacheEntry]:
-        """What the index lists; see :meth:`~._cache.layout.CacheLayout.entries`."""
+        """The entries of the index; see :meth:`~._cache.layout.CacheLayout.entries`."""
         return self._layout.entries()
 
     def _is_writable(self) -> bool:
-        """Whether there is a cache to write to; the first call makes it."""
+        """True when the cache can be written to; the first call creates it."""
         with self._lock:
             if self._writes and not self._is_made:
                 self._is_made = True
@@ -123,7 +123,7 @@ class ArtifactCache:
         return self._writes
 
     def _try(self, action: Callable[[], _Result]) -> _Result | None:
-        """Do it; None when the file system refuses, after which nothing is written any more."""
+        """Return the result of ``action``; None when a file operation fails, after which nothing more is written."""
         try:
             return action()
         except StorageError as exc:
@@ -137,7 +137,7 @@ class ArtifactCache:
 
 
 class TemporaryCache(ArtifactCache):
-    """A cache for one task, which lists nothing and so fetches nothing for a list."""
+    """A cache for one task, without an index, so that nothing is downloaded only to be listed."""
 
     def enter(
         self, place: str, tag: str, manifest: Manifest, fetch: Callable[[Descriptor, int], Iterator[bytes]]
@@ -146,10 +146,10 @@ class TemporaryCache(ArtifactCache):
 
 
 class CachedRepository:
-    """A repository of a registry whose manifests and small blobs are taken from a cache when it has them.
+    """A repository of a registry whose manifests and small blobs are read from a cache when it has them.
 
-    Tags, lists and everything that is written go to the registry. It is opened when it is first needed: what the cache
-    has of a digest takes no request, no credentials and no library.
+    Tags, lists and writes go to the registry. It is opened on first use: content that the cache has for a digest takes
+    no request, no credentials and no library.
     """
 
     def __init__(self, reference: Reference, cache: ArtifactCache, open_repository: Callable[[], Repository]) -> None:
@@ -176,7 +176,7 @@ class CachedRepository:
 
     @property
     def own_warnings(self) -> list[str]:
-        """Those that are not the cache's, which others may use at the same time."""
+        """The warnings of the registry alone, without those of the cache, which other repositories may share."""
         return [] if self._opened is None else self._opened.warnings
 
     @property
@@ -207,7 +207,7 @@ class CachedRepository:
     def _held_manifest(self, digest: str, media_type: str) -> Manifest | None:
         raw = self.cache.manifest(digest)
         if raw is not None:
-            # what is no manifest gets the registry's answer
+            # content that is not a manifest is requested from the registry
             with contextlib.suppress(InvalidContent):
                 manifest = parse_manifest(raw, media_type, f"The manifest {self.reference.at(digest=digest)}")
                 return replace(manifest, descriptor=replace(manifest.descriptor, digest=digest))
@@ -222,8 +222,8 @@ class CachedRepository:
             yield from checked(held, descriptor)
 
     def hold_blob(self, descriptor: Descriptor) -> BinaryIO | None:
-        """A blob of any size from the cache, into which it is fetched first when it is missing. See
-        :meth:`ArtifactCache.hold` for the rest."""
+        """Open a blob of any size in the cache, after downloading it when it is missing; as
+        :meth:`ArtifactCache.hold`."""
         what = f"The blob {descriptor.digest} of {self.reference.name}"
 
         def hold() -> BinaryIO | None:
@@ -232,7 +232,7 @@ class CachedRepository:
         return from_each_place(self, descriptor, hold)
 
     def enter(self, tag: str, manifest: Manifest) -> None:
-        """Have the cache list an artifact whose layers were used; ``tag`` is the one that led to it, or empty."""
+        """List an artifact whose layers were used in the cache; ``tag`` is the tag it was resolved from, or empty."""
 
         def fetch(part: Descriptor, offset: int) -> Iterator[bytes]:
             return self._registry.stream_blob(part, offset)

@@ -1,14 +1,14 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The directory of a cache: an OCI image layout whose ``index.json`` lists what is there as a whole.
+"""The directory of a cache: an OCI image layout whose ``index.json`` lists the artifacts that are complete.
 
-``index.json`` names manifests in the way of skopeo, with the reference that led to them (image-spec, annotations.md,
-``org.opencontainers.image.ref.name``): ``registry/repository:tag``, or ``registry/repository@digest`` where no tag did,
-or where the tag has moved on. The names are for people and other tools, and for a look at what there is.
+``index.json`` names manifests as skopeo does, by the reference that they were resolved from (image-spec,
+annotations.md, ``org.opencontainers.image.ref.name``): ``registry/repository:tag``, or ``registry/repository@digest``
+without a tag, or when the tag has moved. The names are for people, other tools and listings of the cache.
 
-A file ``CACHEDIR.TAG`` says that all of it may be removed (https://bford.info/cachedir/). A directory without it is
-never taken for a cache, so that nobody's image layout is pruned.
+A file ``CACHEDIR.TAG`` marks the directory as one that may be removed (https://bford.info/cachedir/). A directory
+without it is never used as a cache, so that no image layout of a user is pruned.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ _TAG_CONTENT = (
 # For information about cache directory tags see https://bford.info/cachedir/
 """
 )
-# What may stand in a directory that is nobody's yet, or no more. An image layout has an index.json too.
+# Entries of a directory that may become a cache, or was one. An image layout has an index.json, too.
 _NOBODYS = frozenset(["lost+found", "blobs", ".ingest", LAYOUT_FILE])
-# Seconds between looks at a directory without the tag.
+# Seconds between checks of a directory without CACHEDIR.TAG.
 _SETTLE_PAUSES = (0.02, 0.1)
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A line of the index: a manifest, and the place and tag that led to it (no tag: its digest alone did)."""
+    """An entry of the index: a manifest, and the repository and tag that it was resolved from (empty for a digest)."""
 
     place: str
     tag: str
@@ -57,9 +57,9 @@ class CacheEntry:
 
 
 class CacheLayout(LayoutRepository):
-    """A cache as the layout that it is, with the names of its own in ``index.json``.
+    """The cache as an image layout, with references as names in ``index.json``.
 
-    A damaged index counts as empty: only names are lost with it, and what is used gets listed again.
+    A damaged index counts as empty: only names are lost, and artifacts are listed again when they are used.
     """
 
     def __init__(self, root: str) -> None:
@@ -67,10 +67,10 @@ class CacheLayout(LayoutRepository):
         self.store = CacheStore(self.root)
 
     def make(self) -> None:
-        """Make the directory (mode 0700, when it is missing) a cache; write anew what is damaged of a layout's files.
+        """Make the directory a cache (created with mode 0700 when it is missing); rewrite damaged files of the layout.
 
-        :raises InvalidOption: when it holds something else.
-        :raises StorageError: when the file system refuses.
+        :raises InvalidOption: when it has other content.
+        :raises StorageError: when a file operation fails.
         """
         if is_cache(self.root):
             self._ensure_layout()
@@ -82,12 +82,12 @@ class CacheLayout(LayoutRepository):
             pass
 
     def _prepare(self) -> None:
-        """Write the tag before all but ``oci-layout``, which is the lock: other files alone might be anybody's."""
+        """Write CACHEDIR.TAG first, after ``oci-layout`` (the lock): without the tag the directory is not a cache."""
         if self.store.directory.size(CACHE_TAG) is None:
             self.store.replace_file(CACHE_TAG, _TAG_CONTENT)
 
     def _check_untouched(self) -> None:
-        """The directory is a cache, as its tag says, and a damaged index is written anew."""
+        """Do nothing: CACHEDIR.TAG marks the directory as a cache, so a damaged index may be rewritten."""
 
     def _is_to_be_written(self, handle: BinaryIO) -> bool:
         if super()._is_to_be_written(handle):
@@ -99,13 +99,13 @@ class CacheLayout(LayoutRepository):
         return False
 
     def entries(self) -> list[CacheEntry]:
-        """What the index lists, in its order; nothing when there is no cache."""
+        """The entries of the index, in its order; empty when there is no cache."""
         return [entry for entry in map(parse_entry, self._listed()) if entry is not None]
 
     def enter(self, place: str, tag: str, manifest: Manifest) -> None:
-        """List a manifest under what led to it, when all that it names is there.
+        """List a manifest under the reference that it was resolved from, when all its blobs are in the cache.
 
-        :raises StorageError: when the file system refuses, or the lock is not had in time.
+        :raises StorageError: when a file operation fails, or the lock is not acquired in time.
         """
         digest = manifest.descriptor.digest
         if _is_listed(self._listed(), place, tag, digest):
@@ -116,7 +116,7 @@ class CacheLayout(LayoutRepository):
                 self.write_entries(_with_entry(entries, place, tag, manifest))
 
     def raw_entries(self) -> list[dict[str, Any]]:
-        """The entries of ``index.json`` as they are there; none when there is no layout."""
+        """The unparsed entries of ``index.json``; empty when there is no layout."""
         try:
             return list(self._load_index().document.get("manifests") or ())
         except NotFound:
@@ -124,9 +124,9 @@ class CacheLayout(LayoutRepository):
 
     @contextlib.contextmanager
     def locked_entries(self) -> Iterator[list[dict[str, Any]]]:
-        """The entries of ``index.json``, which nobody else changes until this is left.
+        """The entries of ``index.json``, locked against other writers within the block.
 
-        :raises StorageError: when the file system refuses, or the lock is not had in time.
+        :raises StorageError: when a file operation fails, or the lock is not acquired in time.
         """
         with self._locked():
             yield self.raw_entries()
@@ -134,7 +134,7 @@ class CacheLayout(LayoutRepository):
     def write_entries(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Replace the entries, under the lock.
 
-        :raises StorageError: when the file system refuses.
+        :raises StorageError: when a file operation fails.
         """
         self._write_index({**self._load_index().document, "manifests": list(entries)})
 
@@ -152,7 +152,7 @@ class CacheLayout(LayoutRepository):
 
 
 class CachedPlace(CacheLayout):
-    """What a cache holds of one repository, as a repository to read from, without any request."""
+    """The cached content of one repository, as a read-only repository that sends no requests."""
 
     def __init__(self, root: str, reference: Reference) -> None:
         super().__init__(root)
@@ -177,7 +177,7 @@ class CachedPlace(CacheLayout):
 
 
 def parse_entry(descriptor: Descriptor) -> CacheEntry | None:
-    """What an entry of ``index.json`` says; None for one that no cache made."""
+    """Parse an entry of ``index.json``; None for one that was not written by a cache."""
     try:
         reference = parse_reference(descriptor.annotations.get(media.ANNOTATION_REF_NAME, ""))
     except OciError:
@@ -188,10 +188,10 @@ def parse_entry(descriptor: Descriptor) -> CacheEntry | None:
 
 
 def is_cache(root: str) -> bool:
-    """Whether there is a cache; False when there is nothing yet.
+    """True when the directory is a cache; False when it is missing, or empty and may become one.
 
-    :raises InvalidOption: when there is something else, which must not be taken for one.
-    :raises StorageError: when that cannot be seen, or somebody else decides which directory it is.
+    :raises InvalidOption: when it has other content, and must not be used as a cache.
+    :raises StorageError: when it cannot be read, or another user could replace it.
     """
     directory = StoreDirectory(os.path.abspath(root))
     for pause in (*_SETTLE_PAUSES, 0.0):
@@ -199,7 +199,7 @@ def is_cache(root: str) -> bool:
         tag = _read_tag(directory) if CACHE_TAG in names else None
         if tag is not None or names <= _NOBODYS:
             break
-        # one that is being removed may lose the tag between the two looks
+        # a cache that is being removed may lose the tag between the two checks
         time.sleep(pause)
     if tag is not None:
         if tag.startswith(_SIGNATURE) and _OWNER in tag:
@@ -210,9 +210,9 @@ def is_cache(root: str) -> bool:
     elif CACHE_TAG in names:
         what = f"has a {CACHE_TAG} that is not a file"
     elif LAYOUT_FILE in names:
-        what = f"is an OCI image layout and no cache: it has no {CACHE_TAG}"
+        what = f"is an OCI image layout, not a cache: it has no {CACHE_TAG}"
     else:
-        what = f"is no cache: it holds {min(names - _NOBODYS)[:100]!r} and no {CACHE_TAG}"
+        what = f"is not a cache: it holds {min(names - _NOBODYS)[:100]!r} and no {CACHE_TAG}"
     raise InvalidOption(f"The directory {root} {what}.", "Give a directory of its own in 'cache_dir'.")
 
 
@@ -235,7 +235,7 @@ def parts_of(manifest: Manifest) -> list[Descriptor]:
 
 
 def raw_name(entry: Mapping[str, Any]) -> str:
-    """The name of an entry of ``index.json``, empty for none."""
+    """The name of an entry of ``index.json``, empty without one."""
     return str((entry.get("annotations") or {}).get(media.ANNOTATION_REF_NAME, ""))
 
 
@@ -248,7 +248,7 @@ def _read_tag(directory: StoreDirectory) -> bytes | None:
 
 
 def _is_listed(entries: Sequence[Descriptor], place: str, tag: str, digest: str) -> bool:
-    """Whether the index says it already; without a tag, any name of that place will do."""
+    """True when the index lists the manifest already; without a tag, any name in that repository is enough."""
     for descriptor in entries:
         if descriptor.digest == digest:
             entry = parse_entry(descriptor)
@@ -258,7 +258,7 @@ def _is_listed(entries: Sequence[Descriptor], place: str, tag: str, digest: str)
 
 
 def _with_entry(entries: list[dict[str, Any]], place: str, tag: str, manifest: Manifest) -> list[dict[str, Any]]:
-    """The entries with one more, sorted by name. What had its name before gets its digest for a name."""
+    """The entries with a new one, sorted by name. An entry that had its name before is renamed to its digest."""
     found = manifest.descriptor
     pinned = f"{place}@{found.digest}"
     name = f"{place}:{tag}" if tag else pinned

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user has found out about digests, kept beside the blobs of a cache: ``notes/UID/ALGORITHM/DIGITS.json``.
+"""Notes of a user about digests, such as verification results: ``notes/UID/ALGORITHM/DIGITS.json`` in a cache.
 
-Content in a cache proves itself by its digest, a note does not. So each user has notes of their own, in a folder that
-nobody else may write to, and one that anybody else may have written, or put there, counts as absent.
+Content in a cache is checked by its digest, a note cannot be. So each user has separate notes, in a folder that nobody
+else may write to, and a note that another user may have written, or put there, is ignored.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .store import CacheStore
 
 FOLDER = "notes"
 MAX_NOTE = 4 << 20
-# Seconds to wait for another process of this user that finds out something about the same digest.
+# Seconds to wait for another process of this user that works on the same digest.
 PATIENCE = 120.0
 _SUFFIX = ".json"
 _LOCK_SUFFIX = ".lock"
@@ -35,8 +35,8 @@ _LOCK_SUFFIX = ".lock"
 class CacheNotes(CacheStore):
     """The notes of the user of this process in the cache ``root``.
 
-    They are written in the user's own folder, not where blobs are under way: who shares the cache could put another
-    file of the same owner in the place of one that is under way there.
+    Their temporary files are in the user's own folder, not in that of blobs: another user of a shared cache could
+    replace a temporary file there with another file of the same owner.
     """
 
     file_mode = 0o600
@@ -46,7 +46,7 @@ class CacheNotes(CacheStore):
         self._own = f"{FOLDER}/{os.geteuid()}"
 
     def load(self, digest: str) -> Mapping[str, Any]:
-        """What this user has noted about a digest; empty where there is nothing to rely on."""
+        """The notes of this user about a digest; empty when there are none that can be trusted."""
         name = self._note(digest)
         with contextlib.suppress(OSError, StorageError, ValueError, RecursionError), self.directory.opened() as handles:
             parent, base = self._own_folder(handles, os.path.dirname(name)), encoded(os.path.basename(name))
@@ -58,26 +58,26 @@ class CacheNotes(CacheStore):
         return {}
 
     def save(self, digest: str, document: Mapping[str, Any]) -> None:
-        """Replace what this user has noted about a digest.
+        """Replace the notes of this user about a digest.
 
-        :raises StorageError: when the file system refuses, or the folder is not this user's own.
+        :raises StorageError: when a file operation fails, or another user owns the folder or may write to it.
         """
         name = self._note(digest)
         data = json.dumps({**document, "digest": digest}, sort_keys=True)
         self.replace_file(name, data.encode("utf-8"))
 
     def update(self, digest: str, part: str, content: Mapping[str, Any]) -> None:
-        """Replace one part of what is noted about a digest; in a cache that is only read, and where the file system
-        refuses, nothing is noted. To be called by who is :meth:`alone` with the digest."""
+        """Replace one part of the notes about a digest, unless the cache is read-only or a file operation fails. To be
+        called within :meth:`alone`."""
         if not self._read_only:
             with contextlib.suppress(StorageError):
                 self.save(digest, {**self.load(digest), part: dict(content)})
 
     @contextlib.contextmanager
     def alone(self, digest: str) -> Iterator[None]:
-        """Let other processes and threads of this user wait with the same digest, so that they find what is noted.
+        """Make other processes and threads of this user wait for the same digest, so that they can use the notes.
 
-        In a cache that is only read, where the file system refuses, and after two minutes, nobody waits.
+        Nobody waits in a read-only cache, on a file system without locks, or longer than two minutes.
         """
         if self._read_only:
             yield
@@ -86,7 +86,7 @@ class CacheNotes(CacheStore):
             yield
 
     def drop_except(self, digests: Collection[str]) -> None:
-        """Remove what was noted about other digests than these, as far as the file system lets it, by any user."""
+        """Remove the notes of all users about other digests, as far as the file permissions allow."""
         with contextlib.suppress(OSError, StorageError), self.directory.changing() as handles:
             for folder in _folders(handles):
                 for name in map(os.fsdecode, handles.names(folder)):
@@ -95,7 +95,7 @@ class CacheNotes(CacheStore):
                         unlink(handles, f"{folder}/{name}")
 
     def remove_folders(self) -> None:
-        """Remove the folders, when there is nothing in them."""
+        """Remove the folders of notes that are empty."""
         with contextlib.suppress(OSError, StorageError), self.directory.changing() as handles:
             folders = _folders(handles)
             for folder in [*folders, *{os.path.dirname(each) for each in folders}, FOLDER]:
@@ -104,7 +104,7 @@ class CacheNotes(CacheStore):
                     os.rmdir(base, dir_fd=parent)
 
     def make_folder(self, handles: DirectoryHandles, name: str) -> int:
-        """As for blobs, but for the user's own folder, which is for nobody else in a shared cache either."""
+        """As for blobs, except that the user's own folder stays private in a shared cache, too."""
         if not self._is_own(name):
             return super().make_folder(handles, name)
         super().make_folder(handles, name)
@@ -118,14 +118,14 @@ class CacheNotes(CacheStore):
             super().made_folder(handles, name)
 
     def set_mode(self, handle: BinaryIO, handles: DirectoryHandles) -> None:
-        # in a shared cache, too
+        # private in a shared cache, too
         os.fchmod(handle.fileno(), 0o600)
 
     def folder_of_temporary(self, name: str) -> str:
         return os.path.dirname(name)
 
     def tidy(self) -> None:
-        """The folder stays, with the notes."""
+        """Do nothing: the folder has the notes."""
 
     def _is_own(self, name: str) -> bool:
         return name == self._own or name.startswith(self._own + "/")
@@ -133,11 +133,11 @@ class CacheNotes(CacheStore):
     def _own_folder(self, handles: DirectoryHandles, name: str) -> int:
         """The descriptor of a folder of this user's notes.
 
-        :raises PermissionError: when it, or the one above it, is somebody else's, or others may write to it.
+        :raises PermissionError: when another user owns it or its parent, or may write to one of them.
         """
         above = name
         while self._is_own(above):
-            # where others may write to a folder, they can put there what this user has elsewhere
+            # users who may write to a folder can move files of this user into it
             if not belongs_to_us(os.fstat(handles.get(above))):
                 raise PermissionError(errno.EPERM, "it belongs to another user, or others may write to it")
             above = os.path.dirname(above)
@@ -149,7 +149,7 @@ class CacheNotes(CacheStore):
 
 
 def _folders(handles: DirectoryHandles) -> list[str]:
-    """The folders of all users, by algorithm; links are none."""
+    """The folders of all users and algorithms; symbolic links are ignored."""
     found = []
     for user in _names(handles, FOLDER):
         found += [f"{FOLDER}/{user}/{algorithm}" for algorithm in _names(handles, f"{FOLDER}/{user}")]

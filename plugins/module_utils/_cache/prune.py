@@ -1,14 +1,14 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a cache holds, and how it gets smaller.
+"""Inventory and pruning of a cache.
 
-What goes together stays together: a manifest that the index lists, with all that it names; it was last used when the
-manifest was, since other artifacts may use the rest. What nothing lists (layers of images that were pulled in part,
-indexes, signatures) stands for itself. A blob goes when nothing that stays needs it, and nobody has it locked.
+A listed manifest and all its blobs are kept or removed together; its last use is that of the manifest, since other
+artifacts may share the blobs. A blob that no listed manifest names (layers of images that were pulled in part, indexes,
+signatures) is kept or removed alone. A blob is removed when no kept manifest needs it, and no process has locked it.
 
-The index is rewritten before a blob is removed, and locked until the last one is: whoever is killed in between leaves
-blobs that nothing lists, and never an index that lists what is not there.
+The index is rewritten before the first blob is removed, and locked until the last one is: a process that is killed in
+between leaves unlisted blobs, and never an index that lists missing ones.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from .store import CacheStore
 
 @dataclass(frozen=True)
 class PruneRules:
-    """What goes. ``max_age`` is in seconds since the last use, ``max_size`` in bytes of blobs, None for no limit.
+    """The rules of a pruning. ``max_age`` is in seconds since the last use, ``max_size`` in bytes; None is no limit.
 
-    ``everything`` removes the cache itself, ``check_content`` what does not have the digest it is named after.
+    ``everything`` removes the cache itself, ``check_content`` the blobs that do not match their digest.
     """
 
     max_age: int | None = None
@@ -56,8 +56,8 @@ class PruneRules:
 
 @dataclass(frozen=True)
 class Holding:
-    """What stays or goes as one; ``names`` is empty for a blob that nothing lists. ``last_used`` is in seconds since
-    1970."""
+    """Blobs that are kept or removed together; ``names`` is empty for an unlisted blob. ``last_used`` is in seconds
+    since 1970."""
 
     digest: str
     names: Sequence[str]
@@ -69,11 +69,11 @@ class Holding:
 
 @dataclass
 class Inventory:
-    """The blobs of a cache with their sizes in bytes, and what they make, by digest."""
+    """The blobs of a cache with their sizes in bytes, and the artifacts that they belong to, by digest."""
 
     sizes: dict[str, int] = field(default_factory=dict)
     holdings: dict[str, Holding] = field(default_factory=dict)
-    # what the index lists although not all of it is there
+    # listed manifests of which a blob is missing
     broken: set[str] = field(default_factory=set)
 
     @property
@@ -87,7 +87,7 @@ class Inventory:
 
 @dataclass
 class PruneResult:
-    """What there was, what stays, what went (in check mode, would go), and how much of it is in use and stays so."""
+    """The inventory before and after, the holdings removed (in check mode: to remove), and how many are kept in use."""
 
     before: Inventory
     after: Inventory
@@ -101,9 +101,9 @@ class PruneResult:
 
 
 def take_stock(root: str) -> Inventory:
-    """Read what a cache holds, without a lock: what another process removes meanwhile is not in it, or still is.
+    """Return the inventory of a cache, without a lock: a blob that is being removed may or may not be in it.
 
-    :raises InvalidOption: when there is something else.
+    :raises InvalidOption: when the directory is not a cache.
     :raises StorageError: when it cannot be read.
     """
     if not is_cache(root):
@@ -112,10 +112,10 @@ def take_stock(root: str) -> Inventory:
 
 
 def prune(root: str, rules: PruneRules, *, check_mode: bool = False) -> PruneResult:
-    """Remove from a cache what the rules say; with ``check_mode`` only say what that is.
+    """Prune a cache by the rules; with ``check_mode`` only report what would be removed.
 
-    :raises InvalidOption: when there is something else.
-    :raises StorageError: when the file system refuses, or the lock is not had in time.
+    :raises InvalidOption: when the directory is not a cache.
+    :raises StorageError: when a file operation fails, or the lock is not acquired in time.
     """
     if not is_cache(root):
         return PruneResult(Inventory(), Inventory())
@@ -140,8 +140,8 @@ class _Pruner:
         return result
 
     def _prune(self, entries: list[dict[str, Any]]) -> PruneResult:
-        """Decide, write the index, remove. Called under the lock, unless nothing is to be changed."""
-        # first, since whoever writes to the cache removes those that are old on the way
+        """Choose, rewrite the index and remove blobs. Called under the lock, except in check mode."""
+        # first, since any write to the cache removes old leftovers, too
         leftovers = self._remove_leftovers()
         before = sound = _inventory(self._store, entries)
         damaged = self._damaged(before) if self._rules.check_content else set()
@@ -171,7 +171,7 @@ class _Pruner:
         )
 
     def _damaged(self, inventory: Inventory) -> set[str]:
-        """What has another content than its name says. That it is looked at is no use of it."""
+        """The digests of blobs that do not match their digest. The check does not count as a use of them."""
         reader, damaged = CacheStore(self._root, read_only=True), set()
         for digest, size in inventory.sizes.items():
             held = reader.hold(Descriptor("", digest, size))
@@ -182,8 +182,8 @@ class _Pruner:
         return damaged
 
     def _choose(self, inventory: Inventory) -> tuple[dict[str, Holding], int]:
-        """What goes: all, what is too old, and then the least recently used until the rest is small enough; and how
-        many would go but for being in use."""
+        """The holdings to remove: all, the old ones, and then the least recently used until the rest is small enough;
+        and the number of those that are kept because they are in use."""
         rules, doomed, in_use = self._rules, {}, 0
         users = Counter(digest for holding in inventory.holdings.values() for digest in holding.blobs)
         size, limit = inventory.size, time.time() - (rules.max_age or 0)
@@ -223,8 +223,8 @@ class _Pruner:
 
     @contextlib.contextmanager
     def _locked_blob(self, digest: str) -> Iterator[tuple[bool, DirectoryHandles | None]]:
-        """Whether nobody uses the blob, and the open cache, None when the blob is gone; nobody can hold it until this
-        is left."""
+        """Lock a blob against use within the block; yield True when it is not in use, and the open cache, or None when
+        the blob does not exist."""
         name, directory = blob_name(digest), self._store.directory
         with contextlib.ExitStack() as stack:
             try:
@@ -242,12 +242,12 @@ class _Pruner:
                 yield False, handles
                 return
             except OSError:
-                # a file system without locks: who uses the blob has it open, which is enough to read it to its end
+                # without locks, a process that uses the blob can still read its open file to the end
                 pass
             yield is_at(handle, handles, name), handles
 
     def _remove_leftovers(self) -> int:
-        """What killed processes left under way; returns how many files."""
+        """Remove the leftovers of killed processes; return the number of files."""
         rules = self._rules
         if rules.max_age is None and rules.max_size is None and not rules.everything:
             return 0
@@ -257,7 +257,7 @@ class _Pruner:
         return 0
 
     def _remove_directory(self) -> None:
-        """Remove what is left of a cache without blobs, under its lock; what another process puts there now stays."""
+        """Remove a cache without blobs, under its lock; files that another process adds meanwhile stay."""
         with contextlib.suppress(OSError, StorageError), self._store.directory.changing() as handles:
             blobs, root = handles.get("blobs"), handles.get("")
             for algorithm in handles.names("blobs"):
@@ -272,7 +272,7 @@ class _Pruner:
 
 
 def _remove_root(path: str) -> None:
-    """Remove an empty directory; of a link that leads to one, nothing."""
+    """Remove an empty directory; a symbolic link to one stays."""
     parent = open_trusted(os.path.dirname(path))
     try:
         os.rmdir(os.path.basename(path), dir_fd=parent)
@@ -281,7 +281,7 @@ def _remove_root(path: str) -> None:
 
 
 def _inventory(store: CacheStore, entries: Sequence[dict[str, Any]], without: Collection[str] = ()) -> Inventory:
-    """What the entries make of the blobs that are there, but for some."""
+    """The inventory of the index entries and the existing blobs, except those in ``without``."""
     found = {digest: status for digest, status in _blobs(store) if digest not in without}
     inventory = Inventory({digest: status.st_size for digest, status in found.items()})
     names: dict[str, list[str]] = {}
@@ -337,7 +337,7 @@ def _blobs(store: CacheStore) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _manifest(store: CacheStore, digest: str) -> Manifest | None:
-    """A manifest, whose use this is not; None when it is none."""
+    """Read a manifest without counting it as used; None when the blob is not a manifest."""
     try:
         with store.directory.open_file(blob_name(digest)) as handle:
             raw = handle.read(MAX_MANIFEST_SIZE + 1)

@@ -1,11 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The blobs of a cache: as those of a layout, and beside that held while they are used, dated when they are used, and
-shared by users when the directory is.
+"""The blobs of a cache: those of a layout, with locks and times of use, and shared by users when the directory is.
 
-A blob that is in use is open and carries a shared ``flock`` lock. Who removes blobs takes the exclusive lock first, and
-leaves alone what is locked. The kernel gives a lock up when its process dies, however it dies.
+A blob in use is open with a shared ``flock`` lock. Pruning takes the exclusive lock first, and keeps locked blobs. The
+kernel releases the locks of a process when it dies.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from .._oci.digest import Verifier, parse_digest
 from .._oci.manifest import Descriptor
 from .._oci.pipeline import verified
 
-# Seconds to wait for the lock on a blob. Whoever removes a blob holds it for less than that; a process that holds it
-# longer means no good, and without the lock the open file is as good.
+# Seconds to wait for the lock on a blob. Pruning holds it for less than that; a process that holds it longer is faulty
+# or hostile, and the open file can be read without the lock.
 LOCK_PATIENCE = 1.0
 
-# How often a blob is fetched that is removed again each time before it can be held.
+# Downloads of a blob that is removed again each time before it can be locked.
 MAX_ATTEMPTS = 5
 
-# Seconds to wait for another process that fetches the same small thing.
+# Seconds to wait for another process that downloads the same manifest.
 TURN_PATIENCE = 30.0
 
 _GROUP_OR_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -45,8 +44,8 @@ _GROUP_OR_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 class CacheStore(BlobStore):
     """The blobs of the cache in the directory ``root``; with ``read_only`` nothing in it is changed.
 
-    ``root`` gets mode 0700 when it is missing. The modes of what is created in it follow the umask, unless group or
-    others may write to ``root``: it is shared then, and everything in it gets the rights that ``root`` has.
+    A missing ``root`` is created with mode 0700. Modes of new files and folders follow the umask, unless group or
+    others may write to ``root``: then the cache is shared, and everything in it gets the permissions of ``root``.
     """
 
     root_mode = 0o700
@@ -56,11 +55,11 @@ class CacheStore(BlobStore):
         self._read_only = read_only
 
     def hold(self, descriptor: Descriptor) -> BinaryIO | None:
-        """The blob, hashed by this call, open at its start and locked against removal; None when it is not there.
+        """Open a blob, hashed by this call and locked against removal; None when it does not exist.
 
-        A blob of another size or content is removed. The time of the file becomes now, as far as its owner lets it.
+        A blob of another size or content is removed. The file's modification time is set to now, where permitted.
 
-        :raises StorageError: when the file system refuses.
+        :raises StorageError: when a file operation fails.
         """
         handle = self._open_held(descriptor.digest)
         if handle is None:
@@ -79,27 +78,27 @@ class CacheStore(BlobStore):
         return None
 
     def fetch_held(self, descriptor: Descriptor, stream: Callable[[int], Iterator[bytes]], what: str) -> BinaryIO:
-        """As :meth:`hold`, of a blob that is fetched when it is missing, see :meth:`.BlobStore.fetch`.
+        """Open a blob as :meth:`hold` does, after downloading it when it is missing, see :meth:`.BlobStore.fetch`.
 
-        :raises DigestMismatch: when the bytes of one uninterrupted download are not what the descriptor says.
-        :raises StorageError: when the file system refuses, or the download of another process stalls.
+        :raises DigestMismatch: when the bytes of one uninterrupted download do not match the descriptor.
+        :raises StorageError: when a file operation fails, or the download of another process stalls.
         """
         for _attempt in range(MAX_ATTEMPTS):
             handle = self.hold(descriptor)
             if handle is not None:
                 return handle
             self.fetch(descriptor, stream, what)
-            # what was just hashed needs no second look before it is read, which hashes it again
+            # it was just hashed, and is hashed again when it is read
             handle = self._open_held(descriptor.digest)
             if handle is not None:
                 return handle
         raise StorageError(
             f"The blob {descriptor.digest} was removed from {self.root} as often as it was fetched.",
-            "Let whatever empties the cache finish, or use another one.",
+            "Wait until the prune of the cache has finished, or use another cache.",
         )
 
     def read(self, digest: str, limit: int) -> bytes | None:
-        """The bytes of a small blob, checked; None when it is not there, damaged, or has more than ``limit`` bytes."""
+        """The bytes of a small blob, checked; None when it is missing, damaged, or has more than ``limit`` bytes."""
         size = self.size(digest)
         if size is None or size > limit:
             return None
@@ -111,7 +110,7 @@ class CacheStore(BlobStore):
 
     @contextlib.contextmanager
     def turn(self, digest: str) -> Iterator[None]:
-        """Let others who want the same manifest wait, as :meth:`fetch_held` does for blobs, whose size is known."""
+        """Make others that want the same manifest wait, as :meth:`fetch_held` does for blobs, whose size is known."""
         algorithm, encoded = parse_digest(digest)
         name = f"{INGEST}/{algorithm}-{encoded}.turn{PARTIAL}"
         self.sweep(keep=name)
@@ -135,45 +134,45 @@ class CacheStore(BlobStore):
         return None
 
     def _note_use(self, handle: BinaryIO) -> None:
-        # the time of a file that has a name elsewhere, too, is not the cache's to set
+        # the time of a file with other hard links is not changed
         if not self._read_only and os.fstat(handle.fileno()).st_nlink <= 1:
             with contextlib.suppress(OSError):
                 os.utime(handle.fileno())
 
-    # -- rights
+    # -- permissions
 
     def made_folder(self, handles: DirectoryHandles, name: str) -> None:
         mode = _shared_mode(handles)
         if mode:
             folder = handles.get(name)
-            # mkdir heeds the umask; what another user has put in the place of the new folder is not touched
+            # mkdir applies the umask; a folder that another user put in the place of the new one is not changed
             if os.fstat(folder).st_uid == os.geteuid() and not handles.names(name):
                 os.fchmod(folder, mode)
 
     def set_mode(self, handle: BinaryIO, handles: DirectoryHandles) -> None:
         mode = _shared_mode(handles)
         if mode:
-            # the owner alone may do this: a download that another user began has its rights already
+            # only the owner may do this: a download that another user began has its permissions already
             with contextlib.suppress(PermissionError):
                 os.fchmod(handle.fileno(), mode & 0o666)
 
     def tidy(self) -> None:
-        # made anew by a process with another umask, the folder would be closed to the others
+        # created again by a process with another umask, the folder would not be accessible to other users
         with contextlib.suppress(OSError, StorageError), self.directory.opened() as handles:
             if not _shared_mode(handles):
                 super().tidy()
 
 
 def _shared_mode(handles: DirectoryHandles) -> int:
-    """The mode of the open directory of a cache when it is shared, else 0."""
+    """The mode of the open directory of a cache when it is shared, otherwise 0."""
     mode = stat.S_IMODE(os.fstat(handles.get("")).st_mode)
     return mode if mode & _GROUP_OR_OTHERS_WRITE else 0
 
 
 def checked(handle: BinaryIO, descriptor: Descriptor) -> Iterator[bytes]:
-    """The bytes of a blob that is held, from the start; whether they are right is known at their end.
+    """The bytes of a locked blob, from the start; they are verified only once the iterator is exhausted.
 
-    :raises DigestMismatch: when they were changed since they were hashed.
+    :raises DigestMismatch: when they changed after they were hashed.
     """
     what = f"The blob {descriptor.digest} in the cache"
     return verified(_chunks(handle, what), Verifier(descriptor.digest, descriptor.size, what))

@@ -26,7 +26,7 @@ from .._errors import AuthenticationFailed, ConnectionFailed, InvalidOption, Oci
 from .._files.bounded import MAX_CERTIFICATES, FileRefused, read_pem
 from .._files.threads import OutOfTime, run_within
 from .._http.pace import paced_pool
-from .._http.url import shown
+from .._http.url import redacted_url
 from .._login.credential import Credential
 from .._oci.options import ConnectionOptions
 from .._packages import require
@@ -176,7 +176,7 @@ def _explain(error: Any, ecr: Ecr, registry: str) -> OciError:
         words = redacted(f"{found.get('Code', '')}: {found.get('Message', '')}")
         return AuthenticationFailed(f"{start}: {error.operation_name} was refused ({words}).", hint)
     if isinstance(error, (exceptions.HTTPClientError, exceptions.ConnectionError)):
-        endpoint = shown(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
+        endpoint = redacted_url(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
         what = f"{endpoint} was not reached" if endpoint else "an endpoint was not reached"
         return ConnectionFailed(
             f"{start}: {what} ({type(error).__name__}).",

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from .._errors import AuthenticationFailed, ConnectionFailed, RegistryError
 from .._http.answer import RETRY_STATUS
 from .._http.client import HttpClient
-from .._http.url import origin, shown
+from .._http.url import origin, redacted_url
 from .._oci.options import ConnectionOptions
 from .._secrets.known import MACHINE_MADE, note
 from .flow import Token, Unavailable, check_token, lifetime, words_of
@@ -152,7 +152,9 @@ class CloudClient:
         for secret in secrets:
             note(secret, opaque=len(secret) >= MACHINE_MADE)
         response, text = self._client(whom).ask(method, url, {"Accept": "application/json", **headers}, body)
-        return Answer(f"{method} {shown(url)}", response.status_code, response.headers, _object(text), text, secrets)
+        return Answer(
+            f"{method} {redacted_url(url)}", response.status_code, response.headers, _object(text), text, secrets
+        )
 
     def _client(self, whom: str) -> HttpClient:
         if whom not in self._clients:
@@ -185,7 +187,9 @@ def check_service_url(url: str, named_by: str) -> str:
     scheme, host = _scheme_and_host(url, named_by)
     if scheme == "https" or is_local(host):
         return url
-    raise AuthenticationFailed(f"{named_by} is {shown(url)!r}, which may not see credentials.", "Wanted an https URL.")
+    raise AuthenticationFailed(
+        f"{named_by} is {redacted_url(url)!r}, which may not see credentials.", "Wanted an https URL."
+    )
 
 
 def check_metadata_url(url: str, named_by: str) -> str:
@@ -197,7 +201,7 @@ def check_metadata_url(url: str, named_by: str) -> str:
     if scheme == "https" or is_local(host, link_local=True):
         return url
     raise AuthenticationFailed(
-        f"{named_by} is {shown(url)!r}, which is asked for tokens over plain HTTP.",
+        f"{named_by} is {redacted_url(url)!r}, which is asked for tokens over plain HTTP.",
         "Wanted an https URL, or a loopback or link-local address.",
     )
 
@@ -217,7 +221,7 @@ def _scheme_and_host(url: str, named_by: str) -> tuple[str, str]:
     try:
         scheme, host, _port = origin(url)
     except RegistryError:
-        raise AuthenticationFailed(f"{named_by} is {shown(url)!r}, which is not an http or https URL.") from None
+        raise AuthenticationFailed(f"{named_by} is {redacted_url(url)!r}, which is not an http or https URL.") from None
     return scheme, host
 
 

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps that carry out a plan in ``dest``, and take them back.
+"""The steps that carry out a plan in ``dest``, and their rollback.
 
-Directories of ``dest`` may belong to others (``owner``), who can change what a name stands for between any two steps.
-Every entry is therefore named relative to the descriptor of its directory, which was reached without following a link,
-and modes and owners are set on the descriptor of a file after it was looked at.
+Directories of ``dest`` may belong to another user (``owner``), who can replace an entry between any two steps. Every
+entry is therefore accessed relative to the descriptor of its directory, which was opened without following links, and
+modes and owners are set on the descriptor of a file after it was checked.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _NEW_LINK = ".link"
 
 
 class Placement:
-    """The steps of one plan, each with its undoing.
+    """The steps of one plan, each with the step that undoes it.
 
     :param root: the directories of ``dest``.
-    :param stage: the descriptor of a directory on the same file system in which nobody else may write; what is
-        replaced or removed goes there.
+    :param stage: the descriptor of a directory on the same file system in which nobody else may write; replaced and
+        removed entries are moved there.
     :param content: the new and changed entries; None where only modes and owners are set.
-    :param known: what the record says of entries that are there.
-    :raises OSError: as the file system says, from every method that does not say otherwise.
+    :param known: the recorded entries.
+    :raises OSError: when a file operation fails, from every method unless documented otherwise.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Placement:
             self._set_permissions(path, plan.tree[path])
 
     def undo(self) -> bool:
-        """Take everything back, as far as the file system lets it; whether all was taken back."""
+        """Undo all steps as far as possible; return True when all were undone."""
         complete = True
         while self._undo:
             try:
@@ -104,7 +104,7 @@ class Placement:
         return placed
 
     def _place(self, path: str, entry: TreeEntry, source: int, source_name: bytes, replaces: bool) -> None:
-        """Give an entry of a private directory its place in ``dest``."""
+        """Move an entry from a private directory to its path in ``dest``."""
         self._prepare(path, entry, source, source_name)
         kept = replaces and self._set_aside(path, keep=True)
         parent, name = self._root.locate(path)
@@ -113,7 +113,7 @@ class Placement:
             self._undo.append(lambda: self._back_out(os.unlink, path))
 
     def _prepare(self, path: str, entry: TreeEntry, source: int, name: bytes) -> None:
-        """Set owner and mode of a staged file or link; nobody else can reach it there."""
+        """Set owner and mode of a staged file or link, which no other user can access there."""
         status = os.lstat(name, dir_fd=source)
         self._times[path] = status.st_mtime_ns
         if has_permissions(status, entry, self._permissions):
@@ -134,9 +134,9 @@ class Placement:
         remove(name, dir_fd=parent)
 
     def _set_aside(self, path: str, keep: bool = False) -> bool:
-        """Move away what is removed or replaced.
+        """Move an entry that is removed or replaced to the stage.
 
-        With ``keep`` a file keeps its name until another one takes it; whether it was so.
+        With ``keep`` a file also keeps its name until another one replaces it; return True when it does.
         """
         parent, name = self._root.locate(path)
         backup = str(self._backups).encode("ascii")
@@ -180,7 +180,7 @@ class Placement:
             os.close(descriptor)
 
     def _is_expected(self, path: str, entry: TreeEntry, descriptor: int, status: os.stat_result) -> bool:
-        """Whether an open entry is the one that the plan is about, and not what somebody has put in its place."""
+        """True when an open entry is the planned one, and was not replaced by another user."""
         if entry.kind == DIRECTORY:
             return stat.S_ISDIR(status.st_mode)
         known = self._known.get(path)
@@ -188,7 +188,7 @@ class Placement:
         return has_one_name(status) and is_placed_file(descriptor, PlacedEntry(entry, time))
 
     def _renew_link(self, path: str, entry: TreeEntry) -> None:
-        """Make a symbolic link anew with the right owner: there is no descriptor on which a link's could be set."""
+        """Create a symbolic link again with the right owner, which cannot be set through a descriptor."""
         status = self._root.lstat(path)
         if not stat.S_ISLNK(status.st_mode) or self._root.readlink(path) != encoded(entry.target):
             raise _changed(encoded(path))

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When the registry last confirmed that what is in ``dest`` is what was asked for.
+"""The time when the registry last confirmed that ``dest`` has the requested revision.
 
-One line of fixed length in a file of its own, written in place: each run of a task that wants it writes it, and the
-record itself, which can be large, need not be written for it. The time is in the file, since times of files change
-when directories are copied or restored.
+One line of fixed length in a separate file, written in place: each run of a task that needs it writes it, without
+writing the record, which can be large. The time is in the file, since modification times change when directories are
+copied or restored.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _LINE = re.compile(rb"([0-9a-f]{64}) ([0-9]{20})\n\Z")
 
 
 def confirm(destination: Destination, fingerprint: str, moment: float) -> None:
-    """Note when something was confirmed.
+    """Store the time of a confirmation.
 
-    :param fingerprint: what it stands for, 64 hexadecimal digits.
+    :param fingerprint: identifies the request and its result, 64 hexadecimal digits.
     :param moment: seconds since 1970.
-    :raises OSError: as the file system says; when there is no record that this would belong to (ENOENT).
+    :raises OSError: when a file operation fails; ENOENT when ``dest`` has no record.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with destination.opened() as held:
@@ -41,7 +41,7 @@ def confirm(destination: Destination, fingerprint: str, moment: float) -> None:
 
 
 def last_confirmed(destination: Destination, fingerprint: str) -> float | None:
-    """Return when that was confirmed last (seconds since 1970); None when it never was, or no note can be read."""
+    """Return the time of the last confirmation (seconds since 1970); None when there is none that can be read."""
     with destination.opened() as held:
         return _read_note(held.control, fingerprint) if held.control >= 0 else None
 

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The directory ``dest`` and the record of what was placed in it, for reading; ``workplace`` changes them.
 
-The directories above ``dest`` have to be root's or the user's own. ``dest`` itself may belong to somebody else: then
-its owner decides what its names stand for, at any moment. Everything in it is reached from descriptors, without
-following links, and the control directory is used only when it is the user's own and nobody else may write to it.
+The directories above ``dest`` must belong to root or the user of the task. ``dest`` itself may belong to another user,
+who can replace its entries at any moment: every entry is accessed through descriptors, without following links, and the
+control directory is used only when it belongs to the user of the task and nobody else may write to it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OPEN_DIRECTORY = os.O_RDONLY | DIRECTORY
 
 
 class Held(NamedTuple):
-    """What is open of a destination; ``control`` is -1 when there is no control directory."""
+    """The open descriptors of a destination; ``control`` is -1 when there is no control directory."""
 
     root: DirectoryHandles
     control: int
@@ -40,8 +40,7 @@ class Held(NamedTuple):
 class Destination:
     """A directory on this host that holds artifacts, and the control directory with the record of one of them.
 
-    With ``is_parent`` what is placed is one file, and the directory only the one that it lies in: nobody else may
-    replace entries of it.
+    With ``is_parent`` the content is one file, and the directory its parent; no other user may replace its entries.
     """
 
     def __init__(
@@ -55,9 +54,9 @@ class Destination:
         self.held: Held | None = None
 
     def load_state(self) -> State:
-        """The record of the last pull; an empty one when there is none.
+        """The record of the last pull; an empty one without a pull.
 
-        :raises StorageError: when ``dest`` is no directory or not safe to use, or the record may not be read.
+        :raises StorageError: when ``dest`` is not a directory or not safe to use, or the record may not be read.
         """
         with self.opened() as held:
             if held.control < 0:
@@ -69,23 +68,23 @@ class Destination:
                 raise storage_error("read the record of the last pull", where, exc) from None
 
     def find_drift(self, state: State, check_content: bool) -> Drift:
-        """How what is there differs from the record; see :func:`.drift.find_drift`.
+        """Compare the content of ``dest`` with the record; see :func:`.drift.find_drift`.
 
-        :raises StorageError: when ``dest`` is no directory or not safe to use.
+        :raises StorageError: when ``dest`` is not a directory or not safe to use.
         """
         with self.opened() as held:
             return find_drift(held.root, state, self.permissions, check_content)
 
     def has_leftovers(self) -> bool:
-        """Return whether there is a staging directory: of a run that was killed, or of one that works here now."""
+        """Return True when there is a staging directory, of a killed run or of one that is in progress."""
         with self.opened() as held:
             return held.control >= 0 and exists_at(STAGE, held.control)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Held]:
-        """Yield what is there of the destination: what the lock holds, or else open for as long as the block runs.
+        """Yield the descriptors of the destination: those of the lock, or else new ones that are open within the block.
 
-        :raises StorageError: when ``dest`` is no directory or not safe to use.
+        :raises StorageError: when ``dest`` is not a directory or not safe to use.
         """
         if self.held is not None:
             yield self.held
@@ -101,7 +100,7 @@ class Destination:
                 os.close(control)
 
     def _open_root(self) -> int:
-        """The descriptor of ``dest``, -1 when it is not there."""
+        """The descriptor of ``dest``, -1 when it does not exist."""
         with self._explained(), contextlib.suppress(FileNotFoundError):
             return open_trusted(self.root, may_be_others=not self.is_parent)
         return -1
@@ -118,7 +117,7 @@ class Destination:
     def open_control(self, root: int) -> int:
         """The descriptor of the control directory, -1 when there is none.
 
-        :raises StorageError: when it is not a directory of ours alone.
+        :raises StorageError: when it is not a directory that only the user of the task may write to.
         """
         try:
             status = os.lstat(self.control_name, dir_fd=root)
@@ -139,20 +138,20 @@ class Destination:
         return record_error(self.control, status)
 
     def not_a_directory(self) -> StorageError:
-        """The error for something else in the place of ``dest``."""
+        """The error for a ``dest`` that is not a directory."""
         return StorageError(
             f"{shown(self.root)} is not a directory.",
             "Choose another 'dest', or layer_selector.operation=copy for a file.",
         )
 
     def refused(self, error: OSError) -> StorageError:
-        """The error for a system call that failed below this destination."""
+        """The error for a system call that failed in this destination."""
         name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
         return storage_error("write to", shown(name if os.path.isabs(name) else self.root), error)
 
 
 def exists_at(name: bytes, directory: int) -> bool:
-    """Whether a directory that is open has an entry."""
+    """True when an open directory has an entry."""
     try:
         os.lstat(name, dir_fd=directory)
     except OSError:

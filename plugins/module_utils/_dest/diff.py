@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The difference that a placement makes, file by file, in the form of Ansible's ``--diff``."""
+"""The changes of a plan, file by file, in the form of Ansible's ``--diff``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .._files.names import on_disk, shown
 from .drift import file_digest
 from .plan import Plan
 
-# bytes; larger files, and files beyond the total, are named with their digests
+# bytes; larger files, and files beyond the total, are shown as digests
 MAX_TEXT = 64 * 1024
 MAX_TOTAL = 1024 * 1024
 MAX_FILES = 1000
-# control characters other than white space: an escape sequence in a diff would be the terminal's
+# control characters other than white space: the terminal would interpret an escape sequence in a diff
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
@@ -33,13 +33,13 @@ def diff_of(plan: Plan, name: str, root: DirectoryHandles, stage: DirectoryHandl
     added, changed, removed = set(plan.added), set(plan.changed), set(plan.removed)
     listed = []
     for path in sorted(added | changed | removed):
-        # directories come and go with what is in them: only one that takes the place of something else is shown
+        # directories change with their content: only one that replaces an entry of another kind is shown
         if path in changed or not _is_directory(stage if path in added else root, path):
             listed.append(path)
     for path in listed[:MAX_FILES]:
         before = root if path not in added else None
         after = stage if path not in removed else None
-        before_text, after_text = _shown(before, path, budget), _shown(after, path, budget)
+        before_text, after_text = _shown_file(before, path, budget), _shown_file(after, path, budget)
         budget -= len(before_text) + len(after_text)
         result.append(
             {
@@ -70,7 +70,7 @@ def _is_directory(root: DirectoryHandles, path: str) -> bool:
         return False
 
 
-def _shown(root: DirectoryHandles | None, path: str, budget: int) -> str:
+def _shown_file(root: DirectoryHandles | None, path: str, budget: int) -> str:
     if root is None:
         return ""
     try:
@@ -94,7 +94,7 @@ def _shown(root: DirectoryHandles | None, path: str, budget: int) -> str:
 
 
 def _text(raw: bytes) -> str | None:
-    """The content, None when it is not text that a terminal may be given."""
+    """The content, None when it is not text that is safe for a terminal."""
     if _NOT_TEXT.search(raw):
         return None
     try:

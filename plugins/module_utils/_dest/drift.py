@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether what was placed in ``dest`` is still as it was placed; what is to become of it is in ``plan``."""
+"""Comparison of the files in ``dest`` with the record; ``plan`` decides how differences are corrected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_NAMED = 5  # in messages
 
 
 class Drift(NamedTuple):
-    """Entries that are no longer what was written: ``content`` needs the artifact again, ``metadata`` does not."""
+    """Paths that differ from the record: those in ``content`` need the artifact again, those in ``metadata`` do not."""
 
     content: list[str]
     metadata: list[str]
@@ -43,13 +43,13 @@ def find_drift(root: DirectoryHandles, state: State, permissions: Permissions, c
         if not intact:
             drift.content.append(path)
         elif not has_permissions(status, placed.entry, permissions):
-            # another name of the file may lie anywhere, and would get the mode and owner, too
+            # another hard link of the file may be anywhere, and would get the mode and owner, too
             (drift.metadata if has_one_name(status) else drift.content).append(path)
     return drift
 
 
 def has_permissions(status: os.stat_result, entry: TreeEntry, permissions: Permissions) -> bool:
-    """Whether mode and owner are as the artifact and the user want them; links have no mode of their own."""
+    """True when mode and owner are those of the artifact and the options; links have no mode."""
     if permissions.uid is not None and status.st_uid != permissions.uid:
         return False
     if permissions.gid is not None and status.st_gid != permissions.gid:
@@ -60,12 +60,12 @@ def has_permissions(status: os.stat_result, entry: TreeEntry, permissions: Permi
 
 
 def has_one_name(status: os.stat_result) -> bool:
-    """Whether a file has no other hard links; directories and symbolic links cannot have any that matter here."""
+    """True when a file has no other hard links; those of directories and symbolic links do not matter here."""
     return not stat.S_ISREG(status.st_mode) or status.st_nlink == 1
 
 
 def is_placed_file(descriptor: int, placed: PlacedEntry) -> bool:
-    """Whether an open file is the one of the record, as far as a look at it tells.
+    """True when an open file matches the record: by size and time, or by its digest when only the time differs.
 
     :raises OSError: when it cannot be read.
     """
@@ -78,7 +78,7 @@ def is_placed_file(descriptor: int, placed: PlacedEntry) -> bool:
 
 
 def file_digest(descriptor: int) -> str:
-    """``sha256:…`` of the content of an open file, read in bounded pieces and from where it stands; closes it."""
+    """``sha256:…`` of the content of an open file, read in bounded pieces from its position; closes it."""
     from .._files.bounded import pieces
 
     content = hashlib.sha256()
@@ -101,5 +101,5 @@ def _is_intact(
         return False
     if not check_content and status.st_mtime_ns == placed.mtime:
         return True
-    # touched, but perhaps not altered: where its digest is known, reading it is cheaper than fetching it again
+    # the time changed, perhaps not the content: if the digest is known, reading is cheaper than downloading
     return bool(entry.digest) and file_digest(root.open_file(path)) == entry.digest

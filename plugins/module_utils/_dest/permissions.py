@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Permission bits and owners that the user asks for, applied to what an artifact brings.
+"""Permission bits and owners from the options, applied to the entries of an artifact.
 
 ``mode`` is octal or symbolic, as chmod(1) and ``ansible.builtin.file`` take it. An octal mode gives directories the
 execute bit wherever it grants the read bit, as ``X`` does in a symbolic one, so that one mode serves files and
@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 from .._errors import InvalidOption
 
-# patterns as text: only a task that gives a symbolic mode compiles them
+# patterns as text: compiled only for a symbolic mode
 _CLAUSE = r"([ugoa]*)((?:[-+=][rwxX]*)+)\Z"
 _ACTION = r"([-+=])([rwxX]*)"
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 
 
 class Permissions(NamedTuple):
-    """``mode`` empty and ids None mean: as the artifact says, and as the process is."""
+    """The requested permissions: an empty ``mode`` is the artifact's, an id of None that of the process."""
 
     mode: str = ""
     uid: int | None = None
@@ -41,9 +41,9 @@ class Permissions(NamedTuple):
 
 
 def parse_permissions(mode: object, owner: str, group: str) -> Permissions:
-    """Check the options.
+    """Parse the options.
 
-    :raises InvalidOption: when a mode is no mode, or an owner or group is not known on this host.
+    :raises InvalidOption: when a mode is malformed, or an owner or group is not known on this host.
     """
     text = "" if mode is None else f"{mode:04o}" if isinstance(mode, int) else str(mode).strip()
     if text.startswith("0o"):
@@ -82,7 +82,7 @@ def _symbolic(text: str, bits: int, is_directory: bool) -> int:
 
 
 def _is_id(text: str) -> bool:
-    # the greatest 32-bit number stands for "leave it" in chown(2)
+    # the greatest 32-bit number means "unchanged" in chown(2)
     return text.isascii() and text.isdigit() and int(text[:11]) < 0xFFFFFFFF
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a new tree changes in ``dest``: decided before the first change is made."""
+"""The changes that a new tree makes in ``dest``, all decided before the first one is made."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from .state import State
 
 @dataclass
 class Plan:
-    """Paths by what happens to them. ``metadata`` are those where only mode or owner is set right.
+    """Paths by the kind of change. In ``metadata`` are those of which only mode or owner changes.
 
-    ``tree`` lacks directories that were there before any pull: they are used, but neither changed nor ever removed.
+    ``tree`` lacks directories that existed before any pull: they are used, but never changed or removed.
     """
 
     tree: Mapping[str, TreeEntry]
@@ -40,7 +40,7 @@ class Plan:
 
 
 def with_parents(tree: Tree) -> dict[str, TreeEntry]:
-    """The tree with an entry for every directory that a path implies (archives may leave them out)."""
+    """The tree with entries for all parent directories (archives may omit them)."""
     complete = dict(tree)
     for path in tree:
         for parent in _parents(path):
@@ -60,11 +60,11 @@ def make_plan(
     force: bool = False,
     trust_times: bool = True,
 ) -> Plan:
-    """Decide what placing ``tree`` under ``root``, whose ``name`` stands in messages, means for what is there.
+    """Return the changes that make ``root`` (called ``name`` in messages) hold ``tree``.
 
-    Without ``trust_times`` every file that is there is read, even if its size and time are those of the record.
+    Without ``trust_times`` every existing file is read, even if its size and time match the record.
 
-    :raises StorageError: when something that no earlier run put there is in the way.
+    :raises StorageError: when the path of an entry has other content that no earlier run put there.
     """
     return _Planner(root, name, state, permissions, force, trust_times, with_parents(tree)).run()
 
@@ -89,7 +89,7 @@ class _Planner:
         self._tree = tree
         self._plan = Plan(tree)
         self._conflicts: list[str] = []
-        # what stands where a directory has to be; nothing of the new tree is below it yet
+        # entries that a directory replaces; nothing of the new tree is below them yet
         self._replaced: set[str] = set()
         self._foreign_directories: set[str] = set()
         self._absent: set[str] = set()
@@ -104,7 +104,7 @@ class _Planner:
         return self._plan
 
     def _decide(self, path: str, entry: TreeEntry) -> None:
-        # nothing is below a directory that is not there
+        # a directory that does not exist has no entries
         is_absent = path.rpartition("/")[0] in self._absent or self._below_replaced(path)
         status = None if is_absent else self._lstat(path)
         if status is None:
@@ -119,7 +119,7 @@ class _Planner:
         elif self._is_same(path, status, entry):
             if has_permissions(status, entry, self._permissions):
                 return
-            # another name of the file may lie anywhere, and would get the mode and owner, too
+            # another hard link of the file may be anywhere, and would get the mode and owner, too
             if has_one_name(status):
                 self._plan.metadata.append(path)
             else:
@@ -135,7 +135,7 @@ class _Planner:
             return self._is_all_ours(path)
         if self._state.owns(path):
             return True
-        # a foreign link to a directory is never replaced by one: what is below it belongs to somebody
+        # a link to a directory that no run created is never replaced by a directory: it leads to other content
         return self._force and not (stat.S_ISLNK(status.st_mode) and entry.kind == DIRECTORY)
 
     def _is_same(self, path: str, status: os.stat_result, entry: TreeEntry) -> bool:
@@ -152,7 +152,7 @@ class _Planner:
             return False
 
     def _is_all_ours(self, path: str) -> bool:
-        """Whether a directory, with everything in it, is an earlier run's."""
+        """True when earlier runs created a directory and everything in it."""
         if not self._state.owns(path):
             return False
         pending = [path]
@@ -174,7 +174,7 @@ class _Planner:
             raise storage_error("read", shown(on_disk(self._name, directory)), exc) from None
 
     def _lstat(self, path: str) -> os.stat_result | None:
-        """What is at a path; None when nothing is, or when it leads through something else than directories."""
+        """The status of the entry at a path; None when there is none, or a parent is not a directory."""
         try:
             return self._root.lstat(path)
         except OSError as exc:
@@ -187,13 +187,13 @@ class _Planner:
 
     def _find_removed(self) -> list[str]:
         """Entries of earlier runs that the new tree lacks, children before their directories."""
-        # a run that was killed may have put there either what it had found or what it had planned
+        # after a killed run, an entry may be the old one or the planned one
         kinds: dict[str, set[str]] = {path: {entry.kind} for path, entry in self._state.pending.items()}
         for path, placed in self._state.files.items():
             kinds.setdefault(path, set()).add(placed.entry.kind)
         removed: dict[str, None] = {}
         for path in sorted(kinds, reverse=True):
-            # what lies behind a link is nobody's here: a link may lead anywhere, or to itself
+            # entries behind a link are ignored: it may lead anywhere, or to itself
             status = None if path in self._tree else self._lstat(path)
             if status is None:
                 continue

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The record of what a pull put into ``dest``.
+"""The record of the content that a pull placed in ``dest``.
 
-It lies in a control directory inside ``dest``, which nobody but the user of the task may enter, so that staging and
-renaming stay on one file system. It has no suffix, so that tools which apply every ``*.yaml`` or ``*.json`` of a
-directory pass it by.
+It is in a control directory inside ``dest``, which only the user of the task may enter, so that staging and renaming
+stay on one file system. It has no suffix, so that tools which apply every ``*.yaml`` or ``*.json`` of a directory
+ignore it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PlacedEntry(NamedTuple):
-    """An entry of the artifact together with the modification time (ns) that it was placed with."""
+    """An entry of the artifact with the modification time (ns) that it had after it was placed."""
 
     entry: TreeEntry
     mtime: int = 0
@@ -40,13 +40,13 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class State(NamedTuple):
-    """What is in ``dest``, and which artifact and rules it came from.
+    """The content of ``dest``, and the artifact and rules that it came from.
 
-    ``key`` names everything that decides the content: url, digest, revision, selector, ignore rules. ``artifact`` is
-    the result that the pull returned. ``pending`` holds the entries of a placement that was begun; it is empty unless
-    a run was killed. ``verification`` says under which policy the artifact's signatures were checked, and the outcome;
-    it is empty where nobody asked. ``request`` is how the artifact was asked for, see ``Target.wanted``. ``is_damaged``
-    stands for a record that is there but cannot be understood.
+    ``key`` has everything that determines the content: url, digest, revision, selector, ignore rules. ``artifact`` is
+    the result that the pull returned. ``pending`` has the entries of an unfinished placement; it is empty unless a run
+    was killed. ``verification`` has the policy under which the artifact's signatures were checked, and the outcome; it
+    is empty without verification. ``request`` is the reference and selection, see ``Target.wanted``. ``is_damaged`` is
+    True for a record that exists but cannot be parsed.
     """
 
     key: Mapping[str, Any] = _NOTHING
@@ -58,17 +58,17 @@ class State(NamedTuple):
     is_damaged: bool = False
 
     def owns(self, path: str) -> bool:
-        """Whether an earlier run put ``path`` there, or had begun to."""
+        """True when an earlier run placed ``path``, or had begun to."""
         return path in self.files or path in self.pending
 
 
 def load_state(control: int) -> State:
-    """Read the record in a control directory, which is open; an empty one when there is none.
+    """Read the record in an open control directory; an empty one when there is none.
 
-    A record that cannot be understood gives an empty one too, marked as damaged: what it described is then foreign,
-    and never overwritten without ``force``. One of another user is not believed, and counts as damaged too.
+    A record that cannot be parsed is returned as an empty one, marked as damaged: its content then counts as foreign,
+    and is never overwritten without ``force``. A record of another user is not trusted, and counts as damaged, too.
 
-    :raises OSError: when it is there but may not be read.
+    :raises OSError: when it exists but cannot be read.
     """
     try:
         descriptor = open_file_at(os.fsencode(FILE_NAME), control)
@@ -85,8 +85,8 @@ def load_state(control: int) -> State:
         return State(
             key=dict(document["key"]),
             artifact=dict(document["artifact"]),
-            files={_path(name): _placed(item) for name, item in document["files"].items()},
-            pending={_path(name): _entry(item) for name, item in document["pending"].items()},
+            files={_parse_path(name): _placed(item) for name, item in document["files"].items()},
+            pending={_parse_path(name): _entry(item) for name, item in document["pending"].items()},
             verification=dict(document.get("verification") or {}),
             request=str(document.get("request") or ""),
         )
@@ -97,7 +97,7 @@ def load_state(control: int) -> State:
 def save_state(control: int, state: State) -> None:
     """Write the record into an open control directory, atomically.
 
-    :raises OSError: as the file system says.
+    :raises OSError: when a file operation fails.
     """
     document = {
         "format": FORMAT,
@@ -108,13 +108,13 @@ def save_state(control: int, state: State) -> None:
         "verification": dict(state.verification),
         "request": state.request,
     }
-    # what a run left that was killed
+    # leftover of a killed run
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_NEW, dir_fd=control)
     descriptor = os.open(_NEW, _CREATE, 0o600, dir_fd=control)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            # not dump, which goes through a large record in Python
+            # not dump, which is slow for a large record
             stream.write(json.dumps(document, separators=(",", ":")))
         os.replace(_NEW, FILE_NAME, src_dir_fd=control, dst_dir_fd=control)
     except BaseException:
@@ -127,26 +127,26 @@ def _fields(entry: TreeEntry) -> tuple[str, int, int, str, str]:
     return entry.kind, entry.mode, entry.size, entry.digest, entry.target
 
 
-def _path(name: str) -> str:
+def _parse_path(name: str) -> str:
     if not name or "/".join(split_path(name)) != name:
         raise ValueError(name)
     return name
 
 
 def _placed(item: list[Any]) -> PlacedEntry:
-    return PlacedEntry(_entry(item[:-1]), _number(item[-1]))
+    return PlacedEntry(_entry(item[:-1]), _parse_number(item[-1]))
 
 
 def _entry(item: list[Any]) -> TreeEntry:
     kind, mode, size, digest, target = item
-    if kind not in (FILE, DIRECTORY, SYMLINK) or not 0 <= _number(mode) <= 0o777:
+    if kind not in (FILE, DIRECTORY, SYMLINK) or not 0 <= _parse_number(mode) <= 0o777:
         raise ValueError(item)
     if not isinstance(digest, str) or not isinstance(target, str):
         raise ValueError(item)
-    return TreeEntry(kind, mode, _number(size), digest, target)
+    return TreeEntry(kind, mode, _parse_number(size), digest, target)
 
 
-def _number(value: Any) -> int:
+def _parse_number(value: Any) -> int:
     if not isinstance(value, int):
         raise ValueError(value)
     return value

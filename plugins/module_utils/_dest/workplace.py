@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one place that writes into ``dest``.
+"""All writes to ``dest``.
 
-A placement is all or nothing: it is planned before the first change, recorded as begun, undone when a step fails, and
-completed by the next run when the process is killed between two steps. Each file appears under its name by one rename.
+A placement is atomic: it is planned before the first change, recorded as begun, rolled back when a step fails, and
+completed by the next run when the process is killed between two steps. Each file gets its final name by one rename.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from .destination import OPEN_DIRECTORY, STAGE, Destination, Held, exists_at
 from .plan import Plan
 from .state import FILE_NAME, State, save_state
 
-# Seconds that another run may take.
+# Seconds to wait for another run.
 LOCK_WAIT = 600.0
 _LOCK = "lock"
 _MAKE_ATTEMPTS = 5
 
 
 class Workplace:
-    """A destination that other runs keep away from, and what changes it.
+    """A locked destination, and the operations that change it.
 
     ``stage`` is the descriptor of an empty directory on the same file system, in which nobody else may write.
     """
@@ -56,7 +56,7 @@ class Workplace:
         """Carry out a plan whose new and changed entries lie in ``content``, a directory of the stage, and record the
         result; see :class:`~._dest.state.State` for what is recorded.
 
-        :raises StorageError: when a step fails; everything is then as it was.
+        :raises StorageError: when a step fails; ``dest`` is then unchanged.
         """
         with self._placing(plan, content, state) as work:
             pending = {**state.pending, **plan.tree}
@@ -67,9 +67,9 @@ class Workplace:
             save_state(self._control, done)
 
     def record_verification(self, state: State, verification: Mapping[str, Any]) -> None:
-        """Note under which policy the signatures of what is in ``dest`` were checked.
+        """Record the verification of the artifact in ``dest``.
 
-        :raises StorageError: when it cannot be written.
+        :raises StorageError: when the record cannot be written.
         """
         try:
             save_state(self._control, state._replace(verification=verification))
@@ -77,9 +77,9 @@ class Workplace:
             raise self._destination.refused(exc) from None
 
     def set_permissions(self, paths: list[str], state: State) -> None:
-        """Set mode and owner of entries whose content is right.
+        """Set mode and owner of entries whose content is unchanged.
 
-        :raises StorageError: when one cannot be set; everything is then as it was.
+        :raises StorageError: when one cannot be set; ``dest`` is then unchanged.
         """
         plan = Plan({path: state.files[path].entry for path in paths}, metadata=paths)
         with self._placing(plan, None, state) as work:
@@ -92,7 +92,7 @@ class Workplace:
             work = Placement(self._root, self._destination.permissions, plan, self.stage, content, state.files)
             yield work
         except BaseException as exc:
-            # what cannot be undone stays recorded as begun, for the next run to complete
+            # a placement that cannot be undone stays recorded as begun, and the next run completes it
             if work is None or work.undo():
                 self._restore(state)
             if isinstance(exc, OSError):
@@ -112,12 +112,12 @@ class Workplace:
 
 @contextlib.contextmanager
 def locked(destination: Destination, wait: float = LOCK_WAIT) -> Iterator[Workplace]:
-    """Keep other runs away from a destination while the block runs; yields what changes it.
+    """Lock a destination against other runs within the block; yield its :class:`Workplace`.
 
-    Directories that are missing are made, and removed again when the block raises and nothing was placed.
+    Missing directories are created, and removed again when the block raises and nothing was placed.
 
     :param wait: seconds to wait for another run.
-    :raises StorageError: when the directories cannot be made or are not safe to use, or another run does not end in
+    :raises StorageError: when the directories cannot be created or are not safe to use, or another run does not end in
         time.
     """
     made: list[str] = []
@@ -136,8 +136,8 @@ def locked(destination: Destination, wait: float = LOCK_WAIT) -> Iterator[Workpl
         destination.held = None
 
 
-def remove_leftovers(destination: Destination) -> None:
-    """Remove the staging directory of a run that was killed, unless another run works here at this moment."""
+def remove_abandoned_stage(destination: Destination) -> None:
+    """Remove the staging directory of a killed run, unless another run is in progress."""
     with contextlib.suppress(StorageError), locked(destination, wait=0):
         pass  # entering removes it
 
@@ -149,7 +149,7 @@ def _made_and_locked(destination: Destination, made: list[str], wait: float) -> 
 
 
 def _enter_lock(stack: contextlib.ExitStack, destination: Destination, made: list[str], wait: float) -> Held:
-    """Make what is missing and lock it, until ``stack`` is left."""
+    """Create missing directories and lock the destination, until ``stack`` is closed."""
     path = os.path.join(destination.control, _LOCK)
     while True:
         held = _make(destination, made)
@@ -157,7 +157,7 @@ def _enter_lock(stack: contextlib.ExitStack, destination: Destination, made: lis
             attempt.callback(held.root.close)
             attempt.callback(os.close, held.control)
             is_locked = False
-            # another run, which failed, may remove the directory while this one waits
+            # another run that failed may remove the directory while this one waits
             with contextlib.suppress(FileNotFoundError):
                 attempt.enter_context(locked_at(held.control, _LOCK, path, wait))
                 is_locked = True
@@ -167,14 +167,14 @@ def _enter_lock(stack: contextlib.ExitStack, destination: Destination, made: lis
 
 
 def _make(destination: Destination, made: list[str]) -> Held:
-    """Make what is missing and open it. What is made above the control directory is appended to ``made``."""
+    """Create missing directories and open them. Those above the control directory are appended to ``made``."""
     attempts_left = _MAKE_ATTEMPTS
     while True:
         attempts_left -= 1
         try:
             root = open_trusted(destination.root, make=made, may_be_others=not destination.is_parent)
         except FileNotFoundError:
-            # another run, which failed, has removed what it had made, and this one found there
+            # another run that failed has removed a directory that it had created and this one had found
             if not attempts_left:
                 raise
             continue

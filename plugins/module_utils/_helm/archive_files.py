@@ -31,14 +31,16 @@ _DRIVE = re.compile(r"[a-zA-Z]:/")
 _HINT = "Give a chart that 'helm package' made, or a chart directory."
 
 
-class Budget:
+class UnpackBudget:
     """The bytes that may still be unpacked from a chart and the charts nested in it."""
 
     def __init__(self, size: int = MAX_NESTED) -> None:
         self.left = size
 
 
-def read_archive(stream: BinaryIO, what: str, wanted: Callable[[str], bool], budget: Budget) -> dict[str, bytes | None]:
+def read_archive(
+    stream: BinaryIO, what: str, wanted: Callable[[str], bool], budget: UnpackBudget
+) -> dict[str, bytes | None]:
     """Return the files by their names relative to the chart: the content, or None for those that are not ``wanted``.
 
     :raises BuildError: when the stream is not a packaged chart, or is larger than Helm accepts.
@@ -68,7 +70,7 @@ def read_archive(stream: BinaryIO, what: str, wanted: Callable[[str], bool], bud
 class _Entries:
     """Handles the entries of the archive (see :class:`.tar_reader.Handler`)."""
 
-    def __init__(self, what: str, wanted: Callable[[str], bool], budget: Budget) -> None:
+    def __init__(self, what: str, wanted: Callable[[str], bool], budget: UnpackBudget) -> None:
         self.files: dict[str, bytes | None] = {}
         self._what = what
         self._wanted = wanted

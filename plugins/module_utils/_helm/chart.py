@@ -28,7 +28,7 @@ from .._archive.left_out import LeftOut
 from .._archive.pack import PackResult, pack_members
 from .._errors import BuildError
 from .._oci import media
-from .archive_files import BOM, MAX_FILE, Budget, read_archive, without_bom
+from .archive_files import BOM, MAX_FILE, UnpackBudget, read_archive, without_bom
 from .checked_file import open_checked
 from .directory_files import ChartFile, list_files
 from .loader import is_dropped, is_needed, load_chart
@@ -93,7 +93,7 @@ def read_packaged_chart(stream: BinaryIO, what: str) -> Chart:
     :raises BuildError: when it is not a packaged chart, or is one that Helm refuses to load.
     :raises MissingDependency: without PyYAML.
     """
-    return _described(load_chart(read_archive(stream, what, is_needed, Budget()), f"{what}: ", packing=False))
+    return _described(load_chart(read_archive(stream, what, is_needed, UnpackBudget()), f"{what}: ", packing=False))
 
 
 def _described(metadata: Metadata) -> Chart:
@@ -116,7 +116,7 @@ def read_chart_files(path: str, digest: str) -> dict[str, bytes | None]:
     """
     try:
         with open_checked(path, digest) as stream:
-            return read_archive(stream, path, lambda name: not name.startswith("charts/"), Budget())
+            return read_archive(stream, path, lambda name: not name.startswith("charts/"), UnpackBudget())
     except OSError as exc:
         raise BuildError(f"The chart {path} cannot be read: {exc.strerror or exc}.") from None
 
@@ -145,7 +145,7 @@ def pack_chart(directory: str, output: BinaryIO, left_out: LeftOut | None = None
 
 
 def _load_directory(directory: str, files: list[ChartFile], packing: bool) -> Metadata:
-    contents = {file.name: without_bom(_read(file.path)) if is_needed(file.name) else None for file in files}
+    contents = {file.name: without_bom(_read_chart_file(file.path)) if is_needed(file.name) else None for file in files}
     return load_chart(contents, os.path.join(directory, ""), packing=packing)
 
 
@@ -162,12 +162,12 @@ def _position(file: ChartFile) -> tuple[int, list[bytes]]:
 
 def _content(file: ChartFile) -> bytes | str:
     """Return the path of a file, or its content when a byte order mark has to be removed."""
-    if _read(file.path, len(BOM)) != BOM:
+    if _read_chart_file(file.path, len(BOM)) != BOM:
         return file.path
-    return without_bom(_read(file.path))
+    return without_bom(_read_chart_file(file.path))
 
 
-def _read(path: str, size: int = MAX_FILE) -> bytes:
+def _read_chart_file(path: str, size: int = MAX_FILE) -> bytes:
     try:
         with open(path, "rb") as stream:
             return stream.read(size)

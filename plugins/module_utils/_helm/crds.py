@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import BuildError, ChartError, OciError
-from .archive_files import Budget, read_archive
+from .archive_files import UnpackBudget, read_archive
 from .loader import MAX_DEPTH, subcharts
 from .values import read_values
 
@@ -51,10 +51,10 @@ class ChartCrds:
         self._what = what
         self._parsed: dict[str, list[dict[str, Any]]] = {}
         try:
-            budget = Budget()
+            budget = UnpackBudget()
             with open(path, "rb") as stream:
                 files = read_archive(stream, what, _is_needed, budget)
-            self._chart = _read(files, what, budget, 0)
+            self._chart = _read_chart(files, what, budget, 0)
         except (BuildError, OSError) as exc:
             raise ChartError(f"The CRDs of {what} cannot be read: {exc}") from None
 
@@ -93,7 +93,7 @@ def _is_needed(name: str) -> bool:
     )
 
 
-def _read(files: Mapping[str, bytes | None], what: str, budget: Budget, depth: int) -> _Chart | None:
+def _read_chart(files: Mapping[str, bytes | None], what: str, budget: UnpackBudget, depth: int) -> _Chart | None:
     """Return the chart that consists of these files; None when they are not a chart."""
     if depth > MAX_DEPTH or files.get("Chart.yaml") is None:
         return None
@@ -114,7 +114,7 @@ def _read(files: Mapping[str, bytes | None], what: str, budget: Budget, depth: i
         packed = members.get("")
         if name.endswith(".tgz") and packed is not None:
             members = dict(read_archive(io.BytesIO(packed), f"{what}, charts/{name}", _is_needed, budget))
-        below = _read(members, f"{what}, charts/{name}", budget, depth + 1)
+        below = _read_chart(members, f"{what}, charts/{name}", budget, depth + 1)
         if below is not None:
             chart.charts.append(below)
     return chart

@@ -229,7 +229,7 @@ def _integer(digits: str) -> int | None:
     return number if number < (1 << 63 if sign else 1 << 64) else None
 
 
-def as_text(value: bool | int | float) -> str:
+def scalar_text(value: bool | int | float) -> str:
     """Return a boolean or a number as Helm writes it as text: floating point as 32 bits, like ``%g``."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -244,7 +244,7 @@ def _key(value: Value) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Plain):
-        text = as_text(value.value)
+        text = scalar_text(value.value)
         return {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}.get(text, text)
     raise ValueError(f"a key is {'empty' if value is None else 'a list or mapping'}, wanted is text")
 

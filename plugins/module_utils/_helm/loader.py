@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 
 from .._errors import BuildError
-from .archive_files import Budget, read_archive
+from .archive_files import UnpackBudget, read_archive
 from .dependencies import lock_warning, version_warnings
 from .go_yaml import load
 from .metadata import Metadata
@@ -45,7 +45,7 @@ def is_dropped(name: str) -> bool:
 
 
 def load_chart(
-    files: Mapping[str, bytes | None], prefix: str, *, packing: bool, budget: Budget | None = None, depth: int = 0
+    files: Mapping[str, bytes | None], prefix: str, *, packing: bool, budget: UnpackBudget | None = None, depth: int = 0
 ) -> Metadata:
     """Read and check a chart and the charts in it.
 
@@ -56,7 +56,7 @@ def load_chart(
     """
     if depth > MAX_DEPTH:
         raise BuildError(f"{prefix}: charts are nested more than {MAX_DEPTH} deep.")
-    budget = budget or Budget()
+    budget = budget or UnpackBudget()
     data = files.get("Chart.yaml")
     if data is None:
         raise BuildError(f"{prefix}Chart.yaml is missing: this is not a Helm chart.")
@@ -121,7 +121,7 @@ def subcharts(files: Mapping[str, bytes | None]) -> dict[str, dict[str, bytes | 
 
 
 def _load_subchart(
-    directory: str, members: Mapping[str, bytes | None], prefix: str, packing: bool, budget: Budget, depth: int
+    directory: str, members: Mapping[str, bytes | None], prefix: str, packing: bool, budget: UnpackBudget, depth: int
 ) -> Metadata:
     where = f"{prefix}{_CHARTS}{directory}"
     if directory.endswith(".tgz"):

@@ -43,11 +43,14 @@ _NAME_OF_SECRET = re.compile("pass|pwd|token|secret|key|auth|cred", re.IGNORECAS
 
 
 def shown_release(release: Mapping[str, Any], mask: Mask | None = None) -> str:
-    """Return the manifests of a release, including hooks, as text for a diff; ``mask`` as for :func:`shown`."""
-    return shown("\n---\n".join(_manifests(release)), mask)
+    """Return the manifests of a release, including hooks, as text for a diff.
+
+    :param mask: as for :func:`masked_manifests`.
+    """
+    return masked_manifests("\n---\n".join(_manifests(release)), mask)
 
 
-def shown(manifest: str, mask: Mask | None = None) -> str:
+def masked_manifests(manifest: str, mask: Mask | None = None) -> str:
     """Return the manifests with marks for the values of Secrets and for values in which ``mask`` finds a secret.
 
     A document that is not YAML is hidden as a whole when it may be a Secret, or when any secret is known.
@@ -60,7 +63,7 @@ def shown(manifest: str, mask: Mask | None = None) -> str:
     return "".join(f"---\n{part}\n" for part in parts)
 
 
-def secrets_of(release: Mapping[str, Any]) -> Iterator[str]:
+def secrets_of_release(release: Mapping[str, Any]) -> Iterator[str]:
     """Yield the decoded values of the Secrets of a release, except words such as "true"."""
     for manifest in _manifests(release):
         for part in _SPLIT.split(_LINE_BREAK.sub("\n", manifest)):
@@ -100,7 +103,7 @@ def _unlisted(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for item in items or () if isinstance(item, dict) for each in _unlisted(item)]
 
 
-def as_text(document: Mapping[str, Any], mask: Mask | None = None) -> str:
+def object_text(document: Mapping[str, Any], mask: Mask | None = None) -> str:
     """Return one object as text for a diff."""
     hidden, _changed = _hide(copy.deepcopy(dict(document)))
     return f"---\n{_masked(_dump(hidden), mask)}\n"
@@ -263,7 +266,7 @@ def _masked(text: str, mask: Mask | None) -> str:
     starts = [0]
     for line in text.split("\n"):
         starts.append(starts[-1] + len(line) + 1)
-    shown, at = [], 0
+    parts, at = [], 0
     try:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             if not isinstance(event, yaml.ScalarEvent):
@@ -274,11 +277,11 @@ def _masked(text: str, mask: Mask | None) -> str:
                 # the white space after a block belongs to the following text
                 written = _mark(event.value) + written[len(written.rstrip()) :]
             # the text between two values: comments, names of anchors
-            shown += [mask.text(text[at:begin]), written]
+            parts += [mask.text(text[at:begin]), written]
             at = end
     except (yaml.YAMLError, IndexError):
         return f"# a manifest that cannot be read {_mark(text)}"
-    return "".join(shown) + mask.text(text[at:])
+    return "".join(parts) + mask.text(text[at:])
 
 
 def _holds_secret(event: Any, written: str, mask: Mask) -> bool:

@@ -20,7 +20,7 @@ from typing import Any, Union
 from .._errors import BuildError, InvalidOption
 from .._oci.selection import SemVerRange
 from .._oci.semver_range import parse_version
-from .go_yaml import Plain, Value, as_text, load
+from .go_yaml import Plain, Value, load, scalar_text
 
 MAX_FILE = 1 << 20
 
@@ -275,7 +275,7 @@ class _Reader:
             return value
         if not isinstance(value, Plain):
             raise self._error(path, value, "a text")
-        text = as_text(value.value)
+        text = scalar_text(value.value)
         if text != value.text:
             self._warnings.append(
                 f"{self._what}: the field '{path[:100]}' is {value.text[:100]}, which YAML takes for "

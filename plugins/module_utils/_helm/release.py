@@ -85,13 +85,13 @@ class Fingerprint:
         return labels
 
 
-def describe(action: str, origin: str, fingerprint: Fingerprint) -> str:
+def revision_description(action: str, origin: str, fingerprint: Fingerprint) -> str:
     """Return the description of a revision for ``helm history``, with full digests of chart and values."""
     return f"{action.capitalize()} complete: {origin}, values {fingerprint.values}"
 
 
 def parse_description(text: str) -> Fingerprint | None:
-    """Return the digests in a text of :func:`describe`; None for any other text."""
+    """Return the digests in a text of :func:`revision_description`; None for any other text."""
     found = _DESCRIPTION.fullmatch(text)
     return Fingerprint(found["chart"], found["values"]) if found else None
 

@@ -17,7 +17,7 @@ _SHOWN_METADATA = ("name", "namespace", "labels", "annotations")
 
 
 @dataclass(frozen=True)
-class Place:
+class ObjectLocation:
     """The API path of an object, and its name for messages."""
 
     path: str
@@ -34,7 +34,7 @@ class UnknownKind(ClusterError):
     """The API server does not know a kind: its CustomResourceDefinition is missing, or the version is not served."""
 
 
-class Places:
+class ObjectLocator:
     """Finds the places of objects; requests the API server's list of resources once for each API version."""
 
     def __init__(self, api: KubeRest) -> None:
@@ -42,7 +42,7 @@ class Places:
         self._guard = threading.Lock()
         self._resources: dict[str, dict[str, tuple[str, bool]]] = {}
 
-    def find(self, document: Mapping[str, Any], namespace: str) -> Place:
+    def find(self, document: Mapping[str, Any], namespace: str) -> ObjectLocation:
         """Return the place of an object.
 
         :param namespace: namespace of objects that do not name one.
@@ -69,7 +69,7 @@ class Places:
         plural, is_namespaced = found
         own = str(metadata.get("namespace") or namespace) if is_namespaced else ""
         collection = f"{base}/namespaces/{own}/{plural}" if own else f"{base}/{plural}"
-        return Place(f"{collection}/{name}", collection, kind, own, name)
+        return ObjectLocation(f"{collection}/{name}", collection, kind, own, name)
 
     def _discover(self, base: str) -> dict[str, tuple[str, bool]]:
         try:

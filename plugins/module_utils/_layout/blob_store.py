@@ -5,9 +5,9 @@
 
 Source: image-spec, image-layout.md, "Blobs". Layouts on disk and the cache keyed by digest share it.
 
-A blob gets its name by a rename, after digest and size were checked: whoever sees the name sees the whole content, and
-no blob that is there is ever opened for writing. What is under way lies in ``.ingest`` beside ``blobs``, not below it:
-``crane layout gc`` refuses a layout with a name below ``blobs`` that is no digest.
+A blob is renamed to its name after digest and size were checked, so that readers see complete blobs only, and a stored
+blob is never opened for writing. Temporary files are in ``.ingest`` beside ``blobs``, not below it: ``crane layout gc``
+refuses a layout with a name below ``blobs`` that is not a digest.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from .._files.regular_file import storage_error
 from .._files.shared_file import write_all
 from .._oci.digest import Verifier, parse_digest
 from .._oci.manifest import Descriptor
-from .._oci.pipeline import Beside
+from .._oci.pipeline import BackgroundWorker
 from .files import INGEST, StoreFiles, Temporary, unlink
 from .leftovers import PARTIAL
 
 CHUNK_SIZE = 256 * 1024
 
-# Seconds for which a waiting process puts up with a download that does not grow.
+# Seconds that a process waits for another one's download that does not grow.
 DEFAULT_LOCK_TIMEOUT = 300.0
 
 
 class BlobStore(StoreFiles):
     """The blobs of the image layout in the directory ``root``, which is created by the first write.
 
-    ``durable`` flushes each blob to the disk before it gets its name, so that after a power loss no index is ahead of
-    the blobs it names. A cache does without: its entries are hashed again before they are used.
+    ``durable`` flushes each blob to the disk before the rename, so that after a power loss no index names a missing
+    blob. A cache does not need that: its entries are hashed again before they are used.
 
     ``lock_timeout`` is in seconds, see :meth:`fetch`. Every method raises InvalidReference for a malformed digest,
-    before a path is made of it, and StorageError as :class:`~._layout.files.StoreFiles` says.
+    before it is used in a path, and StorageError as documented in :class:`~._layout.files.StoreFiles`.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class BlobStore(StoreFiles):
         self._lock_timeout = lock_timeout
 
     def path(self, digest: str) -> str:
-        """Where the blob lies or would lie."""
+        """The path of the blob, whether or not it exists."""
         return self.directory.path(blob_name(digest))
 
     def size(self, digest: str) -> int | None:
@@ -64,7 +64,7 @@ class BlobStore(StoreFiles):
         return self.directory.size(blob_name(digest))
 
     def has(self, descriptor: Descriptor) -> bool:
-        """Whether the blob is there with the size that the descriptor says; its content is not read."""
+        """True when the blob exists with the descriptor's size; its content is not read."""
         return self.size(descriptor.digest) == descriptor.size
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
@@ -100,9 +100,9 @@ class BlobStore(StoreFiles):
                 raise storage_error("read", self.path(descriptor.digest), exc) from exc
 
     def verified_path(self, descriptor: Descriptor) -> str | None:
-        """The path of a blob that was just hashed, None when it is not there.
+        """The path of a blob after hashing it, None when it does not exist.
 
-        A blob of another size or content is removed, so that the next :meth:`fetch` or :meth:`add` puts it right.
+        A blob of another size or content is removed, so that the next :meth:`fetch` or :meth:`add` stores it again.
         """
         path = self.path(descriptor.digest)
         try:
@@ -116,12 +116,12 @@ class BlobStore(StoreFiles):
         return None
 
     def remove_damaged(self, handle: BinaryIO, digest: str) -> None:
-        """Remove a blob that is open, unless another process has put another one in its place since."""
+        """Remove an open blob, unless another process has replaced it since it was opened."""
         name = blob_name(digest)
         try:
             with self.directory.changing() as handles:
                 parent, base = handles.locate(name)
-                # of a link, what it leads to: it is the link that goes
+                # the status of a link's target; the link itself is removed
                 if os.path.samestat(os.fstat(handle.fileno()), os.stat(base, dir_fd=parent)):
                     os.unlink(base, dir_fd=parent)
         except FileNotFoundError:
@@ -130,11 +130,11 @@ class BlobStore(StoreFiles):
             raise self.directory.refusal("remove", name, exc) from exc
 
     def add(self, descriptor: Descriptor, chunks: Iterable[bytes], what: str = "") -> bool:
-        """Store a blob; False when it was there already, with ``chunks`` left untouched.
+        """Store a blob; False when it existed already, and ``chunks`` was not read.
 
-        ``what`` names the blob in messages. What ``chunks`` raises passes through. Nothing is left after a failure.
+        ``what`` names the blob in messages. Exceptions of ``chunks`` pass through. Nothing is left after a failure.
 
-        :raises DigestMismatch: when the bytes are not what the descriptor says.
+        :raises DigestMismatch: when the bytes do not match the descriptor.
         """
         if self.has(descriptor):
             return False
@@ -149,18 +149,17 @@ class BlobStore(StoreFiles):
         return True
 
     def fetch(self, descriptor: Descriptor, stream: Callable[[int], Iterator[bytes]], what: str) -> str:
-        """Make sure that the blob is there and hashed by this call; returns its path.
+        """Return the path of a blob that this call has hashed, after downloading it when it is missing.
 
-        ``stream(offset)`` gives the bytes from ``offset`` on and is called only for a blob that is missing. When
-        several callers want the same one, one downloads and the others wait, as long as that download grows at least
-        once in ``lock_timeout`` seconds.
+        ``stream(offset)`` returns the bytes from ``offset`` on and is called only for a missing blob. When several
+        callers want the same blob, one downloads it and the others wait, as long as that download grows at least once
+        in ``lock_timeout`` seconds.
 
-        When ``stream`` raises, what came so far stays and the next call goes on behind it, in this run or another. If
-        the content turns out wrong after such a resumption, the old part is as suspect as the new one: everything is
-        thrown away and fetched once more from the start.
+        When ``stream`` raises, the partial download stays, and the next call resumes it, in this run or another. If a
+        resumed download does not match the digest, all of it is discarded and downloaded once more from the start.
 
-        :raises DigestMismatch: when the bytes of one uninterrupted download are not what the descriptor says.
-        :raises StorageError: when the file system refuses, or the other download stalls.
+        :raises DigestMismatch: when the bytes of one uninterrupted download do not match the descriptor.
+        :raises StorageError: when a file operation fails, or the other download stalls.
         """
         path = self.verified_path(descriptor)
         if path:
@@ -179,7 +178,7 @@ class BlobStore(StoreFiles):
                     self.publish(Temporary(handle, partial, handles), blob_name(descriptor.digest), self._durable)
                     return self.path(descriptor.digest)
                 except BaseException:
-                    # the lock is still held: the name is ours to remove
+                    # the lock is still held, so the file may be removed
                     if os.fstat(handle.fileno()).st_size == 0:
                         unlink(handles, partial)
                     raise
@@ -188,7 +187,7 @@ class BlobStore(StoreFiles):
 
 
 def blob_name(digest: str) -> str:
-    """The name of a blob in its layout.
+    """The path of a blob relative to its layout.
 
     :raises InvalidReference: when the digest is malformed.
     """
@@ -197,7 +196,7 @@ def blob_name(digest: str) -> str:
 
 
 def is_sound(handle: BinaryIO, descriptor: Descriptor, path: str) -> bool:
-    """Whether a file has the size and digest of the descriptor."""
+    """True when a file has the size and digest of the descriptor."""
     verifier = Verifier(descriptor.digest, descriptor.size, f"The file {path}")
     try:
         _hash_file(handle, verifier, path)
@@ -218,7 +217,7 @@ def _hash_file(handle: BinaryIO, verifier: Verifier, path: str) -> None:
 def download(
     handle: BinaryIO, path: str, descriptor: Descriptor, stream: Callable[[int], Iterator[bytes]], what: str
 ) -> None:
-    """Complete an open file with the bytes that it lacks, and check them all. See :meth:`BlobStore.fetch`."""
+    """Download the missing bytes of an open file, and check all of them. See :meth:`BlobStore.fetch`."""
     offset = os.fstat(handle.fileno()).st_size
     while True:
         try:
@@ -230,7 +229,7 @@ def download(
                 raise
             offset = 0
         except StorageError:
-            # a partial file must not be what keeps the disk full
+            # a partial download must not keep the disk full
             _empty(handle)
             raise
 
@@ -253,7 +252,7 @@ def _fill(
     _hash_file(handle, verifier, path)
     if offset < descriptor.size or not offset:
         chunks = stream(offset)
-        hashing = Beside(verifier.update)
+        hashing = BackgroundWorker(verifier.update)
         try:
             for chunk in chunks:
                 hashing.put(chunk)
@@ -261,7 +260,7 @@ def _fill(
             hashing.close()
         finally:
             hashing.stop()
-            # a generator that is dropped half way keeps its connection until it is collected
+            # an unfinished generator keeps its connection until it is garbage-collected
             close = getattr(chunks, "close", None)
             if close:
                 close()

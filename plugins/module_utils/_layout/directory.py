@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The directory of an image layout or a cache, in which users who do not trust each other may write.
 
-Whoever may write there can have any name stand for a link, a named pipe or a second name of a file elsewhere, and swap
-it at any moment. Therefore everything in the directory is reached from its descriptor, directory by directory, without
-following links; what is written to is a new file or one without a second name.
+A user who may write there can replace any entry by a symbolic link, a named pipe or a hard link to another file, at any
+moment. Therefore every entry is opened relative to its directory's descriptor, without following links, and only new
+files and files without another hard link are written to.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from .._files.trusted_path import open_trusted
 class StoreDirectory:
     """The directory ``root``, an absolute path. Names in it are relative to it, with slashes.
 
-    Nobody less trusted than the user of the task may decide which directory ``root`` is. A link in it counts as absent
-    where a file is wanted, and is an error where a directory is.
+    The directories above ``root`` must not be writable for less trusted users. A symbolic link in it counts as absent
+    where a file is expected, and is an error where a directory is expected.
 
-    An image layout (``is_layout``) is an exception for reading: it may lie anywhere, as its content proves itself, and
-    links in it, such as build tools make for blobs, are followed where only root and the user of the task can have made
-    them.
+    Reading an image layout (``is_layout``) is an exception: it may be anywhere, as its content is checked by digest,
+    and links in it, such as build tools make for blobs, are followed when only root and the user of the task can have
+    made them.
     """
 
     def __init__(self, root: str, *, is_layout: bool = False) -> None:
@@ -48,10 +48,10 @@ class StoreDirectory:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[DirectoryHandles]:
-        """The directory, for reading.
+        """Open the directory for reading.
 
-        :raises StorageError: when somebody else decides which directory it is.
-        :raises OSError: when it is missing (ENOENT), is none (ENOTDIR), or cannot be opened.
+        :raises StorageError: when another user could replace it.
+        :raises OSError: when it is missing (ENOENT), is not a directory (ENOTDIR), or cannot be opened.
         """
         root = open_to_read(self.root) if self._is_layout else open_trusted(self.root, may_be_others=True)
         handles = DirectoryHandles(root)
@@ -62,12 +62,12 @@ class StoreDirectory:
 
     @contextlib.contextmanager
     def changing(self, *, make: bool = False, mode: int = 0o777) -> Iterator[DirectoryHandles]:
-        """The directory, for changes of what is in it.
+        """Open the directory for changes of its entries.
 
-        :param make: make it, with its parents, when it is missing.
-        :param mode: of the directory when it is made, before the umask.
-        :raises StorageError: when somebody else decides which directory it is.
-        :raises OSError: as :meth:`opened`, and when it cannot be made.
+        :param make: create it, with its parents, when it is missing.
+        :param mode: mode of a created directory, before the umask.
+        :raises StorageError: when another user could replace it.
+        :raises OSError: as :meth:`opened`, and when it cannot be created.
         """
         root = open_trusted(self.root, make=[] if make else None, mode=mode, may_be_others=True)
         handles = DirectoryHandles(root)
@@ -77,9 +77,9 @@ class StoreDirectory:
             handles.close()
 
     def open_file(self, name: str) -> BinaryIO:
-        """A regular file for reading; anything else counts as absent.
+        """Open a regular file for reading; anything else counts as absent.
 
-        :raises FileNotFoundError: when there is none.
+        :raises FileNotFoundError: when there is no such file.
         :raises StorageError: when a link is in the way, or the file cannot be opened.
         """
         try:
@@ -111,7 +111,7 @@ class StoreDirectory:
             ) from None
 
     def size(self, name: str) -> int | None:
-        """The size of a regular file in bytes; None when there is none.
+        """The size of a regular file in bytes; None when there is no such file.
 
         :raises StorageError: as :meth:`open_file`.
         """
@@ -134,7 +134,7 @@ class StoreDirectory:
             return None
 
     def names(self, name: str) -> list[str]:
-        """The names in a directory; none when it is missing or is something else.
+        """The names in a directory; empty when it is missing or not a directory.
 
         :raises StorageError: when it cannot be read.
         """
@@ -147,7 +147,7 @@ class StoreDirectory:
             raise self.refusal("read", name, exc) from exc
 
     def is_at(self, handle: BinaryIO, name: str) -> bool:
-        """Whether an open file still has this name."""
+        """True when an open file still has this name."""
         try:
             with self.opened() as handles:
                 return is_at(handle, handles, name)
@@ -155,9 +155,9 @@ class StoreDirectory:
             return False
 
     def remove(self, name: str) -> None:
-        """Remove a file; none is fine.
+        """Remove a file, if it exists.
 
-        :raises StorageError: when the file system refuses.
+        :raises StorageError: when it cannot be removed.
         """
         try:
             with self.changing() as handles:
@@ -169,7 +169,7 @@ class StoreDirectory:
             raise self.refusal("remove", name, exc) from exc
 
     def refusal(self, action: str, name: str, exc: OSError) -> StorageError:
-        """The error for what the file system refused, which names the link that is in the way, if one is."""
+        """The error for a failed file operation; it names the symbolic link that caused it, if there is one."""
         link = self._link_on(name) if exc.errno in (errno.ELOOP, errno.ENOTDIR) else None
         if link is None:
             return storage_error(action, self.path(name) if name else self.root, exc)
@@ -181,7 +181,7 @@ class StoreDirectory:
         )
 
     def _link_on(self, name: str) -> tuple[str, int] | None:
-        """The first symbolic link on the way to an entry, or the entry itself when it is one, and its owner."""
+        """The first symbolic link on the path of an entry, the entry included, and the link's owner."""
         with contextlib.suppress(OSError, StorageError), self.opened() as handles:
             parts = name.split("/")
             for count in range(1, len(parts) + 1):

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of a layout or cache, written so that readers see a whole file or none.
+"""Atomic writes of the files of a layout or cache: readers see a complete file or none.
 
-A file gets its name by a rename. What is under way lies in the folder ``.ingest`` of the same directory, since a rename
-must not leave the file system, and is locked: a file there that nobody has locked is a leftover of a killed process.
-The folder is gone when nothing is under way.
+A temporary file is renamed to its final name. It is in the folder ``.ingest`` of the same directory, since a rename
+must stay on one file system, and is locked: a file there without a lock is a leftover of a killed process. The folder
+is removed when it is empty.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class Temporary:
-    """A new file, open for writing, and the open directory of the store in which it has its name."""
+    """A temporary file, open for writing, and the open directory of the store that it belongs to."""
 
     handle: BinaryIO
     name: str
@@ -42,13 +42,13 @@ class Temporary:
 
 
 class StoreFiles:
-    """The files of the directory ``root``, which is made by the first write; names are relative to it.
+    """The files of the directory ``root``, which the first write creates; names are relative to it.
 
-    For ``is_layout`` see :class:`~._layout.directory.StoreDirectory`. Methods raise StorageError when the file system
-    refuses, or when somebody else decides which directory it is.
+    For ``is_layout`` see :class:`~._layout.directory.StoreDirectory`. Methods raise StorageError when a file operation
+    fails, or when another user could replace the directory.
     """
 
-    # of the directory when it is made, before the umask
+    # mode of the directory when it is created, before the umask
     root_mode = 0o777
     file_mode = 0o666
 
@@ -58,7 +58,7 @@ class StoreFiles:
         self._swept: set[str] = set()
 
     def replace_file(self, name: str, data: bytes) -> None:
-        """Give a file beside the blobs, such as ``index.json``, a new content in one step, durably."""
+        """Replace the content of a file other than a blob, such as ``index.json``, atomically and durably."""
         with self.temporary(os.path.basename(name), self.folder_of_temporary(name)) as temporary:
             write_all(temporary.handle, data, self.directory.path(temporary.name))
             self.publish(temporary, name, True)
@@ -67,14 +67,14 @@ class StoreFiles:
     def locked(
         self, name: str, timeout: float, *, may_be_foreign: bool = False
     ) -> Iterator[tuple[BinaryIO, DirectoryHandles]]:
-        """Hold the lock on a file of the store, which is made (empty, with its folders) when it is missing.
+        """Hold the lock on a file of the store, which is created (empty, with its folders) when it is missing.
 
-        The lock belongs to the file, not to its name: the name is looked at again once the lock is held. Waits as long
-        as the file grows, and at most ``timeout`` seconds while it does not. For ``may_be_foreign`` see
+        The lock belongs to the file, not to its name, so the name is checked again once the lock is held. Waits while
+        the file grows, and at most ``timeout`` seconds while it does not. For ``may_be_foreign`` see
         :func:`~._files.lockable.open_to_lock`.
 
-        :return: the file, open for writing unless it is foreign, and the open directory.
-        :raises StorageError: when the time is up, or the file system refuses.
+        :return: the file, open for writing unless another user owns it, and the open directory.
+        :raises StorageError: after ``timeout``, or when a file operation fails.
         """
         while True:
             with self._open_to_lock(name, may_be_foreign) as (handle, handles):
@@ -84,7 +84,7 @@ class StoreFiles:
                         yield handle, handles
                         return
                 finally:
-                    # a forked child may share the open file: closing alone would leave the lock with it
+                    # a forked child may share the open file, and would keep the lock if it were only closed
                     with contextlib.suppress(OSError):
                         fcntl.flock(handle, fcntl.LOCK_UN)
 
@@ -101,21 +101,21 @@ class StoreFiles:
 
     @contextlib.contextmanager
     def taking_turns(self, name: str, patience: float) -> Iterator[None]:
-        """Let others who come here with the same name wait, ``patience`` seconds at most; they find out then what was
-        done meanwhile. The file is made for it, and removed again. Where the file system refuses, nobody waits.
+        """Hold a lock named ``name``, for which other threads and processes wait ``patience`` seconds at most. The lock
+        file is created and removed again. Where the file system has no locks, nobody waits.
         """
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(StorageError):
                 handle, handles = stack.enter_context(self.locked(name, patience))
-                # whoever waits for the lock finds that the name is gone, and makes a new file
+                # a process that waits for the lock notices that the name is gone, and creates a new file
                 stack.callback(_unlink_same, handle, handles, name)
             yield
 
     def sweep(self, *, keep: str = "", folder: str = INGEST) -> None:
-        """Remove what killed processes left in a folder, once for each: see :func:`.leftovers.remove_leftovers`.
+        """Remove the leftovers of killed processes, once per folder: see :func:`.leftovers.remove_leftovers`.
 
-        Files that a living process works on are locked and stay, whatever their age; so does ``keep``, a partial
-        download that is about to be continued.
+        Files in use are locked and stay, whatever their age; so does ``keep``, a partial download that is about to be
+        resumed.
         """
         if folder in self._swept:
             return
@@ -125,7 +125,7 @@ class StoreFiles:
 
     @contextlib.contextmanager
     def temporary(self, base: str, folder: str = INGEST) -> Iterator[Temporary]:
-        """A new file, whose name begins with ``base``, that is gone again after a failure."""
+        """Create a temporary file, whose name begins with ``base``; it is removed after a failure."""
         self.sweep(folder=folder)
         try:
             with contextlib.ExitStack() as stack:
@@ -139,11 +139,11 @@ class StoreFiles:
             self.tidy()
 
     def folder_of_temporary(self, _name: str) -> str:
-        """Where a file that is to replace another one is written."""
+        """The folder of the temporary file for a file that is to be replaced."""
         return INGEST
 
     def _enter_temporary(self, stack: contextlib.ExitStack, base: str, folder: str) -> Temporary:
-        """A new file, which is open until ``stack`` is left."""
+        """Create a temporary file, which is open until ``stack`` is closed."""
         while True:
             name = f"{folder}/{base}-{secrets.token_hex(8)}{TEMPORARY}"
 
@@ -156,13 +156,13 @@ class StoreFiles:
                 if _is_marked(handle) and is_at(handle, handles, name):
                     stack.push(attempt.pop_all())
                     return Temporary(handle, name, handles)
-            # who looks for leftovers has taken it for one before it was locked
+            # a concurrent cleanup removed this temporary file before it was locked
 
     def _enter_folder(
         self, stack: contextlib.ExitStack, folder: str, name: str, action: Callable[[DirectoryHandles], BinaryIO]
     ) -> tuple[BinaryIO, DirectoryHandles]:
-        """The file that ``action`` opens in a folder of the store, which is made, and the directory of the store; both
-        are open until ``stack`` is left."""
+        """Create a folder of the store, and return the file that ``action`` opens in it, and the open directory of the
+        store; both are open until ``stack`` is closed."""
         attempts_left = _ATTEMPTS
         while True:
             attempts_left -= 1
@@ -174,7 +174,7 @@ class StoreFiles:
                     stack.push(attempt.pop_all())
                     return handle, handles
                 except OSError as exc:
-                    # another writer, done with its work, may remove the empty folder in the middle
+                    # another writer that has finished may remove the empty folder in between
                     is_race = isinstance(exc, (FileNotFoundError, FileExistsError))
                     if not is_race or not attempts_left:
                         raise self.directory.refusal("create", name, exc) from exc
@@ -198,16 +198,16 @@ class StoreFiles:
                     os.close(target)
                 return
             except OSError as exc:
-                # who empties a cache may have removed the folder between the two calls
+                # a concurrent prune may have removed the folder between the two calls
                 if not isinstance(exc, FileNotFoundError) or attempt == _ATTEMPTS - 1:
                     raise self.directory.refusal("write", name, exc) from exc
                 if folder:
                     handles.forget(folder.partition("/")[0])
 
     def make_folder(self, handles: DirectoryHandles, name: str) -> int:
-        """The descriptor of a folder of the store, made with those above it; modes follow the umask.
+        """Create a folder of the store with its parents, and return its descriptor; modes follow the umask.
 
-        :raises OSError: when it cannot be made or opened.
+        :raises OSError: when it cannot be created or opened.
         """
         try:
             return handles.get(name)
@@ -222,34 +222,34 @@ class StoreFiles:
         self.made_folder(handles, name)
         return handles.get(name)
 
-    # -- rights, which a cache that is shared decides otherwise
+    # -- permissions, which a shared cache overrides
 
     def folder_mode(self, _name: str) -> int:
-        """The mode of a folder that is made, before the umask."""
+        """The mode of a created folder, before the umask."""
         return 0o777
 
     def made_folder(self, handles: DirectoryHandles, name: str) -> None:
-        """Called for a folder that was made just now."""
+        """Hook for a folder that was just created."""
 
     def set_mode(self, handle: BinaryIO, handles: DirectoryHandles) -> None:
-        """Set the mode of a file that is new, or about to get its name; here it follows the umask."""
+        """Set the mode of a file that is new, or about to be renamed; here it follows the umask."""
 
     def tidy(self) -> None:
-        """Remove the folder of what is under way, when nothing is."""
-        # fails while others have files there, as it should
+        """Remove the folder of temporary files, when it is empty."""
+        # this fails while other processes have files there, as intended
         with contextlib.suppress(OSError, StorageError), self.directory.changing() as handles:
             parent, base = handles.locate(INGEST)
             os.rmdir(base, dir_fd=parent)
 
 
 def _is_marked(handle: BinaryIO) -> bool:
-    """Mark a file as one that is worked on; False when another process has it already."""
+    """Lock a file as one in use; False when another process has locked it already."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        pass  # where locks are not to be had, its age must do
+        pass  # on a file system without locks, the age of the file decides
     return True
 
 

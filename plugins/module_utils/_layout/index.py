@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file ``index.json`` of an OCI image layout: what its tags stand for, and how an entry gets into it.
+"""The file ``index.json`` of an OCI image layout: the manifests of its tags, and the insertion of an entry.
 
 Source: image-spec, image-layout.md, "index.json file", and annotations.md. A tag is an entry with the annotation
-``org.opencontainers.image.ref.name``. That annotation may hold a whole reference (``docker.io/library/x:1.0``): its tag
-part then counts, as long as no other entry has that tag.
+``org.opencontainers.image.ref.name``. The annotation may hold a whole reference (``docker.io/library/x:1.0``): then its
+tag is used, unless another entry has that tag.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
 
 @dataclass(frozen=True)
 class LayoutIndex:
-    """``index.json``: the document itself, its entries, and what each tag stands for."""
+    """``index.json``: the document itself, its entries, and the entries of each tag."""
 
     document: dict[str, Any]
     entries: Sequence[Descriptor]
@@ -37,7 +37,7 @@ def parse_index(document: dict[str, Any], what: str) -> LayoutIndex:
     # Go writes an empty list as null
     if document.get("schemaVersion") != 2 or not isinstance(manifests, (list, type(None))):
         raise InvalidContent(
-            f"{what} is no image index: it has no schemaVersion 2 or no list of manifests.",
+            f"{what} is not an image index: it has no schemaVersion 2 or no list of manifests.",
             "Check that the directory is an OCI image layout.",
         )
     entries = [
@@ -58,7 +58,7 @@ def parse_index(document: dict[str, Any], what: str) -> LayoutIndex:
 
 
 def list_manifest(document: dict[str, Any], manifest: Manifest, tag: str) -> bool:
-    """Put a manifest into the list of ``index.json``; False when nothing has to change."""
+    """Add a manifest to the list of ``index.json``; False when nothing changes."""
     entries: list[dict[str, Any]] = list(document.get("manifests") or ())
     digest = manifest.descriptor.digest
     named = [entry for entry in entries if _raw_name(entry) == tag] if tag else []
@@ -69,7 +69,7 @@ def list_manifest(document: dict[str, Any], manifest: Manifest, tag: str) -> boo
         entries.remove(entry)
         if not any(other["digest"] == entry["digest"] for other in entries):
             entries.append(_without_name(entry))
-    # an entry without a name is there only so that the manifest is listed at all
+    # an entry without a name only lists the manifest, and can get the name
     unnamed = next((entry for entry in entries if entry["digest"] == digest and not _raw_name(entry)), None)
     new = dict(unnamed or _entry_of(manifest))
     if unnamed:
@@ -77,7 +77,7 @@ def list_manifest(document: dict[str, Any], manifest: Manifest, tag: str) -> boo
     if tag:
         new["annotations"] = {**(new.get("annotations") or {}), media.ANNOTATION_REF_NAME: tag}
     entries.append(new)
-    # names in order, whatever order they were pushed in; entries without one keep theirs, in which platforms are chosen
+    # sorted by name, whatever the order of pushes; entries without a name keep their order, which decides on platforms
     document["manifests"] = sorted(entries, key=lambda entry: (not _raw_name(entry), _raw_name(entry)))
     return True
 

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What killed processes leave in a layout or cache, and how much of it may stay.
+"""Removal of the leftovers of killed processes in a layout or cache.
 
-A process locks what it writes (``flock``), and the kernel gives the lock up when the process dies. So a temporary file
-that is not locked is a leftover at once, whatever its age; partial downloads are kept for the next run, within bounds.
+A process locks the files that it writes (``flock``), and the kernel releases the lock when the process dies. So an
+unlocked temporary file is a leftover, whatever its age; partial downloads are kept for the next run, within limits.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .._files.lockable import is_at
 TEMPORARY = ".tmp"
 PARTIAL = ".partial"
 
-# Seconds after which a temporary file goes where the file system has no locks.
+# Seconds after which a temporary file is removed on a file system without locks.
 TEMPORARY_AGE = 3600.0
-# Seconds, files and bytes of partial downloads that stay; the newest one stays whatever its size. A task fetches 16
-# blobs at the same time.
+# Limits of the partial downloads that are kept: seconds, files and bytes; the newest one is kept whatever its size. A
+# task downloads 16 blobs at the same time.
 PARTIAL_AGE = 7 * 24 * 3600.0
 MAX_PARTIALS = 16
 MAX_PARTIAL_BYTES = 4 << 30
@@ -39,13 +39,13 @@ def remove_leftovers(
     keep: str = "",
     only_look: bool = False,
 ) -> int:
-    """Remove what killed processes left in a folder; return how many files that were.
+    """Remove the leftovers of killed processes in a folder; return the number of files.
 
-    Space is all they cost: that one cannot be removed is no error.
+    They only take space, so it is not an error when one cannot be removed.
 
-    :param partial_age: seconds after which a partial download goes.
-    :param keep: the name of a partial download that is about to be continued.
-    :param only_look: say what would go.
+    :param partial_age: seconds after which a partial download is removed.
+    :param keep: the name of a partial download that is about to be resumed.
+    :param only_look: count the files without removing them.
     """
     count, partials = 0, []
     for name in _names(handles, folder):

@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An OCI image layout as a repository: ``oci-layout:PATH``.
 
-Source: image-spec, image-layout.md; and what ``oras``, ``skopeo`` and ``crane`` do where it leaves the choice.
+Source: image-spec, image-layout.md; where it leaves a choice, the behaviour of ``oras``, ``skopeo`` and ``crane``.
 
-Writers of this collection take turns by a lock on the file ``oci-layout`` and replace ``index.json`` in one step, so
-that readers need no lock and a writer that is killed leaves the old index or the new one. The other tools take no lock:
-none of them must write at the same time.
+Writers of this collection lock the file ``oci-layout`` and replace ``index.json`` atomically, so that readers need no
+lock and a killed writer leaves the old index or the new one. Other tools do not lock: none of them must write at the
+same time.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ LAYOUT_VERSION = "1.0.0"
 # An entry of index.json has about 300 bytes: room for 200,000 of them.
 MAX_INDEX_SIZE = 64 * 1024 * 1024
 
-# Manifests that are read in search of referrers.
+# The most manifests that are read to find referrers.
 MAX_SCANNED = 10_000
 
 LAYOUT_FILE = "oci-layout"
 INDEX_FILE = "index.json"
 _TAGS_IN_MESSAGE = 10
-# Seconds between looks at a file that another tool may be writing in place right now.
+# Seconds between attempts to read a file that another tool may be writing in place.
 _SETTLE_PAUSES = (0.02, 0.05, 0.1)
 # Written by containerd and docker beside the standard annotation, with the same meaning.
 _ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
@@ -53,7 +53,7 @@ _ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
 
 @dataclass(frozen=True)
 class _Scanned:
-    """What the search for referrers needs of a manifest; kept, since content under a digest does not change."""
+    """The fields of a manifest that the search for referrers needs; cached, since a digest's content is constant."""
 
     referrer: Descriptor
     subject: str
@@ -63,13 +63,13 @@ class _Scanned:
 class LayoutRepository(SinglePlace):
     """The image layout at ``reference.layout`` (``~`` stands for the home directory); see ``transport.Repository``.
 
-    Reading needs no write access, and goes through directories of other users; see
+    Reading needs no write access, and works in directories of other users; see
     :class:`~._layout.directory.StoreDirectory`. The first push creates the layout with its parents; modes follow the
     umask.
-    ``lock_timeout`` is in seconds. Every method raises StorageError when the file system refuses or the lock is not had
-    in time.
+    ``lock_timeout`` is in seconds. Every method raises StorageError when a file operation fails or the lock is not
+    acquired in time.
 
-    :raises InvalidReference: when the reference is to a registry.
+    :raises InvalidReference: when the reference is not to a layout.
     """
 
     def __init__(self, reference: Reference, *, lock_timeout: float = 60.0) -> None:
@@ -83,7 +83,7 @@ class LayoutRepository(SinglePlace):
         self._scanned: dict[str, _Scanned] = {}
 
     def resolve(self, identifier: str) -> Descriptor:
-        """The manifest that a tag or digest stands for.
+        """The descriptor of the manifest that a tag or digest stands for.
 
         A digest needs no entry in ``index.json``. An empty identifier means the tag ``latest`` or, when there is none,
         the only manifest of a layout without tags, as ``crane`` and ``skopeo`` write it.
@@ -109,7 +109,7 @@ class LayoutRepository(SinglePlace):
         """The manifest or index itself, checked; at most ``MAX_MANIFEST_SIZE`` bytes.
 
         :raises NotFound: as :meth:`resolve`.
-        :raises InvalidContent: as :meth:`resolve`, and when the bytes are no manifest or of another digest.
+        :raises InvalidContent: as :meth:`resolve`, and when the bytes are not a manifest or do not match the digest.
         """
         return self._read_manifest(self.resolve(identifier))
 
@@ -121,16 +121,16 @@ class LayoutRepository(SinglePlace):
         return self.store.stream(descriptor, offset)
 
     def blob_exists(self, descriptor: Descriptor) -> bool:
-        """Whether the blob is there with the right size; False when there is no layout either."""
+        """True when the blob exists with the right size; False also when there is no layout."""
         return self.store.has(descriptor)
 
     def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
-        """Make sure that the layout holds the blob; returns EXISTED or UPLOADED. ``mount_from`` means nothing here.
+        """Store a blob unless the layout has it; return EXISTED or UPLOADED. ``mount_from`` has no effect here.
 
-        A blob of at most ``MAX_SMALL_BLOB`` bytes that is there already is hashed, and replaced when it is damaged; of
-        a larger one the size is compared.
+        An existing blob of at most ``MAX_SMALL_BLOB`` bytes is hashed, and replaced when it is damaged; of a larger
+        one only the size is compared.
 
-        :raises DigestMismatch: when the source does not hold what its descriptor says.
+        :raises DigestMismatch: when the source's bytes do not match its descriptor.
         :raises PushFailed: when the source cannot be read.
         """
         self._ensure_layout()
@@ -139,7 +139,7 @@ class LayoutRepository(SinglePlace):
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
         """Store a manifest or index and list it in ``index.json``, under ``tag`` when one is given.
 
-        The manifest that had the tag stays listed without it. Nothing on disk changes when the tag is there already.
+        A manifest that had the tag before stays listed without it. Nothing is written when the manifest has the tag.
 
         :raises InvalidReference: when the tag is malformed.
         :raises PushFailed: when a blob or manifest that it names, other than its subject, is missing.
@@ -161,7 +161,7 @@ class LayoutRepository(SinglePlace):
                 self._write_index(document)
 
     def list_tags(self) -> list[str]:
-        """All tags that stand for one manifest, sorted.
+        """The tags, sorted, without those of several manifests.
 
         :raises NotFound: when there is no layout.
         """
@@ -170,8 +170,8 @@ class LayoutRepository(SinglePlace):
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         """The manifests whose ``subject`` is this digest, with annotations and artifact type, in the index's order.
 
-        Looks at what ``index.json`` lists and at what the indexes among it list, which includes a referrers tag
-        (``sha256-<hex>``). What is missing or damaged is passed over: nobody can use it as a referrer.
+        Searches the manifests that ``index.json`` lists and those that its indexes list, which includes a referrers
+        tag (``sha256-<hex>``). Missing and damaged manifests are ignored, as they are not usable as referrers.
 
         :raises InvalidContent: when more than ``MAX_SCANNED`` manifests would have to be read.
         """
@@ -195,7 +195,7 @@ class LayoutRepository(SinglePlace):
         return found
 
     def close(self) -> None:
-        """Nothing to give up: files are closed after each use."""
+        """Do nothing: files are closed after each use."""
 
     # -- reading
 
@@ -214,14 +214,14 @@ class LayoutRepository(SinglePlace):
         self._check_layout_file()
         document = self._load_json(INDEX_FILE, MAX_INDEX_SIZE)
         if document is None:
-            raise NotFound(f"The directory {self.root} is no OCI image layout: it has no file {INDEX_FILE}.")
+            raise NotFound(f"The directory {self.root} is not an OCI image layout: it has no file {INDEX_FILE}.")
         return parse_index(document, f"The file {self.store.directory.path(INDEX_FILE)}")
 
     def _check_layout_file(self) -> None:
         document = self._load_json(LAYOUT_FILE, MAX_MANIFEST_SIZE)
         if document is None:
             if os.path.isdir(self.root):
-                problem = f"The directory {self.root} is no OCI image layout: it has no file {LAYOUT_FILE}."
+                problem = f"The directory {self.root} is not an OCI image layout: it has no file {LAYOUT_FILE}."
             elif os.path.lexists(self.root):
                 problem = f"There is no OCI image layout at {self.root}: it is not a directory."
             else:
@@ -235,12 +235,12 @@ class LayoutRepository(SinglePlace):
             )
 
     def _load_json(self, name: str, limit: int) -> dict[str, Any] | None:
-        """None when there is no such file. What is cut short gets time to settle: other tools write in place."""
+        """Read a JSON file; None when there is none. A truncated one is read again: other tools write in place."""
         path = self.store.directory.path(name)
         for pause in (*_SETTLE_PAUSES, 0.0):
             try:
                 with self.store.directory.open_file(name) as handle:
-                    raw = _read(handle, limit, path)
+                    raw = _read_bounded(handle, limit, path)
             except FileNotFoundError:
                 return None
             try:
@@ -286,7 +286,7 @@ class LayoutRepository(SinglePlace):
         if descriptor.size > MAX_MANIFEST_SIZE:
             raise InvalidContent(f"{what} has {descriptor.size} bytes, more than the {MAX_MANIFEST_SIZE} allowed.")
         with self.store.open(descriptor) as handle:
-            raw = _read(handle, MAX_MANIFEST_SIZE, self.store.path(descriptor.digest))
+            raw = _read_bounded(handle, MAX_MANIFEST_SIZE, self.store.path(descriptor.digest))
         try:
             verify_bytes(raw, descriptor.digest, descriptor.size, what)
         except DigestMismatch as exc:
@@ -295,7 +295,7 @@ class LayoutRepository(SinglePlace):
 
     def _scan(self, entry: Descriptor) -> _Scanned | None:
         if entry.digest not in self._scanned:
-            # an index may list anything; build caches list layers
+            # an index may list other content; build caches list layers
             if entry.media_type not in ("", *media.MANIFEST_TYPES, *media.INDEX_TYPES):
                 return None
             try:
@@ -331,8 +331,8 @@ class LayoutRepository(SinglePlace):
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """The turn to write, in a layout that is there."""
-        # says what is wrong where a link stands there that is not to be followed
+        """Hold the lock for writing, in an existing layout."""
+        # a symbolic link that must not be followed gets its own error message here
         if self.store.directory.size(LAYOUT_FILE) is None:
             self._check_untouched()
         with self.store.locked(LAYOUT_FILE, self._lock_timeout, may_be_foreign=True) as (handle, handles):
@@ -349,26 +349,26 @@ class LayoutRepository(SinglePlace):
             yield
 
     def _check_untouched(self) -> None:
-        """Called before a directory is made a layout.
+        """Hook before a directory becomes a layout.
 
-        :raises InvalidContent: when it has an ``index.json`` that is something else: a directory named by mistake.
+        :raises InvalidContent: when its ``index.json`` is not an image index, so the directory was named by mistake.
         """
         document = self._load_json(INDEX_FILE, MAX_INDEX_SIZE)
         if document is not None:
             parse_index(document, f"The file {self.store.directory.path(INDEX_FILE)}")
 
     def _prepare(self) -> None:
-        """Called under the lock, before anything else is written."""
+        """Hook under the lock, before anything else is written."""
 
     def _is_to_be_written(self, handle: BinaryIO) -> bool:
-        """Whether the file ``oci-layout``, which is open and locked, lacks its content."""
+        """True when the file ``oci-layout``, which is open and locked, is empty."""
         return os.fstat(handle.fileno()).st_size == 0
 
     def _write_layout_file(self, handle: BinaryIO) -> None:
         path = self.store.directory.path(LAYOUT_FILE)
         if os.fstat(handle.fileno()).st_nlink > 1:
             raise StorageError(
-                f"Cannot write {path}: the file has another name elsewhere (a hard link), which is not to be changed.",
+                f"Cannot write {path}: the file has another hard link, whose content must not be changed.",
                 f"Remove {path}.",
             )
         try:
@@ -381,12 +381,12 @@ class LayoutRepository(SinglePlace):
             raise storage_error("write", path, exc) from exc
 
     def _write_index(self, document: Mapping[str, Any]) -> None:
-        # escaped, because a document from elsewhere may hold text that is no valid Unicode
+        # escaped, because a document of another tool may hold text that is not valid Unicode
         data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
         self.store.replace_file(INDEX_FILE, data)
 
 
-def _read(handle: Any, limit: int, path: str) -> bytes:
+def _read_bounded(handle: Any, limit: int, path: str) -> bytes:
     try:
         raw: bytes = handle.read(limit + 1)
     except OSError as exc:

@@ -74,7 +74,7 @@ class ConfigFile:
         :raises StorageError: when it cannot be read.
         """
         with self._place() as place:
-            raw = b"" if place is None else _read(place.handles, place.name, self.path)[0]
+            raw = b"" if place is None else _read_config(place.handles, place.name, self.path)[0]
         document = parse_config_file(raw, self.path)
         if _depth(document) > MAX_DEPTH:
             raise StorageError(f"Cannot use {self.path}: its values are nested more than {MAX_DEPTH} deep.")
@@ -109,7 +109,7 @@ class ConfigFile:
                     except BaseException:
                         if is_new:
                             with contextlib.suppress(OSError, StorageError):
-                                if _read(handles, name, self.path)[0] == _NEW:
+                                if _read_config(handles, name, self.path)[0] == _NEW:
                                     os.unlink(name, dir_fd=handles.get(""))
                         raise
                     return
@@ -123,7 +123,7 @@ class ConfigFile:
             if place is None:
                 raise self._absent("write")
             handles, name = place.handles, place.name
-            before, owner = _read(handles, name, self.path)
+            before, owner = _read_config(handles, name, self.path)
             directory = handles.get("")
             temporary = f".{name}.{secrets.token_hex(8)}"
             try:
@@ -237,7 +237,7 @@ def _locked(handles: DirectoryHandles, name: str, path: str) -> Iterator[bool]:
         handle.close()
 
 
-def _read(handles: DirectoryHandles, name: str, path: str) -> tuple[bytes, tuple[int, int]]:
+def _read_config(handles: DirectoryHandles, name: str, path: str) -> tuple[bytes, tuple[int, int]]:
     """Return the content of the file, and its owner and group; when there is no file, empty bytes and this user's."""
     try:
         with os.fdopen(open_file_at(os.fsencode(name), handles.get("")), "rb") as stream:

@@ -75,7 +75,7 @@ def read_config_file(path: str) -> dict[str, Any]:
 
     :raises AuthenticationFailed: when the file cannot be read, or is not such a document.
     """
-    return parse_config_file(_read(path), path)
+    return parse_config_file(_read_login_file(path), path)
 
 
 def parse_config_file(raw: bytes, path: str) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _default_files() -> list[str]:
     return [path for path in candidates if path]
 
 
-def _read(path: str) -> bytes:
+def _read_login_file(path: str) -> bytes:
     from .._files.bounded import MAX_LOGIN_FILE, FileRefused, read_file
 
     try:

@@ -29,9 +29,9 @@ MAX_OUTPUT = 1024 * 1024
 # the user name under which a helper keeps an identity token (docker/cli, native_store.go)
 TOKEN_USER = "<token>"
 
-READ_SIZE = 64 * 1024
+_READ_SIZE = 64 * 1024
 # seconds between two checks whether the helper has ended while another process holds its output open
-POLL_INTERVAL = 0.2
+_POLL_INTERVAL = 0.2
 _SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\Z")
 _NOT_FOUND = b"credentials not found"
 
@@ -175,7 +175,7 @@ def _converse(process: subprocess.Popen[bytes], text: bytes, deadline: float) ->
             os.set_blocking(pipe.fileno(), False)
             selector.register(pipe, selectors.EVENT_WRITE if pipe is process.stdin else selectors.EVENT_READ)
         while selector.get_map():
-            ready = selector.select(POLL_INTERVAL)
+            ready = selector.select(_POLL_INTERVAL)
             for key, _events in ready:
                 if key.fileobj is process.stdin:
                     unsent = unsent[_send(key.fd, unsent) :]
@@ -196,14 +196,14 @@ def _converse(process: subprocess.Popen[bytes], text: bytes, deadline: float) ->
 
 def _send(descriptor: int, data: memoryview) -> int:
     try:
-        return os.write(descriptor, data[:READ_SIZE])
+        return os.write(descriptor, data[:_READ_SIZE])
     except BrokenPipeError:
         return len(data)  # the helper does not read its input
 
 
 def _take(descriptor: int, taken: bytearray) -> bool:
     """Read the available output; return False at the end of the stream."""
-    piece = os.read(descriptor, READ_SIZE)
+    piece = os.read(descriptor, _READ_SIZE)
     taken += piece
     if len(taken) > MAX_OUTPUT:
         raise _OutputTooLong

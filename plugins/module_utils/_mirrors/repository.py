@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A repository that may be asked for at several places: mirrors, and the registry that they mirror.
+"""A read-only repository with several sources: mirrors, and the registry that they mirror.
 
-Only reads go to mirrors. Each request asks the places in their order until one has what is wanted. A mirror is trusted
-to say what a tag stands for, and with nothing else: bytes are checked against the digest, whoever sent them.
+Each request goes to the sources in their order, until one has the content. A mirror is trusted only to resolve tags:
+bytes are checked against their digest, whichever source sent them.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from .._errors import (
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.reference import Reference
 from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, read_blob
-from .rules import Place
+from .rules import PullSource
 
-# what no other place can put right
+# errors that another source cannot solve
 _FATAL = (InvalidOption, InvalidReference, MissingDependency)
 
 T = TypeVar("T")
 
 
 class _Source:
-    """A place, opened when it is first asked.
+    """A mirror or the registry itself, opened on first use.
 
-    ``failure`` is why it is not asked any more; ``is_named`` whether a warning names it.
+    ``failure`` is the error after which it is no longer used; ``is_named`` is True once a warning names it.
     """
 
-    def __init__(self, place: Place, open_place: Callable[[Place], Repository]) -> None:
+    def __init__(self, place: PullSource, open_place: Callable[[PullSource], Repository]) -> None:
         self.name = place.reference.registry
         self.is_origin = place.is_origin
         self.failure: OciError | None = None
@@ -63,19 +63,19 @@ class _Source:
 
 
 class MirroredRepository:
-    """Implements :class:`~._oci.repository.Repository`, for reading, over the places of a repository; safe for threads.
+    """Implements :class:`~._oci.repository.Repository`, for reading, over several sources; thread-safe.
 
-    ``reference`` is the repository's own, whoever serves it.
+    ``reference`` is that of the repository itself, not of a mirror.
     """
 
     def __init__(
-        self, reference: Reference, places: Sequence[Place], open_place: Callable[[Place], Repository]
+        self, reference: Reference, places: Sequence[PullSource], open_place: Callable[[PullSource], Repository]
     ) -> None:
         self.reference = reference.at()
         self.warnings: list[str] = []
         self._sources = [_Source(place, open_place) for place in places]
         self._served: dict[str, None] = {}
-        # whose bytes each large blob is made of, by its digest
+        # the sources of the bytes of each large blob, by its digest
         self._brought: dict[str, list[_Source]] = {}
 
     @property
@@ -106,8 +106,8 @@ class MirroredRepository:
         return self._ask(lambda repository: repository.blob_exists(descriptor), bool)
 
     def stream_blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        """A blob of at most 4 MiB is checked before any of it is given out. A larger one that breaks off is continued
-        at the next place; whoever finds it wrong in the end calls :meth:`distrust` and begins again.
+        """The bytes of a blob. One of at most 4 MiB is checked before it is returned; an interrupted larger one is
+        resumed at the next source. On a digest mismatch the caller calls :meth:`distrust` and starts again.
         """
         if descriptor.size <= MAX_SMALL_BLOB:
             yield self._ask(lambda repository: b"".join(read_blob(repository, descriptor)))[offset:]
@@ -128,7 +128,7 @@ class MirroredRepository:
     def distrust(self, descriptor: Descriptor) -> bool:
         brought = self._brought.pop(descriptor.digest, [])
         for source in brought[:1]:
-            text = f"The blob {descriptor.digest} that {source.name} served has another content than its digest says."
+            text = f"The blob {descriptor.digest} that {source.name} served does not match its digest."
             self._pass_over(source, DigestMismatch(text), [])
             return source.failure is not None
         return False
@@ -140,7 +140,7 @@ class MirroredRepository:
         raise NotImplementedError("Mirrors are only read: open the repository for writing.")
 
     def _ask(self, request: Callable[[Repository], T], is_enough: Callable[[T], bool] = lambda answer: True) -> T:
-        """The first answer that is enough; one that is not only where no place has a better one."""
+        """The first response that ``is_enough`` accepts; otherwise the first response of any source."""
         failures: list[tuple[_Source, OciError]] = []
         poor: list[T] = []
         for source in self._usable(failures):
@@ -179,21 +179,21 @@ class MirroredRepository:
         if not source.is_origin and not source.is_named:
             source.is_named = True
             self.warnings.append(f"The mirror {source.name} was passed over: {error.message}")
-        # what cannot be reached, or lies, is not asked again, as long as there is another place
+        # a source that is unreachable or sends wrong bytes is not used again while there is another one
         others = [each for each in self._sources if each is not source and each.failure is None]
         if others and isinstance(error, (ConnectionFailed, DigestMismatch)):
             source.failure = error
 
 
 def _combined(failures: Sequence[tuple[_Source, OciError]]) -> OciError:
-    """One error for all places. What nobody has is not found; where one could not say, that is the error, unless it was
-    the registry itself that said no.
+    """Combine the errors of all sources: NotFound when no source, or not the registry itself, has the content;
+    otherwise the error of a source that could not answer.
     """
     source, error = failures[-1]
     is_absent = any(isinstance(each, NotFound) for _source, each in failures)
     if not (source.is_origin and isinstance(error, NotFound)):
         source, error = next((each for each in reversed(failures) if not isinstance(each[1], NotFound)), failures[-1])
-    others = "; ".join(_words(*each) for each in failures if each[0] is not source)
+    others = "; ".join(_source_error(*each) for each in failures if each[0] is not source)
     if is_absent and isinstance(error, ConnectionFailed):
         result: OciError = NotAtMirrors(error.message, error.hint, is_lasting=error.is_lasting)
     else:
@@ -204,6 +204,6 @@ def _combined(failures: Sequence[tuple[_Source, OciError]]) -> OciError:
     return result
 
 
-def _words(source: _Source, error: OciError) -> str:
+def _source_error(source: _Source, error: OciError) -> str:
     found = "it is not there" if isinstance(error, NotFound) else error.message.rstrip(".")
     return f"{source.name}: {found}"

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which mirrors stand in for a repository, where in them it is, and who may see the credentials of a task.
+"""Rules that map a repository to its mirrors, and that decide which host may receive the credentials of a task.
 
-Semantics: mirrors are asked in the order given and before the registry, as by containerd (hosts.toml) and
+Semantics: mirrors are used in the given order and before the registry, as by containerd (hosts.toml) and
 containers-registries.conf(5); the part of the name that the rule is for is replaced by the mirror's path, as
 ``prefix`` and ``location`` of the latter.
 """
@@ -20,7 +20,7 @@ from .._oci.reference import Reference, parse_reference
 
 MODES = REPLACE, FALLBACK = "replace", "fallback"
 MAX_MIRRORS = 16
-# how often a passing failure is repeated where there is another place to ask
+# how often a request is repeated after a transient failure when there is another source
 RETRIES_BEFORE_NEXT = 1
 
 _TEXTS = ("ca_cert", "client_cert", "client_key", "client_key_password")
@@ -29,10 +29,10 @@ _DEFAULT_PORTS = {"https": "443", "http": "80"}
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a repository can be asked for: the registry itself, or a mirror.
+class PullSource:
+    """A source of a repository: the registry itself, or a mirror.
 
-    ``takes_login`` says whether the credentials that a task gives for the registry may be sent there.
+    With ``takes_login`` the credentials that a task gives for the registry may be sent there.
     """
 
     reference: Reference
@@ -41,7 +41,7 @@ class Place:
     takes_login: bool
 
     def auth(self, given: AuthOptions) -> AuthOptions:
-        """The part of a task's credentials that may be used here: at a mirror, what is filed under its own host."""
+        """The credentials of the task that may be used here: for a mirror, only those stored under its own host."""
         if self.takes_login:
             return given
         return AuthOptions(auth_file=given.auth_file, auth_config=given.auth_config)
@@ -52,7 +52,7 @@ def parse_mirrors(
 ) -> tuple[MirrorRule, ...]:
     """The rules of the option ``mirrors``; ``expand`` is applied to certificates and keys, which may be paths.
 
-    :raises InvalidOption: when it cannot be used. The text of a URL with a user name is not repeated.
+    :raises InvalidOption: when it is malformed. A URL with a user name is not repeated in the message.
     """
     rules: dict[tuple[str, str], MirrorRule] = {}
     for key, value in (option or {}).items():
@@ -67,15 +67,15 @@ def parse_mirrors(
     return tuple(rules.values())
 
 
-def places(reference: Reference, connection: ConnectionOptions) -> list[Place]:
-    """Where to ask for a repository, in this order: mirrors, then the registry unless a mirror replaces it.
+def places(reference: Reference, connection: ConnectionOptions) -> list[PullSource]:
+    """The sources of a repository in the order of use: mirrors, then the registry unless a mirror replaces it.
 
-    Of several rules the one with the longest path counts, alone.
+    Of several matching rules, only the one with the longest path is used.
 
-    :raises InvalidOption: when a mirror's path and the rest of the name make no repository.
+    :raises InvalidOption: when a mirror's path and the rest of the name are not a valid repository.
     """
     own = replace(connection, mirrors=())
-    origin = Place(reference.at(), own, is_origin=True, takes_login=True)
+    origin = PullSource(reference.at(), own, is_origin=True, takes_login=True)
     fitting = [rule for rule in connection.mirrors if _is_for(rule, reference)]
     if not fitting:
         return [origin]
@@ -88,8 +88,8 @@ def places(reference: Reference, connection: ConnectionOptions) -> list[Place]:
     return [*hasty, found[-1]]
 
 
-def secrets_of(option: Any) -> list[str]:
-    """The values in the option ``mirrors`` that must not be shown, whether or not it can be used."""
+def secrets_of_mirrors(option: Any) -> list[str]:
+    """The secret values in the option ``mirrors``, even if the option is invalid."""
     found = []
     for value in option.values() if isinstance(option, Mapping) else ():
         for entry in value if isinstance(value, list) else [value]:
@@ -98,7 +98,7 @@ def secrets_of(option: Any) -> list[str]:
             found += [login, login.partition(":")[2]]
             if isinstance(entry, Mapping):
                 found += [str(entry.get(name) or "") for name in ("client_key_password", "client_key")]
-    # a path is no secret, and too common a text to be blanked wherever it appears
+    # a path is not secret, and too common to be masked wherever it appears
     return [text for text in found if text and not text.startswith(("/", "~"))]
 
 
@@ -108,7 +108,7 @@ def _is_for(rule: MirrorRule, reference: Reference) -> bool:
     return not rule.path or reference.repository == rule.path or reference.repository.startswith(rule.path + "/")
 
 
-def _place(mirror: Mirror, rule: MirrorRule, reference: Reference, own: ConnectionOptions) -> Place:
+def _place(mirror: Mirror, rule: MirrorRule, reference: Reference, own: ConnectionOptions) -> PullSource:
     rest = reference.repository[len(rule.path) :].lstrip("/")
     path = "/".join(part for part in (mirror.path, rest) if part)
     try:
@@ -117,7 +117,7 @@ def _place(mirror: Mirror, rule: MirrorRule, reference: Reference, own: Connecti
         raise InvalidOption(f"The mirror {mirror.host} of {reference.name} cannot be asked: {exc.message}") from None
     insecure = own.insecure if mirror.insecure is None else mirror.insecure
     validate_certs = own.validate_certs if mirror.validate_certs is None else mirror.validate_certs
-    # another path of the same registry is the same peer
+    # another path of the same registry is the same server
     is_same_peer = there.registry == reference.registry and insecure == own.insecure
     connection = replace(own, insecure=insecure, validate_certs=validate_certs, ca_cert=mirror.ca_cert or own.ca_cert)
     if mirror.client_cert or mirror.client_key or not is_same_peer:
@@ -127,18 +127,18 @@ def _place(mirror: Mirror, rule: MirrorRule, reference: Reference, own: Connecti
             client_key=mirror.client_key,
             client_key_password=mirror.client_key_password,
         )
-    return Place(there, connection, is_origin=False, takes_login=is_same_peer)
+    return PullSource(there, connection, is_origin=False, takes_login=is_same_peer)
 
 
 def _parse_key(key: str) -> tuple[str, str]:
     host, _slash, path = key.partition("/")
     path = path.strip("/")
     try:
-        # what is added makes a repository of a path that may be empty
+        # the added name makes a valid repository even when the path is empty
         reference = parse_reference(f"{host}/{path or 'any'}/any")
     except InvalidReference as exc:
         raise InvalidOption(
-            f"'mirrors' has the key {key[:200]!r}, which is no registry: {exc.message}",
+            f"'mirrors' has the key {key[:200]!r}, which is not a registry: {exc.message}",
             "Wanted a host, as in docker.io or registry.example.com:5000, and a path behind it at most.",
         ) from None
     if reference.tag or reference.digest:
@@ -173,7 +173,7 @@ def _parse_mirror(entry: Any, key: str, expand: Callable[[Any], str]) -> Mirror:
 
 
 def _parse_url(url: str, key: str) -> tuple[str, str, bool | None]:
-    """Host, path, and whether it says plain HTTP; None where it leaves that open."""
+    """The host, the path, and True for plain HTTP, False for HTTPS, None when the URL has no scheme."""
     wanted = "Wanted https://host/path, http://host/path for plain HTTP, or host/path."
     scheme, separator, rest = url.strip().partition("://")
     scheme, rest = (scheme.lower(), rest) if separator else ("oci", scheme)
@@ -189,7 +189,7 @@ def _parse_url(url: str, key: str) -> tuple[str, str, bool | None]:
     if scheme in _DEFAULT_PORTS and host and not ("." in host or ":" in host or host == "localhost"):
         host = f"{host}:{_DEFAULT_PORTS[scheme]}"
     path = path.strip("/")
-    # the API's own root, as it is written for containerd
+    # the root of the API, as it is written for containerd
     path = path[3:] if path.startswith("v2/") else "" if path == "v2" else path
     try:
         reference = parse_reference(f"{host}/{path or 'any'}/any")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Matching with a limit on its CPU time.
+"""Regular-expression matching with a limit on CPU time.
 
 Go's expressions need linear time, Python's need exponential time when expression and text are chosen badly, and here
 the texts come from registries. CPython's ``re`` looks at signals while it matches, so in the main thread a timer of
@@ -49,7 +49,7 @@ class _NoTimer(Exception):
 
 
 class _TimeIsUp(Exception):
-    """The CPU time is spent."""
+    """The limit on CPU time was reached."""
 
 
 class BoundedRegex:
@@ -93,7 +93,7 @@ class BoundedRegex:
             raise self._did_not_finish() from None
 
     def extract_all(self, texts: Sequence[str], template: str) -> list[tuple[str, str]]:
-        """The same, each with its value: Go's ``Expand`` of the template, or the whole text without a template."""
+        """The matching texts, each with its value: Go's ``Expand`` of the template, or the whole text without one."""
         found = self.search_all(texts)
         if not template:
             return [(text, text) for text, _groups in found]
@@ -140,9 +140,9 @@ class BoundedRegex:
 
 
 def _within(seconds: float, work: Callable[[], _Result]) -> _Result:
-    """Do the work; raise _TimeIsUp in the midst of it once the process has used that much CPU time for it.
+    """Return the result of ``work``; interrupt it with _TimeIsUp after ``seconds`` of CPU time of this process.
 
-    Handler and timer that were set before are set again afterwards.
+    The previous signal handler and timer are restored afterwards.
 
     :raises _NoTimer: before the work, when this is not the main thread, or a handler is set that Python cannot restore.
     """

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Digests of the OCI image specification, and the one check of bytes against them.
+"""Digests of the OCI image specification, and the check of bytes against them.
 
 Source: image-spec, descriptor.md, "Digests": ``sha256`` is registered and mandatory, ``sha512`` registered.
 """
@@ -24,7 +24,7 @@ def is_digest(text: object) -> bool:
 def parse_digest(text: str) -> tuple[str, str]:
     """Split ``algorithm:hex``.
 
-    :raises InvalidReference: when the text is no digest of a registered algorithm.
+    :raises InvalidReference: when the text is not a digest of a registered algorithm.
     """
     if not is_digest(text):
         wanted = "sha256:<64 hex digits> or sha512:<128 hex digits>, in lower case"
@@ -39,15 +39,15 @@ def digest_of(data: bytes, algorithm: str = "sha256") -> str:
 
 
 def digest_of_hash(content: hashlib._Hash) -> str:
-    """The digest of what a hash of :mod:`hashlib` has taken so far."""
+    """The digest of the bytes that a :mod:`hashlib` object was given so far."""
     return f"{content.name}:{content.hexdigest()}"
 
 
 class Verifier:
     """Checks a stream of bytes against a digest and, when it is known, a size.
 
-    The size is a limit while the bytes come in, so that a peer that sends more than it promised is cut off at
-    the first byte too many. Nothing that went through may be used before :meth:`finish` has returned.
+    The size is enforced while the bytes arrive: a peer that sends too much is cut off at the first byte beyond it.
+    No byte may be used before :meth:`finish` has returned.
     """
 
     def __init__(self, digest: str, size: int | None, what: str) -> None:
@@ -59,9 +59,9 @@ class Verifier:
         self.count = 0
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes.
+        """Add the next bytes.
 
-        :raises DigestMismatch: when more bytes came than the descriptor promises.
+        :raises DigestMismatch: when there are more bytes than the descriptor says.
         """
         self.count += len(data)
         if self._size is not None and self.count > self._size:
@@ -84,8 +84,7 @@ class Verifier:
         found = self._hash.hexdigest()
         if found != self._wanted:
             raise DigestMismatch(
-                f"{self._what} has another content than its digest says: "
-                f"got {self._hash.name}:{found}, wanted {self._digest}.",
+                f"{self._what} does not match its digest: got {self._hash.name}:{found}, wanted {self._digest}.",
                 "Nothing of it was used. The registry, a proxy or a cache on the way altered it; pull again or report "
                 "it to the registry's operator.",
             )

@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Regular expressions as Flux's users write them (Go, RE2), in terms of Python's ``re``.
+"""Translation of Go (RE2) regular expressions, as Flux's users write them, to Python's ``re``.
 
-Source: Go's regexp/syntax ("Syntax") and regexp.Expand. What Go spells differently is rewritten: ``(?<name>…)``,
+Source: Go's regexp/syntax ("Syntax") and regexp.Expand. Syntax that differs in Go is rewritten: ``(?<name>…)``,
 ``\\z``, ``\\Q…\\E``, ``\\x{61}``, ``[[:alpha:]]``, flags in the middle as in ``^(?i)main``, a ``{`` that begins no
 count, and
-``$``, which for Go is the very end, not the place before a last newline. What only Python knows (look-around, back
-references) is left alone and works.
+``$``, which in Go is the very end of the text, not the place before a last newline. Syntax that only Python has
+(look-around, back references) is left unchanged and works.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Optional
 
-#: The text of the whole match and of each group; None for a group that took no part.
+#: The text of the whole match and of each group; None for a group that did not take part in the match.
 Groups = tuple[Optional[str], ...]
 
 _POSIX = {
@@ -46,8 +46,8 @@ _GROUP_FLAGS = re.compile(r"\(\?([imsU]*(?:-[imsU]+)?):")
 def to_python(pattern: str) -> str:
     """Rewrite an expression of Go for Python's ``re``.
 
-    :raises re.error: when a character class names an unknown POSIX class or never ends. Other mistakes are copied, for
-        ``re.compile`` to find.
+    :raises re.error: when a character class names an unknown POSIX class or never ends. Other mistakes are copied;
+        ``re.compile`` finds them.
     """
     return _Translator(pattern).translate()
 
@@ -86,7 +86,7 @@ class _Translator:
                 self._flags.pop()
                 self._multiline.pop()
         elif character == "|":
-            # the flags go on in the next alternative, but must not join the two
+            # the flags apply in the next alternative too, but their groups must not span both
             self._take(1, ")" * len(self._flags[-1]) + "|" + "".join(f"(?{flags}:" for flags in self._flags[-1]))
         elif character == "$" and not self._multiline[-1]:
             self._take(1, r"\Z")
@@ -161,7 +161,7 @@ class _Translator:
 def _character(digits: str) -> str:
     number = int(digits, 16)
     if number > 0x10FFFF:
-        raise re.error(f"no such character: \\x{{{digits}}}")
+        raise re.error(f"unknown character: \\x{{{digits}}}")
     return f"\\U{number:08x}"
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Descriptors, manifests and indexes: read from hostile bytes, and build as canonical bytes.
+"""Descriptors, manifests and indexes: parsed from untrusted bytes, and built as canonical bytes.
 
 Source: image-spec, descriptor.md, manifest.md and image-index.md. Docker's schema 2 documents have the same shape
 and are read too; schema 1 is refused.
@@ -88,14 +88,14 @@ def parse_manifest(raw: bytes, content_type: str, what: str) -> Manifest:
 
     ``content_type`` is the media type that came with the bytes; ``what`` names the manifest in messages.
 
-    :raises InvalidContent: when the bytes are no manifest of a known type, or outside the limits.
+    :raises InvalidContent: when the bytes are not a manifest of a known type, or exceed a limit.
     """
     document = load_json_object(raw, what)
     media_type = _media_type(document, content_type, what)
     descriptor = Descriptor(media_type=media_type, digest=digest_of(raw), size=len(raw))
     config = _descriptor(document["config"], what + ", config") if document.get("config") is not None else None
     if media_type in media.MANIFEST_TYPES and config is None:
-        raise InvalidContent(f"{what} is no image manifest: it has no config descriptor.")
+        raise InvalidContent(f"{what} is not an image manifest: it has no config descriptor.")
     subject = _descriptor(document["subject"], what + ", subject") if document.get("subject") is not None else None
     return Manifest(
         descriptor=descriptor,
@@ -131,7 +131,7 @@ def load_json_object(raw: bytes, what: str) -> dict[str, Any]:
 
 
 def canonical_json(document: Mapping[str, Any]) -> bytes:
-    """JSON bytes that depend on the content alone: sorted keys, no white space, UTF-8."""
+    """Canonical JSON bytes: sorted keys, no white space, UTF-8."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8")
 
@@ -147,13 +147,13 @@ def descriptor_from_json(value: Any, what: str) -> Descriptor:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        # readers differ in which one counts: what is verified must be what is used
+        # readers differ in which one they use, and the document that is verified must be the one that is used
         raise ValueError("a key occurs twice")
     return document
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _media_type(document: Mapping[str, Any], content_type: str, what: str) -> str:
@@ -170,7 +170,7 @@ def _media_type(document: Mapping[str, Any], content_type: str, what: str) -> st
         elif "layers" in document and "config" in document:
             media_type = media.OCI_MANIFEST
         else:
-            raise InvalidContent(f"{what} is no manifest: its media type is {media_type[:100]!r}.")
+            raise InvalidContent(f"{what} is not a manifest: its media type is {media_type[:100]!r}.")
     if ("layers" in document or "config" in document) and media_type in media.INDEX_TYPES:
         # image-spec, manifest.md: a document that could be read as both must be refused
         raise InvalidContent(f"{what} is both a manifest and an index.")
@@ -209,7 +209,7 @@ def _descriptor(value: Any, what: str) -> Descriptor:
 
 
 def _platform(value: Any, what: str) -> dict[str, Any]:
-    """image-spec, image-index.md: strings, and lists of strings for the features."""
+    """The platform of a descriptor: strings, and lists of strings for the features (image-spec, image-index.md)."""
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(
@@ -239,5 +239,5 @@ def _text(value: Any, key: str, what: str) -> str:
 
 
 def _is_text(value: Any) -> bool:
-    """A string that can be written again: JSON may escape half a surrogate pair, which UTF-8 has no bytes for."""
+    """True for a string that UTF-8 can encode: JSON may escape half a surrogate pair, which UTF-8 cannot."""
     return isinstance(value, str) and (value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value))

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The values that say how to reach a registry, free of Ansible."""
+"""Options for the connection to a registry and its credentials, independent of Ansible."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _SIZE_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 @dataclass(frozen=True)
 class AuthOptions:
-    """Where credentials come from. ``auth_config`` is the content of a docker ``config.json``.
+    """Sources of credentials. ``auth_config`` is the content of a docker ``config.json``.
 
-    ``provider`` is the cloud to log in to where none of the others knows the registry; ``provider_registry`` is the
-    registry's name there when it is reached under another one.
+    ``provider`` is the cloud to log in to when no other source has credentials for the registry;
+    ``provider_registry`` is the registry's name in that cloud when it is reached under another name.
     """
 
     username: str = ""
@@ -44,10 +44,10 @@ class AuthOptions:
 
 @dataclass(frozen=True)
 class Mirror:
-    """A place that stands in for a registry: ``host[:port]`` and the path that goes in front of the repository there.
+    """A mirror of a registry: ``host[:port]`` and the path that is put before the repository's name there.
 
-    With ``replaces`` the registry itself is never asked. None, and an empty ``ca_cert``, mean: as for the registry
-    itself; the certificate that a client presents is never taken over from there.
+    With ``replaces`` the registry itself is never used. None, and an empty ``ca_cert``, mean: as for the registry
+    itself; the client certificate for the registry is never used for a mirror.
     """
 
     host: str
@@ -72,11 +72,11 @@ class MirrorRule:
 
 @dataclass(frozen=True)
 class ConnectionOptions:
-    """How a registry is spoken to.
+    """Settings for connections to a registry.
 
     ``ca_cert``, ``client_cert`` and ``client_key`` are paths or PEM text. ``no_proxy`` None means that of the
-    environment. ``timeout`` is in seconds and bounds each wait (to connect, for the head of an answer, for more of its
-    body; see ``http_pace``), ``retries`` how often a request is repeated after a passing failure.
+    environment. ``timeout`` is in seconds and bounds each wait (to connect, for the headers of a response, for more of
+    its body; see ``_http.pace``), ``retries`` is how often a request is repeated after a transient failure.
     """
 
     insecure: bool = False
@@ -93,7 +93,7 @@ class ConnectionOptions:
 
 
 class CacheOptions(NamedTuple):
-    """Where artifacts are kept by digest: a directory, or nowhere when it is empty. ``read_only``: it is only read."""
+    """The directory of the cache; empty for no cache. With ``read_only`` nothing is written to it."""
 
     root: str = ""
     read_only: bool = False
@@ -102,7 +102,7 @@ class CacheOptions(NamedTuple):
 def parse_duration(text: str) -> float:
     """Seconds from a number of seconds or a Go duration such as ``1m30s`` (Go, time.ParseDuration; no signs).
 
-    :raises InvalidOption: when it is neither, or not positive.
+    :raises InvalidOption: when the text is neither, or not positive.
     """
     text = str(text).strip()
     is_number = text.isascii() and all(part.isdigit() for part in text.split(".", 1))
@@ -121,7 +121,7 @@ def parse_size(text: str) -> int:
     """Bytes from a number with an optional unit: ``10GiB``, ``500M``, ``4096``. Units are powers of 1024, as in
     Ansible's ``human_to_bytes``.
 
-    :raises InvalidOption: when it is no such text.
+    :raises InvalidOption: when the text is not such a size.
     """
     text = str(text)
     match = re.match(_SIZE, text, re.IGNORECASE | re.ASCII) if len(text) < 40 else None

@@ -1,8 +1,8 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work on a stream of bytes beside the thread that brings them: hashing, inflating, system calls and zlib's checksums
-all let other threads run meanwhile.
+"""Processing of a stream of bytes in a background thread: hashing, decompression, system calls and zlib's checksums
+release the interpreter lock, so that they run in parallel with the download.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 Chunk = Union[bytes, memoryview]
 
-# Bytes that are worked on at once, before a thread is started: what is smaller would only wait for it.
+# Bytes that are processed by the caller before a thread is started: for less, a thread costs more than it gains.
 START_SIZE = 4 << 20
-# Bytes that are handed over at once, and how many such batches may wait: together the memory that a stream takes.
+# Bytes in a batch, and how many batches may be queued: together they bound the memory that a stream takes.
 BATCH_SIZE = 2 << 20
 MAX_WAITING = 2
 
 
-class Beside:
+class BackgroundWorker:
     """Calls ``step`` with one chunk after the other, in order, in a thread of its own once there are many.
 
-    A chunk must not change after it was put. What ``step`` raises is raised by a later :meth:`put` or by
-    :meth:`close`; it is not called again then. One of :meth:`close` and :meth:`stop` has to be called in the end.
+    A chunk must not change after it was put. An exception of ``step`` is raised by a later :meth:`put` or by
+    :meth:`close`, and ``step`` is not called again. The caller must call :meth:`close` or :meth:`stop` at the end.
     """
 
     def __init__(self, step: Callable[[Chunk], object]) -> None:
@@ -43,7 +43,7 @@ class Beside:
         self._is_stopped = False
 
     def put(self, chunk: Chunk) -> None:
-        """Take the next chunk; waits while too much of what came before is not done yet."""
+        """Queue the next chunk; wait while the queue is full."""
         size = len(chunk)
         if self._queue is None:
             self._size += size
@@ -58,14 +58,14 @@ class Beside:
             raise self._error
 
     def close(self) -> None:
-        """Wait until everything is done."""
+        """Wait until all chunks are processed."""
         self._hand_over()
         self._join()
         if self._error is not None:
             raise self._error
 
     def stop(self) -> None:
-        """Drop what is not done yet. May be called at any time, and more than once."""
+        """Discard the queued chunks. May be called at any time, and more than once."""
         self._is_stopped = True
         self._join()
 
@@ -79,7 +79,7 @@ class Beside:
         try:
             thread.start()
         except RuntimeError:
-            # the system allows no more threads: then there is one thing after the other
+            # the system allows no more threads: the chunks are processed in the calling thread
             return False
         self._queue, self._thread = waiting, thread
         return True
@@ -100,7 +100,7 @@ class Beside:
             batch = waiting.get()
             if batch is None:
                 return
-            # after an error the queue is still emptied, so that nobody waits for room in it
+            # after an error the queue is still emptied, so that put() does not block
             if self._error is None and not self._is_stopped:
                 try:
                     for chunk in batch:
@@ -110,11 +110,11 @@ class Beside:
 
 
 def verified(chunks: Iterator[bytes], verifier: Verifier) -> Generator[bytes, None, None]:
-    """The chunks, checked beside whoever takes them; whether they are right is known when the iterator is exhausted.
+    """The chunks, hashed in a background thread; they are verified only once the iterator is exhausted.
 
-    :raises DigestMismatch: when they are not what the verifier expects.
+    :raises DigestMismatch: when they do not match the verifier's digest or size.
     """
-    hashing = Beside(verifier.update)
+    hashing = BackgroundWorker(verifier.update)
     try:
         for chunk in chunks:
             hashing.put(chunk)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which manifest of an index fits a platform.
+"""Selection of the manifest of an index for a platform.
 
 Source: image-spec, image-index.md, "platform" (values of GOOS, GOARCH and variant).
 """
@@ -39,33 +39,33 @@ def host() -> str:
 def check(text: str) -> str:
     """Return a platform given as ``os/architecture[/variant]``.
 
-    :raises InvalidOption: when it is none.
+    :raises InvalidOption: when it is malformed.
     """
     if not _PLATFORM.match(text):
         raise InvalidOption(f"{text!r} is not a platform: wanted os/architecture[/variant], as in linux/arm64.")
     return text
 
 
-def describe(platform: Mapping[str, Any]) -> str:
+def platform_text(platform: Mapping[str, Any]) -> str:
     """``os/architecture[/variant]`` of a descriptor's platform, empty when it has none."""
     parts = [str(platform.get(key) or "") for key in ("os", "architecture", "variant")]
     return "/".join(part for part in parts if part)
 
 
 def select(manifests: Sequence[Descriptor], wanted: str, what: str) -> Descriptor:
-    """The first manifest for the platform; one without a platform, where there is only that one, fits every platform.
+    """The first manifest for the platform; the only manifest of an index, when it names no platform, fits every one.
 
     ``linux/arm64`` and ``linux/arm64/v8`` are the same, as in containerd's normalisation.
 
-    :raises InvalidContent: when none fits.
+    :raises InvalidContent: when there is none.
     """
     for descriptor in manifests:
-        if _normal(describe(descriptor.platform)) == _normal(wanted):
+        if _normal(platform_text(descriptor.platform)) == _normal(wanted):
             return descriptor
     without = [descriptor for descriptor in manifests if not descriptor.platform]
     if len(without) == 1 and len(manifests) == 1:
         return without[0]
-    offered = sorted({describe(descriptor.platform) or "none given" for descriptor in manifests})
+    offered = sorted({platform_text(descriptor.platform) or "none given" for descriptor in manifests})
     raise InvalidContent(
         f"{what} is an index without a manifest for {wanted}: it has {', '.join(offered[:10]) or 'none at all'}.",
         "Choose one with 'platform'.",

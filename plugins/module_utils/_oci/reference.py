@@ -5,8 +5,8 @@
 ``oci-layout:PATH[:tag][@digest]``.
 
 Repository and tag follow the distribution specification ("Pulling manifests"), the digest the image
-specification. What is a host is decided as go-containerregistry does (a dot, a port or ``localhost``), but a name
-without one is refused instead of being sent to Docker Hub.
+specification. The first part is a host under go-containerregistry's rule (a dot, a port or ``localhost``), but a
+name without a host is refused instead of being looked up on Docker Hub.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_REPOSITORY_LENGTH = 255
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_HOSTS = (DOCKER_HUB, "index.docker.io", "registry-1.docker.io")
 
-# as text: what a reference does not have is not compiled
+# as text: a pattern is compiled only when a reference has that part
 _HOST = (
     r"(?P<name>\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*)"
     r"(?::(?P<port>[0-9]{1,5}))?\Z"
@@ -38,7 +38,7 @@ _CONTROL_OR_SPACE = r"[\x00-\x20\x7f]"
 
 
 class Reference(NamedTuple):
-    """Where an artifact is: a repository of a registry, or an OCI image layout, with an optional tag and digest.
+    """The location of an artifact: a repository of a registry, or an OCI image layout, with an optional tag and digest.
 
     ``registry`` is ``host[:port]`` and empty for a layout; ``layout`` is the directory's path and empty for a registry.
     """
@@ -55,21 +55,21 @@ class Reference(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The place without tag and digest, as people write it: ``ghcr.io/org/app`` or ``oci-layout:/srv/oci``."""
+        """The location without tag and digest, as people write it: ``ghcr.io/org/app`` or ``oci-layout:/srv/oci``."""
         return LAYOUT_SCHEME + self.layout if self.layout else f"{self.registry}/{self.repository}"
 
     @property
     def url(self) -> str:
-        """The place without tag and digest, as Flux writes it: ``oci://ghcr.io/org/app``."""
+        """The location without tag and digest, as Flux writes it: ``oci://ghcr.io/org/app``."""
         return self.name if self.layout else SCHEME + self.name
 
     @property
     def identifier(self) -> str:
-        """What a request names: the digest when there is one, the tag otherwise (may be empty)."""
+        """The digest when there is one, otherwise the tag (may be empty): the identifier in requests."""
         return self.digest or self.tag
 
     def at(self, *, tag: str = "", digest: str = "") -> Reference:
-        """The same place with another tag and digest."""
+        """The same location with another tag and digest."""
         return self._replace(tag=tag, digest=digest)
 
     def __str__(self) -> str:
@@ -92,7 +92,7 @@ def is_tag(text: object) -> bool:
 
 
 def check_tag(text: str) -> str:
-    """Return the tag.
+    """Return the tag unchanged.
 
     :raises InvalidReference: when it is outside the grammar.
     """
@@ -146,21 +146,21 @@ def parse_reference(text: str) -> Reference:
 
 
 def parse_registry(text: str) -> Reference:
-    """Parse a registry, or a path in one that names of repositories are below: ``ghcr.io``, ``ghcr.io/org``.
+    """Parse a registry, or a path in it that repositories are below: ``ghcr.io``, ``ghcr.io/org``.
 
     :raises InvalidReference: when it is neither.
     """
     place = text.rstrip("/")
     host = place[len(SCHEME) :] if place.startswith(SCHEME) else place
-    # what is added makes a repository of a path that may be empty
+    # the added name makes a valid repository even when the path is empty
     found = parse_reference(f"{place}/any")
     if found.identifier or found.is_layout:
-        raise InvalidReference(f"{text[:300]!r} is no registry.", "Give a host, or a host and a path.")
+        raise InvalidReference(f"{text[:300]!r} is not a registry.", "Give a host, or a host and a path.")
     return Reference(registry=found.registry, repository=found.repository[: -len("/any")] if "/" in host else "")
 
 
 def parse_url(text: str) -> Reference:
-    """Parse Flux's ``url``: a place that carries neither tag nor digest.
+    """Parse Flux's ``url``: a location without tag and digest.
 
     :raises InvalidReference: when it is outside the grammar, or carries a tag or a digest.
     """
@@ -179,8 +179,7 @@ def parse_url(text: str) -> Reference:
 
 
 def parse_place(host: str, path: str) -> tuple[str, str]:
-    """A registry (``host[:port]``) and a namespace or repository of it, which may be empty, in the spelling of
-    references.
+    """Parse a registry (``host[:port]``) and a namespace or repository of it, which may be empty; return both.
 
     :raises InvalidReference: when one is outside the grammar.
     """
@@ -233,7 +232,7 @@ def _parse_host(host: str, text: str) -> str:
 
 
 def _is_host_name(name: str) -> bool:
-    """RFC 1035, section 2.3.4, for names; for IPv6 literals, whatever Python takes for one."""
+    """True for a host name (RFC 1035, section 2.3.4), or an IPv6 literal that :mod:`ipaddress` accepts."""
     if not name.startswith("["):
         return len(name) <= 253 and all(len(label) <= 63 for label in name.split("."))
     import ipaddress

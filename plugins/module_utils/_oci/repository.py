@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the operations need of a place that holds artifacts; a registry and an OCI image layout both provide it."""
+"""The interface of a store of artifacts, which registries, mirrors, caches and OCI image layouts implement."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .digest import Verifier
 from .manifest import Descriptor, Manifest
 from .reference import Reference
 
-# What became of a blob that was offered to a repository.
+# Results of push_blob.
 EXISTED = "existed"
 MOUNTED = "mounted"
 UPLOADED = "uploaded"
 
-# Blobs that are kept in memory (configs, signatures): larger ones are refused.
+# The largest blob, in bytes, that is read into memory (configs, signatures).
 MAX_SMALL_BLOB = 4 * 1024 * 1024
 
 
@@ -49,17 +49,17 @@ class Repository(Protocol):
 
     @property
     def warnings(self) -> list[str]:
-        """What did not work and was made up for: the mirrors that could not be used."""
+        """Warnings about failures that were worked around, such as a mirror that could not be used."""
 
     @property
     def has_alternatives(self) -> bool:
-        """Whether another place could be asked for a blob whose bytes turn out wrong."""
+        """True when a blob could be read from another source after a digest mismatch."""
 
     def distrust(self, descriptor: Descriptor) -> bool:
-        """Ask no more where the bytes of a blob came from, which were not its; whether there is another place."""
+        """Stop using the source of a blob that did not match its digest; True when there is another source."""
 
     def resolve(self, identifier: str) -> Descriptor:
-        """The descriptor that a tag or digest stands for now; one HEAD request on a registry.
+        """The descriptor that a tag or digest resolves to now; one HEAD request on a registry.
 
         :raises NotFound: when there is no such manifest.
         """
@@ -68,30 +68,30 @@ class Repository(Protocol):
         """The manifest or index itself; at most ``MAX_MANIFEST_SIZE`` bytes.
 
         :raises NotFound: when there is no such manifest.
-        :raises InvalidContent: when the bytes are no manifest, or of another digest.
+        :raises InvalidContent: when the bytes are not a manifest, or do not match the digest.
         """
 
     def stream_blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        """The bytes of a blob from ``offset`` on, resumed where the connection broke, not checked.
+        """The bytes of a blob from ``offset`` on, resumed after a lost connection, not checked.
 
         :raises NotFound: when there is no such blob.
         """
 
     def blob_exists(self, descriptor: Descriptor) -> bool:
-        """Whether the repository holds the blob."""
+        """True when the repository holds the blob."""
 
     def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
         """Make sure that the repository holds the blob; returns EXISTED, MOUNTED or UPLOADED.
 
         ``mount_from`` names repositories of the same registry that may hold it.
 
-        :raises PushFailed: when it is not taken.
+        :raises PushFailed: when the registry refuses it.
         """
 
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
         """Store a manifest or index, and point ``tag`` at it when one is given.
 
-        :raises PushFailed: when it is not taken.
+        :raises PushFailed: when the registry refuses it.
         """
 
     def list_tags(self) -> list[str]:
@@ -104,14 +104,14 @@ class Repository(Protocol):
         """The manifests whose ``subject`` is this digest, with the given artifact type unless it is empty."""
 
     def close(self) -> None:
-        """Give up connections and files."""
+        """Close connections and files."""
 
 
 def from_each_place(repository: Repository, descriptor: Descriptor, attempt: Callable[[], T]) -> T:
-    """Return what ``attempt`` makes of a blob. When the bytes were not the blob's, the next place that has it is asked.
+    """Return the result of ``attempt``, repeated with the next source of a blob after a digest mismatch.
 
     :param attempt: reads the blob by :meth:`Repository.stream_blob`, from the start each time.
-    :raises DigestMismatch: when the bytes of the last place are not the blob's either.
+    :raises DigestMismatch: when the last source's bytes do not match either.
     """
     while True:
         try:
@@ -124,7 +124,7 @@ def from_each_place(repository: Repository, descriptor: Descriptor, attempt: Cal
 def read_blob(repository: Repository, descriptor: Descriptor) -> Iterator[bytes]:
     """The bytes of a blob, checked while they stream.
 
-    Nothing may be made visible before the iterator is exhausted: the digest is known only then.
+    The result must not be published before the iterator is exhausted: the digest is checked only then.
 
     :raises DigestMismatch: when size or digest differ from the descriptor's.
     """
@@ -137,7 +137,7 @@ def read_blob(repository: Repository, descriptor: Descriptor) -> Iterator[bytes]
 
 
 def read_small_blob(repository: Repository, descriptor: Descriptor) -> bytes:
-    """A blob that fits into memory, checked.
+    """The bytes of a small blob, checked.
 
     :raises InvalidContent: when it is larger than ``MAX_SMALL_BLOB`` bytes.
     """

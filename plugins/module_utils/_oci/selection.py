@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which tag is meant: version ranges, expressions and tag policies over the tags that a registry lists.
+"""Selection of a tag by version ranges, regular expressions and tag policies, from the tags that a registry lists.
 
-``semver`` and ``semver_filter`` are the words of Flux's OCIRepository, ``filter_tags`` those of its ImagePolicy. They
-combine: the expressions (``semver_filter`` on the raw tag, then ``filter_tags.pattern``) say which tags are looked at,
-``filter_tags.extract`` says which part of each, and one policy ranks them: ``semver`` or the one in ``filter_tags``.
-All of it is compiled before any request is made.
+``semver`` and ``semver_filter`` are fields of Flux's OCIRepository, ``filter_tags`` follows its ImagePolicy. They
+combine: the expressions (``semver_filter`` on the raw tag, then ``filter_tags.pattern``) choose the candidates,
+``filter_tags.extract`` the part of each tag to compare, and one policy ranks them: ``semver`` or
+``filter_tags.policy``. All of it is compiled before any request is made.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class FilterTags:
 
         None stands for an option that was not given, as argument specs have it.
 
-        :raises InvalidSelection: for unknown names, values of another type, or another number of policies than one;
-            none at all is allowed where ``semver`` ranks.
+        :raises InvalidSelection: for unknown names, values of another type, or more than one policy; none is allowed,
+            since ``semver`` may rank the tags.
         """
         options = _check_names(options, ("pattern", "extract", "policy"), "filter_tags")
         pattern = _text(options, "pattern", "filter_tags")
@@ -86,7 +86,7 @@ class FilterTags:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a user gives to choose among tags; all empty means that there is nothing to choose by.
+    """The user's criteria to choose among tags; all empty when there are none.
 
     ``semver`` is a version range, ``semver_filter`` an unanchored regular expression on the raw tag.
     """
@@ -97,7 +97,7 @@ class Selection:
 
     @property
     def has_policy(self) -> bool:
-        """True when one tag can be chosen by this: a range or a tag policy is given."""
+        """True when a range or a tag policy is given, so that one tag can be chosen."""
         return bool(self.semver or self.filter_tags)
 
     def __str__(self) -> str:
@@ -112,7 +112,7 @@ class Selection:
 
 
 class TagSelector:
-    """A selection that was compiled, ready for the tags of any repository.
+    """A compiled selection, for the tags of any repository.
 
     ``chart_tags``: read ``_`` as ``+``, for Helm charts only, as Flux does.
 
@@ -134,9 +134,9 @@ class TagSelector:
             raise InvalidSelection(f"filter_tags.extract is longer than {MAX_TEMPLATE_LENGTH} characters.")
 
     def rank(self, tags: Iterable[str], limit: int | None = None) -> list[str]:
-        """The tags that match, best first by the policy in force; without a policy in the order of :func:`rank_all`.
+        """The tags that match, the best by the policy first; without a policy in the order of :func:`rank_all`.
 
-        The result does not depend on the order of the tags, and holds each once. ``limit`` cuts it (None: all).
+        The result does not depend on the order of the tags, and has no duplicates. ``limit`` is its length (None: all).
 
         :raises InvalidSelection: when an expression needs too much CPU time for these tags.
         """
@@ -153,8 +153,8 @@ class TagSelector:
     def select(self, tags: Iterable[str]) -> str:
         """The best tag.
 
-        :raises NoMatch: when no tag matches; the message names the newest tags and why they were passed over.
-        :raises InvalidSelection: as :meth:`rank` does, and when the selection has no policy.
+        :raises NoMatch: when no tag matches; the message names the newest tags and why each was not chosen.
+        :raises InvalidSelection: as :meth:`rank`, and when the selection has no policy.
         """
         if not self.selection.has_policy:
             raise InvalidSelection(

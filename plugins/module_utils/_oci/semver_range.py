@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Version ranges with the meaning they have in Flux and Helm.
+"""Version ranges with the same meaning as in Flux and Helm.
 
 Source: Masterminds/semver v3.5.0 (MIT), constraints.go and version.go, whose rules are restated here: coerced
-versions, the pre-release rule per AND group, "dirty" (left out or wildcard) parts, hyphen ranges, limits. One thing is
-added: the empty text is ``*``, as ``parseConstraint`` reads it although ``NewConstraint`` refuses it.
+versions, the pre-release rule per AND group, "dirty" (left out or wildcard) parts, hyphen ranges, limits. One
+addition: the empty text means ``*``, as in ``parseConstraint``, although ``NewConstraint`` refuses it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_VERSION_LENGTH = 256
 MAX_UINT64 = 2**64 - 1
 
 Identifiers = tuple[tuple[int, str], ...]
-#: What two versions are compared by: major, minor, patch, 1 for a release and 0 for a pre-release, its identifiers.
+#: Sort key of a version: major, minor, patch, 1 for a release and 0 for a pre-release, its identifiers.
 Precedence = tuple[int, int, int, int, Identifiers]
 _Check = Callable[[Precedence], bool]
 
@@ -42,7 +42,7 @@ _ZERO = (0, 0, 0)
 
 
 def identifiers_key(text: str) -> Identifiers:
-    """What dot-separated identifiers are compared by: numbers before words, words as bytes, a prefix before the longer.
+    """Sort key of dot-separated identifiers: numbers before words, words as bytes, a prefix before the longer one.
 
     Numbers beyond 64 bits count as words (version.go, comparePrePart).
     """
@@ -53,7 +53,7 @@ def identifiers_key(text: str) -> Identifiers:
 
 
 def has_leading_zero(prerelease: str) -> bool:
-    """True when a numeric identifier starts with 0, which makes the whole text no version (validatePrerelease)."""
+    """True when a numeric identifier starts with 0, which makes the version invalid (validatePrerelease)."""
     return "0" in prerelease and any(
         len(part) > 1 and part[0] == "0" and part.isdecimal() for part in prerelease.split(".")
     )
@@ -62,7 +62,7 @@ def has_leading_zero(prerelease: str) -> bool:
 def parse_version(text: str) -> tuple[Precedence, str] | None:
     """Read a version the way ``semver.NewVersion`` does: ``1``, ``1.2``, ``v1.2.3`` and ``01.02.03`` are versions too.
 
-    Return its precedence and its build metadata (empty without), or None when the text is no version: malformed,
+    Return its precedence and its build metadata (empty without), or None when the text is not a version: malformed,
     longer than 256 characters, a part beyond 64 bits, a numeric pre-release identifier with a leading zero.
     """
     match = _VERSION.match(text)
@@ -85,7 +85,7 @@ class SemVerRange:
     Pre-releases match only where the AND group (the part between ``||``) names one, as in ``>=1.0.0-0``.
     Limits: 512 bytes, 32 groups.
 
-    :raises InvalidSelection: when the text is no range.
+    :raises InvalidSelection: when the text is not a version range.
     """
 
     def __init__(self, text: str) -> None:
@@ -99,12 +99,12 @@ class SemVerRange:
         return f"SemVerRange({self.text!r})"
 
     def matches(self, version: str) -> bool:
-        """True when the version is in the range; False too for text that is no version (see parse_version)."""
+        """True when the version is in the range; False too for text that is not a version (see parse_version)."""
         parsed = parse_version(version)
         return parsed is not None and self.matches_parsed(parsed[0])
 
     def matches_parsed(self, precedence: Precedence) -> bool:
-        """The same for a version that was already parsed."""
+        """True when a version that was already parsed is in the range."""
         release = precedence[3]
         if not release and not self.takes_prereleases:
             return False
@@ -146,7 +146,7 @@ def _split_groups(text: str) -> list[str]:
 
 
 def _parse_group(group: str, text: str) -> tuple[bool, list[_Check]]:
-    """One AND group: whether it takes pre-releases, and its comparisons.
+    """Parse one AND group; return whether it allows pre-releases, and its comparisons.
 
     Read from left to right without backtracking. The library's validConstraintRegex takes the same texts, but with
     Python's ``re`` it would need exponential time on a long run of spaces.
@@ -173,7 +173,7 @@ def _skip_spaces(group: str) -> int:
 
 
 def _parse_bound(match: re.Match[str], text: str) -> tuple[Precedence, bool, bool, bool]:
-    """constraints.go, parseConstraint: what stands behind the first wildcard or missing part does not count."""
+    """Parse a bound (constraints.go, parseConstraint); parts after the first wildcard or missing part are ignored."""
     version, major, minor, patch, prerelease = match.group(2, 3, 4, 5, 6)
     minor_dirty = patch_dirty = False
     dirty = True
@@ -189,14 +189,14 @@ def _parse_bound(match: re.Match[str], text: str) -> tuple[Precedence, bool, boo
         dirty = False
     parsed = parse_version(version)
     if parsed is None:
-        raise _invalid(text, f"{match[2][:60]!r} is no version")
+        raise _invalid(text, f"{match[2][:60]!r} is not a version")
     return parsed[0], minor_dirty, patch_dirty, dirty
 
 
 def _check_for(operator: str, bound: Precedence, dirty: bool, minor_dirty: bool, patch_dirty: bool) -> _Check:
     """The function of one comparison (constraints.go, constraintOps).
 
-    Whether pre-releases are taken at all was decided by the group, so none of them asks again.
+    The group has decided already whether pre-releases are allowed, so the function does not check that.
     """
     if operator in ("", "="):
         return _tilde(bound, minor_dirty, patch_dirty) if dirty else lambda version: version == bound
@@ -216,7 +216,7 @@ def _check_for(operator: str, bound: Precedence, dirty: bool, minor_dirty: bool,
 
 
 def _tilde(bound: Precedence, minor_dirty: bool, patch_dirty: bool) -> _Check:
-    # "0.0.0" and "*" accept everything from there on, even for ~
+    # "0.0.0" and "*" accept every version from the bound on, even for ~
     if bound[:3] == _ZERO and not minor_dirty and not patch_dirty:
         return lambda version: version >= bound
     if minor_dirty:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the repositories that are in one place have in common."""
+"""Base class of repositories that have a single source, without mirrors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class SinglePlace:
-    """What a repository is that is in one place."""
+    """Implements the parts of :class:`~._oci.repository.Repository` about mirrors, for a repository without them."""
 
     has_alternatives = False
 

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The order of tags: by version, by number, by name.
 
-Every function takes rows of (tag, value), the value being what the tag is ranked by, and returns tags, best first.
-The order is total and never the registry's: what is equal is ordered by build metadata (identifiers as in a
-pre-release, none lowest) and then by the tag's bytes, the greatest first.
+Every function takes rows of (tag, value), where the value is the sort key, and returns tags, best first.
+The order is total and does not depend on the registry's: equal values are ordered by build metadata (identifiers as in
+a pre-release, none lowest) and then by the tag's bytes, the greatest first.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _VersionRow = tuple[int, int, int, int, Identifiers, Identifiers, str]
 _ATTACHED = re.compile(r"sha(?:256|512)-[0-9a-f]{64,128}(?:\.(?:sig|att|sbom))?\Z")
 _DIGITS = "[0-9](?:_?[0-9])*"
 _NUMBER = re.compile(rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?\Z", re.ASCII)
-_MAX_NUMBER_LENGTH = 310  # what a float of Go can hold, and short enough for int() to be fast
+_MAX_NUMBER_LENGTH = 310  # the longest that a float64 of Go can hold, and short enough for int() to be fast
 _INFINITY = float("inf")
 
 
 def release_tags(tags: Iterable[str]) -> list[str]:
-    """The tags that can name a release, each once: inside the tag grammar, and no signature or referrers tag."""
+    """The valid tags without duplicates, without signature and referrers tags."""
     return [tag for tag in set(tags) if is_tag(tag) and not (tag[:3] == "sha" and _ATTACHED.match(tag))]
 
 
 def parse_tag(text: str, chart_tags: bool = False) -> tuple[Precedence, str] | None:
     """Read a tag as a version the way Flux does, or None: three parts between dots, then as ``parse_version``.
 
-    With ``chart_tags`` a ``_`` stands for the ``+`` that a tag cannot hold.
+    With ``chart_tags`` a ``_`` stands for ``+``, which is not allowed in a tag.
     Source: fluxcd/pkg version.go, ParseVersion; source-controller ocirepository_controller.go.
     """
     if text.count(".") < 2:
@@ -47,11 +47,11 @@ def parse_tag(text: str, chart_tags: bool = False) -> tuple[Precedence, str] | N
 
 
 def parse_number(text: str) -> int | float | None:
-    """Read a decimal number, whole ones exactly; None for anything else, and for what a 64-bit float cannot hold.
+    """Parse a decimal number, integers exactly; None for other text, and for numbers that a 64-bit float cannot hold.
 
-    As in Go, ``_`` may stand between digits. Hexadecimal numbers, ``Inf`` and ``NaN`` are no numbers here.
-    Flux (image-reflector-controller numerical.go) reads floats: there, whole numbers above 2**53 can be equal that are
-    not, and one tag that is no number fails the policy.
+    As in Go, ``_`` may stand between digits. Hexadecimal numbers, ``Inf`` and ``NaN`` are refused.
+    Flux (image-reflector-controller numerical.go) reads floats: there, different integers above 2**53 can compare as
+    equal, and one tag that is not a number fails the policy.
     """
     if len(text) >= _MAX_NUMBER_LENGTH or not _NUMBER.match(text):
         return None

@@ -140,7 +140,7 @@ def _json(document: Mapping[str, Any]) -> str:
 
 
 def _go_json(document: Mapping[str, Any]) -> bytes:
-    """Return JSON as Go's encoding/json writes it, which escapes what HTML and JavaScript would stumble over."""
+    """Return JSON as Go's encoding/json writes it, with the special characters of HTML and JavaScript escaped."""
     text = _json(document)
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")

@@ -6,7 +6,7 @@
 Sources: sigstore/rekor, pkg/verify and pkg/types (hashedrekord 0.0.1 and 0.0.2, dsse 0.0.1, intoto 0.0.2); RFC 6962
 section 2.1.1 for inclusion proofs; golang.org/x/mod/sumdb/note and C2SP tlog-checkpoint for checkpoints; RFC 8785 for
 what a signed entry timestamp (SET) is over. An entry counts only when signature, certificate and content are those at
-hand: an entry of anything else can be attached by anybody (CVE-2022-36056).
+hand: anyone can attach an entry about something else (CVE-2022-36056).
 """
 
 from __future__ import annotations

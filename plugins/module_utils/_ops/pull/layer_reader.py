@@ -102,7 +102,7 @@ def _hold_all(
         if found is not None:
             held[layer.digest] = stack.enter_context(found)
 
-    _fetch_all(hold, layers, transfers)
+    _fetch_layers(hold, layers, transfers)
     return held
 
 
@@ -124,7 +124,7 @@ def _fetch_to_stage(
             lambda: store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what),
         )
 
-    _fetch_all(fetch, layers, transfers)
+    _fetch_layers(fetch, layers, transfers)
     return store
 
 
@@ -146,7 +146,7 @@ def _transfers(layers: Sequence[Descriptor]) -> int:
     return max(MIN_TRANSFERS, min(BYTES_ON_THE_WAY // max(1, average), MAX_TRANSFERS))
 
 
-def _fetch_all(
+def _fetch_layers(
     fetch: Callable[[Descriptor], None], layers: Sequence[Descriptor], transfers: threading.Semaphore
 ) -> None:
     def fetch_in_turn(layer: Descriptor) -> None:

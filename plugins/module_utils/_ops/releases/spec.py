@@ -39,7 +39,7 @@ class ReleaseKey:
 
 
 @dataclass(frozen=True)
-class Chart:
+class FetchedChart:
     """A chart that is at hand: the file, the digest of its bytes, and where it came from.
 
     ``digest`` is the manifest's and ``layer`` the archive's; ``revision`` is ``tag@digest``, or the digest alone.
@@ -168,7 +168,7 @@ class ReleaseSpec:
         )
 
 
-def parse_releases(items: Sequence[Mapping[str, Any]], sources: Mapping[str, Chart]) -> list[ReleaseSpec]:
+def parse_releases(items: Sequence[Mapping[str, Any]], sources: Mapping[str, FetchedChart]) -> list[ReleaseSpec]:
     """The releases of the option ``releases``.
 
     :raises InvalidOption: for names that the cluster does not take, a source that is not there, two entries for one

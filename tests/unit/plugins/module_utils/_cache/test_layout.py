@@ -115,7 +115,7 @@ def test_a_cache_is_made_by_its_first_use(root: Path, cache: ArtifactCache) -> N
     ("content", "words"),
     [
         ({"precious": "x"}, "holds 'precious' and no CACHEDIR.TAG"),
-        ({"oci-layout": "{}", "index.json": "{}", "blobs/": ""}, "is an OCI image layout and no cache"),
+        ({"oci-layout": "{}", "index.json": "{}", "blobs/": ""}, "is an OCI image layout, not a cache"),
         ({CACHE_TAG: "Signature: 8a477f597d28d172789f06886806bc55\n# pip\n"}, "the cache of another program"),
         ({CACHE_TAG: ""}, "the cache of another program"),
     ],

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import workplace as workplace_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.drift import Plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import Plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state import State
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
@@ -93,6 +94,21 @@ def test_what_the_system_refuses_while_it_is_locked_is_an_error_about_dest(place
     for raised, seen in ((OSError(28, "No space left on device"), StorageError), (KeyError("x"), KeyError)):
         with pytest.raises(seen), place.destination.locked():
             raise raised
+
+
+def test_a_directory_that_goes_again_and_again_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_arguments: object, **_options: object) -> int:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(workplace_module, "open_trusted", gone)
+    with pytest.raises(StorageError, match="No such file"), place.destination.locked():
+        pass
+    monkeypatch.undo()
+    monkeypatch.setattr(Destination, "open_control", lambda _destination, _root: -1)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(StorageError, match="No such file"), place.destination.locked():
+        pass
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_while_it_is_locked_it_is_the_same_directory_whatever_its_name_stands_for(place: Place) -> None:

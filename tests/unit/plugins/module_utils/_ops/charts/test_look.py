@@ -171,7 +171,7 @@ SEARCH: dict[str, Any] = {"registry": "registry.example.com"}
         ({}, {**SEARCH, "name_filter": "("}, InvalidSelection, "name_filter"),
         ({"semver": "one"}, SEARCH, InvalidSelection, "one"),
         ({}, {"registry": "registry.example.com/charts:1"}, InvalidReference, "no valid tag"),
-        ({}, {"registry": "oci-layout:/x/y"}, InvalidReference, "is no registry"),
+        ({}, {"registry": "oci-layout:/x/y"}, InvalidReference, "is not a registry"),
         ({}, {"registry": "no host"}, InvalidReference, "white space"),
         ({}, {"registry": "/"}, InvalidReference, "valid host"),
         ({}, {"registry": "user:password@example.com"}, InvalidReference, "before its host"),
