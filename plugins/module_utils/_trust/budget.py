@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the verification of one artifact may cost, whatever a registry lists and serves."""
+"""Limits for the verification of one artifact: bytes, seconds and signatures, whatever a registry serves."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ MIB = 1024 * 1024
 MAX_BYTES = 128 * MIB
 #: Seconds after which nothing further is read for one verification.
 MAX_SECONDS = 300.0
-#: Signatures that are tried in one place, for Cosign: its own limit (cosign, pkg/oci/remote, maxLayers).
+#: Signatures that are tried for each place, for Cosign: its own limit (cosign, pkg/oci/remote, maxLayers).
 MAX_COSIGN_SIGNATURES = 1000
 #: Signatures that are tried, for Notation: the default of ``notation verify --max-signatures``.
 MAX_NOTATION_SIGNATURES = 100
-#: The most that ``max_signatures`` may say: no more referrers are looked at.
+#: The largest value of ``max_signatures``: no more referrers are read.
 MOST_SIGNATURES = 1000
 
 
 class Budget:
     """Bytes, seconds and signatures of one verification. Not safe for threads: each verification has its own.
 
-    What does not fit is passed over and counted, so that an error can say that something was left out; see
+    Objects that do not fit are skipped and counted, so that an error can say that something was left out; see
     :meth:`exceeded`.
 
-    :param signatures: that are tried in one place, at most.
+    :param signatures: the most that are tried for each place.
     """
 
     def __init__(self, signatures: int = MAX_COSIGN_SIGNATURES) -> None:
@@ -40,12 +40,12 @@ class Budget:
 
     @property
     def is_spent(self) -> bool:
-        """Whether the time is up: nothing further is to be asked for."""
+        """Return True when the time is up: no further requests should be made."""
         self._is_late = self._is_late or monotonic() >= self._ends
         return self._is_late
 
     def take(self, size: int) -> bool:
-        """Reserve the bytes of something that is to be read; False, and nothing is reserved, when they do not fit."""
+        """Reserve ``size`` bytes for an object to read; return False, reserving nothing, when they do not fit."""
         if self.is_spent:
             return False
         if size > self._bytes_left:
@@ -55,11 +55,11 @@ class Budget:
         return True
 
     def note(self, sentence: str) -> None:
-        """Keep a sentence about something that a limit left out, for the error."""
+        """Record a sentence for the error, about something that was left out because of a limit."""
         self._notes[sentence] = None
 
     def exceeded(self) -> list[str]:
-        """A sentence for each limit that kept something from being tried; empty when all was tried."""
+        """Return a sentence for each limit because of which something was not tried; empty when all was tried."""
         sentences = list(self._notes)
         if self._too_large:
             what = "One more object is" if self._too_large == 1 else f"{self._too_large} more objects are"

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CBOR, as much of it as COSE signatures need, read from hostile bytes.
+"""A CBOR decoder for untrusted input, limited to what COSE signatures need.
 
-Source: RFC 8949, section 3. Items of indefinite length are refused, as COSE libraries do, and so are keys that occur
-twice (section 5.6: readers differ in which one counts) and simple values that nobody assigned.
+Refused are items of indefinite length, as in COSE libraries, duplicate keys (section 5.6: decoders differ in which one
+they use) and unassigned simple values. Source: RFC 8949, section 3.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ _FLOATS = {25: ">e", 26: ">f", 27: ">d"}
 
 @dataclass(frozen=True)
 class Tag:
-    """An item with a tag before it (section 3.4)."""
+    """A tagged item (section 3.4)."""
 
     number: int
     value: Any
 
 
 def decode(data: bytes, what: str) -> Any:
-    """The one item that ``data`` is.
+    """Decode ``data``, which has to be exactly one item.
 
     Integers, byte strings, text, arrays, maps and constants become ``int``, ``bytes``, ``str``, ``list``, ``dict`` and
     ``bool`` or ``None``; ``undefined`` becomes ``None`` too. Keys of maps are integers, text or byte strings.
 
-    :raises Rejected: ``malformed``, when it is no such item, goes on behind it, or has more than ``MAX_ITEMS`` items or
-        ``MAX_DEPTH`` levels. ``what`` begins the message.
+    :param what: name of the data, with which the message begins.
+    :raises Rejected: ``malformed``, when it is not such an item, bytes follow it, or it has more than ``MAX_ITEMS``
+        items or ``MAX_DEPTH`` levels.
     """
     reader = _Reader(data, what)
     value = reader.item(0)
@@ -47,12 +48,12 @@ def decode(data: bytes, what: str) -> Any:
 
 
 def is_integer(value: Any) -> bool:
-    """Whether a decoded item is an integer: for Python a boolean is one as well, for CBOR it is not."""
+    """Return True when a decoded item is an integer. A boolean is not, although it is an ``int`` in Python."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def encode_bytes(data: bytes) -> bytes:
-    """A byte string in its shortest form (section 4.1)."""
+    """Encode a byte string in its shortest form (section 4.1)."""
     size = len(data)
     for limit, form, head in ((24, "", 0), (2**8, ">B", 24), (2**16, ">H", 25), (2**32, ">I", 26)):
         if size < limit:
@@ -68,7 +69,7 @@ class _Reader:
         self.position = 0
 
     def refuse(self, why: str) -> Rejected:
-        return Rejected("malformed", f"{self._what} is no CBOR that can be used: {why}")
+        return Rejected("malformed", f"{self._what} is not usable CBOR: {why}")
 
     def item(self, depth: int) -> Any:
         self._items += 1

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates of signers: reading them, their chain to an authority of the trusted root, and their CT log timestamps.
+"""Reads certificates of signers, and verifies their chain to the trusted root and their CT log timestamps.
 
 Sources: RFC 5280 section 6 as Go's crypto/x509 applies it; RFC 6962 section 3 for signed certificate timestamps (SCT);
-sigstore/fulcio, docs/certificate-specification.md for what a signer's certificate has. A chain is checked at the time
-when something trusted saw the signature, never at the present time: the certificates live for minutes.
+sigstore/fulcio, docs/certificate-specification.md for the fields of a signer's certificate. A chain is checked at the
+trusted time of the signature, never at the present time: the certificates are valid for minutes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_SCTS = 32
 
 _UTC = datetime.timezone.utc
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
-#: Extensions that this code honours; any other that is critical refuses the certificate.
+#: Extensions that are evaluated; a certificate with any other critical extension is refused.
 _KNOWN_EXTENSIONS = (
     "2.5.29.15",  # key usage
     "2.5.29.17",  # subject alternative name
@@ -37,7 +37,7 @@ _NAME_CONSTRAINTS = "2.5.29.30"
 
 
 def read_certificate(encoded: bytes) -> Any:
-    """A certificate from PEM (the first block) or DER, with a key of an accepted kind.
+    """Return the certificate in PEM (the first block) or DER, with a key of an accepted kind.
 
     :raises Rejected: ``too-large``, ``malformed``, or ``untrusted-certificate`` for a key of another kind.
     """
@@ -60,7 +60,7 @@ def read_certificate(encoded: bytes) -> Any:
 
 
 def is_same_certificate(encoded: bytes, certificate: Any) -> bool:
-    """True when the encoded certificate is this one, byte for byte."""
+    """Return True when the encoded certificate equals this one, byte for byte."""
     try:
         other = read_certificate(encoded)
     except Rejected:
@@ -76,7 +76,8 @@ def der_of(certificate: Any) -> bytes:
 
 
 def check_signing_certificate(root: TrustedRoot, leaf: Any, time: datetime.datetime) -> None:
-    """Let pass a certificate that may sign code, was valid then, and that an authority and a CT log vouch for.
+    """Check that a certificate is for code signing, was valid at ``time``, is issued by an authority of the trusted
+    root, and recorded in a CT log.
 
     :raises Rejected: ``expired-certificate``, ``untrusted-certificate`` or ``sct``.
     """
@@ -110,7 +111,7 @@ def _check_leaf(leaf: Any, time: datetime.datetime) -> None:
 
 
 def _chain_at(root: TrustedRoot, leaf: Any, time: datetime.datetime) -> list[Any]:
-    """The chain above the leaf, issuer first, within one authority that was in use at the time."""
+    """Return the chain above the leaf, issuer first, from one authority that was in use at the time."""
     for authority in root.authorities:
         if authority.window.holds(time):
             chain = _path(authority, leaf, time)
@@ -127,7 +128,7 @@ def _chain_at(root: TrustedRoot, leaf: Any, time: datetime.datetime) -> list[Any
 
 
 def _path(authority: Authority, leaf: Any, time: datetime.datetime) -> list[Any]:
-    """From the leaf's issuer to the authority's root; empty when there is no such path."""
+    """Return the certificates from the leaf's issuer to the authority's root; empty when there is no such path."""
     unused, child = list(authority.chain), leaf
     path: list[Any] = []
     anchor = unused[-1]
@@ -142,7 +143,7 @@ def _path(authority: Authority, leaf: Any, time: datetime.datetime) -> list[Any]
 
 
 def _may_issue(certificate: Any, below: int, time: datetime.datetime) -> bool:
-    """True for an authority's certificate that may stand above so many others of authorities."""
+    """Return True for a CA certificate, valid at the time, that may have ``below`` CA certificates below it."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -163,7 +164,7 @@ def _may_issue(certificate: Any, below: int, time: datetime.datetime) -> bool:
 
 
 def _is_issued_by(child: Any, issuer: Any) -> bool:
-    """Names and signature fit; ``cryptography`` refuses signatures over MD5 and SHA-1."""
+    """Return True when names and signature match; ``cryptography`` refuses signatures over MD5 and SHA-1."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     try:
@@ -174,7 +175,7 @@ def _is_issued_by(child: Any, issuer: Any) -> bool:
 
 
 def _has_unknown_demand(certificate: Any) -> bool:
-    """Constraints on names are not evaluated, so they refuse even when they are not critical."""
+    """Return True for an unknown critical extension, or name constraints, which are not evaluated here."""
     return any(
         (extension.critical and extension.oid.dotted_string not in _KNOWN_EXTENSIONS)
         or extension.oid.dotted_string == _NAME_CONSTRAINTS
@@ -183,7 +184,7 @@ def _has_unknown_demand(certificate: Any) -> bool:
 
 
 def _check_scts(root: TrustedRoot, leaf: Any, issuer: Any) -> None:
-    """One timestamp by a CT log that was in use then is enough, as for cosign."""
+    """Check that there is one timestamp of a CT log that was in use at that time, which is enough, as for cosign."""
     from cryptography import x509
 
     scts = _value(leaf, x509.PrecertificateSignedCertificateTimestamps)
@@ -205,7 +206,7 @@ def _sct_is_good(sct: Any, log: Log, leaf: Any, issuer: Any) -> bool:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-    # RFC 6962 section 2.1.4 knows these two; the key decides, what the timestamp says must agree
+    # RFC 6962 section 2.1.4 defines these two; the key decides, and the algorithm in the timestamp must match it
     known = isinstance(log.key, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey))
     if not known or not isinstance(sct.signature_hash_algorithm, hashes.SHA256):
         return False
@@ -235,7 +236,7 @@ def _value(certificate: Any, kind: Any) -> Any:
 
 
 def validity(certificate: Any) -> tuple[datetime.datetime, datetime.datetime]:
-    """The first and the last moment at which a certificate is valid, in UTC."""
+    """Return the first and the last time at which a certificate is valid, in UTC."""
     if hasattr(certificate, "not_valid_before_utc"):
         return certificate.not_valid_before_utc, certificate.not_valid_after_utc
     # cryptography 41 only has naive times, in UTC

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cosign's signatures: with keys and with certificates, in both layouts, and in-toto attestations.
+"""Verification of Cosign's signatures (by keys and by certificates, in both layouts) and of in-toto attestations.
 
 A signature counts when it is made by one of the keys, or by a certificate with one of the identities, and the signed
-payload names the artifact's digest. Legacy signatures are looked at first: when they satisfy the policy, two requests
-were made. Where bundles and legacy signatures stand side by side, all of them are tried.
+payload names the artifact's digest. Legacy signatures are tried first: when they satisfy the policy, two requests are
+enough. An artifact may have bundles and legacy signatures; then all of them are tried.
 
 The steps, by the numbers of :mod:`.verifier`:
 
@@ -103,7 +103,7 @@ class CosignVerifier:
 
 
 def read_keys(policy: VerifyPolicy) -> list[PublicKey]:
-    """The public keys of a policy, each once, after what can be known of the policy without a request was checked.
+    """Return the public keys of a policy, without duplicates, after checking all of it that needs no request.
 
     :raises InvalidPolicy: when a key cannot be used, a number is out of bounds, or more signers are demanded than the
         policy has entries: distinct keys and distinct identities, or ``any_identity``, which is one.
@@ -126,7 +126,7 @@ def read_keys(policy: VerifyPolicy) -> list[PublicKey]:
 
 
 class _CosignCheck:
-    """One digest against one policy: what was found so far, and what is still missing."""
+    """The verification of one digest against one policy: signers found so far, and what is still missing."""
 
     def __init__(
         self,
@@ -160,11 +160,11 @@ class _CosignCheck:
     def _candidates(self) -> Iterator[None]:
         """Try one candidate after the other (steps 2 to 5); the caller stops as soon as nothing is missing.
 
-        What was fetched for one is given up before the next is fetched.
+        The content of one candidate is released before the next is fetched.
         """
         repository, digest, refusals, budget = self._repository, self._digest, self._refusals, self._budget
         if not self._policy.predicate_types or formats.COSIGN_SIGN in self._policy.predicate_types:
-            # with the size: a layer that lies about it must not spoil the others that name the same payload
+            # with the size: a layer with a wrong size must not affect others that name the same payload
             by_payload: dict[tuple[str, int], list[Descriptor]] = {}
             for layer in tagged_layers(repository, digest, SIGNATURE_SUFFIX, refusals, budget):
                 by_payload.setdefault((layer.digest, layer.size), []).append(layer)
@@ -188,7 +188,7 @@ class _CosignCheck:
         return [rule for rule, attesters in pairs if attesters.number < rule.min_signers]
 
     def _try_legacy(self, layers: Sequence[Descriptor]) -> Iterator[None]:
-        """Signatures over one payload, which is fetched once: those who sign the same have the same layer."""
+        """Try signatures over one payload, which is fetched once: several signers of it share the same layer."""
         payload: bytes | Rejected | None = None
         for layer in layers:
             try:
@@ -231,7 +231,7 @@ class _CosignCheck:
         raise Rejected("bad-signature", self._no_key_matches())
 
     def _check_beside_key(self, layer: Descriptor) -> None:
-        """A certificate beside a keyed signature is no evidence; one that is not valid now spoils it, as for cosign."""
+        """Check the certificate beside a keyed signature: it proves nothing, but must be valid now, as for cosign."""
         from .certificates import read_certificate, validity
 
         try:
@@ -268,7 +268,7 @@ class _CosignCheck:
         return signer, statement
 
     def _try_envelope(self, layer: Descriptor) -> None:
-        """A layer of cosign's attestation tag: a DSSE envelope; certificates in its annotations are not considered."""
+        """Try a layer of cosign's attestation tag: a DSSE envelope; certificates in its annotations are ignored."""
         try:
             if layer.media_type != DSSE_ENVELOPE:
                 raise Rejected("malformed", f"The layer is of type {layer.media_type[:100]!r}, not {DSSE_ENVELOPE!r}")
@@ -306,7 +306,7 @@ class _CosignCheck:
         return signer, statement
 
     def _count_statement(self, signer: Signer, statement: Statement, found_in: str, form: str) -> None:
-        """Count the signer for each demand that the type of the statement meets; a type not asked for is a refusal."""
+        """Count the signer for each rule that the statement's type matches; refuse a type that no rule wants."""
         counted = False
         for rule, attesters in zip(self._policy.attestations, self._attesters):
             if statement.predicate_type in expand_predicate_type(rule.type):
@@ -326,7 +326,7 @@ class _CosignCheck:
         return None
 
     def _payload(self, layer: Descriptor, limit: int) -> bytes | Rejected:
-        """The bytes of a layer, or why there are none."""
+        """Return the bytes of a layer, or the reason why they were not read."""
         if layer.size > limit:
             return Rejected("too-large", f"It has {layer.size} bytes, more than the {limit} that are read")
         if not self._budget.take(layer.size):
@@ -368,7 +368,7 @@ class _CosignCheck:
 
 
 class _Signers:
-    """Who made valid signatures, or attestations of one type. ``found`` has one for each name."""
+    """The signers of valid signatures, or of attestations of one type. ``found`` has one for each name."""
 
     def __init__(self) -> None:
         self.found: dict[str, Signer] = {}
@@ -376,7 +376,7 @@ class _Signers:
 
     @property
     def number(self) -> int:
-        """How many entries of the policy they satisfy, see :class:`~.counting.SignerCount`."""
+        """Return the number of entries of the policy that they satisfy, see :class:`~.counting.SignerCount`."""
         return self._count.number
 
     def add(self, signer: Signer) -> None:
@@ -384,14 +384,14 @@ class _Signers:
         self._count.add(signer.names, signer.entries)
 
     def described(self) -> str:
-        """Some of them, for messages."""
+        """Return the names of the first of them, for messages."""
         names = [repr((each.subject or each.key)[:100]) for each in self.found.values()]
         return ", ".join(names[:MAX_DESCRIBED]) + (" and others" if len(names) > MAX_DESCRIBED else "")
 
 
 def expand_predicate_type(name: str) -> tuple[str, ...]:
-    """The predicate types that one of cosign's short names stands for; any other text stands for itself.
+    """Return the predicate types of one of cosign's short names; for any other text, the text itself.
 
-    CycloneDX appends its version to the type in some tools; only the plain one is meant.
+    Some tools append the version of CycloneDX to its type; only the type without version is meant.
     """
     return PREDICATE_TYPES.get(name, (name,))

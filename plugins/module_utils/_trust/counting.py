@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How many entries of a policy are satisfied, each by a signer of its own: what ``min_signers`` counts."""
+"""Counts the entries of a policy that are satisfied, each by another signer, for ``min_signers``."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Iterable
 
 
 class SignerCount:
-    """The signers that were found, and the entries of the policy (keys, identities) that each of them satisfies.
+    """The signers found so far, and the entries of the policy (keys, identities) that each of them satisfies.
 
-    Signatures that share a name (a key of the policy, or a name in their certificates) are by one signer. One signer
-    stands for one entry at most, and one entry counts once, however many signers satisfy it.
+    Signatures that share a name (a key of the policy, or a name in their certificates) are by the same signer. A signer
+    counts for one entry at most, and an entry counts once, however many signers satisfy it.
     """
 
     def __init__(self) -> None:
-        # names and entries of each signer; no two signers have a name in common
+        # names and entries of each signer; signers have no names in common
         self._signers: list[tuple[set[str], set[str]]] = []
         self._number: int | None = 0
 
     def add(self, names: Iterable[str], entries: Iterable[str]) -> None:
-        """Count a valid signature of somebody who has these names and satisfies these entries."""
+        """Add a valid signature whose signer has these names and satisfies these entries."""
         own_names, own_entries = set(names), set(entries)
         others = []
         for signer in self._signers:
@@ -35,13 +35,13 @@ class SignerCount:
 
     @property
     def number(self) -> int:
-        """The largest number of entries that can be given a signer of their own (a maximum bipartite matching)."""
+        """Return the largest number of entries that can each have another signer (a maximum bipartite matching)."""
         if self._number is None:
             self._number = self._matching()
         return self._number
 
     def _matching(self) -> int:
-        """Kuhn's algorithm: each signer takes a free entry, or one whose signer can take another."""
+        """Return the size of the matching by Kuhn's algorithm."""
         holders: dict[str, int] = {}
 
         def settle(signer: int, tried: set[str]) -> bool:

@@ -1,15 +1,16 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the signatures of an artifact are.
+"""Finds the signatures that are attached to an artifact.
 
-Three places, all looked at: cosign's tag ``sha256-<hex>.sig`` (cosign, SIGNATURE_SPEC.md), its tag
-``sha256-<hex>.att`` for attestations, and referrers, by the API or the fallback tag (distribution-spec, "Listing
-Referrers"). The registry decides what it lists: it can hide, add and repeat. Hiding makes verification fail; what it
-adds is counted, bounded and refused one by one, and never keeps a good signature from counting, within the bounds of
-a :class:`~.budget.Budget`. So that what others add is not tried in place of a good signature, what is likely to be one
-comes first, and what is large last. Descriptors' artifact types are not trusted to say what a referrer is: registries
-fill them in differently.
+They are in three places: cosign's tag ``sha256-<hex>.sig`` (cosign, SIGNATURE_SPEC.md), its tag ``sha256-<hex>.att``
+for attestations, and referrers, by the API or the fallback tag (distribution-spec, "Listing Referrers").
+
+A registry can hide, add and repeat entries. If it hides signatures, verification fails. Entries that it adds are
+bounded by a :class:`~.budget.Budget` and refused one by one; they cannot make a good signature invalid. To keep them
+from using up the budget before a good signature is tried, likely signatures are tried first and large objects last.
+The artifact types in descriptors are not used to tell kinds of referrers apart, since registries fill them in
+differently.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ ATTESTATION_SUFFIX = ".att"
 NOTATION_SIGNATURE = "application/vnd.cncf.notary.signature"
 #: notation-go, registry/repository.go: a JSON list of the SHA-256 of each certificate, the signer's first.
 THUMBPRINTS = "io.cncf.notary.x509chain.thumbprint#S256"
-#: What tools write, or registries fill in, where a referrer does not say what it is.
+#: Types that tools or registries write when a referrer has no artifact type of its own.
 UNTYPED = ("", "application/vnd.oci.empty.v1+json", "application/vnd.oci.image.config.v1+json")
-#: Bytes of a manifest or a bundle beyond which it is looked at after the others.
+#: Bytes; a larger manifest or bundle is read after the others.
 LARGE = 1024 * 1024
-#: Characters of an annotation in which thumbprints are looked for.
+#: Characters of the longest annotation that is searched for thumbprints.
 MAX_THUMBPRINTS = 4096
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -43,8 +44,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True)
 class Attached:
-    """Bytes that were attached to the artifact. ``found_in`` is the digest of the layer or manifest that brought
-    them."""
+    """Content that is attached to the artifact. ``found_in`` is the digest of the layer or manifest that has it."""
 
     found_in: str
     media_type: str
@@ -53,11 +53,11 @@ class Attached:
 
 @dataclass(frozen=True)
 class ReferrerKind:
-    """One kind of referrers: a manifest with one layer of at most ``limit`` bytes, and how it is told from others.
+    """A kind of referrers: manifests with one layer of at most ``limit`` bytes, and how they are recognised.
 
-    It is told by ``artifact_type``, as the manifest says it or in its config's media type; or, where ``layer_type`` is
-    given, by how the layer's media type begins, since registries fill in artifact types differently. ``name`` is for
-    refusals. Descriptors that name one of ``thumbprints`` (see ``THUMBPRINTS``) come first.
+    A manifest is of this kind when its artifact type, or its config's media type, is ``artifact_type``; or, where
+    ``layer_type`` is given, when the layer's media type begins with it, since registries fill in artifact types
+    differently. ``name`` is for refusals. Descriptors with one of ``thumbprints`` (see ``THUMBPRINTS``) come first.
     """
 
     name: str
@@ -67,7 +67,7 @@ class ReferrerKind:
     thumbprints: Collection[str] = ()
 
     def is_in(self, manifest: Manifest) -> bool:
-        """Return whether a manifest is of this kind."""
+        """Return True when a manifest is of this kind."""
         if len(manifest.layers) != 1:
             return False
         if self.layer_type:
@@ -75,7 +75,7 @@ class ReferrerKind:
         return self.artifact_type in (manifest.artifact_type, manifest.config.media_type if manifest.config else "")
 
     def rank(self, entry: Descriptor) -> tuple[bool, int]:
-        """Smaller for what is more likely to be wanted, as far as the list of referrers says."""
+        """Return a sort key, smaller for entries that, by the list of referrers, are more likely to be of this kind."""
         named = _SHA256.findall(entry.annotations.get(THUMBPRINTS, "")[:MAX_THUMBPRINTS])
         if any(each.lower() in self.thumbprints for each in named):
             likely = 0
@@ -92,16 +92,16 @@ BUNDLES = ReferrerKind("bundle", BUNDLE_PREFIX, MAX_BUNDLE, layer_type=BUNDLE_PR
 def tagged_layers(
     repository: Repository, digest: str, suffix: str, refusals: list[Refusal], budget: Budget | None = None
 ) -> list[Descriptor]:
-    """The layers under one of cosign's tags, small ones first; empty when there is no such tag. One request.
+    """Return the layers under one of cosign's tags, small ones first; empty without the tag. Makes one request.
 
-    A tag that cannot be used becomes an entry in ``refusals``.
+    A tag that cannot be used is added to ``refusals``.
     """
     budget = budget or Budget()
     tag = digest.replace(":", "-") + suffix
     try:
         manifest = repository.fetch_manifest(tag)
     except (NotFound, NotAtMirrors):
-        # a signature that is not there cannot make anything valid; another kind may be at a mirror
+        # treated like a missing tag: that cannot make anything valid, and signatures may be in another place
         return []
     except OciError as exc:
         if not is_unsettled(exc):
@@ -117,7 +117,7 @@ def tagged_layers(
         )
         return []
     if len(manifest.layers) > MAX_LEGACY_LAYERS:
-        # as cosign, which then tries none
+        # as in cosign, which then tries none
         message = (
             f"The tag {tag} has {len(manifest.layers)} signatures, more than the {MAX_LEGACY_LAYERS} that are tried."
         )
@@ -135,7 +135,7 @@ def tagged_layers(
 def attached_bundles(
     repository: Repository, digest: str, refusals: list[Refusal], budget: Budget | None = None
 ) -> Iterator[Attached]:
-    """The Sigstore bundles among the referrers; other referrers are passed over in silence."""
+    """Yield the Sigstore bundles among the referrers; other referrers are ignored."""
     budget = budget or Budget()
     for tried, found in enumerate(attached(repository, digest, BUNDLES, refusals, budget)):
         if tried == budget.signatures:
@@ -145,10 +145,10 @@ def attached_bundles(
 
 
 def fetch_attached(repository: Repository, layer: Descriptor, limit: int, budget: Budget | None = None) -> bytes:
-    """The bytes of a layer of at most ``limit`` bytes, checked against its digest.
+    """Return the content of a layer of at most ``limit`` bytes, checked against its digest.
 
-    :param budget: whose time bounds the transfer; its bytes are for the caller to :meth:`~.Budget.take`.
-    :raises InvalidContent: when it is larger, is not what its digest says, or does not come in time.
+    :param budget: bounds the time of the transfer; the caller reserves the bytes with :meth:`~.Budget.take`.
+    :raises InvalidContent: when the layer is larger, does not match its digest, or does not arrive in time.
     :raises NotFound: when the registry does not have it.
     """
     if layer.size > limit:
@@ -164,9 +164,9 @@ def fetch_attached(repository: Repository, layer: Descriptor, limit: int, budget
 def attached(
     repository: Repository, digest: str, kind: ReferrerKind, refusals: list[Refusal], budget: Budget
 ) -> Iterator[Attached]:
-    """Yield what referrers of a kind bring, one at a time: no content is kept here. Large ones come last.
+    """Yield the content of referrers of a kind, one at a time, large ones last. No content is kept here.
 
-    What cannot be used becomes an entry in ``refusals``; what the budget leaves out, a note of it.
+    A referrer that cannot be used is added to ``refusals``; for those that the budget leaves out, it gets a note.
     """
     large: list[tuple[str, Descriptor]] = []
     for manifest in _referring_manifests(repository, digest, refusals, budget, kind):
@@ -205,14 +205,14 @@ def _attached_content(
 def _referring_manifests(
     repository: Repository, digest: str, refusals: list[Refusal], budget: Budget, wanted: ReferrerKind
 ) -> Iterator[Manifest]:
-    """The manifests that really name ``digest`` as their subject, each once, at most ``MAX_REFERRERS``."""
+    """Yield the manifests whose subject is ``digest``, without duplicates, at most ``MAX_REFERRERS``."""
     try:
         listed = {entry.digest: entry for entry in repository.list_referrers(digest)}
     except InvalidContent as exc:
         refusals.append(Refusal(digest, "referrers", "malformed", exc.message))
         budget.note(exc.message)
         return
-    # stable: among equals, the registry's order
+    # a stable sort: the registry's order for equal ranks
     entries = sorted(listed.values(), key=wanted.rank)
     if len(entries) > MAX_REFERRERS:
         message = f"The registry lists {len(entries)} referrers; only {MAX_REFERRERS} are looked at."
@@ -228,7 +228,7 @@ def _referring_manifests(
         except (NotFound, InvalidContent) as exc:
             refusals.append(Refusal(entry.digest, "referrer", "malformed", exc.message))
             continue
-        # what the list says of its size may be too little
+        # the size in the list may be too small
         if manifest.descriptor.size > entry.size and not budget.take(manifest.descriptor.size - entry.size):
             continue
         if manifest.subject is not None and manifest.subject.digest == digest:

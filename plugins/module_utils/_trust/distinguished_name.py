@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Distinguished names as the trusted identities of Notary Project trust policies.
+"""Distinguished names, as used for the trusted identities of Notary Project trust policies.
 
 Sources: RFC 4514, section 3; Notary Project, trust-store-trust-policy.md, "Trusted Identities Constraints";
 notation-go, internal/pkix. A name is a set of attributes, each of which occurs once; the order does not matter. The
@@ -35,9 +35,9 @@ _HEX_PAIR = re.compile(r"[0-9a-fA-F]{2}")
 
 
 def parse_distinguished_name(text: str) -> dict[str, str]:
-    """The attributes of a name such as ``C=US, ST=WA, O=wabbit-networks.io, OU=a\\, b``.
+    """Return the attributes of a name such as ``C=US, ST=WA, O=wabbit-networks.io, OU=a\\, b``.
 
-    :raises ValueError: with a clause for people, when the text is outside the grammar, has values in hexadecimal
+    :raises ValueError: with a readable clause, when the text does not match the grammar, has values in hexadecimal
         (``=#``), several attributes in one part (``+``), an attribute twice or one that is unknown, or lacks C, ST (or
         S) or O.
     """
@@ -45,7 +45,7 @@ def parse_distinguished_name(text: str) -> dict[str, str]:
         raise ValueError(f"it is longer than {MAX_LENGTH} characters")
     attributes: dict[str, str] = {}
     for part in _parts(text):
-        # no attribute is named with an escape, and values may hold "="
+        # names of attributes have no escapes, and values may contain "="
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
             raise ValueError(f"{part.strip()!r} is not of the form NAME=value")
@@ -56,7 +56,7 @@ def parse_distinguished_name(text: str) -> dict[str, str]:
 
 
 def name_of_subject(subject: Any) -> dict[str, str]:
-    """The attributes of a certificate's subject (``cryptography.x509.Name``).
+    """Return the attributes of a certificate's subject (``cryptography.x509.Name``).
 
     :raises ValueError: as :func:`parse_distinguished_name`.
     """
@@ -68,7 +68,7 @@ def name_of_subject(subject: Any) -> dict[str, str]:
 
 
 def is_subset(wanted: Mapping[str, str], found: Mapping[str, str]) -> bool:
-    """True when every attribute of ``wanted`` is in ``found`` with the same value, letter by letter."""
+    """Return True when every attribute of ``wanted`` is in ``found`` with exactly the same value."""
     return all(found.get(name) == value for name, value in wanted.items())
 
 
@@ -92,7 +92,7 @@ def _complete(attributes: dict[str, str]) -> dict[str, str]:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """The text between unescaped commas (or semicolons, as RFC 2253 had them), escapes kept."""
+    """Yield the parts between unescaped commas (or semicolons, as in RFC 2253), with their escapes."""
     start = position = 0
     while position < len(text):
         letter = text[position]
@@ -108,7 +108,7 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _unescape(value: str) -> str:
-    """The value without its escapes and the unescaped spaces around it; ``\\XX`` are bytes of UTF-8."""
+    """Return a value without escapes and unescaped surrounding spaces; ``\\XX`` are bytes of UTF-8."""
     result = bytearray()
     end = 0
     position = len(value) - len(value.lstrip(" "))

@@ -1,8 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The formats that signatures come in, read from hostile bytes: simple signing payloads, DSSE envelopes, in-toto
-statements, Sigstore bundles.
+"""Parsers for untrusted signatures: simple signing payloads, DSSE envelopes, in-toto statements, Sigstore bundles.
 
 Sources: containers/image, docs/containers-signature.5.md with cosign's SIGNATURE_SPEC.md; secure-systems-lab/dsse,
 protocol.md and envelope.md; in-toto/attestation, spec/v1/statement.md; sigstore/protobuf-specs, sigstore_bundle.proto.
@@ -19,7 +18,7 @@ from typing import Any
 
 from .verdict import Rejected
 
-# Limits of what a registry may serve; bytes where nothing else is said.
+# Limits for content from a registry, in bytes unless stated otherwise.
 MAX_PAYLOAD = 1024 * 1024
 MAX_BUNDLE = 16 * 1024 * 1024
 MAX_LEGACY_LAYERS = 1000
@@ -28,7 +27,7 @@ MAX_SUBJECTS = 1024
 MAX_SUBJECT_DIGESTS = 32
 MAX_TLOG_ENTRIES = 32
 MAX_TIMESTAMPS = 32
-#: Values in a JSON document of more than a mebibyte that nobody vouches for yet: in memory each takes about 100 bytes.
+#: Values in an unverified JSON document of more than 1 MiB: each takes about 100 bytes of memory.
 MAX_JSON_VALUES = 100_000
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -48,7 +47,7 @@ _MATERIAL_FIELDS = {"publicKey", "certificate", "tlogEntries", "timestampVerific
 
 @dataclass(frozen=True)
 class Envelope:
-    """A DSSE envelope with its one signature. ``signed`` are the bytes that the signature is over (the PAE)."""
+    """A DSSE envelope with its one signature. ``signed`` is the content that the signature is over (the PAE)."""
 
     payload_type: str
     payload: bytes
@@ -62,8 +61,7 @@ class Envelope:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A Sigstore bundle v0.3 whose shape was checked. ``material`` and ``raw`` are as they came: nothing in them is
-    trusted."""
+    """A Sigstore bundle v0.3 whose structure was checked. ``material`` and ``raw`` are untrusted input."""
 
     envelope: Envelope | None
     material: Mapping[str, Any]
@@ -83,9 +81,9 @@ class Statement:
 
 
 def strict_json(data: bytes | str, what: str, *, is_signed: bool = False) -> Any:
-    """JSON without duplicate keys; a large text has, unless ``is_signed``, at most ``MAX_JSON_VALUES`` values.
+    """Decode JSON without duplicate keys; unless ``is_signed``, a large text has at most ``MAX_JSON_VALUES`` values.
 
-    :param is_signed: that somebody whom the policy trusts signed the document.
+    :param is_signed: True when a signer whom the policy trusts has signed the document.
     :raises Rejected: ``malformed`` or ``too-large``.
     """
     if len(data) > MAX_PAYLOAD and not is_signed and _most_values(data) > MAX_JSON_VALUES:
@@ -97,14 +95,14 @@ def strict_json(data: bytes | str, what: str, *, is_signed: bool = False) -> Any
 
 
 def _most_values(data: bytes | str) -> int:
-    """An upper bound of the number of values in a JSON text, found without reading it."""
+    """Return an upper bound of the number of values in a JSON text, without parsing it."""
     if isinstance(data, str):
         return 1 + data.count(",") + data.count("[") + data.count("{")
     return 1 + data.count(b",") + data.count(b"[") + data.count(b"{")
 
 
 def decode_base64(value: Any, what: str, *, any_alphabet: bool = False) -> bytes:
-    """Strict standard base64; with ``any_alphabet`` also the URL alphabet and missing padding, as protojson reads it.
+    """Decode strict standard base64; with ``any_alphabet`` also the URL alphabet without padding, as in protojson.
 
     :raises Rejected: ``malformed``.
     """
@@ -121,13 +119,13 @@ def decode_base64(value: Any, what: str, *, any_alphabet: bool = False) -> bytes
 
 
 def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
-    """DSSE, protocol.md, "PAE"; lengths are in bytes."""
+    """Return the pre-authentication encoding (DSSE, protocol.md, "PAE"); lengths are in bytes."""
     kind = payload_type.encode("utf-8")
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
 def check_simple_payload(payload: bytes, digest: str) -> dict[str, Any]:
-    """The claims of a legacy payload that names ``digest``; returns its ``optional`` annotations.
+    """Check that a legacy payload names ``digest``; return its ``optional`` annotations.
 
     ``docker-reference`` is not compared: a mirrored artifact keeps its signatures.
 
@@ -138,7 +136,7 @@ def check_simple_payload(payload: bytes, digest: str) -> dict[str, Any]:
         critical = document["critical"]
         named, kind = critical["image"]["docker-manifest-digest"], critical.get("type")
     except (KeyError, TypeError, AttributeError):
-        raise Rejected("malformed", "The payload is no simple signing claim") from None
+        raise Rejected("malformed", "The payload is not a simple signing claim") from None
     if kind != COSIGN_PAYLOAD_TYPE:
         raise Rejected("payload-type", f"The payload is of type {str(kind)[:100]!r}, not {COSIGN_PAYLOAD_TYPE!r}")
     if named != digest:
@@ -148,7 +146,7 @@ def check_simple_payload(payload: bytes, digest: str) -> dict[str, Any]:
 
 
 def check_statement(envelope: Envelope, digest: str, predicate_types: Sequence[str] = ()) -> Statement:
-    """The statement of an envelope whose signature was checked; it has to name ``digest``, and have one of the types.
+    """Return the statement of a verified envelope, which has to name ``digest`` and have one of the types.
 
     :raises Rejected: ``payload-type``, ``malformed``, ``digest-mismatch`` or ``predicate-type``.
     """
@@ -171,7 +169,7 @@ def check_statement(envelope: Envelope, digest: str, predicate_types: Sequence[s
 
 
 def parse_bundle(raw: bytes) -> Bundle:
-    """Read a bundle; what other versions or unknown fields have is refused, as protojson does.
+    """Parse a bundle; other versions and unknown fields are refused, as in protojson.
 
     :raises Rejected: ``malformed``, ``too-large`` or ``bundle-version``.
     """
@@ -195,7 +193,7 @@ def parse_bundle(raw: bytes) -> Bundle:
 
 
 def parse_envelope(raw: bytes) -> Envelope:
-    """Read a DSSE envelope that stands alone, as in cosign's attestation tag.
+    """Parse a DSSE envelope without a bundle, as in cosign's attestation tag.
 
     :raises Rejected: ``malformed``.
     """

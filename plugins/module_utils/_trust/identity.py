@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who a certificate was issued to, and whether the policy wants that identity.
+"""Reads the identity in a certificate, and compares it with the identities of the policy.
 
-Sources: cosign, pkg/cosign/verify.go (legacy signatures); sigstore-go, pkg/fulcio/certificate (bundles). They differ:
-see ``claimed_identity``.
+Sources: cosign, pkg/cosign/verify.go (legacy signatures); sigstore-go, pkg/fulcio/certificate (bundles). For their
+differences see ``claimed_identity``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MAX_IDENTITIES = 100
 #: Characters of an issuer or a subject; Fulcio's are far shorter, and expressions are matched against them.
 MAX_NAME = 2048
 MAX_NAMES = 64
-#: Seconds of CPU time for one expression on one certificate, and how often it may use them up before it is given up.
+#: Seconds of CPU time for one expression on one certificate, and how many timeouts there may be before it is disabled.
 SECONDS_PER_MATCH = 1.0
 MAX_TIMEOUTS = 3
 
-#: The entry of a policy that accepts everybody.
+#: The entry of a policy that accepts every identity.
 ANY_IDENTITY = "any_identity"
 
 ISSUER_V1 = "1.3.6.1.4.1.57264.1.1"
@@ -42,9 +42,10 @@ _UTF8_STRING = b"\x0c"
 
 @dataclass(frozen=True)
 class Claim:
-    """What a certificate says of its holder: the OIDC issuer, and the names of which any may match.
+    """The identity in a certificate: the OIDC issuer, and names of which any may match.
 
-    ``aliases`` are all names of the holder, those that may not match included: whoever has one of them is the same.
+    ``aliases`` are all names of the holder, also those that are not compared: certificates that share one have the same
+    holder.
     """
 
     issuer: str
@@ -84,7 +85,7 @@ class CompiledIdentities:
                 self._pairs[identity] = (issuer, self._compile(identity.subject, number, "subject"))
 
     def matching_subject(self, claim: Claim) -> str:
-        """The first name of the claim for which one identity matches issuer and name.
+        """Return the first name of the claim for which one identity matches issuer and name.
 
         :raises Rejected: ``identity``.
         """
@@ -100,7 +101,7 @@ class CompiledIdentities:
         if not self._pairs:
             return claim.subjects[0]
         for issuer, subject in self._pairs.values():
-            # both of the same entry: the issuer of one and the subject of another are no identity
+            # both have to match in the same entry
             if issuer.first_match([claim.issuer]) is not None:
                 found = subject.first_match(claim.subjects)
                 if found is not None:
@@ -114,7 +115,7 @@ class CompiledIdentities:
         raise Rejected("identity", message)
 
     def matching_entries(self, claim: Claim) -> frozenset[str]:
-        """A word for each entry whose issuer and subject both match; ``any_identity`` is one entry."""
+        """Return labels of the entries whose issuer and subject both match; ``any_identity`` is one entry."""
         if not self._pairs:
             return frozenset([ANY_IDENTITY])
         return frozenset(
@@ -148,7 +149,7 @@ class _Expression:
         self._regex = regex
 
     def first_match(self, texts: Sequence[str]) -> str | None:
-        """An expression that does not finish does not match: names come from whoever signs, and must not stop a run."""
+        """Return the first text that matches. A timeout counts as no match, since any signer can choose the names."""
         if self.unfinished >= MAX_TIMEOUTS:
             return None
         try:
@@ -160,7 +161,7 @@ class _Expression:
 
 
 def claimed_identity(certificate: Any, legacy: bool) -> Claim:
-    """Issuer and names of a certificate.
+    """Return issuer and names of a certificate.
 
     Legacy signatures: the issuer is extension 57264.1.1, and any name counts. Bundles: the issuer may also be in
     57264.1.8, and only one name counts: the first URI, else the first e-mail address, else Fulcio's own kind of name.
@@ -172,7 +173,7 @@ def claimed_identity(certificate: Any, legacy: bool) -> Claim:
     issuers = [issuer for issuer in (_decode(raw), _decode_utf8_string(wrapped)) if issuer is not None]
     if len(set(issuers)) > 1:
         raise Rejected("identity", "The certificate names two issuers that differ")
-    # whoever a certificate names is the same in both layouts
+    # the aliases do not depend on the layout
     holders = issuers[:1] or [""]
     if legacy and raw is None:
         issuers = []
@@ -184,7 +185,7 @@ def claimed_identity(certificate: Any, legacy: bool) -> Claim:
 
 
 def is_anchored(pattern: str) -> bool:
-    """True when every alternative of an expression begins with ``^`` or ``\\A`` and ends with ``$`` or ``\\z``."""
+    """Return True if every alternative of an expression begins with ``^`` or ``\\A`` and ends in ``$`` or ``\\z``."""
     flags = ""
     while pattern.startswith("(?") and ")" in pattern and pattern[2 : pattern.index(")")].isalpha():
         flags += pattern[2 : pattern.index(")")]
@@ -195,7 +196,7 @@ def is_anchored(pattern: str) -> bool:
 
 
 def _branches(pattern: str) -> list[str]:
-    """The alternatives outside of all groups; an escaped character becomes one letter, ``\\z`` the character NUL."""
+    """Return the alternatives outside all groups; an escaped character becomes a letter, ``\\z`` the NUL character."""
     branches, depth, position, in_class = [""], 0, 0, False
     while position < len(pattern):
         character = pattern[position]
@@ -206,7 +207,7 @@ def _branches(pattern: str) -> list[str]:
             position += 2
             continue
         if in_class:
-            # a bracket that comes first is a member
+            # a bracket in the first position is a member
             in_class = character != "]" or pattern[:position].endswith(("[", "[^"))
             character = "x"
         elif character == "[":
@@ -237,7 +238,7 @@ def _decode(value: bytes | None) -> str | None:
 
 
 def _decode_utf8_string(value: bytes | None) -> str | None:
-    """The text of a DER UTF8String."""
+    """Return the text of a DER UTF8String."""
     if value is None:
         return None
     length, start = (value[1], 2) if len(value) > 1 else (0x80, 2)
@@ -245,7 +246,7 @@ def _decode_utf8_string(value: bytes | None) -> str | None:
         start += length & 0x7F
         length = int.from_bytes(value[2:start], "big")
     if value[:1] != _UTF8_STRING or len(value) != start + length:
-        raise Rejected("malformed", "An extension of the certificate is no UTF8String")
+        raise Rejected("malformed", "An extension of the certificate is not a UTF8String")
     return value[start:].decode("utf-8")
 
 

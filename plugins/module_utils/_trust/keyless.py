@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keyless signatures: made with a certificate that lived for minutes, for an identity, recorded in a transparency log.
+"""Verification of keyless signatures, made with a short-lived certificate and recorded in a transparency log.
 
 Sources: cosign, pkg/cosign/verify.go (legacy signatures); sigstore-go, pkg/verify (bundles). What these check is
 checked: the signature by the certificate's key, a log entry about just this signature, the log's own signature on entry
@@ -52,8 +52,8 @@ _ABOUT_THE_ROOT = ("untrusted-certificate", "sct", "tlog", "timestamp")
 class KeylessVerifier:
     """Verifies single signatures against the identities and the trusted root of a policy.
 
-    Without ``trusted_root`` it is the public-good instance's, for which the package ``sigstore`` and the network are
-    needed; with it, nothing here uses the network. ``now`` only serves to say that a trusted root has expired.
+    Without ``trusted_root`` that of the public-good instance is used, which needs the package ``sigstore`` and the
+    network; with it, nothing here uses the network. ``now`` is only used for messages about an expired trusted root.
 
     :raises InvalidPolicy: when identities or trusted root cannot be used.
     :raises MissingDependency: without ``cryptography``; without ``sigstore`` where the policy has no trusted root.
@@ -66,18 +66,18 @@ class KeylessVerifier:
         self._root = load_trusted_root(policy.trusted_root or public_good_root())
         self._now = now or datetime.datetime.now(_UTC)
         self._timestamps: TimestampVerifier | None = None
-        # which entry it is that matches only matters where several have to
+        # the matching entries are needed only where several signers are demanded
         self._wants_entries = policy.most_signers > 1
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences about identities that accept more than they seem to."""
+        """Return warnings about identities that accept more than they seem to."""
         return list(self._identities.warnings)
 
     def verify_legacy(self, layer: Descriptor, payload: bytes, digest: str) -> Signer:
-        """Check the signature in a layer's annotations over the layer's content.
+        """Check the signature in a layer's annotations over the layer's content; return its signer.
 
-        :raises Rejected: with the code of what does not hold.
+        :raises Rejected: with the code of the check that failed.
         """
         with self._only_rejections():
             return self._legacy(layer, payload, digest)
@@ -85,16 +85,16 @@ class KeylessVerifier:
     def verify_bundle(
         self, bundle: Bundle, digest: str, predicate_types: Sequence[str] = ()
     ) -> tuple[Signer, Statement]:
-        """Check the envelope of a bundle; ``found_in`` of the signer is left for the caller, who knows where it was.
+        """Check the envelope of a bundle; return its signer, whose ``found_in`` the caller sets, and its statement.
 
-        :raises Rejected: with the code of what does not hold.
+        :raises Rejected: with the code of the check that failed.
         """
         with self._only_rejections():
             return self._bundle(bundle, digest, predicate_types)
 
     @contextmanager
     def _only_rejections(self) -> Iterator[None]:
-        """The one place where malformed input becomes a refusal, whatever it made the parsers raise."""
+        """Convert all errors that parsers raise on malformed input to ``Rejected``."""
         try:
             yield
         except Rejected as exc:
@@ -144,7 +144,7 @@ class KeylessVerifier:
         key = PublicKey(certificate.public_key(), "the certificate", fingerprint_of(certificate.public_key()))
         if not key.is_named(envelope.key_id):
             raise Rejected("bad-signature", "The envelope's signature names another key than the certificate's")
-        # the curve's own hash is what clients of the bundle format sign with; SHA-256 is what older ones did
+        # clients of the bundle format sign with the curve's own hash, older ones with SHA-256
         if not key.verifies(envelope.signature, envelope.signed, curve_hash=True):
             raise Rejected("bad-signature", "The envelope's signature is not by the certificate's key")
         # 4. Check who signed: a to d in the look for a time, then e
@@ -156,9 +156,9 @@ class KeylessVerifier:
         return signer, statement
 
     def _trusted_time(self, bundle: Bundle, envelope: Envelope, certificate: Any) -> datetime.datetime:
-        """When the signature was made, by an entry for which log, certificate and authorities are in order.
+        """Return the time of signing, from a log entry for which log, certificate and authorities pass all checks.
 
-        One such entry is enough, as for cosign; entries of logs that the trusted root does not have may stand beside.
+        One such entry is enough, as for cosign; entries of logs that the trusted root does not have are ignored.
         """
         entries = [transparency_log.read_entry(each) for each in bundle.material.get("tlogEntries") or []]
         if not entries:
@@ -191,7 +191,7 @@ class KeylessVerifier:
     def _timestamped(
         self, bundle: Bundle, envelope: Envelope, certificate: Any, entries: Sequence[transparency_log.Entry]
     ) -> datetime.datetime:
-        """The same for a bundle whose time only a timestamp authority tells; ``sigstore`` has to agree."""
+        """Return the time of signing from a timestamp authority; the package ``sigstore`` verifies the bundle too."""
         if len(entries) != 1:
             raise Rejected("tlog", "The bundle has several log entries without a signed entry timestamp (SET)")
         # 4. a, c, b, d
@@ -208,7 +208,7 @@ class KeylessVerifier:
         return min(times)
 
     def _signer(self, certificate: Any, time: datetime.datetime, layout: str) -> Signer:
-        """Check the identity. What the signer signed is looked at afterwards, and only that of a wanted one."""
+        """Check the identity and return the signer. The signed content is checked only afterwards."""
         claim = claimed_identity(certificate, layout == LEGACY)
         subject = self._identities.matching_subject(claim)
         return Signer(
@@ -219,7 +219,7 @@ class KeylessVerifier:
             subject=subject,
             signed_at=f"{time.astimezone(_UTC):%Y-%m-%dT%H:%M:%SZ}",
             entries=self._identities.matching_entries(claim) if self._wants_entries else frozenset([ANY_IDENTITY]),
-            # not the key, which is made anew for each signature
+            # not the key, which is new for each signature
             names=frozenset(claim.aliases),
         )
 

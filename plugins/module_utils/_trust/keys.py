@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Public keys: which are accepted, and what a signature by one of them is.
+"""Loads public keys, and verifies signatures with them.
 
 Source: cosign and Flux verify with SHA-256 whatever the curve (sigstore, pkg/signature, LoadVerifier(pub, SHA256)), RSA
 with PKCS#1 v1.5, Ed25519 pure. The key decides the algorithm, never what comes with the signature.
@@ -32,17 +32,17 @@ _PUBLIC_LABELS = ("PUBLIC KEY", "RSA PUBLIC KEY")
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A key that may verify. ``source`` is its path, or ``key N`` of the option; ``fingerprint`` is ``sha256:<hex>``
-    of its
-    SubjectPublicKeyInfo."""
+    """A public key for verification.
+
+    ``source`` is its path, or ``key N`` of the option; ``fingerprint`` is ``sha256:<hex>`` of its SubjectPublicKeyInfo.
+    """
 
     key: Any = field(repr=False)
     source: str
     fingerprint: str
 
     def is_named(self, key_id: str) -> bool:
-        """Whether a DSSE ``keyid`` is empty, or is this key's: the SSH fingerprint that go-securesystemslib
-        compares."""
+        """Return True when a DSSE ``keyid`` is empty, or this key's SSH fingerprint, as in go-securesystemslib."""
         if not key_id:
             return True
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -52,7 +52,7 @@ class PublicKey:
         return key_id == f"SHA256:{fingerprint}"
 
     def verifies(self, signature: bytes, message: bytes, curve_hash: bool = False) -> bool:
-        """True when the signature over the message is good.
+        """Return True when the signature over the message is valid.
 
         With ``curve_hash``, ECDSA signatures made with the curve's own hash (SHA-384 for P-384, SHA-512 for P-521)
         count too.
@@ -63,8 +63,8 @@ class PublicKey:
 def load_public_keys(sources: list[str]) -> list[PublicKey]:
     """Read PEM public keys given as text or as paths, in the order given; a text may hold several.
 
-    :raises InvalidPolicy: for anything that is no public key of an accepted kind, a private key or a certificate
-    included.
+    :raises InvalidPolicy: for anything that is not a public key of an accepted kind, such as a private key or a
+        certificate.
     """
     keys: list[PublicKey] = []
     for number, source in enumerate(sources, 1):
@@ -80,12 +80,12 @@ def load_public_keys(sources: list[str]) -> list[PublicKey]:
 
 
 def fingerprint_of(key: Any) -> str:
-    """``sha256:<hex>`` of the SubjectPublicKeyInfo of a public key of ``cryptography``."""
+    """Return ``sha256:<hex>`` of the SubjectPublicKeyInfo of a public key of ``cryptography``."""
     return digest_of(spki_of(key))
 
 
 def spki_of(key: Any) -> bytes:
-    """The DER bytes of the SubjectPublicKeyInfo of a public key."""
+    """Return the SubjectPublicKeyInfo of a public key as DER."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     result: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -93,7 +93,7 @@ def spki_of(key: Any) -> bytes:
 
 
 def check_kind(key: Any, name: str) -> None:
-    """Let pass what may verify: ECDSA on P-256, P-384 and P-521, RSA of 2048 bits and more, Ed25519.
+    """Check that a key is of an accepted kind: ECDSA on P-256, P-384 or P-521, RSA from 2048 bits, Ed25519.
 
     :raises InvalidPolicy: for any other key.
     """
@@ -132,7 +132,7 @@ def signature_is_good(key: Any, signature: bytes, message: bytes, curve_hash: bo
 
 
 def _as_der(key: Any, signature: bytes) -> bytes:
-    """An ECDSA signature as DER; the plain ``r || s`` of IEEE P1363 is accepted too, as sigstore does."""
+    """Return an ECDSA signature as DER; the ``r || s`` of IEEE P1363 is accepted too, as in sigstore."""
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
     size = (key.curve.key_size + 7) // 8
@@ -187,7 +187,9 @@ def _load_public_key(block: str, name: str) -> PublicKey:
 def _refuse(name: str, text: str) -> InvalidPolicy:
     match = _PEM_LABEL.search(text)
     if match is None:
-        return InvalidPolicy(f"{name} is no public key: it has no PEM block.", "Give what cosign writes to cosign.pub.")
+        return InvalidPolicy(
+            f"{name} is not a public key: it has no PEM block.", "Give what cosign writes to cosign.pub."
+        )
     if "PRIVATE" in match[1]:
         return InvalidPolicy(
             f"{name} is a private key ({match[1]}), which verification must not be given.",
@@ -198,4 +200,4 @@ def _refuse(name: str, text: str) -> InvalidPolicy:
             f"{name} is a certificate, not a public key.",
             "Give its key (openssl x509 -pubkey -noout), or 'identities' for keyless signatures.",
         )
-    return InvalidPolicy(f"{name} is no public key: its PEM block is {match[1]!r}.", "Wanted PUBLIC KEY.")
+    return InvalidPolicy(f"{name} is not a public key: its PEM block is {match[1]!r}.", "Wanted PUBLIC KEY.")

@@ -96,18 +96,18 @@ class NotationVerifier:
             raise next(filter(None, refusals))
 
     def budget(self) -> Budget:
-        """What one verification may cost."""
+        """Return a new budget for one verification."""
         return Budget(self._attempts)
 
     def thumbprints(self, scope: str) -> frozenset[str]:
-        """SHA-256 (hex) of the certificates that are trusted for ``host/repository``.
+        """Return the SHA-256 (hex) of the certificates that are trusted for ``host/repository``.
 
         :raises VerificationFailed: when no statement applies.
         """
         return frozenset(hashlib.sha256(each.encoded).hexdigest() for each in self.scope_statement(scope).trusted)
 
     def _too_few(self, statement: PolicyStatement) -> InvalidPolicy | None:
-        """Why a statement can never be satisfied by as many signers as are demanded."""
+        """Return an error when a statement can never be satisfied by the demanded number of signers."""
         names = statement.identities
         if names is None or len(names) >= self._min_signers:
             return None
@@ -118,7 +118,7 @@ class NotationVerifier:
         )
 
     def scope_statement(self, scope: str) -> PolicyStatement:
-        """The statement of the trust policy for ``host/repository``.
+        """Return the statement of the trust policy for ``host/repository``.
 
         :raises VerificationFailed: when there is none.
         """
@@ -132,7 +132,7 @@ class NotationVerifier:
         return statement
 
     def skips(self, scope: str) -> bool:
-        """True when the trust policy skips verification there, so that no signature has to be fetched.
+        """Return True when the trust policy skips verification there, so that no signature has to be fetched.
 
         :raises VerificationFailed: when no statement applies.
         """
@@ -146,7 +146,7 @@ class NotationVerifier:
         budget: Budget | None = None,
         unusable: Sequence[Refusal] = (),
     ) -> Verdict:
-        """Check the signatures of an artifact; each is the digest that it was found in, its media type and its bytes.
+        """Check the signatures of an artifact. Each is a tuple: digest that it was found in, media type, content.
 
         No more is taken from ``envelopes`` than needed, and never more than ``max_signatures`` of the policy. The
         outcome is VERIFIED when signatures that satisfy the policy are by ``min_signers`` distinct signers, each for
@@ -209,10 +209,10 @@ class NotationVerifier:
 
 
 class _NotationCheck:
-    """One artifact against one statement.
+    """The verification of one artifact against one statement.
 
-    ``signers``, and ``doubtful`` with the warnings about those who may be somebody else, are by the fingerprint of the
-    signer's key.
+    ``signers``, and ``doubtful`` with the warnings about signers whose identity is not proven, are by the fingerprint
+    of the signer's key.
     """
 
     def __init__(self, statement: PolicyStatement, artifact: Descriptor, now: datetime.datetime) -> None:
@@ -244,7 +244,7 @@ class _NotationCheck:
             self.refusals.append(Refusal(found_in, signer.format, doubt.code, doubt.message))
 
     def _signer(self, found_in: str, media_type: str, raw: bytes, logged: list[str]) -> tuple[Signer, Rejected | None]:
-        """The signer, and why it is not known to be the one that it says, where the policy only logs that.
+        """Return the signer, and, where the policy only logs that, why its identity is not proven.
 
         :raises Rejected: when a check that is enforced fails.
         """
@@ -271,15 +271,15 @@ class _NotationCheck:
                 raise failure
             if failure is not None and self.statement.actions[kind] == LOG:
                 logged.append(failure.message)
-        # whatever the policy makes of it: what expires is looked at again
+        # independent of the policy's actions: anything that expires is verified again later
         ends = [each for each in (envelope.expiry, *ends_of(envelope.chain)) if each is not None]
         self.valid_until = min([self.valid_until, *(each.timestamp() for each in ends)])
         signer = _describe_signer(envelope, found_in, source, annotations)
-        # who may be anybody stands for nothing but their own key and name
+        # a signer whose identity is not proven counts only as its own key and name
         return replace(signer, entries=entries or frozenset([signer.key])), doubt
 
     def _authenticate(self, envelope: SignedEnvelope) -> tuple[str, frozenset[str]]:
-        """Where the trusted certificate comes from, and which trusted identities it has; none where all are trusted.
+        """Return the source of the trusted certificate, and the matching identities; none where all are trusted.
 
         :raises Rejected: ``untrusted-certificate`` or ``identity``.
         """

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates of Notary Project signatures: chains from hostile bytes, and trust stores.
+"""Certificates of Notary Project signatures: untrusted chains, and trust stores.
 
 Source: Notary Project, signature-specification.md, "Certificate Requirements", as notation-core-go applies them
 (x509/codesigning_cert_validations.go): the chain comes whole and in order, from the signer's certificate to
@@ -44,14 +44,14 @@ _FOREIGN_USAGES = {
 
 @dataclass(frozen=True)
 class TrustedCertificate:
-    """A certificate of a trust store. ``source`` is the path it was read from, or ``certificate N`` of the option."""
+    """A certificate of a trust store. ``source`` is its path, or ``certificate N`` of the option."""
 
     encoded: bytes = field(repr=False)
     source: str
 
 
 def read_chain(encoded: Sequence[bytes]) -> list[Any]:
-    """The certificates of an envelope, as ``cryptography`` has them; nothing about them is checked.
+    """Return the certificates of an envelope as objects of ``cryptography``, without checking them.
 
     :raises Rejected: ``malformed`` or ``too-large``.
     """
@@ -66,7 +66,7 @@ def read_chain(encoded: Sequence[bytes]) -> list[Any]:
 
 
 def check_chain(chain: Sequence[Any]) -> None:
-    """Let pass a chain that has the form that the specification demands; whether its root is trusted is another matter.
+    """Check that a chain has the form that the specification demands, but not that its root is trusted.
 
     :raises Rejected: ``chain``.
     """
@@ -75,7 +75,9 @@ def check_chain(chain: Sequence[Any]) -> None:
             self_signed = _is_issued_by(certificate, certificate)
             if number + 1 == len(chain):
                 if not self_signed:
-                    raise Rejected("chain", f"The last certificate, of {name_of(certificate)}, is no self-signed root")
+                    raise Rejected(
+                        "chain", f"The last certificate, of {name_of(certificate)}, is not a self-signed root"
+                    )
             elif self_signed:
                 raise Rejected("chain", f"The chain goes on behind the self-signed one of {name_of(certificate)}")
             elif not _is_issued_by(certificate, chain[number + 1]):
@@ -88,7 +90,7 @@ def check_chain(chain: Sequence[Any]) -> None:
 
 
 def why_not_valid(chain: Sequence[Any], now: datetime.datetime) -> str:
-    """A clause that names the certificate that is not valid at the time; empty when all of them are."""
+    """Return a clause about the first certificate that is not valid at the time; empty when all are valid."""
     with reading("A certificate of the envelope"):
         for certificate in chain:
             begins, ends = validity(certificate)
@@ -100,13 +102,13 @@ def why_not_valid(chain: Sequence[Any], now: datetime.datetime) -> str:
 
 
 def ends_of(chain: Sequence[Any]) -> list[datetime.datetime]:
-    """When each certificate expires."""
+    """Return the time at which each certificate expires."""
     with reading("A certificate of the envelope"):
         return [validity(certificate)[1] for certificate in chain]
 
 
 def revocable(chain: Sequence[Any]) -> list[str]:
-    """The names of the certificates that say where to ask whether they were revoked (OCSP or a list); never a root."""
+    """Return the names of the certificates with an OCSP responder or a revocation list; never a root."""
     from cryptography import x509
 
     with reading("A certificate of the envelope"):
@@ -114,13 +116,13 @@ def revocable(chain: Sequence[Any]) -> list[str]:
 
 
 def name_of(certificate: Any) -> str:
-    """The subject for messages, at most 200 letters, quoted: what a stranger wrote cannot end a line."""
+    """Return the subject for messages: at most 200 characters, quoted, since untrusted text may contain line ends."""
     with reading("The name in a certificate"):
         return repr(certificate.subject.rfc4514_string()[:200])
 
 
 def encode(certificate: Any) -> bytes:
-    """The certificate's DER bytes."""
+    """Return the certificate as DER."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
     result: bytes = certificate.public_bytes(Encoding.DER)
@@ -141,7 +143,7 @@ def read_trust_store(sources: Sequence[str]) -> list[TrustedCertificate]:
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Turn what ``cryptography`` raises on bytes that it cannot use into ``malformed``."""
+    """Convert errors of ``cryptography`` on malformed input to ``Rejected`` with the code ``malformed``."""
     from cryptography import x509
     from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
@@ -177,7 +179,7 @@ def _check_authority(certificate: Any, below: int) -> None:
     name = name_of(certificate)
     constraints = _value(certificate, x509.BasicConstraints)
     if constraints is None or not constraints.ca:
-        raise Rejected("chain", f"The certificate of {name} is no authority's and issued another")
+        raise Rejected("chain", f"The certificate of {name} is not a CA certificate and issued another")
     if constraints.path_length is not None and constraints.path_length < below:
         message = f"The certificate of {name} allows {constraints.path_length} authorities below it, not {below}"
         raise Rejected("chain", message)
@@ -198,7 +200,7 @@ def _critical_key_usage(certificate: Any) -> Any:
 
 
 def _is_issued_by(certificate: Any, issuer: Any) -> bool:
-    """Name and signature, the latter with SHA-2 (or Ed25519) by a key of an accepted kind."""
+    """Return True when name and signature match, the latter with SHA-2 or Ed25519 by a key of an accepted kind."""
     from cryptography.exceptions import InvalidSignature
 
     if certificate.issuer != issuer.subject:
@@ -225,7 +227,7 @@ def _names_ocsp(certificate: Any) -> bool:
 
 
 def _value(certificate: Any, kind: Any) -> Any:
-    """The extension of a class of ``cryptography.x509``, or None."""
+    """Return the extension of a class of ``cryptography.x509``, or None."""
     from cryptography import x509
 
     try:
@@ -261,7 +263,7 @@ def _read_source(source: str, number: int) -> Iterator[TrustedCertificate]:
                         "Give the certificate of the authority that issued it.",
                     )
     except Rejected as exc:
-        raise InvalidPolicy(f"The trust store's {name} is no certificate that can be used: {exc.message}.") from None
+        raise InvalidPolicy(f"The trust store's {name} is not a usable certificate: {exc.message}.") from None
     for certificate in certificates:
         yield TrustedCertificate(encode(certificate), name)
 

@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Signature envelopes of the Notary Project, JWS and COSE, read from hostile bytes.
+"""Parses and verifies untrusted signature envelopes of the Notary Project, JWS and COSE.
 
 Sources: Notary Project, signature-specification.md, signature-envelope-jws.md, signature-envelope-cose.md; RFC 7515,
-section 7.2.2 (flattened JSON); RFC 9052, sections 3, 4.2 and 4.4. The signer's key decides the algorithm; the one that
-the envelope names has to be it. What is not under the signature (the certificate chain, the agent, a countersignature)
-is used for nothing but the chain, which stands for itself.
+section 7.2.2 (flattened JSON); RFC 9052, sections 3, 4.2 and 4.4. The signer's key decides the algorithm; the
+envelope has to name the same one. Of the unsigned parts (certificate chain, agent, countersignature) only the chain is
+used, which is verified by itself.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _TIME = re.compile(
 class SignedEnvelope:
     """An envelope whose signature was made by the first certificate of its chain, which is well-formed.
 
-    Whether the chain is trusted, valid now and the signature not expired is left to the trust policy.
+    The trust policy decides later if the chain is trusted and valid now, and the signature not expired.
     """
 
     format: str
@@ -71,7 +71,7 @@ class SignedEnvelope:
 
 @dataclass(frozen=True)
 class _Parsed:
-    """What both formats have, before anything was checked."""
+    """The fields of an envelope that both formats have, before any check."""
 
     format: str
     algorithm: Any
@@ -86,12 +86,12 @@ class _Parsed:
 
 
 def format_of(media_type: str) -> str:
-    """The word for the format in results."""
+    """Return the name of the format in results."""
     return {JWS_TYPE: JWS, COSE_TYPE: COSE}.get(media_type, "notation")
 
 
 def open_envelope(media_type: str, raw: bytes) -> SignedEnvelope:
-    """Read an envelope and check its signature and the form of its certificate chain.
+    """Parse an envelope; check its signature and the form of its certificate chain.
 
     :raises Rejected: ``too-large``, ``malformed``, ``critical-header``, ``plugin``, ``signing-scheme``,
         ``payload-type``, ``algorithm``, ``bad-signature`` or ``chain``.
@@ -112,7 +112,7 @@ def open_envelope(media_type: str, raw: bytes) -> SignedEnvelope:
 
 
 def check_payload(payload: bytes, media_type: str, digest: str, size: int) -> dict[str, str]:
-    """The annotations of a payload whose target artifact is this descriptor.
+    """Return the annotations of a payload whose target artifact is this descriptor.
 
     :raises Rejected: ``malformed`` or ``digest-mismatch``.
     """
@@ -122,7 +122,7 @@ def check_payload(payload: bytes, media_type: str, digest: str, size: int) -> di
         raise Rejected("malformed", "The payload has no target artifact")
     for key, wanted in (("digest", digest), ("mediaType", media_type), ("size", size)):
         found = target.get(key)
-        # 509.0 and True are other sizes than 509 and 1
+        # in Python 509.0 equals 509 and True equals 1, but they are not valid sizes
         if type(found) is not type(wanted) or found != wanted:
             message = f"The signature is for an artifact with {key} {repr(found)[:200]}, not for this one ({wanted!r})"
             raise Rejected("digest-mismatch", message)
@@ -137,12 +137,12 @@ def check_payload(payload: bytes, media_type: str, digest: str, size: int) -> di
 def _parse_jws(raw: bytes) -> _Parsed:
     document = strict_json(_utf8(raw, "The envelope"), "The envelope")
     if not isinstance(document, dict) or "signatures" in document:
-        raise Rejected("malformed", "The envelope is no JWS in flattened JSON")
+        raise Rejected("malformed", "The envelope is not a JWS in flattened JSON")
     protected, payload = document.get("protected"), document.get("payload")
     header = _base64url(protected, "protected header")
     headers = strict_json(_utf8(header, "The protected header"), "The protected header")
     if not isinstance(headers, dict):
-        raise Rejected("malformed", "The protected header is no object")
+        raise Rejected("malformed", "The protected header is not an object")
     unprotected = document.get("header")
     chain = unprotected.get("x5c") if isinstance(unprotected, dict) else None
     if not isinstance(chain, list):
@@ -168,11 +168,11 @@ def _parse_cose(raw: bytes) -> _Parsed:
     message = cbor.decode(raw, "The envelope")
     parts = message.value if isinstance(message, cbor.Tag) and message.number == _COSE_SIGN1 else None
     if not isinstance(parts, list) or [type(part) for part in parts] != [bytes, dict, bytes, bytes]:
-        raise Rejected("malformed", "The envelope is no tagged COSE_Sign1 with a payload")
+        raise Rejected("malformed", "The envelope is not a tagged COSE_Sign1 with a payload")
     protected, unprotected, payload, signature = parts
     headers = cbor.decode(protected, "The protected header")
     if not isinstance(headers, dict):
-        raise Rejected("malformed", "The protected header is no map")
+        raise Rejected("malformed", "The protected header is not a map")
     if set(headers) & set(unprotected):
         raise Rejected("malformed", "A header is both protected and unprotected")
     chain = unprotected.get(_COSE_CHAIN)
@@ -231,7 +231,7 @@ def _check_signature(leaf: Any, parsed: _Parsed) -> None:
 
 
 def _check_headers(parsed: _Parsed) -> datetime.datetime | None:
-    """The signed attributes: all that is critical is known, present and well-formed. Returns the expiry."""
+    """Check that all critical signed attributes are known, present and well-formed; return the time of expiry."""
     headers = parsed.headers
     for plugin in (PLUGIN, PLUGIN_VERSION):
         if plugin in headers:
@@ -271,7 +271,7 @@ def _check_headers(parsed: _Parsed) -> datetime.datetime | None:
 def _jws_time(value: Any, what: str) -> datetime.datetime:
     match = _TIME.match(value) if isinstance(value, str) else None
     if match is None:
-        raise Rejected("malformed", f"The {what} {repr(value)[:100]} is no time")
+        raise Rejected("malformed", f"The {what} {repr(value)[:100]} is not a time")
     try:
         zone = datetime.timezone.utc
         if match[8]:
@@ -282,13 +282,13 @@ def _jws_time(value: Any, what: str) -> datetime.datetime:
         time = datetime.datetime(year, month, day, hour, minute, second, micro, zone)
         return time.astimezone(datetime.timezone.utc)
     except (ValueError, OverflowError):
-        raise Rejected("malformed", f"The {what} {value!r} is no time") from None
+        raise Rejected("malformed", f"The {what} {value!r} is not a time") from None
 
 
 def _cose_time(value: Any, what: str) -> datetime.datetime:
-    """RFC 8949, section 3.4.2; fractions of seconds, which should not be used, are refused."""
+    """Return a time in seconds since 1970 (RFC 8949, section 3.4.2); fractions of seconds are refused."""
     if not isinstance(value, cbor.Tag) or value.number != 1 or not cbor.is_integer(value.value):
-        raise Rejected("malformed", f"The {what} {repr(value)[:100]} is no time in whole seconds")
+        raise Rejected("malformed", f"The {what} {repr(value)[:100]} is not a time in whole seconds")
     try:
         return datetime.datetime.fromtimestamp(value.value, datetime.timezone.utc)
     except (ValueError, OverflowError, OSError):
@@ -296,7 +296,7 @@ def _cose_time(value: Any, what: str) -> datetime.datetime:
 
 
 def _base64url(value: Any, what: str) -> bytes:
-    """RFC 7515, section 2: without padding, and each value has one spelling."""
+    """Decode base64url without padding (RFC 7515, section 2); only the canonical encoding is accepted."""
     if not isinstance(value, str):
         raise Rejected("malformed", f"The {what} is not a string")
     try:
@@ -316,5 +316,5 @@ def _utf8(data: bytes, what: str) -> str:
 
 
 def _is_text(value: Any) -> bool:
-    """A string that can be written again: JSON may escape half a surrogate pair."""
+    """Return True for a string that can be encoded: JSON may escape half a surrogate pair."""
     return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)

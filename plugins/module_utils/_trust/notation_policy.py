@@ -21,7 +21,7 @@ from .notation_chain import TrustedCertificate, read_trust_store
 
 AUTHENTICITY, TIMESTAMP, EXPIRY, REVOCATION = "authenticity", "authenticTimestamp", "expiry", "revocation"
 ENFORCE, LOG, SKIP = "enforce", "log", "skip"
-#: The name that answers for every trust store in a mapping of certificates.
+#: The name that stands for every trust store in a mapping of certificates.
 ANY_STORE = "*"
 
 _ACTIONS = (ENFORCE, LOG, SKIP)
@@ -67,7 +67,7 @@ class PolicyStatement:
         return self.level == "skip"
 
     def trusted_identities(self, name: Mapping[str, str]) -> frozenset[str]:
-        """A word for each trusted identity that is part of the name."""
+        """Return labels of the trusted identities whose attributes are all in the name."""
         numbered = enumerate(self.identities or (), 1)
         return frozenset(f"identity {number}" for number, identity in numbered if is_subset(identity, name))
 
@@ -79,7 +79,7 @@ class NotationPolicy:
     statements: Sequence[PolicyStatement]
 
     def statement_for(self, scope: str) -> PolicyStatement | None:
-        """The statement for a ``host/repository``: the one that names it, or else the one for all (``*``)."""
+        """Return the statement for a ``host/repository``: the one that names it, otherwise the one for all (``*``)."""
         for wanted in (scope, "*"):
             for statement in self.statements:
                 if wanted in statement.scopes:
@@ -92,8 +92,8 @@ def parse_trust_policy(
 ) -> NotationPolicy:
     """Check a whole trust policy, and read the certificates that it trusts.
 
-    ``trust_store`` holds certificates as paths or PEM text: a list answers for every store that the policy names, as in
-    Flux; a mapping has them by the store's name, as ``name`` or ``ca:name``, or under ``*`` for every store.
+    :param trust_store: certificates as paths or PEM text. A list is used for every store that the policy names, as in
+        Flux; a mapping has them by the store's name, as ``name`` or ``ca:name``, or under ``*`` for every store.
 
     :raises InvalidPolicy: for the first rule that is broken.
     """
@@ -124,7 +124,7 @@ class _Stores:
         self._stores = {name: read_trust_store(sources[name]) for name in sources}
 
     def certificates(self, name: str, statement: str) -> list[TrustedCertificate]:
-        """The certificates of the store ``ca:name``."""
+        """Return the certificates of the store ``ca:name``."""
         found = [each for key in (f"ca:{name}", name, ANY_STORE) for each in self._stores.get(key, ())]
         if not found:
             raise InvalidPolicy(
@@ -229,7 +229,9 @@ def _identities(texts: list[str], what: str) -> tuple[Mapping[str, str], ...] | 
         try:
             names.append(parse_distinguished_name(value))
         except ValueError as exc:
-            raise InvalidPolicy(f"{what} has a trusted identity {_show(text)} that is no valid name: {exc}.") from None
+            raise InvalidPolicy(
+                f"{what} has a trusted identity {_show(text)} that is not a valid name: {exc}."
+            ) from None
     for number, first in enumerate(names):
         for other, second in enumerate(names):
             if number != other and is_subset(first, second):

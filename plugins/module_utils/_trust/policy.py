@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the user demands of signatures, as values that were checked; see the documentation fragment ``verify``."""
+"""The checked options of a verification policy; see the documentation fragment ``verify``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ COSIGN, NOTATION = "cosign", "notation"
 
 @dataclass(frozen=True)
 class Identity:
-    """Regular expressions (Go's spellings, unanchored) on issuer and subject of a certificate, as Flux's
-    matchOIDCIdentity."""
+    """Regular expressions (Go's syntax, unanchored) for issuer and subject, as in Flux's matchOIDCIdentity."""
 
     issuer: str
     subject: str
@@ -42,7 +41,7 @@ class VerifyPolicy:
     """A checked policy. ``public_keys`` and ``trust_store`` hold PEM text or paths as the user wrote them.
 
     ``min_signers`` is a number of entries (keys, identities), each satisfied by a signer of its own.
-    ``max_signatures`` bounds how many signatures are tried; 0 stands for what the provider's own tool does.
+    ``max_signatures`` bounds how many signatures are tried; 0 stands for the default of the provider's own tool.
     """
 
     provider: str = COSIGN
@@ -60,7 +59,7 @@ class VerifyPolicy:
 
     @property
     def most_signers(self) -> int:
-        """The most signers that anything in the policy demands."""
+        """Return the largest number of signers that the policy or one of its attestations demands."""
         return max([self.min_signers, *(rule.min_signers for rule in self.attestations)])
 
 

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private keys: reading them, and what a signature by one of them is.
+"""Reads private keys, and signs with them.
 
 Sources: cosign, pkg/cosign/keys.go; go-securesystemslib, encrypted/encrypted.go, for keys that cosign encrypted.
-Nothing of a key, and not the path that may be one by mistake, ever gets into a message.
+Messages never contain a part of a key, or the path, which may be a key that was given by mistake.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ _HOW_TO_MAKE = (
 
 @dataclass(frozen=True)
 class PrivateKey:
-    """A key that signs. ``public`` is its public half."""
+    """A signing key. ``public`` is its public half."""
 
     key: Any = field(repr=False)
     public: PublicKey
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether the same message always gets the same signature."""
+        """Return True when the same message always gets the same signature."""
         from cryptography.hazmat.primitives.asymmetric import ec
 
         return not isinstance(self.key, ec.EllipticCurvePrivateKey) or _ecdsa()[1]
 
     def sign(self, message: bytes) -> bytes:
-        """A signature that cosign and Flux accept: SHA-256 whatever the curve, PKCS#1 v1.5 for RSA, Ed25519 pure."""
+        """Return a signature for cosign and Flux: SHA-256 whatever the curve, PKCS#1 v1.5 for RSA, Ed25519 pure."""
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
@@ -68,11 +68,11 @@ class PrivateKey:
 def load_private_key(source: str, password: str | None = None) -> PrivateKey:
     """Read a private key given as PEM text or as a path.
 
-    Understood are PEM (PKCS#8, SEC 1, PKCS#1), encrypted or not, and what cosign writes. Without a password that of the
-    environment variable COSIGN_PASSWORD is taken; without that the empty one, with which cosign encrypts too. A key
-    that is not encrypted needs none, and one that is given is not looked at.
+    Supported are PEM (PKCS#8, SEC 1, PKCS#1), encrypted or not, and cosign's own format.
 
-    :raises InvalidPolicy: when there is no such key, the password is not its own, or its kind is not accepted.
+    :param password: by default that of the environment variable COSIGN_PASSWORD, or else the empty password, which
+        cosign supports too. It is ignored for a key that is not encrypted.
+    :raises InvalidPolicy: when the key cannot be read, the password is wrong, or its kind is not accepted.
     :raises MissingDependency: without ``cryptography``; without ``PyNaCl`` for a key that cosign encrypted, whose
         cipher (NaCl's secretbox: XSalsa20 with Poly1305) ``cryptography`` does not have.
     """
@@ -90,7 +90,7 @@ def load_private_key(source: str, password: str | None = None) -> PrivateKey:
 
 
 def _ecdsa() -> tuple[Any, bool]:
-    """ECDSA with SHA-256, and whether its nonces are those of RFC 6979: needs cryptography 43 with OpenSSL 3.2."""
+    """Return ECDSA with SHA-256, and True with nonces of RFC 6979 (from cryptography 43 with OpenSSL 3.2)."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -112,7 +112,7 @@ def _read_private_key(source: str) -> str:
 
 
 def _the_private_block(text: str) -> tuple[str, str]:
-    """Label and PEM block of the one private key; what stands beside it, as openssl's EC PARAMETERS, is passed over."""
+    """Return label and PEM block of the only private key; other blocks, such as EC PARAMETERS, are ignored."""
     blocks = [(match[1], match[0]) for match in _PEM_BLOCK.finditer(text)]
     private = [found for found in blocks if "PRIVATE" in found[0]]
     if len(private) > 1:
@@ -130,7 +130,7 @@ def _the_private_block(text: str) -> tuple[str, str]:
         raise InvalidPolicy(f"{_NAME} is a certificate.", "Give the private key that belongs to it.")
     if "-----BEGIN" in text:
         raise InvalidPolicy(f"{_NAME} is damaged: it has no complete PEM block of a private key.", _HOW_TO_MAKE)
-    raise InvalidPolicy(f"{_NAME} is no private key: it has no PEM block.", _HOW_TO_MAKE)
+    raise InvalidPolicy(f"{_NAME} is not a private key: it has no PEM block.", _HOW_TO_MAKE)
 
 
 def _load_pem(label: str, block: str, password: bytes, is_known: bool) -> Any:
@@ -180,7 +180,7 @@ def _load_cosign(block: str, password: bytes, is_known: bool) -> Any:
 
 
 def _cosign_fields(block: str) -> tuple[bytes, tuple[int, int, int], bytes, bytes]:
-    """Salt, scrypt parameters, nonce and box."""
+    """Return salt, scrypt parameters, nonce and box."""
     body = "".join(block.splitlines()[1:-1])
     try:
         document = json.loads(base64.b64decode(body, validate=True))

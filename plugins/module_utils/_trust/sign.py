@@ -5,9 +5,9 @@
 
 What is signed is in :mod:`.signed_content`. Source: cosign, SIGNATURE_SPEC.md and cmd/cosign/cli/sign/sign.go.
 
-The tag of legacy signatures and the fallback tag of referrers are read, completed and written back, and registries have
-no lock for that. So what was written is looked for once more, after everybody who had read before has written too, and
-written again when it is gone.
+The tag of legacy signatures and the fallback tag of referrers are read, extended and written back, and registries have
+no lock for that. So a written signature is read back after a delay in which concurrent writers have finished, and
+written again when one of them has overwritten it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from .verdict import BUNDLE, LEGACY, Refusal, Rejected
 CREATED, UNCHANGED = "created", "unchanged"
 MAX_WRITES = 8
 MAX_ANNOTATIONS = 100
-# Seconds before what was written is looked for: this many times as long as reading and writing took, within limits.
+# Delay before reading back: a multiple of the seconds that reading and writing took, within limits.
 SETTLE_FACTOR, MIN_SETTLE, MAX_SETTLE = 4.0, 0.25, 10.0
 
 
@@ -77,7 +77,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class Signed:
-    """What became of the wanted formats of one artifact."""
+    """The result for the wanted formats of one artifact."""
 
     signatures: Sequence[Signature]
     warnings: Sequence[str] = ()
@@ -89,7 +89,7 @@ class Signed:
 
 @dataclass(frozen=True)
 class _Found:
-    """The signatures of one format: the digest of the first valid one by the key, and how many there are of others."""
+    """Signatures of one format: digest of the first valid one by the key, and the number of those by others."""
 
     own: str = ""
     others: int = 0
@@ -162,7 +162,7 @@ class CosignSigner:
         return ""
 
     def _warnings(self, one: _OneArtifact, before: Mapping[str, _Found], missing: Sequence[str]) -> list[str]:
-        """cosign 3 and Flux look at legacy signatures only where there is no bundle at all."""
+        """Return warnings for an artifact with both formats: cosign 3 and Flux ignore its legacy signatures."""
         if not missing:
             return []
         other = {form: before[form] if form in before else one.find_if_possible(form) for form in (LEGACY, BUNDLE)}
@@ -180,7 +180,7 @@ class CosignSigner:
 
 
 class _OneArtifact:
-    """The signatures of one key on one artifact. What is signed is signed once, however often it has to be written."""
+    """The signatures of one key on one artifact. Each format is signed once, even if it is written several times."""
 
     def __init__(
         self,
@@ -200,17 +200,17 @@ class _OneArtifact:
         self._signed_bundle: tuple[bytes, Manifest] | None = None
         self.name = str(repository.reference.at(digest=artifact.digest))
 
-    # Looking
+    # Finding signatures
 
     def find(self, form: str) -> _Found:
-        """What the repository has of a format, read anew. A signature with further annotations counts as one."""
+        """Return the signatures of a format in the repository, read again. One with more annotations counts too."""
         try:
             return self._find_legacy() if form == LEGACY else self._find_bundle()
         except NotFound:
             return _Found()
 
     def find_if_possible(self, form: str) -> _Found:
-        """The same for a format that is not wanted, and need not be usable here."""
+        """Return the same for a format that is not wanted; problems with it are not errors."""
         try:
             return self.find(form)
         except OciError:
@@ -304,7 +304,7 @@ class _OneArtifact:
         return self._layer.digest if form == LEGACY else self._bundle[1].descriptor.digest
 
     def foreseen(self, form: str) -> str:
-        """The digest that a signature will have; empty when the key's signatures are random."""
+        """Return the digest that a signature will have; empty when the key's signatures are random."""
         return digest_of(self._payload) if form == LEGACY else self.made(form) if self._key.is_deterministic else ""
 
     def add(self, wanted: Sequence[str]) -> None:
@@ -313,7 +313,7 @@ class _OneArtifact:
             if not missing:
                 return
             if attempt:
-                # whoever collided must not do so again
+                # a random delay, so that concurrent writers do not collide again
                 time.sleep(random.uniform(0, MIN_SETTLE * 2**attempt))
             started = time.monotonic()
             for form in missing:
@@ -343,7 +343,7 @@ class _OneArtifact:
         return self._signed_bundle
 
     def _write_legacy(self) -> None:
-        """Append to what is there, and leave the rest of it as it is."""
+        """Append the signature to the manifest of the tag, without changing the rest."""
         self._push_blob(self._payload, formats.SIMPLE_SIGNING)
         tag = legacy_tag(self._artifact.digest)
         existing = self._legacy_manifest()
@@ -351,7 +351,7 @@ class _OneArtifact:
         config_type = media.OCI_CONFIG
         if existing is not None:
             if self._layer in existing.layers:
-                return  # a registry may show late what it was sent
+                return  # a registry may be slow to list what was written
             document = load_json_object(existing.raw, f"The manifest {tag}")
             config_type = existing.config.media_type if existing.config else config_type
         layers = [*(document.get("layers") or []), as_cosign(self._layer)]

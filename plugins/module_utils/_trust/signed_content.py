@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Cosign's signatures are made of, byte for byte as cosign writes it.
+"""Builds the parts of Cosign's signatures, byte for byte as cosign writes them.
 
 Sources: sigstore, pkg/signature/payload/payload.go; sigstore/protobuf-specs, sigstore_bundle.proto; cosign,
 SIGNATURE_SPEC.md.
@@ -25,7 +25,7 @@ from .keys import spki_of
 from .private_keys import PrivateKey
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-# cosign names an artifact by its repository; a layout has none, and its path is nobody's business
+# cosign names an artifact by its repository; a layout has none, and its path must not be published
 _LAYOUT_NAME = "localhost/oci-layout"
 _ZERO_TIME = "0001-01-01T00:00:00Z"
 
@@ -140,7 +140,7 @@ def _json(document: Mapping[str, Any]) -> str:
 
 
 def _go_json(document: Mapping[str, Any]) -> bytes:
-    """Return JSON as Go's encoding/json writes it, which escapes what HTML and JavaScript would stumble over."""
+    """Return JSON as Go's encoding/json writes it, with the special characters of HTML and JavaScript escaped."""
     text = _json(document)
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")

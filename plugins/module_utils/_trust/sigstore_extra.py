@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the optional package ``sigstore`` is needed for: the public-good instance's trusted root, and bundles whose time
-comes from a timestamp authority (RFC 3161), as those of Rekor 2 do.
+"""Uses of the optional package ``sigstore``: the trusted root of the public-good instance, and bundles whose time comes
+from a timestamp authority (RFC 3161), as with Rekor 2.
 
-The package is not relied upon where own code can decide: it does not look at when a log or an authority was in use, nor
-at payload type and subject (sigstore-python 4.5). Whatever it raises refuses the signature.
+All other checks are made here, among them when a log or an authority was in use, the payload type and the subject. Any
+error that the package raises refuses the signature.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .formats import Bundle, Envelope
 from .trusted_root import TrustedRoot, Window, load_chain, parse_time
 from .verdict import Rejected
 
-# seconds; a few small files, which the package waits for a byte at a time
+# seconds for a few small files; the package itself only limits the wait for each byte
 MAX_UPDATE = 60.0
 
 
 def public_good_root() -> str:
-    """The trusted root of sigstore.dev as JSON, up to date by way of its TUF repository; ``sigstore`` caches it.
+    """Return the trusted root of sigstore.dev as JSON, updated from its TUF repository; ``sigstore`` caches it.
 
     :raises MissingDependency: when the package is not installed, or too old.
     :raises ConnectionFailed: when the TUF repository is not reached.
-    :raises VerificationFailed: when what it serves is not accepted.
+    :raises VerificationFailed: when the content of the TUF repository is not valid.
     """
     hint = "Or give 'trusted_root', the trusted_root.json of the instance: then no network is needed."
     models = require("sigstore", "Keyless verification without 'trusted_root'", "models", hint)
@@ -58,14 +58,14 @@ def public_good_root() -> str:
 
 
 class _AnyCertificate:
-    """A policy of ``sigstore``: own code compares identities, with expressions that the package does not know."""
+    """A policy for ``sigstore`` that accepts every identity; :mod:`.identity` compares identities afterwards."""
 
     def verify(self, cert: Any) -> None:
         """Accept."""
 
 
 class TimestampVerifier:
-    """Verifies bundles whose only trusted time is a timestamp authority's.
+    """Verifies bundles whose only trusted time is that of a timestamp authority.
 
     :raises Rejected: ``missing-dependency`` when the package is not installed, or too old.
     """
@@ -81,7 +81,7 @@ class TimestampVerifier:
         self._verifier: Any = None
 
     def times(self, bundle: Bundle, envelope: Envelope) -> list[datetime.datetime]:
-        """The times at which timestamp authorities of the trusted root, then in use, saw the signature; at least one.
+        """Return the verified times of timestamp authorities that were in use at that time; at least one.
 
         :raises Rejected: ``timestamp``.
         """
@@ -102,7 +102,7 @@ class TimestampVerifier:
         return times
 
     def check(self, bundle: Bundle, envelope: Envelope) -> None:
-        """Have the package verify the bundle as a whole.
+        """Let the package verify the whole bundle.
 
         :raises Rejected: ``sigstore``.
         """
@@ -142,7 +142,7 @@ def _describe(exc: BaseException) -> str:
 
 
 def _is_network_failure(exc: BaseException | None) -> bool:
-    """True when somewhere in the chain of causes is TUF's error for downloads, or one of the system's."""
+    """Return True when the chain of causes contains TUF's download error or an OSError."""
     seen = 0
     while exc is not None and seen < 10:
         if type(exc).__name__ in ("DownloadError", "DownloadHTTPError", "SlowRetrievalError", "NetworkError"):

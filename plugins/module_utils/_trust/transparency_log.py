@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Entries of a transparency log (Rekor): that the log has them, since when, and that they are about this signature.
+"""Verifies entries of a transparency log (Rekor): inclusion, time, and that they are about the given signature.
 
 Sources: sigstore/rekor, pkg/verify and pkg/types (hashedrekord 0.0.1 and 0.0.2, dsse 0.0.1, intoto 0.0.2); RFC 6962
 section 2.1.1 for inclusion proofs; golang.org/x/mod/sumdb/note and C2SP tlog-checkpoint for checkpoints; RFC 8785 for
 what a signed entry timestamp (SET) is over. An entry counts only when signature, certificate and content are those at
-hand: an entry of anything else can be attached by anybody (CVE-2022-36056).
+hand: anyone can attach an entry about something else (CVE-2022-36056).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ENTRY_FIELDS = {
 
 @dataclass(frozen=True)
 class Promise:
-    """What a SET is over, and the SET."""
+    """A signed entry timestamp (SET), and the fields that it signs."""
 
     body: bytes
     integrated: int
@@ -58,7 +58,7 @@ class Promise:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of a bundle. ``promise`` is None when nothing signs the time. ``proof`` is as it came."""
+    """A log entry of a bundle. ``promise`` is None when its time is not signed. ``proof`` is untrusted input."""
 
     kind: str
     body: bytes
@@ -69,7 +69,7 @@ class Entry:
 
 
 def read_entry(document: Mapping[str, Any]) -> Entry:
-    """An entry of a bundle (sigstore_rekor.proto, TransparencyLogEntry).
+    """Parse a log entry of a bundle (sigstore_rekor.proto, TransparencyLogEntry).
 
     :raises Rejected: ``malformed``.
     """
@@ -88,7 +88,7 @@ def read_entry(document: Mapping[str, Any]) -> Entry:
 
 
 def number(value: Any) -> int:
-    """A number of 64 bits that is not negative; protojson writes these as text.
+    """Return a non-negative 64 bit integer, which protojson writes as text.
 
     :raises Rejected: ``malformed``.
     """
@@ -100,7 +100,7 @@ def number(value: Any) -> int:
 
 
 def logs_with_id(root: TrustedRoot, log_id: bytes) -> list[Log]:
-    """The logs of the trusted root with this id, of which there may be several with windows of their own.
+    """Return the logs of the trusted root with this id; there may be several, each with its own period of use.
 
     :raises Rejected: ``tlog`` when there is none.
     """
@@ -111,7 +111,7 @@ def logs_with_id(root: TrustedRoot, log_id: bytes) -> list[Log]:
 
 
 def check_promise(root: TrustedRoot, promise: Promise) -> datetime.datetime:
-    """The time at which the log says that it took the entry in, which its SET signs.
+    """Verify the SET, and return the time in it, at which the log has recorded the entry.
 
     :raises Rejected: ``tlog``.
     """
@@ -138,7 +138,7 @@ def check_promise(root: TrustedRoot, promise: Promise) -> datetime.datetime:
 
 
 def check_inclusion(root: TrustedRoot, entry: Entry) -> None:
-    """The entry is in the tree whose root the log signed.
+    """Check that the entry is in the tree whose root hash the log has signed.
 
     :raises Rejected: ``tlog``.
     """
@@ -158,7 +158,7 @@ def check_inclusion(root: TrustedRoot, entry: Entry) -> None:
 
 
 def root_from_proof(body: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
-    """RFC 6962 section 2.1.1: the root hash of a tree with so many leaves, given one leaf and its audit path.
+    """Return the root hash of a tree of ``size`` leaves, from one leaf and its audit path (RFC 6962, section 2.1.1).
 
     :raises Rejected: ``tlog`` when the path does not fit the tree.
     """
@@ -178,7 +178,7 @@ def root_from_proof(body: bytes, index: int, size: int, path: Sequence[bytes]) -
 
 def _check_checkpoint(logs: Sequence[Log], note: Any, size: int, root_hash: bytes) -> None:
     if not isinstance(note, str) or len(note) > MAX_CHECKPOINT:
-        raise Rejected("tlog", f"The checkpoint is no text of at most {MAX_CHECKPOINT} characters")
+        raise Rejected("tlog", f"The checkpoint is not text of at most {MAX_CHECKPOINT} characters")
     text, separator, signatures = note.rpartition("\n\n")
     lines = text.split("\n")
     if not separator or len(lines) < 3:
@@ -198,7 +198,7 @@ def _check_checkpoint(logs: Sequence[Log], note: Any, size: int, root_hash: byte
 
 
 def check_legacy_entry(body: bytes, signature: bytes, certificate: Any, payload: bytes) -> None:
-    """The entry is about this signature, by this certificate, over this payload.
+    """Check that the entry is about this signature, by this certificate, over this payload.
 
     :raises Rejected: ``tlog``; ``malformed`` for what cannot be read.
     """
@@ -214,7 +214,7 @@ def check_legacy_entry(body: bytes, signature: bytes, certificate: Any, payload:
 
 
 def check_envelope_entry(entry: Entry, certificate: Any, envelope: Envelope) -> None:
-    """The same for the envelope of a bundle.
+    """Check that the entry is about the signature in the envelope of a bundle.
 
     The entry's hash of the whole envelope is not compared: the envelope's JSON is not canonical.
 

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The trusted root of a Sigstore instance: which authorities issue, and which logs record.
+"""Reads the trusted root of a Sigstore instance: its certificate authorities and logs.
 
-Source: sigstore/protobuf-specs, sigstore_trustroot.proto; what is demanded of it is sigstore-go's pkg/root.
+Source: sigstore/protobuf-specs, sigstore_trustroot.proto; the requirements are those of sigstore-go, pkg/root.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d
 
 @dataclass(frozen=True)
 class Window:
-    """When something was in use; both ends are included, and an open end is None."""
+    """The period in which something was in use; both ends are included, and an open end is None."""
 
     start: datetime.datetime | None
     end: datetime.datetime | None
@@ -47,7 +47,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Log:
-    """A transparency log or a certificate transparency log: its id, its key, and when the key was in use."""
+    """A transparency log or certificate transparency log: its id, its key, and the period of use of the key."""
 
     log_id: bytes
     key: Any = field(repr=False)
@@ -64,7 +64,7 @@ class Authority:
 
 @dataclass(frozen=True)
 class TrustedRoot:
-    """What keyless signatures are checked against. ``text`` is the JSON that it came from."""
+    """The authorities and logs that keyless signatures are checked against. ``text`` is the JSON source."""
 
     authorities: Sequence[Authority]
     logs: Sequence[Log]
@@ -73,7 +73,7 @@ class TrustedRoot:
     text: str = field(repr=False)
 
     def expiry(self, now: datetime.datetime) -> str:
-        """A sentence when nothing that is signed from now on can be verified; empty as long as something can."""
+        """Return a sentence when no signature made after ``now`` could be verified; empty otherwise."""
         kinds = {
             "certificate authority": [authority.window for authority in self.authorities],
             "transparency log": [log.window for log in self.logs],
@@ -89,8 +89,8 @@ class TrustedRoot:
 def load_trusted_root(source: str) -> TrustedRoot:
     """Read a trusted root, given as a path or as JSON text.
 
-    :raises InvalidPolicy: when it cannot be read, is larger than 1 MiB, is no trusted root, or has no certificate
-        authority, no transparency log or no certificate transparency log: nothing could ever be verified with it.
+    :raises InvalidPolicy: when it cannot be read, is larger than 1 MiB, is not a trusted root, or has no certificate
+        authority, no transparency log or no certificate transparency log, so that nothing could be verified with it.
     """
     require_cryptography("Keyless verification")
     name, text = _read_root(source)
@@ -157,12 +157,12 @@ def _certificate_authority(document: Mapping[str, Any]) -> Authority:
 
 
 def load_chain(certificates: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """The certificates of a ``certChain``; raises what cryptography raises."""
+    """Return the certificates of a ``certChain``; errors of ``cryptography`` are not converted."""
     from cryptography.x509 import load_der_x509_certificate
 
     chain = [load_der_x509_certificate(_bytes(each["rawBytes"], "a certificate")) for each in certificates]
     for certificate in chain:
-        # both are parsed late: what is damaged shall be found here, not in front of a signature
+        # cryptography parses both lazily: damaged ones are to be found here, not while a signature is verified
         certificate.public_key()
         list(certificate.extensions)
     return chain
@@ -194,7 +194,7 @@ def _window(document: Any) -> Window:
 
 
 def parse_time(value: Any) -> datetime.datetime | None:
-    """A time as protojson writes it (RFC 3339, up to nanoseconds); None stays None.
+    """Return a time that protojson has written (RFC 3339, up to nanoseconds); None for None.
 
     :raises Rejected: ``malformed``.
     """
@@ -209,7 +209,7 @@ def parse_time(value: Any) -> datetime.datetime | None:
 
 
 def parse_errors() -> tuple[type[Exception], ...]:
-    """What is raised for damaged JSON, base64, DER and times; the last four of cryptography are no ValueErrors."""
+    """Return the exceptions for damaged JSON, base64, DER and times; the last four are not ValueErrors."""
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What verification says: who signed, and why each signature that was found did or did not count."""
+"""Results of a verification: the signers, and the reasons why other signatures did not count."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_DESCRIBED = 5
 
 
 class Rejected(Exception):
-    """One signature that does not count. ``code`` is a stable word for the cause (see the guide on verification)."""
+    """A signature does not count. ``code`` is a stable word for the cause (see the guide on verification)."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -28,16 +28,15 @@ class Rejected(Exception):
 
 @dataclass(frozen=True)
 class Signer:
-    """One signature that counts.
+    """The signer of a signature that counts.
 
     ``key`` is the SHA-256 of the public key's SubjectPublicKeyInfo (``sha256:<hex>``), of the leaf's key for
     certificates; ``source`` the path or the number of the configured key that matched. ``issuer`` and ``subject`` come
-    from
-    the certificate. ``signed_at`` (RFC 3339, UTC) is set only when something trusted vouches for the time.
+    from the certificate. ``signed_at`` (RFC 3339, UTC) is set only when the time comes from a trusted log or authority.
     ``found_in`` is the digest of the manifest or layer that carried the signature.
 
-    Not part of the result: ``entries`` of the policy that the signer satisfies, and ``names`` that the signer goes by,
-    see :class:`~.counting.SignerCount`.
+    Not part of the result: ``entries``, the entries of the policy that the signer satisfies, and ``names``, all its
+    names, see :class:`~.counting.SignerCount`.
     """
 
     provider: str
@@ -55,13 +54,13 @@ class Signer:
 
     @property
     def who(self) -> str:
-        """What makes two signatures come from distinct signers: the key, or issuer and subject."""
+        """Return the value by which distinct signers differ: issuer and subject, or else the key."""
         return f"{self.issuer}\n{self.subject}" if self.issuer or self.subject else self.key
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One signature that did not count: where it was, a stable code, and a sentence for people."""
+    """A signature that did not count: where it was, a stable code, and a readable sentence."""
 
     found_in: str
     format: str
@@ -88,7 +87,7 @@ class Verdict:
 
 
 def as_result(verdict: Verdict) -> dict[str, Any]:
-    """The value that modules return as ``verification``."""
+    """Return the value of ``verification`` in the result of a module."""
     return {
         "verified": verdict.verified,
         "provider": verdict.provider,
@@ -99,7 +98,7 @@ def as_result(verdict: Verdict) -> dict[str, Any]:
 
 
 def describe_refusals(refusals: Sequence[Refusal]) -> str:
-    """Return the first refusals in words, for a message."""
+    """Return the first refusals as text for a message."""
     words = [f"{each.format} {each.found_in[:19]} ({each.code}: {each.message.rstrip('.')})" for each in refusals]
     more = len(words) - MAX_DESCRIBED
     return "; ".join(words[:MAX_DESCRIBED]) + (f"; and {more} more" if more > 0 else "")
@@ -111,5 +110,5 @@ def _signer_result(signer: Signer) -> dict[str, Any]:
 
 
 def failure_details(provider: str, refusals: Sequence[Refusal]) -> dict[str, Any]:
-    """The value of ``verification`` for a failure."""
+    """Return the value of ``verification`` for a failure."""
     return as_result(Verdict(UNVERIFIED, provider, (), refusals))

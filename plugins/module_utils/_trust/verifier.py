@@ -36,17 +36,17 @@ class SignatureVerifier(Protocol):
 
     @property
     def warnings(self) -> list[str]:
-        """See :attr:`PolicyVerifier.warnings`."""
+        """Warnings about the policy, see :attr:`PolicyVerifier.warnings`."""
 
     def verify(self, repository: Repository, digest: str, artifact: Descriptor | None) -> Verdict:
-        """Steps 2 to 6; see :meth:`PolicyVerifier.verify`."""
+        """Run steps 2 to 6, see :meth:`PolicyVerifier.verify`."""
 
 
 class SignatureProvider(Protocol):
-    """What the file of a provider has."""
+    """Interface of a provider's module."""
 
     def open_verifier(self, policy: VerifyPolicy) -> SignatureVerifier:
-        """Step 1; raises InvalidPolicy when the policy cannot be used."""
+        """Run step 1 and return a verifier; raise InvalidPolicy when the policy cannot be used."""
 
     def check_signers(self, policy: VerifyPolicy) -> None:
         """Check that the policy names as many signers as it demands; raises InvalidPolicy when it does not."""
@@ -82,14 +82,14 @@ class PolicyVerifier:
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences for the user about the policy itself; those about one artifact are in its verdict."""
+        """Return warnings about the policy itself; those about one artifact are in its verdict."""
         return list(self._verifier.warnings)
 
     def verify(self, repository: Repository, digest: str, artifact: Descriptor | None = None) -> Verdict:
         """Check the signatures of a digest: steps 2 to 6.
 
-        :param artifact: what the repository says of the digest; only Notation's signatures need it, and it is asked
-            for where it is not given.
+        :param artifact: descriptor of the digest. Only Notation's signatures need it; it is requested from the
+            repository when it is not given.
         :raises VerificationFailed: when the signatures do not satisfy the policy.
         """
         return self._verifier.verify(repository, digest, artifact)

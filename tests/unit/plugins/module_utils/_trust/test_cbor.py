@@ -43,7 +43,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         decode(data, "It")
     except Rejected as exc:
         assert exc.code == "malformed"
-        assert exc.message.startswith("It is no CBOR")
+        assert exc.message.startswith("It is not usable CBOR")
 
 
 @settings(max_examples=300)

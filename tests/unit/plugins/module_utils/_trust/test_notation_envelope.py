@@ -507,8 +507,8 @@ def authority(**options: Any) -> str:
         ({"path_length": 0}, ""),
         ({"key": key_of("RSA-2048")}, ""),
         ({"key": ed25519.Ed25519PrivateKey.generate()}, ""),
-        ({"ca": None}, "is no authority's"),
-        ({"ca": False}, "is no authority's"),
+        ({"ca": None}, "is not a CA certificate"),
+        ({"ca": False}, "is not a CA certificate"),
         ({"usages": None}, "has no key usage"),
         ({"usage_critical": False}, "is not critical"),
         ({"usages": ["crl_sign"]}, "does not allow it to issue others"),
@@ -542,8 +542,8 @@ def test_the_chain_is_whole_and_in_order() -> None:
     other = make_authority("other").chain[0]
     twin = make_authority("root", ends=NOW + 2 * YEAR).chain[0]
     assert chained(who, first, second, last) == ""
-    assert "is no self-signed root" in chained(who, first, second)
-    assert "is no self-signed root" in chained(who, first)
+    assert "is not a self-signed root" in chained(who, first, second)
+    assert "is not a self-signed root" in chained(who, first)
     assert "is not issued by the next one" in chained(who, first, last)
     assert "is not issued by the next one" in chained(who, first, last, second)
     assert "is not issued by the next one" in chained(who, first, second, other)
@@ -557,9 +557,9 @@ def test_a_certificate_alone() -> None:
     assert chained(signer(), own) == ""
     assert "is an authority's" in chained(signer(), make_certificate(SUBJECT, key_of("P-256"), ca=True))
     forged = make_certificate(SUBJECT, key_of("P-256"), signed_by=key_of("P-256", "x"))
-    assert "is no self-signed root" in chained(signer(), forged)
+    assert "is not a self-signed root" in chained(signer(), forged)
     renamed = make_certificate(SUBJECT, key_of("P-256"), issuer_name=name({"CN": "x"}))
-    assert "is no self-signed root" in chained(signer(), renamed)
+    assert "is not a self-signed root" in chained(signer(), renamed)
 
 
 def test_the_chain_is_bounded() -> None:

@@ -155,8 +155,8 @@ def test_scopes(scope: str) -> None:
         ({"trustedIdentities": [""]}, r"wanted '\*', or x509.subject:"),
         ({"trustedIdentities": ["C=US,ST=WA,O=a"]}, "wanted"),
         ({"trustedIdentities": ["com.example.plugin:me"]}, "plugins of notation"),
-        ({"trustedIdentities": ["x509.subject:"]}, "no valid name"),
-        ({"trustedIdentities": ["x509.subject:C=US,ST=WA"]}, "no valid name: it has no O"),
+        ({"trustedIdentities": ["x509.subject:"]}, "not a valid name"),
+        ({"trustedIdentities": ["x509.subject:C=US,ST=WA"]}, "not a valid name: it has no O"),
         ({"trustedIdentities": ["x509.subject:C=US,ST=WA,O=a", "x509.subject:C=US,S=WA,O=a,CN=b"]}, "includes another"),
         ({"trustedIdentities": ["x509.subject:C=US,ST=WA,O=a"] * 2}, "includes another"),
         ({"name": ABSENT}, "Statement 1 .* not an object with a name"),
@@ -264,8 +264,8 @@ def test_one_text_is_a_list_of_one() -> None:
         (private_pem(), "a PEM block of the kind PRIVATE KEY"),
         (root().root_pem + private_pem(), "a PEM block of the kind PRIVATE KEY"),
         (root().root_pem[:200], "a PEM block that does not end"),
-        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no certificate that can be used"),
-        ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "no certificate that can be used"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "is not a usable certificate"),
+        ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "is not a usable certificate"),
         (pem(signer().chain[0]), "certificate 1, of .* is neither an authority's certificate nor self-signed"),
         (pem(make_certificate(SUBJECT, key_of("P-256"), signed_by=key_of("P-256", "x"))), "neither an authority's"),
     ],
@@ -276,7 +276,12 @@ def test_texts_that_are_no_certificates(text: str, cause: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "cause"), [(b"", "no certificate"), (b"garbage", "no certificate"), (b"\x30\x82", "no certificate")]
+    ("content", "cause"),
+    [
+        (b"", "not a usable certificate"),
+        (b"garbage", "not a usable certificate"),
+        (b"\x30\x82", "not a usable certificate"),
+    ],
 )
 def test_files_that_are_no_certificates(content: bytes, cause: str, tmp_path: Path) -> None:
     path = tmp_path / "file.pem"

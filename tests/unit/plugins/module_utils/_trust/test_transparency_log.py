@@ -161,8 +161,8 @@ def test_a_proof_that_does_not_hold_is_refused(mini: MiniSigstore, root: Trusted
         ({"checkpoint": {"envelope": mini.checkpoint(5, tree, hint=b"abcd")}}, "not signed"),
         ({"checkpoint": {"envelope": ""}}, "malformed"),
         ({"checkpoint": {"envelope": "a\n\nb"}}, "malformed"),
-        ({"checkpoint": {"envelope": 1}}, "no text"),
-        ({"checkpoint": {"envelope": "a" * (transparency_log.MAX_CHECKPOINT + 1)}}, "no text"),
+        ({"checkpoint": {"envelope": 1}}, "not text"),
+        ({"checkpoint": {"envelope": "a" * (transparency_log.MAX_CHECKPOINT + 1)}}, "not text"),
     ):
         message = refusal(root, {**entry, "inclusionProof": {**proof, **change}})
         assert any(each in message for each in reason.split("|")) and message, (change, message)
