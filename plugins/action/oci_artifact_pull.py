@@ -32,7 +32,7 @@ class ActionModule(NormalAction):
             self._carried = carried_options(self._task.args, os.environ, task_environment)
         except OciError as exc:
             refused = failure(exc)
-        result: dict[str, Any] = refused or super().run(tmp, task_vars)
+        result: dict[str, Any] = refused or super().run(tmp, task_vars)  # type: ignore[no-untyped-call]  # typed in part
         return result
 
     def _execute_module(  # type: ignore[override]  # the rest is handed on as it is

@@ -150,7 +150,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.cha
     chart_cache,
     chart_sources,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import run_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import run_registry_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.sources import fetch_charts
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run_module(SOURCES_SPEC, run, mutually_exclusive=[("auth_file", "auth_config")])
+    run_registry_module(SOURCES_SPEC, run, mutually_exclusive=[("auth_file", "auth_config")])
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import (
     CACHE_SPEC,
     cache_options,
-    run_module,
+    run_registry_module,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.prune import PruneRules
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_size
@@ -208,7 +208,7 @@ def main() -> None:
         "max_size": {"type": "str"},
         "check_content": {"type": "bool", "default": False},
     }
-    run_module(spec, run)
+    run_registry_module(spec, run)
 
 
 if __name__ == "__main__":

@@ -332,7 +332,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     cache_options,
     connection_options,
     reference_options,
-    run_module,
+    run_registry_module,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info.info import InfoOptions, info
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import parse_platform
@@ -384,7 +384,7 @@ def main() -> None:
         "artifact_type": {"type": "str"},
         "missing_ok": {"type": "bool", "default": False},
     }
-    run_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
+    run_registry_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
 
 
 if __name__ == "__main__":

@@ -434,7 +434,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     cache_options,
     connection_options,
     reference_options,
-    run_module,
+    run_registry_module,
     text_lines,
     verify_policy,
 )
@@ -521,7 +521,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     spec = {**OWN_SPEC, **CACHE_SPEC, **ARTIFACTS_SPEC}
-    run_module(
+    run_registry_module(
         spec,
         run,
         kind=ItemsModule,

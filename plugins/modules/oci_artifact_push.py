@@ -325,7 +325,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     cache_options,
     connection_options,
     reference_options,
-    run_module,
+    run_registry_module,
     string_values,
     text_lines,
 )
@@ -409,7 +409,7 @@ def main() -> None:
             },
         },
     }
-    run_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
+    run_registry_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
 
 
 if __name__ == "__main__":

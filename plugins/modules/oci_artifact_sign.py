@@ -142,7 +142,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     cache_options,
     connection_options,
     reference_options,
-    run_module,
+    run_registry_module,
     string_values,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import SignOptions, parse_signing, sign
@@ -175,7 +175,7 @@ def main() -> None:
         "format": {"type": "str", "choices": ["both", "bundle", "legacy"], "default": "both"},
         "annotations": {"type": "dict", "default": {}},
     }
-    run_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
+    run_registry_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
 
 
 if __name__ == "__main__":

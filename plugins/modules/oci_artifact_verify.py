@@ -278,7 +278,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     cache_options,
     connection_options,
     reference_options,
-    run_module,
+    run_registry_module,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
     VerifyOptions,
@@ -319,7 +319,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     spec = {**OWN_SPEC, **CACHE_SPEC, **ARTIFACTS_SPEC}
-    run_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive_rules())
+    run_registry_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive_rules())
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import (
     CONNECTION_SPEC,
     connection_options,
-    run_module,
+    run_registry_module,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.login import LoginOptions, login
 
@@ -202,7 +202,7 @@ def main() -> None:
         "config_file": {"type": "path"},
         "validate": {"type": "bool", "default": True},
     }
-    run_module(spec, run, mutually_exclusive=[("password", "identity_token")])
+    run_registry_module(spec, run, mutually_exclusive=[("password", "identity_token")])
 
 
 if __name__ == "__main__":

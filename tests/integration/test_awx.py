@@ -27,6 +27,8 @@ from support.certificates import ServerCertificate
 from support.servers import RegistryServer
 from support.ssh_host import NAME, SshHost
 
+pytestmark = pytest.mark.once
+
 INFO, PUSH = "cloudnative.artifacts.oci_artifact_info", "cloudnative.artifacts.oci_artifact_push"
 PLAYBOOK = "cloudnative.artifacts.awx_credential_type"
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -229,11 +229,11 @@ def test_what_is_no_good_chart(
     archive.write_text("no archive")
     cases += [
         (push(signed, place, provenance=str(other)), "is the provenance of another archive"),
-        (push(signed, place, provenance=str(text)), "is no provenance file"),
+        (push(signed, place, provenance=str(text)), "is not a provenance file"),
         (push(signed, place, provenance=str(folder / "absent.prov")), "cannot be read"),
         # what helm signed is its own package, not ours
         (push(chart, place, provenance=f"{signed}.prov"), "is the provenance of another archive"),
-        (push(archive, place), "is no packaged chart"),
+        (push(archive, place), "is not a packaged chart"),
     ]
     flux = push(signed, place, type="flux", provenance=f"{signed}.prov")
     start = registry.mark()

@@ -46,6 +46,8 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     Google,
 )
 
+pytestmark = pytest.mark.once
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 GUIDE = CHECKOUT / "docs/docsite/rst/guide_login_cloud.rst"
 PUSH, PULL, INFO, SIGN, VERIFY = (

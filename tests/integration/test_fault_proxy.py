@@ -16,6 +16,8 @@ from fault_proxy import HTML, Answer, Fault, FaultProxy
 from support.artifacts import Blob, Publisher, digest_of
 from support.servers import RegistryServer
 
+pytestmark = pytest.mark.once
+
 DATA = bytes(range(1, 251)) * 1000
 BLOB = f"/v2/faults/proxy/blobs/{digest_of(DATA)}"
 

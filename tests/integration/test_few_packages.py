@@ -15,6 +15,8 @@ from support.artifacts import contents
 from support.few_packages import importable, make_python
 from support.servers import RegistryServer
 
+pytestmark = pytest.mark.once
+
 PULL, PUSH, SIGN, VERIFY, INFO = (
     f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("pull", "push", "sign", "verify", "info")
 )

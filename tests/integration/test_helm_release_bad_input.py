@@ -49,7 +49,7 @@ def test_charts_that_are_none(role: RoleRunner, namespace: str, publisher: Publi
         for tag in [*tags, "text", "nowhere", "1.2"]
     ]
     results = {result.task: result for result in role.ansible.tasks(tasks)}
-    for tag, words in {**tags, "text": "is no packaged chart: it begins with"}.items():
+    for tag, words in {**tags, "text": "is not a packaged chart: it begins with"}.items():
         assert results[tag].failed and results[tag]["reason"] == "ArtifactFailed", results[tag]
         assert results[tag]["msg"].startswith("The source 'demo': ")
         assert re.search(words, results[tag]["msg"]), results[tag]["msg"]
@@ -158,7 +158,7 @@ def test_values(role: RoleRunner, namespace: str, publisher: Publisher, tmp_path
     for name, words in {
         "file-absent": "absent.yaml is not on the controller",
         "file-broken": "broken.yaml is not YAML: line 2",
-        "file-list": "list.yaml is no mapping",
+        "file-list": "list.yaml is not a mapping",
         "chart-file-absent": "has no file values-none.yaml",
         "secret-absent": "There is no key 'values.yaml' of the Secret",
         "key-absent": "There is no key 'no' of the ConfigMap",

@@ -18,7 +18,7 @@ from support.tools import Tools
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import Conflict, ConnectionFailed, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.objects import Places
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.objects import ObjectLocator
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.context import ReleaseContext
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.drift import look_for_drift
@@ -93,7 +93,7 @@ class Scene:
         spec = ReleaseSpec(key, drift="correct", drift_ignore=rules, rollback_to=self._digest)
         plan = ReleasePlan(spec, last=context.last(key))
         try:
-            look_for_drift(context, Places(api), plan)
+            look_for_drift(context, ObjectLocator(api), plan)
         except OciError as exc:
             plan.fail(exc)
         return plan, api

@@ -17,6 +17,8 @@ from support.artifacts import Publisher
 from support.helm import RoleResult, RoleRunner, chart, history, publish_chart
 from support.tools import Tools
 
+pytestmark = pytest.mark.once
+
 SPELLINGS = """\
 apiVersion: v1
 kind: ConfigMap

@@ -104,8 +104,8 @@ def test_pull_secrets(
     explicit = {"kubeconfig": "", "host": cluster.server, "api_key": token, "ca_cert": str(authority)}
     where = f"{namespace}/"
     refused = [
-        (scope(secret="good", namespace="kube-system"), "does not allow to read the Secret kube-system/good"),
-        (scope(secret="good", kubeconfig=str(stranger.kubeconfig)), f"does not allow to read the Secret {where}good"),
+        (scope(secret="good", namespace="kube-system"), "does not allow reading the Secret kube-system/good"),
+        (scope(secret="good", kubeconfig=str(stranger.kubeconfig)), f"does not allow reading the Secret {where}good"),
         (scope(secret="gone"), f"The Secret {where}gone does not exist"),
         (scope(service_account="broken"), f"The Secret {where}gone does not exist"),
         (scope(service_account="without"), f"ServiceAccount {where}without has no imagePullSecrets"),
@@ -226,7 +226,7 @@ def test_a_missing_client_is_named(ansible: AnsibleRunner, reader: KubeCluster, 
         "ansible.builtin.debug": {"msg": lookup(PULL_SECRET, namespace=namespace, kubeconfig="", secret="good")},
     }
     (result,) = ansible.tasks([task], controller_environment={"PYTHONPATH": str(tmp_path)})
-    assert "Speaking to the Kubernetes API needs the Python package kubernetes" in result["msg"]
+    assert "Using the Kubernetes API needs the Python package kubernetes" in result["msg"]
 
 
 def test_the_environment_leads_to_the_cluster(

@@ -109,5 +109,5 @@ def test_ad_hoc_tasks_and_lookups(ansible: AnsibleRunner, tmp_path: Path) -> Non
             results = ansible.tasks(
                 [{"ansible.builtin.debug": {"msg": f"{{{{ {call} }}}}"}}], flags=["-vvv"], vars={"text": pem}
             )
-            assert results[0].failed and "Wanted is the path of a file" in str(results[0]["msg"])
+            assert results[0].failed and "Wanted the path of a file" in str(results[0]["msg"])
             assert secret not in results[0].stdout + results[0].stderr

@@ -42,6 +42,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reposit
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 
+pytestmark = pytest.mark.once
+
 PLAIN = ["registry", "oci11_registry"]
 CONFIG = b"{}"
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import secret_search
 
+pytestmark = pytest.mark.once
+
 MARK = "pW4hJn8sYb2dK6"
 SUPPORT = Path(secret_search.__file__).parent
 CONFTEST = """
@@ -137,7 +139,6 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-@pytest.mark.once
 def test_what_is_left_is_found_and_what_belongs_is_not(tmp_path: Path) -> None:
     done = run(tmp_path, "-k", "input or belongs")
     assert done.returncode == 0, done.stdout
@@ -148,7 +149,6 @@ def test_what_is_left_is_found_and_what_belongs_is_not(tmp_path: Path) -> None:
     assert missing == {} and f"{len(LEAKS)} found: " in done.stdout, done.stdout
 
 
-@pytest.mark.once
 def test_each_process_of_a_run_searches(tmp_path: Path) -> None:
     done = run(tmp_path, "--numprocesses=2", "--dist=load", "-k", "file or output or input")
     assert done.returncode == 1 and "found: " in done.stdout, done.stdout

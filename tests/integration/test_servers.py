@@ -19,6 +19,8 @@ from support.ansible_runner import AnsibleRunner
 from support.servers import RegistryServer
 from support.tools import Tools
 
+pytestmark = pytest.mark.once
+
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 

@@ -16,6 +16,8 @@ from support.artifacts import Publisher
 from support.servers import RegistryServer
 from two_users import KINDS, NOBODY, Racer, Victim, give, make_directories, prepare, public_place, remove
 
+pytestmark = pytest.mark.once
+
 PULL, PUSH = "cloudnative.artifacts.oci_artifact_pull", "cloudnative.artifacts.oci_artifact_push"
 INFO, CACHE = "cloudnative.artifacts.oci_artifact_info", "cloudnative.artifacts.oci_artifact_cache"
 LOGIN = "cloudnative.artifacts.oci_registry_login"

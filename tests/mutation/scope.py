@@ -29,6 +29,9 @@ _PLACED = (
     "_dest/test_permissions.py",
     "_dest/test_destination.py",
     "_dest/test_workplace.py",
+    "_dest/test_drift.py",
+    "_dest/test_plan.py",
+    "_dest/test_apply.py",
     "_ops/pull/test_change.py",
     "_ops/pull/test_decisions.py",
     "_ops/pull/test_digests.py",
@@ -76,7 +79,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/verdict.py": (*_BOUNDS[:1], *_COSIGN[:2], "_ops/test_verdicts.py"),
     # which credential goes to whom
     "_login/find.py": ("_login/test_find.py", "_login/test_docker_config.py"),
-    "_login/credential.py": ("_login/test_find.py", "_login/test_docker_config.py"),
+    "_login/credential.py": ("_login/test_credential.py", "_login/test_find.py", "_login/test_docker_config.py"),
     "_login/docker_config.py": (
         "_login/test_docker_config.py",
         "_login/test_find.py",

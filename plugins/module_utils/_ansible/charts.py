@@ -87,9 +87,9 @@ def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: st
         raise InvalidOption(f"The source {name!r}: {'; '.join(checked.error_messages)}.")
     params = {**checked.validated_parameters}
     if params.get("mirrors"):
-        from .._mirrors.rules import secrets_of
+        from .._mirrors.rules import secrets_of_mirrors
 
-        module.no_log_values.update(secrets_of(params["mirrors"]))
+        module.no_log_values.update(secrets_of_mirrors(params["mirrors"]))
     params.update(inherited(params, module.params, own, [AUTH_UNIT]))
     task = cast(AnsibleModule, SimpleNamespace(params=params, no_log_values=module.no_log_values))
     return SourceOptions(

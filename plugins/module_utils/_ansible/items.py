@@ -115,9 +115,9 @@ def _checked(module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, A
     checked = validator.validate({name: value for name, value in item.items() if value is not None})
     module.no_log_values.update(checked._no_log_values, long_secrets(item, own))
     if item.get("mirrors"):
-        from .._mirrors.rules import secrets_of
+        from .._mirrors.rules import secrets_of_mirrors
 
-        module.no_log_values.update(secrets_of(item["mirrors"]))
+        module.no_log_values.update(secrets_of_mirrors(item["mirrors"]))
     if checked.error_messages:
         raise InvalidOption(f"{'; '.join(checked.error_messages)}.")
     parameters: dict[str, Any] = checked.validated_parameters

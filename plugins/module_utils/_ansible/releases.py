@@ -14,7 +14,7 @@ from ansible.module_utils.common.parameters import env_fallback
 from .._errors import InvalidOption
 from .._kube.api import KubeOptions, check_kubeconfig
 from .._oci.options import parse_duration
-from .._ops.releases.spec import Chart
+from .._ops.releases.spec import FetchedChart
 from .sealed import mapping
 
 
@@ -177,7 +177,7 @@ def charts_of(params: Mapping[str, Any]) -> dict[str, Any]:
     charts = {}
     for name, each in params["charts"].items():
         try:
-            charts[str(name)] = Chart(
+            charts[str(name)] = FetchedChart(
                 path=os.path.expanduser(each["path"]),
                 layer=each["layer"]["digest"],
                 digest=each["digest"],

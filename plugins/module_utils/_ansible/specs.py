@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .._errors import AuthenticationFailed, InvalidOption
 from .._oci.options import GENERIC, PROVIDERS, AuthOptions, CacheOptions, ConnectionOptions, parse_duration
 from .._ops.resolve import ReferenceOptions
-from .run import run_module as _run_module
+from .run import run_module
 
 if TYPE_CHECKING:
     from .._oci.options import MirrorRule
@@ -108,18 +108,20 @@ VERIFY_SPEC: dict[str, Any] = {"verify": {"type": "dict", "options": {"provider"
 MAX_RETRIES = 100
 
 
-def run_module(argument_spec: dict[str, Any], call: Callable[[AnsibleModule], dict[str, Any]], **rules: Any) -> None:
+def run_registry_module(
+    argument_spec: dict[str, Any], call: Callable[[AnsibleModule], dict[str, Any]], **rules: Any
+) -> None:
     """Run a module that speaks to registries: ``call`` turns its parameters into the result."""
 
     def call_with_secrets(module: AnsibleModule) -> dict[str, Any]:
         if module.params.get("mirrors"):
-            from .._mirrors.rules import secrets_of
+            from .._mirrors.rules import secrets_of_mirrors
 
             # a dictionary with keys of the user's own has no suboptions that could be marked
-            module.no_log_values.update(secrets_of(module.params["mirrors"]))
+            module.no_log_values.update(secrets_of_mirrors(module.params["mirrors"]))
         return call(module)
 
-    _run_module(argument_spec, call_with_secrets, **rules)
+    run_module(argument_spec, call_with_secrets, **rules)
 
 
 def reference_options(params: Mapping[str, Any]) -> ReferenceOptions:

@@ -20,13 +20,13 @@ from .._files.directory_handles import AnyDirectory
 from .._files.names import MAX_NAME, MAX_PATH, encoded, split_path
 from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 from .._oci.digest import digest_of_hash
-from .._oci.pipeline import Beside
+from .._oci.pipeline import BackgroundWorker
 from .decompress import Decompressor
 from .staged_tree import Directory, Leaf, StagedTree, link_error, remove_paths
 from .tar_reader import HARDLINK, TarReader
 from .tree_fs import disk_error, escaping_link, leaves_lexically
 
-__all__ = ["LayerWriter", "Limits", "Unpacker", "remove_paths"]
+__all__ = ["LayerWriter", "UnpackLimits", "Unpacker", "remove_paths"]
 
 _WHITEOUT = ".wh."
 _WHITEOUT_META = ".wh..wh."
@@ -43,7 +43,7 @@ _LIMIT_HINT = "Raise the limit if that is to be expected."
 
 
 @dataclass(frozen=True)
-class Limits:
+class UnpackLimits:
     """The limits for the content of one artifact, over all its layers.
 
     ``max_size``: bytes of content, copies made for hard links and content that later entries replace included.
@@ -57,7 +57,7 @@ class Limits:
 class _Account:
     """The amounts unpacked so far. Every amount is taken before its bytes are written."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: UnpackLimits) -> None:
         self._limits = limits
         self._files = self._size = self._overhead = 0
 
@@ -86,7 +86,7 @@ class Unpacker:
     def __init__(
         self,
         root: AnyDirectory,
-        limits: Limits,
+        limits: UnpackLimits,
         digests: bool = True,
         name: str = "",
     ) -> None:
@@ -161,7 +161,7 @@ class LayerWriter:
         self._entries = entries
         self._reader = TarReader(entries, what)
         # what is decompressed is written while the next piece is
-        self._writing = Beside(self._reader.feed)
+        self._writing = BackgroundWorker(self._reader.feed)
         self._decompressor = Decompressor(self._writing.put, what)
         self._what = what
         self._root = root

@@ -26,7 +26,7 @@ from .._errors import AuthenticationFailed, ConnectionFailed, InvalidOption, Oci
 from .._files.bounded import MAX_CERTIFICATES, FileRefused, read_pem
 from .._files.threads import OutOfTime, run_within
 from .._http.pace import paced_pool
-from .._http.url import shown
+from .._http.url import redacted_url
 from .._login.credential import Credential
 from .._oci.options import ConnectionOptions
 from .._packages import require
@@ -54,7 +54,7 @@ _HINT = "Give the host a role that may call {action}, or credentials where the A
 
 @dataclass(frozen=True)
 class Ecr:
-    """Which endpoint of the API gives the password for a registry."""
+    """An API endpoint that gives the password for a registry."""
 
     service: str
     region: str
@@ -67,7 +67,7 @@ class Ecr:
 
 
 def parse_host(name: str) -> Ecr | None:
-    """The endpoint for a host; None when that is no registry of AWS."""
+    """Return the endpoint for a host name, None when the host is not a registry of AWS."""
     if name in PUBLIC_HOSTS:
         return Ecr("ecr-public", PUBLIC_REGION)
     match = _PRIVATE.match(name)
@@ -75,12 +75,12 @@ def parse_host(name: str) -> Ecr | None:
 
 
 def is_host(name: str) -> bool:
-    """Whether a host is a registry of AWS."""
+    """Return True when a host is a registry of AWS."""
     return parse_host(name) is not None
 
 
 def login(name: str, registry: str, connection: ConnectionOptions) -> tuple[Credential, float]:
-    """As :func:`log_in`, for the registry ``name``, which :func:`is_host`."""
+    """Log in to the registry ``name``, a host for which :func:`is_host` is true; see :func:`log_in`."""
     ecr = parse_host(name)
     if ecr is None:
         raise AuthenticationFailed(f"{name} is not a registry of AWS.")
@@ -88,9 +88,10 @@ def login(name: str, registry: str, connection: ConnectionOptions) -> tuple[Cred
 
 
 def log_in(ecr: Ecr, registry: str, connection: ConnectionOptions) -> tuple[Credential, float]:
-    """The credential for a registry, and how long it is valid (seconds). ``registry`` is the host of the reference, for
-    messages.
+    """Return the credential for a registry, and the seconds for which it is valid.
 
+    :param registry: ``host[:port]`` of the reference, for messages.
+    :raises InvalidOption: for a SOCKS proxy, which botocore does not support.
     :raises MissingDependency: without botocore.
     :raises AuthenticationFailed: when there is no identity, or it is refused.
     :raises ConnectionFailed: when an endpoint was not reached, or the login took more than 120 s.
@@ -99,8 +100,8 @@ def log_in(ecr: Ecr, registry: str, connection: ConnectionOptions) -> tuple[Cred
     _pace()
     if connection.proxy.lower().startswith("socks"):
         raise InvalidOption(
-            f"The login at AWS for {registry} cannot use a SOCKS 'proxy': botocore knows only HTTP proxies.",
-            "Give 'username' and 'password', or a proxy of HTTP.",
+            f"The login at AWS for {registry} cannot use a SOCKS 'proxy': botocore supports only HTTP proxies.",
+            "Give 'username' and 'password', or an HTTP proxy.",
         )
     with _direct_metadata():
         answer = _in_time(lambda: _ask(ecr, registry, connection), registry)
@@ -116,10 +117,10 @@ def _botocore(part: str) -> Any:
 
 
 def _pace() -> None:
-    """Have botocore make connections that keep the time limits of this collection.
+    """Make botocore use connections that keep the time limits of this collection.
 
-    It takes no connections from outside, and some of its parts make sessions of their own. So its pools are told once,
-    for the rest of the process; threads may log in at the same time, and what they see does not change.
+    botocore has no parameter for this, and some of its parts make their own sessions. So its connection pools are
+    patched for the rest of the process. Doing that again changes nothing, so threads may log in at the same time.
     """
     request = _botocore("awsrequest")
     for pool in (request.AWSHTTPConnectionPool, request.AWSHTTPSConnectionPool):
@@ -138,7 +139,7 @@ def _ask(ecr: Ecr, registry: str, connection: ConnectionOptions) -> dict[str, An
     variant = {"use_fips_endpoint": True} if ecr.is_fips else {}
     variant.update({"use_dualstack_endpoint": True} if ecr.is_dual_stack else {})
     session = _botocore("session").Session()
-    # for the clients that fetch the identity, too
+    # also for the clients that botocore makes to fetch the identity
     session.set_default_client_config(config(**settings))
     try:
         with _authorities(session, connection.ca_cert):
@@ -154,7 +155,7 @@ def _ask(ecr: Ecr, registry: str, connection: ConnectionOptions) -> dict[str, An
             f"The identity of AWS for {registry} cannot be read: the file{place}: {exc.strerror}."
         ) from None
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
-        # of its own input botocore is not always sure; the text may hold a part of it
+        # botocore raises these for bad configuration; the text is left out because it may contain a part of it
         raise AuthenticationFailed(
             f"The login at AWS for {registry} failed in botocore ({type(exc).__name__}).",
             "Check the AWS_ variables of the environment, and ~/.aws/config.",
@@ -163,19 +164,19 @@ def _ask(ecr: Ecr, registry: str, connection: ConnectionOptions) -> dict[str, An
 
 
 def _explain(error: Any, ecr: Ecr, registry: str) -> OciError:
-    """An error of botocore without what its texts may hold: signed requests, tokens, proxies with passwords."""
+    """Translate an error of botocore, without its text where that may hold signed requests, tokens or passwords."""
     exceptions = _botocore("exceptions")
     start = f"The login at AWS for {registry} failed"
     hint = _HINT.format(action=ecr.action)
     if isinstance(error, exceptions.NoCredentialsError):
-        lacks = "; ".join(f"{name}: {lack}" for name, lack in _lacks())
-        return AuthenticationFailed(f"No identity of AWS was found for {registry} ({lacks}).", hint)
+        missing = "; ".join(f"{name}: {reason}" for name, reason in _missing_sources())
+        return AuthenticationFailed(f"No identity of AWS was found for {registry} ({missing}).", hint)
     if isinstance(error, exceptions.ClientError):
         found = error.response.get("Error", {})
         words = redacted(f"{found.get('Code', '')}: {found.get('Message', '')}")
         return AuthenticationFailed(f"{start}: {error.operation_name} was refused ({words}).", hint)
     if isinstance(error, (exceptions.HTTPClientError, exceptions.ConnectionError)):
-        endpoint = shown(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
+        endpoint = redacted_url(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
         what = f"{endpoint} was not reached" if endpoint else "an endpoint was not reached"
         return ConnectionFailed(
             f"{start}: {what} ({type(error).__name__}).",
@@ -185,8 +186,8 @@ def _explain(error: Any, ecr: Ecr, registry: str) -> OciError:
     return AuthenticationFailed(f"{start}: {redacted(str(error))}.", hint)
 
 
-def _lacks() -> Iterator[tuple[str, str]]:
-    """Why each place where botocore looks for an identity has none."""
+def _missing_sources() -> Iterator[tuple[str, str]]:
+    """Yield the name of each place where botocore looks for an identity, and why it has none."""
     profile = environment("AWS_PROFILE") or environment("AWS_DEFAULT_PROFILE") or "default"
     yield "environment", "AWS_ACCESS_KEY_ID is not set"
     yield "web identity", "AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN are not both set"
@@ -218,7 +219,7 @@ def _seconds(expires_at: Any) -> float:
 
 @contextlib.contextmanager
 def _authorities(session: Any, ca_cert: str) -> Iterator[None]:
-    """``ca_cert`` added to the authorities that botocore would use; it takes one file only."""
+    """Add ``ca_cert`` to the authorities that botocore uses, by a temporary file: botocore accepts one file only."""
     if not ca_cert:
         yield
         return
@@ -246,7 +247,7 @@ def _pem(path_or_pem: str) -> bytes:
 
 @contextlib.contextmanager
 def _direct_metadata() -> Iterator[None]:
-    """Keep botocore from asking for the host's identity at the proxy of the environment, which would be the proxy's."""
+    """Exclude metadata servers from the proxy of the environment: behind it, they would return the proxy's identity."""
     endpoint = urlsplit(environment("AWS_EC2_METADATA_SERVICE_ENDPOINT")).hostname
     hosts = [*_METADATA_HOSTS, *([endpoint] if endpoint else [])]
     saved = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
@@ -263,7 +264,10 @@ def _direct_metadata() -> Iterator[None]:
 
 
 def _in_time(call: Callable[[], dict[str, Any]], registry: str) -> dict[str, Any]:
-    """The result of a login, which cannot be told to stop."""
+    """Return the result of a login.
+
+    :raises ConnectionFailed: when it takes longer than ``MAX_LOGIN`` seconds; the call itself cannot be interrupted.
+    """
     try:
         return run_within(MAX_LOGIN, call)
     except OutOfTime:

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Access tokens of Microsoft Entra ID for Azure Container Registry, by the environment that Azure's SDKs know.
+"""Access tokens of Microsoft Entra ID for Azure Container Registry, from the environment variables of Azure's SDKs.
 
-Source: azure-identity, DefaultAzureCredential, of which these are the parts for machines, in its order: a service
-principal with a secret or a certificate, workload identity, managed identity. Protocols: "OAuth 2.0 client credentials
+The sources are those of azure-identity's DefaultAzureCredential that work without a user, in its order: a service
+principal with a secret or a certificate, workload identity, managed identity. Source: "OAuth 2.0 client credentials
 flow on the Microsoft identity platform"; "How to use managed identities on a virtual machine to acquire an access
 token"; "App Service: REST endpoint reference"; "Authenticate against Azure resources with Azure Arc-enabled servers".
 """
@@ -36,7 +36,7 @@ ARC_KEY_FOLDER = "/var/opt/azcmagent/tokens"
 _TENANT = re.compile(r"[A-Za-z0-9.-]{1,253}\Z")
 _PEM_KEY = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-# what the metadata service answers with while it is updated ("Retry guidance")
+# statuses of the metadata service while it is updated ("Retry guidance")
 _UPDATING = (404, 410)
 _HINT = (
     "Give the host a managed identity or workload identity, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and one of "
@@ -45,9 +45,10 @@ _HINT = (
 
 
 def entra_token(client: CloudClient, authority: str) -> Token:
-    """An access token for registries; ``AZURE_AUTHORITY_HOST`` stands above ``authority``.
+    """Return an access token for registries.
 
-    :raises AuthenticationFailed: when no identity is set up, or the one that is gets refused.
+    :param authority: URL of the Entra ID authority, unless ``AZURE_AUTHORITY_HOST`` names another.
+    :raises AuthenticationFailed: when no identity is set up, or the identity is refused.
     """
     authority = _authority(environment("AZURE_AUTHORITY_HOST") or authority)
     flows = [
@@ -89,9 +90,9 @@ def _workload_identity(client: CloudClient, authority: str) -> Token:
 def _managed_identity(client: CloudClient) -> Token:
     endpoint, header = environment("IDENTITY_ENDPOINT"), environment("IDENTITY_HEADER")
     if endpoint and environment("IDENTITY_SERVER_THUMBPRINT"):
-        raise Unavailable("that of Service Fabric is not supported")
+        raise Unavailable("the managed identity of Service Fabric is not supported")
     if endpoint and header:
-        # App Service, Functions and Container Apps name their own, of any address
+        # App Service, Functions and Container Apps name an endpoint, which may have any address
         headers = {"X-IDENTITY-HEADER": check_token(header, "IDENTITY_HEADER")}
         return client.metadata(_query(endpoint, "2019-08-01", _client_id()), headers).token("access_token")
     if endpoint and environment("IMDS_ENDPOINT"):
@@ -112,12 +113,16 @@ def _managed_identity(client: CloudClient) -> Token:
 
 
 def _arc(client: CloudClient, endpoint: str) -> Token:
-    """The agent of an Arc-enabled server names a file that only administrators and its group may read."""
+    """Return a token of the Azure Arc agent.
+
+    As proof of its rights the client sends the content of a file that the agent names, and that only administrators and
+    the agent's group may read.
+    """
     url = _query(endpoint, "2020-06-01")
     challenge = client.metadata(url, {"Metadata": "true"})
     if challenge.status != 401:
         challenge.check()
-        raise AuthenticationFailed(f"The login failed: {challenge.place} did not ask for the proof that Arc asks for.")
+        raise AuthenticationFailed(f"The login failed: {challenge.place} did not send the challenge of Azure Arc.")
     key = check_token(_arc_key(challenge), "The key of the Azure Arc agent")
     return client.metadata(url, {"Metadata": "true", "Authorization": f"Basic {key}"}).token("access_token")
 
@@ -133,11 +138,13 @@ def _arc_key(challenge: Answer) -> bytes:
 
 
 def certificate_assertion(path: str, audience: str, client_id: str) -> str:
-    """The proof that this host has the private key of an application's certificate ("Microsoft identity platform
-    application authentication certificate credentials"). ``path`` is a PEM file with both, or a PKCS #12 archive.
+    """Return a client assertion, signed with the private key of an application's certificate.
 
-    :raises AuthenticationFailed: when they cannot be used.
+    :param path: a PEM file with key and certificate, or a PKCS #12 archive.
+    :raises AuthenticationFailed: when key or certificate cannot be used.
     :raises MissingDependency: without ``cryptography``.
+
+    Source: "Microsoft identity platform application authentication certificate credentials".
     """
     key, certificate = _key_and_certificate(path)
     from cryptography.hazmat.primitives import hashes
@@ -179,19 +186,19 @@ def _key_and_certificate(path: str) -> tuple[Any, Any]:
 
 
 def _pem_key(content: bytes, path: str, password: bytes | None) -> Any:
-    # by itself: not every release of cryptography looks for it behind a certificate
+    # the key block alone: not every release of cryptography finds a key that follows a certificate
     block = _PEM_KEY.search(content)
     return rsa_key(block[0] if block else content, path, password)
 
 
 def _application(authority: str, chosen_by: str) -> tuple[str, str]:
-    """The token endpoint of the tenant, and the client's identifier."""
+    """Return the token endpoint of the tenant and the client's identifier."""
     tenant, client_id = environment("AZURE_TENANT_ID"), environment("AZURE_CLIENT_ID")
     for name, value in (("AZURE_TENANT_ID", tenant), ("AZURE_CLIENT_ID", client_id)):
         if not value:
-            raise AuthenticationFailed(f"{chosen_by} is set, and {name}, which belongs to it, is not.", f"Set {name}.")
+            raise AuthenticationFailed(f"{chosen_by} is set, but {name}, which it needs, is not.", f"Set {name}.")
     if not _TENANT.match(tenant):
-        raise AuthenticationFailed(f"AZURE_TENANT_ID is {tenant[:100]!r}, which is no tenant.")
+        raise AuthenticationFailed(f"AZURE_TENANT_ID is {tenant[:100]!r}, which is not a tenant.")
     return f"{authority}/{quote(tenant)}/oauth2/v2.0/token", client_id
 
 
@@ -203,12 +210,12 @@ def _authority(host: str) -> str:
 def _redeem(client: CloudClient, url: str, client_id: str, proof: dict[str, str]) -> Token:
     form = {"grant_type": "client_credentials", "client_id": client_id, "scope": f"{RESOURCE}/.default", **proof}
     answer = client.post(url, form)
-    answer.check("Check AZURE_TENANT_ID, AZURE_CLIENT_ID and what proves that this host may use them.")
+    answer.check("Check AZURE_TENANT_ID, AZURE_CLIENT_ID and the secret, certificate or token that belongs to them.")
     return answer.token("access_token")
 
 
 def _client_id() -> dict[str, str]:
-    """Which of several identities of a machine is meant."""
+    """Return the query parameter that selects one of several identities of a machine, if AZURE_CLIENT_ID is set."""
     client_id = environment("AZURE_CLIENT_ID")
     return {"client_id": client_id} if client_id else {}
 

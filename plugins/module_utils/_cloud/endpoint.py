@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Requests to the endpoints of a cloud: token services, the registry's own exchange, metadata servers.
+"""HTTP requests to the endpoints of a cloud: token services, the registry's token exchange, metadata servers.
 
-They go through :mod:`~._http.client` like every request: bounded bodies, time limits, retries, no redirects.
+All requests go through :mod:`~._http.client`: bounded bodies, time limits, retries, no redirects.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from urllib.parse import urlencode
 from .._errors import AuthenticationFailed, ConnectionFailed, RegistryError
 from .._http.answer import RETRY_STATUS
 from .._http.client import HttpClient
-from .._http.url import origin, shown
+from .._http.url import origin, redacted_url
 from .._oci.options import ConnectionOptions
 from .._secrets.known import MACHINE_MADE, note
 from .flow import Token, Unavailable, check_token, lifetime, words_of
 
-# seconds; metadata servers are on the host or its hypervisor, and packets to a host that has none get lost
+# seconds; metadata servers are on the host or its hypervisor, and where there is none, packets get no answer
 METADATA_TIMEOUT = 5.0
 PUBLIC_TIMEOUT = 30.0
 
@@ -32,13 +32,13 @@ _FORM = "application/x-www-form-urlencoded"
 _SECRETS = ("access_token", "assertion", "client_assertion", "client_secret", "refresh_token", "subject_token")
 _SECRET_HEADERS = ("Authorization", "X-IDENTITY-HEADER")
 
-# values of a request that no message may repeat
+# secret values of a request, which must not appear in messages
 Secrets = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an endpoint answered: ``document`` is the JSON object in it, empty when there is none."""
+    """The response of an endpoint. ``document`` is the JSON object in its body, empty when there is none."""
 
     place: str
     status: int
@@ -48,18 +48,18 @@ class Answer:
     secrets: Secrets = ()
 
     def token(self, name: str) -> Token:
-        """The token under ``name``.
+        """Return the token in the field ``name``.
 
-        :raises AuthenticationFailed: when the endpoint refused, or answered without one.
+        :raises AuthenticationFailed: when the endpoint refused, or its response has no token.
         """
         self.check()
         return Token(check_token(self.document.get(name), f"The answer of {self.place}"), lifetime(self.document))
 
     def check(self, hint: str = "") -> None:
-        """Pass a success through.
+        """Check that the request succeeded.
 
         :raises AuthenticationFailed: when the endpoint refused.
-        :raises RegistryError: when it is in trouble, after all retries.
+        :raises RegistryError: when it still answers with a transient failure after all retries.
         """
         if self.status == 200:
             return
@@ -70,7 +70,7 @@ class Answer:
 
 
 class CloudClient:
-    """Requests for the login to one registry. Use as a context manager."""
+    """HTTP client for the login to one registry; a context manager."""
 
     def __init__(
         self, registry: str, connection: ConnectionOptions, sleep: Callable[[float], None] = time.sleep
@@ -104,7 +104,7 @@ class CloudClient:
         return self._ask("public", "POST", url, headers, json.dumps(document).encode("ascii"))
 
     def get(self, url: str, headers: Mapping[str, str]) -> Answer:
-        """GET a document of the internet.
+        """GET a document from a public endpoint, through the proxy of the task.
 
         :raises ConnectionFailed: when it was not reached.
         """
@@ -130,7 +130,7 @@ class CloudClient:
             raise Unavailable(exc.message.rstrip(".")) from None
 
     def pause(self, attempts: int) -> None:
-        """Wait before asking a metadata server again, the longer the more attempts there were."""
+        """Wait before the next request to a metadata server; longer with the number of attempts so far."""
         self._client("metadata").pauses.pause(attempts)
 
     @property
@@ -152,7 +152,9 @@ class CloudClient:
         for secret in secrets:
             note(secret, opaque=len(secret) >= MACHINE_MADE)
         response, text = self._client(whom).ask(method, url, {"Accept": "application/json", **headers}, body)
-        return Answer(f"{method} {shown(url)}", response.status_code, response.headers, _object(text), text, secrets)
+        return Answer(
+            f"{method} {redacted_url(url)}", response.status_code, response.headers, _object(text), text, secrets
+        )
 
     def _client(self, whom: str) -> HttpClient:
         if whom not in self._clients:
@@ -160,8 +162,10 @@ class CloudClient:
         return self._clients[whom]
 
     def _options(self, whom: str) -> ConnectionOptions:
-        """A cloud's own endpoints show certificates of public authorities: what a task says of its registry's does not
-        hold for them, but for an authority that it adds.
+        """Return the connection options for an endpoint: of the task's TLS options only ``ca_cert`` is kept.
+
+        Endpoints of a cloud have certificates of public authorities, so the task's other TLS options, which are about
+        its registry, do not apply to them.
         """
         options = self._connection
         if whom == "registry":
@@ -170,38 +174,40 @@ class CloudClient:
             options, insecure=True, validate_certs=True, client_cert="", client_key="", client_key_password=""
         )
         if whom == "metadata":
-            # through a proxy a metadata server would be asked by another host, for that host's identity
+            # behind a proxy, a metadata server would return the identity of the proxy's host
             return replace(options, proxy="", no_proxy=("*",), timeout=min(options.timeout, METADATA_TIMEOUT))
         return replace(options, timeout=min(options.timeout, PUBLIC_TIMEOUT))
 
 
 def check_service_url(url: str, named_by: str) -> str:
-    """The URL of a token service: https, or plain HTTP on this host.
+    """Return the URL of a token service, which gets secrets: https, or plain HTTP on this host.
 
-    :raises AuthenticationFailed: when it is anything else, since it is sent secrets.
+    :raises AuthenticationFailed: for any other URL.
     """
     scheme, host = _scheme_and_host(url, named_by)
     if scheme == "https" or is_local(host):
         return url
-    raise AuthenticationFailed(f"{named_by} is {shown(url)!r}, which may not see credentials.", "Wanted an https URL.")
+    raise AuthenticationFailed(
+        f"{named_by} is {redacted_url(url)!r}, which may not see credentials.", "Wanted an https URL."
+    )
 
 
 def check_metadata_url(url: str, named_by: str) -> str:
-    """The URL of a server for identities: https, or plain HTTP to this host or a link-local address.
+    """Return the URL of a metadata server: https, or plain HTTP to this host or a link-local address.
 
-    :raises AuthenticationFailed: when it is anything else.
+    :raises AuthenticationFailed: for any other URL.
     """
     scheme, host = _scheme_and_host(url, named_by)
     if scheme == "https" or is_local(host, link_local=True):
         return url
     raise AuthenticationFailed(
-        f"{named_by} is {shown(url)!r}, which is asked for tokens over plain HTTP.",
+        f"{named_by} is {redacted_url(url)!r}, which is asked for tokens over plain HTTP.",
         "Wanted an https URL, or a loopback or link-local address.",
     )
 
 
 def is_local(host: str, *, link_local: bool = False) -> bool:
-    """Whether a host is this one, or, with ``link_local``, one whose packets no router forwards."""
+    """Return True for a loopback address or name, and with ``link_local`` for a link-local address."""
     if host == "localhost":
         return True
     try:
@@ -215,7 +221,7 @@ def _scheme_and_host(url: str, named_by: str) -> tuple[str, str]:
     try:
         scheme, host, _port = origin(url)
     except RegistryError:
-        raise AuthenticationFailed(f"{named_by} is {shown(url)!r}, which is no URL of http or https.") from None
+        raise AuthenticationFailed(f"{named_by} is {redacted_url(url)!r}, which is not an http or https URL.") from None
     return scheme, host
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the ways to log in to a cloud have in common: a chain of them, of which the first that is set up counts."""
+"""Parts that all logins to a cloud share: the chain of login methods, files with secrets, tokens, error texts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .._secrets.known import note, shortened
 
 # bytes
 MAX_TOKEN = 64 * 1024
-# seconds; what a token without a usable "expires_in" is trusted for
+# seconds; the assumed life of a token without a usable "expires_in"
 DEFAULT_SECONDS = 300.0
 
 _TOKEN_LIKE = re.compile(r"[A-Za-z0-9_\-+/=.]{48,}")
 
 
 class Unavailable(Exception):
-    """A way to log in that is not set up on this host; the text says what it lacks."""
+    """A login method is not set up on this host; the text says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,17 @@ class Token:
     seconds: float = DEFAULT_SECONDS
 
     def __post_init__(self) -> None:
-        """Have it hidden in what is shown."""
+        """Register the token as a secret, to be hidden in everything that is shown."""
         note(self.value, opaque=True)
 
 
 def first_available(flows: Sequence[tuple[str, Callable[[], Token]]], failure: str, hint: str) -> Token:
-    """The token of the first way that is set up. One that is set up and fails ends the search: to go on would hide a
-    broken identity behind another one.
+    """Return the token of the first login method that is set up on this host.
 
-    :raises AuthenticationFailed: when none is set up: ``failure``, followed by what each way lacks, and ``hint``.
+    A method that is set up but fails ends the search: going on would hide a broken identity behind another one.
+
+    :param flows: name and function of each login method, in the order in which they are tried.
+    :raises AuthenticationFailed: when no method is set up: ``failure``, what each method is missing, and ``hint``.
     """
     lacks = []
     for name, flow in flows:
@@ -55,14 +57,15 @@ def first_available(flows: Sequence[tuple[str, Callable[[], Token]]], failure: s
 
 
 def environment(name: str) -> str:
-    """A variable of the environment without white space around it, which files and forms like to add."""
+    """Return an environment variable without surrounding white space, which copying often adds."""
     return os.environ.get(name, "").strip()
 
 
 def read_file(path: str, holds: str) -> bytes:
-    """Return the content of a file with a key, a certificate or a token; ``holds`` names it in messages.
+    """Return the content of a file with a key, a certificate or a token.
 
-    :raises AuthenticationFailed: when it cannot be read, is larger or empty.
+    :param holds: name of the content in messages.
+    :raises AuthenticationFailed: when the file cannot be read, is empty or too large.
     """
     try:
         content = bounded.read_file(path, bounded.MAX_CLOUD_FILE)
@@ -74,9 +77,10 @@ def read_file(path: str, holds: str) -> bytes:
 
 
 def check_token(value: Any, origin: str) -> str:
-    """A token that headers and forms can carry.
+    """Return a token, checked to have only characters that headers and forms can carry.
 
-    :raises AuthenticationFailed: when it is anything else; ``origin`` says where it comes from, never its text.
+    :param origin: where the token comes from, for messages; they never repeat the token.
+    :raises AuthenticationFailed: when it is not such a token.
     """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
@@ -87,7 +91,7 @@ def check_token(value: Any, origin: str) -> str:
 
 
 def lifetime(document: Mapping[str, Any], name: str = "expires_in") -> float:
-    """Seconds that a token is valid, from a number or its text; 5 minutes where that is missing or senseless."""
+    """Return the seconds for which a token is valid; 5 minutes where the field is missing or not a usable number."""
     try:
         seconds = float(document.get(name) or 0)
     except (TypeError, ValueError):
@@ -96,10 +100,10 @@ def lifetime(document: Mapping[str, Any], name: str = "expires_in") -> float:
 
 
 def words_of(document: Mapping[str, Any], secrets: Sequence[str] = ()) -> str:
-    """The reason that an error document gives, in parentheses, shortened; empty without one.
+    """Return the reason in an error document, in parentheses and shortened; empty when there is none.
 
-    Known are OAuth (RFC 6749, section 5.2), Google's APIs, registries (distribution-spec, "Error Codes") and the
-    managed identities of Azure. Neither ``secrets`` nor anything that looks like a token is repeated.
+    Understands the formats of OAuth (RFC 6749, section 5.2), Google's APIs, registries (distribution-spec, "Error
+    Codes") and Azure's managed identities. Removes ``secrets`` and anything that looks like a token.
     """
     error = document.get("error")
     if isinstance(error, Mapping):
@@ -114,7 +118,7 @@ def words_of(document: Mapping[str, Any], secrets: Sequence[str] = ()) -> str:
 
 
 def redacted(text: str, secrets: Sequence[str] = ()) -> str:
-    """The first line of a foreign text, printable, of at most 300 characters, without what must not be shown."""
+    """Return the first line of an external text: printable, at most 300 characters, without secrets."""
     text = shortened(text, 4000)
     for secret in secrets:
         if len(secret) > 3:

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Google Artifact Registry and Container Registry: an OAuth access token is the password.
+"""Login to Google Artifact Registry and Container Registry: an OAuth access token is the password.
 
-Source: "Configure authentication to Artifact Registry for Docker: Access token"; google-auth, Application Default
-Credentials, in whose order an identity is looked for: ``GOOGLE_APPLICATION_CREDENTIALS``, gcloud's own file, the
-metadata server.
+An identity is looked for in the order of Application Default Credentials: ``GOOGLE_APPLICATION_CREDENTIALS``, gcloud's
+own file, the metadata server. Source: "Configure authentication to Artifact Registry for Docker: Access token";
+google-auth.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .gcp_credentials import token_of_file
 TITLE = "Google Cloud"
 HOSTS = "<location>-docker.pkg.dev, gcr.io or <location>.gcr.io"
 USERNAME = "oauth2accesstoken"
-# the metadata server by its address: a name could be answered by anybody's DNS
+# the address of the metadata server, not its name: a name depends on DNS
 METADATA_HOST = "169.254.169.254"
 
 _HOST = re.compile(r"(?:(?:[a-z0-9-]+\.)*gcr\.io|[a-z0-9-]+-docker\.pkg\.dev|docker\.s3nsregistry\.fr)\Z")
@@ -37,19 +37,19 @@ _HINT = (
 
 
 def is_host(name: str) -> bool:
-    """Whether a host is a registry of Google."""
+    """Return True when a host is a registry of Google."""
     return bool(_HOST.match(name))
 
 
 def login(name: str, registry: str, connection: ConnectionOptions) -> tuple[Credential, float]:
-    """As :func:`log_in`, with a client of its own; what it gives is the same for every registry of Google."""
+    """Log in with a new client; the credential is the same for every registry of Google. See :func:`log_in`."""
     del name
     with CloudClient(registry, connection) as client:
         return log_in(client)
 
 
 def log_in(client: CloudClient) -> tuple[Credential, float]:
-    """The credential for registries of Google, and how long it is valid (seconds).
+    """Return the credential for registries of Google, and the seconds for which it is valid.
 
     :raises AuthenticationFailed: when there is no identity, or it is refused.
     """
@@ -78,7 +78,10 @@ def _well_known_file(client: CloudClient) -> Token:
 
 
 def _metadata_server(client: CloudClient) -> Token:
-    """Source: "About VM metadata", "Access VM metadata"; ``GCE_METADATA_HOST`` as google-auth knows it."""
+    """Return a token of the machine's service account; ``GCE_METADATA_HOST`` replaces the server, as in google-auth.
+
+    Source: "About VM metadata", "Access VM metadata".
+    """
     host = environment("GCE_METADATA_HOST") or METADATA_HOST
     if not _HOST_AND_PORT.match(host):
         raise AuthenticationFailed(f"GCE_METADATA_HOST is {host[:100]!r}: wanted a host, with or without a port.")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Google's credential files, and the access tokens that each gives.
+"""Access tokens from Google's credential files.
 
 Source: google-auth (``service_account``, ``credentials``, ``external_account``, ``identity_pool``,
 ``impersonated_credentials``); RFC 7523 for service accounts; RFC 8693 and AIP-4117 for workload identity federation.
@@ -33,16 +33,16 @@ _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}\Z")
 
 
 class CredentialFile:
-    """The content of a file, whose fields are checked when they are read."""
+    """The content of a credential file; a field is checked when it is read."""
 
     def __init__(self, path: str, document: Mapping[str, Any]) -> None:
         self.path = path
         self.document = document
 
     def text(self, *names: str, default: str | None = None) -> str:
-        """A field, or one of a mapping in it, that is text and not empty.
+        """Return a field, or with several ``names`` a nested field, that is non-empty text.
 
-        :raises AuthenticationFailed: when it is missing without a ``default``, or something else.
+        :raises AuthenticationFailed: when it is missing and there is no ``default``, or is not such text.
         """
         value: Any = self.document
         for name in names:
@@ -54,17 +54,17 @@ class CredentialFile:
         return value
 
     def mapping(self, name: str) -> Mapping[str, Any]:
-        """A field that is a mapping; an empty one when it is missing.
+        """Return a field that is a mapping; an empty mapping when it is missing.
 
-        :raises AuthenticationFailed: when it is something else.
+        :raises AuthenticationFailed: when it is not a mapping.
         """
         value = self.document.get(name)
         if value is not None and not isinstance(value, Mapping):
-            raise self.wrong(f"has a {name!r} that is no mapping")
+            raise self.wrong(f"has a {name!r} that is not a mapping")
         return value or {}
 
     def service(self, *names: str, default: str | None = None) -> str:
-        """A field with the URL of a token service.
+        """Return a field with the URL of a token service.
 
         :raises AuthenticationFailed: when secrets may not be sent there.
         """
@@ -75,9 +75,9 @@ class CredentialFile:
 
 
 def token_of_file(client: CloudClient, path: str) -> Token:
-    """The access token that a file stands for.
+    """Return an access token for the credentials in a file.
 
-    :raises AuthenticationFailed: when the file cannot be used, or what it holds is refused.
+    :raises AuthenticationFailed: when the file cannot be used, or its credentials are refused.
     """
     content = read_file(path, "The credentials of Google")
     try:
@@ -85,7 +85,7 @@ def token_of_file(client: CloudClient, path: str) -> Token:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise AuthenticationFailed(f"The credentials of Google in {path} are no JSON object.")
+        raise AuthenticationFailed(f"The credentials of Google in {path} are not a JSON object.")
     return _token(client, CredentialFile(path, document))
 
 
@@ -158,14 +158,17 @@ def _impersonated(client: CloudClient, file: CredentialFile) -> Token:
     source = CredentialFile(file.path, file.mapping("source_credentials"))
     delegates = file.document.get("delegates") or []
     if not (isinstance(delegates, list) and all(isinstance(name, str) for name in delegates)):
-        raise file.wrong("has 'delegates' that are no list of names")
+        raise file.wrong("has 'delegates' that are not a list of names")
     return _impersonate(client, file, _token(client, source, is_source=True), delegates=delegates)
 
 
 def _impersonate(
     client: CloudClient, file: CredentialFile, token: Token, seconds: Any = None, delegates: list[str] | None = None
 ) -> Token:
-    """Source: IAM Service Account Credentials API, ``projects.serviceAccounts.generateAccessToken``."""
+    """Exchange a token for one of the service account to impersonate, valid for ``seconds``.
+
+    Source: IAM Service Account Credentials API, ``projects.serviceAccounts.generateAccessToken``.
+    """
     url = file.service("service_account_impersonation_url")
     seconds = seconds if isinstance(seconds, int) and 0 < seconds <= MAX_IMPERSONATION else ASSERTION_SECONDS
     document: dict[str, Any] = {"scope": [SCOPE], "lifetime": f"{seconds}s"}
@@ -177,19 +180,19 @@ def _impersonate(
 
 
 def _subject_token(client: CloudClient, file: CredentialFile) -> str:
-    """The token of the other side, from a file or a local server (AIP-4117, "Determining the subject token")."""
+    """Return the external identity's token, from a file or a URL (AIP-4117, "Determining the subject token")."""
     source = file.mapping("credential_source")
     if "file" in source:
         path = file.text("credential_source", "file")
         content, origin = read_file(path, "The subject's token"), path
     elif "url" in source:
         url = check_metadata_url(file.text("credential_source", "url"), f"'credential_source.url' in {file.path}")
-        # beside this host and metadata servers, tokens come from https only
+        # only this host and metadata servers may give tokens over plain HTTP
         ask = client.get if url.lower().startswith("https:") else client.metadata
         try:
             answer = ask(url, _headers(file, source))
         except Unavailable as exc:
-            raise AuthenticationFailed(f"The subject's token that {file.path} asks for was not had: {exc}.") from None
+            raise AuthenticationFailed(f"The subject's token for {file.path} is not available: {exc}.") from None
         answer.check()
         content, origin = answer.text, f"The answer of {answer.place}"
     else:
@@ -212,7 +215,7 @@ def _field(file: CredentialFile, content: bytes, origin: str) -> Any:
 def _headers(file: CredentialFile, source: Mapping[str, Any]) -> dict[str, str]:
     headers = source.get("headers") or {}
     if not isinstance(headers, Mapping) or len(headers) > MAX_HEADERS:
-        raise file.wrong("has 'credential_source.headers' that are no mapping")
+        raise file.wrong("has 'credential_source.headers' that are not a mapping")
     for name, value in headers.items():
         if not (_HEADER.match(str(name)) and isinstance(value, str) and value.isascii() and value.isprintable()):
             raise file.wrong("has a header in 'credential_source.headers' that cannot be sent")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""JSON web tokens (RFC 7519): those that prove the possession of a key, and the times of those that others made."""
+"""JSON web tokens (RFC 7519): signing assertions with an RSA key, and reading when a token expires."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ MINIMUM_KEY_BITS = 2048
 
 
 def signed_jwt(header: Mapping[str, Any], claims: Mapping[str, Any], key: Any) -> str:
-    """A compact token (RFC 7515) over ``claims``, signed with an RSA key of ``cryptography`` by the header's ``alg``:
-    RS256 or PS256 (RFC 7518, section 3).
+    """Return a compact token (RFC 7515) with ``claims``, signed with an RSA key.
+
+    :param header: its ``alg`` selects RS256 or PS256 (RFC 7518, section 3).
+    :param key: a private key of ``cryptography``.
     """
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import padding
@@ -35,9 +37,9 @@ def signed_jwt(header: Mapping[str, Any], claims: Mapping[str, Any], key: Any) -
 
 
 def rsa_key(pem: bytes, origin: str, password: bytes | None = None) -> Any:
-    """An RSA private key from PEM text.
+    """Return the RSA private key in PEM text.
 
-    :raises AuthenticationFailed: when it is no RSA key of 2048 bits or more, or its password is wrong.
+    :raises AuthenticationFailed: when it is not an RSA key of 2048 bits or more, or the password is wrong.
     :raises MissingDependency: without ``cryptography``.
     """
     require_cryptography("Logging in with a private key")
@@ -47,7 +49,7 @@ def rsa_key(pem: bytes, origin: str, password: bytes | None = None) -> Any:
     try:
         key = load_pem_private_key(pem, password)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        # what was wrong is not repeated: parsers may quote their input
+        # the parser's text is left out: it may quote the key
         raise AuthenticationFailed(
             f"The private key in {origin} cannot be read.", "Wanted an RSA key in PEM form, with its password."
         ) from None
@@ -55,20 +57,21 @@ def rsa_key(pem: bytes, origin: str, password: bytes | None = None) -> Any:
 
 
 def check_rsa(key: Any, origin: str) -> Any:
-    """Pass a key through that can sign.
+    """Return the key, checked to be one that can sign.
 
-    :raises AuthenticationFailed: when it is no RSA key of 2048 bits or more.
+    :raises AuthenticationFailed: when it is not an RSA key of 2048 bits or more.
     """
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     if not isinstance(key, RSAPrivateKey) or key.key_size < MINIMUM_KEY_BITS:
-        raise AuthenticationFailed(f"The private key in {origin} is no RSA key of {MINIMUM_KEY_BITS} bits or more.")
+        raise AuthenticationFailed(f"The private key in {origin} is not an RSA key of {MINIMUM_KEY_BITS} bits or more.")
     return key
 
 
 def seconds_left(token: str, otherwise: float) -> float:
-    """Seconds until the ``exp`` of a token, which is not verified: who made it will judge it; ``otherwise`` where it
-    has none.
+    """Return the seconds until a token expires by its ``exp`` claim, ``otherwise`` when it has none.
+
+    The signature is not verified: that is up to the server which gets the token.
     """
     parts = token.split(".")
     try:
@@ -79,5 +82,5 @@ def seconds_left(token: str, otherwise: float) -> float:
 
 
 def base64url(data: bytes) -> str:
-    """Base64 for URLs without padding (RFC 7515, section 2)."""
+    """Return data as URL-safe base64 without padding (RFC 7515, section 2)."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The login to a registry by the identity that a cloud gives to the host, without the cloud's command line tool.
+"""Login to a registry by the identity that a cloud gives to the host, without the cloud's command line tool.
 
-What is fetched is kept in memory for the run, and nowhere else.
+Credentials are kept in memory for the run, and nowhere else.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from .._errors import AuthenticationFailed, InvalidOption
 from .._login.credential import Credential
 from .._oci.options import AuthOptions, ConnectionOptions
 
-# seconds, and the part of its life, by which a credential is renewed before it ends
+# seconds, and fraction of its life, by which a credential is renewed before it expires
 MAX_MARGIN, MARGIN = 120.0, 0.1
-# seconds that even a credential with a senseless life is used, so that no loop asks again and again
+# seconds that a credential is used at least, even if its stated life is shorter: bounds how often a new one is fetched
 MINIMUM_SECONDS = 30.0
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?\Z")
@@ -34,19 +34,19 @@ Login = Callable[[], "tuple[Credential, float]"]
 
 
 class Provider(Protocol):
-    """What the module of a provider has: how messages call it, and which hosts are its registries, as text."""
+    """Interface of a provider's module. For messages, ``TITLE`` is its name and ``HOSTS`` describes its registries."""
 
     TITLE: str
     HOSTS: str
 
     def is_host(self, name: str) -> bool:
-        """Whether a host, without a port, is a registry of the provider."""
+        """Return True when a host, without a port, is a registry of the provider."""
 
     def login(self, name: str, registry: str, connection: ConnectionOptions) -> tuple[Credential, float]:
         """Return the credential and the seconds for which it is valid.
 
-        :param name: a host that is the provider's, see :meth:`is_host`.
-        :param registry: ``host[:port]`` of the reference, which may stand for ``name``; messages name it.
+        :param name: a host for which :meth:`is_host` is true.
+        :param registry: ``host[:port]`` of the reference, which may be another name of the same registry.
         :raises AuthenticationFailed: when no identity is found, or it is refused.
         """
 
@@ -69,18 +69,20 @@ def _gcp() -> Provider:
     return gcp
 
 
-# The values of the option ``provider``: a new one is a file beside this one, which has what Provider says, and its
-# import here. The imports are written out because Ansible copies to hosts what import statements name.
+# The values of the option ``provider``. A new one is a file beside this one that implements Provider, and its import
+# here. The imports are written out because Ansible copies to hosts what import statements name.
 _IMPORTS: dict[str, Callable[[], Provider]] = {"aws": _aws, "azure": _azure, "gcp": _gcp}
 
 
 def provider_credential(auth: AuthOptions, registry: str, connection: ConnectionOptions) -> Credential:
-    """The credential that ``auth.provider`` gives for ``registry`` (``host[:port]``); it renews itself.
+    """Return the credential of ``auth.provider`` for ``registry`` (``host[:port]``); it renews itself.
 
-    A host that is none of the provider's gets nothing, unless ``auth.provider_registry`` says which one it stands for.
+    A host that is not a registry of the provider is sent no credential, unless ``auth.provider_registry`` names the
+    registry behind it.
 
-    :raises InvalidOption: when ``provider_registry`` is no host.
-    :raises AuthenticationFailed: when the host is none of the provider's, no identity is found, or it is refused.
+    :raises InvalidOption: when ``provider_registry`` is not a host.
+    :raises AuthenticationFailed: when the host is not a registry of the provider, no identity is found, or the
+        identity is refused.
     :raises MissingDependency: when a package is missing that the provider needs.
     :raises ConnectionFailed: when an endpoint was not reached.
     """
@@ -89,7 +91,7 @@ def provider_credential(auth: AuthOptions, registry: str, connection: Connection
 
 
 def _name(auth: AuthOptions, registry: str) -> str:
-    """What the provider calls the registry."""
+    """Return the host name by which the provider knows the registry."""
     name = (auth.provider_registry or registry).lower()
     if auth.provider_registry and not _HOST.match(name):
         raise InvalidOption(
@@ -103,15 +105,15 @@ def _login(auth: AuthOptions, name: str, registry: str, connection: ConnectionOp
     if not provider.is_host(name):
         what = "'provider_registry' is" if auth.provider_registry else "The host of the reference is"
         raise AuthenticationFailed(
-            f"{what} {name}, which is no registry of {provider.TITLE}: "
+            f"{what} {name}, which is not a registry of {provider.TITLE}: "
             f"provider: {auth.provider} logs in to {provider.HOSTS}.",
-            "" if auth.provider_registry else "If it stands for one of these, name that in 'provider_registry'.",
+            "" if auth.provider_registry else "If it is another name of one of these, set 'provider_registry' to that.",
         )
     return partial(provider.login, name, registry, connection)
 
 
 def _current(key: tuple[str, str, str], login: Login) -> Credential:
-    # one thread asks, the others wait for what it gets
+    # one thread logs in, the others wait for its credential
     with _lock:
         held = _held.get(key)
         if held is None or time.monotonic() >= held.valid_until:

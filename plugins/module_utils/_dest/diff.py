@@ -39,7 +39,7 @@ def diff_of(plan: Plan, name: str, root: DirectoryHandles, stage: DirectoryHandl
     for path in listed[:MAX_FILES]:
         before = root if path not in added else None
         after = stage if path not in removed else None
-        before_text, after_text = _shown(before, path, budget), _shown(after, path, budget)
+        before_text, after_text = _shown_file(before, path, budget), _shown_file(after, path, budget)
         budget -= len(before_text) + len(after_text)
         result.append(
             {
@@ -70,7 +70,7 @@ def _is_directory(root: DirectoryHandles, path: str) -> bool:
         return False
 
 
-def _shown(root: DirectoryHandles | None, path: str, budget: int) -> str:
+def _shown_file(root: DirectoryHandles | None, path: str, budget: int) -> str:
     if root is None:
         return ""
     try:

@@ -85,8 +85,8 @@ def load_state(control: int) -> State:
         return State(
             key=dict(document["key"]),
             artifact=dict(document["artifact"]),
-            files={_path(name): _placed(item) for name, item in document["files"].items()},
-            pending={_path(name): _entry(item) for name, item in document["pending"].items()},
+            files={_parse_path(name): _placed(item) for name, item in document["files"].items()},
+            pending={_parse_path(name): _entry(item) for name, item in document["pending"].items()},
             verification=dict(document.get("verification") or {}),
             request=str(document.get("request") or ""),
         )
@@ -127,26 +127,26 @@ def _fields(entry: TreeEntry) -> tuple[str, int, int, str, str]:
     return entry.kind, entry.mode, entry.size, entry.digest, entry.target
 
 
-def _path(name: str) -> str:
+def _parse_path(name: str) -> str:
     if not name or "/".join(split_path(name)) != name:
         raise ValueError(name)
     return name
 
 
 def _placed(item: list[Any]) -> PlacedEntry:
-    return PlacedEntry(_entry(item[:-1]), _number(item[-1]))
+    return PlacedEntry(_entry(item[:-1]), _parse_number(item[-1]))
 
 
 def _entry(item: list[Any]) -> TreeEntry:
     kind, mode, size, digest, target = item
-    if kind not in (FILE, DIRECTORY, SYMLINK) or not 0 <= _number(mode) <= 0o777:
+    if kind not in (FILE, DIRECTORY, SYMLINK) or not 0 <= _parse_number(mode) <= 0o777:
         raise ValueError(item)
     if not isinstance(digest, str) or not isinstance(target, str):
         raise ValueError(item)
-    return TreeEntry(kind, mode, _number(size), digest, target)
+    return TreeEntry(kind, mode, _parse_number(size), digest, target)
 
 
-def _number(value: Any) -> int:
+def _parse_number(value: Any) -> int:
     if not isinstance(value, int):
         raise ValueError(value)
     return value

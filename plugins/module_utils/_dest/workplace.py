@@ -136,7 +136,7 @@ def locked(destination: Destination, wait: float = LOCK_WAIT) -> Iterator[Workpl
         destination.held = None
 
 
-def remove_leftovers(destination: Destination) -> None:
+def remove_abandoned_stage(destination: Destination) -> None:
     """Remove the staging directory of a killed run, unless another run is in progress."""
     with contextlib.suppress(StorageError), locked(destination, wait=0):
         pass  # entering removes it

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way to the cluster, in words that Helm understands, so that it and the Kubernetes client go the same one."""
+"""Environment variables that connect Helm to the same cluster as the Kubernetes client."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from .._kube.api import KubeOptions
 
 
 def helm_environment(options: KubeOptions, scratch: str) -> dict[str, str]:
-    """Environment variables for ``helm``: tokens are no part of its arguments.
+    """Return environment variables for ``helm``; no token is in its arguments.
 
-    A configuration that is no file becomes one (mode 0600) in ``scratch``, a directory of the caller's own.
+    A configuration that is not a file is written to one (mode 0600).
+
+    :param scratch: a private directory of the caller, for that file.
 
     :raises InvalidOption: for a client certificate on top of a kubeconfig, which Helm does not take.
     """

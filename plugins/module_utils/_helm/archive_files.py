@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of a packaged chart, read in bounded memory and without writing any.
+"""Reads the files of a packaged chart, in bounded memory and without unpacking to disk.
 
-Source: helm, pkg/chart/loader/archive.go, for what it takes for a chart and how long that may be.
+Source of the format and its limits: helm, pkg/chart/loader/archive.go.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .._files.bounded import MAX_CHART
 from .._files.tree import DIRECTORY, FILE
 
 MAX_FILE = 5 << 20
-# Bytes of all archives that lie in one another.
+# Bytes of all nested archives together.
 MAX_NESTED = 4 * MAX_CHART
 BOM = b"\xef\xbb\xbf"
 
@@ -31,17 +31,19 @@ _DRIVE = re.compile(r"[a-zA-Z]:/")
 _HINT = "Give a chart that 'helm package' made, or a chart directory."
 
 
-class Budget:
-    """Bytes that may still come out of archives."""
+class UnpackBudget:
+    """The bytes that may still be unpacked from a chart and the charts nested in it."""
 
     def __init__(self, size: int = MAX_NESTED) -> None:
         self.left = size
 
 
-def read_archive(stream: BinaryIO, what: str, wanted: Callable[[str], bool], budget: Budget) -> dict[str, bytes | None]:
-    """The names of the files, relative to the chart, with the content of those that are wanted.
+def read_archive(
+    stream: BinaryIO, what: str, wanted: Callable[[str], bool], budget: UnpackBudget
+) -> dict[str, bytes | None]:
+    """Return the files by their names relative to the chart: the content, or None for those that are not ``wanted``.
 
-    :raises BuildError: when it is no archive of a chart, or larger than Helm accepts.
+    :raises BuildError: when the stream is not a packaged chart, or is larger than Helm accepts.
     """
     entries = _Entries(what, wanted, budget)
     reader = TarReader(entries, what)
@@ -50,7 +52,7 @@ def read_archive(stream: BinaryIO, what: str, wanted: Callable[[str], bool], bud
         chunk = stream.read(_READ_SIZE)
         if not chunk.startswith(_GZIP):
             found = f"it begins with {chunk[:8]!r}" if chunk else "it is empty"
-            raise BuildError(f"{what} is no packaged chart: {found}, wanted is a gzip compressed archive.", _HINT)
+            raise BuildError(f"{what} is not a packaged chart: {found}, wanted is a gzip compressed archive.", _HINT)
         while chunk:
             decompressor.write(chunk)
             chunk = stream.read(_READ_SIZE)
@@ -61,14 +63,14 @@ def read_archive(stream: BinaryIO, what: str, wanted: Callable[[str], bool], bud
     except OSError as exc:
         raise BuildError(f"{what} cannot be read: {exc.strerror or exc}.") from None
     if not entries.files:
-        raise BuildError(f"{what} is no packaged chart: it holds no files.", _HINT)
+        raise BuildError(f"{what} is not a packaged chart: it holds no files.", _HINT)
     return entries.files
 
 
 class _Entries:
-    """Takes the entries from the archive (see :class:`.tar_reader.Handler`)."""
+    """Handles the entries of the archive (see :class:`.tar_reader.Handler`)."""
 
-    def __init__(self, what: str, wanted: Callable[[str], bool], budget: Budget) -> None:
+    def __init__(self, what: str, wanted: Callable[[str], bool], budget: UnpackBudget) -> None:
         self.files: dict[str, bytes | None] = {}
         self._what = what
         self._wanted = wanted
@@ -117,7 +119,7 @@ class _Entries:
         self.files[self._name] = None if content is None else without_bom(bytes(content))
 
     def _relative(self, name: str) -> str:
-        """A name without the directory that holds the chart, whatever that is called."""
+        """Return a name without its first directory, which holds the chart."""
         if len(name) > _MAX_NAME:
             raise BuildError(f"{self._what}: the name {name[:200]!r}... has more than {_MAX_NAME} characters.", _HINT)
         separator = "\\" if "\\" in name else "/"
@@ -126,15 +128,16 @@ class _Entries:
         clean = posixpath.normpath(rest) if rest else "."
         if top == "Chart.yaml":
             raise BuildError(
-                f"{self._what} is no packaged chart: 'Chart.yaml' is not in a directory of the chart's name.", _HINT
+                f"{self._what} is not a packaged chart: 'Chart.yaml' is not in a directory of the chart's name.", _HINT
             )
         if rest.startswith("/") or clean == "." or clean.startswith("..") or _DRIVE.match(clean):
             raise BuildError(
-                f"{self._what} is no packaged chart: its entry {name[:200]!r} is not in the chart's directory.", _HINT
+                f"{self._what} is not a packaged chart: its entry {name[:200]!r} is not in the chart's directory.",
+                _HINT,
             )
         return clean
 
 
 def without_bom(data: bytes) -> bytes:
-    """Content as Helm reads and packs it: without the byte order mark of UTF-8."""
+    """Return content without the byte order mark of UTF-8, as Helm reads and packs it."""
     return data[len(BOM) :] if data.startswith(BOM) else data

@@ -1,20 +1,20 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Helm charts as ``helm push`` stores them, and packaged as ``helm package`` does, but reproducibly.
+"""Describes Helm charts as ``helm push`` stores them, and packages them like ``helm package``, but reproducibly.
 
 Source: helm 3.22, pkg/registry (client.go, util.go) and pkg/chartutil/save.go. Helm is not needed.
 
-What differs from ``helm package``, on purpose:
+Intended differences from ``helm package``:
 
 - Files keep their bytes, ``Chart.yaml`` and ``Chart.lock`` included; Helm writes these two anew, without comments and
   without the fields that it does not know. Only a byte order mark is removed, as Helm does.
 - Packaged charts in ``charts/`` stay as they are, so that their digests and provenance files remain valid; Helm
   unpacks them. ``requirements.yaml`` and ``requirements.lock`` of a v2 chart stay; Helm moves them into ``Chart.yaml``
-  and ``Chart.lock``. So does what a v1 chart has in ``Chart.lock`` and ``dependencies``, which Helm drops.
+  and ``Chart.lock``. ``Chart.lock`` and ``dependencies`` of a v1 chart stay too; Helm drops them.
 - A symbolic link that leads out of the chart is an error; Helm packs whatever it points to.
 - A key that ``Chart.yaml`` has twice is an error (Helm takes the last one), and so are an ``apiVersion`` other than v1
-  and v2 and a ``kubeVersion`` that is no range, which Helm finds wrong only later.
+  and v2 and a ``kubeVersion`` that is not a range, which Helm reports only later.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .._archive.left_out import LeftOut
 from .._archive.pack import PackResult, pack_members
 from .._errors import BuildError
 from .._oci import media
-from .archive_files import BOM, MAX_FILE, Budget, read_archive, without_bom
+from .archive_files import BOM, MAX_FILE, UnpackBudget, read_archive, without_bom
 from .checked_file import open_checked
 from .directory_files import ChartFile, list_files
 from .loader import is_dropped, is_needed, load_chart
@@ -47,11 +47,11 @@ _IMMUTABLE = (media.ANNOTATION_VERSION, media.ANNOTATION_TITLE)
 
 @dataclass(frozen=True)
 class Chart:
-    """What a chart says about itself.
+    """A description of a chart.
 
     ``config`` is the config blob of ``helm push``. ``annotations`` are the manifest's, but for
     ``org.opencontainers.image.created``, which is only there when the chart's own annotations set it: that one wins
-    over any other. ``warnings`` name fields that mean something else than they look like (``appVersion: 1.10``).
+    over any other. ``warnings`` name fields that YAML reads differently than they look (``appVersion: 1.10``).
     """
 
     name: str
@@ -63,14 +63,14 @@ class Chart:
 
     @property
     def tag(self) -> str:
-        """The tag of ``helm push``: no tag may have a plus."""
+        """Return the tag of ``helm push``, with ``_`` for ``+``, which tags must not have."""
         return self.version.replace("+", "_")
 
 
 def read_chart(path: str) -> Chart:
-    """Describe a chart directory, or a packaged chart (``.tgz``). A directory gives what its package would.
+    """Return the description of a chart directory or a packaged chart (``.tgz``), which is the same for both.
 
-    :raises BuildError: when it is none, or one that Helm refuses to load.
+    :raises BuildError: when ``path`` is not a chart, or is one that Helm refuses to load.
     :raises MissingDependency: without PyYAML.
     """
     if os.path.isdir(path):
@@ -87,12 +87,13 @@ def read_chart(path: str) -> Chart:
 
 
 def read_packaged_chart(stream: BinaryIO, what: str) -> Chart:
-    """Describe a packaged chart that is open; ``what`` is what messages call it.
+    """Return the description of a packaged chart.
 
-    :raises BuildError: when it is none, or one that Helm refuses to load.
+    :param what: name of the chart in messages.
+    :raises BuildError: when it is not a packaged chart, or is one that Helm refuses to load.
     :raises MissingDependency: without PyYAML.
     """
-    return _described(load_chart(read_archive(stream, what, is_needed, Budget()), f"{what}: ", packing=False))
+    return _described(load_chart(read_archive(stream, what, is_needed, UnpackBudget()), f"{what}: ", packing=False))
 
 
 def _described(metadata: Metadata) -> Chart:
@@ -107,24 +108,23 @@ def _described(metadata: Metadata) -> Chart:
 
 
 def read_chart_files(path: str, digest: str) -> dict[str, bytes | None]:
-    """The content of the files of a packaged chart with this digest, by their names in the chart; those of its
-    subcharts are None.
+    """Return the content of the files of a packaged chart, by their names in the chart; None for files of subcharts.
 
-    :raises BuildError: when it is no packaged chart, or larger than Helm accepts.
-    :raises DigestMismatch: when the file is not that chart any more.
+    :param digest: that the file must have.
+    :raises BuildError: when it is not a packaged chart, or is larger than Helm accepts.
+    :raises DigestMismatch: when the file has another digest.
     """
     try:
         with open_checked(path, digest) as stream:
-            return read_archive(stream, path, lambda name: not name.startswith("charts/"), Budget())
+            return read_archive(stream, path, lambda name: not name.startswith("charts/"), UnpackBudget())
     except OSError as exc:
         raise BuildError(f"The chart {path} cannot be read: {exc.strerror or exc}.") from None
 
 
 def pack_chart(directory: str, output: BinaryIO, left_out: LeftOut | None = None) -> PackResult:
-    """Package a chart directory: the same files give the same digest, whatever their modes, times and owners.
+    """Package a chart directory. The digest depends on names and contents only, not on modes, times and owners.
 
-    ``left_out`` notes what is not packaged, by names relative to the chart.
-
+    :param left_out: records what is not packaged, by names relative to the chart.
     :raises BuildError: for what ``helm package`` refuses, and for a link that leads out of the chart.
     :raises StorageError: when the output cannot be written.
     :raises MissingDependency: without PyYAML.
@@ -145,7 +145,7 @@ def pack_chart(directory: str, output: BinaryIO, left_out: LeftOut | None = None
 
 
 def _load_directory(directory: str, files: list[ChartFile], packing: bool) -> Metadata:
-    contents = {file.name: without_bom(_read(file.path)) if is_needed(file.name) else None for file in files}
+    contents = {file.name: without_bom(_read_chart_file(file.path)) if is_needed(file.name) else None for file in files}
     return load_chart(contents, os.path.join(directory, ""), packing=packing)
 
 
@@ -161,13 +161,13 @@ def _position(file: ChartFile) -> tuple[int, list[bytes]]:
 
 
 def _content(file: ChartFile) -> bytes | str:
-    """The path, or the bytes of a file that loses its byte order mark."""
-    if _read(file.path, len(BOM)) != BOM:
+    """Return the path of a file, or its content when a byte order mark has to be removed."""
+    if _read_chart_file(file.path, len(BOM)) != BOM:
         return file.path
-    return without_bom(_read(file.path))
+    return without_bom(_read_chart_file(file.path))
 
 
-def _read(path: str, size: int = MAX_FILE) -> bytes:
+def _read_chart_file(path: str, size: int = MAX_FILE) -> bytes:
     try:
         with open(path, "rb") as stream:
             return stream.read(size)
@@ -178,7 +178,7 @@ def _read(path: str, size: int = MAX_FILE) -> bytes:
 
 
 def _annotations(values: Mapping[str, Any]) -> dict[str, str]:
-    """The manifest's annotations (``generateOCIAnnotations``), sorted by key."""
+    """Return the manifest's annotations (``generateOCIAnnotations``), sorted by key."""
     sources = values.get("sources") or [""]
     found = {
         _DESCRIPTION: values.get("description") or "",

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packaged charts as they are read from a cache that others may write to."""
+"""Reads packaged charts from a cache that other users may write to."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .._oci.digest import Verifier
 
 
 def open_checked(path: str, digest: str) -> BinaryIO:
-    """A private copy of the file at ``path``, with this digest, open at its start. It has no name: closing removes it.
+    """Return an open private copy of the file at ``path``, checked against its digest. Closing the copy deletes it.
 
-    Between a look at a file and its use, whoever may write to its directory can replace it.
+    A copy is needed because anyone who may write to the directory can replace the file between check and use.
 
     :raises DigestMismatch: when the file has another digest, or more bytes than Helm accepts of a chart.
     :raises OSError: when it is not a regular file, or cannot be read.

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The CustomResourceDefinitions that a chart brings along in ``crds/``, those of its enabled subcharts included.
+"""The CustomResourceDefinitions in ``crds/`` of a chart and its enabled subcharts.
 
-Source: helm, pkg/chart/chart.go (``CRDObjects``) and pkg/chartutil/dependencies.go and coalesce.go, which say what is
-enabled; helm-controller, internal/action/crds.go, for what is left out.
+Source: helm, pkg/chart/chart.go (``CRDObjects``); pkg/chartutil/dependencies.go and coalesce.go, for which subcharts
+are enabled; helm-controller, internal/action/crds.go, for which objects are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import BuildError, ChartError, OciError
-from .archive_files import Budget, read_archive
+from .archive_files import UnpackBudget, read_archive
 from .loader import MAX_DEPTH, subcharts
 from .values import read_values
 
@@ -28,7 +28,7 @@ _DOCUMENTS = re.compile(rb"^---(?=\s|$)[^\n]*$", re.MULTILINE)
 
 @dataclass
 class _Chart:
-    """What decides which subcharts of a chart are enabled, and its CRD files."""
+    """The CRD files of a chart, and the settings that enable or disable its subcharts."""
 
     name: str
     version: str
@@ -39,23 +39,27 @@ class _Chart:
 
 
 class ChartCrds:
-    """The CRDs of a packaged chart, read once for any number of releases. ``warnings`` name what is left out."""
+    """The CRDs of a packaged chart, read once for any number of releases. ``warnings`` name objects left out."""
 
     def __init__(self, path: str, what: str) -> None:
-        """:raises ChartError: when a file of the chart cannot be read."""
+        """Read the chart.
+
+        :param what: name of the chart in messages.
+        :raises ChartError: when a file of the chart cannot be read.
+        """
         self.warnings: list[str] = []
         self._what = what
         self._parsed: dict[str, list[dict[str, Any]]] = {}
         try:
-            budget = Budget()
+            budget = UnpackBudget()
             with open(path, "rb") as stream:
                 files = read_archive(stream, what, _is_needed, budget)
-            self._chart = _read(files, what, budget, 0)
+            self._chart = _read_chart(files, what, budget, 0)
         except (BuildError, OSError) as exc:
             raise ChartError(f"The CRDs of {what} cannot be read: {exc}") from None
 
     def of(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The CRDs for these values: subcharts that they disable have none.
+        """Return the CRDs for these values, without those of subcharts that the values disable.
 
         :raises ChartError: when a file in ``crds/`` is not YAML.
         """
@@ -74,7 +78,9 @@ class ChartCrds:
             is_crd = [each.get("kind") == CRD and bool((each.get("metadata") or {}).get("name")) for each in found]
             self._parsed[name] = [each for each, wanted in zip(found, is_crd) if wanted]
             if not all(is_crd):
-                self.warnings.append(f"{name} of {self._what} holds objects that are no {CRD}: they were not applied.")
+                self.warnings.append(
+                    f"{name} of {self._what} holds objects that are not a {CRD}: they were not applied."
+                )
         return self._parsed[name]
 
 
@@ -87,8 +93,8 @@ def _is_needed(name: str) -> bool:
     )
 
 
-def _read(files: Mapping[str, bytes | None], what: str, budget: Budget, depth: int) -> _Chart | None:
-    """The chart that these files make; None when they make none."""
+def _read_chart(files: Mapping[str, bytes | None], what: str, budget: UnpackBudget, depth: int) -> _Chart | None:
+    """Return the chart that consists of these files; None when they are not a chart."""
     if depth > MAX_DEPTH or files.get("Chart.yaml") is None:
         return None
     metadata = _mapping(files, "Chart.yaml", what)
@@ -108,7 +114,7 @@ def _read(files: Mapping[str, bytes | None], what: str, budget: Budget, depth: i
         packed = members.get("")
         if name.endswith(".tgz") and packed is not None:
             members = dict(read_archive(io.BytesIO(packed), f"{what}, charts/{name}", _is_needed, budget))
-        below = _read(members, f"{what}, charts/{name}", budget, depth + 1)
+        below = _read_chart(members, f"{what}, charts/{name}", budget, depth + 1)
         if below is not None:
             chart.charts.append(below)
     return chart
@@ -123,7 +129,7 @@ def _mapping(files: Mapping[str, bytes | None], name: str, what: str) -> dict[st
 
 
 def _enable(chart: _Chart, values: dict[str, Any], path: str) -> None:
-    """Leave only the subcharts that ``tags`` and ``condition`` do not disable (``processDependencyEnabled``)."""
+    """Remove the subcharts that ``tags`` and ``condition`` disable (``processDependencyEnabled``)."""
     if not chart.dependencies:
         return
     kept = [each for each in chart.charts if not any(_meets(each, need) for need in chart.dependencies)]
@@ -179,7 +185,7 @@ def _at(values: Mapping[str, Any], path: str) -> Any:
 
 
 def _coalesced(chart: _Chart, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with the chart's own, and below the names of its subcharts theirs, where there is none."""
+    """Return the values, completed with the defaults of the chart and, below their names, of its subcharts."""
     result = copy.deepcopy(dict(values))
     for key, default in chart.values.items():
         if key not in result:

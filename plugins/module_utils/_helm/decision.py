@@ -1,10 +1,9 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What has to be done about a release: from what is wanted and what is there, without asking anybody.
+"""Decides which action a release needs, from its desired state and its last revision, without any request.
 
-Source of the rules: helm-controller, internal/reconcile/state.go. What is decided there by the chart's version is
-decided here by its digest.
+Source of the rules: helm-controller, internal/reconcile/state.go. Charts are compared by digest here, not by version.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 
 from .release import DEPLOYED, UNINSTALLED, UNINSTALLING, Fingerprint, Revision
 
-# What is done.
+# Actions.
 NONE = "none"
 INSTALL = "install"
 UPGRADE = "upgrade"
@@ -23,7 +22,7 @@ ROLLBACK = "rollback"
 TEST = "test"
 LABEL = "label"
 
-# Why; the words for a release that is as it should be and for one that is left alone are results too.
+# Reasons; those for an up-to-date release and for one that is left alone are values in results too.
 UP_TO_DATE = "ReleaseUpToDate"
 SUSPENDED = "Suspended"
 NOT_INSTALLED = "NotInstalled"
@@ -41,19 +40,19 @@ ROLLBACK_WANTED = "RollbackWanted"
 
 @dataclass(frozen=True)
 class DesiredState:
-    """The state that a release shall have, as far as it decides what is done."""
+    """The desired state of a release, as far as the decision depends on it."""
 
     present: bool
     fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint("", ""))
     labels: Mapping[str, str | None] = field(default_factory=dict)
-    tests: Sequence[str] = ()  # the outcomes of its tests that will do; none when it need not be tested
+    tests: Sequence[str] = ()  # acceptable outcomes of its tests; empty when it need not be tested
     suspended: bool = False
     rollback_to: str = ""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is done, and why. ``recover`` says that an unfinished action of somebody else comes first."""
+    """An action and its reason. With ``recover``, an unfinished action of another client has to be cleaned up first."""
 
     action: str
     reason: str
@@ -61,7 +60,7 @@ class Decision:
 
 
 def decide(desired: DesiredState, last: Revision | None) -> Decision:
-    """What to do about a release, whose last revision in the cluster is ``last``."""
+    """Return the action for a release; ``last`` is its last revision in the cluster, None when there is none."""
     if desired.suspended:
         return Decision(NONE, SUSPENDED)
     is_there = last is not None and last.status != UNINSTALLED
@@ -95,7 +94,7 @@ def _of_deployed(desired: DesiredState, last: Revision) -> Decision:
     if not last.has_rendering(fingerprint.rendering):
         return Decision(UPGRADE, POST_RENDERER_CHANGED)
     if desired.tests and last.test not in desired.tests:
-        # tests that failed are a failed release; those that never ran are run
+        # failed tests make the release a failed one; tests that never ran are run
         return Decision(UPGRADE, LAST_FAILED) if last.test else Decision(TEST, UNTESTED)
     if any(last.labels.get(key) != value for key, value in desired.labels.items()):
         return Decision(LABEL, LABELS_CHANGED)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ``helm package`` passes over in silence about dependencies, and other commands of Helm do not.
+"""Warnings about dependencies that ``helm package`` does not give, but other commands of Helm do.
 
 Source: helm 3.22, internal/resolver/resolver.go (HashReq, HashV2Req) and pkg/downloader/manager.go, for locks;
 pkg/chartutil/dependencies.go (getAliasDependency) for versions.
@@ -18,10 +18,10 @@ from .metadata import Metadata, read_lock
 
 
 def lock_warning(metadata: Metadata, lock: bytes, what: str) -> str:
-    """What ``helm dependency build`` would say about a lock file, empty when it is in sync or that cannot be told.
+    """Return the warning of ``helm dependency build`` about a lock file; empty when in sync, or when not known.
 
-    :param what: names the lock file.
-    :raises BuildError: when it is no lock file, which Helm does not load either.
+    :param what: name of the lock file in messages.
+    :raises BuildError: when it is not a lock file; Helm does not load it either.
     """
     found = read_lock(lock, what)
     if found is None or any(_is_named(item.get("repository", "")) for item in metadata.dependency_items):
@@ -40,8 +40,9 @@ def lock_warning(metadata: Metadata, lock: bytes, what: str) -> str:
 
 
 def version_warnings(metadata: Metadata, charts: Iterable[tuple[str, str]]) -> list[str]:
-    """A warning for each dependency that is in ``charts/`` in versions that are not wanted: Helm installs them all the
-    same, but neither ``condition`` nor ``alias`` nor ``tags`` apply.
+    """Return a warning for each dependency that is in ``charts/`` only in versions other than the wanted one.
+
+    Helm installs such a chart, but does not apply ``condition``, ``alias`` and ``tags`` to it.
 
     :param charts: name and version of each chart in ``charts/``.
     """
@@ -59,7 +60,7 @@ def version_warnings(metadata: Metadata, charts: Iterable[tuple[str, str]]) -> l
 
 
 def _is_named(repository: str) -> bool:
-    """Whether this is a name from the configuration of helm: the lock is over the URL that it has there."""
+    """Return True for a repository by its name in Helm's configuration; the lock's digest covers its URL there."""
     return repository.startswith(("@", "alias:"))
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of a chart directory that ``helm package`` would take.
+"""Lists the files of a chart directory that ``helm package`` would include.
 
 Source: helm, pkg/chart/loader/directory.go and internal/sympath/walk.go.
 """
@@ -20,13 +20,13 @@ from .helmignore import BY_DEFAULT, HELMIGNORE, HelmIgnore
 
 MAX_ENTRIES = 100_000
 
-_LINK_HINT = "Put what it points to into the chart, or name the link in .helmignore."
+_LINK_HINT = "Move its target into the chart, or name the link in .helmignore."
 _READ_HINT = "Make it readable for the user that runs the task."
 
 
 @dataclass(frozen=True)
 class ChartFile:
-    """A file: its name in the chart, and where it is read."""
+    """A file: its name in the chart, and the path to read it from."""
 
     name: str
     path: str
@@ -34,13 +34,13 @@ class ChartFile:
 
 
 def list_files(directory: str, left_out: LeftOut | None = None) -> list[ChartFile]:
-    """What a chart directory holds, but for what ``.helmignore`` and Helm's default rule leave out, in no order.
+    """Return the files of a chart directory, in no order, except those that ``.helmignore`` and Helm's default exclude.
 
-    Symbolic links stand for what they point to, as for Helm; unlike for Helm, that has to be in the chart. ``left_out``
-    notes what is left out.
+    Symbolic links are followed, as in Helm; their targets have to be in the chart, which Helm does not require.
 
-    :raises BuildError: for a link that leads out of the chart or round in circles, something that is neither file nor
-        directory, a name that Helm could not read back, and more or larger files than Helm accepts.
+    :param left_out: records the excluded files.
+    :raises BuildError: for a link that leads out of the chart or is part of a loop, a device, fifo or socket, a name
+        that Helm could not read back, and more or larger files than Helm accepts.
     """
     return _Walk(directory, left_out).files()
 
@@ -92,7 +92,7 @@ class _Walk:
             raise self._wrong(name, f"cannot be read: {exc.strerror}", _READ_HINT) from None
 
     def _status(self, name: str, path: bytes, is_link: bool) -> os.stat_result | None:
-        """What is there, through links; None for a link to nowhere, which may be ignored by its name."""
+        """Return the status of a link's target; None for a dangling link, which a rule may ignore by its name."""
         try:
             return os.stat(path)
         except OSError as exc:
@@ -145,5 +145,5 @@ def _rules(directory: str) -> HelmIgnore:
 
 
 def _text(name: bytes) -> str:
-    """A name of the system, which is UTF-8 whatever the locale."""
+    """Return a file name, decoded as UTF-8 whatever the locale."""
     return name.decode("utf-8", "surrogateescape")

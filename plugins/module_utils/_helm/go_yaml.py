@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""YAML as Helm reads it, which is neither what PyYAML nor what YAML 1.2 makes of it.
+"""Reads YAML as Helm does, which differs from both PyYAML and YAML 1.2.
 
-Helm reads with sigs.k8s.io/yaml on go.yaml.in/yaml/v2 (resolve.go, decode.go): YAML 1.1 with its own idea of numbers.
-PyYAML parses here, the meaning of scalars is ours.
+Helm uses sigs.k8s.io/yaml on go.yaml.in/yaml/v2 (resolve.go, decode.go): YAML 1.1 with its own rules for numbers.
+PyYAML is used as the parser only; scalars are resolved here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .._errors import BuildError
 from .._packages import require
 
 MAX_DEPTH = 100
-# Aliases let a short document merge the same keys again and again.
+# A limit, because aliases let a short document merge the same keys many times.
 MAX_MERGED = 100_000
 
 _TAG = "tag:yaml.org,2002:"
@@ -39,28 +39,28 @@ _POINT_FLOAT = re.compile(rf"\.{_DIGITS}(?:[eE][-+]?{_DIGITS})?")
 
 @dataclass(frozen=True)
 class Plain:
-    """A boolean or a number, with its spelling."""
+    """A boolean or a number, with its spelling in the document."""
 
     value: bool | int | float
     text: str
 
 
-# Mappings have text for keys, as JSON has.
+# Keys of mappings are text, as in JSON.
 Value = Union[None, str, Plain, "list[Any]", "dict[str, Any]"]
 
 
 def load(data: bytes, what: str, unique: bool = True, quote: bool = True) -> Value:
-    """The first document of some YAML. What an alias stands for is shared, never copied.
+    """Return the first document of YAML text. Aliases refer to the same object, which is not copied.
 
-    :param what: names the file in errors.
-    :param unique: refuse a mapping that has a key twice. Helm takes the last one.
-    :param quote: errors may repeat words of the document; not for one that may hold secrets.
+    :param what: name of the file in errors.
+    :param unique: refuse a mapping with duplicate keys, of which Helm uses the last one.
+    :param quote: errors may quote the document; to be false for documents that may hold secrets.
     :raises BuildError: when it is not YAML, or nested more than :data:`MAX_DEPTH` deep.
     :raises MissingDependency: without PyYAML.
     """
     yaml = _pyyaml()
     builder = _Builder(what, unique, quote)
-    # the C parser is an order of magnitude faster; neither is recursive
+    # the C parser is ten times as fast; neither parser is recursive
     parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         for event in yaml.parse(data, Loader=parser):
@@ -77,7 +77,7 @@ def load(data: bytes, what: str, unique: bool = True, quote: bool = True) -> Val
 
 @dataclass
 class _Frame:
-    """A collection that is being read. A mapping alternates between keys and values."""
+    """A collection that is being read. In a mapping, keys and values alternate."""
 
     value: Any
     anchor: str | None = None
@@ -147,10 +147,10 @@ class _Builder:
                 raise self._error(event, f"the key {frame.key[:100]!r} comes twice")
             frame.seen.add(frame.key)
         elif frame.merging:
-            # As in Helm, and unlike YAML's own rule, what is merged replaces what stands before it.
+            # As in Helm, and unlike the YAML specification, merged keys replace those before the merge.
             for mapping in reversed(value) if isinstance(value, list) else [value]:
                 if not isinstance(mapping, dict):
-                    raise self._error(event, "what is merged with '<<' is no mapping")
+                    raise self._error(event, "what is merged with '<<' is not a mapping")
                 self._merged += len(mapping)
                 if self._merged > MAX_MERGED:
                     raise self._error(event, f"more than {MAX_MERGED} keys are merged with '<<'")
@@ -166,9 +166,10 @@ class _Builder:
 
 
 def scalar(text: str, tag: str | None, plain: bool) -> Value:
-    """What a scalar means. ``plain`` is true when it stands without quotes.
+    """Return the value of a scalar.
 
-    :raises ValueError: when it is not what its tag says, or no valid text.
+    :param plain: True for a scalar without quotes.
+    :raises ValueError: when it does not match its tag, or is not valid text.
     """
     try:
         text.encode("utf-8")
@@ -189,7 +190,7 @@ def scalar(text: str, tag: str | None, plain: bool) -> Value:
         type(value.value) if isinstance(value, Plain) else type(None), "!!null" if value is None else "!!str"
     )
     if short and short != found:
-        raise ValueError(f"{text[:100]!r} is no {short}")
+        raise ValueError(f"{text[:100]!r} is not a valid {short}")
     return value
 
 
@@ -215,9 +216,9 @@ def _resolve(text: str) -> Value:
 
 
 def _integer(digits: str) -> int | None:
-    """A number as ``strconv.ParseInt`` and ``ParseUint`` read it with base 0."""
+    """Return the integer that ``strconv.ParseInt`` and ``ParseUint`` read with base 0, None when it is not one."""
     match = _INTEGER.fullmatch(digits)
-    # no number of 64 bits is longer, whatever its base
+    # no 64 bit integer is longer in any base
     if match is None or len(digits.lstrip("+-0xXbBoO")) > 64:
         return None
     sign, hexadecimal, binary, octal, decimal = match.groups()
@@ -228,25 +229,28 @@ def _integer(digits: str) -> int | None:
     return number if number < (1 << 63 if sign else 1 << 64) else None
 
 
-def as_text(value: bool | int | float) -> str:
-    """How Helm spells a boolean or a number where a text is wanted: floating point in 32 bits, like ``%g``."""
+def scalar_text(value: bool | int | float) -> str:
+    """Return a boolean or a number as Helm writes it as text: floating point as 32 bits, like ``%g``."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int) else _float32(value)
 
 
 def _key(value: Value) -> str:
-    """A key of a mapping as JSON needs it."""
+    """Return a key of a mapping as text, which JSON requires.
+
+    :raises ValueError: when it is empty, a list or a mapping.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, Plain):
-        text = as_text(value.value)
+        text = scalar_text(value.value)
         return {"+Inf": ".inf", "-Inf": "-.inf", "NaN": ".nan"}.get(text, text)
     raise ValueError(f"a key is {'empty' if value is None else 'a list or mapping'}, wanted is text")
 
 
 def _float32(value: float) -> str:
-    """``strconv.FormatFloat(value, 'g', -1, 32)``."""
+    """Return ``strconv.FormatFloat(value, 'g', -1, 32)``."""
     single = _single(value)
     number = struct.unpack(">f", single)[0]
     if math.isnan(number):

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program ``helm``, from 3.10 on and 4: which flags it has, how it is called, how it says what went wrong.
+"""Runs the program ``helm``, 3.10 or newer and 4: the flags of each version, calls, and error messages.
 
-It is given charts as files and values on its standard input: it never speaks to a registry, and no secret is in its
-arguments or on the disk.
+helm gets charts as files and values on standard input. It never connects to a registry, and no secret is in its
+arguments or on disk.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from typing import Any
 from .._errors import HelmFailed, MissingDependency
 
 OLDEST = (3, 10)
-# characters of what Helm says that are shown; and that are read, so that a secret is not cut before it is hidden
+# characters of Helm's output that are shown, and that are read; more are read so that secrets are hidden before cutting
 MAX_WORDS, MAX_READ = 2000, 64 * 1024
 VERSION_TIMEOUT = 60.0
 
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
-# what would lead Helm to another cluster or another storage than the options do
+# variables that would make Helm use another cluster or storage than the options
 _DROPPED = re.compile(r"HELM_(KUBE|NAMESPACE|DRIVER|DEBUG)|KUBECONFIG")
 _PR_SET_PDEATHSIG = 1
 _RENDERER = "rendered-by-command"
@@ -39,14 +39,14 @@ _RENDERER = "rendered-by-command"
 
 @dataclass(frozen=True)
 class HelmAccess:
-    """How Helm gets to the cluster: environment variables that it knows, as :mod:`.access` makes them."""
+    """Helm's connection to the cluster: environment variables, made by :mod:`.access`."""
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
 class PostRenderer:
-    """A program that is given the rendered manifests and prints what shall be deployed."""
+    """A program that reads the rendered manifests and prints the manifests to deploy."""
 
     command: str
     arguments: Sequence[str] = ()
@@ -54,7 +54,7 @@ class PostRenderer:
 
 @dataclass(frozen=True)
 class DeployFlags:
-    """How Helm installs and upgrades. ``timeout`` is in seconds, and bounds each of Helm's waits."""
+    """Options for installing and upgrading. ``timeout`` (seconds) bounds each of Helm's waits."""
 
     wait: bool = True
     wait_for_jobs: bool = True
@@ -73,9 +73,7 @@ class DeployFlags:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of Helm ended. ``words`` is what it said about its failure, at most 64 KiB; it may repeat
-    what it was told to deploy.
-    """
+    """The outcome of a call of Helm. ``words`` is its error message, at most 64 KiB; it may quote values."""
 
     ok: bool
     words: str = field(default="", repr=False)
@@ -89,9 +87,11 @@ class Helm:
     """
 
     def __init__(self, path: str, access: HelmAccess, scratch: str) -> None:
-        """``path`` is a path or a name in PATH; ``scratch`` a directory of the caller's own, removed at its end.
+        """Find the program and read its version.
 
-        :raises MissingDependency: when there is no such program, or one that is too old.
+        :param path: a path, or a name in PATH.
+        :param scratch: a private directory, which the caller removes.
+        :raises MissingDependency: when the program does not exist, or is too old.
         """
         found = shutil.which(os.path.expanduser(path))
         if found is None:
@@ -106,27 +106,30 @@ class Helm:
         self.version = self._read_version()
 
     def has(self, major: int, minor: int) -> bool:
-        """Whether this is Helm ``major.minor`` or newer."""
+        """Return True for Helm ``major.minor`` or newer."""
         return self.version >= (major, minor)
 
     @property
     def labels_releases(self) -> bool:
-        """Whether it can label a release while it deploys it."""
+        """Return True when Helm can set labels while it deploys a release."""
         return self.has(3, 13)
 
     def install(self, name: str, namespace: str, chart: str, values: bytes, flags: DeployFlags, **more: Any) -> Outcome:
-        """``helm install``; ``more`` as for :meth:`upgrade`. With ``replace`` a release that was uninstalled may keep
-        its name; ``create_namespace`` makes the namespace once the chart is rendered."""
+        """Run ``helm install``.
+
+        :param more: as for :meth:`upgrade`; with ``replace``, the name of an uninstalled release may be used again;
+            ``create_namespace`` creates the namespace after the chart is rendered.
+        """
         own = ["--replace"] if more.pop("replace", False) else []
         if more.pop("create_namespace", False):
             own.append("--create-namespace")
         return self._deploy("install", name, namespace, chart, values, flags, own, **more)
 
     def upgrade(self, name: str, namespace: str, chart: str, values: bytes, flags: DeployFlags, **more: Any) -> Outcome:
-        """``helm upgrade`` to exactly these values.
+        """Run ``helm upgrade`` to exactly these values.
 
-        ``description`` and ``labels`` are recorded with the revision. ``dry_run`` renders and checks only; the output
-        is the release as JSON.
+        :param more: ``description`` and ``labels`` are recorded with the revision; with ``dry_run`` Helm only renders
+            and checks, and the output is the release as JSON.
         """
         own = ["--reset-values", f"--history-max={flags.history_max}"]
         if flags.cleanup_on_fail:
@@ -134,7 +137,7 @@ class Helm:
         return self._deploy("upgrade", name, namespace, chart, values, flags, own, **more)
 
     def rollback(self, name: str, namespace: str, revision: int, flags: DeployFlags) -> Outcome:
-        """``helm rollback`` to a revision."""
+        """Run ``helm rollback`` to a revision."""
         words = ["rollback", name, str(revision), "--namespace", namespace, f"--history-max={flags.history_max}"]
         words += self._waiting(flags) + self._applying(flags)
         if flags.disable_hooks:
@@ -154,7 +157,7 @@ class Helm:
         disable_hooks: bool = False,
         propagation: str = "",
     ) -> Outcome:
-        """``helm uninstall``."""
+        """Run ``helm uninstall``."""
         words = ["uninstall", name, "--namespace", namespace, f"--timeout={_duration(timeout)}"]
         if wait:
             words.append("--wait")
@@ -167,7 +170,7 @@ class Helm:
         return self._call(words, timeout)
 
     def test(self, name: str, namespace: str, timeout: float, filters: Sequence[str] = ()) -> Outcome:
-        """``helm test``; a filter is ``name=NAME``, or ``!name=NAME`` for one to leave out."""
+        """Run ``helm test``; a filter is ``name=NAME``, or ``!name=NAME`` to exclude a test."""
         words = ["test", name, "--namespace", namespace, f"--timeout={_duration(timeout)}"]
         for each in filters:
             words += ["--filter", each]
@@ -236,12 +239,12 @@ class Helm:
         )
 
     def _rendering(self, renderer: PostRenderer) -> tuple[list[str], dict[str, str]]:
-        """Flags and environment for a post-renderer; Helm 4 knows plugins only, so one that calls it is made."""
+        """Return flags and environment for a post-renderer; for Helm 4, write a plugin that calls it."""
         arguments = [f"--post-renderer-args={each}" for each in renderer.arguments]
         command = shutil.which(os.path.expanduser(renderer.command))
         if command is None:
             raise MissingDependency(
-                f"The post-renderer {renderer.command!r} is no program on this host.", "Install it there."
+                f"The post-renderer {renderer.command!r} is not a program on this host.", "Install it there."
             )
         command = os.path.abspath(command)
         if not self.has(4, 0):
@@ -319,14 +322,14 @@ class Helm:
 
 
 def _words(errors: bytes) -> str:
-    """What follows "Error:", in one line."""
+    """Return the text after "Error:" as one line."""
     text = errors.decode("utf-8", "replace")
     _before, found, behind = text.partition("Error: ")
     return " ".join((behind if found else text).split())[:MAX_READ] or "it gave no reason"
 
 
 def _duration(seconds: float) -> str:
-    """A duration as Go reads it."""
+    """Return a duration in the format of Go."""
     return f"{int(seconds * 1000)}ms"
 
 
@@ -343,7 +346,7 @@ _PRCTL = _prctl()
 
 
 def _die_with_parent() -> None:
-    """An upgrade that nobody watches any more ends at once: what it left is found, and put right, by the next run."""
+    """Make Helm end when this process ends; the next run detects and repairs the unfinished release."""
     if _PRCTL is not None:
         _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``.helmignore``, which looks like ``.gitignore`` and means something else.
+"""The rules of ``.helmignore``, whose syntax resembles ``.gitignore`` but has another meaning.
 
-Source: helm, pkg/ignore/rules.go, and Go's filepath.Match. The first rule that decides wins; nothing is brought back:
-``!pattern`` leaves out everything that does *not* match.
+The first rule that excludes a file counts, and no rule includes it again: ``!pattern`` excludes everything that does
+*not* match. Source: helm, pkg/ignore/rules.go, and Go's filepath.Match.
 """
 
 from __future__ import annotations
@@ -25,12 +25,17 @@ _HINT = "See https://helm.sh/docs/chart_template_guide/helm_ignore_file/ for wha
 
 
 class HelmIgnore:
-    """The rules of a ``.helmignore`` (empty without one) and Helm's default rule."""
+    """The rules of a ``.helmignore`` file, and Helm's default rule."""
 
     def __init__(self, data: bytes, what: str) -> None:
-        """:raises BuildError: when there is a rule that Helm refuses; ``what`` names the file."""
+        """Parse the rules.
+
+        :param data: content of the file; empty when there is none.
+        :param what: name of the file in messages.
+        :raises BuildError: for a rule that Helm refuses.
+        """
         self._rules: list[_Rule] = []
-        # as file names are decoded
+        # the same decoding as for file names
         text = without_bom(data).decode("utf-8", "surrogateescape")
         for number, line in enumerate(text.split("\n"), start=1):
             where = f"{what}, line {number}"
@@ -53,7 +58,7 @@ class HelmIgnore:
         only_directories = pattern.endswith("/")
         pattern = pattern[: len(pattern) - only_directories]
         try:
-            # as Helm does: the line as it stands
+            # as in Helm, the unmodified line
             _chunks(line)
             chunks = _chunks(pattern.lstrip("/"))
         except ValueError as exc:
@@ -61,8 +66,10 @@ class HelmIgnore:
         self._rules.append(_Rule(chunks, "/" in pattern, negated, only_directories))
 
     def ignores(self, path: str, is_directory: bool) -> str:
-        """Who leaves out a path relative to the chart, a directory with all that is below it: :data:`BY_FILE` or
-        :data:`BY_DEFAULT`; empty when nobody does."""
+        """Return which rules exclude a path: :data:`BY_FILE`, :data:`BY_DEFAULT`, or empty when none does.
+
+        :param path: relative to the chart. A directory is excluded with everything in it.
+        """
         name = path.rpartition("/")[2]
         for rule in self._rules:
             if rule.only_directories and not is_directory:
@@ -74,7 +81,7 @@ class HelmIgnore:
         return ""
 
 
-# What Go's strings.TrimSpace removes.
+# The characters that Go's strings.TrimSpace removes.
 _SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 
@@ -94,13 +101,13 @@ _ANY = ""
 
 @dataclass(frozen=True)
 class _Chunk:
-    """What stands between stars: characters, classes and ``?`` (:data:`_ANY`)."""
+    """The part of a pattern between stars: characters, classes and ``?`` (:data:`_ANY`)."""
 
     star: bool
     items: tuple[str | _Class, ...]
 
     def end(self, text: str, at: int) -> int:
-        """Where a match that begins at a position ends, -1 without one."""
+        """Return the end of a match that begins at a position, -1 when there is none."""
         if at + len(self.items) > len(text):
             return -1
         for character, item in zip(text[at:], self.items):
@@ -121,7 +128,7 @@ class _Rule:
 
 
 def _matches(chunks: tuple[_Chunk, ...], text: str) -> bool:
-    """filepath.Match: ``*`` and ``?`` stop at a slash, a class does not."""
+    """Match as filepath.Match does: ``*`` and ``?`` do not match a slash, a class may."""
     at = 0
     for number, chunk in enumerate(chunks, start=1):
         last = number == len(chunks)
@@ -138,7 +145,10 @@ def _matches(chunks: tuple[_Chunk, ...], text: str) -> bool:
 
 
 def _chunks(pattern: str) -> tuple[_Chunk, ...]:
-    """:raises ValueError: for a pattern that Go calls malformed."""
+    """Parse a pattern.
+
+    :raises ValueError: for a pattern that Go calls malformed.
+    """
     chunks: list[_Chunk] = []
     at = 0
     while at < len(pattern):
@@ -179,7 +189,7 @@ def _class(pattern: str, at: int) -> tuple[_Class, int]:
 
 
 def _member(pattern: str, at: int) -> tuple[str, int]:
-    """A character of a class; something has to follow it."""
+    """Read a character of a class; return it and the position after it."""
     if pattern[at : at + 1] in ("", "-", "]"):
         raise ValueError("a bracket expression is incomplete")
     at += pattern[at] == "\\"

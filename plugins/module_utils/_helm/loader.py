@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether some files make a chart, and what it is.
+"""Reads and checks a chart, from the names and contents of its files.
 
 Source: helm, pkg/chart/loader/load.go; for what is only checked when a chart is packaged, pkg/action/package.go and
 pkg/chartutil/save.go.
@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 
 from .._errors import BuildError
-from .archive_files import Budget, read_archive
+from .archive_files import UnpackBudget, read_archive
 from .dependencies import lock_warning, version_warnings
 from .go_yaml import load
 from .metadata import Metadata
@@ -27,7 +27,7 @@ _CHARTS = "charts/"
 
 
 def is_needed(name: str) -> bool:
-    """Whether :func:`load_chart` needs the content of a file."""
+    """Return True when :func:`load_chart` needs the content of a file."""
     if not name.startswith(_CHARTS):
         return name in _READ or name in _CHECKED
     base = name.rpartition("/")[2]
@@ -35,7 +35,7 @@ def is_needed(name: str) -> bool:
 
 
 def is_dropped(name: str) -> bool:
-    """Whether ``helm package`` silently leaves out a file: what begins with ``_`` or ``.`` directly in ``charts/``."""
+    """Return True for a file that ``helm package`` silently leaves out: ``_*`` and ``.*`` directly in ``charts/``."""
     parts = name.split("/")
     while len(parts) > 1 and parts[0] == "charts" and not name.endswith(".prov"):
         if parts[1].startswith(("_", ".")):
@@ -45,21 +45,21 @@ def is_dropped(name: str) -> bool:
 
 
 def load_chart(
-    files: Mapping[str, bytes | None], prefix: str, *, packing: bool, budget: Budget | None = None, depth: int = 0
+    files: Mapping[str, bytes | None], prefix: str, *, packing: bool, budget: UnpackBudget | None = None, depth: int = 0
 ) -> Metadata:
     """Read and check a chart and the charts in it.
 
-    :param files: the content of each file that :func:`is_needed`, None for the others.
-    :param prefix: what to put before a file's name in errors.
-    :param packing: check what ``helm package`` checks too: the values, their schema, and that dependencies are there.
-    :raises BuildError: for the first thing that Helm refuses.
+    :param files: the content of each file for which :func:`is_needed` is true, None for the others.
+    :param prefix: text before file names in errors.
+    :param packing: also run the checks of ``helm package``: the values, their schema, and missing dependencies.
+    :raises BuildError: for the first problem for which Helm refuses the chart.
     """
     if depth > MAX_DEPTH:
         raise BuildError(f"{prefix}: charts are nested more than {MAX_DEPTH} deep.")
-    budget = budget or Budget()
+    budget = budget or UnpackBudget()
     data = files.get("Chart.yaml")
     if data is None:
-        raise BuildError(f"{prefix}Chart.yaml is missing: what is there is no Helm chart.")
+        raise BuildError(f"{prefix}Chart.yaml is missing: this is not a Helm chart.")
     metadata = Metadata(f"{prefix}Chart.yaml")
     metadata.read(data, metadata.what)
     requirements = files.get("requirements.yaml")
@@ -87,9 +87,9 @@ def load_chart(
 def _dependency_warnings(
     metadata: Metadata, files: Mapping[str, bytes | None], prefix: str, charts: list[tuple[str, str]]
 ) -> list[str]:
-    """Of the chart itself: what is in charts of others, their authors have to see to."""
+    """Return warnings about the dependencies of the chart itself; those of subcharts are up to their authors."""
     warnings = version_warnings(metadata, charts)
-    # Helm takes the one that it reads last, which is the old name
+    # Helm uses the lock file that it reads last, which is the one with the old name
     name = "requirements.lock" if files.get("requirements.lock") is not None else "Chart.lock"
     lock = files.get(name)
     out_of_sync = lock_warning(metadata, lock, prefix + name) if lock is not None else ""
@@ -100,7 +100,7 @@ def _check_content(files: Mapping[str, bytes | None], prefix: str) -> None:
     for name in ("values.yaml", "Chart.lock", "requirements.lock"):
         data = files.get(name)
         if data is not None and not isinstance(load(data, prefix + name, unique=False), (dict, type(None))):
-            raise BuildError(f"{prefix}{name} is no mapping, wanted are lines like 'key: value'.")
+            raise BuildError(f"{prefix}{name} is not a mapping, wanted are lines like 'key: value'.")
     schema = files.get("values.schema.json")
     if schema is not None:
         try:
@@ -110,7 +110,7 @@ def _check_content(files: Mapping[str, bytes | None], prefix: str) -> None:
 
 
 def subcharts(files: Mapping[str, bytes | None]) -> dict[str, dict[str, bytes | None]]:
-    """What is in ``charts/``, by the name there; the names of the files relative to it, "" for a file itself."""
+    """Return the files below each name in ``charts/``, by their paths relative to it; "" for a file itself."""
     found: dict[str, dict[str, bytes | None]] = {}
     for name, data in files.items():
         if name.startswith(_CHARTS) and not name.endswith(".prov"):
@@ -121,7 +121,7 @@ def subcharts(files: Mapping[str, bytes | None]) -> dict[str, dict[str, bytes | 
 
 
 def _load_subchart(
-    directory: str, members: Mapping[str, bytes | None], prefix: str, packing: bool, budget: Budget, depth: int
+    directory: str, members: Mapping[str, bytes | None], prefix: str, packing: bool, budget: UnpackBudget, depth: int
 ) -> Metadata:
     where = f"{prefix}{_CHARTS}{directory}"
     if directory.endswith(".tgz"):
@@ -132,7 +132,7 @@ def _load_subchart(
         return load_chart(members, f"{where}: ", packing=packing, budget=budget, depth=depth)
     if "" in members:
         raise BuildError(
-            f"{where} is no chart: Helm wants nothing but charts in the directory charts/.",
+            f"{where} is not a chart: Helm accepts only charts in the directory charts/.",
             "Remove it, name it in .helmignore, or let its name begin with '_' or '.'.",
         )
     return load_chart(members, f"{where}/", packing=packing, budget=budget, depth=depth)

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rendered manifests as text that may be shown.
 
-What Secrets hold, and every value in which a known secret is, is replaced by a mark that changes with it.
+The values of Secrets, and all values that contain a known secret, are replaced by marks. Another value gives another
+mark.
 """
 
 from __future__ import annotations
@@ -30,26 +31,29 @@ _KEY = secrets.token_bytes(32)
 
 _SPLIT = re.compile(r"^---(?=[ \t]|$)", re.MULTILINE)
 _LINE_BREAK = re.compile("\r\n|[\r\x85\u2028\u2029]")
-# Without one of them a text has no Secret in it, whatever YAML's quotes, escapes and tags make of the word.
+# A text without any of these contains no Secret, even if YAML quotes, escapes or tags change the spelling of the word.
 _SIGNS = ("Secret", "\\", "!!")
 _VALUES = ("data", "stringData")
 _COPY = "kubectl.kubernetes.io/last-applied-configuration"
-# Texts of Secrets that are shorter, or common, are not looked for elsewhere; nor are lines of a text that are shorter:
-# they are rather words of a configuration than parts of a key.
+# Secret values that are shorter, or are common words, are not searched for elsewhere; nor are shorter lines of a value,
+# which are more likely words of a configuration than parts of a key.
 _SHORTEST, _SHORTEST_LINE = 3, 16
 _COMMON = frozenset(["true", "false", "null", "yes", "off"])
 _NAME_OF_SECRET = re.compile("pass|pwd|token|secret|key|auth|cred", re.IGNORECASE)
 
 
 def shown_release(release: Mapping[str, Any], mask: Mask | None = None) -> str:
-    """What a release deploys, hooks included, as text for a diff; ``mask`` as for :func:`shown`."""
-    return shown("\n---\n".join(_manifests(release)), mask)
+    """Return the manifests of a release, including hooks, as text for a diff.
+
+    :param mask: as for :func:`masked_manifests`.
+    """
+    return masked_manifests("\n---\n".join(_manifests(release)), mask)
 
 
-def shown(manifest: str, mask: Mask | None = None) -> str:
-    """The manifests, with marks in place of what Secrets hold and of the values that ``mask`` finds a secret in.
+def masked_manifests(manifest: str, mask: Mask | None = None) -> str:
+    """Return the manifests with marks for the values of Secrets and for values in which ``mask`` finds a secret.
 
-    Of a document that is not YAML nothing is shown when it may be a Secret, or a secret is known.
+    A document that is not YAML is hidden as a whole when it may be a Secret, or when any secret is known.
     """
     parts = []
     for part in _SPLIT.split(_LINE_BREAK.sub("\n", manifest)):
@@ -59,8 +63,8 @@ def shown(manifest: str, mask: Mask | None = None) -> str:
     return "".join(f"---\n{part}\n" for part in parts)
 
 
-def secrets_of(release: Mapping[str, Any]) -> Iterator[str]:
-    """The texts that the Secrets of a release hold, decoded, but for words such as "true"."""
+def secrets_of_release(release: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the decoded values of the Secrets of a release, except words such as "true"."""
     for manifest in _manifests(release):
         for part in _SPLIT.split(_LINE_BREAK.sub("\n", manifest)):
             if any(sign in part for sign in _SIGNS):
@@ -80,7 +84,7 @@ def _manifests(release: Mapping[str, Any]) -> list[str]:
 
 
 def documents(manifest: str, what: str) -> list[dict[str, Any]]:
-    """The objects in rendered manifests, those of lists one by one.
+    """Return the objects in rendered manifests; lists are replaced by their items.
 
     :raises ValuesError: when one of them is not YAML.
     """
@@ -92,15 +96,15 @@ def documents(manifest: str, what: str) -> list[dict[str, Any]]:
 
 
 def _unlisted(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The objects that a document stands for: those of a list, which may be empty, else the document itself."""
+    """Return the items of a list document, which may be empty; for any other document, the document itself."""
     items = document.get("items")
     if not str(document.get("kind")).endswith("List") or "items" not in document:
         return [document] if document else []
     return [each for item in items or () if isinstance(item, dict) for each in _unlisted(item)]
 
 
-def as_text(document: Mapping[str, Any], mask: Mask | None = None) -> str:
-    """One object as text for a diff."""
+def object_text(document: Mapping[str, Any], mask: Mask | None = None) -> str:
+    """Return one object as text for a diff."""
     hidden, _changed = _hide(copy.deepcopy(dict(document)))
     return f"---\n{_masked(_dump(hidden), mask)}\n"
 
@@ -115,7 +119,7 @@ def _dump(document: Mapping[str, Any]) -> str:
 
 
 def _without_values(text: str) -> str:
-    """A document without what the Secrets in it hold."""
+    """Return a document with the values of Secrets hidden."""
     if not any(sign in text for sign in _SIGNS):
         return text
     comments = "".join(line + "\n" for line in text.splitlines() if line.startswith("# Source:"))
@@ -129,7 +133,7 @@ def _without_values(text: str) -> str:
     hidden, changed = _hide(document)
     if not changed:
         return text
-    # what an alias brings into a Secret stands elsewhere, too
+    # the value of an alias in a Secret is also in the text elsewhere
     held = Mask()
     for value in _held(document):
         held.add(value)
@@ -137,17 +141,17 @@ def _without_values(text: str) -> str:
 
 
 def _count_documents(text: str) -> int:
-    """How many YAML documents a text has; what a reader of the first one does not see must not be shown."""
+    """Return the number of YAML documents in a text; only the first would be checked for Secrets."""
     yaml = _yaml()
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return max(1, sum(isinstance(event, yaml.DocumentStartEvent) for event in yaml.parse(text, Loader=loader)))
 
 
 def _hide(node: Any, is_secret: bool = False) -> tuple[Any, bool]:
-    """The node with marks in place of what Secrets in it hold; whether there was one.
+    """Return the node with the values of Secrets in it hidden, and True when it contains a Secret.
 
-    A Secret is also found in a list of Secrets, whose items have no kind, and in text that is a manifest itself, as
-    kubectl keeps it in an annotation.
+    Secrets are also found in a SecretList, whose items have no kind, and in text that is itself a manifest, such as the
+    annotation in which kubectl keeps the last applied configuration.
     """
     if isinstance(node, list):
         items = [_hide(item, is_secret) for item in node]
@@ -193,7 +197,7 @@ def _documents_in(text: str) -> Iterator[Any]:
 
 
 def _held(node: Any, is_secret: bool = False, everything: bool = False) -> Iterator[str]:
-    """The texts that Secrets in a node hold."""
+    """Yield the values of the Secrets in a node."""
     if isinstance(node, list):
         for item in node:
             yield from _held(item, is_secret, everything)
@@ -226,7 +230,7 @@ def _decoded(value: str) -> str:
 
 
 def _texts(text: str) -> Iterator[str]:
-    """What a text of a Secret is looked for as: all of it, its long lines, and the secrets of a configuration in it."""
+    """Yield the texts to search for, for one value of a Secret: the value, its long lines, and secrets inside it."""
     lines = [line.strip() for line in text.splitlines()]
     whole = " ".join(text.split())
     if len(whole) >= _SHORTEST and whole.lower() not in _COMMON:
@@ -239,7 +243,7 @@ def _texts(text: str) -> Iterator[str]:
 
 
 def _named_secrets(node: Any) -> Iterator[str]:
-    """Texts in a configuration whose key says that they are secret."""
+    """Yield the values in a configuration whose key indicates a secret."""
     if isinstance(node, list):
         for item in node:
             yield from _named_secrets(item)
@@ -252,9 +256,9 @@ def _named_secrets(node: Any) -> Iterator[str]:
 
 
 def _masked(text: str, mask: Mask | None) -> str:
-    """The document with a mark in place of each value that a secret is in, and without secrets in its comments.
+    """Return the document with a mark for each value that contains a secret, and without secrets in comments.
 
-    What is not hidden stays as it was written.
+    All other text is unchanged.
     """
     if not mask:
         return text
@@ -262,7 +266,7 @@ def _masked(text: str, mask: Mask | None) -> str:
     starts = [0]
     for line in text.split("\n"):
         starts.append(starts[-1] + len(line) + 1)
-    shown, at = [], 0
+    parts, at = [], 0
     try:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             if not isinstance(event, yaml.ScalarEvent):
@@ -270,14 +274,14 @@ def _masked(text: str, mask: Mask | None) -> str:
             begin, end = (starts[mark.line] + mark.column for mark in (event.start_mark, event.end_mark))
             written = text[begin:end]
             if _holds_secret(event, written, mask):
-                # the white space behind a block belongs to what follows
+                # the white space after a block belongs to the following text
                 written = _mark(event.value) + written[len(written.rstrip()) :]
-            # between two values are comments, and names of anchors
-            shown += [mask.text(text[at:begin]), written]
+            # the text between two values: comments, names of anchors
+            parts += [mask.text(text[at:begin]), written]
             at = end
     except (yaml.YAMLError, IndexError):
         return f"# a manifest that cannot be read {_mark(text)}"
-    return "".join(shown) + mask.text(text[at:])
+    return "".join(parts) + mask.text(text[at:])
 
 
 def _holds_secret(event: Any, written: str, mask: Mask) -> bool:

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``Chart.yaml``: read, checked and written as JSON the way Helm does it.
+"""Reads and checks ``Chart.yaml``, and writes it as JSON, in the same way as Helm.
 
-Source: helm, pkg/chart/metadata.go and dependency.go; Go's encoding/json for what becomes of the values.
+Source: helm, pkg/chart/metadata.go and dependency.go; Go's encoding/json for the conversion of values.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from typing import Any, Union
 from .._errors import BuildError, InvalidOption
 from .._oci.selection import SemVerRange
 from .._oci.semver_range import parse_version
-from .go_yaml import Plain, Value, as_text, load
+from .go_yaml import Plain, Value, load, scalar_text
 
 MAX_FILE = 1 << 20
 
 _ALIAS = re.compile(r"[a-zA-Z0-9_-]+")
-# Values in one file, and in all import-values; what aliases share is counted each time.
+# Values in one file, and in all import-values; the target of an alias is counted each time.
 _MAX_VALUES = 100_000
 
 
 @dataclass(frozen=True)
 class _Text:
-    """``omit``: left out when it is empty. ``clean``: sanitised when the chart is checked."""
+    """A string. ``omit``: left out of the JSON when empty. ``clean``: sanitised when the chart is checked."""
 
     omit: bool = True
     clean: bool = True
@@ -111,16 +111,16 @@ _LOCK = _Record({"digest": _RAW, "dependencies": _List(_DEPENDENCY)})
 
 @dataclass
 class Metadata:
-    """What ``Chart.yaml`` says, and what is doubtful about it. ``what`` names the file in errors."""
+    """The fields of ``Chart.yaml``, and warnings about them. ``what`` is the name of the file in errors."""
 
     what: str
     values: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def read(self, data: bytes, what: str) -> None:
-        """Take the fields of a ``Chart.yaml``, or of a ``requirements.yaml`` after it.
+        """Read the fields of a ``Chart.yaml``, or of a ``requirements.yaml`` after it.
 
-        :raises BuildError: when it is not YAML, has a key twice or a field of the wrong kind.
+        :raises BuildError: when it is not YAML, or has a duplicate key or a field of the wrong type.
         """
         if len(data) > MAX_FILE:
             raise BuildError(f"{what} has {len(data)} bytes, more than the {MAX_FILE} that are allowed.")
@@ -138,24 +138,24 @@ class Metadata:
 
     @property
     def dependencies(self) -> list[str]:
-        """The names of the charts that this one needs."""
+        """Return the names of the chart's dependencies."""
         return [item.get("name", "") for item in self.dependency_items]
 
     @property
     def dependency_items(self) -> list[dict[str, Any]]:
-        """What is said of each chart that this one needs."""
+        """Return the entries of the chart's dependencies."""
         return list(self.values.get("dependencies") or [])
 
     def dependencies_json(self) -> str:
-        """The dependencies as Go writes them, for the digest of a lock."""
+        """Return the dependencies as JSON like Go's, for the digest of a lock file."""
         return _dependencies_json(self.values, self.what)
 
     def check(self) -> None:
-        """Sanitise the texts, and refuse what Helm refuses (``Metadata.Validate``), or could not install.
+        """Sanitise the texts, and check the fields as Helm does (``Metadata.Validate``) before it loads or installs.
 
         :raises BuildError: for the first field that is missing or wrong.
         """
-        # Helm 2 needed none: Helm takes such a chart for v1.
+        # Helm 2 did not require the field: Helm treats such a chart as v1.
         self.values["apiVersion"] = self.text("apiVersion") or "v1"
         self.values = _sanitised(self.values, _METADATA)
         name, version = self.text("name"), self.text("version")
@@ -204,15 +204,15 @@ class Metadata:
         return BuildError(f"{self.what}: the field '{name}' is {found[:100]!r}, wanted is {wanted}.")
 
     def as_json(self) -> bytes:
-        """The bytes of Go's ``json.Marshal``.
+        """Return the output of Go's ``json.Marshal`` for the fields.
 
-        :raises BuildError: for a number that JSON does not know, and for far too many values.
+        :raises BuildError: for a number that JSON cannot represent, and for more than ``_MAX_VALUES`` values.
         """
         return _Writer(self.what).write(self.values, _METADATA).encode("utf-8")
 
 
 class _Reader:
-    """Puts YAML values into fields, as the conversion to JSON and ``json.Unmarshal`` do together."""
+    """Converts YAML values to fields, like Go's conversion to JSON followed by ``json.Unmarshal``."""
 
     def __init__(self, what: str, warnings: list[str]) -> None:
         self._what = what
@@ -220,13 +220,13 @@ class _Reader:
         self._left = _MAX_VALUES
 
     def read(self, document: dict[str, Any], record: _Record, path: str, before: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a record, over what an earlier document said."""
+        """Return the fields of a record; they replace those of an earlier document, ``before``."""
         self._count(document)
         result = dict(before)
         folded = {_folded(name): name for name in record.fields}
         origins: dict[str, str] = {}
         for key in sorted(document):
-            # Go takes "appversion" for "appVersion"; unknown fields are no error.
+            # Go reads "appversion" as "appVersion"; unknown fields are not an error.
             name = key if key in record.fields else folded.get(_folded(key))
             if name is None:
                 continue
@@ -254,7 +254,7 @@ class _Reader:
             if not isinstance(value, list):
                 raise self._error(path, value, "a list")
             self._count(value)
-            # Go reuses the items that are there.
+            # Go reuses existing items.
             old = [*(before or []), *[None] * len(value)]
             return [self._value(item, kind.item, f"{path}[{number}]", old[number]) for number, item in enumerate(value)]
         if not isinstance(value, dict):
@@ -275,7 +275,7 @@ class _Reader:
             return value
         if not isinstance(value, Plain):
             raise self._error(path, value, "a text")
-        text = as_text(value.value)
+        text = scalar_text(value.value)
         if text != value.text:
             self._warnings.append(
                 f"{self._what}: the field '{path[:100]}' is {value.text[:100]}, which YAML takes for "
@@ -289,9 +289,9 @@ class _Reader:
 
 
 def read_lock(data: bytes, what: str) -> tuple[str, str] | None:
-    """The digest that a ``Chart.lock`` carries, and its dependencies as Go writes them; None for an empty file.
+    """Return the digest in a ``Chart.lock``, and its dependencies as JSON like Go's; None for an empty file.
 
-    :raises BuildError: when it is not YAML, or has a field of the wrong kind.
+    :raises BuildError: when it is not YAML, or has a field of the wrong type.
     """
     if len(data) > MAX_FILE:
         raise BuildError(f"{what} has {len(data)} bytes, more than the {MAX_FILE} that are allowed.")
@@ -318,7 +318,7 @@ def _kind(value: Value) -> str:
 
 
 def _folded(name: str) -> str:
-    """encoding/json's foldName: letters that have the same upper case, two of them outside ASCII."""
+    """Return a name for comparison, as foldName of encoding/json: equal for letters with the same upper case."""
     return name.lower().replace("\u017f", "s")
 
 
@@ -333,17 +333,17 @@ def _sanitised(value: Any, kind: _Type) -> Any:
 
 
 def sanitised(text: str) -> str:
-    """Every space a plain space, nothing unprintable (``sanitizeString``)."""
+    """Return text with plain spaces for all white space, without unprintable characters (``sanitizeString``)."""
     return "".join(" " if _is_space(character) else character for character in text if _is_kept(character))
 
 
 def _is_space(character: str) -> bool:
-    """Go's unicode.IsSpace; Python's counts four separators of ASCII more."""
+    """Return Go's unicode.IsSpace; Python's str.isspace also accepts four ASCII separators."""
     return character.isspace() and not "\x1c" <= character <= "\x1f"
 
 
 def _is_kept(character: str) -> bool:
-    """Go's unicode.IsPrint, or a space. Characters that this Python does not know yet count as printable."""
+    """Return Go's unicode.IsPrint, or True for a space. Characters unknown to this Python count as printable."""
     if character.isascii():
         return character.isprintable() or _is_space(character)
     category = unicodedata.category(character)
@@ -351,7 +351,7 @@ def _is_kept(character: str) -> bool:
 
 
 class _Writer:
-    """Writes fields as ``json.Marshal`` does, and values without a type of their own as Go reads them from JSON."""
+    """Writes fields like Go's ``json.Marshal``; untyped values are written as Go has read them from JSON."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -394,7 +394,7 @@ class _Writer:
 
 
 def _quoted(text: str) -> str:
-    """A string as Go writes it into JSON, safe for HTML."""
+    """Return a string as Go writes it to JSON, with the characters of HTML escaped."""
     quoted = json.dumps(text, ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         quoted = quoted.replace(character, f"\\u{ord(character):04x}")
@@ -402,7 +402,7 @@ def _quoted(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    """A float64 as encoding/json writes it."""
+    """Return a float64 as encoding/json writes it."""
     if value and not 1e-6 <= abs(value) < 1e21:
         mantissa, _e, exponent = repr(value).partition("e")
         return f"{mantissa.removesuffix('.0')}e{'-' if exponent[0] == '-' else '+'}{exponent.lstrip('+-0')}"

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Provenance files of charts: which archive one vouches for. The PGP signature on it is not checked here.
+"""Checks that a provenance file belongs to a chart archive. Its PGP signature is not checked here.
 
-Source: helm 3.22, pkg/provenance/sign.go; RFC 9580, section 7, for the cleartext signature framework. What is signed is
-the metadata of the chart and, behind a line ``...``, the SHA-256 of the archive under its file name.
+The signed text is the metadata of the chart and, after a line ``...``, the SHA-256 of the archive by its file name.
+Source: helm 3.22, pkg/provenance/sign.go; RFC 9580, section 7, for the cleartext signature framework.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ _HINT = "Give the file that 'helm package --sign' or 'helm gpg sign' made for th
 
 
 def provenance_beside(archive_path: str) -> str | None:
-    """The provenance file beside a packaged chart, None when there is none."""
+    """Return the path of the provenance file beside a packaged chart, None when there is none."""
     path = f"{archive_path}.prov"
     return path if os.path.isfile(path) else None
 
 
 def check_provenance(path: str, archive: str, digest: str, file_name: str) -> list[str]:
-    """Make sure that a provenance file is the one of an archive; returns warnings.
+    """Check that a provenance file belongs to an archive; return warnings.
 
-    :param archive: names the archive in errors; ``digest`` is its digest.
-    :param file_name: the name under which ``helm pull`` keeps the archive, and looks for its sum when it verifies.
-    :raises BuildError: when it is no provenance file, or that of another archive.
+    :param archive: name of the archive in errors.
+    :param digest: digest of the archive.
+    :param file_name: the name under which ``helm pull`` stores the archive and looks up its digest.
+    :raises BuildError: when it is not a provenance file, or is one of another archive.
     """
     files = read_provenance(path)
     if files.get(file_name) == digest:
@@ -51,9 +52,9 @@ def check_provenance(path: str, archive: str, digest: str, file_name: str) -> li
 
 
 def read_provenance(path: str) -> Mapping[str, str]:
-    """The digests that a provenance file vouches for, by the names of the files.
+    """Return the digests in a provenance file, by the names of the files.
 
-    :raises BuildError: when it is no provenance file.
+    :raises BuildError: when it is not a provenance file.
     """
     try:
         data = read_file(path, MAX_PROVENANCE)
@@ -64,12 +65,12 @@ def read_provenance(path: str) -> Mapping[str, str]:
     document = load(sums.encode("utf-8"), path, unique=False) if separator else None
     files = document.get("files") if isinstance(document, dict) else None
     if not isinstance(files, dict):
-        raise BuildError(f"{path} is no provenance file: its signed text has no list of files.", _HINT)
+        raise BuildError(f"{path} is not a provenance file: its signed text has no list of files.", _HINT)
     return {name: value for name, value in files.items() if isinstance(value, str)}
 
 
 def _signed_text(text: str, path: str) -> str:
-    """The text between the armour headers and the signature, dash-escapes undone."""
+    """Return the text between armour headers and signature, with dash-escapes removed."""
     lines = text.replace("\r\n", "\n").split("\n")
     try:
         begin = lines.index(_BEGIN)
@@ -77,7 +78,7 @@ def _signed_text(text: str, path: str) -> str:
         end = lines.index(_SIGNATURE, start)
         lines.index(_END, end)
     except ValueError:
-        raise BuildError(f"{path} is no provenance file: it is no text with a PGP signature.", _HINT) from None
+        raise BuildError(f"{path} is not a provenance file: it is not text with a PGP signature.", _HINT) from None
     return "\n".join(line[2:] if line.startswith("- ") else line for line in lines[start:end])
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Helm's record of releases in the cluster, and what this collection adds to it.
+"""Helm's records of releases in the cluster, and the labels that this collection adds to them.
 
 Helm keeps each revision of a release in a Secret of the release's namespace (pkg/storage/driver/secrets.go): labels say
 its name, number and status, the content is the gzipped JSON of everything else. Labels beside Helm's own are the
@@ -14,8 +14,8 @@ digests are in the description of the revision, which ``helm history`` shows.
 Helm before 3.13 knows no labels: it is given them afterwards, and loses them when it writes a revision anew. Of a
 revision that was replaced by another one, only the description is left then.
 
-A label says which revision it was made for. A revision that inherited its labels (``helm upgrade`` and ``helm
-rollback`` by hand) is thereby known as one that nobody here made.
+A label also names the revision that it was made for. This shows when a revision has inherited its labels (``helm
+upgrade`` and ``helm rollback`` by hand), so was not made by this collection.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ UNINSTALLED = "uninstalled"
 UNINSTALLING = "uninstalling"
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
 
-# The labels that Helm sets by itself (driver/util.go, systemLabels).
+# The labels that Helm itself sets (driver/util.go, systemLabels).
 SYSTEM_LABELS = ("name", "owner", "status", "version", "createdAt", "modifiedAt")
 
 ALL_REVISIONS = "owner=helm"
@@ -67,14 +67,14 @@ MAX_RELEASE = 256 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a release was, or shall be, made of: digests with their algorithm, empty when there is none."""
+    """The inputs of a release that was, or is to be, deployed: digests with algorithm, empty when not known."""
 
     chart: str
     values: str
     rendering: str = ""
 
     def as_labels(self, revision: int) -> dict[str, str]:
-        """The labels that record it for one revision."""
+        """Return the labels that record the digests for one revision."""
         labels = {
             REVISION_LABEL: str(revision),
             CHART_LABEL: digest_label(self.chart),
@@ -85,13 +85,13 @@ class Fingerprint:
         return labels
 
 
-def describe(action: str, origin: str, fingerprint: Fingerprint) -> str:
-    """The description of a revision: what it was made of, with full digests, for ``helm history``."""
+def revision_description(action: str, origin: str, fingerprint: Fingerprint) -> str:
+    """Return the description of a revision for ``helm history``, with full digests of chart and values."""
     return f"{action.capitalize()} complete: {origin}, values {fingerprint.values}"
 
 
 def parse_description(text: str) -> Fingerprint | None:
-    """What :func:`describe` has put down; None for any other text."""
+    """Return the digests in a text of :func:`revision_description`; None for any other text."""
     found = _DESCRIPTION.fullmatch(text)
     return Fingerprint(found["chart"], found["values"]) if found else None
 
@@ -114,12 +114,12 @@ class Revision:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether the labels were made for this very revision."""
+        """Return True when the labels were made for this revision, not inherited."""
         return self.labels.get(REVISION_LABEL) == str(self.number)
 
     @property
     def test(self) -> str:
-        """How its tests ended, empty when they were not run."""
+        """Return the outcome of its tests, empty when they were not run."""
         return self.labels.get(TEST_LABEL, "") if self.is_recorded else ""
 
     def has_chart(self, digest: str) -> bool:
@@ -132,7 +132,7 @@ class Revision:
         return self.is_recorded and self.labels.get(RENDERING_LABEL, "") == digest_label(digest)
 
     def age(self, now: datetime.datetime | None = None) -> float:
-        """Seconds since the Secret was created, by the clock of this host; 0 when the API did not say when."""
+        """Return the seconds since the Secret was created, by the clock of this host; 0 when the time is not known."""
         try:
             created = datetime.datetime.strptime(self.created, "%Y-%m-%dT%H:%M:%SZ")
         except ValueError:
@@ -142,17 +142,17 @@ class Revision:
 
 
 def digest_label(digest: str) -> str:
-    """A digest as the value of a label."""
+    """Return a digest as the value of a label."""
     return digest.rpartition(":")[2][:DIGEST_DIGITS]
 
 
 def revisions_path(namespace: str = "") -> str:
-    """Where the API has the Secrets of a namespace, or of all."""
+    """Return the API path of the Secrets of a namespace, or of all namespaces."""
     return f"/api/v1/namespaces/{namespace}/secrets" if namespace else "/api/v1/secrets"
 
 
 def parse_revision(metadata: Mapping[str, Any]) -> Revision | None:
-    """A revision from the metadata of a Secret; None when it is none of Helm's."""
+    """Return the revision that a Secret's metadata describes; None when the Secret is not one of Helm's."""
     labels = metadata.get("labels")
     if not isinstance(labels, Mapping) or labels.get("owner") != "helm":
         return None
@@ -172,7 +172,7 @@ def parse_revision(metadata: Mapping[str, Any]) -> Revision | None:
 
 
 def last_revisions(revisions: Iterable[Revision]) -> dict[tuple[str, str], Revision]:
-    """The revision with the highest number of each release, by namespace and name."""
+    """Return the revision with the highest number of each release, by namespace and name."""
     last: dict[tuple[str, str], Revision] = {}
     for revision in revisions:
         key = (revision.namespace, revision.name)
@@ -182,9 +182,10 @@ def last_revisions(revisions: Iterable[Revision]) -> dict[tuple[str, str], Revis
 
 
 def decode_release(secret: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """The release in the content of a Secret (``decodeRelease`` in driver/util.go).
+    """Return the release in the content of a Secret (``decodeRelease`` in driver/util.go).
 
-    :raises InvalidContent: when it holds none, or one of more than 256 MiB.
+    :param what: name of the release in messages.
+    :raises InvalidContent: when the Secret has no release, or one of more than 256 MiB.
     """
     data = secret.get("data")
     encoded = data.get("release") if isinstance(data, Mapping) else None
@@ -202,18 +203,19 @@ def decode_release(secret: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 
 def encode_release(release: Mapping[str, Any]) -> str:
-    """The value of ``data.release`` (``encodeRelease`` in driver/util.go)."""
+    """Return the value of ``data.release`` (``encodeRelease`` in driver/util.go)."""
     packed = gzip.compress(json.dumps(release, separators=(",", ":"), ensure_ascii=False).encode("utf-8"), mtime=0)
     return base64.b64encode(base64.b64encode(packed)).decode("ascii")
 
 
 def mark_failed(secret: Mapping[str, Any], description: str, what: str) -> dict[str, Any]:
-    """The Secret of a revision that was left pending, as Helm would have it had the revision failed.
+    """Return the Secret of a pending revision, changed as Helm would have written it for a failed revision.
 
-    Its ``resourceVersion`` stays, so that replacing it fails when somebody changed it in the meantime. Source:
-    helm-controller, internal/action/unlock.go.
+    Its ``resourceVersion`` is kept, so that replacing it fails when it was changed in the meantime.
 
-    :raises InvalidContent: when it holds no release.
+    :raises InvalidContent: when the Secret has no release.
+
+    Source: helm-controller, internal/action/unlock.go.
     """
     release = decode_release(secret, what)
     info = dict(release.get("info") or {})

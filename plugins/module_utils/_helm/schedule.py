@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work that depends on other work: in order, and side by side where the order allows it."""
+"""Runs jobs that depend on each other: in order, and in parallel where the order allows it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Key = TypeVar("Key")
 
 
 def check_order(keys: Sequence[Key], needs: Mapping[Key, Collection[Key]]) -> None:
-    """See that the work can be done at all. Needs that are not among ``keys`` do not matter here.
+    """Check that the dependencies have no cycle. Dependencies that are not among ``keys`` are ignored.
 
-    :raises InvalidOption: when some of it waits for itself; the message shows the circle.
+    :raises InvalidOption: when there is a cycle; the message shows it.
     """
     known, done = set(keys), set()
     for start in keys:
@@ -50,9 +50,9 @@ def run_in_order(
     call: Callable[[Key], None],
     width: int,
 ) -> None:
-    """Call for each key, after the calls for what it needs, at most ``width`` of them at once.
+    """Run ``call`` for each key after its dependencies, at most ``width`` calls at the same time.
 
-    ``call`` takes care of its own failures: an exception from it ends the whole run, after the calls under way.
+    ``call`` should handle its own errors: an exception ends the whole run, after the running calls have ended.
     """
     known = set(keys)
     waiting = {key: {need for need in needs.get(key, ()) if need in known} for key in keys}

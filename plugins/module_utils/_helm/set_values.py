@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The language of ``helm --set``: ``a.b[0].c=value``, lists in braces, commas between assignments.
+"""Parser for the syntax of ``helm --set``: ``a.b[0].c=value``, lists in braces, commas between assignments.
 
 Source: helm, pkg/strvals/parser.go (``ParseInto``, ``ParseIntoString``) and literal_parser.go.
 """
@@ -19,18 +19,18 @@ _INT64 = range(-(1 << 63), 1 << 63)
 
 
 def set_value(values: dict[str, Any], path: str, text: str) -> None:
-    """Set ``text`` at ``path`` as ``helm --set path=text`` does, in place: numbers, booleans and null are recognised.
+    """Set ``text`` at ``path`` in place, as ``helm --set path=text`` does: numbers, booleans and null are recognised.
 
-    :raises ValuesError: when Helm would not understand it.
+    :raises ValuesError: for a syntax that Helm does not accept.
     """
     _run(values, path, text, as_text=False)
 
 
 def set_string(values: dict[str, Any], path: str, text: str, *, literal: bool = False) -> None:
-    """Set ``text`` at ``path`` as ``helm --set-string`` does; ``literal`` gives commas, braces and backslashes no
-    meaning, as ``--set-literal``.
+    """Set ``text`` at ``path`` in place, as ``helm --set-string`` does.
 
-    :raises ValuesError: when Helm would not understand it.
+    :param literal: commas, braces and backslashes have no special meaning, as in ``--set-literal``.
+    :raises ValuesError: for a syntax that Helm does not accept.
     """
     if literal:
         text = "".join("\\" + char if char in "\\,{}" else char for char in text)
@@ -41,7 +41,7 @@ def _run(values: dict[str, Any], path: str, text: str, as_text: bool) -> None:
     try:
         _Parser(f"{path}={text}", as_text).run(values)
     except ValueError as exc:
-        # the text may be a secret: it is not repeated
+        # the text may be a secret: the message must not repeat it
         problem = f"The path {path[:200]!r} cannot be set in the values: {exc}."
     else:
         return
@@ -73,7 +73,7 @@ class _Parser:
                 raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
             inner = data.get(name, {})
             if not isinstance(inner, dict):
-                raise ValueError(f"the value of {name[:100]!r} is no mapping")
+                raise ValueError(f"the value of {name[:100]!r} is not a mapping")
             self._key(inner, depth + 1)
             if not inner:
                 raise ValueError("a key has no value")
@@ -82,11 +82,11 @@ class _Parser:
             raise ValueError("a key has no value")
 
     def _item(self, items: list[Any], index: int, depth: int) -> list[Any]:
-        """The list with what follows its index."""
+        """Return the list with the value after its index set."""
         name, stop = self._until("[.=")
         if name or not stop:
-            raise ValueError("there is other text behind the index of a list")
-        # a list is never changed in place: an assignment that fails leaves it as it was
+            raise ValueError("there is other text after the index of a list")
+        # a list is never changed in place, so that an assignment that fails does not change it
         items = items + [None] * (index + 1 - len(items))
         if stop == "=":
             items[index] = self._value()
@@ -119,13 +119,13 @@ class _Parser:
     def _index(self) -> int:
         text = self._until("]")[0]
         if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) > MAX_INDEX:
-            raise ValueError(f"the index of a list is no number of 0 to {MAX_INDEX}")
+            raise ValueError(f"the index of a list is not a number from 0 to {MAX_INDEX}")
         return int(text)
 
     def _until(self, stops: str) -> tuple[str, str]:
-        """The text up to one of these characters, and that character, empty at the end of the text.
+        """Return the text up to one of these characters, and that character; it is empty at the end of the text.
 
-        A backslash takes the next character as it is.
+        A backslash escapes the next character.
         """
         found: list[str] = []
         while self._at < len(self._text):

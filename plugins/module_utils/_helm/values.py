@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The values of a release: read as Helm reads them, merged as Flux merges them, known by a digest.
+"""The values of a release: read like Helm, merged like Flux, and identified by a digest.
 
 Source: helm, pkg/cli/values and pkg/chartutil/values.go; fluxcd/pkg, chartutil/values.go.
 """
@@ -20,20 +20,20 @@ from .._oci.digest import digest_of
 from .go_yaml import Plain, load
 from .set_values import set_string, set_value
 
-# What aliases of a YAML document may unfold to.
+# The number of values of a YAML document after its aliases are expanded.
 MAX_NODES = 1_000_000
 # Helm keeps values in a Secret of at most 1 MiB, compressed.
 MAX_DOCUMENT = 16 * 1024 * 1024
 
-# JSON and Go agree on integers up to here
+# JSON and Go represent integers exactly up to this limit
 _EXACT = 1 << 53
 
 
 @dataclass(frozen=True)
 class PathValue:
-    """A text that is set at one path of the values (``targetPath`` of Flux's valuesFrom).
+    """A text to set at one path of the values (``targetPath`` of Flux's valuesFrom).
 
-    The path and the text are what ``helm --set`` takes. ``literal`` keeps the text as it is.
+    Path and text have the syntax of ``helm --set``. With ``literal`` the text has no special characters.
     """
 
     path: str
@@ -42,9 +42,10 @@ class PathValue:
 
 
 def read_values(data: bytes, what: str) -> dict[str, Any]:
-    """The mapping in a YAML document; empty for an empty document.
+    """Return the mapping in a YAML document; empty for an empty document.
 
-    :raises ValuesError: when it is not YAML, or no mapping, or too large.
+    :param what: name of the document in messages.
+    :raises ValuesError: when it is not YAML, not a mapping, or too large.
     :raises MissingDependency: without PyYAML.
     """
     if len(data) > MAX_DOCUMENT:
@@ -56,15 +57,15 @@ def read_values(data: bytes, what: str) -> dict[str, Any]:
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise ValuesError(f"{what} is no mapping: wanted are lines like 'key: value'.", "Correct the document.")
+        raise ValuesError(f"{what} is not a mapping: wanted are lines like 'key: value'.", "Correct the document.")
     plain: dict[str, Any] = _Unfold(what).value(document)
     return plain
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``over`` on top: mappings are merged, everything else (lists, null) is replaced.
+    """Return ``base`` with ``over`` merged over it: mappings are merged, everything else (lists, null) is replaced.
 
-    Neither is changed; the result shares what lies below with them.
+    The arguments are not changed; the result shares nested objects with them.
     """
     merged = dict(base)
     for key, value in over.items():
@@ -77,11 +78,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def compose(
     base: Mapping[str, Any], sources: Iterable[Mapping[str, Any] | PathValue], inline: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All values of a release: ``base``, then the sources in their order, then ``inline``; later ones win.
+    """Return all values of a release: ``base``, then the sources in their order, then ``inline``; later ones win.
 
-    A source that is a PathValue is set on top of the inline values, step by step as in Flux's
-    ``ChartValuesFromReferences``: it outranks an inline value below a top-level key, and yields to an inline value
-    that is a top-level key itself.
+    A source that is a PathValue is handled as in Flux's ``ChartValuesFromReferences``: it overrides a nested inline
+    value, but not an inline value that is a top-level key itself.
 
     :raises ValuesError: when a path cannot be set.
     """
@@ -91,7 +91,7 @@ def compose(
         for source in found:
             result = merge(result, source)  # type: ignore[arg-type]
         return merge(result, inline)
-    # setting a path changes what is below in place: what others share must not be touched
+    # setting a path changes nested objects in place, so shared ones are copied first
     result, inline = copy.deepcopy(dict(base)), copy.deepcopy(dict(inline))
     for source in found:
         if isinstance(source, PathValue):
@@ -103,9 +103,9 @@ def compose(
 
 
 def canonical(values: Mapping[str, Any], what: str) -> bytes:
-    """The values as JSON that is the same whatever the order of their keys; this is what Helm is given.
+    """Return the values as canonical JSON, which does not depend on the order of keys; Helm gets this text.
 
-    :raises ValuesError: when they hold what JSON cannot say.
+    :raises ValuesError: when a value cannot be represented in JSON.
     """
     try:
         text = json.dumps(_normal(values), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -115,14 +115,14 @@ def canonical(values: Mapping[str, Any], what: str) -> bytes:
 
 
 def values_digest(document: bytes) -> str:
-    """The digest of canonical values."""
+    """Return the digest of canonical values."""
     return digest_of(document)
 
 
 def set_path(values: dict[str, Any], source: PathValue) -> None:
     """Set a text at its path, in place, as ``helm --set`` does.
 
-    :raises ValuesError: when Helm would not understand it.
+    :raises ValuesError: for a syntax that Helm does not accept.
     """
     text = source.text
     if source.literal:
@@ -136,7 +136,7 @@ def set_path(values: dict[str, Any], source: PathValue) -> None:
 
 
 def _normal(value: Any) -> Any:
-    """Keys as text, and whole numbers in one spelling: Helm sees no difference between 1 and 1.0."""
+    """Return a value with keys as text, and whole numbers as int: for Helm, 1 and 1.0 are equal."""
     if isinstance(value, Mapping):
         return {_key(key): _normal(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -155,7 +155,7 @@ def _key(key: Any) -> str:
 
 
 class _Unfold:
-    """What :func:`.go_yaml.load` gives, as plain Python values; aliases are spelled out, as often as is bearable."""
+    """Converts values of :func:`.go_yaml.load` to plain Python values; aliases are expanded, up to ``MAX_NODES``."""
 
     def __init__(self, what: str) -> None:
         self._what = what

@@ -15,7 +15,7 @@ from typing import Any
 
 from .._errors import RegistryError
 from .pace import MIN_RATE, TooSlow
-from .url import shown
+from .url import redacted_url
 
 CHUNK_SIZE = 256 * 1024
 # bytes that are asked for at once: few large pieces cost less than many small ones
@@ -43,7 +43,9 @@ def is_encoded(response: Any) -> bool:
     if encoding in ("", "identity"):
         return False
     if encoding not in _ENCODINGS:
-        raise RegistryError(f"{shown(response.url)} answered in an encoding that was not asked for: {encoding[:30]!r}.")
+        raise RegistryError(
+            f"{redacted_url(response.url)} answered in an encoding that was not asked for: {encoding[:30]!r}."
+        )
     return True
 
 
@@ -123,7 +125,7 @@ def read_body(response: Any, limit: int, timeout: float) -> bytes:
             size += len(chunk)
             if size > limit:
                 raise RegistryError(
-                    f"{response.request.method} {shown(response.url)} answered with more than {limit} bytes."
+                    f"{response.request.method} {redacted_url(response.url)} answered with more than {limit} bytes."
                 )
             parts.append(chunk)
     return b"".join(parts)

@@ -17,8 +17,8 @@ from .._oci.options import ConnectionOptions
 from .answer import RETRY_STATUS, wait_asked_for
 from .body import BodyBroken, content_length, discard, read_body
 from .pauses import Pauses
-from .session import explain, may_pass, new_session
-from .url import join, origin, shown
+from .session import explain, is_transient, new_session
+from .url import join, origin, redacted_url
 
 try:
     import requests
@@ -76,7 +76,7 @@ class HttpClient:
                 if is_last:
                     raise broken_off(action, exc) from None
             except requests.exceptions.RequestException as exc:
-                if is_last or not may_pass(exc):
+                if is_last or not is_transient(exc):
                     failure = explain(exc, action, self.connection)
                     if isinstance(failure, ConnectionFailed):
                         self._gave_up = failure
@@ -100,7 +100,7 @@ class HttpClient:
             rewind()
             left = end - time.monotonic() if body is None or isinstance(body, bytes) else self.connection.timeout
             if left <= 0:
-                raise requests.exceptions.ReadTimeout(f"{method} {shown(url)}: redirects took all the time")
+                raise requests.exceptions.ReadTimeout(f"{method} {redacted_url(url)}: redirects took all the time")
             response = self._send_once(method, url, headers, body, min(left, self.connection.timeout))
             location = response.headers.get("Location", "")
             if response.status_code not in REDIRECT_STATUS or not location:
@@ -111,12 +111,13 @@ class HttpClient:
             target = join(url, location)
             if origin(url)[0] == "https" and origin(target)[0] != "https":
                 raise RegistryError(
-                    f"{shown(url)} redirects to {shown(target)}, which is not followed: it would not be encrypted."
+                    f"{redacted_url(url)} redirects to {redacted_url(target)}, which is not followed: "
+                    "it would not be encrypted."
                 )
             if origin(target) != origin(url):
                 headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
             url = target
-        raise RegistryError(f"{method} {shown(url)} was redirected more than {MAX_REDIRECTS} times.")
+        raise RegistryError(f"{method} {redacted_url(url)} was redirected more than {MAX_REDIRECTS} times.")
 
     def _send_once(
         self, method: str, url: str, headers: Mapping[str, str], body: Any, timeout: float | None = None
@@ -157,7 +158,7 @@ class HttpClient:
             answer = read_body(response, MAX_TOKEN_ANSWER, self.connection.timeout)
             return response
 
-        return self.repeat(f"{method} {shown(url)}", send), answer
+        return self.repeat(f"{method} {redacted_url(url)}", send), answer
 
 
 def rewinder(body: bytes | BinaryIO | None) -> Callable[[], None]:

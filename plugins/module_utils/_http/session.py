@@ -23,7 +23,7 @@ from .._packages import require
 from .pace import TooSlow, pace
 from .proxy import check_proxy, proxy_for
 from .tls import breaks_off, explain_tls, suspicion, tls_context
-from .url import origin, shown
+from .url import origin, redacted_url
 
 try:
     import requests
@@ -175,7 +175,7 @@ def new_session(options: ConnectionOptions) -> Any:
     return RegistrySession(options)
 
 
-def may_pass(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Return whether a failure of requests is transient, so that repeating makes sense."""
     inner = _innermost(error)
     if isinstance(inner, ssl.SSLError) or isinstance(error, requests.exceptions.SSLError):
@@ -197,7 +197,7 @@ def explain(error: Exception, action: str, options: ConnectionOptions) -> OciErr
     if isinstance(error, requests.exceptions.ProxyError):
         return _explain_proxy(error, inner, action, proxy, options)
     if proxy:
-        action += f" through the proxy {shown(proxy)}"
+        action += f" through the proxy {redacted_url(proxy)}"
     if isinstance(inner, ssl.SSLError) or isinstance(error, requests.exceptions.SSLError):
         return explain_tls(inner, action, _tls_peer(error, proxy), options)
     if isinstance(error, requests.exceptions.ConnectTimeout):
@@ -224,7 +224,7 @@ def explain(error: Exception, action: str, options: ConnectionOptions) -> OciErr
         hint = "Check 'proxy' and the environment, and that the proxy lets this host through."
     elif isinstance(inner, (ConnectionResetError, BrokenPipeError)) and " https:" in action:
         hint += f" {suspicion(options)}"
-    return ConnectionFailed(f"{action} failed: {_cause(error)}.", hint, is_lasting=not may_pass(error))
+    return ConnectionFailed(f"{action} failed: {_cause(error)}.", hint, is_lasting=not is_transient(error))
 
 
 def _tls_peer(error: Any, proxy: str) -> str:
@@ -239,7 +239,7 @@ def _tls_peer(error: Any, proxy: str) -> str:
 def _explain_proxy(
     error: Exception, inner: BaseException, action: str, proxy: str, options: ConnectionOptions
 ) -> OciError:
-    action += f" failed at the proxy {shown(proxy)}"
+    action += f" failed at the proxy {redacted_url(proxy)}"
     if isinstance(inner, ssl.SSLError):
         return explain_tls(inner, action.replace(" failed at the", " through the"), "the proxy", options)
     found, hint = _cause(error), "Check 'proxy' and the environment."
@@ -249,7 +249,7 @@ def _explain_proxy(
             hint = "It did not accept the user name and password that are given with it."
     elif re.search(r"\b40[0-9]\b", found):
         hint = "It does not let requests to this host through: ask its operator, or name the host in 'no_proxy'."
-    return ConnectionFailed(f"{action}: {found}.", hint, is_lasting=not may_pass(error))
+    return ConnectionFailed(f"{action}: {found}.", hint, is_lasting=not is_transient(error))
 
 
 def _proxy_of(error: Any, options: ConnectionOptions) -> str:

@@ -25,7 +25,7 @@ def origin(url: str) -> tuple[str, str, int]:
     except ValueError:
         scheme, host, port = "", "", None
     if scheme not in _DEFAULT_PORTS or not host:
-        raise RegistryError(f"The registry names the address {shown(url)!r}, which is not an http or https URL.")
+        raise RegistryError(f"The registry names the address {redacted_url(url)!r}, which is not an http or https URL.")
     return scheme, host, _DEFAULT_PORTS[scheme] if port is None else port
 
 
@@ -42,7 +42,7 @@ def join(url: str, location: str) -> str:
     return target
 
 
-def shown(url: str) -> str:
+def redacted_url(url: str) -> str:
     """A URL for messages: without user, password, query and fragment, which may hold a signature or a token."""
     place = url.partition("?")[0].partition("#")[0]
     scheme, separator, rest = place.partition("//")

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets and service accounts, read through the Kubernetes API with the ``kubernetes`` client.
+"""Reads Secrets and service accounts from the Kubernetes API with the ``kubernetes`` client.
 
-Where the cluster is comes from the options, then as kubectl finds it: ``$KUBECONFIG``, ``~/.kube/config``, and inside a
-Pod from its service account.
+The connection comes from the options, otherwise from the places that kubectl uses: ``$KUBECONFIG``, ``~/.kube/config``
+and, in a Pod, its service account.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from .._http.body import BodyBroken, read_plain
 from .._http.pace import pace
 from .._packages import require
 
-# etcd takes no object beyond 1.5 MiB; base64 and JSON make more of it
+# etcd limits an object to 1.5 MiB; base64 and JSON enlarge it
 MAX_ANSWER = 4 * 1024 * 1024
 MAX_WORDS = 500
 RETRIES = 2
-# seconds; the client starts programs that a kubeconfig names, and asks OpenID providers, without any limit
+# seconds; the client has no limit of its own for the programs and OpenID providers that a kubeconfig names
 MAX_LOGIN = 60.0
 
-# characters of a path, and what stands in the text of a kubeconfig and in no path
+# characters of a path, and characters that occur in the text of a kubeconfig but not in a path
 MAX_PATH = 4096
 _MARKS_OF_TEXT = ("\n", "\r", "{", ": ", "-----BEGIN", "apiVersion")
 
@@ -51,9 +51,9 @@ _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?\Z")
 
 
 def check_kubeconfig(value: Any) -> str | Mapping[str, Any]:
-    """The option ``kubeconfig`` itself: a path, several joined as in ``$KUBECONFIG``, or a mapping.
+    """Return the option ``kubeconfig``, checked: a path, several paths joined as in ``$KUBECONFIG``, or a mapping.
 
-    :raises InvalidOption: when it is the text of a kubeconfig, or anything else. It is not repeated.
+    :raises InvalidOption: for anything else, such as the text of a kubeconfig. The message does not repeat the value.
     """
     if isinstance(value, Mapping):
         return value
@@ -61,14 +61,14 @@ def check_kubeconfig(value: Any) -> str | Mapping[str, Any]:
     if text is None or len(text) > MAX_PATH or any(mark in text for mark in _MARKS_OF_TEXT):
         raise InvalidOption(
             "'kubeconfig' is neither the path of a file nor its content as a mapping.",
-            'Text is made a mapping of with from_yaml, as in kubeconfig: "{{ text | from_yaml }}".',
+            'Convert text to a mapping with from_yaml, as in kubeconfig: "{{ text | from_yaml }}".',
         )
     return text
 
 
 @dataclass(frozen=True)
 class KubeOptions:
-    """Where the API is and who asks. What is empty is taken from the kubeconfig."""
+    """Address and credentials of the API. Empty fields are taken from the kubeconfig."""
 
     kubeconfig: str | Mapping[str, Any] = field(default="", repr=False)
     context: str = ""
@@ -93,30 +93,38 @@ class Secret:
 
     @property
     def origin(self) -> str:
-        """What messages call it."""
+        """Return the name of the Secret for messages."""
         return f"Secret {self.namespace}/{self.name}"
 
 
 class KubeApi:
-    """The few objects that the collection reads."""
+    """Reads single objects from the API."""
 
     def __init__(self, options: KubeOptions) -> None:
-        """:raises OciError: when the client is not installed, or there is no usable configuration."""
+        """Open a client.
+
+        :raises OciError: when the client is not installed, or there is no usable configuration.
+        """
         self._timeout = (options.timeout, options.timeout)
         self._client = _package("client").CoreV1Api(make_client(options))
 
     def secret(self, namespace: str, name: str) -> Secret:
-        """:raises OciError: when it is not there, may not be read, or the API cannot be reached."""
+        """Return a Secret.
+
+        :raises OciError: when it does not exist, may not be read, or the API cannot be reached.
+        """
         document = self._read("Secret", namespace, name, self._client.read_namespaced_secret)
         return parse_secret(document, namespace, name)
 
     def pull_secret_names(self, namespace: str, service_account: str) -> list[str]:
-        """The ``imagePullSecrets`` of a service account, in its order."""
+        """Return the names in the ``imagePullSecrets`` of a service account, in their order."""
         read = self._client.read_namespaced_service_account
         document = self._read("ServiceAccount", namespace, service_account, read)
         references = document.get("imagePullSecrets") or []
         if not isinstance(references, list):
-            raise InvalidContent(f"The ServiceAccount {namespace}/{service_account} has 'imagePullSecrets' of no list.")
+            raise InvalidContent(
+                f"The ServiceAccount {namespace}/{service_account} has 'imagePullSecrets' that are not a list."
+            )
         names = [item.get("name") for item in references if isinstance(item, Mapping)]
         return [name for name in names if isinstance(name, str) and name]
 
@@ -139,17 +147,17 @@ class KubeApi:
             failure = _refusal(what, exc.status or 0, exc.body)
         except (urllib3.exceptions.HTTPError, BodyBroken) as exc:
             failure = _no_connection(what, exc)
-        except ValueError as exc:  # a URL of the configuration that is none
-            failure = InvalidOption(f"The {what} cannot be asked for: {exc}.")
+        except ValueError as exc:  # an invalid URL in the configuration
+            failure = InvalidOption(f"The {what} cannot be requested: {exc}.")
         else:
             return _parse(raw, what)
         raise failure
 
 
 def parse_secret(document: Mapping[str, Any], namespace: str, name: str) -> Secret:
-    """A Secret as the API answers it.
+    """Return the Secret in a response of the API.
 
-    :raises InvalidContent: when it has not the shape of one.
+    :raises InvalidContent: when the document is malformed.
     """
     data = document.get("data") or {}
     kind = document.get("type") or "Opaque"
@@ -177,14 +185,14 @@ def _parse(raw: bytes, what: str) -> dict[str, Any]:
 
 
 def make_client(options: KubeOptions) -> Any:
-    """An ApiClient that retries little, keeps nothing on disk and has the options on top of the kubeconfig."""
+    """Return an ApiClient that retries little and writes nothing to disk; the options override the kubeconfig."""
     client = _package("client")
     configuration = client.Configuration()
     _in_time(lambda: _load(options, configuration))
     _override(options, configuration)
     renew = getattr(configuration, "refresh_api_key_hook", None)
     if renew is not None:
-        # runs before each request, and sets all that the kubeconfig says once more
+        # the client calls this before each request; the original hook restores the settings of the kubeconfig
         def renew_and_override(current: Any) -> None:
             _in_time(lambda: renew(current))
             _override(options, current)
@@ -194,10 +202,10 @@ def make_client(options: KubeOptions) -> Any:
     for name in _FILES:
         path = getattr(configuration, name)
         if path and ("\n" in path or "-----BEGIN" in path):
-            # not repeated: it may be a private key
+            # the value is left out of the message: it may be a private key
             raise InvalidOption(
                 f"Text was given for the {_FILES[name]} of the connection to the Kubernetes API.",
-                "Wanted is the path of a file.",
+                "Wanted the path of a file.",
             )
         if path and not os.access(path, os.R_OK):
             raise InvalidOption(f"The file {path}, for the connection to the Kubernetes API, cannot be read.")
@@ -207,9 +215,9 @@ def make_client(options: KubeOptions) -> Any:
 
 
 def _in_time(call: Callable[[], None]) -> None:
-    """Do what may log in.
+    """Run a call that may log in.
 
-    :raises AuthenticationFailed: when it takes more than a minute.
+    :raises AuthenticationFailed: when it takes more than ``MAX_LOGIN`` seconds.
     """
     try:
         run_within(MAX_LOGIN, call)
@@ -223,7 +231,7 @@ def _in_time(call: Callable[[], None]) -> None:
 def _package(name: str) -> Any:
     return require(
         "kubernetes",
-        "Speaking to the Kubernetes API",
+        "Using the Kubernetes API",
         name,
         "Lookups need it on the Ansible controller or in the execution environment, releases on the host that runs "
         "Helm.",
@@ -241,7 +249,7 @@ def _override(options: KubeOptions, configuration: Any) -> None:
         if value:
             setattr(configuration, name, value)
     if options.api_key:
-        # releases of the client differ in the name they look it up by
+        # the key under which the client looks up the token depends on its release
         configuration.api_key = dict.fromkeys(("authorization", "BearerToken"), f"Bearer {options.api_key}")
     if options.validate_certs is not None:
         configuration.verify_ssl = options.validate_certs
@@ -254,16 +262,16 @@ def _load(options: KubeOptions, configuration: Any) -> None:
     context = options.context or None
     try:
         if isinstance(options.kubeconfig, Mapping):
-            loaded = json.loads(json.dumps(dict(options.kubeconfig)))  # Ansible's own kinds of text and dict
+            loaded = json.loads(json.dumps(dict(options.kubeconfig)))  # converts Ansible's own str and dict types
             config.load_kube_config_from_dict(
                 loaded, context=context, client_configuration=configuration, persist_config=False
             )
         elif options.kubeconfig or options.context or _has_kubeconfig():
             if options.kubeconfig and not _any_exists(options.kubeconfig):
-                # the path is not repeated: it may be a token that was given in the place of one
+                # the path is left out of the message: it may be a token that was given by mistake
                 raise InvalidOption(
                     "The file that 'kubeconfig' names does not exist.",
-                    "It has to be on the host that asks the Kubernetes API.",
+                    "It has to be on the host that calls the Kubernetes API.",
                 )
             config.load_kube_config(
                 config_file=expanded(options.kubeconfig) or None,
@@ -275,15 +283,15 @@ def _load(options: KubeOptions, configuration: Any) -> None:
             config.load_incluster_config(client_configuration=configuration)
         elif not options.host:
             raise InvalidOption(
-                "There is no way to a Kubernetes cluster: no kubeconfig, no host, and no Pod around.",
+                "No connection to a Kubernetes cluster is configured: no kubeconfig, no host, and not in a Pod.",
                 "Give 'kubeconfig', or 'host' and 'api_key'.",
             )
     except config.ConfigException as exc:
         raise InvalidOption(f"The kubeconfig cannot be used: {str(exc)[:MAX_WORDS]}") from None
     except OciError:
         raise
-    except Exception as exc:  # broken YAML, an unreadable file, wrong types in it: the client guards against none
-        # its words may repeat a line of the file
+    except Exception as exc:  # the client does not handle broken YAML, unreadable files or wrong types
+        # the client's text is left out: it may quote a line of the file
         raise InvalidOption(f"The kubeconfig cannot be used ({type(exc).__name__}).") from None
 
 
@@ -301,20 +309,20 @@ def _refusal(what: str, status: int, body: Any) -> OciError:
         return NotFound(f"The {what} does not exist.", "Names are looked up in that namespace only.")
     if status == 401:
         return AuthenticationFailed(
-            f"The Kubernetes API did not accept the credentials it was asked for the {what} with.",
+            f"The Kubernetes API did not accept the credentials of the request for the {what}.",
             "A token may have expired.",
         )
     if status == 403:
         resource = what.split(" ", 1)[0].lower()
         return AuthenticationFailed(
-            f"The Kubernetes API does not allow to read the {what}: {words}.",
+            f"The Kubernetes API does not allow reading the {what}: {words}.",
             f"Allow the verb 'get' on {resource}s with a Role; kubectl auth can-i get --list shows what is allowed.",
         )
     return ConnectionFailed(f"The Kubernetes API answered {status} for the {what}: {words}.")
 
 
 def _words(body: Any) -> str:
-    """The message of a Status object: no part of any Secret."""
+    """Return the message of a Status object; it contains no part of a Secret."""
     try:
         message = json.loads(body)["message"]
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -329,6 +337,6 @@ def _no_connection(what: str, exc: Exception) -> ConnectionFailed:
     if isinstance(cause, urllib3.exceptions.SSLError):
         return TlsFailed(
             f"No TLS connection to the Kubernetes API, to read the {what}: {str(cause)[:MAX_WORDS]}.",
-            "Give its authority in 'ca_cert' or in the kubeconfig.",
+            "Give the API server's certificate authority in 'ca_cert' or in the kubeconfig.",
         )
     return ConnectionFailed(f"The Kubernetes API cannot be reached to read the {what}: {str(cause)[:MAX_WORDS]}.")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CustomResourceDefinitions in the cluster: created, replaced, waited for; never removed."""
+"""Creates and replaces CustomResourceDefinitions in the cluster and waits for them; never removes one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _PAUSE = 0.2
 
 
 def apply_crds(api: KubeRest, documents: Sequence[Mapping[str, Any]], *, replace: bool, changed: list[str]) -> None:
-    """Have these CRDs in the cluster, ready for objects of their kinds.
+    """Make sure that these CRDs are in the cluster and established.
 
-    One that is there is left alone, unless ``replace``: then it becomes what the chart has, whoever changed it. The
-    names of those that are changed are added to ``changed`` one by one, so that they are known after a failure, too.
-
-    :raises ClusterError: when the API refuses one, or it is not established within 60 s.
+    :param replace: replace existing CRDs with those of the chart, whoever changed them; otherwise they stay.
+    :param changed: list to which the name of each created or replaced CRD is added at once, so that it is complete also
+        after a failure.
+    :raises ClusterError: when the API refuses a CRD, or one is not established within 60 s.
     """
     awaited: list[str] = []
     for document in documents:
@@ -32,7 +32,7 @@ def apply_crds(api: KubeRest, documents: Sequence[Mapping[str, Any]], *, replace
         path = f"{collection}/{name}"
         found = api.find(path)
         if found is None:
-            # otherwise another run was faster
+            # else: a concurrent run has created it
             with contextlib.suppress(Conflict):
                 api.create(collection, document)
                 changed.append(name)
@@ -49,7 +49,7 @@ def apply_crds(api: KubeRest, documents: Sequence[Mapping[str, Any]], *, replace
 
 
 def missing_crds(api: KubeRest, documents: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of those that are not there."""
+    """Return the names of the CRDs that are not in the cluster."""
     names = [(str(document["metadata"]["name"]), _collection(document)) for document in documents]
     return [name for name, collection in names if api.find(f"{collection}/{name}") is None]
 

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A lock in the cluster: a Lease that its holder renews as long as it lives, and removes when it is done.
+"""A lock in the cluster: a Lease that its holder renews while it runs, and removes when it is done.
 
-Source of the protocol: client-go, tools/leaderelection. Clocks are not compared: a Lease that was not renewed while
-somebody watched it for as long as it says is abandoned. Where the holder is a process of this very host that is gone,
-that is known at once.
+Clocks of hosts are not compared: a Lease counts as abandoned when the waiting process has seen no renewal for the
+duration in it. A holder that was a process of this host, and has ended, is recognised at once. Source of the protocol:
+client-go, tools/leaderelection.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ PAUSE = 1.0
 
 
 def my_identity() -> str:
-    """Names this process: host, a digest of what its process numbers are relative to, number, start, chance."""
+    """Return an identity of this process: host, digest of boot and PID namespace, PID, start time, random part."""
     return "/".join([platform.node()[:100], _place(), str(os.getpid()), _start_of(os.getpid()), secrets.token_hex(4)])
 
 
 def is_gone(identity: str) -> bool:
-    """Whether a holder is known to be gone: it was a process beside this one, and its number is free or another's."""
+    """Return True when the holder was a process on this host that has ended: no process has its PID and start time."""
     parts = identity.split("/")
     if len(parts) != 5 or not parts[1] or parts[1] != _place() or not parts[2].isdigit():
         return False
@@ -48,7 +48,11 @@ class LeaseLock:
     """One lock, to be held by one thread at a time."""
 
     def __init__(self, api: KubeRest, namespace: str, name: str, what: str) -> None:
-        """``name`` is the name of the Lease; ``what`` names in messages what it guards."""
+        """Prepare a lock.
+
+        :param name: name of the Lease.
+        :param what: name of what the lock guards, for messages.
+        """
         self._api = api
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._path = f"{self._collection}/{name}"
@@ -60,11 +64,11 @@ class LeaseLock:
         self._heart: threading.Thread | None = None
 
     def acquire(self, timeout: float) -> bool:
-        """Wait for the lock; returns whether its last holder left without giving it back.
+        """Wait for the lock, at most ``timeout`` seconds; return True when its last holder ended without releasing it.
 
-        :raises ReleaseLocked: when a living holder keeps it for ``timeout`` seconds.
-        :raises NotFound: when there is no such namespace.
-        :raises Forbidden: when Leases may not be used.
+        :raises ReleaseLocked: when another holder keeps it for ``timeout`` seconds.
+        :raises NotFound: when the namespace does not exist.
+        :raises Forbidden: when the use of Leases is not allowed.
         """
         deadline = time.monotonic() + timeout
         seen, since = "", time.monotonic()
@@ -95,7 +99,7 @@ class LeaseLock:
             time.sleep(min(PAUSE, max(deadline - now, 0.01)))
 
     def release(self) -> None:
-        """Give the lock back. Failures are of no consequence: it runs out."""
+        """Release the lock. Errors are ignored: the Lease expires."""
         self._done.set()
         if self._heart is not None:
             self._heart.join()
@@ -120,7 +124,7 @@ class LeaseLock:
         try:
             self._document = self._api.replace(self._path, document)
         except NotFound:
-            # its holder gave it back in the meantime
+            # its holder has released it in the meantime
             raise Conflict("The Lease was removed.") from None
 
     def _beat(self) -> None:
@@ -135,7 +139,7 @@ def _now() -> str:
 
 
 def _place() -> str:
-    """What process numbers are relative to: this boot of this host, and the namespace; empty where that is unknown."""
+    """Return a digest of this host's boot and PID namespace, in which PIDs are valid; empty when it is not known."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
             boot = stream.read().strip()
@@ -145,7 +149,7 @@ def _place() -> str:
 
 
 def _start_of(pid: int) -> str:
-    """When a process started, in ticks since the boot; empty when it is no more."""
+    """Return the start time of a process, in ticks since the boot; empty when it has ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
             fields = stream.read().rpartition(")")[2].split()

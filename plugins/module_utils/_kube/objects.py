@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Objects of any kind: where the API has them, and what of them can be compared."""
+"""Objects of any kind: their paths in the API, and the part of them that can be compared."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SHOWN_METADATA = ("name", "namespace", "labels", "annotations")
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where an object is, and what messages call it."""
+class ObjectLocation:
+    """The API path of an object, and its name for messages."""
 
     path: str
     collection: str
@@ -31,22 +31,23 @@ class Place:
 
 
 class UnknownKind(ClusterError):
-    """The API server knows no such kind: the CustomResourceDefinition is missing, or the version is not served."""
+    """The API server does not know a kind: its CustomResourceDefinition is missing, or the version is not served."""
 
 
-class Places:
-    """Finds the places of objects; what the API server says about its resources is asked for once per version."""
+class ObjectLocator:
+    """Finds the places of objects; requests the API server's list of resources once for each API version."""
 
     def __init__(self, api: KubeRest) -> None:
         self._api = api
         self._guard = threading.Lock()
         self._resources: dict[str, dict[str, tuple[str, bool]]] = {}
 
-    def find(self, document: Mapping[str, Any], namespace: str) -> Place:
-        """The place of an object; ``namespace`` is the one of objects that name none.
+    def find(self, document: Mapping[str, Any], namespace: str) -> ObjectLocation:
+        """Return the place of an object.
 
+        :param namespace: namespace of objects that do not name one.
         :raises InvalidContent: when the document is not an object with a name.
-        :raises UnknownKind: when the API server does not know its kind; it is asked again each time.
+        :raises UnknownKind: when the API server does not know its kind; this answer is not cached.
         """
         version, kind = str(document.get("apiVersion") or ""), str(document.get("kind") or "")
         metadata = document.get("metadata")
@@ -68,7 +69,7 @@ class Places:
         plural, is_namespaced = found
         own = str(metadata.get("namespace") or namespace) if is_namespaced else ""
         collection = f"{base}/namespaces/{own}/{plural}" if own else f"{base}/{plural}"
-        return Place(f"{collection}/{name}", collection, kind, own, name)
+        return ObjectLocation(f"{collection}/{name}", collection, kind, own, name)
 
     def _discover(self, base: str) -> dict[str, tuple[str, bool]]:
         try:
@@ -83,9 +84,9 @@ class Places:
 
 
 def comparable(live: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object without its status, and of its metadata only what says which it is, labels and annotations.
+    """Return an object without its status, and with only names, labels and annotations of its metadata.
 
-    Whatever else is in the metadata is the API server's, or that of controllers.
+    All other metadata is set by the API server or by controllers.
     """
     document = {key: value for key, value in live.items() if key not in ("status", "metadata")}
     metadata = live.get("metadata")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Patches of objects: what differs between two states, fields that stay as they are, and who owns a field.
+"""Patches of objects: differences between two states, fields to leave as they are, and field ownership.
 
 Sources: RFC 6901 and RFC 6902 for pointers and patches; sigs.k8s.io/structured-merge-diff, ``fieldpath/serialize.go``,
 for ``managedFields``.
@@ -20,14 +20,14 @@ from .._errors import InvalidOption
 
 _ESCAPE = re.compile(r"~(?![01])")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
-# Takes the place of a list item that is left out, so that the items behind it keep their positions.
+# Placeholder for a list item that is left out, so that the items after it keep their positions.
 _LEFT_OUT = object()
 # The merge key that the API server fills in (ports of a container and of a Service).
 _KEY_DEFAULTS = {"protocol": "TCP"}
 
 
 def parse_pointer(text: str) -> tuple[str, ...]:
-    """Return the parts of a JSON pointer; none for the empty pointer, which means the whole document.
+    """Return the parts of a JSON pointer; an empty tuple for the empty pointer, which is the whole document.
 
     :raises InvalidOption: when it is not a JSON pointer.
     """
@@ -40,7 +40,7 @@ def parse_pointer(text: str) -> tuple[str, ...]:
 
 
 def json_patch(before: Any, after: Any, pointer: str = "") -> Iterator[dict[str, Any]]:
-    """Yield the operations of the JSON patch that makes ``after`` of ``before``.
+    """Yield the operations of the JSON patch that turns ``before`` into ``after``.
 
     A list whose length differs is replaced as a whole.
     """
@@ -56,16 +56,16 @@ def json_patch(before: Any, after: Any, pointer: str = "") -> Iterator[dict[str,
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for number, (one, other) in enumerate(zip(before, after)):
             yield from json_patch(one, other, f"{pointer}/{number}")
-    # for Python, true is 1
+    # in Python, True equals 1
     elif before != after or isinstance(before, bool) is not isinstance(after, bool):
         yield {"op": "replace", "path": pointer, "value": after}
 
 
 def without_nulls(value: Any) -> Any:
-    """Return a copy of a manifest without what is null: it says nothing about these fields.
+    """Return a copy of a manifest without null values, for which server-side apply would set defaults.
 
-    Server-side apply would set them to their defaults. Of a list of mappings, empty items are left out. In a list of
-    plain values null stays, because the API server makes an empty value of it and counts it.
+    Empty items of a list of mappings are left out. In a list of plain values null stays, because the API server
+    converts it to an empty value, which counts as an item.
     """
     if isinstance(value, Mapping):
         return {key: without_nulls(item) for key, item in value.items() if not _says_nothing(item)}
@@ -93,11 +93,11 @@ def with_plain_secret(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def keep_live(wanted: Mapping[str, Any], live: Mapping[str, Any], pointers: Iterable[Sequence[str]]) -> dict[str, Any]:
-    """Return a copy of a manifest that asks for no change of the fields that the pointers name.
+    """Return a copy of a manifest in which the fields at the pointers have the values of the live object.
 
-    They have the value of the live object; what that has not is left out. A position in a list counts as in the
-    manifest. Where the API server knows the items of a list by keys (the name of a container), the live item with
-    these keys is meant, wherever it stands. An item that the live object lacks is asked for as a whole.
+    Fields that the live object does not have are left out. A position in a list refers to the manifest. Where the API
+    server identifies list items by keys (such as the name of a container), the value comes from the live item with the
+    same keys, at any position. An item that the live object does not have stays as in the manifest.
     """
     result = copy.deepcopy(dict(wanted))
     metadata = live.get("metadata")
@@ -130,7 +130,7 @@ def _keep_member(
     if name in node:
         _keep(node[name], live.get(name), rest, _below(owned, f"f:{name}"))
         return
-    # the manifest says nothing about the field, but may replace a whole that it is part of (an atomic map)
+    # the manifest does not have the field, but may replace an atomic map that contains it
     value: Any = live
     for part in parts:
         if not isinstance(value, Mapping) or part not in value:
@@ -161,7 +161,7 @@ def _keep_item(node: list[Any], live: list[Any], parts: Sequence[str], owned: Se
 
 
 def _same_item(item: Any, live: Sequence[Any], keyed: Iterable[str]) -> tuple[str, Any]:
-    """The entry of ``managedFields`` for an item of a list, and the live item with the same keys."""
+    """Return the entry of ``managedFields`` for an item of a list, and the live item with the same keys."""
     for entry in keyed:
         keys = _keys(entry)
         if keys and _has(item, keys):
@@ -196,10 +196,10 @@ def _cleaned(value: Any) -> Any:
 
 
 def hand_over(entries: Any, giver: str, taker: str) -> list[dict[str, Any]] | None:
-    """Return ``managedFields`` in which what ``giver`` changed belongs to what ``taker`` applies.
+    """Return ``managedFields`` in which ``taker`` owns, by apply, the fields that ``giver`` owned by update.
 
-    None when the giver owns nothing, or the taker applies nothing in the same version of the API. The values stay as
-    they are. The API server takes such a change like any other (client-go, util/csaupgrade).
+    None when the giver owns nothing, or the taker applies nothing in the same API version. Values of fields do not
+    change. The API server accepts this like any other change. Source: client-go, util/csaupgrade.
     """
     own = [dict(each) for each in entries or () if isinstance(each, Mapping)]
     given = next((each for each in own if _is_of(each, giver, "Update")), None)

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Kubernetes API as documents: plain JSON in both directions, any resource, lists of metadata alone.
+"""A client of the Kubernetes API that sends and returns plain JSON, for any resource, and can list metadata alone.
 
-The ``kubernetes`` client knows how to get there (kubeconfig, tokens, certificates, proxies); its models are not used:
-they cost more than the requests. Source of the protocol: Kubernetes, reference/using-api/api-concepts.
+The ``kubernetes`` client makes the connection (kubeconfig, tokens, certificates, proxies). Its models are not used,
+because they cost more time than the requests. Source of the protocol: Kubernetes, reference/using-api/api-concepts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .._http.body import BodyBroken, read_plain
 from .._secrets.known import note
 from .api import KubeOptions, make_client
 
-# Who this collection is in ``managedFields``.
+# The name of this collection in ``managedFields``.
 MANAGER = "cloudnative.artifacts"
 
 JSON = "application/json"
@@ -46,21 +46,24 @@ MAX_PAGES = 1000
 MAX_ANSWER = 32 * 1024 * 1024
 MAX_WORDS = 500
 
-# Statuses that a server answers with when it asks to come again.
+# Statuses with which a server asks the client to retry.
 _PASSING = (429, 503)
 MAX_ATTEMPTS = 4
 MAX_PAUSE = 10.0
 
 
 class KubeRest:
-    """Requests to one API server, safe to share between threads.
+    """A client of one API server, safe to share between threads. ``requests`` counts its requests.
 
-    ``requests`` counts them. Every method raises, beside what it names: Forbidden (403), AuthenticationFailed (401),
-    ConnectionFailed or TlsFailed when the server is not reached, ClusterError for any other refusal.
+    Besides the errors in its docstring, every method raises Forbidden (403), AuthenticationFailed (401),
+    ConnectionFailed or TlsFailed when the server is not reached, and ClusterError for any other refusal.
     """
 
     def __init__(self, options: KubeOptions) -> None:
-        """:raises OciError: when the client is not installed, or there is no usable configuration."""
+        """Open a client.
+
+        :raises OciError: when the ``kubernetes`` package is not installed, or there is no usable configuration.
+        """
         client = make_client(options)
         self._configuration = client.configuration
         self._pool = client.rest_client.pool_manager
@@ -69,25 +72,30 @@ class KubeRest:
 
     @property
     def server(self) -> str:
-        """The URL of the API server."""
+        """Return the URL of the API server."""
         return str(self._configuration.host)
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """One object.
+        """Return an object.
 
-        :raises NotFound: when it is not there.
+        :raises NotFound: when it does not exist.
         """
         return self._request("GET", path, query, None, JSON, JSON)
 
     def find(self, path: str) -> dict[str, Any] | None:
-        """One object, None when it is not there."""
+        """Return an object, None when it does not exist."""
         try:
             return self.get(path)
         except NotFound:
             return None
 
     def list_metadata(self, path: str, selector: str) -> Iterator[dict[str, Any]]:
-        """The ``metadata`` of all objects that a label selector takes, in pages of 500; their content is not sent."""
+        """Yield the ``metadata`` of all objects that match a label selector, without fetching their content.
+
+        Pages have up to 500 objects.
+
+        :raises InvalidContent: when there are more than ``MAX_PAGES`` pages.
+        """
         query = {"labelSelector": selector, "limit": str(PAGE_SIZE)}
         for _page in range(MAX_PAGES):
             answer = self._request("GET", path, query, None, JSON, METADATA_LIST)
@@ -105,32 +113,32 @@ class KubeRest:
     def create(self, path: str, document: Mapping[str, Any], manager: str = MANAGER) -> dict[str, Any]:
         """Create an object in a collection.
 
-        :raises Conflict: when one of its name is there.
+        :raises Conflict: when an object of this name exists.
         """
         return self._request("POST", path, {"fieldManager": manager}, document, JSON, JSON)
 
     def replace(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace an object; the ``resourceVersion`` in it makes this fail when it was changed since it was read.
+        """Replace an object, if its ``resourceVersion`` is still the one in ``document``.
 
-        :raises Conflict: when it was changed.
-        :raises NotFound: when it is not there.
+        :raises Conflict: when it was changed since it was read.
+        :raises NotFound: when it does not exist.
         """
         return self._request("PUT", path, {"fieldManager": MANAGER}, document, JSON, JSON)
 
     def merge(self, path: str, changes: Mapping[str, Any], manager: str = MANAGER) -> dict[str, Any]:
-        """Change fields of an object (RFC 7386); None removes one.
+        """Change fields of an object with a merge patch (RFC 7386); None removes a field.
 
-        :raises NotFound: when it is not there.
+        :raises NotFound: when it does not exist.
         """
         return self._request("PATCH", path, {"fieldManager": manager}, changes, MERGE_PATCH, JSON)
 
     def patch(
         self, path: str, operations: Sequence[Mapping[str, Any]], resource_version: str, manager: str = MANAGER
     ) -> dict[str, Any]:
-        """Change fields of an object (RFC 6902), if it still has this resource version.
+        """Change fields of an object with a JSON patch (RFC 6902), if it still has this resource version.
 
         :raises Conflict: when it was changed since.
-        :raises NotFound: when it is not there.
+        :raises NotFound: when it does not exist.
         """
         guard = {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version}
         return self._request("PATCH", path, {"fieldManager": manager}, [*operations, guard], JSON_PATCH, JSON)
@@ -138,15 +146,15 @@ class KubeRest:
     def apply(
         self, path: str, document: Mapping[str, Any], manager: str, *, force: bool = False, dry_run: bool = False
     ) -> dict[str, Any]:
-        """Server-side apply: the object as it is, or with ``dry_run`` would be, afterwards.
+        """Apply an object on the server; return the resulting object, with ``dry_run`` the one that would result.
 
-        :raises Conflict: when another manager owns a field, unless ``force``.
+        :raises Conflict: when another manager owns a field and ``force`` is false.
         """
         query = {"fieldManager": manager, "force": str(force).lower(), **({"dryRun": "All"} if dry_run else {})}
         return self._request("PATCH", path, query, document, APPLY_PATCH, JSON)
 
     def delete(self, path: str, resource_version: str = "") -> None:
-        """Delete an object, if it still has this resource version; one that is gone is no error.
+        """Delete an object, if it still has this resource version; not an error when it does not exist.
 
         :raises Conflict: when it was changed.
         """
@@ -208,16 +216,16 @@ class KubeRest:
         except (urllib3.exceptions.HTTPError, BodyBroken) as exc:
             failure = self._no_connection(what, exc)
         except ValueError as exc:
-            failure = InvalidOption(f"The Kubernetes API at {self.server[:200]} cannot be asked: {exc}.")
+            failure = InvalidOption(f"The Kubernetes API at {self.server[:200]} cannot be used: {exc}.")
         raise failure
 
     def _credentials(self, what: str) -> dict[str, str]:
-        """The headers that say who asks; tokens that ran out are renewed by the client."""
+        """Return the headers with the credentials; the client renews expired tokens."""
         try:
             settings = self._configuration.auth_settings().values()
         except OciError:
             raise
-        except Exception as exc:  # a credential plugin of the kubeconfig: any program, any failure
+        except Exception as exc:  # a credential plugin of the kubeconfig may fail in any way
             raise AuthenticationFailed(
                 f"There are no credentials for the Kubernetes API ({what}): {str(exc)[:MAX_WORDS]}."
             ) from None
@@ -234,11 +242,11 @@ class KubeRest:
         if isinstance(cause, urllib3.exceptions.SSLError):
             return TlsFailed(
                 f"No TLS connection to {where} ({what}): {str(cause)[:MAX_WORDS]}.",
-                "Give its authority in 'ca_cert' or in the kubeconfig.",
+                "Give the API server's certificate authority in 'ca_cert' or in the kubeconfig.",
             )
         return ConnectionFailed(
             f"Cannot reach {where} ({what}): {str(cause)[:MAX_WORDS]}.",
-            "See that the cluster is up and that this host has a way to it.",
+            "Check that the cluster is up and that this host can reach it.",
         )
 
 
@@ -274,7 +282,7 @@ def _refusal(what: str, status: int, raw: bytes) -> OciError:
 
 
 def _words(raw: bytes) -> str:
-    """The message of a Status object."""
+    """Return the message of a Status object."""
     try:
         message = json.loads(raw[:MAX_ANSWER])["message"]
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Secrets hold for a registry: pull secrets, and client certificates with their authority.
+"""Registry credentials in Secrets: pull secrets, client certificates and certificate authorities.
 
 Types and keys are those of Kubernetes (kubernetes.io/docs/concepts/configuration/secret) and of Flux's ``secretRef``
-and ``certSecretRef``. A Secret of another shape is an error: leaving it out would make an anonymous request of one that
-was meant to have credentials.
+and ``certSecretRef``. Any other Secret is an error: ignoring it would turn a request that was meant to have credentials
+into an anonymous one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .api import KubeApi, Secret
 
 DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
 DOCKER_CFG = "kubernetes.io/dockercfg"
-# option of a module -> the key, and its older name
+# option of a module -> the key in the Secret, and its older name
 TLS_KEYS = {
     "client_cert": ("tls.crt", "certFile"),
     "client_key": ("tls.key", "keyFile"),
@@ -28,9 +28,9 @@ TLS_KEYS = {
 
 
 def read_auth_config(api: KubeApi, namespace: str, secret: str = "", service_account: str = "") -> dict[str, Any]:
-    """One docker ``config.json`` of a Secret and of a service account's ``imagePullSecrets``, in this order.
+    """Return one docker ``config.json`` made from a Secret and a service account's ``imagePullSecrets``, in this order.
 
-    :raises OciError: when one of them is not there, or is no pull secret, or there is no credential in any of them.
+    :raises OciError: when a Secret does not exist or is not a pull secret, or when none of them has a credential.
     """
     names = [secret] if secret else []
     if service_account:
@@ -45,10 +45,10 @@ def read_auth_config(api: KubeApi, namespace: str, secret: str = "", service_acc
 
 
 def merge_pull_secrets(secrets: Iterable[Secret]) -> dict[str, Any]:
-    """The ``auths`` of pull secrets as one document.
+    """Return the ``auths`` of pull secrets as one document.
 
-    For one registry and path the first Secret wins, as in Flux. Empty entries are left out, and so are ``credsStore``
-    and ``credHelpers``, which no kubelet follows.
+    For each registry and path the first Secret counts, as in Flux. Left out are empty entries, and ``credsStore`` and
+    ``credHelpers``, which the kubelet ignores.
     """
     auths: dict[str, Any] = {}
     places: set[tuple[str, str]] = set()
@@ -63,21 +63,22 @@ def merge_pull_secrets(secrets: Iterable[Secret]) -> dict[str, Any]:
     if not auths:
         raise AuthenticationFailed(
             f"There is no credential in the pull secret {', '.join(empty)}.",
-            "A docker config.json whose secrets lie in a credentials store has none in its 'auths': "
-            "make the Secret with kubectl create secret docker-registry.",
+            "A docker config.json that uses a credentials store has no secrets in its 'auths': "
+            "create the Secret with kubectl create secret docker-registry.",
         )
     return {"auths": auths}
 
 
 def read_tls_options(api: KubeApi, namespace: str, secret: str) -> dict[str, str]:
-    """``client_cert``, ``client_key`` and ``ca_cert`` (PEM text, empty when absent) of a Secret."""
+    """Return ``client_cert``, ``client_key`` and ``ca_cert`` (PEM text, empty when absent) of a Secret."""
     return tls_options(api.secret(namespace, secret))
 
 
 def tls_options(secret: Secret) -> dict[str, str]:
-    """The options of a connection that a Secret holds; of two names of a key, the newer one is used.
+    """Return the TLS options in a Secret; when a key is there under both of its names, the newer name counts.
 
-    :raises AuthenticationFailed: when a key has no certificate or the reverse, when there is nothing, or no PEM.
+    :raises AuthenticationFailed: when a key has no certificate or the reverse, when the Secret has none of the keys, or
+        a value is not PEM.
     """
     found = {}
     for option, names in TLS_KEYS.items():
@@ -100,11 +101,11 @@ def _auths(secret: Secret) -> Mapping[str, Any]:
     if secret.type == DOCKER_CONFIG_JSON:
         return load_auth_config(_text(secret, ".dockerconfigjson"), secret.origin).get("auths") or {}
     if secret.type == DOCKER_CFG:
-        # the older format is the 'auths' alone
+        # the older format has the content of 'auths' alone
         return load_auth_config(_text(secret, ".dockercfg"), secret.origin)
     raise AuthenticationFailed(
         f"{secret.origin} is of type {secret.type[:200]}, wanted {DOCKER_CONFIG_JSON} or {DOCKER_CFG}.",
-        "Make it with kubectl create secret docker-registry.",
+        "Create it with kubectl create secret docker-registry.",
     )
 
 
@@ -119,7 +120,7 @@ def _text(secret: Secret, key: str) -> str:
 
 def _pem(secret: Secret, key: str) -> str:
     text = _text(secret, key)
-    # modules take text without this mark for the path of a file
+    # modules interpret text without this marker as the path of a file
     if "-----BEGIN " not in text:
         raise AuthenticationFailed(f"The key {key} of {secret.origin} holds no PEM text.")
     return text

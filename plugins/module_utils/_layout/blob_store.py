@@ -23,7 +23,7 @@ from .._files.regular_file import storage_error
 from .._files.shared_file import write_all
 from .._oci.digest import Verifier, parse_digest
 from .._oci.manifest import Descriptor
-from .._oci.pipeline import Beside
+from .._oci.pipeline import BackgroundWorker
 from .files import INGEST, StoreFiles, Temporary, unlink
 from .leftovers import PARTIAL
 
@@ -252,7 +252,7 @@ def _fill(
     _hash_file(handle, verifier, path)
     if offset < descriptor.size or not offset:
         chunks = stream(offset)
-        hashing = Beside(verifier.update)
+        hashing = BackgroundWorker(verifier.update)
         try:
             for chunk in chunks:
                 hashing.put(chunk)

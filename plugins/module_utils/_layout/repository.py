@@ -240,7 +240,7 @@ class LayoutRepository(SinglePlace):
         for pause in (*_RETRY_PAUSES, 0.0):
             try:
                 with self.store.directory.open_file(name) as handle:
-                    raw = _read(handle, limit, path)
+                    raw = _read_bounded(handle, limit, path)
             except FileNotFoundError:
                 return None
             try:
@@ -286,7 +286,7 @@ class LayoutRepository(SinglePlace):
         if descriptor.size > MAX_MANIFEST_SIZE:
             raise InvalidContent(f"{what} has {descriptor.size} bytes, more than the {MAX_MANIFEST_SIZE} allowed.")
         with self.store.open(descriptor) as handle:
-            raw = _read(handle, MAX_MANIFEST_SIZE, self.store.path(descriptor.digest))
+            raw = _read_bounded(handle, MAX_MANIFEST_SIZE, self.store.path(descriptor.digest))
         try:
             verify_bytes(raw, descriptor.digest, descriptor.size, what)
         except DigestMismatch as exc:
@@ -386,7 +386,7 @@ class LayoutRepository(SinglePlace):
         self.store.replace_file(INDEX_FILE, data)
 
 
-def _read(handle: Any, limit: int, path: str) -> bytes:
+def _read_bounded(handle: Any, limit: int, path: str) -> bytes:
     try:
         raw: bytes = handle.read(limit + 1)
     except OSError as exc:

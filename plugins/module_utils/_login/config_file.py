@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A docker ``config.json`` that is changed in place, next to other programs that read and change it.
+"""Changes to a docker ``config.json`` that other programs read and change at the same time.
 
-Readers see the old document or the new one. Writers of this collection take turns; docker and podman take no lock, but
-replace the file as a whole, too. What the document holds beside the change, and the order of it, is kept.
+Readers see the old document or the new one. Writers of this collection lock the file; docker and podman do not, but
+they also replace the file as a whole. All other content of the document and its order are kept.
 
-The directory of the file is opened once for each change, through no link that a less trusted user can exchange, and
-the file is read, written and replaced relative to it: root may write a file in the home of another user.
+Because root may write a file in another user's home, the directory of the file is opened once for each change, without
+following links that a less trusted user could replace. The file is read, written and replaced relative to it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from .._files.shared_file import wait_for_lock, write_all
 from .._files.users import is_trusted
 from .find import parse_config_file
 
-# seconds; the owner of the lock may wait for a credential helper
+# seconds to wait for the lock; its owner may be waiting for a credential helper
 LOCK_TIMEOUT = 150.0
 MAX_LINKS = 40
-# of lists and objects in each other, far below what Python's recursion allows
+# nesting of lists and objects, far below Python's recursion limit
 MAX_DEPTH = 100
 
 _NEW = b"{}\n"
@@ -48,40 +48,40 @@ _INDENT = "\t"
 
 
 def default_path() -> str:
-    """Where docker and its friends look for the file of this user."""
+    """Return the path where docker and compatible tools look for this user's file."""
     folder = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
     return os.path.join(folder, "config.json")
 
 
 class _Place(NamedTuple):
-    """An open directory, and the name of a file in it."""
+    """An open directory and the name of a file in it."""
 
     handles: DirectoryHandles
     name: str
 
 
 class ConfigFile:
-    """The file at ``path``, which need not be there."""
+    """The file at ``path``, which may be absent."""
 
     def __init__(self, path: str) -> None:
-        # not normalised: what '..' means behind a link is the file system's to say
+        # not normalised: behind a symbolic link, only the file system can resolve '..'
         self.path = os.path.join(os.getcwd(), path)
 
     def read(self) -> dict[str, Any]:
-        """The document; an empty one where there is no file.
+        """Return the document; an empty one when there is no file.
 
-        :raises AuthenticationFailed: when it is no docker ``config.json``.
+        :raises AuthenticationFailed: when it is not a docker ``config.json``.
         :raises StorageError: when it cannot be read.
         """
         with self._place() as place:
-            raw = b"" if place is None else _read(place.handles, place.name, self.path)[0]
+            raw = b"" if place is None else _read_config(place.handles, place.name, self.path)[0]
         document = parse_config_file(raw, self.path)
         if _depth(document) > MAX_DEPTH:
             raise StorageError(f"Cannot use {self.path}: its values are nested more than {MAX_DEPTH} deep.")
         return document
 
     def mode(self) -> int | None:
-        """The permission bits, None where there is no file."""
+        """Return the permission bits, None when there is no file."""
         with contextlib.suppress(OSError, StorageError), self._place() as place:
             if place is not None:
                 return stat.S_IMODE(place.handles.lstat(place.name).st_mode)
@@ -89,10 +89,11 @@ class ConfigFile:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the other writers out. A file that is missing is there, and holds an empty document, when this begins;
-        when it fails, the file is gone again.
+        """Hold the lock on the file, so that other writers of this collection wait.
 
-        :raises StorageError: when the file cannot be made or locked.
+        A missing file is created with an empty document, and removed again when the body of the ``with`` fails.
+
+        :raises StorageError: when the file cannot be created or locked.
         """
         while True:
             with self._place(make=True) as place:
@@ -108,21 +109,21 @@ class ConfigFile:
                     except BaseException:
                         if is_new:
                             with contextlib.suppress(OSError, StorageError):
-                                if _read(handles, name, self.path)[0] == _NEW:
+                                if _read_config(handles, name, self.path)[0] == _NEW:
                                     os.unlink(name, dir_fd=handles.get(""))
                         raise
                     return
 
     def replace(self, document: Mapping[str, Any]) -> None:
-        """Put another document in place of the one that is there, with mode 0600; to be called while :meth:`locked`.
+        """Replace the document, with mode 0600; to be called while :meth:`locked`.
 
-        :raises StorageError: when that is not possible; the old document is then still there.
+        :raises StorageError: when that is not possible; the old document is then unchanged.
         """
         with self._place() as place:
             if place is None:
                 raise self._absent("write")
             handles, name = place.handles, place.name
-            before, owner = _read(handles, name, self.path)
+            before, owner = _read_config(handles, name, self.path)
             directory = handles.get("")
             temporary = f".{name}.{secrets.token_hex(8)}"
             try:
@@ -146,13 +147,12 @@ class ConfigFile:
 
     @contextlib.contextmanager
     def _place(self, *, make: bool = False) -> Iterator[_Place | None]:
-        """The open directory of the file itself, behind the links that lead to it, and the file's name in it; None
-        where there is no directory and none is to be made.
+        """Yield the open directory of the file, after following links to it, and the file's name in it.
 
-        A link is followed when it belongs to this user, to root, or to whom the file belongs that it leads to: others
-        could direct the password to a place of their choice.
+        Yields None when there is no directory and ``make`` is false. A link is followed when it belongs to this user,
+        to root, or to the owner of its target: anyone else could redirect the password to a file of their choice.
 
-        :raises StorageError: when it is not to be followed, or leads to something else than a file.
+        :raises StorageError: when a link must not be followed, or its target is not a regular file.
         """
         path, owners = self.path, []
         with contextlib.ExitStack() as stack:
@@ -172,23 +172,25 @@ class ConfigFile:
                 except OSError as exc:
                     raise storage_error("create" if make else "read", self.path, exc) from None
             else:
-                raise StorageError(f"Cannot read {self.path}: it is a link that leads to no end.")
+                raise StorageError(f"Cannot read {self.path}: it is a link with too many levels or a loop.")
             self._check(handles, status, owners)
             yield _Place(handles, name)
 
     def _check(self, handles: DirectoryHandles, status: os.stat_result | None, owners: list[int]) -> None:
         if status is not None and not stat.S_ISREG(status.st_mode):
-            raise StorageError(f"Cannot use {self.path}: it is no file.", "Name the file, as in ~/.docker/config.json.")
+            raise StorageError(
+                f"Cannot use {self.path}: it is not a file.", "Name the file, as in ~/.docker/config.json."
+            )
         trusted = {0, os.geteuid(), *([status.st_uid] if status is not None else [])}
         if not trusted.issuperset(owners):
             raise StorageError(
-                f"Cannot use {self.path}: it is a link of another user, who could lead the credentials anywhere.",
+                f"Cannot use {self.path}: it is a link of another user, who could redirect the credentials.",
                 "Name the file that is meant, or run as its owner (become_user).",
             )
         folder = os.fstat(handles.get(""))
         if status is None or is_trusted(status.st_uid) or status.st_uid == folder.st_uid:
             return
-        # in a directory that only root writes to, root gave the file to its owner
+        # in a directory that only root can write to, root has given the file to its owner
         if not is_trusted(folder.st_uid) or folder.st_mode & _OTHERS_WRITE:
             owner = user_name(status.st_uid)
             raise StorageError(
@@ -206,7 +208,7 @@ def _look(handles: DirectoryHandles, name: str) -> os.stat_result | None:
 
 
 def _create(handles: DirectoryHandles, name: str, path: str) -> bool:
-    """Make the file with an empty document; False when it is there already."""
+    """Create the file with an empty document; return False when it exists already."""
     try:
         descriptor = os.open(name, _CREATE, 0o600, dir_fd=handles.get(""))
     except FileExistsError:
@@ -220,7 +222,7 @@ def _create(handles: DirectoryHandles, name: str, path: str) -> bool:
 
 @contextlib.contextmanager
 def _locked(handles: DirectoryHandles, name: str, path: str) -> Iterator[bool]:
-    """Hold the lock on the file; False when another one has its name by then."""
+    """Hold the lock on the file; yield False when another file has taken its name in the meantime."""
     try:
         handle, _is_new = open_to_lock(handles, name, may_be_foreign=True, mode=0o600)
     except OSError as exc:
@@ -229,14 +231,14 @@ def _locked(handles: DirectoryHandles, name: str, path: str) -> Iterator[bool]:
         wait_for_lock(handle, path, LOCK_TIMEOUT)
         yield is_at(handle, handles, name)
     finally:
-        # a forked child may share the open file: closing alone would leave the lock with it
+        # unlock before closing: a forked child may share the open file, and would keep the lock
         with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_UN)
         handle.close()
 
 
-def _read(handles: DirectoryHandles, name: str, path: str) -> tuple[bytes, tuple[int, int]]:
-    """The content of the file, and its owner and group; nothing of this user's where there is no file."""
+def _read_config(handles: DirectoryHandles, name: str, path: str) -> tuple[bytes, tuple[int, int]]:
+    """Return the content of the file, and its owner and group; when there is no file, empty bytes and this user's."""
     try:
         with os.fdopen(open_file_at(os.fsencode(name), handles.get("")), "rb") as stream:
             status = os.fstat(stream.fileno())
@@ -251,7 +253,7 @@ def _read(handles: DirectoryHandles, name: str, path: str) -> tuple[bytes, tuple
 
 
 def _give_to(descriptor: int, owner: tuple[int, int]) -> None:
-    """Keep the owner, and the group where that is allowed: with mode 0600 it decides nothing."""
+    """Set the owner, and the group where that is allowed; with mode 0600 the group has no effect."""
     try:
         os.fchown(descriptor, *owner)
     except PermissionError:
@@ -260,7 +262,7 @@ def _give_to(descriptor: int, owner: tuple[int, int]) -> None:
 
 
 def _depth(value: Any) -> int:
-    """How many lists and objects lie in each other; one more than ``MAX_DEPTH`` stands for any greater number."""
+    """Return the nesting depth of lists and objects, at most ``MAX_DEPTH`` + 1."""
     depth, level = 0, [value]
     while level and depth <= MAX_DEPTH:
         containers = [item for item in level if isinstance(item, (dict, list))]
@@ -270,7 +272,7 @@ def _depth(value: Any) -> int:
 
 
 def _encode(document: Mapping[str, Any], before: bytes) -> bytes:
-    """JSON in the manner of what was there: indentation and the line end behind it."""
+    """Return the document as JSON, with the indentation and final newline of the previous content."""
     found = re.match(rb"\s*\{\r?\n([ \t]+)\"", before)
     indent = found[1].decode("ascii") if found else _INDENT
     try:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The part of a docker ``config.json`` that concerns some registries, for a host that must not see the rest."""
+"""The entries of a docker ``config.json`` for some registries, for a host that must not see the others."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .helper import CredentialHelper
 
 
 def part_for(document: Mapping[str, Any], origin: str, registries: Iterable[str]) -> dict[str, Any]:
-    """The ``auths`` for ``registries`` (``host[:port]``), of which another host can make what this one could.
+    """Return a document with ``auths`` for ``registries`` (``host[:port]``), which another host can use to log in.
 
-    Credential helpers and stores are asked here, and what they answer becomes an entry: their programs, and the secrets
-    behind them, are on this machine. Empty when the document knows none of the registries.
+    Credential helpers and stores run here, because the programs and their secrets are on this machine; their answers
+    become entries. The result is empty when the document has none of the registries.
 
     :raises AuthenticationFailed: when an entry has the wrong shape, or a helper cannot be used.
     """
@@ -28,7 +28,7 @@ def part_for(document: Mapping[str, Any], origin: str, registries: Iterable[str]
             continue
         own = _entries(document.get("auths") or {}, origin, registry)
         store = str(document.get("credsStore") or "") if helper is None else ""
-        # an entry for the whole host answers before the store is asked
+        # an entry for the whole host takes precedence over the store
         if store and all(path for _host, path in map(split_key, own)):
             auths.update(_ask(store, origin, registry))
         auths.update(own)

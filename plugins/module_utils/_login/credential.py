@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is presented to a registry or to its token server."""
+"""Credentials for a registry or its token server."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from .._secrets.known import MACHINE_MADE, note
 
 @dataclass(frozen=True)
 class Credential:
-    """What to present: a user name with a password, an identity (refresh) token, or a ready registry token."""
+    """A user name with a password, an identity (refresh) token, or a registry (bearer) token."""
 
     username: str = ""
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
     registry_token: str = field(default="", repr=False)
-    # from this moment (time.monotonic) on, ``renew`` gives what takes its place
+    # from this time (time.monotonic) on, ``renew`` returns the credential to use instead
     valid_until: float = field(default=math.inf, compare=False)
     renew: Callable[[], Credential] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Have its secrets, and the header that carries them, hidden in what is shown."""
+        """Register the secrets, and the header that carries them, to be hidden in everything that is shown."""
         note(self.password, opaque=len(self.password) >= MACHINE_MADE)
         for token in (self.identity_token, self.registry_token, self.basic):
             note(token, opaque=True)
 
     @property
     def basic(self) -> str:
-        """The value after ``Basic `` in an Authorization header, empty when there is no password."""
+        """Return the value after ``Basic `` in an Authorization header, empty when there is no password."""
         if not self.password:
             return ""
         text = f"{self.username}:{self.password}"

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The document that docker keeps in ``config.json`` and podman in ``auth.json``: its shape, its keys, its entries.
+"""The format of docker's ``config.json`` and podman's ``auth.json``: document, keys and entries.
 
-Sources: docker/cli, cli/config/configfile and cli/config/credentials; containers-auth.json(5); for patterns of hosts
-the pull secrets of Kubernetes ("Interpretation of config.json").
+Sources: docker/cli, cli/config/configfile and cli/config/credentials; containers-auth.json(5); for host patterns, the
+pull secrets of Kubernetes ("Interpretation of config.json").
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .credential import Credential
 
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 
-# What helper programs said, by their name and the server's.
+# Cache of credential-helper responses, by helper and server.
 HelperAnswers = dict[tuple[str, str], Optional[Credential]]
 
 _FIELDS = ("auth", "username", "password", "identitytoken", "registrytoken")
@@ -31,18 +31,18 @@ _FIELDS = ("auth", "username", "password", "identitytoken", "registrytoken")
 def load_auth_config(text: str, origin: str) -> dict[str, Any]:
     """Decode the text of a docker ``config.json``.
 
-    :raises AuthenticationFailed: when it is no JSON object, or a known key has a value of the wrong type.
+    :raises AuthenticationFailed: when it is not a JSON object, or a known key has a value of the wrong type.
     """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        # the text is not repeated: it holds passwords
+        # the text is left out of the message: it holds passwords
         raise AuthenticationFailed(f"{origin} is not JSON.", "Wanted a docker config.json.") from None
     return check_document(document, origin)
 
 
 def check_document(document: Any, origin: str) -> dict[str, Any]:
-    """The document itself.
+    """Return the document after checking the types of its known keys.
 
     :raises AuthenticationFailed: as :func:`load_auth_config`.
     """
@@ -57,11 +57,12 @@ def check_document(document: Any, origin: str) -> dict[str, Any]:
 def find_in_document(
     document: Mapping[str, Any], origin: str, registry: str, repository: str, answers: HelperAnswers | None = None
 ) -> Credential | None:
-    """What a document knows for ``registry`` (``host[:port]``) and ``repository``.
+    """Return the credential of a document for ``registry`` (``host[:port]``) and ``repository``, None without one.
 
-    A helper that ``credHelpers`` names for the host is asked, and nobody else. Otherwise the entries of ``auths`` that
-    fit are tried, the best first; ``credsStore`` is asked as soon as one of them holds no secret, and at the end. What
-    is in ``answers`` is not asked again.
+    When ``credHelpers`` names a helper for the host, only that helper is used. Otherwise the matching entries of
+    ``auths`` are tried, the best match first; ``credsStore`` is used when one of them holds no secret, and last.
+
+    :param answers: cache of credential-helper responses, which is used and filled.
 
     :raises AuthenticationFailed: when an entry has the wrong shape, or a helper cannot be used.
     """
@@ -85,7 +86,7 @@ def find_in_document(
     for key in matching_keys(auths, registry, repository):
         credential = decode_entry(auths[key], origin, key)
         if credential is None and store:
-            # docker leaves an empty entry when the store holds the secret
+            # docker writes an empty entry when the store holds the secret
             credential, store = ask(store), ""
         if credential is not None:
             return credential
@@ -93,9 +94,9 @@ def find_in_document(
 
 
 def named_helper(document: Mapping[str, Any], registry: str) -> str | None:
-    """The helper that ``credHelpers`` names for a host, None when it names none.
+    """Return the helper that ``credHelpers`` names for a host, None when there is no entry.
 
-    An empty name is one too: docker then keeps the credential in the file, whatever ``credsStore`` says.
+    The name may be empty: docker then keeps the credential in the file, whatever ``credsStore`` says.
     """
     helpers = document.get("credHelpers") or {}
     for name in helper_keys(registry):
@@ -105,18 +106,19 @@ def named_helper(document: Mapping[str, Any], registry: str) -> str | None:
 
 
 def helper_keys(registry: str) -> tuple[str, ...]:
-    """The keys of ``credHelpers`` that mean a registry, docker's own first."""
+    """Return the keys of ``credHelpers`` for a registry, docker's own spelling first."""
     return (DOCKER_HUB_KEY, *DOCKER_HUB_HOSTS) if registry == DOCKER_HUB else (registry,)
 
 
 def server_address(registry: str) -> str:
-    """How docker calls a registry, in ``auths`` and when it speaks to a helper."""
+    """Return docker's name for a registry, which it uses in ``auths`` and in calls of helpers."""
     return DOCKER_HUB_KEY if registry == DOCKER_HUB else registry
 
 
 def matching_keys(auths: Mapping[str, Any], registry: str, repository: str) -> list[str]:
-    """The keys that fit, the best first: the longest path; of those an exact host before a pattern; of those the key as
-    docker writes it before other spellings.
+    """Return the keys that match a repository, the best match first.
+
+    A longer path comes first; with equal paths an exact host before a pattern, then docker's own spelling of the key.
     """
     ranked = []
     for key in map(str, auths):
@@ -132,10 +134,10 @@ def matching_keys(auths: Mapping[str, Any], registry: str, repository: str) -> l
 
 
 def split_key(key: str) -> tuple[str, str]:
-    """Host and path of a key such as ``ghcr.io``, ``ghcr.io/org`` or ``https://index.docker.io/v1/``.
+    """Return host and path of a key such as ``ghcr.io``, ``ghcr.io/org`` or ``https://index.docker.io/v1/``.
 
-    In an URL, ``/v1`` and ``/v2`` at the start of the path name the version of the API and are left out. Without a
-    scheme they may be a namespace, and narrow the key, unless they end with a slash or the host is Docker Hub.
+    In a URL, ``/v1`` and ``/v2`` at the start of the path are the version of the API and are left out. Without a scheme
+    they may be a namespace and are kept, unless they end with a slash or the host is Docker Hub.
     """
     _scheme, is_url, rest = key.rpartition("://")
     host, _slash, path = rest.partition("/")
@@ -149,7 +151,10 @@ def split_key(key: str) -> tuple[str, str]:
 
 
 def host_matches(pattern: str, registry: str) -> bool:
-    """``*`` and ``?`` within one label, the same number of labels, the same port; nothing else is special."""
+    """Return True when a host matches a pattern: the same number of labels, and the same port.
+
+    ``*`` and ``?`` match within one label; no other character is special.
+    """
     if "*" not in pattern and "?" not in pattern:
         return False
     pattern_host, _colon, pattern_port = pattern.partition(":")
@@ -163,9 +168,9 @@ def host_matches(pattern: str, registry: str) -> bool:
 
 
 def decode_entry(entry: Any, origin: str, key: str) -> Credential | None:
-    """The credential in one entry of ``auths``, None when it holds no secret.
+    """Return the credential in one entry of ``auths``, None when it holds no secret.
 
-    :raises AuthenticationFailed: when it has the wrong shape.
+    :raises AuthenticationFailed: when the entry is malformed.
     """
     if not isinstance(entry, Mapping):
         raise AuthenticationFailed(f"The entry {key!r} of {origin} is not an object.")
@@ -188,7 +193,7 @@ def decode_entry(entry: Any, origin: str, key: str) -> Credential | None:
 
 
 def encode_entry(entry: Any, credential: Credential) -> dict[str, Any]:
-    """An entry of ``auths`` with another credential, as docker writes it; what else it holds is kept."""
+    """Return an entry of ``auths`` with its credential replaced, as docker writes it; other fields are kept."""
     kept = entry.items() if isinstance(entry, Mapping) else ()
     encoded: dict[str, Any] = {name: value for name, value in kept if name not in _FIELDS}
     if credential.username:
@@ -201,7 +206,7 @@ def encode_entry(entry: Any, credential: Credential) -> dict[str, Any]:
 
 def _decode_auth(auth: str, origin: str, key: str) -> tuple[str, str]:
     try:
-        # Go's decoder, which docker uses, ignores the line breaks that base64(1) makes
+        # Go's decoder, which docker uses, ignores line breaks, as in the output of base64(1)
         packed = auth.replace("\r", "").replace("\n", "")
         username, colon, password = base64.b64decode(packed, validate=True).decode("utf-8").partition(":")
     except (binascii.Error, ValueError):

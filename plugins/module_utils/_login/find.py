@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which credential belongs to a repository.
+"""The search for the credential of a repository.
 
-Sources, the first that knows the registry wins: user name and password given in the options; ``auth_config`` or
+Places, of which the first that has the registry counts: user name and password given in the options; ``auth_config`` or
 ``auth_file`` given in the options; ``$REGISTRY_AUTH_FILE``; the document in ``$DOCKER_AUTH_CONFIG``;
 ``$DOCKER_CONFIG/config.json``; ``~/.docker/config.json``; ``$XDG_RUNTIME_DIR/containers/auth.json``, or
-``/run/containers/$UID/auth.json``; ``~/.config/containers/auth.json``; ``~/.dockercfg``. A file that is there but
-cannot be used is an error, never an anonymous login; so is one that was named and is not there.
+``/run/containers/$UID/auth.json``; ``~/.config/containers/auth.json``; ``~/.dockercfg``. A file that exists but
+cannot be used is an error, never an anonymous login; so is a missing file that was named explicitly.
 """
 
 from __future__ import annotations
@@ -29,17 +29,16 @@ __all__ = [
     "read_config_file",
 ]
 
-# where podman keeps its file for a user without a session, root above all (containers-auth.json(5))
+# podman's file for a user without a login session, such as root (containers-auth.json(5))
 _PODMAN_RUN = "/run/containers"
 
 
 def find_credential(
     options: AuthOptions, registry: str, repository: str, answers: HelperAnswers | None = None
 ) -> Credential | None:
-    """The credential for ``registry`` (``host[:port]``) and ``repository``, None for an anonymous request.
+    """Return the credential for ``registry`` (``host[:port]``) and ``repository``, None for an anonymous request.
 
-    ``answers`` keeps what helper programs said, for the next call with the same mapping.
-
+    :param answers: cache of credential-helper responses, which is used and filled.
     :raises AuthenticationFailed: when the options, a file or a helper program cannot be used.
     """
     if options.username or options.password:
@@ -52,7 +51,7 @@ def find_credential(
 
 
 def check_login(username: str, password: str, registry: str) -> Credential:
-    """A user name and a password as a credential.
+    """Return a credential of a user name and a password.
 
     :raises AuthenticationFailed: when one is missing, or HTTP cannot carry them (RFC 7617, section 2).
     """
@@ -66,23 +65,23 @@ def check_login(username: str, password: str, registry: str) -> Credential:
         (username + password).encode("utf-8")
     except UnicodeEncodeError:
         raise AuthenticationFailed(
-            f"The 'username' or 'password' given for {registry} is no text in UTF-8.", "Check how it is encoded."
+            f"The 'username' or 'password' given for {registry} is not UTF-8 text.", "Check how it is encoded."
         ) from None
     return Credential(username=username, password=password)
 
 
 def read_config_file(path: str) -> dict[str, Any]:
-    """The document in a docker ``config.json``; an empty file is an empty document.
+    """Return the document in a docker ``config.json``; an empty file is an empty document.
 
-    :raises AuthenticationFailed: when it cannot be read, or is something else.
+    :raises AuthenticationFailed: when the file cannot be read, or is not such a document.
     """
-    return parse_config_file(_read(path), path)
+    return parse_config_file(_read_login_file(path), path)
 
 
 def parse_config_file(raw: bytes, path: str) -> dict[str, Any]:
-    """The document in the bytes of such a file.
+    """Return the document in the content of a docker ``config.json``.
 
-    :raises AuthenticationFailed: when they are something else.
+    :raises AuthenticationFailed: when the content is not such a document.
     """
     if not raw.strip():
         return {}
@@ -93,7 +92,7 @@ def parse_config_file(raw: bytes, path: str) -> dict[str, Any]:
 
 
 def _documents(options: AuthOptions) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield each document with what messages call it; a source is looked at when those before it lack the registry."""
+    """Yield each document and its name in messages; a source is read only when those before it lack the registry."""
     if options.auth_config is not None:
         yield "auth_config", _check_given(check_document(options.auth_config, "auth_config"), "auth_config")
     elif options.auth_file:
@@ -124,11 +123,11 @@ def _files_of_tools() -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _oldest_file() -> Iterator[tuple[str, Mapping[str, Any]]]:
     path = os.path.join(os.path.expanduser("~"), ".dockercfg")
     if os.path.exists(path):
-        # the whole file is what is under 'auths' today
+        # the whole file has the content of 'auths' in today's format
         yield path, check_document({"auths": read_config_file(path)}, path)
 
 
-# In the order in which they are asked; a new source of documents is a function and its place here.
+# In the order of precedence; a new source of documents is a function and its place here.
 _SOURCES_OF_THE_HOST = (_named_file, _text_in_environment, _files_of_tools, _oldest_file)
 
 
@@ -145,7 +144,7 @@ def _default_files() -> list[str]:
     return [path for path in candidates if path]
 
 
-def _read(path: str) -> bytes:
+def _read_login_file(path: str) -> bytes:
     from .._files.bounded import MAX_LOGIN_FILE, FileRefused, read_file
 
     try:
@@ -155,7 +154,10 @@ def _read(path: str) -> bytes:
 
 
 def _check_given(document: dict[str, Any], origin: str) -> dict[str, Any]:
-    """What was given for the very purpose must have a place for credentials, even if an empty one."""
+    """Check that a document given in the options has a key for credentials, which may be empty.
+
+    :raises AuthenticationFailed: when it has none, since it was probably meant to be another document.
+    """
     if not {"auths", "credHelpers", "credsStore"} & set(document):
         raise AuthenticationFailed(
             f"{origin} has none of 'auths', 'credHelpers' and 'credsStore'.",

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Credential helpers: programs named ``docker-credential-<suffix>`` that keep or make credentials.
+"""Credential helpers: programs named ``docker-credential-<suffix>`` that store or create credentials.
 
-Source: docker/docker-credential-helpers, packages client and credentials; "Credential helper protocol" in docker's
-manual. A helper gets a verb as its only argument, and the rest through its standard input.
+A helper gets a verb as its only argument and its input on standard input. Source: docker/docker-credential-helpers,
+packages client and credentials; "Credential helper protocol" in docker's manual.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from dataclasses import dataclass
 from .._errors import AuthenticationFailed
 from .credential import Credential
 
-# seconds for one call of a helper; some of them ask a cloud
+# seconds for one call of a helper; some of them call a cloud service
 HELPER_TIMEOUT = 60.0
-# bytes of its standard output, and of its standard error
+# bytes each of standard output and standard error
 MAX_OUTPUT = 1024 * 1024
 # the user name under which a helper keeps an identity token (docker/cli, native_store.go)
 TOKEN_USER = "<token>"
 
-_PIECE = 64 * 1024
-# seconds between two looks at whether the helper has ended while somebody else holds its output open
-_GLANCE = 0.2
+_READ_SIZE = 64 * 1024
+# seconds between two checks whether the helper has ended while another process holds its output open
+_POLL_INTERVAL = 0.2
 _SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\Z")
 _NOT_FOUND = b"credentials not found"
 
 
 class _OutputTooLong(Exception):
-    """A helper wrote more than it may."""
+    """The output of a helper is larger than ``MAX_OUTPUT``."""
 
 
 @dataclass(frozen=True)
 class CredentialHelper:
-    """One helper program; ``origin`` names the file that asks for it, for messages.
+    """One helper program. ``origin`` is the file that names it, for messages.
 
-    Each call ends after 60 seconds, and leaves no process of the helper behind. Its output is never repeated: it may
-    hold the secret.
+    Each call ends after 60 seconds and leaves no process of the helper behind. Messages never repeat its output, which
+    may contain the secret.
     """
 
     suffix: str
@@ -56,15 +56,15 @@ class CredentialHelper:
         return "docker-credential-" + self.suffix
 
     def get(self, server: str) -> Credential | None:
-        """The credential for ``server`` (``host[:port]``, or docker's URL for Docker Hub), None when there is none.
+        """Return the credential for ``server`` (``host[:port]``, or docker's URL for Docker Hub), None without one.
 
-        :raises AuthenticationFailed: when the program cannot be run, fails, or answers outside of the protocol.
+        :raises AuthenticationFailed: when the program cannot be run, fails, or violates the protocol.
         """
         status, output = self._call("get", server)
         return None if status == 1 else _read_answer(output, self.program)
 
     def store(self, server: str, credential: Credential) -> None:
-        """Keep a credential, in place of the one that is there.
+        """Store a credential for ``server``, replacing any other.
 
         :raises AuthenticationFailed: as :meth:`get`.
         """
@@ -78,14 +78,17 @@ class CredentialHelper:
             raise self._failed("store", server, status)
 
     def erase(self, server: str) -> None:
-        """Forget the credential for ``server``; that there is none is no error.
+        """Erase the credential for ``server``; not an error when there is none.
 
         :raises AuthenticationFailed: as :meth:`get`.
         """
         self._call("erase", server)
 
     def _call(self, verb: str, text: str, server: str = "") -> tuple[int, bytes]:
-        """0 and the standard output, or 1 when the helper says that it has no such credential."""
+        """Return 0 and the standard output, or 1 when the helper reports that it has no such credential.
+
+        :raises AuthenticationFailed: when the helper cannot be run, takes too long or fails otherwise.
+        """
         if not _SUFFIX.match(self.suffix):
             raise AuthenticationFailed(f"{self.origin} names an invalid credential helper {self.suffix[:100]!r}.")
         try:
@@ -100,7 +103,7 @@ class CredentialHelper:
         except subprocess.TimeoutExpired:
             raise AuthenticationFailed(
                 f"The credential helper {self.program} did not answer within {HELPER_TIMEOUT:g} s.",
-                "It was ended. It may have waited for a passphrase or a desktop that is not there.",
+                "It was ended. It may have been waiting for a passphrase or for a desktop session.",
             ) from None
         except _OutputTooLong:
             raise AuthenticationFailed(
@@ -141,9 +144,9 @@ def _read_answer(output: bytes, program: str) -> Credential | None:
 
 
 def _run(command: list[str], text: bytes, timeout: float) -> tuple[int, bytes, bytes]:
-    """Run a program to its end: exit code, standard output and standard error.
+    """Run a program; return its exit code, standard output and standard error.
 
-    It leads a process group of its own, and whatever of the group is still there is ended with it.
+    It gets its own process group, and all processes of the group are killed at the end.
     """
     deadline = time.monotonic() + timeout
     pipe = subprocess.PIPE
@@ -155,14 +158,14 @@ def _run(command: list[str], text: bytes, timeout: float) -> tuple[int, bytes, b
                 _check_time(process, deadline)
                 time.sleep(0.002)
         finally:
-            # as long as its leader was not waited for, the number of the group is nobody else's
+            # the group's number cannot be reused before its leader has been waited for
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, output, errors
 
 
 def _converse(process: subprocess.Popen[bytes], text: bytes, deadline: float) -> tuple[bytes, bytes]:
-    """Send the text and take what comes, until the program has ended or closed its output."""
+    """Send the text; return standard output and error, read until the program has ended or closed them."""
     if not (process.stdin and process.stdout and process.stderr):
         raise AssertionError("unreachable")
     taken = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
@@ -172,7 +175,7 @@ def _converse(process: subprocess.Popen[bytes], text: bytes, deadline: float) ->
             os.set_blocking(pipe.fileno(), False)
             selector.register(pipe, selectors.EVENT_WRITE if pipe is process.stdin else selectors.EVENT_READ)
         while selector.get_map():
-            ready = selector.select(_GLANCE)
+            ready = selector.select(_POLL_INTERVAL)
             for key, _events in ready:
                 if key.fileobj is process.stdin:
                     unsent = unsent[_send(key.fd, unsent) :]
@@ -183,7 +186,7 @@ def _converse(process: subprocess.Popen[bytes], text: bytes, deadline: float) ->
                     selector.unregister(key.fileobj)
                     if key.fileobj is process.stdin:
                         process.stdin.close()
-            # a process that it started may hold the output open
+            # a child process of the helper may hold the output open
             if not ready and _has_ended(process):
                 break
             _check_time(process, deadline)
@@ -193,14 +196,14 @@ def _converse(process: subprocess.Popen[bytes], text: bytes, deadline: float) ->
 
 def _send(descriptor: int, data: memoryview) -> int:
     try:
-        return os.write(descriptor, data[:_PIECE])
+        return os.write(descriptor, data[:_READ_SIZE])
     except BrokenPipeError:
-        return len(data)  # it does not want to know
+        return len(data)  # the helper does not read its input
 
 
 def _take(descriptor: int, taken: bytearray) -> bool:
-    """Whether there may be more."""
-    piece = os.read(descriptor, _PIECE)
+    """Read the available output; return False at the end of the stream."""
+    piece = os.read(descriptor, _READ_SIZE)
     taken += piece
     if len(taken) > MAX_OUTPUT:
         raise _OutputTooLong

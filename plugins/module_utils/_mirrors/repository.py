@@ -27,7 +27,7 @@ from .._errors import (
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.reference import Reference
 from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, read_blob
-from .rules import Place
+from .rules import PullSource
 
 # errors that another source cannot solve
 _FATAL = (InvalidOption, InvalidReference, MissingDependency)
@@ -41,7 +41,7 @@ class _Source:
     ``failure`` is the error after which it is no longer used; ``is_named`` is True once a warning names it.
     """
 
-    def __init__(self, place: Place, open_place: Callable[[Place], Repository]) -> None:
+    def __init__(self, place: PullSource, open_place: Callable[[PullSource], Repository]) -> None:
         self.name = place.reference.registry
         self.is_origin = place.is_origin
         self.failure: OciError | None = None
@@ -69,7 +69,7 @@ class MirroredRepository:
     """
 
     def __init__(
-        self, reference: Reference, places: Sequence[Place], open_place: Callable[[Place], Repository]
+        self, reference: Reference, places: Sequence[PullSource], open_place: Callable[[PullSource], Repository]
     ) -> None:
         self.reference = reference.at()
         self.warnings: list[str] = []

@@ -29,7 +29,7 @@ _DEFAULT_PORTS = {"https": "443", "http": "80"}
 
 
 @dataclass(frozen=True)
-class Place:
+class PullSource:
     """A source of a repository: the registry itself, or a mirror.
 
     With ``takes_login`` the credentials that a task gives for the registry may be sent there.
@@ -67,7 +67,7 @@ def parse_mirrors(
     return tuple(rules.values())
 
 
-def places(reference: Reference, connection: ConnectionOptions) -> list[Place]:
+def places(reference: Reference, connection: ConnectionOptions) -> list[PullSource]:
     """The sources of a repository in the order of use: mirrors, then the registry unless a mirror replaces it.
 
     Of several matching rules, only the one with the longest path is used.
@@ -75,7 +75,7 @@ def places(reference: Reference, connection: ConnectionOptions) -> list[Place]:
     :raises InvalidOption: when a mirror's path and the rest of the name are not a valid repository.
     """
     own = replace(connection, mirrors=())
-    origin = Place(reference.at(), own, is_origin=True, takes_login=True)
+    origin = PullSource(reference.at(), own, is_origin=True, takes_login=True)
     fitting = [rule for rule in connection.mirrors if _is_for(rule, reference)]
     if not fitting:
         return [origin]
@@ -88,7 +88,7 @@ def places(reference: Reference, connection: ConnectionOptions) -> list[Place]:
     return [*hasty, found[-1]]
 
 
-def secrets_of(option: Any) -> list[str]:
+def secrets_of_mirrors(option: Any) -> list[str]:
     """The secret values in the option ``mirrors``, even if the option is invalid."""
     found = []
     for value in option.values() if isinstance(option, Mapping) else ():
@@ -108,7 +108,7 @@ def _is_for(rule: MirrorRule, reference: Reference) -> bool:
     return not rule.path or reference.repository == rule.path or reference.repository.startswith(rule.path + "/")
 
 
-def _place(mirror: Mirror, rule: MirrorRule, reference: Reference, own: ConnectionOptions) -> Place:
+def _place(mirror: Mirror, rule: MirrorRule, reference: Reference, own: ConnectionOptions) -> PullSource:
     rest = reference.repository[len(rule.path) :].lstrip("/")
     path = "/".join(part for part in (mirror.path, rest) if part)
     try:
@@ -127,7 +127,7 @@ def _place(mirror: Mirror, rule: MirrorRule, reference: Reference, own: Connecti
             client_key=mirror.client_key,
             client_key_password=mirror.client_key_password,
         )
-    return Place(there, connection, is_origin=False, takes_login=is_same_peer)
+    return PullSource(there, connection, is_origin=False, takes_login=is_same_peer)
 
 
 def _parse_key(key: str) -> tuple[str, str]:

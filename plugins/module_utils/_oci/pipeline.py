@@ -25,7 +25,7 @@ BATCH_SIZE = 2 << 20
 MAX_WAITING = 2
 
 
-class Beside:
+class BackgroundWorker:
     """Calls ``step`` with one chunk after the other, in order, in a thread of its own once there are many.
 
     A chunk must not change after it was put. An exception of ``step`` is raised by a later :meth:`put` or by
@@ -114,7 +114,7 @@ def verified(chunks: Iterator[bytes], verifier: Verifier) -> Generator[bytes, No
 
     :raises DigestMismatch: when they do not match the verifier's digest or size.
     """
-    hashing = Beside(verifier.update)
+    hashing = BackgroundWorker(verifier.update)
     try:
         for chunk in chunks:
             hashing.put(chunk)

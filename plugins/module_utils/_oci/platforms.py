@@ -46,7 +46,7 @@ def check(text: str) -> str:
     return text
 
 
-def describe(platform: Mapping[str, Any]) -> str:
+def platform_text(platform: Mapping[str, Any]) -> str:
     """``os/architecture[/variant]`` of a descriptor's platform, empty when it has none."""
     parts = [str(platform.get(key) or "") for key in ("os", "architecture", "variant")]
     return "/".join(part for part in parts if part)
@@ -60,12 +60,12 @@ def select(manifests: Sequence[Descriptor], wanted: str, what: str) -> Descripto
     :raises InvalidContent: when there is none.
     """
     for descriptor in manifests:
-        if _normal(describe(descriptor.platform)) == _normal(wanted):
+        if _normal(platform_text(descriptor.platform)) == _normal(wanted):
             return descriptor
     without = [descriptor for descriptor in manifests if not descriptor.platform]
     if len(without) == 1 and len(manifests) == 1:
         return without[0]
-    offered = sorted({describe(descriptor.platform) or "none given" for descriptor in manifests})
+    offered = sorted({platform_text(descriptor.platform) or "none given" for descriptor in manifests})
     raise InvalidContent(
         f"{what} is an index without a manifest for {wanted}: it has {', '.join(offered[:10]) or 'none at all'}.",
         "Choose one with 'platform'.",

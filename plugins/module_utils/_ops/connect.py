@@ -12,7 +12,7 @@ from .._oci.reference import Reference
 
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache
-    from .._mirrors.rules import Place
+    from .._mirrors.rules import PullSource
     from .._oci.repository import Repository
     from .._registry.client import RegistryClient
     from .clients import Clients
@@ -70,7 +70,7 @@ def open_repository(
             if len(found) > 1 or not found[0].is_origin:
                 from .._mirrors.repository import MirroredRepository
 
-                def open_place(place: Place) -> Repository:
+                def open_place(place: PullSource) -> Repository:
                     return _open_registry(place.reference, place.auth(auth), place.connection, clients=clients)
 
                 return MirroredRepository(reference, found, open_place)

@@ -51,7 +51,7 @@ class SignOptions:
     cache: CacheOptions = field(default_factory=CacheOptions)
 
 
-class Signer:
+class KeySigner:
     """A loaded key, for any number of digests. Loading an encrypted key takes up to a second.
 
     :raises InvalidPolicy: when it cannot be used.
@@ -79,7 +79,7 @@ def sign(options: SignOptions, *, check_mode: bool = False, want_diff: bool = Fa
     :raises OciError: for every other failure.
     """
     target = parse_target(options.reference)
-    signer = Signer(options.signing)
+    signer = KeySigner(options.signing)
     cache = open_cache(options.cache)
     repository = open_repository(
         target.reference, options.auth, options.connection, push=not check_mode, mirrored=False, cache=cache

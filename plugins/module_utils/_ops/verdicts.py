@@ -108,7 +108,7 @@ class Verdicts:
         :raises InvalidPolicy: when the policy cannot be used.
         :raises VerificationFailed: when they do not satisfy the policy.
         """
-        key = _key(fingerprint, repository.reference.name)
+        key = _verdict_key(fingerprint, repository.reference.name)
         with self._turn(key, resolved.digest):
             known = self._found.get((key, resolved.digest))
             if known is not None:
@@ -160,7 +160,7 @@ class Verdicts:
             return self._turns.setdefault((key, digest), threading.Lock())
 
 
-def _key(fingerprint: str, name: str) -> str:
+def _verdict_key(fingerprint: str, name: str) -> str:
     """The key of a result, besides the digest. A trust policy may have different statements for repositories."""
     return f"{fingerprint} {name}"
 

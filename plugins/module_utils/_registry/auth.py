@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 from .._errors import AuthenticationFailed, OciError, RegistryError
 from .._http.answer import RETRY_STATUS
-from .._http.url import origin, shown
+from .._http.url import origin, redacted_url
 from .._login.credential import Credential
 from .._secrets.known import note
 
@@ -252,7 +252,8 @@ class RegistryAuth:
         if scheme == "https" or (scheme == "http" and not self._is_encrypted and same_place):
             return
         raise AuthenticationFailed(
-            f"The registry {self._registry} names the token server {shown(realm)!r}, which may not see credentials.",
+            f"The registry {self._registry} names the token server {redacted_url(realm)!r}, which may not see "
+            "credentials.",
             "Wanted an https URL, or, for a registry with insecure: true, a plain one on the same host.",
         )
 

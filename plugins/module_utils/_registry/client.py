@@ -16,7 +16,7 @@ from .._errors import AuthenticationFailed, RegistryError
 from .._http.answer import check_status
 from .._http.body import discard, read_body
 from .._http.client import HttpClient, nothing, rewinder
-from .._http.url import origin, shown
+from .._http.url import origin, redacted_url
 from .._login.credential import Credential
 from .._oci.options import ConnectionOptions
 from .auth import NO_CREDENTIALS, RegistryAuth
@@ -73,7 +73,7 @@ class RegistryClient:
         """
         rewind = rewinder(body)
         return self.http.repeat(
-            f"{method} {shown(url)}",
+            f"{method} {redacted_url(url)}",
             lambda: self._send_authorized(method, url, scope, dict(headers or {}), body, rewind),
             attempts,
         )
@@ -96,7 +96,7 @@ class RegistryClient:
                 body = read_body(response, limit, self.connection.timeout)
             return response
 
-        response = self.http.repeat(f"GET {shown(url)}", send)
+        response = self.http.repeat(f"GET {redacted_url(url)}", send)
         return response, body
 
     def check_login(self) -> bool:
@@ -110,14 +110,16 @@ class RegistryClient:
         :raises ConnectionFailed: when no answer was had.
         """
         url = self.api
-        response = self.http.repeat(f"GET {shown(url)}", lambda: self.http.send("GET", url, {}, None, nothing))
+        response = self.http.repeat(f"GET {redacted_url(url)}", lambda: self.http.send("GET", url, {}, None, nothing))
         asks: bool = response.status_code == 401
         if asks:
             discard(response, self.connection.timeout)
             response = self.request("GET", url, scope="")
         if response.status_code == 404:
             response.close()
-            raise RegistryError(f"{shown(url)} is not there.", "Check the host: it seems to be no registry.", 404)
+            raise RegistryError(
+                f"{redacted_url(url)} is not there.", "Check the host: it seems to be no registry.", 404
+            )
         check_status(response, f"Logging in to {self.registry}")
         discard(response, self.connection.timeout)
         return asks

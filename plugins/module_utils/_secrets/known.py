@@ -22,7 +22,8 @@ MACHINE_MADE = 32
 
 # secret -> whether it is opaque: made by a program, so that no part of it can be a word of a sentence
 _noted: dict[str, bool] = {}
-_mask: tuple[int, Mask] | None = None
+# the mask for so many secrets, of which so many are opaque
+_mask: tuple[int, int, Mask] | None = None
 
 
 def note(secret: str, *, opaque: bool = False) -> None:
@@ -52,14 +53,15 @@ def without_secrets(text: str) -> str:
     known = {secret: opaque for secret, opaque in _noted.items() if len(secret) >= MIN_LENGTH}
     if not known or not text:
         return text
-    if _mask is None or _mask[0] != len(known):
+    opaque_ones = sum(known.values())
+    if _mask is None or _mask[:2] != (len(known), opaque_ones):
         from .masking import Mask
 
         mask = Mask()
         for secret, opaque in known.items():
             mask.add(secret, opaque=opaque)
-        _mask = (len(known), mask)
-    return _mask[1].text(text)
+        _mask = (len(known), opaque_ones, mask)
+    return _mask[2].text(text)
 
 
 def without_secrets_in(texts: Mapping[str, str]) -> dict[str, str]:

@@ -99,7 +99,7 @@ class CosignVerifier:
 
         :raises VerificationFailed: when they do not satisfy the policy.
         """
-        return _Check(self._policy, self._keys, self._keyless, repository, digest).run()
+        return _CosignCheck(self._policy, self._keys, self._keyless, repository, digest).run()
 
 
 def read_keys(policy: VerifyPolicy) -> list[PublicKey]:
@@ -125,7 +125,7 @@ def read_keys(policy: VerifyPolicy) -> list[PublicKey]:
     return keys
 
 
-class _Check:
+class _CosignCheck:
     """One digest against one policy: what was found so far, and what is still missing."""
 
     def __init__(

@@ -174,12 +174,12 @@ def attached(
         if layer.size > LARGE:
             large.append((found_in, layer))
         else:
-            yield from _content(repository, found_in, layer, refusals, budget, kind)
+            yield from _attached_content(repository, found_in, layer, refusals, budget, kind)
     for found_in, layer in sorted(large, key=lambda pair: pair[1].size):
-        yield from _content(repository, found_in, layer, refusals, budget, kind)
+        yield from _attached_content(repository, found_in, layer, refusals, budget, kind)
 
 
-def _content(
+def _attached_content(
     repository: Repository,
     found_in: str,
     layer: Descriptor,

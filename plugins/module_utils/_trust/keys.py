@@ -68,12 +68,12 @@ def load_public_keys(sources: list[str]) -> list[PublicKey]:
     """
     keys: list[PublicKey] = []
     for number, source in enumerate(sources, 1):
-        name, text = _read(source, number)
+        name, text = _read_public_key(source, number)
         blocks = [match[0] for match in _PEM_BLOCK.finditer(text)]
         if not blocks:
             raise _refuse(name, text)
         for block in blocks:
-            keys.append(_load(block, name))
+            keys.append(_load_public_key(block, name))
         if len(keys) > MAX_KEYS:
             raise InvalidPolicy(f"There are more than {MAX_KEYS} public keys.")
     return keys
@@ -156,7 +156,7 @@ def _verify_ecdsa(key: Any, signature: bytes, message: bytes, curve_hash: bool) 
         key.verify(signature, message, ec.ECDSA(own))
 
 
-def _read(source: str, number: int) -> tuple[str, str]:
+def _read_public_key(source: str, number: int) -> tuple[str, str]:
     if is_pem(source):
         return f"key {number}", source
     try:
@@ -168,7 +168,7 @@ def _read(source: str, number: int) -> tuple[str, str]:
         ) from None
 
 
-def _load(block: str, name: str) -> PublicKey:
+def _load_public_key(block: str, name: str) -> PublicKey:
     label = _PEM_BLOCK.match(block)
     if label is None or label[1] not in _PUBLIC_LABELS:
         raise _refuse(name, block)

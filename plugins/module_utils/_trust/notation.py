@@ -50,7 +50,7 @@ from .notation_policy import (
     LOG,
     REVOCATION,
     TIMESTAMP,
-    Statement,
+    PolicyStatement,
     parse_trust_policy,
 )
 from .policy import NOTATION, VerifyPolicy
@@ -106,7 +106,7 @@ class NotationVerifier:
         """
         return frozenset(hashlib.sha256(each.encoded).hexdigest() for each in self.scope_statement(scope).trusted)
 
-    def _too_few(self, statement: Statement) -> InvalidPolicy | None:
+    def _too_few(self, statement: PolicyStatement) -> InvalidPolicy | None:
         """Why a statement can never be satisfied by as many signers as are demanded."""
         names = statement.identities
         if names is None or len(names) >= self._min_signers:
@@ -117,7 +117,7 @@ class NotationVerifier:
             "Lower it, or list more 'trustedIdentities': each counts once, however many certificates match it.",
         )
 
-    def scope_statement(self, scope: str) -> Statement:
+    def scope_statement(self, scope: str) -> PolicyStatement:
         """The statement of the trust policy for ``host/repository``.
 
         :raises VerificationFailed: when there is none.
@@ -165,7 +165,7 @@ class NotationVerifier:
         if too_few is not None:
             raise too_few
         budget = budget or self.budget()
-        check = _Check(statement, artifact, self._now())
+        check = _NotationCheck(statement, artifact, self._now())
         for tried, (found_in, media_type, raw) in enumerate(envelopes):
             if tried == self._attempts:
                 budget.note(f"It has more signatures than the {self._attempts} that are tried ('max_signatures').")
@@ -182,7 +182,7 @@ class NotationVerifier:
         raise self._failed(check, scope, budget.exceeded(), unusable)
 
     def _failed(
-        self, check: _Check, scope: str, exceeded: Sequence[str], unusable: Sequence[Refusal]
+        self, check: _NotationCheck, scope: str, exceeded: Sequence[str], unusable: Sequence[Refusal]
     ) -> VerificationFailed:
         name = f"{scope}@{check.artifact.digest}"
         found, wanted = check.count.number, self._min_signers
@@ -208,14 +208,14 @@ class NotationVerifier:
         return VerificationFailed(message, hint, {"verification": failure_details(NOTATION, refusals)})
 
 
-class _Check:
+class _NotationCheck:
     """One artifact against one statement.
 
     ``signers``, and ``doubtful`` with the warnings about those who may be somebody else, are by the fingerprint of the
     signer's key.
     """
 
-    def __init__(self, statement: Statement, artifact: Descriptor, now: datetime.datetime) -> None:
+    def __init__(self, statement: PolicyStatement, artifact: Descriptor, now: datetime.datetime) -> None:
         self.statement = statement
         self.artifact = artifact
         self.now = now

@@ -82,7 +82,7 @@ def check_chain(chain: Sequence[Any]) -> None:
                 names = f"of {name_of(certificate)} is not issued by the next one, of {name_of(chain[number + 1])}"
                 raise Rejected("chain", f"The certificate {names}")
             if number == 0:
-                _check_leaf(certificate)
+                _check_notation_leaf(certificate)
             else:
                 _check_authority(certificate, number - 1)
 
@@ -154,7 +154,7 @@ def reading(what: str) -> Iterator[None]:
         raise Rejected("malformed", f"{what} cannot be read: {str(exc)[:100]!r}") from None
 
 
-def _check_leaf(certificate: Any) -> None:
+def _check_notation_leaf(certificate: Any) -> None:
     from cryptography import x509
 
     name = name_of(certificate)

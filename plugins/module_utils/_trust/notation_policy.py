@@ -47,7 +47,7 @@ _SCOPE = re.compile(rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]+)?/{_WORD}(?:/{_WORD})*\
 
 
 @dataclass(frozen=True)
-class Statement:
+class PolicyStatement:
     """One statement of a trust policy. ``actions`` says for each check whether it is enforced, logged or skipped.
 
     ``identities`` is None where any is trusted (``*``). ``wants_timestamp`` is True where the statement demands
@@ -76,9 +76,9 @@ class Statement:
 class NotationPolicy:
     """A checked trust policy with the certificates of its stores."""
 
-    statements: Sequence[Statement]
+    statements: Sequence[PolicyStatement]
 
-    def statement_for(self, scope: str) -> Statement | None:
+    def statement_for(self, scope: str) -> PolicyStatement | None:
         """The statement for a ``host/repository``: the one that names it, or else the one for all (``*``)."""
         for wanted in (scope, "*"):
             for statement in self.statements:
@@ -134,7 +134,7 @@ class _Stores:
         return found
 
 
-def _statement(value: Any, number: int, stores: _Stores) -> Statement:
+def _statement(value: Any, number: int, stores: _Stores) -> PolicyStatement:
     name = value.get("name") if isinstance(value, Mapping) else None
     if not isinstance(value, Mapping) or not isinstance(name, str) or not name:
         raise InvalidPolicy(f"Statement {number} of the trust policy is not an object with a name.")
@@ -158,14 +158,14 @@ def _statement(value: Any, number: int, stores: _Stores) -> Statement:
                 f"{what} skips verification, but has trust stores or trusted identities.",
                 "Remove them, or choose another level.",
             )
-        return Statement(name, scopes, level, actions, False, (), ())
+        return PolicyStatement(name, scopes, level, actions, False, (), ())
     if not store_names or not identities:
         missing = "'trustStores'" if not store_names else "'trustedIdentities'"
         raise InvalidPolicy(f"{what} has no {missing}: both trust stores and trusted identities are needed.")
     named = dict.fromkeys(_store(each, what) for each in store_names)
     trusted = [found for kind, store in named if kind == "ca" for found in stores.certificates(store, what)]
     wants_timestamp = timestamp == _ALWAYS and any(kind == "tsa" for kind, _name in named)
-    return Statement(name, scopes, level, actions, wants_timestamp, _identities(identities, what), tuple(trusted))
+    return PolicyStatement(name, scopes, level, actions, wants_timestamp, _identities(identities, what), tuple(trusted))
 
 
 def _level(verification: Mapping[str, Any], what: str) -> tuple[str, dict[str, str]]:

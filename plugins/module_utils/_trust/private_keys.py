@@ -77,7 +77,7 @@ def load_private_key(source: str, password: str | None = None) -> PrivateKey:
         cipher (NaCl's secretbox: XSalsa20 with Poly1305) ``cryptography`` does not have.
     """
     require_cryptography("Signing")
-    label, block = _the_private_block(_read(source))
+    label, block = _the_private_block(_read_private_key(source))
     is_known = password is not None or PASSWORD_VARIABLE in os.environ
     chosen = password if password is not None else os.environ.get(PASSWORD_VARIABLE, "")
     secret = chosen.encode("utf-8", "surrogateescape")
@@ -101,7 +101,7 @@ def _ecdsa() -> tuple[Any, bool]:
         return ec.ECDSA(hashes.SHA256()), False
 
 
-def _read(source: str) -> str:
+def _read_private_key(source: str) -> str:
     try:
         return read_pem(source, MAX_KEY_FILE).decode("utf-8", "replace")
     except FileRefused as exc:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .verdict import Verdict
 
 
-class _Verifier:
+class _CosignPolicyVerifier:
     def __init__(self, policy: VerifyPolicy) -> None:
         self._verifier = CosignVerifier(policy)
 
@@ -28,11 +28,11 @@ class _Verifier:
         return self._verifier.verify(repository, digest)
 
 
-def open_verifier(policy: VerifyPolicy) -> _Verifier:
-    """See :class:`.verifier.Provider`."""
-    return _Verifier(policy)
+def open_verifier(policy: VerifyPolicy) -> _CosignPolicyVerifier:
+    """See :class:`.verifier.SignatureProvider`."""
+    return _CosignPolicyVerifier(policy)
 
 
 def check_signers(policy: VerifyPolicy) -> None:
-    """See :class:`.verifier.Provider`."""
+    """See :class:`.verifier.SignatureProvider`."""
     read_keys(policy)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .policy import VerifyPolicy
 
 
-class _Verifier:
+class _NotationPolicyVerifier:
     def __init__(self, policy: VerifyPolicy) -> None:
         self._verifier = NotationVerifier(policy)
 
@@ -30,13 +30,13 @@ class _Verifier:
         return verify_notation(self._verifier, repository, artifact or repository.resolve(digest))
 
 
-def open_verifier(policy: VerifyPolicy) -> _Verifier:
-    """See :class:`.verifier.Provider`."""
-    return _Verifier(policy)
+def open_verifier(policy: VerifyPolicy) -> _NotationPolicyVerifier:
+    """See :class:`.verifier.SignatureProvider`."""
+    return _NotationPolicyVerifier(policy)
 
 
 def check_signers(policy: VerifyPolicy) -> None:
-    """See :class:`.verifier.Provider`."""
+    """See :class:`.verifier.SignatureProvider`."""
     NotationVerifier(policy)
 
 

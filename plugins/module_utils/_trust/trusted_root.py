@@ -93,9 +93,9 @@ def load_trusted_root(source: str) -> TrustedRoot:
         authority, no transparency log or no certificate transparency log: nothing could ever be verified with it.
     """
     require_cryptography("Keyless verification")
-    name, text = _read(source)
+    name, text = _read_root(source)
     try:
-        return _parse(formats.strict_json(text, name), text)
+        return _parse_root(formats.strict_json(text, name), text)
     except Rejected as exc:
         raise InvalidPolicy(f"{name} cannot be used: {exc.message}.", _HINT) from None
     except InvalidPolicy as exc:
@@ -104,7 +104,7 @@ def load_trusted_root(source: str) -> TrustedRoot:
         raise InvalidPolicy(f"{name} is damaged: {type(exc).__name__}: {str(exc)[:200]}.", _HINT) from None
 
 
-def _read(source: str) -> tuple[str, str]:
+def _read_root(source: str) -> tuple[str, str]:
     if source.lstrip()[:1] in ("{", "["):
         name, raw = "The trusted root", source.encode("utf-8", "replace")
     else:
@@ -118,12 +118,12 @@ def _read(source: str) -> tuple[str, str]:
     return name, raw.decode("utf-8", "replace")
 
 
-def _parse(document: Any, text: str) -> TrustedRoot:
+def _parse_root(document: Any, text: str) -> TrustedRoot:
     media_type = document.get("mediaType") if isinstance(document, dict) else None
     if media_type != MEDIA_TYPE:
         raise Rejected("malformed", f"it is of the type {str(media_type)[:100]!r}, not {MEDIA_TYPE!r}")
     root = TrustedRoot(
-        [_authority(each) for each in _instances(document, "certificateAuthorities")],
+        [_certificate_authority(each) for each in _instances(document, "certificateAuthorities")],
         [_log(each) for each in _instances(document, "tlogs")],
         [_log(each) for each in _instances(document, "ctlogs")],
         _instances(document, "timestampAuthorities"),
@@ -149,7 +149,7 @@ def _instances(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return instances
 
 
-def _authority(document: Mapping[str, Any]) -> Authority:
+def _certificate_authority(document: Mapping[str, Any]) -> Authority:
     certificates = document["certChain"]["certificates"]
     if not isinstance(certificates, list) or not 0 < len(certificates) <= MAX_CHAIN:
         raise Rejected("malformed", f"a certificate authority does not have 1 to {MAX_CHAIN} certificates")

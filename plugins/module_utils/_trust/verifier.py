@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .verdict import Verdict
 
 
-class Verifier(Protocol):
+class SignatureVerifier(Protocol):
     """Verifies any number of digests against one policy."""
 
     @property
@@ -42,32 +42,32 @@ class Verifier(Protocol):
         """Steps 2 to 6; see :meth:`PolicyVerifier.verify`."""
 
 
-class Provider(Protocol):
+class SignatureProvider(Protocol):
     """What the file of a provider has."""
 
-    def open_verifier(self, policy: VerifyPolicy) -> Verifier:
+    def open_verifier(self, policy: VerifyPolicy) -> SignatureVerifier:
         """Step 1; raises InvalidPolicy when the policy cannot be used."""
 
     def check_signers(self, policy: VerifyPolicy) -> None:
         """Check that the policy names as many signers as it demands; raises InvalidPolicy when it does not."""
 
 
-def _cosign() -> Provider:
+def _cosign() -> SignatureProvider:
     from . import provider_cosign
 
     return provider_cosign
 
 
-def _notation() -> Provider:
+def _notation() -> SignatureProvider:
     from . import provider_notation
 
     return provider_notation
 
 
-# What a policy's ``provider`` may be. A new one is a file beside this one, with what Provider says and the kind of
-# referrers that it reads (:class:`.discovery.ReferrerKind`), and its import here. The imports are written out because
-# Ansible copies to hosts what import statements name.
-_IMPORTS: dict[str, Callable[[], Provider]] = {COSIGN: _cosign, NOTATION: _notation}
+# What a policy's ``provider`` may be. A new one is a file beside this one, with what SignatureProvider says and the
+# kind of referrers that it reads (:class:`.discovery.ReferrerKind`), and its import here. The imports are written out
+# because Ansible copies to hosts what import statements name.
+_IMPORTS: dict[str, Callable[[], SignatureProvider]] = {COSIGN: _cosign, NOTATION: _notation}
 
 
 class PolicyVerifier:

@@ -63,19 +63,19 @@ def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, 
         cache = task.cache
         if cache is None:
             raise InvalidOption("Charts need a cache to lie in.", "Name a directory.")
-        return _fetch_all(sources, cache, task)
+        return _fetch_sources(sources, cache, task)
 
 
-def _fetch_all(sources: Sequence[SourceOptions], cache: ArtifactCache, task: Task) -> dict[str, Any]:
+def _fetch_sources(sources: Sequence[SourceOptions], cache: ArtifactCache, task: Task) -> dict[str, Any]:
     # all options are checked before the first request
-    fetches = [_named(source.name, partial(_Fetch, source, cache, task)) for source in sources]
+    fetches = [_named_source(source.name, partial(_Fetch, source, cache, task)) for source in sources]
     failures: dict[str, OciError] = {}
     found: dict[str, Any] = {}
 
     def work(fetch: _Fetch) -> None:
         name = fetch.source.name
         try:
-            found[name] = _named(name, fetch.run)
+            found[name] = _named_source(name, fetch.run)
         except Exception as exc:  # any error: the message has to name all sources that failed
             from ..._unexpected import as_error
 
@@ -205,7 +205,7 @@ class _Fetch:
             self.warnings.append(f"{what} is the chart {chart['name']} {chart['version']}: its tag says {tag}.")
 
 
-def _named(name: str, call: Callable[[], Result]) -> Result:
+def _named_source(name: str, call: Callable[[], Result]) -> Result:
     """Return the result of ``call``; its errors name the source."""
     try:
         return call()

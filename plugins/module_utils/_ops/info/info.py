@@ -264,9 +264,9 @@ class _Inspection:
         return artifact_result(reference, resolved, manifest, manifest, manifest.layers)
 
     def _platform(self, entry: Descriptor) -> dict[str, Any]:
-        from ..._oci.platforms import describe
+        from ..._oci.platforms import platform_text
 
-        return {**entry.as_result(), "platform": describe(entry.platform)}
+        return {**entry.as_result(), "platform": platform_text(entry.platform)}
 
     def _show_charts(self, names: list[str], result: dict[str, Any]) -> None:
         from ..charts.look import list_charts

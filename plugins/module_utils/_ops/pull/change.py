@@ -244,7 +244,7 @@ def _make_content(stage: int) -> DirectoryHandles:
     return DirectoryHandles(os.open("content", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=stage))
 
 
-def verify(
+def verify_resolved(
     pull: PullContext, repository: Repository, resolved: Resolved, policy: VerifyPolicy, *, is_intact: bool
 ) -> Mapping[str, Any]:
     """Verify the signatures before content is fetched; return the verification for the record.

@@ -46,9 +46,9 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
     if options.suspend:
         return pull.unchanged(state, SUSPENDED, {})
     if not pull.check_mode and pull.destination.has_leftovers():
-        from ..._dest.workplace import remove_leftovers
+        from ..._dest.workplace import remove_abandoned_stage
 
-        remove_leftovers(pull.destination)
+        remove_abandoned_stage(pull.destination)
     known = pull.target.known
     if known is not None and _is_in_place(pull, state, known):
         # no request: the content of a digest or a pin cannot change
@@ -56,7 +56,7 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
         return _confirmed(pull, result, pull.target.pin)
     try:
         with closing(pull.task.open(pull.target, options.auth, options.connection)) as repository:
-            resolved = _resolve(pull, repository)
+            resolved = _resolve_reference(pull, repository)
             result = _make_so(pull, repository, resolved, state, turn or nullcontext())
         result.served_by = repository.served_by
         result.warnings = [*result.warnings, *repository.warnings]
@@ -74,7 +74,7 @@ def _is_in_place(pull: PullContext, state: State, known: Resolved) -> bool:
     return drift is not None and drift.is_empty and pull.is_verified(state)
 
 
-def _resolve(pull: PullContext, repository: Repository) -> Resolved:
+def _resolve_reference(pull: PullContext, repository: Repository) -> Resolved:
     try:
         return pull.task.resolve(repository, pull.target, pull.options.auth, pull.options.connection)
     except NotFound as exc:
@@ -96,9 +96,9 @@ def _make_so(
     if pull.options.verify is None or (is_intact and pull.is_verified(state)):
         verification = pull.recorded_verification(state)
     else:
-        from .change import verify
+        from .change import verify_resolved
 
-        verification = verify(pull, repository, resolved, pull.options.verify, is_intact=is_intact)
+        verification = verify_resolved(pull, repository, resolved, pull.options.verify, is_intact=is_intact)
     if drift is not None and drift.is_empty:
         return pull.unchanged(state, UP_TO_DATE, verification)
     from .change import Change
@@ -109,7 +109,7 @@ def _make_so(
 def _confirmed(pull: PullContext, result: PullResult, resolved: Resolved | None) -> PullResult:
     """Return the result, after storing the time of the registry's answer; ``resolved`` is None without a request."""
     if pull.options.last_good is not None and resolved is not None and not pull.check_mode:
-        from .last_good import confirm
+        from .last_good import note_confirmation
 
-        result.warnings += confirm(pull.destination, pull.target, pull.key(resolved))
+        result.warnings += note_confirmation(pull.destination, pull.target, pull.key(resolved))
     return result

@@ -18,7 +18,7 @@ from ..._dest.destination import Destination
 from ..._dest.drift import MAX_NAMED, Drift
 from ..._dest.state import State
 from ..._errors import OciError
-from ..._files.names import shown as path_shown
+from ..._files.names import shown
 from ..._oci.options import parse_duration
 from ..resolve import Resolved, Target
 
@@ -73,12 +73,12 @@ def _fingerprint(target: Target, key: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def confirm(destination: Destination, target: Target, key: Mapping[str, Any]) -> list[str]:
+def note_confirmation(destination: Destination, target: Target, key: Mapping[str, Any]) -> list[str]:
     """Store the time of the registry's confirmation in the control directory; return warnings."""
     try:
         confirmation.confirm(destination, _fingerprint(target, key), time.time())
     except OSError as exc:
-        control = path_shown(destination.control)
+        control = shown(destination.control)
         return [
             f"When the registry confirmed {target.reference.name} could not be noted in {control}: {exc.strerror}. "
             "'on_registry_error' may find it older than it is."
@@ -123,7 +123,7 @@ def judge(
     elif since is None:
         problem = "the record does not say since when it is there"
     elif allowed.max_age is not None and seconds > allowed.max_age:
-        age, limit = shown(seconds), shown(allowed.max_age)
+        age, limit = duration_text(seconds), duration_text(allowed.max_age)
         problem = f"the registry last confirmed what is there {age} ago, and 'max_age' is {limit}"
     if problem or since is None:
         error.hint = f"{error.hint} 'on_registry_error' has no effect: {problem}.".strip()
@@ -137,12 +137,12 @@ def warning(found: Degradation, target: Target, held: Resolved, resolved: Resolv
     if resolved is not None and resolved.digest != held.digest:
         newer = f"It names {resolved.revision} now, which is not used. "
     return (
-        f"{held.revision} of {target.reference.name} is kept, which the registry last confirmed {shown(found.seconds)} "
-        f"ago: it fails now. {newer}{found.message}"
+        f"{held.revision} of {target.reference.name} is kept, which the registry last confirmed "
+        f"{duration_text(found.seconds)} ago: it fails now. {newer}{found.message}"
     )
 
 
-def shown(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Format seconds as a rounded Go duration: ``26h5m``, ``90s``."""
     whole = int(seconds)
     if whole < 120:

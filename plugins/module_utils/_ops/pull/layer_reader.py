@@ -100,7 +100,7 @@ def _hold_all(
         if found is not None:
             held[layer.digest] = stack.enter_context(found)
 
-    _fetch_all(hold, layers, transfers)
+    _fetch_layers(hold, layers, transfers)
     return held
 
 
@@ -122,7 +122,7 @@ def _fetch_to_stage(
             lambda: store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what),
         )
 
-    _fetch_all(fetch, layers, transfers)
+    _fetch_layers(fetch, layers, transfers)
     return store
 
 
@@ -144,7 +144,7 @@ def _transfers(layers: Sequence[Descriptor]) -> int:
     return max(MIN_TRANSFERS, min(BYTES_IN_TRANSIT // max(1, average), MAX_TRANSFERS))
 
 
-def _fetch_all(
+def _fetch_layers(
     fetch: Callable[[Descriptor], None], layers: Sequence[Descriptor], transfers: threading.Semaphore
 ) -> None:
     def fetch_in_turn(layer: Descriptor) -> None:

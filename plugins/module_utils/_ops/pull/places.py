@@ -66,7 +66,7 @@ def check_places(places: Sequence[Place]) -> None:
                 "Remove one of them.",
             )
     for number, place in enumerate(places, 1):
-        for parent in _parents(place.path):
+        for parent in _parent_directories(place.path):
             other = taken.get(parent, 0)
             # files of a copy may be beside other copies, and in their directories
             if other and not places[other - 1].is_folder:
@@ -95,7 +95,7 @@ class Turns:
         groups: dict[str, list[int]] = {}
         before = {}
         for number, place in enumerate(places, 1):
-            shared = [each for each in (place.path, *_parents(place.path)) if each in folders]
+            shared = [each for each in (place.path, *_parent_directories(place.path)) if each in folders]
             if shared:
                 group = groups.setdefault(shared[-1], [])
                 before[number] = tuple(group)
@@ -117,7 +117,7 @@ class Turns:
             self._condition.notify_all()
 
 
-def _parents(path: str) -> Iterator[str]:
+def _parent_directories(path: str) -> Iterator[str]:
     parent = os.path.dirname(path)
     while parent != path:
         yield parent

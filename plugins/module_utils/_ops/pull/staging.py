@@ -55,8 +55,7 @@ def stage_extracted(
 
     :raises LayerError: when a layer is not an archive, or has entries that must not be unpacked.
     """
-    from ..._archive.unpack import Limits as UnpackLimits
-    from ..._archive.unpack import Unpacker, remove_paths
+    from ..._archive.unpack import Unpacker, UnpackLimits, remove_paths
 
     unpacker = Unpacker(root, UnpackLimits(limits.max_size, limits.max_files), digests=digests, name=name)
     titled: list[tuple[str, Descriptor]] = []

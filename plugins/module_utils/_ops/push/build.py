@@ -332,17 +332,17 @@ def _assemble(options: BuildOptions, config: BlobSource, layers: list[Layer], an
     has_own_time = bool(
         options.created or os.environ.get("SOURCE_DATE_EPOCH") or media.ANNOTATION_CREATED in options.annotations
     )
-    return Built(_manifest(document), config, layers, has_own_time=has_own_time)
+    return Built(_build_manifest(document), config, layers, has_own_time=has_own_time)
 
 
 def with_subject(built: Built, subject: Descriptor) -> Built:
     """The same artifact as a referrer of ``subject`` (image-spec, manifest.md, "subject")."""
     document = json.loads(built.manifest.raw)
     document["subject"] = Descriptor(subject.media_type, subject.digest, subject.size).as_json()
-    return replace(built, manifest=_manifest(document))
+    return replace(built, manifest=_build_manifest(document))
 
 
-def _manifest(document: Mapping[str, Any]) -> Manifest:
+def _build_manifest(document: Mapping[str, Any]) -> Manifest:
     """The manifest of a document.
 
     :raises InvalidOption: when it is larger than the limit of registries, or not valid UTF-8.

@@ -94,7 +94,7 @@ def _chart_diff(repository: Repository, built: Built, remote: Manifest | None) -
             os.mkdir(each)
         published = _published(repository, layers[:1], roots[0])
         with chart.open() as archive:
-            tree = _unpacked(pieces(archive), roots[1])
+            tree = _unpacked_layer(pieces(archive), roots[1])
         if published is None or tree is None:
             return []
         return _diff_of_trees(roots[0], published, roots[1], tree)
@@ -104,13 +104,13 @@ def _published(repository: Repository, layers: Sequence[Descriptor], root: str) 
     """The tree of a published layer, below ``root``; None when it cannot be unpacked, and only digests are shown."""
     if not layers or layers[0].size > MAX_COMPARED_SIZE:
         return {}
-    return _unpacked(read_blob(repository, layers[0]), root)
+    return _unpacked_layer(read_blob(repository, layers[0]), root)
 
 
-def _unpacked(chunks: Iterator[bytes], root: str) -> dict[str, TreeEntry] | None:
-    from ..._archive.unpack import Limits, Unpacker
+def _unpacked_layer(chunks: Iterator[bytes], root: str) -> dict[str, TreeEntry] | None:
+    from ..._archive.unpack import Unpacker, UnpackLimits
 
-    unpacker = Unpacker(root, Limits(MAX_COMPARED_SIZE, MAX_COMPARED_FILES))
+    unpacker = Unpacker(root, UnpackLimits(MAX_COMPARED_SIZE, MAX_COMPARED_FILES))
     try:
         writer = unpacker.layer("The layer", whiteouts=False)
         for chunk in chunks:

@@ -35,7 +35,7 @@ def describe_file(path: str, media_type: str) -> Descriptor:
     :raises BuildError: when it cannot be read, or is not a regular file.
     """
     content, size = hashlib.sha256(), 0
-    with _open(path) as stream:
+    with _open_blob(path) as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             raise BuildError(f"{path} is not a regular file.", "Give a file or a directory in 'path'.")
         for chunk in pieces(stream):
@@ -45,7 +45,7 @@ def describe_file(path: str, media_type: str) -> Descriptor:
 
 
 def _open_unchanged(path: str, size: int) -> BinaryIO:
-    stream = _open(path)
+    stream = _open_blob(path)
     found = os.fstat(stream.fileno()).st_size
     if found == size:
         return stream
@@ -56,7 +56,7 @@ def _open_unchanged(path: str, size: int) -> BinaryIO:
     )
 
 
-def _open(path: str) -> BinaryIO:
+def _open_blob(path: str) -> BinaryIO:
     try:
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except OSError as exc:

@@ -34,7 +34,7 @@ from .tags import is_immutable, tags_to_write
 if TYPE_CHECKING:
     from ..._oci.manifest import Descriptor, Manifest
     from ..._trust.sign import Signature
-    from ..sign import Signer, SigningOptions
+    from ..sign import KeySigner, SigningOptions
 
 PARALLEL_TRANSFERS = 4
 # The maximal compression ratio of deflate (zlib, "Technical Details").
@@ -117,10 +117,10 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     return result
 
 
-def _signer(options: SigningOptions) -> Signer:
-    from ..sign import Signer
+def _signer(options: SigningOptions) -> KeySigner:
+    from ..sign import KeySigner
 
-    return Signer(options)
+    return KeySigner(options)
 
 
 def _is_large(options: BuildOptions) -> bool:
@@ -143,7 +143,7 @@ class _Push:
         repository: Repository,
         built: Built,
         tags: list[str],
-        signer: Signer | None,
+        signer: KeySigner | None,
         check_mode: bool,
         want_diff: bool,
     ) -> None:
@@ -318,7 +318,7 @@ class _Push:
             pending = [pool.submit(self._repository.push_blob, source, mount_from) for source in distinct]
             return [each.result() for each in pending]
 
-    def _sign(self, signer: Signer, held: dict[str, Descriptor | None], outcome: dict[str, str]) -> None:
+    def _sign(self, signer: KeySigner, held: dict[str, Descriptor | None], outcome: dict[str, str]) -> None:
         """Sign the artifact, and the manifests with the same content that tags have already."""
         pending = [tag for tag, became in outcome.items() if became != UNCHANGED]
         found = [held[tag] for tag in outcome if tag not in pending]

@@ -19,7 +19,7 @@ from ..._files.regular_file import open_regular, storage_error
 from ..._helm.access import helm_environment
 from ..._helm.crds import ChartCrds
 from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
-from ..._helm.manifest_text import as_text, secrets_of, shown_release
+from ..._helm.manifest_text import object_text, secrets_of_release, shown_release
 from ..._helm.release import (
     ALL_REVISIONS,
     DEPLOYED,
@@ -38,7 +38,7 @@ from ..._kube.lease import LeaseLock
 from ..._kube.rest import KubeRest
 from ..._oci.digest import Verifier, digest_of
 from ..._secrets.masking import Mask, is_trivial, leaves
-from .spec import Chart, ReleaseKey
+from .spec import FetchedChart, ReleaseKey
 from .values import Origins, values_at
 
 LEASE_PREFIX = "cloudnative.artifacts."
@@ -194,7 +194,7 @@ class ReleaseContext:
 
     # -- charts
 
-    def apply_crds(self, chart: Chart, values: bytes, *, replace: bool, changed: list[str]) -> None:
+    def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: list[str]) -> None:
         """Apply the chart's CRDs, each once per run, and append the names of those that changed to ``changed``.
 
         :raises ChartError: when they cannot be read.
@@ -208,13 +208,13 @@ class ReleaseContext:
                 apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
                 self._applied.update(new)
 
-    def missing_crds(self, chart: Chart, values: bytes) -> list[str]:
+    def missing_crds(self, chart: FetchedChart, values: bytes) -> list[str]:
         """The names of the chart's CRDs that are not in the cluster."""
         path = self.chart_file(chart)
         with self._crds_guard:
             return missing_crds(self.api, self._crds_of(chart, path, values))
 
-    def _crds_of(self, chart: Chart, path: str, values: bytes) -> list[dict[str, Any]]:
+    def _crds_of(self, chart: FetchedChart, path: str, values: bytes) -> list[dict[str, Any]]:
         if chart.layer not in self._crds:
             self._crds[chart.layer] = ChartCrds(path, chart.origin)
         crds = self._crds[chart.layer]
@@ -222,8 +222,8 @@ class ReleaseContext:
         self.warnings += [warning for warning in crds.warnings if warning not in self.warnings]
         return documents
 
-    def chart_file(self, chart: Chart) -> str:
-        """The path of a private copy of the chart, checked while it is copied.
+    def chart_file(self, chart: FetchedChart) -> str:
+        """A copy of the chart that nobody else can alter or remove, checked while it is made.
 
         :raises DigestMismatch: when the file does not match the chart's digest.
         """
@@ -251,7 +251,7 @@ class ReleaseContext:
         An earlier revision had other values at the paths that Secrets set now, such as an old password. The source of a
         value at a path that nothing sets now is unknown: it is masked, too.
         """
-        for secret in secrets_of(release):
+        for secret in secrets_of_release(release):
             self._mask.add(secret)
         origins = self._origins.get(key, Origins())
         for place, value in values_at(release.get("config") or {}):
@@ -266,7 +266,7 @@ class ReleaseContext:
 
     def shown_object(self, document: Mapping[str, Any]) -> str:
         """One object as text for a diff, with secrets masked."""
-        return as_text(document, self._mask)
+        return object_text(document, self._mask)
 
     def masked(self, words: str) -> str:
         """A message of Helm or the API, with secrets masked."""

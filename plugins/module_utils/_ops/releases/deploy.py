@@ -17,7 +17,7 @@ from ..._helm.values import values_digest
 from ..._kube.api import KubeOptions
 from ..._kube.rest import KubeRest
 from .plan import ReleasePlan
-from .spec import Chart, ReleaseKey, ReleaseSpec, parse_releases
+from .spec import FetchedChart, ReleaseKey, ReleaseSpec, parse_releases
 from .values import ValuesGatherer
 
 # The number of namespaces from which on the Secrets of all namespaces are listed in one request.
@@ -35,7 +35,7 @@ class ReleasesOptions:
     """
 
     releases: Sequence[Mapping[str, Any]]
-    sources: Mapping[str, Chart]
+    sources: Mapping[str, FetchedChart]
     documents: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     kube: KubeOptions = field(default_factory=KubeOptions)
     helm: str = "helm"
@@ -133,7 +133,7 @@ class _Run:
     def _carry_out(self, plans: Mapping[ReleaseKey, ReleasePlan]) -> None:
         # imported here: an unchanged run needs none of it
         from ..._helm.schedule import run_in_order
-        from ..._kube.objects import Places
+        from ..._kube.objects import ObjectLocator
         from ..._unexpected import as_error
         from .context import ReleaseContext
         from .drift import look_for_drift
@@ -153,7 +153,7 @@ class _Run:
                 origins=self._gatherer.origins,
             )
 
-            places = Places(self._api)
+            places = ObjectLocator(self._api)
 
             def work(key: ReleaseKey) -> None:
                 plan = plans[key]

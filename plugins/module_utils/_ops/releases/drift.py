@@ -20,7 +20,7 @@ from ..._helm.decision import decide
 from ..._helm.manifest_text import documents
 from ..._helm.values import merge
 from ..._kube.crds import await_established
-from ..._kube.objects import Place, Places, UnknownKind, comparable
+from ..._kube.objects import ObjectLocation, ObjectLocator, UnknownKind, comparable
 from ..._kube.patches import hand_over, json_patch, keep_live, parse_pointer, with_plain_secret, without_nulls
 from ..._unexpected import as_error
 from .context import ReleaseContext
@@ -59,7 +59,7 @@ class _Drift:
     The place of an object of a kind that the API server does not know (yet) has no path.
     """
 
-    place: Place
+    place: ObjectLocation
     change: str
     document: Mapping[str, Any] = field(repr=False)
     operations: list[dict[str, Any]] = field(repr=False, default_factory=list)
@@ -78,26 +78,28 @@ class _Drift:
         }
 
 
-def look_for_drift(context: ReleaseContext, places: Places, plan: ReleasePlan) -> None:
-    """Find the drift of a release that is up to date, and correct it if the plan says so.
+def look_for_drift(context: ReleaseContext, places: ObjectLocator, plan: ReleasePlan) -> None:
+    """Find the drift of a release that is deployed as wanted, and put it right if the plan says so.
 
     All objects are tried, even if one cannot be compared or corrected.
 
     :raises OciError: when an object failed; the plan still has the drift that was found and corrected.
     """
     if plan.last is not None:
-        _Check(context, places, plan, context.release(plan.last)).run()
+        _DriftCheck(context, places, plan, context.release(plan.last)).run()
 
 
-class _Check:
-    def __init__(self, context: ReleaseContext, places: Places, plan: ReleasePlan, release: Mapping[str, Any]) -> None:
+class _DriftCheck:
+    def __init__(
+        self, context: ReleaseContext, places: ObjectLocator, plan: ReleasePlan, release: Mapping[str, Any]
+    ) -> None:
         self._context = context
         self._api = context.api
         self._places = places
         self._plan = plan
         self._release = release
         self._is_server_side = release.get("apply_method") == "ssa"
-        self._failures: list[tuple[Place, OciError]] = []
+        self._failures: list[tuple[ObjectLocation, OciError]] = []
         self._has_stopped = False
 
     def run(self) -> None:
@@ -136,14 +138,14 @@ class _Check:
             if drift is not None:
                 yield drift
 
-    def _place(self, document: Mapping[str, Any]) -> Place:
+    def _place(self, document: Mapping[str, Any]) -> ObjectLocation:
         """The place of an object; without a path when the API server does not know its kind."""
         try:
             return self._places.find(document, self._plan.key.namespace)
         except UnknownKind:
             return _named_place(document)
 
-    def _of_object(self, document: Mapping[str, Any], place: Place) -> _Drift | None:
+    def _of_object(self, document: Mapping[str, Any], place: ObjectLocation) -> _Drift | None:
         """The drift of an object; None when it does not differ from its manifest, or the difference is ignored."""
         wanted = self._wanted(document, place)
         pointers = list(self._ignored(place))
@@ -162,7 +164,7 @@ class _Check:
         version = str(live["metadata"].get("resourceVersion") or "")
         return _Drift(place, CHANGED, document, operations, version, before, after)
 
-    def _ignored(self, place: Place) -> Iterator[tuple[str, ...]]:
+    def _ignored(self, place: ObjectLocation) -> Iterator[tuple[str, ...]]:
         """The pointers to the ignored fields of an object, split into their parts."""
         for rule in self._plan.spec.drift_ignore:
             if _concerns(rule, place):
@@ -171,13 +173,13 @@ class _Check:
                         pointer = ("data", *pointer[1:])
                     yield pointer
 
-    def _wanted(self, document: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    def _wanted(self, document: Mapping[str, Any], place: ObjectLocation) -> dict[str, Any]:
         """The manifest in comparable form, with the metadata that Helm adds to each object."""
         wanted: dict[str, Any] = merge(_plain(document), self._helm_metadata(place))
         wanted.pop("status", None)
         return with_plain_secret(wanted) if _is_secret(place) else wanted
 
-    def _helm_metadata(self, place: Place) -> dict[str, Any]:
+    def _helm_metadata(self, place: ObjectLocation) -> dict[str, Any]:
         """The metadata that Helm adds to each object (pkg/action/validate.go, ``setMetadataVisitor``)."""
         key = self._plan.key
         annotations = {"meta.helm.sh/release-name": key.name, "meta.helm.sh/release-namespace": key.namespace}
@@ -251,7 +253,7 @@ class _Check:
             # its objects come later in the manifest
             await_established(self._api, place.path, place.name)
 
-    def _hand_over(self, place: Place, patched: Mapping[str, Any]) -> None:
+    def _hand_over(self, place: ObjectLocation, patched: Mapping[str, Any]) -> None:
         """Hand corrected fields over to Helm's field manager: otherwise its next upgrade of them is a conflict."""
         live: Mapping[str, Any] | None = patched
         for _round in range(MAX_ROUNDS):
@@ -298,7 +300,7 @@ class _Check:
         before, after = ("".join(self._context.shown_object(each) for each in side if each) for side in sides)
         self._plan.diff.append({**headers, "before": before, "after": after})
 
-    def _fail(self, place: Place, exc: Exception) -> None:
+    def _fail(self, place: ObjectLocation, exc: Exception) -> None:
         error = as_error(exc, f"The work on {place}, of the release {self._plan.key},")
         self._failures.append((place, error))
         concerns_all = isinstance(error, (AuthenticationFailed, ConnectionFailed, ReleaseLocked))
@@ -320,7 +322,7 @@ class _Check:
         error.reason = self._failures[0][1].reason
         return error
 
-    def _words(self, place: Place, error: OciError) -> str:
+    def _words(self, place: ObjectLocation, error: OciError) -> str:
         """The message of an error, with secrets masked."""
         if place.kind == "Secret" and error.__class__ is ClusterError:
             # the API server repeats values that it refuses
@@ -346,20 +348,20 @@ def _marks(wanted: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [*metadata["annotations"].items(), *metadata["labels"].items()]
 
 
-def _is_secret(place: Place) -> bool:
+def _is_secret(place: ObjectLocation) -> bool:
     return place.kind == "Secret" and place.collection.startswith("/api/v1/")
 
 
-def _concerns(rule: DriftRule, place: Place) -> bool:
+def _concerns(rule: DriftRule, place: ObjectLocation) -> bool:
     return rule.kind in ("", place.kind) and rule.name in ("", place.name)
 
 
-def _named_place(document: Mapping[str, Any]) -> Place:
+def _named_place(document: Mapping[str, Any]) -> ObjectLocation:
     """The place of an object, for messages, when the API server does not know its kind."""
     metadata = document.get("metadata")
     named = metadata if isinstance(metadata, Mapping) else {}
     kind, namespace = str(document.get("kind") or "An object"), str(named.get("namespace") or "")
-    return Place("", "", kind[:100], namespace[:100], str(named.get("name") or "without a name")[:300])
+    return ObjectLocation("", "", kind[:100], namespace[:100], str(named.get("name") or "without a name")[:300])
 
 
 def _is_nameless(document: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from ..._errors import InvalidOption, OciError
 from ..._helm import decision as decisions
 from ..._helm.decision import Decision
 from ..._helm.release import Revision
-from .spec import Chart, ReleaseKey, ReleaseSpec
+from .spec import FetchedChart, ReleaseKey, ReleaseSpec
 
 
 @dataclass
@@ -24,7 +24,7 @@ class ReleasePlan:
     """
 
     spec: ReleaseSpec
-    chart: Chart | None = None
+    chart: FetchedChart | None = None
     last: Revision | None = None
     values: bytes = field(default=b"", repr=False)
     values_digest: str = ""
@@ -45,7 +45,7 @@ class ReleasePlan:
         return self.spec.key
 
     @property
-    def wanted_chart(self) -> Chart:
+    def wanted_chart(self) -> FetchedChart:
         """The chart of a release that is to be deployed.
 
         :raises InvalidOption: when the release has none.

@@ -39,7 +39,7 @@ class ReleaseKey:
 
 
 @dataclass(frozen=True)
-class Chart:
+class FetchedChart:
     """A fetched chart: its file, the digest of its bytes, and its origin.
 
     ``digest`` is the manifest's and ``layer`` the archive's; ``revision`` is ``tag@digest``, or the digest alone.
@@ -168,8 +168,8 @@ class ReleaseSpec:
         )
 
 
-def parse_releases(items: Sequence[Mapping[str, Any]], sources: Mapping[str, Chart]) -> list[ReleaseSpec]:
-    """Parse the option ``releases``.
+def parse_releases(items: Sequence[Mapping[str, Any]], sources: Mapping[str, FetchedChart]) -> list[ReleaseSpec]:
+    """The releases of the option ``releases``.
 
     :raises InvalidOption: for names that are invalid in Kubernetes, an unknown source, two entries for one release, and
         circular dependencies.

@@ -18,7 +18,7 @@ from ..._errors import NotFound, OciError, ValuesError
 from ..._helm.values import PathValue, canonical, compose, merge, read_values, set_path
 from ..._kube.rest import KubeRest
 from ..._secrets.masking import Mask
-from .spec import KINDS, Chart, FileName, ReleaseKey, ReleaseSpec, ValuesReference
+from .spec import KINDS, FetchedChart, FileName, ReleaseKey, ReleaseSpec, ValuesReference
 
 # The keys on the path to a value; a list is one value.
 ValuePath = tuple[str, ...]
@@ -47,8 +47,8 @@ class ValuesGatherer:
         self.mask = Mask()
         self.origins: dict[ReleaseKey, Origins] = {}
 
-    def gather(self, spec: ReleaseSpec, chart: Chart) -> bytes:
-        """The values of a release as the document for Helm.
+    def gather(self, spec: ReleaseSpec, chart: FetchedChart) -> bytes:
+        """The values of a release as the document that Helm is given.
 
         Later sources win: files of the chart, ConfigMaps and Secrets, files of the controller, inline values.
 
@@ -100,7 +100,7 @@ class ValuesGatherer:
             self._parsed[file.path] = read_values(text.encode("utf-8", "surrogateescape"), what)
         return self._parsed[file.path]
 
-    def _of_chart(self, file: FileName, chart: Chart) -> dict[str, Any]:
+    def _of_chart(self, file: FileName, chart: FetchedChart) -> dict[str, Any]:
         key = f"{chart.path}\0{file.path}"
         if key in self._parsed:
             return self._parsed[key]

@@ -29,7 +29,7 @@ from ..._helm.release import (
     UNINSTALLING,
     Fingerprint,
     Revision,
-    describe,
+    revision_description,
 )
 from ..._unexpected import as_error
 from .context import ReleaseContext
@@ -254,7 +254,7 @@ class ReleaseWork:
             self._context.chart_file(chart),
             plan.values,
             self._spec.flags,
-            description=describe(action, chart.origin, self._fingerprint()),
+            description=revision_description(action, chart.origin, self._fingerprint()),
             labels=labels,
             **(own if action == decisions.INSTALL else {}),
         )

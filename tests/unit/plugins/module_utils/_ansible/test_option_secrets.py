@@ -52,7 +52,8 @@ def spec_of(name: str) -> dict[str, Any]:
     module = importlib.import_module(PACKAGE + name)
     found: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "run_module", lambda spec, *_rest, **_rules: found.update(spec))
+        runner = "run_registry_module" if hasattr(module, "run_registry_module") else "run_module"
+        patch.setattr(module, runner, lambda spec, *_rest, **_rules: found.update(spec))
         module.main()
     assert found
     return with_entries(found) if "artifacts" in found else found

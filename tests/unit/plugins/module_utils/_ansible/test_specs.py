@@ -19,7 +19,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     cache_options,
     connection_options,
     reference_options,
-    run_module,
+    run_registry_module,
     string_values,
     text_lines,
 )
@@ -86,7 +86,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("fake")
 def test_result_and_warnings() -> None:
     with pytest.raises(Exit) as done:
-        run_module({}, lambda _module: {"changed": True, "warnings": ["a", "b"]})
+        run_registry_module({}, lambda _module: {"changed": True, "warnings": ["a", "b"]})
     assert done.value.args == ("ok", {"changed": True}, ["a", "b"])
 
 
@@ -96,7 +96,7 @@ def test_error_becomes_a_failure_with_its_reason_and_no_traceback() -> None:
         raise TagImmutable("It moved.", "Do not.")
 
     with pytest.raises(Exit) as done:
-        run_module({}, call)
+        run_registry_module({}, call)
     assert done.value.args == ("failed", {"msg": "It moved. Do not.", "reason": "TagImmutable"})
 
 
@@ -106,7 +106,7 @@ def test_a_failure_has_its_values_and_warnings() -> None:
         raise TagImmutable("It moved.", "", {"changed": True, "warnings": ["a"]})
 
     with pytest.raises(Exit) as done:
-        run_module({}, call)
+        run_registry_module({}, call)
     wanted = {"msg": "It moved.", "reason": "TagImmutable", "changed": True}
     assert done.value.args == ("failed", wanted, ["a"])
 
@@ -117,7 +117,7 @@ def test_anything_else_is_a_bug_and_shows() -> None:
         raise KeyError("bug")
 
     with pytest.raises(KeyError):
-        run_module({}, call)
+        run_registry_module({}, call)
 
 
 def test_task_wins_over_the_environment_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,7 @@ def test_secrets_in_mirrors_are_blanked() -> None:
     entries = [{"url": "https://user:s3cret@m.test", "client_key": "/path/key"}, {"client_key_password": "phrase"}]
     FakeModule.given = {"mirrors": {"docker.io": entries, "ghcr.io": "https://other:pass@m.test"}}
     with pytest.raises(Exit):
-        run_module({}, call)
+        run_registry_module({}, call)
     FakeModule.given = {}
     assert set(seen) == {"user:s3cret", "s3cret", "phrase", "other:pass", "pass"}
 

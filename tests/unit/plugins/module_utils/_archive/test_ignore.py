@@ -200,6 +200,7 @@ def wide_tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
 
 
 @needs_git
+@pytest.mark.once
 class TestAgainstGit:
     @settings(SETTINGS, max_examples=500)
     @given(lines=st.lists(LINES, min_size=1, max_size=4))

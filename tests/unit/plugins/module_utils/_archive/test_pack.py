@@ -32,7 +32,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.pac
     pack_members,
     pack_tree,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import Limits, Unpacker
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import Unpacker, UnpackLimits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import BuildError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import (
     DIRECTORY,
@@ -41,7 +41,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree 
     TreeEntry,
 )
 
-AMPLE = Limits(max_size=1 << 40, max_files=1 << 20)
+AMPLE = UnpackLimits(max_size=1 << 40, max_files=1 << 20)
 
 
 def packed(source: Path, **options: Any) -> tuple[bytes, PackResult]:

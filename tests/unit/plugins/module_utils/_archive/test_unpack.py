@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive import staged_tree
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import (
-    Limits,
     Unpacker,
+    UnpackLimits,
     remove_paths,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, StorageError
@@ -36,7 +36,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree 
     TreeEntry,
 )
 
-AMPLE = Limits(max_size=1 << 40, max_files=1 << 20)
+AMPLE = UnpackLimits(max_size=1 << 40, max_files=1 << 20)
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 Member = tuple[tarfile.TarInfo, bytes]
 
@@ -70,7 +70,7 @@ def archive_of(*members: Member, tar_format: int = tarfile.PAX_FORMAT) -> bytes:
 
 
 def unpack(
-    root: Path, blob: bytes, *, limits: Limits = AMPLE, cuts: list[int] | None = None, **options: Any
+    root: Path, blob: bytes, *, limits: UnpackLimits = AMPLE, cuts: list[int] | None = None, **options: Any
 ) -> dict[str, TreeEntry]:
     unpacker = Unpacker(str(root), limits, **options)
     try:
@@ -347,38 +347,38 @@ class TestHardLinks:
     def test_copies_count(self, root: Path) -> None:
         blob = archive_of(member("a", bytes(600)), hardlink("b", "a"))
         with pytest.raises(LayerError, match="max_size"):
-            unpack(root, blob, limits=Limits(1199, 10))
+            unpack(root, blob, limits=UnpackLimits(1199, 10))
         assert not (root / "b").exists()
 
 
 class TestLimits:
     def test_exactly_met(self, root: Path) -> None:
         blob = archive_of(member("a", bytes(600)), directory("d"), member("b", bytes(400)))
-        assert len(unpack(root, blob, limits=Limits(1000, 3))) == 3
+        assert len(unpack(root, blob, limits=UnpackLimits(1000, 3))) == 3
 
     def test_size_is_checked_before_a_byte_is_written(self, root: Path) -> None:
         blob = archive_of(member("a", bytes(1001)))
         with pytest.raises(LayerError, match="more than 1000 bytes .max_size.*Raise the limit"):
-            unpack(root, blob[:512], limits=Limits(1000, 10))
+            unpack(root, blob[:512], limits=UnpackLimits(1000, 10))
         assert not list(root.iterdir())
 
     def test_replaced_content_counts(self, root: Path) -> None:
         blob = archive_of(member("a", bytes(600)), member("a", bytes(600)))
         with pytest.raises(LayerError, match="max_size"):
-            unpack(root, blob, limits=Limits(1000, 10))
+            unpack(root, blob, limits=UnpackLimits(1000, 10))
 
     def test_entries(self, root: Path) -> None:
         blob = archive_of(*[member("a") for _number in range(11)])
         with pytest.raises(LayerError, match="more than 10 entries .max_files.*Raise the limit"):
-            unpack(root, blob, limits=Limits(1000, 10))
+            unpack(root, blob, limits=UnpackLimits(1000, 10))
 
     def test_pax_headers_are_entries(self, root: Path) -> None:
         blob = archive_of(*[member("ä" * 60) for _number in range(6)])
         with pytest.raises(LayerError, match="max_files"):
-            unpack(root, blob, limits=Limits(1000, 10))
+            unpack(root, blob, limits=UnpackLimits(1000, 10))
 
     def test_all_layers_count(self, root: Path) -> None:
-        unpacker = Unpacker(str(root), Limits(1000, 10))
+        unpacker = Unpacker(str(root), UnpackLimits(1000, 10))
         writer = unpacker.layer("The layer x", whiteouts=True)
         writer.write(archive_of(member("x", bytes(600))))
         writer.close()

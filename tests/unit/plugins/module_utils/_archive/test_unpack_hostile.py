@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.tree_fs import escaping_link
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import Limits, Unpacker
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import Unpacker, UnpackLimits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import DIRECTORY, SYMLINK, TreeEntry
 
-SMALL = Limits(max_size=1 << 20, max_files=1000)
+SMALL = UnpackLimits(max_size=1 << 20, max_files=1000)
 MEBIBYTE = 1 << 20
 Member = tuple[tarfile.TarInfo, bytes]
 
@@ -57,7 +57,7 @@ def archive_of(*members: Member, tar_format: int = tarfile.PAX_FORMAT) -> bytes:
     return stream.getvalue()
 
 
-def unpack(root: Path, blob: bytes, limits: Limits = SMALL, whiteouts: bool = False) -> dict[str, TreeEntry]:
+def unpack(root: Path, blob: bytes, limits: UnpackLimits = SMALL, whiteouts: bool = False) -> dict[str, TreeEntry]:
     unpacker = Unpacker(str(root), limits)
     try:
         writer = unpacker.layer("The layer x", whiteouts)
@@ -334,7 +334,7 @@ class TestBombs:
         assert (around.root / "a").exists()
 
     def test_padding_as_tar_writes_it_is_no_bomb(self, around: Surroundings) -> None:
-        assert unpack(around.root, archive_of(entry("a")) + bytes(MEBIBYTE - 10240), Limits(0, 1))
+        assert unpack(around.root, archive_of(entry("a")) + bytes(MEBIBYTE - 10240), UnpackLimits(0, 1))
 
     def test_many_entries(self, around: Surroundings) -> None:
         info, _content = entry("a")

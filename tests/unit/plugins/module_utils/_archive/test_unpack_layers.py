@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import Limits, Unpacker
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import Unpacker, UnpackLimits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError
 
-AMPLE = Limits(max_size=1 << 40, max_files=1 << 20)
+AMPLE = UnpackLimits(max_size=1 << 40, max_files=1 << 20)
 
 
 def layer(*names: str) -> bytes:

@@ -75,6 +75,10 @@ def test_a_shared_cache(tmp_path: Path) -> None:
     assert notes.load(ONE)["seen"] == 1
     # another user has to be able to make a folder beside it
     assert stat.S_IMODE((root / "notes").stat().st_mode) == 0o2777
+    assert stat.S_IMODE(note_of(cache, ONE).stat().st_mode) == 0o600
+    with notes.alone(TWO):
+        (lock,) = set(note_of(cache, TWO).parent.iterdir()) - {note_of(cache, ONE)}
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
 
 
 def test_notes_go_with_what_they_are_about(cache: ArtifactCache) -> None:
@@ -113,6 +117,16 @@ def test_the_users_folder_is_for_nobody_else(tmp_path: Path) -> None:
         notes.make_folder(handles, "shared")
     assert stat.S_IMODE(own.stat().st_mode) & 0o777 == 0o700
     assert stat.S_IMODE((root / "shared").stat().st_mode) & 0o777 == 0o777
+
+
+def test_the_folder_of_all_users_follows_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        CacheNotes(str(tmp_path)).save(ONE, {})
+    finally:
+        os.umask(before)
+    own = tmp_path / "notes" / str(os.geteuid())
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (own.parent, own)] == [0o755, 0o700]
 
 
 def test_a_note_that_cannot_be_written(cache: ArtifactCache) -> None:

@@ -345,7 +345,7 @@ def test_half_an_application_is_an_error(acr: Acr, entra: Entra, environ: pytest
     environ.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", entra.url)
     environ.setenv("AZURE_CLIENT_SECRET", CLIENT_SECRET)
     environ.delenv(missing)
-    assert f"AZURE_CLIENT_SECRET is set, and {missing}, which belongs to it, is not" in refusal(acr)
+    assert f"AZURE_CLIENT_SECRET is set, but {missing}, which it needs, is not" in refusal(acr)
     assert not entra.seen
 
 
@@ -397,7 +397,7 @@ def test_the_registry_refuses_the_identity(acr: Acr, entra: Entra, environ: pyte
 def test_a_host_that_has_no_exchange(acr: Acr, environ: pytest.MonkeyPatch) -> None:
     secret_in(environ)
     acr.always("POST", "", Answer(404, body=b"<html>404</html>"))
-    assert "does not answer as a registry of Azure does" in refusal(acr)
+    assert "does not answer like a registry of Azure" in refusal(acr)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"refresh_token": 5}', b'{"refresh_token": "a b"}', b"{" * 9999])

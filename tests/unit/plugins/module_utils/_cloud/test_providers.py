@@ -56,13 +56,13 @@ def test_another_host_gets_nothing(provider: str, host: str) -> None:
         provider_credential(AuthOptions(provider=provider), host, CONNECTION)
     text = str(failure.value)
     assert host.partition(":443")[0] in text and f"provider: {provider} logs in to" in text
-    assert "name that in 'provider_registry'" in text
+    assert "set 'provider_registry' to that" in text
 
 
 @pytest.mark.parametrize(("provider", "host"), [(p, h) for p, _own in OWN for q, h in OWN if p != q])
 def test_the_host_of_another_provider_gets_nothing(provider: str, host: str) -> None:
     for auth in (AuthOptions(provider=provider), AuthOptions(provider=provider, provider_registry=host)):
-        with pytest.raises(AuthenticationFailed, match="no registry of"):
+        with pytest.raises(AuthenticationFailed, match="is not a registry of"):
             provider_credential(auth, host, CONNECTION)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import destination as destination_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import make_plan
@@ -20,7 +22,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.workplace import (
     Workplace,
     locked,
-    remove_leftovers,
+    remove_abandoned_stage,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
@@ -51,6 +53,65 @@ def place(destination: Destination, *names: str) -> None:
         for name in names:
             (staging(destination) / name).touch()
         put(destination, work, destination.load_state(), dict.fromkeys(names, EMPTY))
+
+
+def test_what_was_confirmed(tmp_path: Path) -> None:
+    destination, one, other = at(tmp_path / "dest"), "1" * 64, "2" * 64
+    assert destination.last_confirmed(one) is None
+    with pytest.raises(FileNotFoundError):
+        destination.confirm(one, 5.0)
+    place(destination, "a")
+    assert destination.last_confirmed(one) is None
+    destination.confirm(one, 5.0)
+    assert (destination.last_confirmed(one), destination.last_confirmed(other)) == (5.0, None)
+
+
+def test_a_directory_may_be_others_but_not_one_that_a_file_lies_in(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    assert at(tmp_path).load_state() == State()
+    with pytest.raises(StorageError, match="may be written to by everybody"):
+        Destination(str(tmp_path), Permissions(), is_parent=True).load_state()
+
+
+def test_a_dest_that_cannot_be_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name, words in (("file", "is not a directory"), ("x" * 300, "File name too long")):
+        with pytest.raises(StorageError, match=words):
+            at(tmp_path / name).load_state()
+        with pytest.raises(StorageError, match=words), at(tmp_path / name).locked():
+            pass
+
+
+def test_a_control_directory_that_is_swapped_while_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(at(tmp_path), "a")
+    looks = iter([True, False])
+    monkeypatch.setattr(destination_module, "belongs_to_us", lambda _status: next(looks))
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(StorageError, match="for the record of this pull"):
+        at(tmp_path).load_state()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("/above/x", "/above/x"), (b"/above/x", "/above/x"), ("x", "/dest"), (b"x", "/dest"), (7, "/dest")],
+)
+def test_what_the_system_refused_is_named(name: object, shown: str) -> None:
+    error = at(Path("/dest")).refused(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name))
+    assert error.message == f"Cannot write to {shown}: {os.strerror(errno.ENOSPC)}."
+
+
+def test_a_record_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place(at(tmp_path), "a")
+
+    def fail(_control: int) -> State:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(destination_module, "load_state", fail)
+    with pytest.raises(StorageError, match=f"{CONTROL_NAME}/state: {os.strerror(errno.EIO)}"):
+        at(tmp_path).load_state()
 
 
 def test_a_second_run_waits_and_gives_up(tmp_path: Path) -> None:
@@ -117,11 +178,11 @@ def test_leftovers_go_unless_a_run_is_at_work(tmp_path: Path) -> None:
     with locked(at(tmp_path)):
         assert at(tmp_path).has_leftovers()
         (stage / "content").touch()
-        remove_leftovers(at(tmp_path))
+        remove_abandoned_stage(at(tmp_path))
         assert os.listdir(stage) == ["content"]
     stage.mkdir()
     assert at(tmp_path).has_leftovers()
-    remove_leftovers(at(tmp_path))
+    remove_abandoned_stage(at(tmp_path))
     assert sorted(os.listdir(control)) == ["lock", "state"]
 
 

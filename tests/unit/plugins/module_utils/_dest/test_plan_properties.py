@@ -39,6 +39,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree 
     TreeEntry,
 )
 
+pytestmark = pytest.mark.once
+
 # A tree as tests write it: a directory is a dict, a file its content, a link its target after an arrow.
 Node = Union[str, dict[str, Any]]
 # What is on disk: path -> kind, content or target, mode, time (of files).

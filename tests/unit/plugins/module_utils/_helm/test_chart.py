@@ -182,8 +182,8 @@ def test_annotations_follow_helms_precedence(tmp_path: Path) -> None:
         (GOOD + "? [a]\n: 1\n", "a key is a list or mapping"),
         (GOOD + "x: *nope\n", "nope"),
         (GOOD + "x: &x [*x]\n", "contains itself"),
-        (GOOD + "<<: 1\n", "no mapping"),
-        (GOOD + "description: !!int x\n", "no !!int"),
+        (GOOD + "<<: 1\n", "is not a mapping"),
+        (GOOD + "description: !!int x\n", "is not a valid !!int"),
         (GOOD + "description: !!binary aGk=\n", "binary"),
         (GOOD + f"x: {'[' * 101}{']' * 101}\n", "nested more than 100 deep"),
         (GOOD + f"x: {'[' * 100_000}", "Chart.yaml"),
@@ -307,9 +307,9 @@ def test_archive_tells_what_the_directory_tells(tmp_path: Path) -> None:
         (tar(link("demo/Chart.yaml", "/etc/passwd")), "'name' is missing"),
         (tar((f"demo/{'x' * 5000}", b"")), "more than 4096 characters"),
         (tar(("demo/Chart.yaml", GOOD.encode()), ("demo/charts/a/values.yaml", b"")), "charts/a/Chart.yaml is missing"),
-        (tar(("demo/Chart.yaml", GOOD.encode()), ("demo/charts/a.tgz", b"x")), "charts/a.tgz is no packaged chart"),
+        (tar(("demo/Chart.yaml", GOOD.encode()), ("demo/charts/a.tgz", b"x")), "charts/a.tgz is not a packaged chart"),
         (tar(("demo/Chart.yaml", GOOD.encode()), ("demo/charts/a.tgz/x", b"x")), "is a directory"),
-        (tar(("demo/Chart.yaml", GOOD.encode()), ("demo/charts/x.txt", b"")), "is no chart"),
+        (tar(("demo/Chart.yaml", GOOD.encode()), ("demo/charts/x.txt", b"")), "is not a chart"),
     ],
 )
 def test_what_is_no_packaged_chart_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
@@ -381,7 +381,7 @@ def test_path_that_is_no_chart(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="neither a file nor a directory"):
         read_chart(str(tmp_path / "fifo"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BuildError, match="is no Helm chart"):
+    with pytest.raises(BuildError, match="is not a Helm chart"):
         read_chart(str(tmp_path / "empty"))
 
 

@@ -13,9 +13,9 @@ from urllib.parse import quote
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.manifest_text import (
-    as_text,
-    secrets_of,
-    shown,
+    masked_manifests,
+    object_text,
+    secrets_of_release,
     shown_release,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets.masking import Mask
@@ -66,11 +66,11 @@ DISGUISES = [
 
 @pytest.mark.parametrize("manifest", DISGUISES)
 def test_a_secret_is_known_whatever_it_looks_like(manifest: str) -> None:
-    text = shown(f"---\n# Source: x\n{manifest}")
+    text = masked_manifests(f"---\n# Source: x\n{manifest}")
     assert "hush" not in text and "# Source: x" in text.replace("---\n", "", 1)
-    assert shown(manifest) == shown(manifest)
+    assert masked_manifests(manifest) == masked_manifests(manifest)
     if "# hush" not in manifest:
-        assert shown(manifest) != shown(manifest.replace("hush-hush", "hush-other"))
+        assert masked_manifests(manifest) != masked_manifests(manifest.replace("hush-hush", "hush-other"))
 
 
 TEXT = 'it\'s "quoted"\\ & <odd>'
@@ -113,24 +113,28 @@ LEFT += [b64(TEXT)[:12], b64("pa55")]
 @pytest.mark.parametrize("way", WAYS)
 def test_values_that_came_from_secrets_are_hidden_in_every_spelling(way: str) -> None:
     manifest = f"# Source: x\nkind: ConfigMap\nother: stays as 'it is' # here\n{WAYS[way]}\nmore:   {{a:   b}}\n"
-    text = shown(manifest, mask_of(*SECRETS))
+    text = masked_manifests(manifest, mask_of(*SECRETS))
     assert [each for each in LEFT if each in text] == [] and "(hidden" in text
     for line in ("# Source: x", "kind: ConfigMap", "other: stays as 'it is' # here", "more:   {a:   b}"):
         assert line in text.splitlines(), text
     # with nothing to hide, nothing is altered
-    assert shown(manifest, mask_of("something else")) == shown(manifest) == f"---\n{manifest.strip()}\n"
+    assert (
+        masked_manifests(manifest, mask_of("something else"))
+        == masked_manifests(manifest)
+        == f"---\n{manifest.strip()}\n"
+    )
 
 
 def test_that_a_hidden_value_changed_is_shown() -> None:
     mask = mask_of("first-password", "second-password")
-    texts = [shown(f"a: x\nvalue: u:{each}@h\n", mask) for each in ("first-password", "second-password")]
-    assert texts[0] != texts[1] and texts[0] == shown("a: x\nvalue: u:first-password@h\n", mask)
+    texts = [masked_manifests(f"a: x\nvalue: u:{each}@h\n", mask) for each in ("first-password", "second-password")]
+    assert texts[0] != texts[1] and texts[0] == masked_manifests("a: x\nvalue: u:first-password@h\n", mask)
 
 
 def test_what_is_no_yaml_is_not_shown_once_a_secret_is_known() -> None:
     broken = "kind: ConfigMap\nvalue: [hush-hush\n"
-    assert shown(broken) == f"---\n{broken}"
-    assert "hush" not in shown(broken, mask_of("something"))
+    assert masked_manifests(broken) == f"---\n{broken}"
+    assert "hush" not in masked_manifests(broken, mask_of("something"))
 
 
 def test_what_the_secrets_of_a_release_hold_is_known() -> None:
@@ -141,20 +145,20 @@ def test_what_the_secrets_of_a_release_hold_is_known() -> None:
         "---\nkind: SecretList\nitems: [{stringData: {a: in-a-list}}]\n---\nkind: Other\ndata: {a: not-secret}\n",
         "hooks": [{"path": "a", "manifest": f"kind: Secret\ndata:\n  .dockerconfigjson: {b64(config)}\n"}],
     }
-    found = set(secrets_of(release))
+    found = set(secrets_of_release(release))
     assert {"yesterday", "in-a-list", "of-the-registry", PEM.splitlines()[1]} <= found
     assert not {"true", "not-secret", "bob"} & found
     mask = Mask()
     for each in found:
         mask.add(each)
     other = "kind: Deployment\nenv: [yesterday, in-a-list, not-secret, true]\n"
-    assert "env: [(hidden, " in shown(other, mask) and "not-secret, true]" in shown(other, mask)
+    assert "env: [(hidden, " in masked_manifests(other, mask) and "not-secret, true]" in masked_manifests(other, mask)
     assert "yesterday" not in shown_release(release, mask)
-    assert "yesterday" not in as_text({"kind": "Pod", "spec": {"a": "x yesterday"}}, mask)
+    assert "yesterday" not in object_text({"kind": "Pod", "spec": {"a": "x yesterday"}}, mask)
 
 
 def test_a_large_manifest_without_secrets_is_left_as_it_is() -> None:
     lines = [f"  key-{number}: some value of moderate length {number}\n" for number in range(3000)]
     document = "kind: ConfigMap\ndata:\n" + "".join(lines)
     mask = mask_of([f"some-secret-value-{n}" for n in range(200)])
-    assert shown(document, mask) == f"---\n{document}"
+    assert masked_manifests(document, mask) == f"---\n{document}"

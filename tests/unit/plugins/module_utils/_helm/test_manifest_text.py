@@ -8,9 +8,9 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.manifest_text import (
-    as_text,
     documents,
-    shown,
+    masked_manifests,
+    object_text,
     shown_release,
 )
 
@@ -31,15 +31,17 @@ MAP = "# Source: x/templates/map.yaml\nkind: ConfigMap\ndata: {a: b} # as it was
     ],
 )
 def test_secrets_are_hidden_and_their_changes_are_not(secret: str) -> None:
-    text = shown(f"---\n{MAP}---\n# Source: x/templates/secret.yaml\n{secret}")
+    text = masked_manifests(f"---\n{MAP}---\n# Source: x/templates/secret.yaml\n{secret}")
     assert "hush-hush" not in text
     assert MAP.strip() in text and "# Source: x/templates/secret.yaml" in text
-    assert shown(secret) == shown(secret) != shown(secret.replace("hush-hush", "other"))
+    assert (
+        masked_manifests(secret) == masked_manifests(secret) != masked_manifests(secret.replace("hush-hush", "other"))
+    )
 
 
 def test_other_kinds_are_left_as_they_are() -> None:
     for text in (MAP, "kind: SecretStore\nspec: {a: b}\n", "data: {text: 'kind: Secret'}\n"):
-        assert shown(text) == f"---\n{text.strip()}\n"
+        assert masked_manifests(text) == f"---\n{text.strip()}\n"
 
 
 def test_a_release_is_shown_with_its_hooks() -> None:
@@ -70,4 +72,4 @@ def test_objects() -> None:
     nested = "kind: List\nitems: [{kind: List, items: [{kind: A}]}, {kind: B, items: []}]"
     assert documents(nested, "x") == [{"kind": "A"}, {"kind": "B", "items": []}]
     assert documents("kind: AllowList\nspec: {}", "x") == [{"kind": "AllowList", "spec": {}}]
-    assert "hush-hush" not in as_text({"kind": "Secret", "data": {"a": "hush-hush"}})
+    assert "hush-hush" not in object_text({"kind": "Secret", "data": {"a": "hush-hush"}})

@@ -68,7 +68,7 @@ def test_the_last_revision_is_the_one_with_the_highest_number() -> None:
 
 
 def test_descriptions_hold_the_full_digests() -> None:
-    text = releases.describe("upgrade", f"oci://host/a,b c 1.0@{CHART}", MADE)
+    text = releases.revision_description("upgrade", f"oci://host/a,b c 1.0@{CHART}", MADE)
     assert text == f"Upgrade complete: oci://host/a,b c 1.0@{CHART}, values {VALUES}"
     assert releases.parse_description(text) == MADE
     for other in ("Upgrade complete", "Rollback to 1", text + " and more", f"x {text}", ""):

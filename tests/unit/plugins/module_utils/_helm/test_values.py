@@ -114,8 +114,8 @@ def test_values_that_json_cannot_say(values: dict[str, Any]) -> None:
     ("text", "words"),
     [
         ("a: [b", "the file is not YAML: line 2"),
-        ("- a\n", "the file is no mapping"),
-        ("text", "the file is no mapping"),
+        ("- a\n", "the file is not a mapping"),
+        ("text", "the file is not a mapping"),
         ("a: .inf\n", "holds the number .inf"),
         ("a: !!binary aGk=\n", "binary data is not supported"),
         ("a: &a [*a]\n", "contains itself"),

@@ -35,6 +35,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource, read_blob
 
+pytestmark = pytest.mark.once
+
 FORK = multiprocessing.get_context("fork")
 
 

@@ -49,6 +49,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource
 
+pytestmark = pytest.mark.once
+
 DATA = b"the content of a blob" * 1000
 BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
 CONFIG = Descriptor("application/vnd.oci.empty.v1+json", digest_of(b"{}"), 2)
@@ -341,6 +343,9 @@ def test_notes_of_another_owner_are_not_believed(place: Path, what: str) -> None
     else:
         os.chown({"file": path, "folder": path.parent, "folders": path.parent.parent}[what], NOBODY, NOBODY)
     assert CacheNotes(cache.root).load(MANIFEST.descriptor.digest) == {}
+    if what.startswith("folder"):
+        with pytest.raises(StorageError, match="belongs to another user"):
+            CacheNotes(cache.root).save(MANIFEST.descriptor.digest, {})
 
 
 def test_a_note_is_not_written_where_others_can_replace_it(place: Path) -> None:

@@ -90,7 +90,7 @@ def test_what_is_given_for_credentials_has_a_place_for_them(home: Path) -> None:
 
 @pytest.mark.parametrize("options", [AuthOptions("me", "\udcff"), AuthOptions("\udcff", "pw")])
 def test_a_login_that_is_no_text(options: AuthOptions) -> None:
-    with pytest.raises(AuthenticationFailed, match="no text in UTF-8"):
+    with pytest.raises(AuthenticationFailed, match="is not UTF-8 text"):
         find_credential(options, "r.example", "a")
 
 

@@ -17,7 +17,11 @@ from hypothesis import strategies as st
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import DigestMismatch
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import pipeline
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import Verifier, digest_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.pipeline import Beside, Chunk, verified
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.pipeline import (
+    BackgroundWorker,
+    Chunk,
+    verified,
+)
 
 PIECE = bytes(256 * 1024)
 MANY = 2 * pipeline.START_SIZE // len(PIECE)
@@ -38,7 +42,7 @@ def test_everything_comes_in_order(chunks: list[bytes], start: int, batch: int) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "START_SIZE", start)
         patch.setattr(pipeline, "BATCH_SIZE", batch)
-        work = Beside(taken.append)
+        work = BackgroundWorker(taken.append)
         for chunk in chunks:
             work.put(chunk)
         work.close()
@@ -47,7 +51,7 @@ def test_everything_comes_in_order(chunks: list[bytes], start: int, batch: int) 
 
 def test_small_streams_need_no_thread() -> None:
     threads = set()
-    work = Beside(lambda chunk: threads.add(threading.current_thread()))
+    work = BackgroundWorker(lambda chunk: threads.add(threading.current_thread()))
     for _chunk in range(pipeline.START_SIZE // len(PIECE) - 1):
         work.put(PIECE)
     work.close()
@@ -56,7 +60,7 @@ def test_small_streams_need_no_thread() -> None:
 
 def test_large_streams_are_worked_on_by_one_other_thread() -> None:
     threads = []
-    work = Beside(lambda chunk: threads.append(threading.current_thread()))
+    work = BackgroundWorker(lambda chunk: threads.append(threading.current_thread()))
     for _chunk in range(MANY):
         work.put(PIECE)
     work.close()
@@ -82,7 +86,7 @@ def test_what_waits_is_bounded() -> None:
         if threading.current_thread() is not threading.main_thread():
             gate.wait(10)
 
-    work = Beside(step)
+    work = BackgroundWorker(step)
 
     def put() -> None:
         nonlocal taken
@@ -112,7 +116,7 @@ def test_an_error_comes_back_and_ends_the_work() -> None:
         if calls == MANY // 2 + 1:
             raise ValueError("bad chunk")
 
-    work = Beside(step)
+    work = BackgroundWorker(step)
     with pytest.raises(ValueError, match="bad chunk"):
         for _chunk in range(10 * MANY):
             work.put(PIECE)
@@ -130,7 +134,7 @@ def test_to_stop_is_to_drop_what_waits() -> None:
         if threading.current_thread() is not threading.main_thread():
             gate.wait(10)
 
-    work = Beside(step)
+    work = BackgroundWorker(step)
     for _chunk in range(MANY // 2 + 2):
         work.put(PIECE)
     before = calls

@@ -29,6 +29,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.au
     parse_challenges,
     wanted_scopes,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets.known import noted
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
@@ -268,11 +269,14 @@ def test_a_download_goes_on_with_a_new_token(server: FaultServer) -> None:
 def test_an_identity_token_that_is_replaced(server: FaultServer, rotates: bool) -> None:
     tokens = Tokens(server, uses=1)
     number = iter(range(100))
+    new: list[str] = []
 
     def answer(seen: Seen) -> Answer:
         given = json.loads(tokens._token(seen).body)
         if rotates:
             given["refresh_token"] = f"refresh-{next(number)}"
+            new.append(given["refresh_token"])
+        new.append(given["token"])
         return Answer(body=json.dumps(given).encode())
 
     server.always("POST", "^/token", answer)
@@ -281,6 +285,7 @@ def test_an_identity_token_that_is_replaced(server: FaultServer, rotates: bool) 
         repository.resolve("1")
     sent = [dict(parse_qsl(seen.body.decode()))["refresh_token"] for seen in tokens.asked]
     assert sent == (["first", "refresh-0", "refresh-1"] if rotates else ["first"] * 3)
+    assert [noted()[each] for each in new] == [True] * (6 if rotates else 3), "they are hidden, and each half of them"
 
 
 @pytest.mark.parametrize(("status", "hint"), [(404, "takes no identity tokens"), (400, "Log in again")])

@@ -24,7 +24,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import pauses
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.answer import retry_after
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.url import join, origin, shown
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.url import join, origin, redacted_url
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
@@ -269,12 +269,12 @@ def test_origin(url: str, parts: tuple[str, str, int]) -> None:
 def test_any_location_is_joined_or_refused(url: str, location: str) -> None:
     with contextlib.suppress(RegistryError):
         origin(join("http://127.0.0.1:5000/" + url, location))
-    assert shown(location).isprintable()
+    assert redacted_url(location).isprintable()
 
 
 @pytest.mark.parametrize("url", ["https://user:s3cret@h/p?s3cret#s3cret", "https://h/p?sig=s3cret", "//user:s3cret@h/"])
 def test_secrets_in_urls_are_not_shown(url: str) -> None:
-    assert "s3cret" not in shown(url)
+    assert "s3cret" not in redacted_url(url)
 
 
 # What is imported

@@ -227,6 +227,14 @@ def test_large_junk_hides_no_good_signature(place: Any, key: Any, where: str) ->
     assert len(place.read) <= 2, "nothing large is read before"
 
 
+def test_what_was_not_read_is_not_said_to_be_missing(place: Any, key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "neither a Cosign tag nor a Sigstore bundle refers to it" in refusal(place, key).message
+    place.attach(place.blob(bundle(key, place.digest), formats.BUNDLE_V03))
+    monkeypatch.setattr(budget, "MAX_BYTES", 1)
+    message = refusal(place, key).message
+    assert "has no valid signatures of the 1 wanted" in message and "One more object is attached to it" in message
+
+
 def test_a_large_bundle_is_still_read(place: Any, key: Any) -> None:
     place.attach(place.blob(bundle(key, place.digest, text="x" * (2 * MIB)), formats.BUNDLE_V03))
     assert check(place, key, attestations=[{"type": "spdxjson"}]).verified

@@ -24,6 +24,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdi
 from .mini_sigstore import DIGEST, Leaf, MiniSigstore, b64
 from .test_keyless import A_TXT, BEACON, CONFORMANCE, WANTED
 
+pytestmark = pytest.mark.once
+
 #: Under a second each.
 ROUNDS = 600
 JUNK: list[Any] = [

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import notation_chain
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation_policy import (
-    Statement,
+    PolicyStatement,
     parse_trust_policy,
 )
 
@@ -40,7 +40,7 @@ def document(*statements: Any, **changes: Any) -> dict[str, Any]:
     return {"version": "1.0", "trustPolicies": list(statements) or [statement(**changes)]}
 
 
-def parse(*statements: Any, **changes: Any) -> list[Statement]:
+def parse(*statements: Any, **changes: Any) -> list[PolicyStatement]:
     return list(parse_trust_policy(document(*statements, **changes), [root().root_pem]).statements)
 
 

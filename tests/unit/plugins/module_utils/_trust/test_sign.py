@@ -40,7 +40,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reposit
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import (
     FORMATS,
-    Signer,
+    KeySigner,
     SigningOptions,
     SignOptions,
     sign,
@@ -559,8 +559,8 @@ def test_the_key_is_read_before_anything_else(tmp_path: Path) -> None:
     nowhere = ReferenceOptions(ref=f"oci-layout:{tmp_path}/nothing:1")
     with pytest.raises(InvalidPolicy, match="cannot be read"):
         sign(SignOptions(nowhere, SigningOptions(key=str(tmp_path / "none.key"))))
-    with pytest.raises(InvalidOption, match="is not a signature format"):
-        Signer(SigningOptions(key=str(KEYS / "ed25519.raw.pem"), format="pgp"))
+    with pytest.raises(InvalidOption, match="no format of signatures"):
+        KeySigner(SigningOptions(key=str(KEYS / "ed25519.raw.pem"), format="pgp"))
 
 
 def test_options_hide_the_key() -> None:

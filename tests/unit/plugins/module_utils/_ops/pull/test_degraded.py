@@ -44,8 +44,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.de
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.last_good import (
     Degradation,
     LastGood,
+    duration_text,
     parse_last_good,
-    shown,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions, PullResult
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import (
@@ -580,4 +580,4 @@ def test_ages_that_are_none(max_age: str) -> None:
     ],
 )
 def test_durations_are_shown(seconds: float, text: str) -> None:
-    assert shown(seconds) == text
+    assert duration_text(seconds) == text

@@ -157,7 +157,7 @@ def test_artifacts_of_one_task_share_what_is_fetched_at_once() -> None:
             under_way[0] -= 1
 
     def pull_one() -> None:
-        layer_reader._fetch_all(fetch, [sized(1) for _layer in range(40)], transfers)
+        layer_reader._fetch_layers(fetch, [sized(1) for _layer in range(40)], transfers)
 
     pulls = [threading.Thread(target=pull_one) for _artifact in range(3)]
     for each in pulls:

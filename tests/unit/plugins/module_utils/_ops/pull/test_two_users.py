@@ -41,6 +41,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.op
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.small_artifacts import publish
 
+pytestmark = pytest.mark.once
+
 FILES = {"a": "one", "dir/b": "two", "dir/sub/c": "three"}
 OTHER = {"a": "eno", "dir/b": "owt", "dir/sub/c": "eerht", "dir/new": "four"}
 # in all tests with a racing process together: at least 200

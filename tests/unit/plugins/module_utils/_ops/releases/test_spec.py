@@ -17,7 +17,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import RELEASE_SPEC
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, InvalidReference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.spec import (
-    Chart,
+    FetchedChart,
     FileName,
     ReleaseKey,
     ReleaseSpec,
@@ -26,7 +26,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.release
 )
 
 COLLECTION = Path(__file__).resolve().parents[6]
-DEMO = {"demo": Chart("/x.tgz", f"sha256:{'1' * 64}", f"sha256:{'2' * 64}", "1.0", "oci://host/demo")}
+DEMO = {"demo": FetchedChart("/x.tgz", f"sha256:{'1' * 64}", f"sha256:{'2' * 64}", "1.0", "oci://host/demo")}
 
 
 def filled(**options: Any) -> dict[str, Any]:
