@@ -459,7 +459,7 @@ ON_REGISTRY_ERROR_SPEC = {
     "use": {"type": "str", "choices": ["last_good", "fail"], "required": True},
     "max_age": {"type": "str"},
 }
-# of one artifact
+# options of one artifact
 OWN_SPEC: dict[str, Any] = {
     **IDENTITY_SPEC,
     **AUTH_SPEC,

@@ -291,7 +291,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 WHOLE_POLICY_SPEC: dict[str, Any] = {"signature_provider": SIGNATURE_PROVIDER, **POLICY_SPEC}
-# of one artifact
+# options of one artifact
 OWN_SPEC: dict[str, Any] = {**IDENTITY_SPEC, **WHOLE_POLICY_SPEC, **AUTH_SPEC, **CONNECTION_SPEC}
 
 
@@ -312,7 +312,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import check_parallel
 
     parallel = check_parallel(module.params["parallel"])
-    # two policies are never made into one, which would accept what neither does
+    # two policies are never merged: the result could accept what neither accepts
     items = each_item(module, OWN_SPEC, [AUTH_UNIT, tuple(WHOLE_POLICY_SPEC)], verify_options)
     return verify_many(items, cache_options(module), parallel)
 

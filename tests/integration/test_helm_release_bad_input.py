@@ -36,7 +36,7 @@ def test_charts_that_are_none(role: RoleRunner, namespace: str, publisher: Publi
     publisher.publish("empty", [Blob(tgz({"demo/values.yaml": "a: b\n"}), HELM_LAYER)])
     publisher.publish("text", [Blob(b"this is no archive", HELM_LAYER)])
     publish_chart(publisher, "1.2", chart(version="1.0.7+build.3"))
-    tags = {"plain": "is no Helm chart: .*has no layer of media type", "empty": "Chart.yaml is missing"}
+    tags = {"plain": "is not a Helm chart: .*has no layer of media type", "empty": "Chart.yaml is missing"}
     tasks = [
         {
             "name": tag,

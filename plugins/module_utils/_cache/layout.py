@@ -42,9 +42,9 @@ _TAG_CONTENT = (
 """
 )
 # Entries of a directory that may become a cache, or was one. An image layout has an index.json, too.
-_NOBODYS = frozenset(["lost+found", "blobs", ".ingest", LAYOUT_FILE])
+_REUSABLE = frozenset(["lost+found", "blobs", ".ingest", LAYOUT_FILE])
 # Seconds between checks of a directory without CACHEDIR.TAG.
-_SETTLE_PAUSES = (0.02, 0.1)
+_RETRY_PAUSES = (0.02, 0.1)
 
 
 @dataclass(frozen=True)
@@ -194,10 +194,10 @@ def is_cache(root: str) -> bool:
     :raises StorageError: when it cannot be read, or another user could replace it.
     """
     directory = StoreDirectory(os.path.abspath(root))
-    for pause in (*_SETTLE_PAUSES, 0.0):
+    for pause in (*_RETRY_PAUSES, 0.0):
         names = _names(directory)
         tag = _read_tag(directory) if CACHE_TAG in names else None
-        if tag is not None or names <= _NOBODYS:
+        if tag is not None or names <= _REUSABLE:
             break
         # a cache that is being removed may lose the tag between the two checks
         time.sleep(pause)
@@ -205,14 +205,14 @@ def is_cache(root: str) -> bool:
         if tag.startswith(_SIGNATURE) and _OWNER in tag:
             return True
         what = f"is the cache of another program, as its {CACHE_TAG} says"
-    elif names <= _NOBODYS:
+    elif names <= _REUSABLE:
         return False
     elif CACHE_TAG in names:
         what = f"has a {CACHE_TAG} that is not a file"
     elif LAYOUT_FILE in names:
         what = f"is an OCI image layout, not a cache: it has no {CACHE_TAG}"
     else:
-        what = f"is not a cache: it holds {min(names - _NOBODYS)[:100]!r} and no {CACHE_TAG}"
+        what = f"is not a cache: it holds {min(names - _REUSABLE)[:100]!r} and no {CACHE_TAG}"
     raise InvalidOption(f"The directory {root} {what}.", "Give a directory of its own in 'cache_dir'.")
 
 

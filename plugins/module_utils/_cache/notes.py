@@ -27,7 +27,7 @@ from .store import CacheStore
 FOLDER = "notes"
 MAX_NOTE = 4 << 20
 # Seconds to wait for another process of this user that works on the same digest.
-PATIENCE = 120.0
+NOTE_TIMEOUT = 120.0
 _SUFFIX = ".json"
 _LOCK_SUFFIX = ".lock"
 
@@ -82,7 +82,7 @@ class CacheNotes(CacheStore):
         if self._read_only:
             yield
             return
-        with self.taking_turns(self._note(digest) + _LOCK_SUFFIX, PATIENCE):
+        with self.taking_turns(self._note(digest) + _LOCK_SUFFIX, NOTE_TIMEOUT):
             yield
 
     def drop_except(self, digests: Collection[str]) -> None:

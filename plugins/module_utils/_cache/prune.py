@@ -147,11 +147,11 @@ class _Pruner:
         damaged = self._damaged(before) if self._rules.check_content else set()
         if damaged:
             sound = _inventory(self._store, entries, damaged)
-        doomed, in_use = self._choose(sound)
-        stays = [holding for digest, holding in sound.holdings.items() if digest not in doomed]
+        removable, in_use = self._choose(sound)
+        stays = [holding for digest, holding in sound.holdings.items() if digest not in removable]
         needed = {digest for holding in stays for digest in holding.blobs}
-        goes = {digest for holding in doomed.values() for digest in holding.blobs} - needed | damaged
-        kept = [entry for entry in entries if entry["digest"] not in doomed and entry["digest"] not in sound.broken]
+        goes = {digest for holding in removable.values() for digest in holding.blobs} - needed | damaged
+        kept = [entry for entry in entries if entry["digest"] not in removable and entry["digest"] not in sound.broken]
         if kept != entries and not self._check_mode:
             self._layout.write_entries(kept)
         removed = {digest for digest in goes if self._remove(digest, is_damaged=digest in damaged)}
@@ -161,7 +161,7 @@ class _Pruner:
         return PruneResult(
             before=before,
             after=Inventory(sizes, {holding.digest: holding for holding in stays}),
-            removed=list(doomed.values()),
+            removed=list(removable.values()),
             removed_blobs=len(removed),
             removed_size=sum(before.sizes[digest] for digest in removed),
             damaged=sorted(damaged),
@@ -184,7 +184,7 @@ class _Pruner:
     def _choose(self, inventory: Inventory) -> tuple[dict[str, Holding], int]:
         """The holdings to remove: all, the old ones, and then the least recently used until the rest is small enough;
         and the number of those that are kept because they are in use."""
-        rules, doomed, in_use = self._rules, {}, 0
+        rules, removable, in_use = self._rules, {}, 0
         users = Counter(digest for holding in inventory.holdings.values() for digest in holding.blobs)
         size, limit = inventory.size, time.time() - (rules.max_age or 0)
         for holding in sorted(inventory.holdings.values(), key=lambda each: (each.last_used, each.digest)):
@@ -197,8 +197,8 @@ class _Pruner:
                 continue
             users.subtract(holding.blobs)
             size -= sum(inventory.sizes[digest] for digest in freed)
-            doomed[holding.digest] = holding
-        return doomed, in_use
+            removable[holding.digest] = holding
+        return removable, in_use
 
     def _is_used(self, digest: str) -> bool:
         with self._locked_blob(digest) as (is_free, _handles):

@@ -30,13 +30,13 @@ from .._oci.pipeline import verified
 
 # Seconds to wait for the lock on a blob. Pruning holds it for less than that; a process that holds it longer is faulty
 # or hostile, and the open file can be read without the lock.
-LOCK_PATIENCE = 1.0
+LOCK_TIMEOUT = 1.0
 
 # Downloads of a blob that is removed again each time before it can be locked.
 MAX_ATTEMPTS = 5
 
 # Seconds to wait for another process that downloads the same manifest.
-TURN_PATIENCE = 30.0
+TURN_TIMEOUT = 30.0
 
 _GROUP_OR_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -115,7 +115,7 @@ class CacheStore(BlobStore):
         name = f"{INGEST}/{algorithm}-{encoded}.turn{PARTIAL}"
         self.sweep(keep=name)
         try:
-            with self.taking_turns(name, TURN_PATIENCE):
+            with self.taking_turns(name, TURN_TIMEOUT):
                 yield
         finally:
             self.tidy()
@@ -187,7 +187,7 @@ def _chunks(handle: BinaryIO, what: str) -> Iterator[bytes]:
 
 
 def _share(handle: BinaryIO) -> None:
-    deadline = time.monotonic() + LOCK_PATIENCE
+    deadline = time.monotonic() + LOCK_TIMEOUT
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

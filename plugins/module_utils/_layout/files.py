@@ -100,13 +100,13 @@ class StoreFiles:
             yield self._enter_folder(stack, os.path.dirname(name), name, open_it)
 
     @contextlib.contextmanager
-    def taking_turns(self, name: str, patience: float) -> Iterator[None]:
-        """Hold a lock named ``name``, for which other threads and processes wait ``patience`` seconds at most. The lock
+    def taking_turns(self, name: str, timeout: float) -> Iterator[None]:
+        """Hold a lock named ``name``, for which other threads and processes wait ``timeout`` seconds at most. The lock
         file is created and removed again. Where the file system has no locks, nobody waits.
         """
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(StorageError):
-                handle, handles = stack.enter_context(self.locked(name, patience))
+                handle, handles = stack.enter_context(self.locked(name, timeout))
                 # a process that waits for the lock notices that the name is gone, and creates a new file
                 stack.callback(_unlink_same, handle, handles, name)
             yield

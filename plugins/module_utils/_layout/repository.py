@@ -46,7 +46,7 @@ LAYOUT_FILE = "oci-layout"
 INDEX_FILE = "index.json"
 _TAGS_IN_MESSAGE = 10
 # Seconds between attempts to read a file that another tool may be writing in place.
-_SETTLE_PAUSES = (0.02, 0.05, 0.1)
+_RETRY_PAUSES = (0.02, 0.05, 0.1)
 # Written by containerd and docker beside the standard annotation, with the same meaning.
 _ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
 
@@ -237,7 +237,7 @@ class LayoutRepository(SinglePlace):
     def _load_json(self, name: str, limit: int) -> dict[str, Any] | None:
         """Read a JSON file; None when there is none. A truncated one is read again: other tools write in place."""
         path = self.store.directory.path(name)
-        for pause in (*_SETTLE_PAUSES, 0.0):
+        for pause in (*_RETRY_PAUSES, 0.0):
             try:
                 with self.store.directory.open_file(name) as handle:
                     raw = _read_bounded(handle, limit, path)

@@ -76,7 +76,7 @@ class MirroredRepository:
         self._sources = [_Source(place, open_place) for place in places]
         self._served: dict[str, None] = {}
         # the sources of the bytes of each large blob, by its digest
-        self._brought: dict[str, list[_Source]] = {}
+        self._blob_sources: dict[str, list[_Source]] = {}
 
     @property
     def served_by(self) -> list[str]:
@@ -126,8 +126,8 @@ class MirroredRepository:
         raise _combined(failures)
 
     def distrust(self, descriptor: Descriptor) -> bool:
-        brought = self._brought.pop(descriptor.digest, [])
-        for source in brought[:1]:
+        sources = self._blob_sources.pop(descriptor.digest, [])
+        for source in sources[:1]:
             text = f"The blob {descriptor.digest} that {source.name} served does not match its digest."
             self._pass_over(source, DigestMismatch(text), [])
             return source.failure is not None
@@ -169,9 +169,9 @@ class MirroredRepository:
 
     def _note_chunk(self, source: _Source, descriptor: Descriptor) -> None:
         self._served.setdefault(source.name)
-        brought = self._brought.setdefault(descriptor.digest, [])
-        if source not in brought:
-            brought.append(source)
+        sources = self._blob_sources.setdefault(descriptor.digest, [])
+        if source not in sources:
+            sources.append(source)
 
     def _pass_over(self, source: _Source, error: OciError, failures: list[tuple[_Source, OciError]]) -> None:
         if isinstance(error, _FATAL):

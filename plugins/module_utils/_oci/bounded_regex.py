@@ -41,14 +41,14 @@ search = re.compile(job["pattern"], re.ASCII).search
 json.dump([(m[0],) + m.groups() if m else None for m in map(search, job["texts"])], sys.stdout)
 """
 # the child is bounded by its CPU time; this is for a machine that gives it none
-_CHILD_PATIENCE = 60.0
+_CHILD_TIMEOUT = 60.0
 
 
 class _NoTimer(Exception):
     """This thread cannot be interrupted."""
 
 
-class _TimeIsUp(Exception):
+class _CpuLimitReached(Exception):
     """The limit on CPU time was reached."""
 
 
@@ -89,7 +89,7 @@ class BoundedRegex:
         except _NoTimer:
             found = self._search_in_child(texts)
             return [(text, tuple(groups)) for text, groups in zip(texts, found) if groups is not None]
-        except _TimeIsUp:
+        except _CpuLimitReached:
             raise self._did_not_finish() from None
 
     def extract_all(self, texts: Sequence[str], template: str) -> list[tuple[str, str]]:
@@ -118,7 +118,7 @@ class BoundedRegex:
                 [sys.executable, "-I", "-S", "-W", "ignore", "-c", _CHILD],
                 input=job.encode("ascii"),
                 capture_output=True,
-                timeout=_CHILD_PATIENCE + 10 * self._seconds,
+                timeout=_CHILD_TIMEOUT + 10 * self._seconds,
                 check=False,
             )
         except subprocess.TimeoutExpired:
@@ -140,7 +140,7 @@ class BoundedRegex:
 
 
 def _within(seconds: float, work: Callable[[], _Result]) -> _Result:
-    """Return the result of ``work``; interrupt it with _TimeIsUp after ``seconds`` of CPU time of this process.
+    """Return the result of ``work``; interrupt it with _CpuLimitReached after ``seconds`` of CPU time of this process.
 
     The previous signal handler and timer are restored afterwards.
 
@@ -150,7 +150,7 @@ def _within(seconds: float, work: Callable[[], _Result]) -> _Result:
 
     def expire(_number: int, _frame: FrameType | None) -> None:
         if armed:
-            raise _TimeIsUp
+            raise _CpuLimitReached
 
     previous_handler: Any = signal.getsignal(signal.SIGVTALRM)
     if previous_handler is None:

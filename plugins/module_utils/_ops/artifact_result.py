@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The value ``artifact`` that modules return: one shape for a pull, a push, a signature, a verification, a look.
+"""The value ``artifact`` that modules return: the same for pull, push, sign, verify and info.
 
 ``revision`` in it is :attr:`.resolve.Resolved.revision`.
 """
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def artifact_identity(reference: Reference, resolved: Resolved) -> dict[str, Any]:
-    """Return which artifact it is: ``url``, ``revision``, ``tag`` and ``digest``.
+    """Return the identity of an artifact: ``url``, ``revision``, ``tag`` and ``digest``.
 
-    :param reference: of the repository; a tag or digest in it is not looked at.
+    :param reference: of the repository; a tag or digest in it is ignored.
     """
     return {
         "url": reference.url,
@@ -34,11 +34,11 @@ def artifact_identity(reference: Reference, resolved: Resolved) -> dict[str, Any
 def artifact_result(
     reference: Reference, resolved: Resolved, top: Manifest, image: Manifest, layers: Sequence[Descriptor]
 ) -> dict[str, Any]:
-    """Return the identity and what the manifest says; ``layer`` only where there are layers.
+    """Return the identity and the values from the manifest; ``layer`` only when there are layers.
 
-    :param top: what the tag or digest stands for; ``media_type`` is its.
+    :param top: the manifest or index that the tag or digest stands for; ``media_type`` is its.
     :param image: the manifest with the layers: ``top``, or the one of an index that was chosen for a platform.
-    :param layers: those that are meant, all or some of the image's; ``size`` is their sum in bytes.
+    :param layers: all or some of the image's layers; ``size`` is the sum of theirs in bytes.
     """
     result = {
         **artifact_identity(reference, resolved),

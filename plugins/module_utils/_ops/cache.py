@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cache: show what a cache holds, and prune it by age and size."""
+"""Cache: list the content of a cache, and prune it by age and size."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _AGE_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 @dataclass(frozen=True)
 class CacheManagement:
-    """Everything that a look at a cache, or its pruning, is told."""
+    """The options of a listing or pruning of a cache."""
 
     root: str
     rules: PruneRules
 
 
 def manage_cache(options: CacheManagement, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
-    """Apply the rules, when there are any; return what the module returns.
+    """Prune the cache if there are rules; return the module's result.
 
-    :raises InvalidOption: when no directory is given, or it holds something else.
-    :raises StorageError: when the file system refuses, or the lock is not had in time.
+    :raises InvalidOption: when no directory is given, or it is not a cache.
+    :raises StorageError: when a file operation fails, or the lock is not acquired in time.
     """
     if not options.root:
         raise InvalidOption(
@@ -80,7 +80,7 @@ def _described(root: str, found: PruneResult) -> dict[str, Any]:
 
 
 def _results(holdings: Sequence[Holding]) -> list[dict[str, Any]]:
-    """The most recently used first."""
+    """The holdings as results, the most recently used first."""
     ordered = sorted(holdings, key=lambda each: (-each.last_used, each.digest))
     return [
         {
@@ -114,7 +114,7 @@ def _warnings(root: str, found: PruneResult) -> list[str]:
 def parse_age(text: str) -> int:
     """Seconds from a whole number with an optional unit (s, m, h, d, w), as ``ansible.builtin.find`` takes an age.
 
-    :raises InvalidOption: when it is no such text.
+    :raises InvalidOption: when the text is not such an age.
     """
     text = str(text).strip()
     match = _AGE.match(text) if len(text) < 20 else None

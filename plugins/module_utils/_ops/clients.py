@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The clients of one task: what several artifacts of it share when they come from one registry."""
+"""The registry clients of one task, shared by the artifacts of one registry."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Clients:
-    """One client, with its connections and its tokens, for each registry, way there and credential; safe for threads.
+    """One client, with its connections and tokens, per registry, connection settings and credential; thread-safe.
 
-    Nothing is imported, and no credential looked for, before the first client is asked for. Helper programs of the
-    docker config are asked once for each registry, and so are clouds.
+    Modules are imported and credentials looked up when the first client is requested. Credential helpers of the docker
+    config and cloud providers are called once per registry.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Clients:
     ) -> RegistryClient:
         """The client of a registry with the credentials for a repository in it.
 
-        :raises AuthenticationFailed: when those that were given cannot be used, or the provider gives none.
+        :raises AuthenticationFailed: when the given credentials cannot be used, or the provider returns none.
         """
         from .._registry.client import RegistryClient
 
@@ -50,7 +50,7 @@ class Clients:
             return client
 
     def close(self) -> None:
-        """Give up all connections."""
+        """Close all connections."""
         with self._lock:
             for client in self._clients.values():
                 client.session.close()

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a reference to the backend that serves it: a registry, its mirrors, a layout, with a cache in front or not."""
+"""Opening of the repository of a reference: a registry, its mirrors or a layout, with or without a cache."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def open_cache(options: CacheOptions) -> ArtifactCache | None:
-    """The cache, None when there shall be none.
+    """Open the cache; None without a cache directory.
 
-    :raises InvalidOption: when the directory holds something else.
+    :raises InvalidOption: when the directory is not a cache.
     """
     if not options.root:
         return None
@@ -31,7 +31,7 @@ def open_cache(options: CacheOptions) -> ArtifactCache | None:
 
 
 def cache_warnings(cache: ArtifactCache | None) -> list[str]:
-    """What a run has to say about the cache that it used."""
+    """The warnings of a run about its cache."""
     return [] if cache is None else list(cache.warnings)
 
 
@@ -45,17 +45,17 @@ def open_repository(
     cache: ArtifactCache | None = None,
     clients: Clients | None = None,
 ) -> Repository:
-    """The backend for a reference: its mirrors, too, unless it is to be written to.
+    """Open the repository of a reference, with its mirrors unless ``push`` is set.
 
-    What a ``cache`` has is taken from there; a layout needs neither.
+    Content is read from ``cache`` when it is there; a layout uses neither mirrors nor a cache.
 
-    A task that writes sets ``mirrored`` to False in check mode as well: what it compares with is the registry's.
+    A task that writes sets ``mirrored`` to False in check mode as well, since it compares with the registry itself.
 
-    Credentials that were given, or that files have for the registry, win over the provider's. With ``clients`` the
-    connections are theirs, and stay open when the repository is closed.
+    Given credentials, and those of files, take precedence over the provider's. With ``clients`` their connections are
+    used, and stay open when the repository is closed.
 
-    :raises AuthenticationFailed: when the credentials that were given cannot be used, or the provider gives none.
-    :raises InvalidOption: when a mirror cannot stand in for this repository.
+    :raises AuthenticationFailed: when the given credentials cannot be used, or the provider returns none.
+    :raises InvalidOption: when a mirror's path and the repository's name are not a valid repository.
     """
     if reference.is_layout:
         from .._layout.repository import LayoutRepository
@@ -86,7 +86,7 @@ def open_repository(
 def open_client(registry: str, repository: str, auth: AuthOptions, connection: ConnectionOptions) -> RegistryClient:
     """A client of a registry with the credentials for a repository in it.
 
-    :raises AuthenticationFailed: when those that were given cannot be used, or the provider gives none.
+    :raises AuthenticationFailed: when the given credentials cannot be used, or the provider returns none.
     """
     from .clients import Clients
 

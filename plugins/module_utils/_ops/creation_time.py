@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When an artifact was made, as far as its content may say so."""
+"""The creation time in the annotations of an artifact."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]
 def creation_time(given: str) -> str:
     """The value of ``org.opencontainers.image.created``: as given, from SOURCE_DATE_EPOCH, or 1970.
 
-    :raises InvalidOption: when it is no RFC 3339 time, or the variable no number of seconds.
+    :raises InvalidOption: when it is not an RFC 3339 time, or the variable is not a number of seconds.
     """
     if given:
         match = _RFC3339.match(given)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of an artifact is wanted, as the user says it."""
+"""Options that choose the layers of an artifact."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALL = "all"
 
 
 class LayerSelector(NamedTuple):
-    """Which layers (Flux's ``layerSelector``, and ``layers``) and what is done with them."""
+    """The choice of layers (Flux's ``layerSelector``, and ``layers``), and the operation on them."""
 
     media_type: str = ""
     operation: str = EXTRACT
@@ -25,7 +25,7 @@ class LayerSelector(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """``max_size`` in bytes and ``max_files``, of everything that one artifact unpacks to."""
+    """Limits of the unpacked content of one artifact: ``max_size`` in bytes and ``max_files``."""
 
     max_size: int
     max_files: int
@@ -48,7 +48,7 @@ def parse_layer_selector(option: Mapping[str, str | None] | None, layers: str) -
 def parse_platform(text: str | None) -> str:
     """Check the option ``platform``; empty when it is not given.
 
-    :raises InvalidOption: when it is no platform.
+    :raises InvalidOption: when it is malformed.
     """
     if not text:
         return ""

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a digest to the layers that are wanted, and the names of their files."""
+"""Selection of the layers of a manifest, and the names of their files."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _is_chart(manifest: Manifest) -> bool:
 
 
 def choose_image(repository: Repository, manifest: Manifest, platform: str) -> Manifest:
-    """The manifest with the layers: this one, or of an index the one for ``platform`` (this host's when empty).
+    """The manifest with the layers: this one, or the one of an index for ``platform`` (this host's when empty).
 
     :raises InvalidContent: when the index has none for it.
     """
@@ -75,9 +75,9 @@ def choose_image(repository: Repository, manifest: Manifest, platform: str) -> M
 
 
 def select_layers(manifest: Manifest, selector: LayerSelector, what: str) -> list[Descriptor]:
-    """The wanted layers, in the manifest's order. A media type is compared to the letter, as Flux does.
+    """The selected layers, in the manifest's order. Media types must be equal, as in Flux.
 
-    :raises LayerError: when there is none.
+    :raises LayerError: when no layer matches.
     """
     layers = list(manifest.layers)
     if not layers:
@@ -98,7 +98,7 @@ def select_layers(manifest: Manifest, selector: LayerSelector, what: str) -> lis
 
 
 def check_sizes(layers: Sequence[Descriptor], limits: Limits, what: str) -> None:
-    """Refuse before the transfer what could not be kept after it.
+    """Check the sizes of layers against the limit, before they are transferred.
 
     :raises LayerError: when the layers are larger than ``max_size``.
     """
@@ -110,10 +110,10 @@ def check_sizes(layers: Sequence[Descriptor], limits: Limits, what: str) -> None
 
 
 def file_name(layer: Descriptor, manifest: Manifest, fallback: str) -> str:
-    """The name under which the bytes of a layer are kept.
+    """The file name for the bytes of a layer.
 
     ``org.opencontainers.image.title`` when it is a plain relative path; for a Helm chart ``<title>-<version>.tgz``
-    from the manifest's annotations, as ``helm pull`` names it; else ``fallback``.
+    from the manifest's annotations, as in ``helm pull``; otherwise ``fallback``.
 
     :raises LayerError: when the title would leave the directory.
     """
@@ -130,7 +130,7 @@ def file_name(layer: Descriptor, manifest: Manifest, fallback: str) -> str:
 
 
 def is_title(text: str) -> bool:
-    """Return whether a layer can have this title: a plain relative path that files of Linux can have."""
+    """Return True for a valid title of a layer: a plain relative path that Linux allows."""
     return (
         text.isprintable()
         and len(encoded(text)) <= MAX_TITLE

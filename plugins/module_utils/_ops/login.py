@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep a login in a docker ``config.json``, or in the credential helper that it names, present or absent.
+"""Add or remove a login in a docker ``config.json``, or in the credential helper that it names.
 
-What goes where is decided as ``docker login`` and ``docker logout`` do (docker/cli, cli/config/credentials).
+The place is chosen as by ``docker login`` and ``docker logout`` (docker/cli, cli/config/credentials).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class LoginOptions:
 
 @dataclass(frozen=True)
 class _Login:
-    """What a login is kept under: a host, or a part of it, and the key that docker writes for that."""
+    """The scope of a login: a host, or a path in it, and docker's key for it."""
 
     registry: str
     path: str
@@ -62,7 +62,7 @@ class _Login:
 
 @dataclass
 class _Plan:
-    """The document as it shall be, what is in the helper and what shall be."""
+    """The wanted document, and the current and wanted content of the helper."""
 
     document: dict[str, Any]
     helper: CredentialHelper | None = None
@@ -78,12 +78,12 @@ class _Plan:
 
 
 def login(options: LoginOptions, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
-    """Bring the login to the wanted state; with ``check_mode`` say what that would change.
+    """Bring the login to the wanted state; with ``check_mode`` only report the changes.
 
     :raises InvalidReference: when ``registry`` is outside the grammar.
-    :raises InvalidOption: when options do not go together, or not with the file.
-    :raises AuthenticationFailed: when the registry refuses the credentials, the file is no docker ``config.json``, or a
-        helper program fails.
+    :raises InvalidOption: when options contradict each other, or the file.
+    :raises AuthenticationFailed: when the registry refuses the credentials, the file is not a docker
+        ``config.json``, or a helper program fails.
     :raises ConnectionFailed: when the registry cannot be reached to check the credentials.
     :raises StorageError: when the file cannot be read, locked or written.
     """
@@ -132,7 +132,7 @@ def _parse_registry(text: str) -> _Login:
 def _given(options: LoginOptions, target: _Login) -> Credential | None:
     """The credential in the options, None when only a helper is named.
 
-    :raises InvalidOption: when options do not go together.
+    :raises InvalidOption: when options contradict each other.
     """
     if options.credential_helper and target.path:
         raise InvalidOption(
@@ -159,7 +159,7 @@ def _given(options: LoginOptions, target: _Login) -> Credential | None:
 def _validate(
     options: LoginOptions, target: _Login, credential: Credential | None, plan: _Plan, warnings: list[str]
 ) -> bool:
-    """Whether the registry asked for the credentials, and took them."""
+    """Check the credentials; return True when the registry required and accepted them."""
     from .._registry.client import RegistryClient
 
     if credential is None:
@@ -206,7 +206,7 @@ def _plan_present(
         plan.wanted = credential or plan.held
     if credential:
         auths = _member(document, "auths")
-        # docker, too, leaves an empty entry for what is in a helper
+        # docker, too, writes an empty entry for a login in a helper
         wanted = _NOTHING if helper else credential
         if not _is_same(_decoded(auths, target.key), wanted):
             auths[target.key] = encode_entry(auths.get(target.key), wanted)
@@ -230,7 +230,7 @@ def _plan_absent(options: LoginOptions, target: _Login, document: dict[str, Any]
 
 
 def _helper(document: Mapping[str, Any], target: _Login, path: str) -> CredentialHelper | None:
-    """The helper that docker would ask for the host. ``credsStore`` keeps logins for hosts, not for parts of them."""
+    """The helper that docker would use for the host. ``credsStore`` has logins of hosts, not of paths in them."""
     name = named_helper(document, target.registry)
     if name is None and not target.path:
         name = str(document.get("credsStore") or "")
@@ -245,7 +245,7 @@ def _member(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _decoded(auths: Mapping[str, Any], key: str) -> Credential | None:
-    """The credential of an entry: an empty one when it holds none, None where there is no usable entry."""
+    """The credential of an entry: an empty one when the entry is empty, None without a usable entry."""
     if key not in auths:
         return None
     try:
@@ -273,7 +273,7 @@ def _apply(plan: _Plan, target: _Login, file: ConfigFile, before: Mapping[str, A
 
 
 def _diff(target: _Login, before: Mapping[str, Any], plan: _Plan, path: str) -> dict[str, str]:
-    """Before and after, of this login alone and without a secret."""
+    """The diff of this login alone, without secrets."""
     shown_before, shown_after = _shown(target, before, None), _shown(target, plan.document, before)
     if plan.helper and plan.changes_helper():
         program = plan.helper.program
@@ -302,7 +302,7 @@ def _shown(target: _Login, document: Mapping[str, Any], other: Mapping[str, Any]
 
 
 def _without_secret(credential: Credential | None, other: Credential | None) -> dict[str, str]:
-    """The fields of a credential; a secret that differs from the other's is shown as such, and nothing else of it."""
+    """The fields of a credential; of a secret, only that it differs from the other one."""
     if credential is None:
         return {"auth": _HIDDEN}
     shown = {"username": credential.username} if credential.username else {}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Several artifacts in one task: side by side, each with its own result, and one answer for all of them."""
+"""Several artifacts in one task: in parallel, each with its own result, combined into one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Callable, TypeVar
 from .._errors import InvalidOption, OciError
 
 MAX_PARALLEL = 32
-# Characters of all differences that are shown together.
+# Characters of all diffs together.
 MAX_DIFF = 4 * 1024 * 1024
 
 Result = TypeVar("Result")
@@ -28,17 +28,17 @@ class ItemsFailed(OciError):
 
 @dataclass(frozen=True)
 class Item:
-    """One artifact of the list: ``label`` says which it is, with nothing secret in it; ``run`` returns what the module
-    returns for a single one."""
+    """One artifact of the list: ``label`` identifies it, without secrets; ``run`` returns the module's result for a
+    single artifact."""
 
     label: Mapping[str, Any]
     run: Callable[[], dict[str, Any]]
 
 
 def numbered(number: int, call: Callable[[], Result]) -> Result:
-    """What ``call`` returns; its errors say which item of the list they are about.
+    """Return the result of ``call``; its errors name the item of the list.
 
-    :raises OciError: what ``call`` raises.
+    :raises OciError: those of ``call``.
     """
     try:
         return call()
@@ -48,7 +48,7 @@ def numbered(number: int, call: Callable[[], Result]) -> Result:
 
 
 def check_parallel(value: int) -> int:
-    """The option ``parallel``.
+    """Return the option ``parallel``, checked.
 
     :raises InvalidOption: when it is out of bounds.
     """
@@ -58,17 +58,17 @@ def check_parallel(value: int) -> int:
 
 
 def run_items(items: Sequence[Item], parallel: int, reasons: Sequence[str]) -> dict[str, Any]:
-    """Run all items, ``parallel`` of them at a time, and put their results together in the order of the list.
+    """Run all items, ``parallel`` of them at a time, and combine their results in the order of the list.
 
-    :param reasons: that a success may have; the first that one of them has is that of all, the last that of none.
-    :raises ItemsFailed: when some failed, after all were run. Its details have what is returned otherwise.
+    :param reasons: of a success, by precedence: the result's is the first that an item has, otherwise the last.
+    :raises ItemsFailed: when some failed, after all were run. Its details have the combined result.
     """
     failures: dict[int, OciError] = {}
 
     def work(number: int) -> dict[str, Any]:
         try:
             return items[number - 1].run()
-        except Exception as exc:  # whatever it is: the results of the others must not be lost
+        except Exception as exc:  # any error: the results of the others must not be lost
             from .._unexpected import as_error
 
             error = failures[number] = as_error(exc, "The work on it")
@@ -113,7 +113,7 @@ def _together(items: Sequence[Item], found: Sequence[dict[str, Any]]) -> dict[st
 
 
 def _left_out(diff: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """What is shown in place of differences that would make too much together."""
+    """The text in place of diffs that are too long together."""
     headers = [each.get("after_header") or each.get("before_header") or "" for each in diff]
     return [{"before_header": name, "after_header": name, "before": "", "after": "(differs)\n"} for name in headers]
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what the user wrote to one digest: which repository, which tag, which revision."""
+"""Resolution of the user's reference and selection to a repository, a tag and a digest."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class ReferenceOptions(NamedTuple):
-    """The options that say which artifact is meant; see the documentation fragment ``reference``. ``pin`` is a revision
-    (``tag@digest`` or a digest) that the others were resolved to elsewhere."""
+    """The options that identify an artifact; see the documentation fragment ``reference``. ``pin`` is a revision
+    (``tag@digest`` or a digest) that the other options were resolved to before."""
 
     ref: str = ""
     url: str = ""
@@ -36,8 +36,8 @@ class ReferenceOptions(NamedTuple):
 class Target(NamedTuple):
     """A checked request: a repository with a digest, a tag, or a selection among its tags.
 
-    ``selector`` chooses the tag; ``ranking`` orders the tags of a listing, also where a digest or a tag is given.
-    ``pin`` is what all this stands for, where somebody has found that out before.
+    ``selector`` chooses the tag; ``ranking`` orders the tags of a listing, even if a digest or a tag is given.
+    ``pin`` is the revision when it was resolved before.
     """
 
     reference: Reference
@@ -49,22 +49,22 @@ class Target(NamedTuple):
 
     @property
     def known(self) -> Resolved | None:
-        """What it stands for, where that takes no request."""
+        """The revision, when it is known without a request; otherwise None."""
         return Resolved(self.reference.digest, "", None) if self.reference.digest else self.pin
 
     @property
     def wanted(self) -> str:
-        """What was asked for, as text: the same for two tasks that ask for the same, whatever it stands for now."""
+        """The reference and selection as text, to compare the requests of two tasks; independent of the revision."""
         return f"{self.reference}\n{self.selector.selection if self.selector else ''}"
 
     @property
     def is_any_of_layout(self) -> bool:
-        """A layout, and nothing said about what in it: ``latest``, or the only manifest where nothing has a tag."""
+        """True for a layout without tag, digest or selection: ``latest``, or its only manifest if it has no tags."""
         return self.reference.is_layout and not self.is_explicit and not self.reference.digest and not self.selector
 
 
 class Resolved(NamedTuple):
-    """One digest. ``revision`` is ``tag@digest``, or the digest alone when that is what was asked for."""
+    """A resolved digest. ``revision`` is ``tag@digest``, or the digest alone when the request was for a digest."""
 
     digest: str
     tag: str
@@ -78,9 +78,9 @@ class Resolved(NamedTuple):
 def parse_target(options: ReferenceOptions, layer_media_type: str = "", *, lists_tags: bool = False) -> Target:
     """Check the reference and compile the selection, before any request is made.
 
-    Precedence is digest, semver or filter_tags, tag, ``latest`` (source-controller, getArtifactRef); an option that
-    loses is named in a warning. ``layer_media_type`` is the selected layer's: only for a Helm chart is ``_`` in a tag
-    read as ``+``. With ``lists_tags`` the selection orders a list, also where it does not choose the artifact.
+    Precedence is digest, semver or filter_tags, tag, ``latest`` (source-controller, getArtifactRef); an option
+    that is overridden is named in a warning. ``layer_media_type`` is that of the selected layer: only for a Helm chart
+    ``_`` in a tag is read as ``+``. With ``lists_tags`` the selection orders a list, even if it does not choose a tag.
 
     :raises InvalidReference: when a part is outside the grammar.
     :raises InvalidSelection: when a range, an expression or a policy cannot be used.
@@ -103,7 +103,7 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "", *, lists
     ranking = compile_selection(options, layer_media_type)
     selector = ranking if ranking is not None and ranking.selection.has_policy else None
     losers = []
-    # a tag and a digest in one reference is how a pinned tag is written: nothing is lost
+    # a tag and a digest in one reference are a pinned tag: neither is overridden
     is_pinned = bool(reference.tag and reference.digest)
     if tag and not is_pinned and (digest or selector):
         losers.append("tag")
@@ -126,7 +126,7 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "", *, lists
 
 
 def _parse_pin(text: str, digest: str, tag: str, selector: TagSelector | None) -> Resolved:
-    """A revision that the reference was resolved to; what it could not have been resolved to is refused."""
+    """Parse a revision that the reference was resolved to; refuse one that contradicts the reference."""
     pinned_tag, _at, pinned_digest = text.rpartition("@")
     parse_digest(pinned_digest)
     if pinned_tag:
@@ -152,10 +152,10 @@ def _parse_pin(text: str, digest: str, tag: str, selector: TagSelector | None) -
 
 
 def resolve(repository: Repository, target: Target) -> Resolved:
-    """Find the digest: no request for a digest or a pin, one HEAD for a tag, the list of tags and one HEAD for a
-    selection.
+    """Resolve a target to a digest: no request for a digest or a pin, one HEAD for a tag, the list of tags and one HEAD
+    for a selection.
 
-    Of an image layout without tags, as ``crane`` and ``skopeo`` may write it, the only manifest is meant.
+    An image layout without tags, as ``crane`` and ``skopeo`` may write it, resolves to its only manifest.
 
     :raises NoMatch: when no tag satisfies the selection.
     :raises NotFound: when the tag, the repository or the layout is not there.
@@ -172,7 +172,7 @@ def resolve(repository: Repository, target: Target) -> Resolved:
 
 
 def compile_selection(options: ReferenceOptions, layer_media_type: str = "") -> TagSelector | None:
-    """The selection among tags, None when there is none.
+    """Compile the selection among tags; None without a selection.
 
     :raises InvalidSelection: when a range, an expression or a policy cannot be used.
     """

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sign: make sure that a digest has a Cosign signature by a key.
+"""Sign: add a Cosign signature by a key to a digest, unless it has one.
 
-A reference is resolved once, and what is signed is that digest, whatever its tag does meanwhile.
+A reference is resolved once, and that digest is signed, even if the tag moves meanwhile.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SIGNED, UP_TO_DATE = "ArtifactSigned", "ArtifactUpToDate"
 
 @dataclass(frozen=True)
 class SigningOptions:
-    """How to sign. ``key`` is PEM text or a path; ``key_password`` None means that of the environment, or none."""
+    """The options of signatures. ``key`` is PEM text or a path; without ``key_password`` the environment's is used."""
 
     key: str = field(repr=False)
     key_password: str | None = field(default=None, repr=False)
@@ -42,7 +42,7 @@ class SigningOptions:
 
 @dataclass(frozen=True)
 class SignOptions:
-    """Everything that a task that signs is told."""
+    """The options of the module."""
 
     reference: ReferenceOptions
     signing: SigningOptions
@@ -52,7 +52,7 @@ class SignOptions:
 
 
 class KeySigner:
-    """A key that was read, ready for any number of digests. Reading an encrypted key takes up to a second.
+    """A loaded key, for any number of digests. Loading an encrypted key takes up to a second.
 
     :raises InvalidPolicy: when it cannot be used.
     :raises InvalidOption: when the format is unknown, or an annotation cannot be signed.
@@ -60,7 +60,7 @@ class KeySigner:
 
     def __init__(self, options: SigningOptions) -> None:
         if options.format not in FORMATS:
-            raise InvalidOption(f"{options.format[:100]!r} is no format of signatures: wanted {', '.join(FORMATS)}.")
+            raise InvalidOption(f"{options.format[:100]!r} is not a signature format: wanted {', '.join(FORMATS)}.")
         from .._trust.private_keys import load_private_key
         from .._trust.sign import CosignSigner
 
@@ -68,15 +68,15 @@ class KeySigner:
         self._signer = CosignSigner(key, FORMATS[options.format], options.annotations, creation_time(""))
 
     def sign(self, repository: Repository, artifact: Descriptor, *, check_mode: bool = False) -> Signed:
-        """Add the signatures that are missing; with ``check_mode`` only say which."""
+        """Add the missing signatures; with ``check_mode`` only report them."""
         return self._signer.sign(repository, artifact, check_mode=check_mode)
 
 
 def sign(options: SignOptions, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
-    """Resolve once, sign that digest; return what the module returns. What is signed already is left alone.
+    """Resolve the reference once and sign that digest, unless it is signed already; return the module's result.
 
     :raises InvalidPolicy: when the key cannot be used.
-    :raises OciError: for everything else that cannot be done.
+    :raises OciError: for every other failure.
     """
     target = parse_target(options.reference)
     signer = KeySigner(options.signing)
@@ -103,7 +103,7 @@ def sign(options: SignOptions, *, check_mode: bool = False, want_diff: bool = Fa
 
 
 def as_results(signatures: Sequence[Signature]) -> list[dict[str, str]]:
-    """The value that modules return as ``signatures``."""
+    """The modules' value ``signatures``."""
     return [asdict(signature) for signature in signatures]
 
 

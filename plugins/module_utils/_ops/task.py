@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the artifacts of one task share: clients of registries, the cache, resolutions, verdicts."""
+"""State that the artifacts of one task share: registry clients, the cache, resolved tags, verification results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_TRANSFERS = 16
 
 @dataclass(eq=False, repr=False)
 class _Request:
-    """What was asked for, by whom and on which way; ``count`` artifacts of the task ask for it."""
+    """A target with its credentials and connection settings; ``count`` artifacts of the task request it."""
 
     auth: AuthOptions
     connection: ConnectionOptions
@@ -39,11 +39,11 @@ class _Request:
 
 
 class Task:
-    """Use as a context manager. Safe for threads; what is not asked for is neither opened nor imported.
+    """A context manager with the shared state of a task. Thread-safe; everything is opened and imported on first use.
 
-    What several artifacts of the task ask for (see :meth:`expect`) is resolved once and means one thing to all of them.
-    Without a cache it is kept in a temporary one until the task is done, and so fetched once. ``transfers`` bounds what
-    all of them fetch at the same time.
+    A reference that several artifacts of the task use (see :meth:`expect`) is resolved once, to the same digest for
+    all. Without a cache its content is kept in a temporary one until the task is done, and so fetched once.
+    ``transfers`` bounds the concurrent downloads of all artifacts.
     """
 
     def __init__(self, cache: CacheOptions) -> None:
@@ -68,9 +68,9 @@ class Task:
 
     @property
     def cache(self) -> ArtifactCache | None:
-        """The cache of the task's options, None when there shall be none.
+        """The cache of the task's options, None without a cache directory.
 
-        :raises InvalidOption: when the directory holds something else.
+        :raises InvalidOption: when the directory is not a cache.
         """
         if not self._options.root:
             return None
@@ -83,7 +83,7 @@ class Task:
 
     @property
     def clients(self) -> Clients:
-        """The clients of registries."""
+        """The registry clients."""
         from .clients import Clients
 
         with self._lock:
@@ -93,7 +93,7 @@ class Task:
 
     @property
     def verdicts(self) -> Verdicts:
-        """What was verified."""
+        """The verification results."""
         from .verdicts import Verdicts
 
         with self._lock:
@@ -102,11 +102,11 @@ class Task:
             return self._verdicts
 
     def expect(self, target: Target, auth: AuthOptions, connection: ConnectionOptions) -> None:
-        """Say that an artifact of the task is going to be asked for."""
+        """Announce that an artifact of the task will be requested."""
         self._request(target, auth, connection).count += 1
 
     def open(self, target: Target, auth: AuthOptions, connection: ConnectionOptions) -> Repository:
-        """The repository of an artifact; raises as :func:`~.connect.open_repository`."""
+        """Open the repository of an artifact; raises as :func:`~.connect.open_repository`."""
         from .connect import open_repository
 
         cache = self.cache
@@ -115,7 +115,7 @@ class Task:
         return open_repository(target.reference, auth, connection, cache=cache, clients=self.clients)
 
     def cached(self, repository: Repository) -> CachedRepository | None:
-        """The repository as one with a cache, None when it has none."""
+        """The repository, if it has a cache; otherwise None."""
         if self._cache is None and self._temporary is None:
             return None
         from .._cache.artifact_cache import CachedRepository
@@ -125,7 +125,7 @@ class Task:
     def resolve(
         self, repository: Repository, target: Target, auth: AuthOptions, connection: ConnectionOptions
     ) -> Resolved:
-        """As :func:`~.resolve.resolve`."""
+        """Resolve a target as :func:`~.resolve.resolve` does, once for equal requests of the task."""
         request = self._request(target, auth, connection)
         with request.lock if request.count > 1 else contextlib.nullcontext():
             resolved = request.resolved or resolve(repository, target)
@@ -135,13 +135,13 @@ class Task:
     def verify(
         self, repository: Repository, resolved: Resolved, policy: VerifyPolicy, fingerprint: str, *, anew: bool = False
     ) -> Finding:
-        """As :meth:`~.verdicts.Verdicts.find`, with what the cache remembers of what is read through it."""
+        """Verify as :meth:`~.verdicts.Verdicts.find` does, with the results stored in the repository's cache."""
         cache = None if self.cached(repository) is None else self.cache
         return self.verdicts.find(repository, resolved, policy, fingerprint, cache, anew=anew)
 
     def small_work(self, is_small: bool) -> AbstractContextManager[object]:
-        """What many files and few bytes are worked on within: by one thread at a time, since Python lets no two of them
-        run, and they would only take it from each other with each system call."""
+        """A lock for work on many small files: one thread at a time is faster, since the threads would contend for the
+        interpreter lock at each system call."""
         return self._small_work if is_small else contextlib.nullcontext()
 
     def _request(self, target: Target, auth: AuthOptions, connection: ConnectionOptions) -> _Request:

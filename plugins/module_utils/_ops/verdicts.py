@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""That nothing is verified twice: by the items of one task, and where there is a cache by all tasks of a user.
+"""Reuse of verification results: between the items of one task, and with a cache between all tasks of a user.
 
-A verdict is remembered for a digest, under the name of its repository and the policy with all that it names. It holds
-for a day at most, so that what cannot be seen in the policy (the root of the public Sigstore, the clock) is looked at
-again, and no longer than the certificates and signatures that it rests on. Only success is remembered, with what the
-user was warned of, which is said again each time.
+A result is stored for a digest, its repository and the policy, including the content of files that the policy names. It
+is valid for a day at most, so that inputs outside the policy (the root of the public Sigstore, the clock) are checked
+again, and no longer than the certificates and signatures that it depends on. Only successes are stored, with their
+warnings, which are repeated at each use.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
     from .resolve import Resolved
 
 REMEMBERED_SECONDS = 24 * 3600.0
-# To be raised when verification itself changes: what an earlier version found is then found again.
+# To be incremented when the verification changes: results of earlier versions are then not reused.
 RULES = 2
 _PART = "verdicts"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What modules return as ``verification``, what the user is to be told each time that it is relied on, and whether
-    the cache remembered it."""
+    """The modules' value ``verification``, the warnings that are repeated at each use, and whether the result is from
+    the cache."""
 
     verification: Mapping[str, Any]
     warnings: list[str] = field(default_factory=list)
     is_remembered: bool = False
 
     def warnings_of_use(self, repository: Repository, resolved: Resolved) -> list[str]:
-        """What the user is to be told when the artifact is used."""
+        """The warnings when the artifact is used."""
         if self.verification["verified"]:
             return self.warnings
         name = repository.reference.at(tag=resolved.tag, digest=resolved.digest)
@@ -52,7 +52,7 @@ class Finding:
 
 
 def policy_fingerprint(policy: VerifyPolicy) -> str:
-    """A digest of what decides the outcome: the policy, the content of the files that it names, and ``RULES``."""
+    """A digest of the inputs of a verification: the policy, the content of the files that it names, and ``RULES``."""
     from .._oci.digest import digest_of
 
     files = [*policy.public_keys, policy.trusted_root]
@@ -68,15 +68,15 @@ def _content_of(path_or_text: str) -> str:
     if not path_or_text or is_pem(path_or_text) or path_or_text.lstrip().startswith("{"):
         return ""
     try:
-        # the largest of what a policy names
+        # the limit of the largest files that a policy names
         return read_file(path_or_text, MAX_CERTIFICATES).decode("utf-8", "surrogateescape")
     except FileRefused:
-        # whoever uses the file says what is wrong with it
+        # the error is raised where the file is used
         return ""
 
 
 class Verdicts:
-    """The verdicts of one task, and the verifiers that they come from; safe for threads."""
+    """The verification results of one task, and its verifiers; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -85,7 +85,7 @@ class Verdicts:
         self._found: dict[tuple[str, str], Finding] = {}
 
     def check(self, policy: VerifyPolicy, fingerprint: str) -> None:
-        """Read what the policy names, before anything is asked.
+        """Load the keys and files of the policy, before any request.
 
         :raises InvalidPolicy: when the policy cannot be used.
         """
@@ -101,12 +101,12 @@ class Verdicts:
         *,
         anew: bool = False,
     ) -> Finding:
-        """Check the signatures of what was resolved, unless that was done before.
+        """Verify the signatures of a resolved digest, unless a stored result is valid.
 
         :param fingerprint: of the policy, see :func:`policy_fingerprint`.
-        :param anew: check them whatever the cache remembers.
+        :param anew: verify even if the cache has a result.
         :raises InvalidPolicy: when the policy cannot be used.
-        :raises VerificationFailed: when they do not satisfy it.
+        :raises VerificationFailed: when they do not satisfy the policy.
         """
         key = _verdict_key(fingerprint, repository.reference.name)
         with self._turn(key, resolved.digest):
@@ -138,7 +138,7 @@ class Verdicts:
         if not verdict.verified:
             return found
         self._found[key, resolved.digest] = found
-        # not of keys that were replaced since the fingerprint was taken
+        # not if keys were replaced after the fingerprint was computed
         if notes is not None and policy_fingerprint(policy) == fingerprint:
             now = time.time()
             until = min(now + REMEMBERED_SECONDS, verdict.valid_until)
@@ -161,7 +161,7 @@ class Verdicts:
 
 
 def _verdict_key(fingerprint: str, name: str) -> str:
-    """What a verdict is of, beside the digest. A trust policy may have another statement for each repository."""
+    """The key of a result, besides the digest. A trust policy may have different statements for repositories."""
     return f"{fingerprint} {name}"
 
 
@@ -173,7 +173,7 @@ def _remembered(notes: CacheNotes, digest: str, key: str) -> Finding | None:
 
 
 def warnings_of(record: Mapping[str, Any]) -> list[str]:
-    """What the user was warned of, from a record of a verification."""
+    """The warnings in a record of a verification."""
     found = record.get("warnings")
     return [str(each) for each in found] if isinstance(found, list) else []
 
@@ -184,7 +184,7 @@ def _part(notes: CacheNotes, digest: str) -> Mapping[str, Any]:
 
 
 def _holds(entry: Any, now: float) -> bool:
-    """Whether an entry counts at this time. One from the future was made by a clock that was wrong."""
+    """True when an entry is valid now. An entry from the future was made by a wrong clock, and is not."""
     try:
         return bool(
             entry["since"] <= now < min(entry["until"], entry["since"] + REMEMBERED_SECONDS)

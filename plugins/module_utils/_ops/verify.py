@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verify one artifact or several: resolve the reference once, and check the signatures of that digest.
 
-What was resolved is what is verified, and what is verified is what is used: every later request names the digest.
+The resolved digest is the one that is verified and used: every later request names it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VERIFIED, VERIFICATION_IGNORED = "Verified", "VerificationIgnored"
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """Everything that a verification is told."""
+    """The options of a verification."""
 
     reference: ReferenceOptions
     policy: VerifyPolicy
@@ -35,10 +35,10 @@ class VerifyOptions:
 
 
 def verify(options: VerifyOptions) -> dict[str, Any]:
-    """Resolve once, verify that digest; return what the module returns. Nothing is ever changed.
+    """Resolve the reference once and verify that digest; return the module's result. Nothing is changed.
 
     :raises VerificationFailed: when the signatures do not satisfy the policy.
-    :raises OciError: for everything else that keeps it from being known.
+    :raises OciError: for every other failure.
     """
     with Task(options.cache) as task:
         return Verification(options, task).run()
@@ -47,9 +47,9 @@ def verify(options: VerifyOptions) -> dict[str, Any]:
 def verify_many(
     items: Sequence[tuple[VerifyOptions, Mapping[str, Any]]], cache: CacheOptions, parallel: int
 ) -> dict[str, Any]:
-    """Verify several artifacts, each with what names it in the result; return what the module returns.
+    """Verify several artifacts, each with its label in the result; return the module's result.
 
-    :raises OciError: when the options of one cannot be used, before anything is asked.
+    :raises OciError: when the options of one cannot be used, before any request.
     :raises ItemsFailed: when some failed, after all were tried.
     """
     from .many import Item, numbered, run_items
@@ -64,7 +64,7 @@ def verify_many(
 
 
 class Verification:
-    """One artifact that a task verifies, checked as far as that takes no request; ``target`` is what is meant.
+    """One artifact that a task verifies; its options are checked without a request. ``target`` is the artifact.
 
     :raises OciError: when the options cannot be used.
     """
@@ -77,7 +77,7 @@ class Verification:
         task.verdicts.check(options.policy, self._fingerprint)
 
     def run(self) -> dict[str, Any]:
-        """Verify it; return what the module returns. Raises as :func:`verify`."""
+        """Verify the artifact; return the module's result. Raises as :func:`verify`."""
         options, task = self._options, self._task
         repository = task.open(self.target, options.auth, options.connection)
         try:

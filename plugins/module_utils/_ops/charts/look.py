@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Helm charts behind tags: what each says about itself, from its config alone."""
+"""Descriptions of the Helm charts of tags, from their configs alone."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _TEXTS = {"name": "name", "version": "version", "app_version": "appVersion", "ku
 
 
 def list_charts(repository: Repository, tags: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """A description of each tag that is a chart, in the order of the tags, and a warning for each that is damaged.
+    """A description of each tag that is a chart, in the order of the tags, and a warning for each damaged chart.
 
-    Takes two requests for a tag (manifest and config), or with a cache one and what the cache lacks. What is no chart,
-    and what was removed in the meantime, is left out.
+    Takes two requests for a tag (manifest and config); with a cache one, and those for missing content. Tags that are
+    not charts, or were removed in the meantime, are left out.
 
     :raises AuthenticationFailed: when the account may not read them.
     :raises OciError: when the registry does not answer.
@@ -42,7 +42,7 @@ def list_charts(repository: Repository, tags: Sequence[str]) -> tuple[list[dict[
 
 
 def look_at_chart(repository: Repository, tag: str) -> dict[str, Any] | str | None:
-    """The chart of a tag, None when it is no chart, a warning when it is damaged. Raises as :func:`list_charts`."""
+    """The chart of a tag, None when it is not a chart, a warning when it is damaged. Raises as :func:`list_charts`."""
     try:
         manifest = repository.fetch_manifest(tag)
     except NotFound:
@@ -69,11 +69,11 @@ def _describe(repository: Repository, tag: str, manifest: Manifest, chart: Manif
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, Mapping):
-        raise InvalidContent("Its config is no JSON object, which the metadata of a chart are.")
+        raise InvalidContent("Its config is not a JSON object with the metadata of a chart.")
     return {
         **artifact_identity(repository.reference, Resolved(manifest.descriptor.digest, tag, manifest.descriptor)),
         **{name: _text(config, key, MAX_TEXT) for name, key in _TEXTS.items()},
-        # what Helm takes a chart for that does not say
+        # Helm's default
         "type": _text(config, "type", MAX_TEXT) or "application",
         "description": _text(config, "description", MAX_DESCRIPTION),
         "deprecated": config.get("deprecated") is True,
@@ -85,5 +85,5 @@ def _text(config: Mapping[str, Any], key: str, limit: int) -> str:
     value = config.get(key)
     if not isinstance(value, str):
         return ""
-    # half a surrogate pair, which JSON may escape, is no text that can be printed
+    # JSON may escape half a surrogate pair, which cannot be encoded
     return value[:limit].encode("utf-8", "replace").decode("utf-8")

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Charts for releases: resolve → verify → fetch → check, each into a cache that is keyed by digest.
+"""Charts for releases: resolve → verify → fetch → check, into a cache by digest.
 
-An unchanged chart costs one request, one that is pinned by digest none.
+An unchanged chart takes one request; a chart that is pinned by digest takes none.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _VERSION_TAG = re.compile(r"v?\d+(\.\d+)*([-_+].*)?\Z", re.ASCII)
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """One chart that is wanted."""
+    """The options of one chart."""
 
     name: str
     reference: ReferenceOptions
@@ -53,9 +53,9 @@ class SourceOptions:
 
 
 def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, Any]:
-    """Have all charts in the cache; return what the module returns.
+    """Fetch all charts into the cache; return the module's result.
 
-    :raises OciError: for the first source that is not to be had; the others are named in its details.
+    :raises OciError: for the first source that failed; the others are named in its details.
     """
     if len({source.name for source in sources}) < len(sources):
         raise InvalidOption("Two sources have the same name.", "Give each source a name of its own.")
@@ -67,7 +67,7 @@ def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, 
 
 
 def _fetch_sources(sources: Sequence[SourceOptions], cache: ArtifactCache, task: Task) -> dict[str, Any]:
-    # all of them are checked before the first request
+    # all options are checked before the first request
     fetches = [_named_source(source.name, partial(_Fetch, source, cache, task)) for source in sources]
     failures: dict[str, OciError] = {}
     found: dict[str, Any] = {}
@@ -76,7 +76,7 @@ def _fetch_sources(sources: Sequence[SourceOptions], cache: ArtifactCache, task:
         name = fetch.source.name
         try:
             found[name] = _named_source(name, fetch.run)
-        except Exception as exc:  # whatever it is: the message has to name all the sources that failed
+        except Exception as exc:  # any error: the message has to name all sources that failed
             from ..._unexpected import as_error
 
             failures[name] = as_error(exc, f"The work on the source {name!r}")
@@ -112,7 +112,7 @@ class _Fetch:
         self._task = task
         self._cache = cache
         repository = task.open(self._target, source.auth, source.connection)
-        # a chart of a layout goes into the cache, too: Helm is given a file of it
+        # a chart of a layout is copied into the cache, too: Helm reads the file there
         self._repository = task.cached(repository) or CachedRepository(repository.reference, cache, lambda: repository)
 
     def run(self) -> dict[str, Any]:
@@ -142,9 +142,9 @@ class _Fetch:
         }
 
     def _verify(self, resolved: Resolved) -> Mapping[str, Any]:
-        """Check the signatures, unless this policy was satisfied by this digest before.
+        """Verify the signatures, unless the digest satisfied this policy before.
 
-        :raises VerificationFailed: when they do not satisfy it.
+        :raises VerificationFailed: when they do not satisfy the policy.
         """
         policy = self.source.verify
         if policy is None:
@@ -154,9 +154,9 @@ class _Fetch:
         return found.verification
 
     def _chart(self, resolved: Resolved, layer: Descriptor, path: str, what: str) -> Mapping[str, str]:
-        """What the chart says about itself, read from the archive once.
+        """The metadata of the chart, read from the archive once.
 
-        :raises ChartError: when it is none.
+        :raises ChartError: when it is not a chart.
         """
         notes = self._cache.notes()
         chart = _noted_chart(notes.load(resolved.digest))
@@ -175,25 +175,25 @@ class _Fetch:
             layers = select_layers(manifest, LayerSelector(media.HELM_LAYER, "copy", FIRST), what)
             check_sizes(layers, Limits(MAX_CHART, 1), what)
         except LayerError as exc:
-            raise ChartError(f"{what} is no Helm chart: {exc.message}", "Name the chart's repository.") from None
+            raise ChartError(f"{what} is not a Helm chart: {exc.message}", "Name the chart's repository.") from None
         return layers[0]
 
     def _fetch(self, layer: Descriptor) -> str:
-        """The path of the chart in the cache, in which it is from now on.
+        """Store the chart in the cache; return its path there.
 
-        :raises StorageError: when the cache cannot take it.
+        :raises StorageError: when it cannot be stored.
         """
         held = self._cache.store.hold(layer)
         if held is None:
             self.changed = True
             held = self._repository.hold_blob(layer)
         if held is None:
-            raise self._cache.refusal or StorageError(f"The cache {self._cache.root} is not to be written to.")
+            raise self._cache.refusal or StorageError(f"The cache {self._cache.root} cannot be written to.")
         held.close()
         return self._cache.store.path(layer.digest)
 
     def _list(self, resolved: Resolved, manifest: Manifest) -> None:
-        """Have the cache list the chart; one from a layout on disk is listed there."""
+        """List the chart in the cache's index; a chart of a layout on disk is listed there only."""
         if not self._target.reference.is_layout:
             is_whole = resolved.digest == manifest.descriptor.digest
             self._repository.enter(resolved.tag if is_whole else "", manifest)
@@ -205,7 +205,7 @@ class _Fetch:
 
 
 def _named_source(name: str, call: Callable[[], Result]) -> Result:
-    """What ``call`` returns; its errors say which source they are about."""
+    """Return the result of ``call``; its errors name the source."""
     try:
         return call()
     except OciError as exc:
@@ -223,7 +223,7 @@ def _read_chart(path: str, digest: str, what: str) -> dict[str, str]:
     except OSError as exc:
         raise storage_error("read", path, exc) from None
     except BuildError as exc:
-        raise ChartError(f"{what} is no Helm chart. {exc.message}", "See what was published there.") from None
+        raise ChartError(f"{what} is not a Helm chart. {exc.message}", "See what was published there.") from None
     return {"name": chart.name, "version": chart.version, "app_version": chart.app_version}
 
 

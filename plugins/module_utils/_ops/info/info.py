@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look: resolve a reference, rank tags, show what a manifest holds and what refers to it. Nothing is ever changed."""
+"""Info: resolve a reference, rank tags, show the content and the referrers of a manifest. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ DEFAULT_CHARTS = 20
 
 @dataclass(frozen=True)
 class InfoOptions:
-    """Everything that a look is told.
+    """The options of the module.
 
-    ``gather`` None means the manifest, or in a search nothing. ``limit`` bounds the tags that are listed, and those
-    that are looked at for charts: 0 is all, None all tags and a few charts. ``registry`` and ``from_cache`` without a
-    reference make a search of it.
+    ``gather`` None means the manifest, or nothing in a search. ``limit`` bounds the tags that are listed, and those
+    whose charts are read: 0 is all, None is all tags and ``DEFAULT_CHARTS`` charts. ``registry`` or ``from_cache``
+    without a reference is a search.
     """
 
     reference: ReferenceOptions
@@ -55,23 +55,23 @@ class InfoOptions:
 
     @property
     def is_search(self) -> bool:
-        """Whether repositories are looked for, and not into."""
+        """True when repositories are searched for, and none is inspected."""
         return bool(self.registry or (self.from_cache and not (self.reference.ref or self.reference.url)))
 
 
 def info(options: InfoOptions) -> dict[str, Any]:
-    """What the module returns: ``exists``, ``artifact``, ``served_by``, and each gathered part under its name.
+    """Return the module's result: ``exists``, ``artifact``, ``served_by``, and each gathered part under its name.
 
-    A listing of tags without a tag, digest or selection of its own resolves nothing: a repository has tags without
-    having ``latest``.
+    A listing of tags without a tag, digest or selection does not resolve a tag, since a repository may have tags but
+    not ``latest``.
 
     Requests: one HEAD for a tag or digest, a GET in its place when a part of the manifest is gathered; the pages of the
     tag list for ``tags`` and for a selection; one GET for the config, and one or two for the referrers.
 
-    :raises NotFound: when the repository, the tag or the digest is not there; with ``missing_ok`` only when something
-        is missing of an artifact that is there.
+    :raises NotFound: when the repository, the tag or the digest does not exist; with ``missing_ok`` only when a part
+        of an existing artifact is missing.
     :raises NoMatch: when no tag satisfies the selection (not with ``missing_ok``).
-    :raises OciError: for everything else that cannot be found out.
+    :raises OciError: for every other failure.
     """
     for name in ("limit", "max_repositories"):
         value = getattr(options, name)
@@ -86,7 +86,7 @@ def info(options: InfoOptions) -> dict[str, Any]:
     cache = _open_cache(options)
     repository = _open(options, target, cache)
     try:
-        result = _Look(options, gather, target, repository).run()
+        result = _Inspection(options, gather, target, repository).run()
     finally:
         repository.close()
     result["served_by"] = repository.served_by
@@ -95,7 +95,7 @@ def info(options: InfoOptions) -> dict[str, Any]:
 
 
 def gathered(names: Sequence[str]) -> tuple[str, ...]:
-    """The parts to gather, ``all`` and ``none`` spelled out.
+    """The parts to gather, with ``all`` and ``none`` expanded.
 
     :raises InvalidOption: when a name is unknown.
     """
@@ -158,7 +158,7 @@ def _open(options: InfoOptions, target: Target, cache: ArtifactCache | None) -> 
     return CachedPlace(cache.root, target.reference)
 
 
-class _Look:
+class _Inspection:
     def __init__(self, options: InfoOptions, gather: tuple[str, ...], target: Target, repository: Repository) -> None:
         self._options = options
         self._target = target
@@ -184,7 +184,7 @@ class _Look:
         return result
 
     def _find(self, result: dict[str, Any]) -> tuple[str, Descriptor, Manifest | None] | None:
-        """The tag, the descriptor and, where a part of it is gathered, the manifest; None when only tags are wanted."""
+        """The tag, the descriptor and, if a part of it is gathered, the manifest; None when only tags are gathered."""
         target, repository = self._target, self._repository
         lists = bool({"tags", CHARTS} & set(self._gather))
         names = repository.list_tags() if lists or target.selector else []
@@ -231,7 +231,7 @@ class _Look:
             result["config"] = self._config(image)
 
     def _image(self, manifest: Manifest) -> Manifest | None:
-        """The manifest with config and layers; None when ``all`` is gathered of an index without one for this host."""
+        """The manifest with config and layers; None for ``all`` of an index without a manifest for this host."""
         if not manifest.is_index:
             return manifest
         from ..._oci import platforms
@@ -286,7 +286,7 @@ class _Look:
 def rank_tags(
     selector: TagSelector | None, sort: str, names: list[str], limit: int | None, *, chart_tags: bool = False
 ) -> list[str]:
-    """The tags that the selection allows, in the order that ``sort`` names, the best first.
+    """The tags that match the selection, in the order of ``sort``, the best first.
 
     :raises InvalidSelection: when an expression does not finish.
     """

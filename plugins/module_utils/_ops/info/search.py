@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Search: the repositories of a registry, or of the cache, and the charts in them."""
+"""Search for the repositories of a registry, or of the cache, and the charts in them."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from ..._cache.artifact_cache import ArtifactCache
     from ..._oci.bounded_regex import BoundedRegex
 
-# Repositories that are open at the same time, each with connections of its own.
+# Repositories that are open at the same time, each with its own connections.
 BATCH = 32
 DEFAULT_CHARTS = 1
 
-# The tags to look at, best first, of those that a repository has.
+# Chooses the tags whose charts are read, best first, from those of a repository.
 Ranking = Callable[[list[str], "int | None"], "list[str]"]
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Everything that a search is told.
+    """The options of a search.
 
-    ``registry`` is a host, or a host with a path that the names are below; empty means every one that the cache knows.
-    ``max_repositories`` and ``limit`` (tags of each repository to look at) are 0 for all of them.
+    ``registry`` is a host, or a host with a path that the names are below; empty means all that are in the cache.
+    ``max_repositories`` and ``limit`` (tags per repository whose charts are read) are 0 for no limit.
     """
 
     registry: str = ""
@@ -51,10 +51,10 @@ class SearchOptions:
 def search(
     options: SearchOptions, rank: Ranking, cache: ArtifactCache | None = None, *, from_cache: bool = False
 ) -> dict[str, Any]:
-    """Find repositories, and their newest charts where these are wanted; return what the module returns.
+    """Find repositories, and their newest charts if these are gathered; return the module's result.
 
-    Takes one request for each 1,000 repositories of the registry; for charts, one for the tags of each that is found,
-    and those of :func:`~._ops.charts.look.list_charts`.
+    Takes one request for each 1,000 repositories of the registry; for charts, one for the tags of each match, and
+    those of :func:`~._ops.charts.look.list_charts`.
 
     :raises CatalogRefused: when the registry does not list its repositories for this account (not with ``missing_ok``).
     :raises InvalidSelection: when ``name_filter`` does not parse, or does not finish.
@@ -94,7 +94,7 @@ class _Search:
             self._filter = BoundedRegex(options.name_filter, "name_filter")
 
     def find(self, within: Reference) -> tuple[list[Reference], bool]:
-        """The repositories whose names match, and whether there are more than are wanted."""
+        """The repositories whose names match, up to the limit, and True when there are more."""
         pages = self._held(within.registry) if self._from_cache else self._listed(within.registry)
         start = f"{within.repository}/" if within.repository else ""
         found: list[Reference] = []
@@ -110,7 +110,7 @@ class _Search:
         return found, False
 
     def charts(self, references: list[Reference]) -> tuple[list[dict[str, Any]], list[str], list[str]]:
-        """The newest charts of some repositories; the names of those that may not be read; warnings."""
+        """The newest charts of repositories; the names of repositories without read access; warnings."""
         repositories = [self._open(reference) for reference in references]
         denied: set[str] = set()
 
@@ -120,7 +120,7 @@ class _Search:
             except AuthenticationFailed:
                 denied.add(repository.reference.name)
             except NotFound:
-                pass  # a catalog may still name what was removed
+                pass  # a catalog may still list a removed repository
             return []
 
         def look(pair: tuple[Repository, str]) -> dict[str, Any] | str | None:

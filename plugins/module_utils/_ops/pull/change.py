@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pull does when there is something to do: verify, fetch, place."""
+"""The steps of a pull that changes something: verify, fetch, place."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from ..._oci.repository import Repository
     from ..._trust.policy import VerifyPolicy
 
-# Bytes of layers that are held in memory before the first of them is unpacked.
-SMALL = 1024 * 1024
+# Bytes of layers that are read into memory before the first of them is unpacked.
+MAX_IN_MEMORY = 1024 * 1024
 
 
 class Change:
-    """Brings a ``dest`` from what it holds to a revision that was resolved and, where that is demanded, verified.
+    """Updates a ``dest`` to a revision that was resolved and, if a policy is given, verified.
 
-    Contents are compared and replaced within ``turn``.
+    Contents are compared and replaced within the context manager ``turn``.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Change:
         self._turn = turn
 
     def carry_out(self, state: State, drift: Drift | None) -> PullResult:
-        """Put right what differs, or fetch and place everything; ``drift`` is None when there is another revision.
+        """Correct drift, or fetch and place all content; ``drift`` is None for another revision.
 
-        :raises OciError: for everything that cannot be done; ``dest`` is then as it was.
+        :raises OciError: for every failure; ``dest`` is then unchanged.
         """
         pull, repository, resolved = self._pull, self._repository, self._resolved
         if drift is not None and not drift.content:
@@ -114,14 +114,14 @@ class Change:
     ) -> PullResult:
         key = self._pull.key(self._resolved)
         cached = self._pull.task.cached(self._repository)
-        is_small = sum(layer.size for layer in layers) <= SMALL
+        is_small = sum(layer.size for layer in layers) <= MAX_IN_MEMORY
         with opened_layers(self._repository, cached, layers, stage, self._pull.task.transfers) as read:
             if is_small:
                 read.take_in(layers)
             with self._pull.task.small_work(is_small):
                 tree, ignored, left_out = self._stage(manifest, layers, read, content.get(""))
             if cached is not None:
-                # of an index, the cache holds one platform, which the tag does not stand for
+                # of an index, the cache has one platform's manifest, which is not the tag's
                 cached.enter(artifact["tag"] if artifact["digest"] == manifest.descriptor.digest else "", manifest)
         options, root = self._pull.options, self._pull.destination.root
         diff: list[dict[str, str]] = []
@@ -137,7 +137,7 @@ class Change:
             changed = not (healed and plan.is_empty)
             if not changed:
                 artifact = dict(state.artifact)
-            # into the record: a run that finds nothing to do names them, too
+            # recorded, so that an unchanged run reports them, too
             artifact[LEFT_OUT] = left_out.as_result()
             if self._pull.want_diff:
                 diff = diff or self._revision_diff(state, artifact)
@@ -198,7 +198,7 @@ class Change:
         return PullResult(True, reason, artifact, changes, verdict, warnings=self._pull.warnings)
 
     def _revision_diff(self, state: State, artifact: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Shown when no file differs, and only what the record says does."""
+        """The diff of the revisions, when no file differs."""
         before, after = str(state.artifact.get("revision", "")), str(artifact["revision"])
         if before == after:
             return []
@@ -219,9 +219,9 @@ class Change:
 
     @contextmanager
     def _workplace(self) -> Iterator[tuple[int, Workplace | None]]:
-        """The descriptor of a staging directory, and what changes ``dest``.
+        """Yield the descriptor of a staging directory, and the workplace of ``dest``.
 
-        The directory is in ``dest``, under its lock; in check mode a temporary one, and nothing changes ``dest``.
+        The directory is in ``dest``, under its lock; in check mode it is a temporary one, and the workplace is None.
         """
         if not self._pull.check_mode:
             with locked(self._pull.destination) as work:
@@ -239,7 +239,7 @@ class Change:
 
 
 def _make_content(stage: int) -> DirectoryHandles:
-    """Make a directory for what the layers hold in the staging directory, and open it."""
+    """Create a directory for the content of the layers in the staging directory, and open it."""
     os.mkdir("content", 0o700, dir_fd=stage)
     return DirectoryHandles(os.open("content", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=stage))
 
@@ -247,9 +247,9 @@ def _make_content(stage: int) -> DirectoryHandles:
 def verify_resolved(
     pull: PullContext, repository: Repository, resolved: Resolved, policy: VerifyPolicy, *, is_intact: bool
 ) -> Mapping[str, Any]:
-    """Check the signatures before anything is fetched; return what the record is to say of them.
+    """Verify the signatures before content is fetched; return the verification for the record.
 
-    :param is_intact: the content is in place already: the record is written at once, so that the next run need not ask.
+    :param is_intact: the content is in place already; the record is written at once, so that the next run can use it.
     :raises VerificationFailed: when they do not satisfy the policy.
     """
     found = pull.task.verify(repository, resolved, policy, pull.policy, anew=pull.options.force)

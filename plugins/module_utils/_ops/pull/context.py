@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the steps of one pull share: the request, where its content goes, and what the record there says."""
+"""State that the steps of one pull share: the request, the destination, and the record of the last pull."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from .options import PullOptions, PullResult, listed_changes
 
 @dataclass(frozen=True, eq=False)
 class PullContext:
-    """One artifact that a task pulls, checked as far as that takes no request; see :func:`make_context`.
+    """One artifact that a task pulls, with options that were checked without a request; see :func:`make_context`.
 
-    ``target`` is what is asked for. ``destination`` is the directory that is written to, and ``name`` the name of the
-    file in it, for a copy to a file. ``policy`` is the fingerprint of the policy that signatures have to satisfy, empty
-    when there is none. No step replaces any of this; ``warnings``, for the user, is what steps append to.
+    ``target`` is the requested artifact. ``destination`` is the directory that is written to, and ``name`` the file's
+    name in it, for a copy to a file. ``policy`` is the fingerprint of the policy that signatures have to satisfy, empty
+    without a policy. No step replaces any of these fields; steps append to ``warnings``, which the user gets.
     """
 
     target: Target
@@ -42,9 +42,9 @@ class PullContext:
     warnings: list[str] = field(default_factory=list)
 
     def load_state(self) -> State:
-        """Return the record of the last pull; one that is damaged counts as none, with a warning.
+        """Return the record of the last pull; a damaged one counts as missing, with a warning.
 
-        :raises StorageError: when it may not be read.
+        :raises StorageError: when it cannot be read.
         """
         state = self.destination.load_state()
         if state.is_damaged:
@@ -55,7 +55,7 @@ class PullContext:
         return state
 
     def key(self, resolved: Resolved) -> dict[str, Any]:
-        """Return what a record says of ``dest`` once this revision is in place."""
+        """Return the key of the record for this revision; see ``State.key``."""
         selector = self.options.selector
         return {
             "url": self.target.reference.url,
@@ -68,23 +68,23 @@ class PullContext:
         }
 
     def drift(self, state: State, resolved: Resolved) -> Drift | None:
-        """Return how the files differ from the record; None when the record is of another revision, or other options.
+        """Return the drift of the files from the record; None when the record is of another revision or other options.
 
-        :raises StorageError: when ``dest`` may not be read.
+        :raises StorageError: when ``dest`` cannot be read.
         """
         if dict(state.key) != self.key(resolved) or state.pending or self.options.force:
             return None
         return self.destination.find_drift(state, self.options.check_content)
 
     def is_verified(self, state: State) -> bool:
-        """Return whether no signature is demanded, or the record says that this policy was satisfied: the signatures
-        of a digest that count once go on counting."""
+        """Return True when no policy is given, or the record says that it was satisfied: a verification of a digest
+        stays valid."""
         return self.options.verify is None or state.verification.get("policy") == self.policy
 
     def recorded_verification(self, state: State) -> Mapping[str, Any]:
-        """Return the verification in the record, and warn of what it warned of; empty where this run demands none.
+        """Return the verification in the record, and repeat its warnings; empty without a policy.
 
-        Without a policy nothing is claimed: the record is of one that may be gone.
+        Without a policy the recorded verification is not returned, since its policy may no longer apply.
         """
         if self.options.verify is None:
             return {}
@@ -100,13 +100,13 @@ class PullContext:
             self.warnings.append(warning)
 
     def unchanged(self, state: State, reason: str, verification: Mapping[str, Any]) -> PullResult:
-        """Return the result for an artifact that is in place as it should be."""
+        """Return the result for an artifact that is in place already."""
         artifact, verdict = dict(state.artifact), verdict_of(verification)
         return PullResult(False, reason, artifact, listed_changes(), verdict, warnings=self.warnings)
 
 
 def make_context(options: PullOptions, task: Task, *, check_mode: bool = False, want_diff: bool = False) -> PullContext:
-    """Check what a pull is asked for, without a request.
+    """Check the options of a pull, without a request.
 
     :raises OciError: when the options cannot be used.
     """
@@ -126,13 +126,13 @@ def make_context(options: PullOptions, task: Task, *, check_mode: bool = False, 
 
 
 def verdict_of(verification: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what the module returns of a verification; empty where nothing was verified."""
+    """Return the module's value for a verification; empty without one."""
     verdict: Mapping[str, Any] = verification.get("verdict", {})
     return verdict
 
 
 def _open_destination(options: PullOptions, target: Target) -> tuple[Destination, str]:
-    """Return ``dest`` as the directory that is written to, and no name; for a copy to a file, its parent and its name.
+    """Return the directory that is written to, and the file's name in it: empty, except for a copy to a file.
 
     :raises StorageError: when it is empty.
     """
@@ -148,7 +148,7 @@ def _open_destination(options: PullOptions, target: Target) -> tuple[Destination
 
 
 def _purpose(options: PullOptions, target: Target) -> str:
-    """Return what tells apart the records of several tasks that copy into one directory."""
+    """Return an identifier that distinguishes the records of several tasks that copy into one directory."""
     selector = options.selector
     wanted = [target.wanted, selector.media_type, selector.layers, options.platform]
     return hashlib.sha256("\n".join(wanted).encode("utf-8", "surrogateescape")).hexdigest()[:12]

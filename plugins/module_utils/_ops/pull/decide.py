@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pull: resolve, verify, fetch, place; or find that all of that was done before.
+"""Pull: resolve, verify, fetch, place; or find that the artifact is in place already.
 
-:func:`run` reads from top to bottom as a pull goes. What an unchanged artifact does not need is imported where it is
-needed: :mod:`.change`, :mod:`.keep`, :mod:`.last_good`.
+:func:`run` has the steps of a pull in their order. Modules that an unchanged artifact does not need are imported only
+where they are used: :mod:`.change`, :mod:`.keep`, :mod:`.last_good`.
 
 Source of the semantics: Flux's OCIRepository (what is fetched, and when again), without its controller.
 """
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 
 def pull(options: PullOptions, *, check_mode: bool = False, want_diff: bool = False) -> PullResult:
-    """Make ``dest`` hold the artifact; return what changed.
+    """Make ``dest`` hold the artifact; return the changes.
 
-    With ``check_mode`` nothing is written: without ``want_diff`` the layers are not fetched either, and the answer is
-    the revision's; with it they are unpacked into a temporary directory and compared file by file.
+    With ``check_mode`` nothing is written: without ``want_diff`` only the revisions are compared, and no layer is
+    fetched; with it the layers are unpacked into a temporary directory and compared file by file.
 
-    :raises OciError: for everything that cannot be done; ``dest`` is then as it was.
+    :raises OciError: for every failure; ``dest`` is then unchanged.
     """
     with Task(options.cache) as task:
         return run(make_context(options, task, check_mode=check_mode, want_diff=want_diff))
 
 
 def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -> PullResult:
-    """Make ``dest`` hold the artifact; what is in it is compared and replaced within ``turn``.
+    """Make ``dest`` hold the artifact; its content is compared and replaced within the context manager ``turn``.
 
-    :raises OciError: for everything that cannot be done; ``dest`` is then as it was.
+    :raises OciError: for every failure; ``dest`` is then unchanged.
     """
     state, options, resolved = pull.load_state(), pull.options, None
     if options.suspend:
@@ -51,7 +51,7 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
         remove_abandoned_stage(pull.destination)
     known = pull.target.known
     if known is not None and _is_in_place(pull, state, known):
-        # no request: what a digest or a pin names cannot have changed
+        # no request: the content of a digest or a pin cannot change
         result = pull.unchanged(state, UP_TO_DATE, pull.recorded_verification(state))
         return _confirmed(pull, result, pull.target.pin)
     try:
@@ -78,7 +78,7 @@ def _resolve_reference(pull: PullContext, repository: Repository) -> Resolved:
     try:
         return pull.task.resolve(repository, pull.target, pull.options.auth, pull.options.connection)
     except NotFound as exc:
-        # Flux's word for a tag whose digest cannot be determined
+        # Flux's reason for a tag whose digest cannot be determined
         exc.reason = "OCIArtifactPullFailed"
         raise
 
@@ -90,7 +90,7 @@ def _make_so(
     state: State,
     turn: AbstractContextManager[object],
 ) -> PullResult:
-    """Verify what was resolved, before anything is fetched; then do what is left to do."""
+    """Verify the resolved digest before content is fetched; then change ``dest`` as needed."""
     drift = pull.drift(state, resolved)
     is_intact = drift is not None and not drift.content
     if pull.options.verify is None or (is_intact and pull.is_verified(state)):
@@ -107,7 +107,7 @@ def _make_so(
 
 
 def _confirmed(pull: PullContext, result: PullResult, resolved: Resolved | None) -> PullResult:
-    """Return the result, after it was noted that the registry said so; None where it was not asked."""
+    """Return the result, after storing the time of the registry's answer; ``resolved`` is None without a request."""
     if pull.options.last_good is not None and resolved is not None and not pull.check_mode:
         from .last_good import note_confirmation
 

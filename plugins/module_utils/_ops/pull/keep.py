@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep what is in ``dest`` when the registry is out of reach, where ``on_registry_error`` allows it."""
+"""Keeping of the content of ``dest`` when the registry fails, if ``on_registry_error`` allows it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .repair import repair_metadata
 
 
 def keep(pull: PullContext, allowed: LastGood, error: OciError, resolved: Resolved | None) -> PullResult:
-    """Return what is in place as the result, with the degradation that this is; see :func:`.last_good.judge`.
+    """Return the result for the kept content, with its degradation; see :func:`.last_good.judge`.
 
-    :param error: why the registry's answer is missing.
-    :param resolved: what the registry still said, None where it did not even resolve the reference.
-    :raises OciError: ``error``, when what is in place will not do.
+    :param error: the failure of the registry.
+    :param resolved: the resolved revision, None when resolving the reference failed.
+    :raises OciError: ``error``, when the content must not be kept.
     """
     state = pull.load_state()
     held = last_good.held_revision(state)

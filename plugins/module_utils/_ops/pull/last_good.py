@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pull may keep when the registry is out of reach: what it confirmed before, verified, intact, not too old."""
+"""Rules for content that a pull keeps when the registry fails: confirmed before, verified, intact, not too old."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass(frozen=True)
 class LastGood:
-    """That what is in place may be kept. ``max_age`` (seconds) is since the registry confirmed it; None is any age."""
+    """The permission to keep content. ``max_age`` is in seconds since the registry confirmed it; None is any age."""
 
     max_age: float | None = None
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """What a module returns beside the content that it kept. ``since`` is in seconds since 1970."""
+    """The part of the result that describes kept content. ``since`` is in seconds since 1970."""
 
     since: float
     seconds: int
@@ -52,9 +52,9 @@ class Degradation:
 
 
 def parse_last_good(option: Mapping[str, Any] | None) -> LastGood | None:
-    """The option ``on_registry_error``; None when a failure is to be a failure.
+    """Parse the option ``on_registry_error``; None when no content may be kept.
 
-    :raises InvalidOption: when ``max_age`` is no duration.
+    :raises InvalidOption: when ``max_age`` is not a duration.
     """
     if option is None:
         return None
@@ -63,18 +63,18 @@ def parse_last_good(option: Mapping[str, Any] | None) -> LastGood | None:
 
 
 def held_revision(state: State) -> Resolved:
-    """What the record says that the reference was resolved to."""
+    """The recorded revision of the reference."""
     return Resolved(str(state.artifact.get("digest", "")), str(state.artifact.get("tag", "")), None)
 
 
 def _fingerprint(target: Target, key: Mapping[str, Any]) -> str:
-    """What a confirmation is of: the reference and selection that were asked for, and what they stood for."""
+    """A digest of the reference, the selection and the result that a confirmation is for."""
     text = json.dumps([target.wanted, dict(key)], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def note_confirmation(destination: Destination, target: Target, key: Mapping[str, Any]) -> list[str]:
-    """Note in the control directory that the registry said just now what is there; returns warnings."""
+    """Store the time of the registry's confirmation in the control directory; return warnings."""
     try:
         confirmation.confirm(destination, _fingerprint(target, key), time.time())
     except OSError as exc:
@@ -97,11 +97,11 @@ def judge(
     is_verified: bool,
     error: OciError,
 ) -> Degradation:
-    """Decide whether the content that is recorded may stand in for the registry's answer.
+    """Return the degradation when the recorded content may be kept instead of the registry's.
 
-    ``drift`` is None when the record is of other options, or of a run that did not end, or need not be looked at.
+    ``drift`` is None when the record has other options or is of an unfinished run, or files were not compared.
 
-    :raises OciError: ``error`` itself, with a word on why nothing could be kept.
+    :raises OciError: ``error`` itself, with the reason why nothing could be kept.
     """
     confirmed = confirmation.last_confirmed(destination, _fingerprint(target, state.key))
     since = max(filter(None, (confirmed, _placed_at(state))), default=None)
@@ -132,7 +132,7 @@ def judge(
 
 
 def warning(found: Degradation, target: Target, held: Resolved, resolved: Resolved | None) -> str:
-    """What the user is told of content that was kept; ``resolved`` is what the registry still said."""
+    """The warning about kept content; ``resolved`` is the revision that the registry still returned, if any."""
     newer = ""
     if resolved is not None and resolved.digest != held.digest:
         newer = f"It names {resolved.revision} now, which is not used. "
@@ -143,7 +143,7 @@ def warning(found: Degradation, target: Target, held: Resolved, resolved: Resolv
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds in the form of a Go duration, without what is too small to matter: ``26h5m``, ``90s``."""
+    """Format seconds as a rounded Go duration: ``26h5m``, ``90s``."""
     whole = int(seconds)
     if whole < 120:
         return f"{seconds:g}s" if seconds < 1 else f"{whole}s"
@@ -152,7 +152,7 @@ def duration_text(seconds: float) -> str:
 
 
 def _is_same_request(state: State, target: Target) -> bool:
-    """Whether what was resolved then is what is asked for now, although no confirmation of it is on record."""
+    """True when the record is of the same request, even without a stored confirmation."""
     held = held_revision(state)
     if target.reference.digest:
         return held.revision == target.reference.digest

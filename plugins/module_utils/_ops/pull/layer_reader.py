@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The checked bytes of layers, of which several are fetched at the same time."""
+"""Reading of the checked bytes of layers, with parallel downloads."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from ..._cache.artifact_cache import CachedRepository
     from .staged_layers import StagedLayers
 
-# Few transfers at once fill a link with large layers; with small ones it is the way to the registry that takes time.
-# As many as there may be while this many bytes (of layers of their average size) are on their way, within these bounds.
+# A few parallel transfers of large layers use the full bandwidth; small layers are limited by latency, and need more.
+# The number of transfers, within these limits, is such that this many bytes of layers of average size are in transit.
 MIN_TRANSFERS = 4
-BYTES_ON_THE_WAY = 32 * 1024 * 1024
+BYTES_IN_TRANSIT = 32 * 1024 * 1024
 SPARE_OPEN_FILES = 256
 
 
@@ -35,13 +35,11 @@ def opened_layers(
     stage: int,
     transfers: threading.Semaphore,
 ) -> Iterator[LayerReader]:
-    """A reader of the layers: of the cache (where ``cached`` is the repository with one), of the open directory
-    ``stage``, into which several are fetched in parallel, as far as ``transfers`` allows it, or of the repository
-    itself.
+    """Yield a reader of the layers: from the cache (``cached`` is the repository with one), from files in the open
+    directory ``stage``, into which they are downloaded in parallel within ``transfers``, or from the repository itself.
 
     A single layer without a cache streams from the repository in one pass, without a copy on disk, unless there is
-    another place to begin again at when its bytes turn out wrong. What is taken from the cache stays in it until the
-    reader is done with.
+    another source to use after a digest mismatch. Cached layers are not removed from the cache within the block.
     """
     distinct = {layer.digest: layer for layer in layers}
     with contextlib.ExitStack() as stack:
@@ -54,7 +52,7 @@ def opened_layers(
 
 
 class LayerReader:
-    """Gives the checked bytes of a layer; an error in the middle makes everything that came before it void."""
+    """Returns the checked bytes of a layer; after an error, the bytes before it must not be used."""
 
     def __init__(
         self, repository: Repository, held: Mapping[str, BinaryIO], store: StagedLayers | None, uses: Mapping[str, int]
@@ -73,14 +71,14 @@ class LayerReader:
         return self._store.stream(layer) if self._store else read_blob(self._repository, layer)
 
     def take_in(self, layers: Iterable[Descriptor]) -> None:
-        """Read layers, which are small, into memory."""
+        """Read small layers into memory."""
         self._held.update({layer.digest: io.BytesIO(b"".join(self(layer))) for layer in layers})
 
     def move(self, layer: Descriptor, parent: int, name: bytes) -> bool:
-        """Make the layer, where it is a checked file that nothing else needs, the entry ``name`` of an open directory
-        of the stage; whether it is.
+        """Move the layer's staged file, if nothing else needs it, to the entry ``name`` of another directory of the
+        stage; return True when it was moved.
 
-        Its bytes cannot be read any more then.
+        Its bytes cannot be read afterwards.
         """
         if self._store is None or layer.digest in self._held or self._uses[layer.digest] != 1:
             return False
@@ -109,7 +107,7 @@ def _hold_all(
 def _fetch_to_stage(
     repository: Repository, layers: Sequence[Descriptor], count: int, stage: int, transfers: threading.Semaphore
 ) -> StagedLayers | None:
-    """The checked layers in files of the stage; None when they are to be read where they are."""
+    """Download layers to files of the stage; None when they are to be streamed from the repository."""
     if not layers or repository.reference.is_layout or (count == 1 and not repository.has_alternatives):
         return None
     from .staged_layers import StagedLayers
@@ -129,7 +127,7 @@ def _fetch_to_stage(
 
 
 def _allow_open_files(count: int) -> None:
-    """Raise the limit of open files for so many, beside those that are open anyway, as far as the system allows it."""
+    """Raise the limit of open files by ``count``, as far as the system allows it."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -141,9 +139,9 @@ def _allow_open_files(count: int) -> None:
 
 
 def _transfers(layers: Sequence[Descriptor]) -> int:
-    """How many layers to fetch at the same time."""
+    """The number of layers to download at the same time."""
     average = sum(layer.size for layer in layers) // len(layers)
-    return max(MIN_TRANSFERS, min(BYTES_ON_THE_WAY // max(1, average), MAX_TRANSFERS))
+    return max(MIN_TRANSFERS, min(BYTES_IN_TRANSIT // max(1, average), MAX_TRANSFERS))
 
 
 def _fetch_layers(
@@ -164,7 +162,7 @@ def _fetch_layers(
     with thread_pool(min(_transfers(layers), len(layers))) as pool:
         started = [pool.submit(fetch_in_turn, layer) for layer in layers]
         wait(started, return_when=FIRST_EXCEPTION)
-        # the first failure is the answer: what has not begun need not begin
+        # the first failure is raised: downloads that have not started are cancelled
         pool.shutdown(wait=True, cancel_futures=True)
     for done in started:
         if not done.cancelled():

@@ -30,9 +30,9 @@ def pull_many(
     check_mode: bool = False,
     want_diff: bool = False,
 ) -> dict[str, Any]:
-    """Pull several artifacts, each with what names it in the result; return what the module returns.
+    """Pull several artifacts, each with its label in the result; return the module's result.
 
-    :raises OciError: when the options of one cannot be used, or two are in each other's way, before anything is asked.
+    :raises OciError: when the options of one cannot be used, or two conflict, before any request.
     :raises ItemsFailed: when some failed, after all were tried; the others are in place.
     """
     with Task(cache) as task:

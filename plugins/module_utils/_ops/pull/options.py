@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pull is told, and what it returns."""
+"""The options and the result of a pull."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..._trust.policy import VerifyPolicy
     from .last_good import Degradation, LastGood
 
-# Why a pull ended as it did: the module's "reason".
+# Values of the module's "reason".
 NEW_REVISION = "NewRevision"
 DRIFT_CORRECTED = "DriftCorrected"
 UP_TO_DATE = "ArtifactUpToDate"
@@ -26,13 +26,13 @@ SUSPENDED = "Suspended"
 LAST_GOOD_KEPT = "LastGoodKept"
 
 MAX_LISTED_PATHS = 1000
-# Where the record of an artifact has what was left out of it.
+# The key of excluded entries in the record of an artifact.
 LEFT_OUT = "left_out"
 
 
 class PullOptions(NamedTuple):
-    """Everything that a pull is told. None means that no rules (``ignore``), or no policy (``verify``), were given;
-    for ``last_good``, that nothing is kept when the registry fails."""
+    """The options of a pull. None means no rules (``ignore``), no policy (``verify``), and no content that is kept when
+    the registry fails (``last_good``)."""
 
     reference: ReferenceOptions
     dest: str
@@ -53,9 +53,9 @@ class PullOptions(NamedTuple):
 
 @dataclass(eq=False)
 class PullResult:
-    """What the module returns. ``changes`` lists paths by what happened to them, at most 1,000 of each. ``degradation``
-    says since when and why the registry's answer is missing, when what was there was kept without it. ``served_by``
-    lists the hosts that answered."""
+    """The module's result. ``changes`` lists paths by kind of change, at most 1,000 of each. ``degradation`` describes
+    why and since when content is kept without the registry's confirmation. ``served_by`` lists the hosts that
+    answered."""
 
     changed: bool
     reason: str
@@ -68,7 +68,7 @@ class PullResult:
     served_by: list[str] = field(default_factory=list)
 
     def as_result(self) -> dict[str, Any]:
-        """The values that the module returns."""
+        """The result as the module returns it."""
         result = dict(vars(self))
         result["artifact"] = {name: value for name, value in self.artifact.items() if name != LEFT_OUT}
         left_out = self.artifact.get(LEFT_OUT)
@@ -91,6 +91,6 @@ def listed_changes(
     permissions: Sequence[str] = (),
     ignored: int = 0,
 ) -> dict[str, Any]:
-    """Return ``changes`` of a result: the paths, at most 1,000 of each kind, and how many the rules left out."""
+    """Return ``changes`` of a result: the paths, at most 1,000 of each kind, and the number of excluded ones."""
     kinds = {"added": added, "changed": changed, "removed": removed, "permissions": permissions}
     return {**{kind: list(paths[:MAX_LISTED_PATHS]) for kind, paths in kinds.items()}, "ignored": ignored}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where on this host several artifacts of one task go, and in which order they may touch what they share."""
+"""Destinations of several artifacts of one task: their conflicts, and the order of writes to shared directories."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .context import PullContext
 
 @dataclass(frozen=True)
 class Place:
-    """A directory with what is unpacked (``is_tree``), a file (``name``) in the directory ``root``, or a directory that
-    several tasks copy files into. ``control`` is the directory with the record."""
+    """A destination: a directory for unpacked content (``is_tree``), a file (``name``) in the directory ``root``, or a
+    directory that several tasks copy files into. ``control`` is the directory with the record."""
 
     root: str
     name: str
@@ -37,18 +37,18 @@ class Place:
 
 
 def place_of(pull: PullContext) -> Place:
-    """Return where an artifact goes."""
+    """Return the destination of an artifact."""
     is_tree = pull.options.selector.operation != COPY
     return Place(pull.destination.root, pull.name, pull.destination.control, is_tree)
 
 
 def check_places(places: Sequence[Place]) -> None:
-    """See that no artifact could take what is another's.
+    """Check that the destinations of artifacts do not conflict.
 
-    An unpacked tree has its directory, with all that is below, for itself. Copies may lie side by side: files under
-    different names, and several in one directory when what they were asked for differs, as their records do.
+    A directory for unpacked content must have no other destination in it. Copies may share a directory: files with
+    different names, and several copies into one directory when their requests, and so their records, differ.
 
-    :raises InvalidOption: when two are in each other's way; it names them by their numbers, from 1 on.
+    :raises InvalidOption: when two conflict; it names them by their numbers, from 1 on.
     """
     taken: dict[str, int] = {}
     controls: dict[str, int] = {}
@@ -68,7 +68,7 @@ def check_places(places: Sequence[Place]) -> None:
     for number, place in enumerate(places, 1):
         for parent in _parent_directories(place.path):
             other = taken.get(parent, 0)
-            # files of a copy may lie beside other copies, and in directories of them
+            # files of a copy may be beside other copies, and in their directories
             if other and not places[other - 1].is_folder:
                 raise InvalidOption(
                     f"The 'dest' of item {number} of 'artifacts', {shown(place.path)}, lies in that of item {other}, "
@@ -84,8 +84,8 @@ def check_places(places: Sequence[Place]) -> None:
 
 
 class Turns:
-    """Has artifacts whose files may meet in a directory be put there in the order of the list, so that which of two
-    files of one name is in the other's way does not depend on chance."""
+    """Orders writes to shared directories by the list of artifacts, so that the result of a conflict between two files
+    of one name is deterministic."""
 
     def __init__(self, places: Sequence[Place]) -> None:
         folders = {place.path for place in places if place.is_folder}
@@ -104,14 +104,14 @@ class Turns:
 
     @contextmanager
     def turn(self, number: int) -> Iterator[None]:
-        """Wait until everything that comes before this one, and could meet it, is done."""
+        """Wait until all earlier artifacts that share a directory with this one are done."""
         wanted = set(self._before.get(number, ()))
         with self._condition:
             self._condition.wait_for(lambda: wanted <= self._done)
         yield
 
     def done(self, number: int) -> None:
-        """Say that an artifact is in place, or will not be. It has to be said of each, whatever happens."""
+        """Mark an artifact as done, placed or failed. Must be called for each artifact."""
         with self._condition:
             self._done.add(number)
             self._condition.notify_all()

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Modes and owners in ``dest`` that differ from what they should be, while the content is right."""
+"""Correction of modes and owners in ``dest`` when the content is unchanged."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .options import DRIFT_CORRECTED, UP_TO_DATE, PullResult, listed_changes
 def repair_metadata(
     pull: PullContext, state: State, drift: Drift, resolved: Resolved, verification: Mapping[str, Any]
 ) -> PullResult | None:
-    """Set modes and owners right, which takes no request; return None when the content differs by now.
+    """Correct modes and owners, without a request; return None when the content has changed, too.
 
-    :raises StorageError: when they cannot be set; everything is then as it was.
+    :raises StorageError: when they cannot be set; ``dest`` is then unchanged.
     """
     if not pull.check_mode:
         with locked(pull.destination) as work:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Layers in files of a staging directory, in which nobody else may write, while a pull needs them."""
+"""Layers as files in the private staging directory of a pull."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class StagedLayers:
-    """Layers by digest, in files of the directory whose descriptor is ``stage``; different ones at the same time."""
+    """Layers by digest, in files of the directory with the descriptor ``stage``; safe for concurrent layers."""
 
     def __init__(self, stage: int) -> None:
         self._stage = stage
 
     def fetch(self, layer: Descriptor, stream: Callable[[int], Iterator[bytes]], what: str) -> None:
-        """Write a layer to its file and check it. What an earlier call that failed has left of it is completed.
+        """Download a layer to its file and check it; a partial file of a failed call is resumed.
 
-        :param stream: gives the bytes of the layer from an offset on.
+        :param stream: returns the bytes of the layer from an offset on.
         :param what: names the layer in messages.
-        :raises DigestMismatch: when its bytes are not what the descriptor says.
-        :raises StorageError: when the file system refuses.
+        :raises DigestMismatch: when its bytes do not match the descriptor.
+        :raises StorageError: when a file operation fails.
         """
         try:
             descriptor = os.open(_staged_name(layer), _WRITE, 0o600, dir_fd=self._stage)
@@ -41,9 +41,9 @@ class StagedLayers:
             download(handle, what, layer, stream, what)
 
     def stream(self, layer: Descriptor) -> Iterator[bytes]:
-        """The bytes of a layer that was fetched.
+        """The bytes of a downloaded layer.
 
-        :raises StorageError: when the file system refuses.
+        :raises StorageError: when a file operation fails.
         """
         try:
             with os.fdopen(os.open(_staged_name(layer), _READ, dir_fd=self._stage), "rb", buffering=0) as handle:
@@ -52,9 +52,9 @@ class StagedLayers:
             raise self._unreadable(layer, exc) from exc
 
     def move(self, layer: Descriptor, parent: int, name: bytes) -> None:
-        """Make the file of a layer the entry ``name`` of another open directory of the stage.
+        """Move the file of a layer to the entry ``name`` of another open directory of the stage.
 
-        :raises OSError: as the file system says.
+        :raises OSError: when the rename fails.
         """
         os.rename(_staged_name(layer), name, src_dir_fd=self._stage, dst_dir_fd=parent)
 

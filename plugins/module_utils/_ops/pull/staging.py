@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From layers to a staged tree, which a destination then takes over."""
+"""Unpacking and copying of layers into a staged tree, which is then placed in the destination."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from ..._archive.unpack import LayerWriter
     from .layer_reader import LayerReader
 
-# bytes of layers for which digests of all files are always taken, since that costs next to nothing
+# bytes of layers up to which all files are hashed, since that takes little time
 MAX_ALWAYS_HASHED = 32 * 1024 * 1024
 SOURCE_IGNORE = ".sourceignore"
 MAX_SOURCE_IGNORE = 1024 * 1024
-# bytes of a layer that is read to its end although it cannot be unpacked
+# bytes of a layer up to which it is read to its end although it cannot be unpacked
 MAX_DRAINED = 256 * 1024 * 1024
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -46,14 +46,14 @@ def stage_extracted(
     ignore: str,
     digests: bool = True,
 ) -> tuple[dict[str, TreeEntry], list[str], int, LeftOut]:
-    """Unpack layers in order into ``root``, the descriptor of an empty directory where nobody else writes, and which
-    messages call ``name``; returns the tree, warnings, how many entries the ignore rules left out, and which.
+    """Unpack layers in order into ``root``, the descriptor of an empty private directory (``name`` in messages);
+    return the tree, warnings, the number of entries that the ignore rules exclude, and these entries.
 
-    ``flatten`` makes of the layers what `oras pull` and container runtimes make of them: whiteouts are honoured, and a
-    layer that has a title and is not marked for unpacking is a file of that name. Without ``digests`` what is unpacked
-    has none in the tree, see :func:`needs_digests`.
+    ``flatten`` combines layers as `oras pull` and container runtimes do: whiteouts are applied, and a layer that has a
+    title and is not marked for unpacking is a file of that name. Without ``digests`` unpacked files have no digest in
+    the tree, see :func:`needs_digests`.
 
-    :raises LayerError: when a layer is no archive, or one that may not be unpacked.
+    :raises LayerError: when a layer is not an archive, or has entries that must not be unpacked.
     """
     from ..._archive.unpack import Unpacker, UnpackLimits, remove_paths
 
@@ -82,11 +82,11 @@ def stage_extracted(
 
 
 def needs_digests(layers: Sequence[Descriptor], root: DirectoryHandles, is_strict: bool) -> bool:
-    """Whether the digests of files are wanted, beside those of the layers that they come from.
+    """Return True when the files are to be hashed, in addition to the layers.
 
-    They tell which files an update leaves alone, and whether a file was altered whose time is another. For a large
-    artifact they cost as much as checking its layers, and it can do without when the directory is empty: what has no
-    digest in the record is fetched again, once, when its time changes or contents are to be compared.
+    The digests show which files an update does not change, and whether a file with another time has other content.
+    For a large artifact they take as long as checking its layers, and are not needed when the directory is empty: a
+    file without a digest is downloaded again, once, when its time changes or contents are to be compared.
     """
     if is_strict or sum(layer.size for layer in layers) <= MAX_ALWAYS_HASHED:
         return True
@@ -101,7 +101,7 @@ def _unpack(chunks: Iterator[bytes], writer: LayerWriter, layer: Descriptor) -> 
         for chunk in chunks:
             writer.write(chunk)
     except LayerError:
-        # an archive that was altered on the way is to be named as that: the rest shows whether it is what it claims
+        # a digest mismatch is the better error: the layer is read to its end to check it
         if layer.size <= MAX_DRAINED:
             for _chunk in chunks:
                 pass
@@ -110,9 +110,9 @@ def _unpack(chunks: Iterator[bytes], writer: LayerWriter, layer: Descriptor) -> 
 
 
 def stage_copied(named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: int) -> dict[str, TreeEntry]:
-    """Write the bytes of layers, unaltered, to files of the given names in an open directory where nobody else writes.
+    """Write the unaltered bytes of layers to files with the given names in an open private directory.
 
-    :raises LayerError: when two layers have one name.
+    :raises LayerError: when two layers have the same name.
     """
     return _stage_files(named, read, root, {})
 
@@ -146,7 +146,7 @@ def _write_files(
                 os.mkdir(base, 0o755, dir_fd=parent)
                 placed[path] = TreeEntry(DIRECTORY, 0o755)
         parent, base = root.locate(name)
-        # what is read was checked against the layer's digest: that is the file's
+        # the bytes were checked against the layer's digest, which is the file's
         known = layer.digest if layer.digest.startswith("sha256:") else ""
         if not (known and read.move(layer, parent, base)):
             content = _write_file(parent, base, read(layer), not known)
@@ -156,7 +156,7 @@ def _write_files(
 
 
 def _write_file(parent: int, name: bytes, chunks: Iterator[bytes], is_hashed: bool) -> str:
-    """Write a new file; its digest when it is wanted."""
+    """Write a new file; return its digest if ``is_hashed``, otherwise an empty text."""
     content = hashlib.sha256()
     descriptor = os.open(name, _CREATE, 0o600, dir_fd=parent)
     with os.fdopen(descriptor, "wb", buffering=0) as stream:
@@ -187,7 +187,7 @@ def _excluded(tree: dict[str, TreeEntry], root: int, ignore: str, left_out: Left
 
 
 def _source_ignore_rules(tree: Mapping[str, TreeEntry], root: DirectoryHandles) -> dict[str, str]:
-    """The texts of the files ``.sourceignore`` by the directories that they are in."""
+    """The texts of the files ``.sourceignore`` by their directories."""
     rules: dict[str, str] = {}
     for path, entry in tree.items():
         directory, _slash, name = path.rpartition("/")

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build: content on this host becomes layers, a config and a manifest; nothing is sent yet.
+"""Build: create layers, a config and a manifest from content on this host; nothing is sent yet.
 
-The bytes depend on the content alone: order, names, owners, times and modes are normalised (see ``pack.py``), JSON is
-canonical, and times come from ``SOURCE_DATE_EPOCH`` or are 1970-01-01T00:00:00Z
+Builds are reproducible, the bytes depend on the content alone: order, names, owners, times and modes are normalised
+(see ``pack.py``), JSON is canonical, and times come from ``SOURCE_DATE_EPOCH`` or are 1970-01-01T00:00:00Z
 (https://reproducible-builds.org/specs/source-date-epoch/).
 """
 
@@ -30,10 +30,10 @@ from ..layers import is_title
 from .local_blob import blob_of_bytes, blob_of_file, describe_file
 
 FLUX, HELM, FILES = "flux", "helm", "files"
-# oras, content/file: the artifact type of a push that names none
+# oras, content/file: the default artifact type of a push
 UNKNOWN_ARTIFACT = "application/vnd.unknown.artifact.v1"
 
-# The blank is Python's, and YAML's where a time is not in quotes.
+# With a blank as Python writes it, and YAML does for a time that is not in quotes.
 _MEDIA_TYPE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}/[a-zA-Z0-9][a-zA-Z0-9!#$&^_.+-]{0,126}(?:;.*)?\Z")
 
 
@@ -48,8 +48,8 @@ class Input:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What to build, and of what. ``ignore`` None means that no rules were given, ``provenance`` None the file beside a
-    packaged chart, and empty none."""
+    """The options of a build. ``ignore`` None means no rules, ``provenance`` None the file next to a packaged chart, an
+    empty ``provenance`` none."""
 
     inputs: Sequence[Input]
     type: str = FLUX
@@ -66,8 +66,8 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that was built. ``diff_id`` is the digest of its content before compression, empty when it is no archive;
-    ``tree`` and ``directory`` are what was packed, for a comparison file by file, ``left_out`` what was not."""
+    """A layer that was built. ``diff_id`` is the digest of its uncompressed content, empty when it is not an archive;
+    ``tree`` and ``directory`` are the packed content, for a comparison file by file, ``left_out`` the excluded one."""
 
     source: BlobSource
     diff_id: str = ""
@@ -78,11 +78,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Built:
-    """An artifact, ready to be published. ``tag`` is the one that its content implies (a chart's version), or empty.
+    """An artifact, ready to be published. ``tag`` is the default from its content (a chart's version), or empty.
 
-    ``has_own_time`` says that ``org.opencontainers.image.created`` was given, by an option, the environment or the
-    chart: a tag that holds the same content of another time then holds something else. ``chart`` is what a Helm chart
-    says about itself. ``left_out`` names what is not published of the directories that are, as their archives would.
+    ``has_own_time`` is True when ``org.opencontainers.image.created`` is from an option, the environment or the chart:
+    then a tag with the same content and another time counts as different. ``chart`` is the metadata of a Helm chart.
+    ``left_out`` has the excluded entries of directories, with their paths in the archives.
     """
 
     manifest: Manifest
@@ -100,11 +100,11 @@ class Built:
 
 
 def parse_inputs(value: Any, type_name: str) -> list[Input]:
-    """The option ``path``: a path, or for files a list of paths and of mappings with path, media_type and name.
+    """Parse the option ``path``: a path, or for files a list of paths and of mappings with path, media_type and name.
 
     ``~`` and variables in paths are expanded.
 
-    :raises InvalidOption: when it is anything else.
+    :raises InvalidOption: when it is malformed.
     """
     items = value if isinstance(value, list) else [value]
     if isinstance(value, list) and type_name != FILES and len(value) != 1:
@@ -116,7 +116,7 @@ def parse_inputs(value: Any, type_name: str) -> list[Input]:
             raise InvalidOption("'path' holds something other than paths, or mappings with path, media_type and name.")
         path, media_type, name = (str(fields.get(key) or "") for key in ("path", "media_type", "name"))
         if media_type and not _MEDIA_TYPE.match(media_type):
-            raise InvalidOption(f"The media type {media_type!r} in 'path' is none.")
+            raise InvalidOption(f"The media type {media_type!r} in 'path' is not valid.")
         if name and not is_title(name):
             raise InvalidOption(f"The name {name[:200]!r} in 'path' is not a plain, printable relative path.")
         inputs.append(Input(expanded(path), media_type, name))
@@ -124,9 +124,9 @@ def parse_inputs(value: Any, type_name: str) -> list[Input]:
 
 
 def build(options: BuildOptions, workspace: str) -> Built:
-    """Build the artifact; layers that have to be made lie in ``workspace`` for as long as they are needed.
+    """Build the artifact; created layers are files in ``workspace``, which must exist until they are pushed.
 
-    :raises InvalidOption: when options do not fit together.
+    :raises InvalidOption: when options contradict each other.
     :raises BuildError: when the content cannot be packed.
     """
     _check(options)
@@ -140,7 +140,7 @@ def build(options: BuildOptions, workspace: str) -> Built:
 
 
 def _exclusion_warnings(options: BuildOptions, left_out: LeftOut) -> list[str]:
-    """One warning when a default exclusion, and not a rule of the user's own, left something out."""
+    """A warning when default exclusions, and not the user's rules, excluded entries; at most one."""
     count, some, first = left_out.default_exclusions()
     if not count:
         return []
@@ -179,7 +179,7 @@ def _check(options: BuildOptions) -> None:
 
 
 def _build_flux(options: BuildOptions, workspace: str) -> Built:
-    """As `flux push artifact`: one archive, Flux's media types, the annotations created, source and revision."""
+    """Build as `flux push artifact` does: one archive, Flux's media types, annotations created, source and revision."""
     created = creation_time(options.created)
     layer = _archive_layer(options, options.inputs[0].path, options.layer_media_type or media.FLUX_LAYER, workspace)
     config = canonical_json(
@@ -197,7 +197,7 @@ def _build_flux(options: BuildOptions, workspace: str) -> Built:
 
 
 def _build_helm(options: BuildOptions, workspace: str) -> Built:
-    """As `helm push`: the chart's archive unaltered, its metadata as config, its provenance when one lies beside it."""
+    """Build as `helm push` does: the unaltered archive, the metadata as config, the provenance file if there is one."""
     from ..._helm.chart import pack_chart, read_chart
     from ..._helm.provenance import check_provenance, provenance_beside
 
@@ -217,7 +217,7 @@ def _build_helm(options: BuildOptions, workspace: str) -> Built:
         layers.append(Layer(blob_of_file(path, descriptor)))
     provenance = options.provenance
     if provenance is None:
-        # a directory has none: what helm signs is the archive that it made itself
+        # a directory has no provenance: helm signs only archives that it packed
         provenance = "" if os.path.isdir(path) else provenance_beside(path)
     if provenance:
         file_name = f"{chart.name}-{chart.version}.tgz"
@@ -237,7 +237,7 @@ def _build_helm(options: BuildOptions, workspace: str) -> Built:
 
 
 def _build_files(options: BuildOptions, workspace: str) -> Built:
-    """As `oras push`: one layer for each path, titled with its name; a directory is packed and marked for unpacking."""
+    """Build as `oras push` does: a layer per path, titled with its name; directories are packed, and marked for it."""
     layers = []
     for number, each in enumerate(options.inputs):
         name = each.name or _own_title(each.path)
@@ -281,14 +281,14 @@ def _archive_layer(
     from ..._archive.ignore import PUSH_DEFAULTS, VCS_PATTERNS, excluded_paths
     from ..._archive.pack import pack_file, pack_tree
 
-    # `oras push` packs all there is; of that, version control files are never meant
+    # `oras push` packs all entries; version control files are excluded here
     defaults = PUSH_DEFAULTS if options.type == FLUX else VCS_PATTERNS
     archive = os.path.join(workspace, f"layer{number}.tar.gz")
     left_out = LeftOut()
 
     def excluded(paths: dict[str, bool]) -> set[str]:
         found = excluded_paths(paths, options.ignore or "", {}, defaults, left_out)
-        # the records of pulls belong to this host, wherever in the directory they lie
+        # records of pulls belong to this host and are excluded, wherever they are in the directory
         reserved = {path for path in paths if is_reserved(path) and path not in found}
         for path in reserved:
             if path.rpartition("/")[0] not in reserved:
@@ -343,7 +343,10 @@ def with_subject(built: Built, subject: Descriptor) -> Built:
 
 
 def _build_manifest(document: Mapping[str, Any]) -> Manifest:
-    """:raises InvalidOption: when there is more in it than a registry takes."""
+    """The manifest of a document.
+
+    :raises InvalidOption: when it is larger than the limit of registries, or not valid UTF-8.
+    """
     try:
         raw = canonical_json(document)
         if len(raw) > MAX_MANIFEST_SIZE:

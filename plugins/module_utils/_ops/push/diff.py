@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The difference that a push makes: tags, and the content file by file where it is a tree."""
+"""The diff of a push: its tags, and the content file by file when it is a tree."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def push_diff(
     held: dict[str, str],
     will_hold: dict[str, str],
 ) -> list[dict[str, str]]:
-    """Entries for ``--diff``: what each tag holds and will hold, the manifests, and the files of a packed directory or
-    of a chart.
+    """Entries for ``--diff``: the tags before and after, the manifests, and the files of a packed directory or of a
+    chart.
 
-    ``manifest`` is what is published, ``before`` what the first tag that moves holds now. ``held`` and ``will_hold``
-    give the digest of each tag, empty for none.
+    ``manifest`` is to be published, ``before`` is the current one of the first tag that moves. ``held`` and
+    ``will_hold`` are the digests of tags before and after, empty for a tag that does not exist.
     """
     remote = _fetch(repository, before.digest) if before is not None else None
     name = repository.reference.name
@@ -60,7 +60,7 @@ def push_diff(
 
 
 def _fetch(repository: Repository, digest: str) -> Manifest | None:
-    """None for what is damaged or no manifest: its digest is shown, and it will be replaced."""
+    """Fetch a manifest; None when it is damaged or not a manifest: its digest is shown, and it will be replaced."""
     try:
         return repository.fetch_manifest(digest)
     except (NotFound, InvalidContent):
@@ -78,14 +78,14 @@ def _text(tags: dict[str, str], manifest: Manifest | None) -> str:
 def _content_diff(
     repository: Repository, tree: Mapping[str, TreeEntry], directory: str, remote: Manifest | None
 ) -> list[dict[str, str]]:
-    """The files of a packed directory, beside those in the first layer of what is there."""
+    """The diff of a packed directory and the first layer of the published artifact."""
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as root:
         published = _published(repository, remote.layers[:1] if remote is not None else (), root)
         return [] if published is None else _diff_of_trees(root, published, directory, tree)
 
 
 def _chart_diff(repository: Repository, built: Built, remote: Manifest | None) -> list[dict[str, str]]:
-    """The files in a packaged chart, beside those in the chart that is there, whatever order their layers have."""
+    """The diff of a packaged chart and the published chart, whatever the order of their layers."""
     layers = [layer for layer in remote.layers if layer.media_type == media.HELM_LAYER] if remote is not None else []
     chart = next(layer.source for layer in built.layers if layer.source.descriptor.media_type == media.HELM_LAYER)
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as root:
@@ -101,7 +101,7 @@ def _chart_diff(repository: Repository, built: Built, remote: Manifest | None) -
 
 
 def _published(repository: Repository, layers: Sequence[Descriptor], root: str) -> dict[str, TreeEntry] | None:
-    """What a published layer unpacks to, below ``root``; None for no archive of ours: the digests say enough."""
+    """The tree of a published layer, below ``root``; None when it cannot be unpacked, and only digests are shown."""
     if not layers or layers[0].size > MAX_COMPARED_SIZE:
         return {}
     return _unpacked_layer(read_blob(repository, layers[0]), root)

@@ -20,19 +20,19 @@ from ..._oci.repository import BlobSource
 
 
 def blob_of_bytes(data: bytes, media_type: str) -> BlobSource:
-    """A blob that is in memory."""
+    """A blob of bytes in memory."""
     return BlobSource(Descriptor(media_type, digest_of(data), len(data)), lambda: io.BytesIO(data))
 
 
 def blob_of_file(path: str, descriptor: Descriptor) -> BlobSource:
-    """A blob that is a file. Opening it fails when it has not the size any more that it had when it was described."""
+    """A blob of a file. Opening it fails when the size of the file has changed since it was described."""
     return BlobSource(descriptor, partial(_open_unchanged, path, descriptor.size))
 
 
 def describe_file(path: str, media_type: str) -> Descriptor:
     """Digest and size of a regular file, read in bounded pieces.
 
-    :raises BuildError: when it cannot be read, or is no regular file.
+    :raises BuildError: when it cannot be read, or is not a regular file.
     """
     content, size = hashlib.sha256(), 0
     with _open_blob(path) as stream:

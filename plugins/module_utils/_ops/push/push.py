@@ -3,10 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Push: build → compare → blobs → manifest → signatures → tags.
 
-A tag that already holds the content is left alone, also where the compressed bytes differ because another zlib made
-them, or the time because another tool published it. Every tag is looked at before anything is sent, and tags are
-written last, so that a push that is refused or breaks off before them is not seen, and no tag ever leads to what is not
-signed yet.
+A tag that already has the content is not changed, even if the compressed bytes differ because of another zlib, or the
+time because of another tool. All tags are compared before anything is sent, and are written last, so that a push that
+is refused or interrupted before that is not visible, and no tag ever points to an unsigned artifact.
 """
 
 from __future__ import annotations
@@ -48,18 +47,18 @@ if TYPE_CHECKING:
     from ..sign import KeySigner, SigningOptions
 
 PARALLEL_TRANSFERS = 4
-# What a byte of deflate's output can stand for at most is 1032 bytes (zlib, "Technical Details").
+# The maximal compression ratio of deflate (zlib, "Technical Details").
 MAX_DEFLATE_RATIO = 1032
 # bytes
-MIN_BESIDE_IMPORTS = 32 * 1024 * 1024
+MIN_PARALLEL_IMPORT_SIZE = 32 * 1024 * 1024
 CREATED, MOVED, UNCHANGED = "created", "moved", "unchanged"
 
 
 @dataclass(frozen=True)
 class PushOptions:
-    """Everything that a push is told.
+    """The options of a push.
 
-    ``immutable_tags`` None means: tags that are SemVer versions; ``sign`` None means: no signature is made.
+    ``immutable_tags`` None means tags that are SemVer versions; ``sign`` None means no signature.
     """
 
     reference: ReferenceOptions
@@ -77,9 +76,8 @@ class PushOptions:
 
 @dataclass
 class PushResult:
-    """What the module returns. ``tags`` says what became of each tag, ``blobs`` how many were handled in which way,
-    ``signatures`` which there are by the key that signs, ``ignored`` some of the ``ignored_count`` paths that were left
-    out."""
+    """The module's result. ``tags`` has the outcome of each tag, ``blobs`` the number of blobs by outcome,
+    ``signatures`` those by the signing key, ``ignored`` some of the ``ignored_count`` excluded paths."""
 
     changed: bool
     reason: str
@@ -95,13 +93,13 @@ class PushResult:
 
 
 def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = False) -> PushResult:
-    """Publish the artifact; with ``check_mode`` everything is read and compared, and nothing is sent.
+    """Publish the artifact; with ``check_mode`` content is read and compared, and nothing is sent.
 
-    :raises InvalidOption: when options do not fit together, or the key cannot be used.
+    :raises InvalidOption: when options contradict each other, or the key cannot be used.
     :raises BuildError: when the content cannot be packed.
-    :raises TagImmutable: when a protected tag holds something else.
-    :raises OciError: for everything else that cannot be done. Tags are as they were then, unless it was the writing of
-        a tag that failed: those before it in ``tags`` are written.
+    :raises TagImmutable: when a protected tag has other content.
+    :raises OciError: for every other failure. Tags are unchanged then, unless writing a tag failed: those before it in
+        ``tags`` are written.
     """
     target = parse_target(options.reference)
     reference = target.reference
@@ -110,7 +108,7 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     _check_mounts(options.mount_from, reference.registry)
     signer = _signer(options.sign) if options.sign is not None else None
     if options.immutable_tags:
-        # so that an expression that cannot be used is found before anything is sent
+        # so that an invalid expression is found before anything is sent
         is_immutable(DEFAULT_TAG, options.immutable_tags)
     with tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace:
         if not reference.is_layout and _is_large(options.build):
@@ -136,13 +134,13 @@ def _signer(options: SigningOptions) -> KeySigner:
 
 
 def _is_large(options: BuildOptions) -> bool:
-    """Whether hashing the files takes as long as the imports that can be done beside it."""
+    """True when hashing the files takes as long as the imports that can run in parallel."""
     sizes = (os.path.getsize(each.path) for each in options.inputs if os.path.isfile(each.path))
-    return sum(sizes) >= MIN_BESIDE_IMPORTS
+    return sum(sizes) >= MIN_PARALLEL_IMPORT_SIZE
 
 
 def _import_registry() -> None:
-    with contextlib.suppress(Exception):  # what is wrong is said when it is needed
+    with contextlib.suppress(Exception):  # an error is raised when the module is used
         from ..._registry import repository as registry
 
         del registry
@@ -166,9 +164,9 @@ class _Push:
         self._signer = signer
         self._check_mode = check_mode
         self._want_diff = want_diff
-        # the manifest to publish: the one that was built, or the one with the same content that a tag holds
+        # the manifest to publish: the built one, or the one of a tag with the same content
         self._manifest = built.manifest
-        # whether it is in the repository with all it needs
+        # True when the repository has it with all its blobs
         self._is_there = False
         self._signatures: list[Signature] = []
         self._warnings = list(built.warnings)
@@ -222,7 +220,7 @@ class _Push:
             return None
 
     def _compare(self, held: dict[str, Descriptor | None]) -> dict[str, str]:
-        """What becomes of each tag. Of several manifests with this content, the first is the one to publish."""
+        """The outcome for each tag. Of several manifests with this content, the first is published."""
         known: dict[str, Manifest | None] = {self._manifest.descriptor.digest: self._manifest}
         outcome = {}
         for tag, descriptor in held.items():
@@ -238,10 +236,10 @@ class _Push:
         return outcome
 
     def _same_content(self, held: Descriptor) -> Manifest | None:
-        """The manifest that a tag holds, when it differs only in how the layers were compressed, or in a default time.
+        """The manifest of a tag, when it differs only in the compression of layers, or in a default time.
 
-        Everything else has to be equal to the letter, so that a layer is fetched only when it is the one difference.
-        What is damaged is no such manifest: it gets replaced.
+        All other fields have to be equal, so that a layer is fetched only when it is the only difference. A damaged
+        manifest counts as different, and is replaced.
         """
         if held.media_type != media.OCI_MANIFEST:
             return None
@@ -279,9 +277,9 @@ class _Push:
         return all(ours.diff_id and self._diff_id(theirs, ours) == ours.diff_id for theirs, ours in differing)
 
     def _diff_id(self, layer: Descriptor, ours: Layer) -> str:
-        """The digest of what a layer unpacks to, which cannot be more than ours does.
+        """The digest of a layer's uncompressed content, which must not be larger than that of ``ours``.
 
-        :raises LayerError: when it is damaged, or more.
+        :raises LayerError: when the layer is damaged, or its content is larger.
         """
         from ..._archive.decompress import Decompressor
 
@@ -304,7 +302,7 @@ class _Push:
         return digest_of_hash(content)
 
     def _is_listed(self, subject: str) -> bool:
-        """Whether the artifact is found from its subject; it may be there and not be found, after a push broke off."""
+        """True when the subject's referrers list the artifact; after an interrupted push it may exist without that."""
         digest = self._manifest.descriptor.digest
         return any(entry.digest == digest for entry in self._repository.list_referrers(subject))
 
@@ -318,7 +316,7 @@ class _Push:
         )
 
     def _send(self, pending: list[str], blobs: dict[str, int]) -> None:
-        """Blobs, and the manifest unless it goes out with its tags: what is to be signed has to be there before."""
+        """Send the blobs, and the manifest unless it is sent with its tags: it has to exist before it is signed."""
         if not self._is_there:
             for outcome in self._send_blobs(self._built.blobs):
                 blobs[outcome] += 1
@@ -335,7 +333,7 @@ class _Push:
             return [each.result() for each in pending]
 
     def _sign(self, signer: KeySigner, held: dict[str, Descriptor | None], outcome: dict[str, str]) -> None:
-        """Sign what the tags will hold: the artifact, and what tags with the same content hold already."""
+        """Sign the artifact, and the manifests with the same content that tags have already."""
         pending = [tag for tag, became in outcome.items() if became != UNCHANGED]
         found = [held[tag] for tag in outcome if tag not in pending]
         if pending or not outcome:
@@ -345,13 +343,13 @@ class _Push:
                 signed = signer.sign(self._repository, artifact, check_mode=self._check_mode)
             except OciError as exc:
                 if pending:
-                    exc.hint = f"{exc.hint} No tag was written: they are, when the artifact is signed.".strip()
+                    exc.hint = f"{exc.hint} No tag was written: that is done once the artifact is signed.".strip()
                 raise
             self._signatures += signed.signatures
             self._warnings += signed.warnings
 
     def _find_subject(self) -> str:
-        """Make what was built a referrer; returns the digest that it refers to."""
+        """Make the built artifact a referrer; return the digest of its subject."""
         text = self._options.subject
         if text.startswith(("sha256:", "sha512:")):
             parse_digest(text)
@@ -392,6 +390,6 @@ def _check_mounts(names: Sequence[str], registry: str) -> None:
             reference = None
         if reference is None or reference.identifier:
             raise InvalidOption(
-                f"{name[:200]!r} in 'mount_from' is no repository.",
+                f"{name[:200]!r} in 'mount_from' is not a repository.",
                 "Give names of repositories of the same registry, without host, tag and digest.",
             )

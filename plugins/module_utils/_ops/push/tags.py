@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which tags a push writes, and which are protected from being moved."""
+"""The tags that a push writes, and the protection of tags against being moved."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..resolve import Target
 
 
 def tags_to_write(target: Target, given: Sequence[str], own: str, *, has_subject: bool) -> list[str]:
-    """The tags to write: as given (first the reference's), else what is built has of its ``own`` (a chart's version),
-    else ``latest``.
+    """The tags to write: the given ones (first the reference's), otherwise ``own`` (a chart's version), otherwise
+    ``latest``.
 
-    A referrer without a tag of its own gets none.
+    A referrer without a given tag gets none.
 
-    :raises InvalidReference: when one is no tag.
+    :raises InvalidReference: when one is not a valid tag.
     """
     tags = [target.reference.tag] if target.is_explicit else []
     tags += [check_tag(tag) for tag in given]
@@ -29,9 +29,9 @@ def tags_to_write(target: Target, given: Sequence[str], own: str, *, has_subject
 
 
 def is_immutable(tag: str, pattern: str | None) -> bool:
-    """Whether a tag is protected: by the expression (anywhere in the tag), or, without one, because it is a version.
+    """True when a tag is protected: it matches the expression (anywhere in the tag), or, without one, is a version.
 
-    A version is what a range can choose: three parts, with or without ``v``, with ``_`` for ``+`` as Helm writes it.
+    A version is a tag that a range can match: three parts, with or without ``v``, with ``_`` for ``+`` as in Helm.
 
     :raises InvalidSelection: when the expression does not parse, or does not finish.
     """

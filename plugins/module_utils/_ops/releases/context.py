@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the work on releases shares: the program Helm, the records in the cluster, charts at hand, locks."""
+"""State that the work on all releases shares: Helm, the release records in the cluster, chart files, locks."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ from .spec import FetchedChart, ReleaseKey
 from .values import Origins, values_at
 
 LEASE_PREFIX = "cloudnative.artifacts."
-# How many revisions are looked into for secrets that a failure's words may repeat: the failed one and the one before.
+# Revisions that are searched for secrets to mask in an error message of Helm: the failed one and the one before.
 REVISIONS_OF_FAILURE = 2
 
 
 class ReleaseContext:
-    """What the work on all releases of a task shares; safe for threads.
+    """State that the work on all releases of a task shares; thread-safe.
 
-    ``mask`` hides what came from Secrets, in diffs and in what Helm and the API say; what the Secrets of a release hold
-    is added to it when the release is read. ``origins`` has the places of each release's values that are secrets.
+    ``mask`` hides values of Secrets in diffs and in messages of Helm and the API; the Secrets of a release are added to
+    it when the release is read. ``origins`` has the paths of each release's values that are secret.
     ``lock_timeout`` is in seconds.
     """
 
@@ -87,9 +87,9 @@ class ReleaseContext:
 
     @property
     def helm(self) -> Helm:
-        """The program Helm.
+        """The Helm program.
 
-        :raises MissingDependency: when it is not there, or too old.
+        :raises MissingDependency: when it is missing or too old.
         """
         with self._guard:
             if self._helm is None:
@@ -99,23 +99,23 @@ class ReleaseContext:
 
     @property
     def helm_runs(self) -> int:
-        """How many processes of Helm were started."""
+        """The number of Helm processes that were started."""
         return self._helm.runs if self._helm else 0
 
     # -- the cluster
 
     def revisions(self, key: ReleaseKey) -> list[Revision]:
-        """All revisions of a release, the last one first."""
+        """All revisions of a release, the latest first."""
         found = self.api.list_metadata(revisions_path(key.namespace), f"{ALL_REVISIONS},name={key.name}")
         parsed = [revision for revision in map(parse_revision, found) if revision is not None]
         return sorted(parsed, key=lambda revision: revision.number, reverse=True)
 
     def last(self, key: ReleaseKey) -> Revision | None:
-        """The last revision of a release."""
+        """The latest revision of a release."""
         return last_revisions(self.revisions(key)).get((key.namespace, key.name))
 
     def made_of(self, key: ReleaseKey, digest: str) -> Revision | None:
-        """The last revision of a release that was deployed and made of this chart, with the labels that say so."""
+        """The latest deployed revision of a release with this chart, according to its labels."""
         for revision in self.revisions(key):
             if revision.status not in (DEPLOYED, SUPERSEDED):
                 continue
@@ -130,7 +130,7 @@ class ReleaseContext:
         return None
 
     def release(self, revision: Revision) -> dict[str, Any]:
-        """Everything that Helm recorded about a revision."""
+        """The release document that Helm stored for a revision."""
         release = decode_release(self.api.get(self._secret_path(revision)), self._name(revision))
         self.learn(release, ReleaseKey(revision.namespace, revision.name))
         return release
@@ -140,9 +140,9 @@ class ReleaseContext:
         self.api.merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
 
     def mark_failed(self, revision: Revision, description: str) -> None:
-        """Make a pending revision a failed one.
+        """Set the status of a pending revision to failed.
 
-        :raises Conflict: when somebody changed it in the meantime.
+        :raises Conflict: when it was changed in the meantime.
         """
         secret = self.api.get(self._secret_path(revision))
         self.api.replace(self._secret_path(revision), mark_failed(secret, description, self._name(revision)))
@@ -159,12 +159,12 @@ class ReleaseContext:
 
     @contextlib.contextmanager
     def locked(self, key: ReleaseKey) -> Iterator[tuple[bool, bool]]:
-        """Hold the lock of a release: gives whether it is held, and whether its last holder died with it.
+        """Hold the lock of a release; yield whether it is held, and whether its last holder died without releasing it.
 
-        Where Leases may not be used, the release is worked on without: Helm itself refuses a second action at once.
+        Without permission for Leases there is no lock: Helm itself refuses a second concurrent action.
 
         :raises NotFound: when there is no such namespace.
-        :raises ReleaseLocked: when another run holds it for too long.
+        :raises ReleaseLocked: when another run does not release it in time.
         """
         lock = LeaseLock(self.api, key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
         try:
@@ -192,10 +192,10 @@ class ReleaseContext:
                 self._lockless = True
                 self.warnings.append(warning)
 
-    # -- charts and words
+    # -- charts
 
     def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: list[str]) -> None:
-        """Have the chart's CRDs in the cluster; add the names of those that are changed. Each is applied once per run.
+        """Apply the chart's CRDs, each once per run, and append the names of those that changed to ``changed``.
 
         :raises ChartError: when they cannot be read.
         :raises ClusterError: when the API refuses one.
@@ -225,7 +225,7 @@ class ReleaseContext:
     def chart_file(self, chart: FetchedChart) -> str:
         """A copy of the chart that nobody else can alter or remove, checked while it is made.
 
-        :raises DigestMismatch: when the file is not the chart any more.
+        :raises DigestMismatch: when the file does not match the chart's digest.
         """
         with self._guard:
             if chart.layer not in self._charts:
@@ -246,10 +246,10 @@ class ReleaseContext:
     # -- secrets
 
     def learn(self, release: Mapping[str, Any], key: ReleaseKey) -> None:
-        """Hide from now on what the Secrets of a release hold, and its values that may have come from Secrets.
+        """Add the content of a release's Secrets, and its values that may be from Secrets, to the mask.
 
-        An earlier revision had other values at the places that Secrets set today, such as the password of yesterday.
-        Of a place that nothing sets today, nobody knows where its value came from: it is hidden, too.
+        An earlier revision had other values at the paths that Secrets set now, such as an old password. The source of a
+        value at a path that nothing sets now is unknown: it is masked, too.
         """
         for secret in secrets_of_release(release):
             self._mask.add(secret)
@@ -261,21 +261,21 @@ class ReleaseContext:
                 self._mask.add_value([leaf for leaf in leaves(value) if not is_trivial(leaf)])
 
     def shown(self, release: Mapping[str, Any]) -> str:
-        """What a release deploys, as text for a diff, without what came from Secrets."""
+        """The objects of a release as text for a diff, with secrets masked."""
         return shown_release(release, self._mask)
 
     def shown_object(self, document: Mapping[str, Any]) -> str:
-        """One object as text for a diff, without what came from Secrets."""
+        """One object as text for a diff, with secrets masked."""
         return object_text(document, self._mask)
 
     def masked(self, words: str) -> str:
-        """What Helm or the API says, without what came from Secrets."""
+        """A message of Helm or the API, with secrets masked."""
         return self._mask.text(words)
 
     def said(self, outcome: Outcome, key: ReleaseKey) -> str:
-        """What Helm said about its failure, without what came from Secrets, of at most 2,000 characters.
+        """Helm's error message with secrets masked, at most 2,000 characters.
 
-        Helm repeats parts of what it deploys. The revisions that are there are read for what their Secrets hold.
+        Helm repeats parts of the objects that it deploys, so the Secrets of the latest revisions are masked, too.
         """
         with contextlib.suppress(OciError):
             for revision in self.revisions(key)[:REVISIONS_OF_FAILURE]:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Releases: observe, gather values, decide, do. What is as it should be costs no process and no request of its own."""
+"""Releases: read their state, gather values, decide, act. An unchanged release starts no process of Helm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .plan import ReleasePlan
 from .spec import FetchedChart, ReleaseKey, ReleaseSpec, parse_releases
 from .values import ValuesGatherer
 
-# From so many namespaces on, the Secrets of all namespaces are asked for at once.
+# The number of namespaces from which on the Secrets of all namespaces are listed in one request.
 CLUSTER_WIDE_FROM = 4
 
 DEPENDENCY_NOT_READY = "DependencyNotReady"
@@ -28,10 +28,10 @@ DEPENDENCY_NOT_READY = "DependencyNotReady"
 
 @dataclass(frozen=True)
 class ReleasesOptions:
-    """Everything that the deployment of releases is told.
+    """The options of the module.
 
-    ``releases`` are mappings as the module's option has them. ``documents`` holds the controller's values files.
-    ``lock_timeout`` is how many seconds another run on the same release is waited for.
+    ``releases`` is the module's option. ``documents`` has the text of the controller's values files by path.
+    ``lock_timeout`` is in seconds, the time to wait for another run on the same release.
     """
 
     releases: Sequence[Mapping[str, Any]]
@@ -44,12 +44,12 @@ class ReleasesOptions:
 
 
 def deploy_releases(options: ReleasesOptions, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
-    """Make the cluster have the releases; return what the module returns.
+    """Deploy the releases; return the module's result.
 
-    A release that fails does not keep others from being deployed, unless they depend on it: ``failed`` and ``msg`` of
-    the result say so in the end.
+    When a release fails, those that do not depend on it are still deployed; ``failed`` and ``msg`` of the result report
+    it.
 
-    :raises OciError: for what concerns all of them: options, the cluster, the program Helm.
+    :raises OciError: for failures that affect all releases: options, the cluster, the Helm program.
     """
     specs = parse_releases(options.releases, options.sources)
     if not specs:
@@ -79,7 +79,7 @@ class _Run:
         return self._result(list(plans.values()))
 
     def _observe(self) -> dict[tuple[str, str], Revision]:
-        """The last revision of each release in the namespaces that matter, in one request where that is allowed."""
+        """The latest revision of each release in the relevant namespaces, in one request if that is permitted."""
         active = [spec for spec in self._specs if not spec.suspend]
         keys = [key for spec in active for key in (spec.key, *spec.depends_on)]
         namespaces = sorted({key.namespace for key in keys})
@@ -120,7 +120,7 @@ class _Run:
     def _check_outside_needs(
         self, plans: Mapping[ReleaseKey, ReleasePlan], last: Mapping[tuple[str, str], Revision]
     ) -> None:
-        """A dependency that is not among the releases of the task has to be in the cluster already."""
+        """Fail releases whose dependencies are neither in the task nor deployed in the cluster."""
         for plan in plans.values():
             if plan.spec.suspend or not plan.spec.present or plan.failure:
                 continue
@@ -170,10 +170,10 @@ class _Run:
                         predict(context, plan)
                     else:
                         ReleaseWork(context, plan).carry_out()
-                except Exception as exc:  # whatever it is: the results of the others must not be lost
+                except Exception as exc:  # any error: the results of the others must not be lost
                     error = as_error(exc, f"The work on the release {key}")
                     if isinstance(error, ClusterError):
-                        # the API's own words
+                        # the message may be the API's
                         error.message = context.masked(error.message)
                     plan.fail(error)
 
@@ -181,7 +181,7 @@ class _Run:
                 needs = {key: self._needs(plan.spec) for key, plan in plans.items()}
                 removals = [key for key, plan in plans.items() if not plan.spec.present]
                 for key in removals:
-                    # what is removed goes before what it was built upon
+                    # a release is removed before those that it depends on
                     needs[key] = [other for other in removals if key in plans[other].spec.depends_on]
                 run_in_order(list(plans), needs, work, self._options.parallel)
             finally:

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drift: objects of a release that are not what it deployed, found by dry runs of server-side apply, and put right.
+"""Drift: objects that differ from a release's manifest, found by dry runs of server-side apply, and corrected.
 
 Source of the rules: helm-controller, internal/action/diff.go. Object by object, only the fields that differ are
-patched; the release gets no new revision. Fields that may differ keep their live value: the dry run is asked with it,
-so that neither a list nor an atomic map that is put right takes such a field along.
+patched; the release gets no new revision. Ignored fields keep their live value, which is part of the
+dry run, so that the correction of a list or an atomic map does not change such a field.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ CORRECTED = "DriftCorrected"
 MISSING = "missing"
 CHANGED = "changed"
 
-# The field manager of Helm; one that owns nothing, to ask what Helm's manifest would change; and one that holds what
-# was put right until it is handed over to Helm.
+# The field manager of Helm; one that owns nothing, for dry runs; and one that owns corrected fields until they are
+# handed over to Helm.
 HELM_MANAGER = "helm"
 ASKING_MANAGER = "cloudnative.artifacts-drift"
 CORRECTING_MANAGER = "cloudnative.artifacts-drift-correction"
 MAX_LISTED = 100
-# Failures that a message names.
+# Failures that are named in a message.
 MAX_NAMED = 10
-# How often an object is looked at anew because somebody else changes it at the same time.
+# How often an object is compared again because another client changes it at the same time.
 MAX_ROUNDS = 5
 
-# Flux's mark for objects that may drift
+# Flux's annotation for objects without drift detection
 _EXEMPT = ("helm.toolkit.fluxcd.io/driftDetection", "disabled")
-# What no manifest can ask for.
+# Metadata that only the API server sets.
 _OWN_METADATA = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
 _CRD = "CustomResourceDefinition"
-# Answers of an API server that is in trouble: the next object would meet the same.
+# Statuses of an overloaded API server, after which no further object is tried.
 _BUSY = (429, 503, 504)
 
 
 @dataclass
 class _Drift:
-    """An object that differs. ``before`` and ``after`` are what can be compared of it, ``version`` the live object's.
+    """An object that differs. ``before`` and ``after`` are its comparable fields, ``version`` is the live object's.
 
     The place of an object of a kind that the API server does not know (yet) has no path.
     """
@@ -81,9 +81,9 @@ class _Drift:
 def look_for_drift(context: ReleaseContext, places: ObjectLocator, plan: ReleasePlan) -> None:
     """Find the drift of a release that is deployed as wanted, and put it right if the plan says so.
 
-    An object that cannot be compared or put right does not keep the others from it.
+    All objects are tried, even if one cannot be compared or corrected.
 
-    :raises OciError: when that was so for an object; the plan says what was found and changed nonetheless.
+    :raises OciError: when an object failed; the plan still has the drift that was found and corrected.
     """
     if plan.last is not None:
         _DriftCheck(context, places, plan, context.release(plan.last)).run()
@@ -119,7 +119,7 @@ class _DriftCheck:
         if self._failures:
             raise self._failed()
 
-    # -- what differs
+    # -- comparison
 
     def _find(self) -> Iterator[_Drift]:
         manifest = str(self._release.get("manifest") or "")
@@ -130,7 +130,7 @@ class _DriftCheck:
                     continue
                 place = self._place(document)
                 drift = self._of_object(document, place)
-            except Exception as exc:  # one object must not hide what is the matter with the others
+            except Exception as exc:  # any error: the other objects are still compared
                 self._fail(place, exc)
                 if self._has_stopped:
                     return
@@ -139,14 +139,14 @@ class _DriftCheck:
                 yield drift
 
     def _place(self, document: Mapping[str, Any]) -> ObjectLocation:
-        """The place of an object; without a path when its kind is not known: then it cannot be there."""
+        """The place of an object; without a path when the API server does not know its kind."""
         try:
             return self._places.find(document, self._plan.key.namespace)
         except UnknownKind:
             return _named_place(document)
 
     def _of_object(self, document: Mapping[str, Any], place: ObjectLocation) -> _Drift | None:
-        """How an object differs from its manifest; None when it does not, or may do so."""
+        """The drift of an object; None when it does not differ from its manifest, or the difference is ignored."""
         wanted = self._wanted(document, place)
         pointers = list(self._ignored(place))
         if () in pointers or _EXEMPT in _marks(wanted):
@@ -154,7 +154,7 @@ class _DriftCheck:
         live = self._api.find(place.path) if place.path else None
         if live is None:
             return _Drift(place, MISSING, document, after=_plain(document))
-        # a pointer may name all of the metadata
+        # a pointer may be to the whole metadata
         asked = _installable(keep_live(wanted, live, pointers))
         would_be = self._api.apply(place.path, asked, ASKING_MANAGER, force=True, dry_run=True)
         before, after = comparable(live), comparable(would_be)
@@ -165,7 +165,7 @@ class _DriftCheck:
         return _Drift(place, CHANGED, document, operations, version, before, after)
 
     def _ignored(self, place: ObjectLocation) -> Iterator[tuple[str, ...]]:
-        """The parts of the pointers to the fields of an object that may differ."""
+        """The pointers to the ignored fields of an object, split into their parts."""
         for rule in self._plan.spec.drift_ignore:
             if _concerns(rule, place):
                 for pointer in map(parse_pointer, rule.paths):
@@ -174,13 +174,13 @@ class _DriftCheck:
                     yield pointer
 
     def _wanted(self, document: Mapping[str, Any], place: ObjectLocation) -> dict[str, Any]:
-        """What the manifest says, in the form that can be compared, with what Helm puts on each object."""
+        """The manifest in comparable form, with the metadata that Helm adds to each object."""
         wanted: dict[str, Any] = merge(_plain(document), self._helm_metadata(place))
         wanted.pop("status", None)
         return with_plain_secret(wanted) if _is_secret(place) else wanted
 
     def _helm_metadata(self, place: ObjectLocation) -> dict[str, Any]:
-        """What Helm puts on each object (pkg/action/validate.go, ``setMetadataVisitor``)."""
+        """The metadata that Helm adds to each object (pkg/action/validate.go, ``setMetadataVisitor``)."""
         key = self._plan.key
         annotations = {"meta.helm.sh/release-name": key.name, "meta.helm.sh/release-namespace": key.namespace}
         metadata: dict[str, Any] = {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": annotations}
@@ -188,7 +188,7 @@ class _DriftCheck:
             metadata["namespace"] = place.namespace
         return {"metadata": metadata}
 
-    # -- putting it right
+    # -- correction
 
     def _correct_all(self, found: list[_Drift]) -> None:
         plan, corrected = self._plan, []
@@ -211,7 +211,7 @@ class _DriftCheck:
             plan.reason = CORRECTED
 
     def _correct(self, drift: _Drift) -> _Drift | None:
-        """Put one object right; returns what differed at that moment, None when nothing did any more."""
+        """Correct one object; return its drift at that moment, None when it had none any more."""
         current: _Drift | None = drift
         for attempt in range(MAX_ROUNDS):
             self._check_revision()
@@ -223,16 +223,16 @@ class _DriftCheck:
                 self._write(current)
                 return current
             except (Conflict, NotFound):
-                # somebody else changed, made or removed it since it was looked at
+                # another client changed, created or removed it after the comparison
                 if attempt + 1 == MAX_ROUNDS:
                     raise
         return None
 
     def _write(self, drift: _Drift) -> None:
-        """Put an object right in the way that Helm applied it, so that its next upgrade finds no other manager.
+        """Correct an object with Helm's apply method, so that its next upgrade finds no other field manager.
 
-        :raises Conflict: when it is not in the state that was looked at.
-        :raises NotFound: when it was removed, or its namespace is not there.
+        :raises Conflict: when it changed after the comparison.
+        :raises NotFound: when it was removed, or its namespace does not exist.
         """
         if drift.change == MISSING:
             self._create(drift)
@@ -254,7 +254,7 @@ class _DriftCheck:
             await_established(self._api, place.path, place.name)
 
     def _hand_over(self, place: ObjectLocation, patched: Mapping[str, Any]) -> None:
-        """Make what was put right Helm's again: otherwise its next upgrade of these fields is a conflict."""
+        """Hand corrected fields over to Helm's field manager: otherwise its next upgrade of them is a conflict."""
         live: Mapping[str, Any] | None = patched
         for _round in range(MAX_ROUNDS):
             metadata = (live or {}).get("metadata") or {}
@@ -268,7 +268,7 @@ class _DriftCheck:
             except Conflict:
                 live = self._api.find(place.path)
             except OciError as exc:
-                # the object is right, and that is what counts
+                # the object is corrected all the same
                 self._plan.warnings.append(
                     f"{place} of the release {self._plan.key} was corrected, but the next upgrade may need "
                     f"'force_conflicts': {self._words(place, exc)}"
@@ -276,9 +276,9 @@ class _DriftCheck:
                 return
 
     def _check_revision(self) -> None:
-        """See that the release is still what was compared.
+        """Check that the release is still the compared revision.
 
-        :raises ReleaseLocked: when another program has upgraded it, or is about to.
+        :raises ReleaseLocked: when another program has upgraded it, or is doing so.
         """
         plan = self._plan
         last = self._context.last(plan.key)
@@ -290,7 +290,7 @@ class _DriftCheck:
                 "Run the task again.",
             )
 
-    # -- words
+    # -- messages
 
     def _show(self, found: list[_Drift]) -> None:
         if not self._context.want_diff or not found:
@@ -323,9 +323,9 @@ class _DriftCheck:
         return error
 
     def _words(self, place: ObjectLocation, error: OciError) -> str:
-        """The message of an error, without what Secrets hold."""
+        """The message of an error, with secrets masked."""
         if place.kind == "Secret" and error.__class__ is ClusterError:
-            # the API server repeats values that it does not take
+            # the API server repeats values that it refuses
             cause = " since a field that differs is immutable" if "field is immutable" in error.message else ""
             return f"The Kubernetes API refused it (status {error.status}){cause}."
         return self._context.masked(str(error))
@@ -357,7 +357,7 @@ def _concerns(rule: DriftRule, place: ObjectLocation) -> bool:
 
 
 def _named_place(document: Mapping[str, Any]) -> ObjectLocation:
-    """What messages call an object of which the API server says nothing."""
+    """The place of an object, for messages, when the API server does not know its kind."""
     metadata = document.get("metadata")
     named = metadata if isinstance(metadata, Mapping) else {}
     kind, namespace = str(document.get("kind") or "An object"), str(named.get("namespace") or "")
@@ -365,6 +365,6 @@ def _named_place(document: Mapping[str, Any]) -> ObjectLocation:
 
 
 def _is_nameless(document: Mapping[str, Any]) -> bool:
-    """Whether each creation makes another object (``generateName``): there is none to compare with."""
+    """True for an object with ``generateName``, which cannot be compared: each creation makes another object."""
     metadata = document.get("metadata")
     return isinstance(metadata, Mapping) and bool(metadata.get("generateName")) and not metadata.get("name")

@@ -17,9 +17,9 @@ from .spec import FetchedChart, ReleaseKey, ReleaseSpec
 
 @dataclass
 class ReleasePlan:
-    """One release: what is wanted, what was found, what is to be done (``decision``) and what became of it.
+    """The wanted and the current state of a release, the ``decision`` about it, and the outcome.
 
-    ``last`` is its last revision in the cluster, ``values`` are the gathered ones as JSON. ``cause`` is the reason of
+    ``last`` is its latest revision in the cluster, ``values`` are the gathered ones as JSON. ``cause`` is the reason of
     the decision, ``reason`` that of the outcome.
     """
 
@@ -46,7 +46,7 @@ class ReleasePlan:
 
     @property
     def wanted_chart(self) -> FetchedChart:
-        """The chart of a release that shall be there.
+        """The chart of a release that is to be deployed.
 
         :raises InvalidOption: when the release has none.
         """
@@ -56,12 +56,12 @@ class ReleasePlan:
 
     @property
     def has_work(self) -> bool:
-        """Return whether there is anything to do, besides looking for drift."""
+        """Return True when there is work besides drift detection."""
         return self.decision.action != decisions.NONE
 
     @property
     def may_have_drifted(self) -> bool:
-        """Return whether the release is as wanted, and its objects are to be compared with it."""
+        """Return True when the release is up to date, and its objects are to be compared with its manifest."""
         return self.decision.reason == decisions.UP_TO_DATE and self.spec.drift != "ignore"
 
     def fail(self, error: OciError) -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What would be done about a release, and how what it deploys would differ, or does."""
+"""Check mode of a release, and the diff of its objects."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..._helm.release import UNINSTALLED, Revision
 from .context import ReleaseContext
 from .plan import ReleasePlan
 
-# A client-side dry run does not ask the cluster for what templates look up in it.
+# In a client-side dry run, templates cannot look up objects of the cluster.
 DRY_RUN = "server"
 
 
 def predict(context: ReleaseContext, plan: ReleasePlan) -> None:
-    """Say what carrying out the plan would change, without changing anything.
+    """Predict the changes of a plan, without changing anything.
 
-    Helm renders and checks what it would deploy.
+    Helm renders and validates the objects in a dry run.
 
-    :raises HelmFailed: when it would not get as far as to deploy it.
+    :raises HelmFailed: when the dry run fails.
     """
     plan.changed = True
     if plan.decision.recover or plan.decision.action in (decisions.TEST, decisions.LABEL):
@@ -40,14 +40,14 @@ def predict(context: ReleaseContext, plan: ReleasePlan) -> None:
 
 
 def current(context: ReleaseContext, last: Revision | None) -> dict[str, Any]:
-    """What is recorded about a revision; empty when nothing of it is deployed."""
+    """The release document of a revision; empty when it is not deployed."""
     return {} if last is None or last.status == UNINSTALLED else context.release(last)
 
 
 def add_diff(context: ReleaseContext, plan: ReleasePlan, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Take down how what two revisions deploy differs, if it does.
+    """Store the diff of two revisions' objects in the plan, if they differ.
 
-    It is for the end, when all secrets are known: the old text must not show those of the new one, nor the reverse.
+    The text is masked at the end, when all secrets are known, so that neither side shows those of the other.
     """
     before, after = context.shown(old), context.shown(new)
     if before != after:
@@ -57,7 +57,7 @@ def add_diff(context: ReleaseContext, plan: ReleasePlan, old: Mapping[str, Any],
 
 
 def _lacks_kinds(words: str) -> bool:
-    """Whether Helm says that the cluster does not know a kind."""
+    """True when Helm's message is that the cluster does not know a kind."""
     return "no matches for kind" in words or "ensure CRDs are installed first" in words
 
 

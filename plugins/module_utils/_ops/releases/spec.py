@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wanted: charts that are at hand and the releases that shall be made of them, all checked beforehand."""
+"""The wanted releases and their charts, parsed and checked from the module's options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KINDS = {"ConfigMap": "configmaps", "Secret": "secrets"}
 
 @dataclass(frozen=True, order=True)
 class ReleaseKey:
-    """A release in a cluster."""
+    """The namespace and name of a release."""
 
     namespace: str
     name: str
@@ -40,7 +40,7 @@ class ReleaseKey:
 
 @dataclass(frozen=True)
 class FetchedChart:
-    """A chart that is at hand: the file, the digest of its bytes, and where it came from.
+    """A fetched chart: its file, the digest of its bytes, and its origin.
 
     ``digest`` is the manifest's and ``layer`` the archive's; ``revision`` is ``tag@digest``, or the digest alone.
     """
@@ -77,7 +77,7 @@ class ValuesReference:
 
 @dataclass(frozen=True)
 class FileName:
-    """A values file; one that is missing may be left out."""
+    """A values file; with ``ignore_missing`` it may be missing."""
 
     path: str
     ignore_missing: bool = False
@@ -85,7 +85,7 @@ class FileName:
 
 @dataclass(frozen=True)
 class DriftRule:
-    """Fields that may differ: JSON pointers, for objects of this kind and name; an empty one means any.
+    """Ignored fields: JSON pointers, for objects of this kind and name; an empty kind or name means any.
 
     The empty pointer stands for the whole object.
     """
@@ -97,7 +97,7 @@ class DriftRule:
 
 @dataclass(frozen=True)
 class Remedy:
-    """What is done after an attempt that failed, and how many further attempts follow."""
+    """The remedy of a failed attempt, and the number of further attempts."""
 
     action: str
     retries: int = 0
@@ -105,7 +105,7 @@ class Remedy:
 
 @dataclass(frozen=True)
 class ReleaseTests:
-    """Whether and how the tests of the chart are run."""
+    """The options of the chart's tests."""
 
     enable: bool = False
     timeout: float = 300.0
@@ -114,7 +114,7 @@ class ReleaseTests:
 
     @property
     def accepted(self) -> tuple[str, ...]:
-        """The outcomes with which a release counts as tested; none when it need not be."""
+        """The test outcomes that are accepted; empty when tests are not required."""
         if not self.enable:
             return ()
         return (TEST_PASSED, TEST_FAILED) if self.ignore_failures else (TEST_PASSED,)
@@ -122,7 +122,7 @@ class ReleaseTests:
 
 @dataclass(frozen=True)
 class ReleaseSpec:
-    """One release, as it is wanted. Values are no part of messages, and are kept out of the representation."""
+    """One wanted release. Values are not shown in messages, and not part of its ``repr``."""
 
     key: ReleaseKey
     present: bool = True
@@ -150,14 +150,14 @@ class ReleaseSpec:
 
     @property
     def rendering_digest(self) -> str:
-        """Stands for the post-renderer, its arguments included; empty when there is none."""
+        """A digest of the post-renderer and its arguments; empty without one."""
         renderer = self.flags.post_renderer
         if renderer is None:
             return ""
         return digest_of("\0".join([renderer.command, *renderer.arguments]).encode("utf-8", "surrogateescape"))
 
     def desired_state(self, chart_digest: str, values_digest: str) -> DesiredState:
-        """Return the state that a chart and values of these digests make of the release, for the decision."""
+        """Return the desired state of the release for a chart and values with these digests."""
         return DesiredState(
             present=self.present,
             fingerprint=Fingerprint(chart_digest, values_digest, self.rendering_digest),
@@ -171,8 +171,8 @@ class ReleaseSpec:
 def parse_releases(items: Sequence[Mapping[str, Any]], sources: Mapping[str, FetchedChart]) -> list[ReleaseSpec]:
     """The releases of the option ``releases``.
 
-    :raises InvalidOption: for names that the cluster does not take, a source that is not there, two entries for one
-        release, and dependencies that go round in a circle.
+    :raises InvalidOption: for names that are invalid in Kubernetes, an unknown source, two entries for one release, and
+        circular dependencies.
     """
     specs: dict[ReleaseKey, ReleaseSpec] = {}
     for item in items:
@@ -246,7 +246,7 @@ def _drift_rule(entry: Mapping[str, Any], key: ReleaseKey) -> DriftRule:
 
 
 def _filter(entry: Mapping[str, Any]) -> str:
-    """As ``helm test --filter`` takes it."""
+    """The argument of ``helm test --filter``."""
     return f"{'!' if entry.get('exclude') else ''}name={entry['name']}"
 
 
@@ -304,7 +304,7 @@ def _reference(entry: Mapping[str, Any], key: ReleaseKey) -> ValuesReference:
 
 
 def _dependency(entry: Any, key: ReleaseKey) -> ReleaseKey:
-    """A name, ``namespace/name``, or a mapping of both; without a namespace it is the release's own."""
+    """Parse a name, ``namespace/name``, or a mapping of both; the default is the release's namespace."""
     if isinstance(entry, str):
         namespace, slash, name = entry.rpartition("/")
         if name and bool(namespace) == bool(slash):
@@ -312,7 +312,7 @@ def _dependency(entry: Any, key: ReleaseKey) -> ReleaseKey:
     elif isinstance(entry, Mapping) and isinstance(entry.get("name"), str):
         return ReleaseKey(str(entry.get("namespace") or key.namespace), entry["name"])
     raise InvalidOption(
-        f"An entry of 'depends_on' of the release {key} is no name.", "Wanted is NAME, or NAMESPACE/NAME."
+        f"An entry of 'depends_on' of the release {key} is not a name.", "Wanted is NAME, or NAMESPACE/NAME."
     )
 
 
@@ -323,7 +323,7 @@ def _labels(labels: Mapping[str, Any], key: ReleaseKey) -> dict[str, str | None]
             value = str(value).lower()
         text = None if value is None else str(value)
         if not _LABEL_KEY.match(name) or (text is not None and not _LABEL_VALUE.match(text)):
-            raise InvalidOption(f"{name[:300]!r} with its value is no label (release {key}).")
+            raise InvalidOption(f"{name[:300]!r} with its value is not a label (release {key}).")
         if name in SYSTEM_LABELS or name.startswith(PREFIX):
             raise InvalidOption(f"The label {name!r} of the release {key} is reserved.", "Choose another name.")
         found[name] = text

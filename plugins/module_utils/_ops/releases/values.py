@@ -20,12 +20,12 @@ from ..._kube.rest import KubeRest
 from ..._secrets.masking import Mask
 from .spec import KINDS, FetchedChart, FileName, ReleaseKey, ReleaseSpec, ValuesReference
 
-# The keys that lead to a value; a list is one value.
+# The keys on the path to a value; a list is one value.
 ValuePath = tuple[str, ...]
 
 
 class Origins(NamedTuple):
-    """Which places of a release's values hold what came from Secrets, and which hold what did not."""
+    """The paths of a release's values that are from Secrets, and of those that are not."""
 
     public: AbstractSet[ValuePath] = frozenset()
     secret: AbstractSet[ValuePath] = frozenset()
@@ -34,8 +34,8 @@ class Origins(NamedTuple):
 class ValuesGatherer:
     """Gathers the values of releases that are deployed by one task.
 
-    ``documents`` holds the text of the controller's files by path, None for one that is not there. ``mask`` hides what
-    came from Secrets. ``origins`` has, for each release, the places of its values by where they came from.
+    ``documents`` has the text of the controller's files by path, None for a missing one. ``mask`` hides values from
+    Secrets. ``origins`` has, for each release, the paths of its values by their origin.
     """
 
     def __init__(self, api: KubeRest, documents: Mapping[str, str | None]) -> None:
@@ -50,9 +50,9 @@ class ValuesGatherer:
     def gather(self, spec: ReleaseSpec, chart: FetchedChart) -> bytes:
         """The values of a release as the document that Helm is given.
 
-        Later ones win: files of the chart, ConfigMaps and Secrets, files of the controller, inline values.
+        Later sources win: files of the chart, ConfigMaps and Secrets, files of the controller, inline values.
 
-        :raises ValuesError: when a part is missing, or is not what Helm takes.
+        :raises ValuesError: when a source is missing, or its content is not valid.
         :raises OciError: when the cluster or the chart cannot be read.
         """
         base: dict[str, Any] = {}
@@ -74,9 +74,9 @@ class ValuesGatherer:
         return canonical(composed, f"the release {spec.key}")
 
     def note_public(self, spec: ReleaseSpec) -> None:
-        """Take down the places of a release's values that are no secrets, without the cluster and the chart.
+        """Record the paths of a release's values that are not secret, without the cluster and the chart.
 
-        It is for a release whose values are not wanted, since it is removed or rolled back.
+        For a release whose values are not needed, since it is removed or rolled back.
         """
         inline: dict[str, Any] = {}
         for file in spec.values_files:
@@ -120,7 +120,7 @@ class ValuesGatherer:
         return self._parsed[key]
 
     def _of_cluster(self, reference: ValuesReference) -> dict[str, Any] | PathValue | None:
-        """What a reference stands for; None when it is optional and not there."""
+        """The values of a reference; None when it is optional and missing."""
         data = self._data(reference)
         if data is None:
             if reference.optional:
@@ -134,7 +134,7 @@ class ValuesGatherer:
             value = PathValue(reference.target_path, text, reference.literal)
             if reference.kind == "Secret":
                 self.mask.add(text)
-                # what becomes of it, such as the entries of a list
+                # its parsed form, such as the entries of a list
                 self.mask.add_value(_values_of(value))
             return value
         return self._mapping(reference, data)
@@ -147,7 +147,7 @@ class ValuesGatherer:
         except ValuesError:
             values = None
         if values is None:
-            # what is wrong is not said: the words could be those of the Secret
+            # without the parser's message, which could repeat parts of the Secret
             raise ValuesError(
                 f"The value of {reference} is not a mapping in YAML.",
                 "Look at it with kubectl, or set 'target_path' to take it as one text.",
@@ -177,7 +177,7 @@ class ValuesGatherer:
 
 
 def _values_of(found: Mapping[str, Any] | PathValue) -> Mapping[str, Any]:
-    """What a reference sets, as values of its own."""
+    """The values that a reference sets, as a mapping."""
     if not isinstance(found, PathValue):
         return found
     values: dict[str, Any] = {}
@@ -186,12 +186,12 @@ def _values_of(found: Mapping[str, Any] | PathValue) -> Mapping[str, Any]:
 
 
 def _places(values: Any) -> set[ValuePath]:
-    """Where there are values in a mapping."""
+    """The paths of the values in a mapping."""
     return {place for place, _value in values_at(values)}
 
 
 def values_at(values: Any, above: ValuePath = ()) -> Iterator[tuple[ValuePath, Any]]:
-    """The values in a mapping with their places."""
+    """The values in a mapping with their paths."""
     if not isinstance(values, Mapping):
         yield above, values
         return

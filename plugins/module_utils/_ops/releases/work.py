@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done about one release that is not as it should be: lock, look again, recover, act, test, remedy.
+"""The work on one release that is not up to date: lock, read the state again, recover, act, test, remedy.
 
-Source of the rules: helm-controller, internal/reconcile. What Flux spreads over reconciliations happens in one run: a
-failed attempt is followed by its remedy and, while there are retries, by another attempt.
+Source of the rules: helm-controller, internal/reconcile. Several reconciliations of Flux are one run here: a failed
+attempt is followed by its remedy and, while there are retries, by another attempt.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .preview import add_diff, current
 from .spec import Remedy
 
 LOOK_AGAIN = 2.0
-# How often a decision is made anew because somebody else was faster.
+# How often a decision is repeated because another run changed the release.
 MAX_ROUNDS = 5
 
 NO_REMEDY = "none"
@@ -57,11 +57,11 @@ _FAILED = {action: word.replace("Succeeded", "Failed") for action, word in _DONE
 
 
 class ReleaseWork:
-    """The work on one release; ``plan`` takes down what was done."""
+    """The work on one release; the outcome is stored in ``plan``."""
 
     def __init__(self, context: ReleaseContext, plan: ReleasePlan) -> None:
         self._context = context
-        # the reason that there is no Helm is the same for every release
+        # the error for a missing Helm is the same for every release
         self._helm = context.helm
         self._plan = plan
         self._spec = plan.spec
@@ -69,9 +69,9 @@ class ReleaseWork:
         self._new_namespace = False
 
     def carry_out(self) -> None:
-        """Make the release what it should be.
+        """Bring the release to the wanted state.
 
-        :raises OciError: when that fails; the plan says what was done nonetheless.
+        :raises OciError: when that fails; the plan still has the changes that were made.
         """
         for _round in range(MAX_ROUNDS):
             try:
@@ -81,7 +81,7 @@ class ReleaseWork:
             except NotFound:
                 if self._plan.decision.action != decisions.INSTALL or not self._spec.create_namespace:
                     raise
-            # Helm makes the namespace, after it has rendered the chart; until then there is no place for a lock
+            # Helm creates the namespace after it has rendered the chart; until then no Lease can be created in it
             self._new_namespace = True
             try:
                 self._act(abandoned=False)
@@ -89,11 +89,11 @@ class ReleaseWork:
             except HelmFailed:
                 if self._context.last(self._key) is None or self._plan.changed:
                     raise
-                # another run was faster: by now there is a lock to wait for
+                # another run created the namespace: now its lock can be waited for
                 self._new_namespace = False
         raise ReleaseLocked(f"The release {self._key} was changed by somebody else again and again.")
 
-    # -- what has to be done
+    # -- decision
 
     def _act(self, abandoned: bool) -> None:
         self._look()
@@ -130,7 +130,7 @@ class ReleaseWork:
             self._plan.reason = _DONE[action]
 
     def _look(self) -> None:
-        """See what is there now, and decide anew: another run may have been faster."""
+        """Read the current state, and decide again: another run may have changed it."""
         plan = self._plan
         plan.last = self._context.last(self._key)
         chart = plan.chart.digest if plan.chart else ""
@@ -138,12 +138,12 @@ class ReleaseWork:
         plan.cause = plan.decision.reason
 
     def _recover(self, abandoned: bool) -> None:
-        """Put an end to what somebody else left unfinished, as 'pending' says.
+        """Recover a release that another run left pending, as the option 'pending' says.
 
-        Whether it is still being worked on, only a lock can tell. For a release that was deployed by other means, its
-        age has to do: Helm gives up after its timeout.
+        Only a lock shows whether another run is still working on it. For a release that was deployed by other means,
+        its age decides, as Helm stops after its timeout.
 
-        :raises ReleaseLocked: when it is being worked on, or shall be left alone.
+        :raises ReleaseLocked: when another run is working on it, or 'pending' is fail.
         """
         deadline = time.monotonic() + self._context.lock_timeout
         while True:
@@ -212,20 +212,20 @@ class ReleaseWork:
             action = decisions.UPGRADE if is_there else decisions.INSTALL
 
     def _attempt(self, action: str) -> HelmFailed | None:
-        """Install or upgrade, and test; the failure of one that changed something in the cluster.
+        """Install or upgrade, and test; return the failure of an attempt that changed the cluster, otherwise None.
 
-        :raises HelmFailed: when nothing was changed: another attempt would fail likewise.
+        :raises HelmFailed: when nothing was changed: another attempt would fail in the same way.
         """
         plan, before = self._plan, self._plan.last
         outcome = self._call_helm(action)
-        # even if the cluster cannot be asked any more
+        # even if the cluster cannot be reached any more
         plan.changed = plan.changed or outcome.ok
         plan.last = self._context.last(self._key)
         modified = plan.last != before
         plan.changed = plan.changed or modified
         if modified and plan.last is not None:
             if plan.last.is_pending:
-                # Helm was ended before it could say how it went
+                # Helm was killed before it stored the outcome
                 self._context.mark_failed(plan.last, f"Helm was ended: {self._context.said(outcome, self._key)}")
                 plan.last = self._context.last(self._key)
             self._record()
@@ -241,7 +241,7 @@ class ReleaseWork:
         number = (plan.last.number if plan.last else 0) + 1
         labels = dict(self._fingerprint().as_labels(number))
         if plan.last is not None and plan.last.status != UNINSTALLED:
-            # Helm hands labels on: those that do not hold any more are to go
+            # Helm copies labels to the new revision: outdated ones have to be removed
             stale = [name for name in (TEST_LABEL, RENDERING_LABEL) if name in plan.last.labels and name not in labels]
             stale += [name for name, value in self._spec.labels.items() if value is None and name in plan.last.labels]
             labels.update(dict.fromkeys(stale, "null"))
@@ -264,7 +264,7 @@ class ReleaseWork:
         return Fingerprint(chart.digest if chart else "", self._plan.values_digest, self._spec.rendering_digest)
 
     def _record(self) -> None:
-        """Label the revision, where Helm is too old to do it itself."""
+        """Set the labels of the revision, when Helm is too old to do it itself."""
         last = self._plan.last
         if self._helm.labels_releases or last is None:
             return
@@ -283,7 +283,7 @@ class ReleaseWork:
     # -- tests
 
     def _tested(self) -> HelmFailed | None:
-        """Run the tests, if there shall be any; their failure, unless it is of no consequence."""
+        """Run the tests, if they are enabled; return their failure, unless it is ignored."""
         tests = self._spec.test
         if not tests.enable or self._plan.last is None:
             return None
@@ -291,7 +291,7 @@ class ReleaseWork:
         self._plan.test = TEST_PASSED if outcome.ok else TEST_FAILED
         last = self._context.last(self._key)
         if last is not None:
-            # Helm has written its record anew: labels that it does not know are gone
+            # Helm has rewritten its record, without the labels that it does not know
             labels = {**self._fingerprint().as_labels(last.number), TEST_LABEL: self._plan.test}
             self._context.label(last, labels if self._helm.labels_releases else {**labels, **self._spec.labels})
             self._plan.last = self._context.last(self._key)
@@ -312,7 +312,7 @@ class ReleaseWork:
     # -- remedies
 
     def _remedy(self, remedy: Remedy, error: HelmFailed) -> None:
-        """Undo a failed attempt; the error tells how that went."""
+        """Apply the remedy after a failed attempt; its outcome is added to the error's message."""
         if remedy.action == NO_REMEDY:
             return
         try:
@@ -334,7 +334,7 @@ class ReleaseWork:
             error.message += f" {exc.message}"
 
     def _rollback_target(self) -> Revision | None:
-        """The last revision before this one that was deployed and whose tests did not fail."""
+        """The latest earlier revision that was deployed and whose tests did not fail."""
         revisions = [each for each in self._context.revisions(self._key) if each.number != self._number()]
         for status in (DEPLOYED, SUPERSEDED):
             for revision in revisions:
@@ -343,9 +343,9 @@ class ReleaseWork:
         return None
 
     def _roll_back_to(self, digest: str) -> None:
-        """Go back to the last revision that was made of this chart.
+        """Roll back to the latest revision with this chart.
 
-        :raises NotFound: when none of the revisions that are kept was.
+        :raises NotFound: when no stored revision has it.
         """
         target = self._context.made_of(self._key, digest)
         if target is not None:
@@ -365,7 +365,7 @@ class ReleaseWork:
         if not outcome.ok or last is None:
             raise self._failure(decisions.ROLLBACK, outcome)
         if target.is_recorded:
-            # the labels came along, but for the number of the revision that they were made for
+            # the labels were copied, with the number of the revision that they were set for
             names = [name for name in target.labels if name.startswith(REVISION_LABEL.rpartition("/")[0] + "/")]
             self._context.label(
                 last, {**{name: target.labels[name] for name in names}, REVISION_LABEL: str(last.number)}

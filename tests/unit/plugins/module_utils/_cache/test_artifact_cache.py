@@ -234,6 +234,6 @@ def test_one_of_several_fetches_a_manifest(place: Place) -> None:
 
 
 def test_who_holds_the_turn_does_not_stop_the_others_for_good(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_store, "TURN_PATIENCE", 0.2)
+    monkeypatch.setattr(cache_store, "TURN_TIMEOUT", 0.2)
     with place.open().cache.turn(place.digest):
         assert place.open().fetch_manifest(place.digest).descriptor.digest == place.digest

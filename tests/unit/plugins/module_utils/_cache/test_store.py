@@ -136,7 +136,7 @@ def test_what_changes_after_it_was_hashed_is_noticed(store: CacheStore) -> None:
 
 
 def test_a_lock_that_is_never_given_up_is_not_waited_for(store: CacheStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_store, "LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr(cache_store, "LOCK_TIMEOUT", 0.05)
     store.add(FOUND, [DATA])
     with open(store.path(FOUND.digest), "rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)

@@ -645,7 +645,7 @@ HOSTILE_INDEXES = [
 def test_a_malformed_index_is_refused_by_readers_and_writers(
     root: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layout_module, "_SETTLE_PAUSES", ())
+    monkeypatch.setattr(layout_module, "_RETRY_PAUSES", ())
     manifest = push(at(root), "x", "1")
     (root / "index.json").write_bytes(content)
     for use in [*READS, lambda repository: repository.push_manifest(manifest, "2")]:
@@ -667,7 +667,7 @@ def test_a_malformed_index_is_refused_by_readers_and_writers(
 def test_a_layout_of_another_version_is_refused(
     root: Path, content: bytes, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layout_module, "_SETTLE_PAUSES", ())
+    monkeypatch.setattr(layout_module, "_RETRY_PAUSES", ())
     manifest = push(at(root), "x", "1")
     (root / "oci-layout").write_bytes(content)
     for use in [*READS, lambda repository: repository.push_manifest(manifest, "2")]:

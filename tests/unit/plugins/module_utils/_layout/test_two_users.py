@@ -106,7 +106,7 @@ def place() -> Iterator[Path]:
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is writing these files in place, so no time is given for it."""
     for module in (layout_module, cache_layout):
-        monkeypatch.setattr(module, "_SETTLE_PAUSES", ())
+        monkeypatch.setattr(module, "_RETRY_PAUSES", ())
 
 
 @pytest.fixture

@@ -559,7 +559,7 @@ def test_the_key_is_read_before_anything_else(tmp_path: Path) -> None:
     nowhere = ReferenceOptions(ref=f"oci-layout:{tmp_path}/nothing:1")
     with pytest.raises(InvalidPolicy, match="cannot be read"):
         sign(SignOptions(nowhere, SigningOptions(key=str(tmp_path / "none.key"))))
-    with pytest.raises(InvalidOption, match="no format of signatures"):
+    with pytest.raises(InvalidOption, match="is not a signature format"):
         KeySigner(SigningOptions(key=str(KEYS / "ed25519.raw.pem"), format="pgp"))
 
 

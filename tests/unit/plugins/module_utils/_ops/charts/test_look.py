@@ -101,10 +101,10 @@ def test_fields_of_other_kinds(layout: Layout, config: Any, wanted: dict[str, An
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (b"[]", "no JSON object"),
-        (b"", "no JSON object"),
-        (b"\xff", "no JSON object"),
-        (b"[" * 100_000, "no JSON object"),
+        (b"[]", "not a JSON object"),
+        (b"", "not a JSON object"),
+        (b"\xff", "not a JSON object"),
+        (b"[" * 100_000, "not a JSON object"),
         (b" " * (MAX_SMALL_BLOB + 1), "more than the"),
     ],
 )

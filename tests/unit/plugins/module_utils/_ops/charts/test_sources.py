@@ -239,9 +239,9 @@ def test_options_are_checked_before_the_first_request(layout: Layout, cache: str
 @pytest.mark.parametrize(
     ("data", "layer_type", "words"),
     [
-        (b"text", media.HELM_LAYER, "is no Helm chart.*it begins with"),
-        (packed(version="not a version"), media.HELM_LAYER, "is no Helm chart"),
-        (packed(), media.FLUX_LAYER, "is no Helm chart: .* has no layer of media type"),
+        (b"text", media.HELM_LAYER, "is not a Helm chart.*it begins with"),
+        (packed(version="not a version"), media.HELM_LAYER, "is not a Helm chart"),
+        (packed(), media.FLUX_LAYER, "is not a Helm chart: .* has no layer of media type"),
     ],
 )
 def test_artifacts_that_are_no_charts(layout: Layout, cache: str, data: bytes, layer_type: str, words: str) -> None:

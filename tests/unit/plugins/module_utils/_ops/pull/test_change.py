@@ -343,9 +343,9 @@ def test_large_layers_are_not_held_in_memory(lab: Lab, monkeypatch: pytest.Monke
     taken: list[int] = []
     monkeypatch.setattr(LayerReader, "take_in", lambda _reader, layers: taken.append(len(layers)))
     size = lab.pull().artifact["size"]
-    monkeypatch.setattr(pull_change, "SMALL", size)
+    monkeypatch.setattr(pull_change, "MAX_IN_MEMORY", size)
     lab.pull(force=True)
-    monkeypatch.setattr(pull_change, "SMALL", size - 1)
+    monkeypatch.setattr(pull_change, "MAX_IN_MEMORY", size - 1)
     lab.pull(force=True)
     assert taken == [1, 1]
 
