@@ -19,6 +19,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import make_plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.workplace import locked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
 
@@ -40,20 +41,20 @@ class Place:
 
     def pull(self, node: Mapping[str, Node], permissions: Permissions = Permissions()) -> None:  # noqa: B008
         destination = self.destination(permissions)
-        with destination.locked() as work:
+        with locked(destination) as work:
             content = Path(destination.control, "stage/content")
             content.mkdir()
             write(node, str(content))
             state = destination.load_state()
             staged = DirectoryHandles(os.open("content", os.O_RDONLY, dir_fd=work.stage))
-            with contextlib.closing(staged), destination.entries() as entries:
-                plan = make_plan(entries, str(self.root), flat(node), state, permissions)
+            with contextlib.closing(staged), destination.opened() as held:
+                plan = make_plan(held.root, str(self.root), flat(node), state, permissions)
                 work.apply(plan, staged, state, {"revision": str(node)}, {}, {})
 
     def repair(self, permissions: Permissions) -> list[str]:
         """Set modes and owners right; what differed."""
         destination = self.destination(permissions)
-        with destination.locked() as work:
+        with locked(destination) as work:
             state = destination.load_state()
             drift = destination.find_drift(state, False)
             work.set_permissions(drift.metadata, state)
@@ -155,7 +156,7 @@ def test_what_was_put_in_its_place_meanwhile_gets_no_mode_and_no_owner(place: Pl
     destination = place.destination(Permissions("0600", NOBODY, NOBODY))
     name = {"kind": "dir", "link": "link"}.get(how, "file")
     path = place.root / name
-    with destination.locked() as work:
+    with locked(destination) as work:
         state = destination.load_state()
         assert name in destination.find_drift(state, False).metadata
         if how == "content":

@@ -14,9 +14,10 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import workplace as workplace_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.drift import Plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import Plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state import State
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.workplace import locked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import FILE, TreeEntry
@@ -33,7 +34,7 @@ class Place:
 
     def apply(self, plan: Plan, **recorded: Any) -> Exception | None:
         """Place empty files; what that raises while the destination is locked."""
-        with self.destination.locked() as work, contextlib.closing(DirectoryHandles.of(work.stage)) as content:
+        with locked(self.destination) as work, contextlib.closing(DirectoryHandles.of(work.stage)) as content:
             for path in plan.added:
                 (self.stage / path).touch()
             try:
@@ -65,7 +66,7 @@ def test_what_is_recorded(place: Place) -> None:
 def test_a_verification_is_recorded_of_what_is_there(place: Place) -> None:
     place.apply(adding("a"))
     state = place.destination.load_state()
-    with place.destination.locked() as work:
+    with locked(place.destination) as work:
         work.record_verification(state, {"policy": "p"})
         assert place.destination.load_state() == state._replace(verification={"policy": "p"})
         # a directory where the new record is to be written
@@ -92,7 +93,7 @@ def test_whatever_else_stops_it_comes_through(place: Place) -> None:
 
 def test_what_the_system_refuses_while_it_is_locked_is_an_error_about_dest(place: Place) -> None:
     for raised, seen in ((OSError(28, "No space left on device"), StorageError), (KeyError("x"), KeyError)):
-        with pytest.raises(seen), place.destination.locked():
+        with pytest.raises(seen), locked(place.destination):
             raise raised
 
 
@@ -101,12 +102,12 @@ def test_a_directory_that_goes_again_and_again_is_given_up(place: Place, monkeyp
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(workplace_module, "open_trusted", gone)
-    with pytest.raises(StorageError, match="No such file"), place.destination.locked():
+    with pytest.raises(StorageError, match="No such file"), locked(place.destination):
         pass
     monkeypatch.undo()
     monkeypatch.setattr(Destination, "open_control", lambda _destination, _root: -1)
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(StorageError, match="No such file"), place.destination.locked():
+    with pytest.raises(StorageError, match="No such file"), locked(place.destination):
         pass
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -114,10 +115,10 @@ def test_a_directory_that_goes_again_and_again_is_given_up(place: Place, monkeyp
 def test_while_it_is_locked_it_is_the_same_directory_whatever_its_name_stands_for(place: Place) -> None:
     place.apply(adding("a"))
     state = place.destination.load_state()
-    with place.destination.locked():
+    with locked(place.destination):
         place.root.rename(place.root.with_name("renamed"))
         place.root.mkdir()
         assert place.destination.load_state() == state
-        with place.destination.entries() as entries:
-            assert b"a" in entries.names("")
+        with place.destination.opened() as held:
+            assert b"a" in held.root.names("")
     assert place.destination.load_state() == State(), "and it is looked at anew afterwards"
