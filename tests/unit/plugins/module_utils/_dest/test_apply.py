@@ -233,3 +233,21 @@ def test_a_file_has_its_name_at_every_moment(place: Place, monkeypatch: pytest.M
     assert there == ["one", "two", "two"] and b"a" not in removed
     assert (place.root / "a").read_text() == "one" and not (place.root / "b").exists()
     assert place.destination(Permissions()).load_state().pending == {}
+
+
+def test_a_directory_that_was_replaced_comes_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.pull({"a": {"b": "one"}})
+    rename, calls = os.rename, []
+
+    def fails_once(*arguments: Any, **options: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise OSError(5, "Input/output error")
+        rename(*arguments, **options)
+
+    monkeypatch.setattr(os, "rename", fails_once)
+    # set aside: a/b and a; placed: a; fails: c
+    with pytest.raises(StorageError, match="Input/output error"):
+        place.pull({"a": "two", "c": "new"})
+    assert (place.root / "a/b").read_text() == "one" and not (place.root / "c").exists()
+    assert place.destination(Permissions()).load_state().pending == {}

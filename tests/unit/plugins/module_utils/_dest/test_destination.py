@@ -57,9 +57,19 @@ def place(destination: Destination, *names: str) -> None:
 
 def test_a_directory_may_be_others_but_not_one_that_a_file_lies_in(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    assert at(tmp_path).load_state() == State()
-    with pytest.raises(StorageError, match="may be written to by everybody"):
-        Destination(str(tmp_path), Permissions(), is_parent=True).load_state()
+    for call in (Destination.load_state, lambda destination: place(destination, "a")):
+        call(at(tmp_path))
+        with pytest.raises(StorageError, match="may be written to by everybody"):
+            call(Destination(str(tmp_path), Permissions(), is_parent=True))
+
+
+def test_a_control_directory_is_closed_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        place(at(tmp_path), "a")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / CONTROL_NAME).stat().st_mode) == 0o700
 
 
 def test_a_dest_that_cannot_be_one(tmp_path: Path) -> None:
