@@ -70,6 +70,9 @@ def test_a_control_directory_is_closed_whatever_the_umask(tmp_path: Path) -> Non
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / CONTROL_NAME).stat().st_mode) == 0o700
+    (tmp_path / CONTROL_NAME).chmod(0o755)
+    place(at(tmp_path), "a")
+    assert stat.S_IMODE((tmp_path / CONTROL_NAME).stat().st_mode) == 0o700
 
 
 def test_a_dest_that_cannot_be_one(tmp_path: Path) -> None:
