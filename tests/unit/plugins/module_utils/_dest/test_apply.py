@@ -19,6 +19,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.destination import Destination
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import make_plan
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.workplace import locked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
 
@@ -40,20 +41,20 @@ class Place:
 
     def pull(self, node: Mapping[str, Node], permissions: Permissions = Permissions()) -> None:  # noqa: B008
         destination = self.destination(permissions)
-        with destination.locked() as work:
+        with locked(destination) as work:
             content = Path(destination.control, "stage/content")
             content.mkdir()
             write(node, str(content))
             state = destination.load_state()
             staged = DirectoryHandles(os.open("content", os.O_RDONLY, dir_fd=work.stage))
-            with contextlib.closing(staged), destination.entries() as entries:
-                plan = make_plan(entries, str(self.root), flat(node), state, permissions)
+            with contextlib.closing(staged), destination.opened() as held:
+                plan = make_plan(held.root, str(self.root), flat(node), state, permissions)
                 work.apply(plan, staged, state, {"revision": str(node)}, {}, {})
 
     def repair(self, permissions: Permissions) -> list[str]:
         """Set modes and owners right; what differed."""
         destination = self.destination(permissions)
-        with destination.locked() as work:
+        with locked(destination) as work:
             state = destination.load_state()
             drift = destination.find_drift(state, False)
             work.set_permissions(drift.metadata, state)
@@ -66,9 +67,10 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    before = os.umask(0o022)
+    before, descriptors = os.umask(0o022), len(os.listdir("/proc/self/fd"))
     yield Place(tmp_path)
     os.umask(before)
+    assert len(os.listdir("/proc/self/fd")) == descriptors, "nothing stays open"
 
 
 def test_every_kind_of_entry_takes_the_place_of_every_other(place: Place) -> None:
@@ -155,7 +157,7 @@ def test_what_was_put_in_its_place_meanwhile_gets_no_mode_and_no_owner(place: Pl
     destination = place.destination(Permissions("0600", NOBODY, NOBODY))
     name = {"kind": "dir", "link": "link"}.get(how, "file")
     path = place.root / name
-    with destination.locked() as work:
+    with locked(destination) as work:
         state = destination.load_state()
         assert name in destination.find_drift(state, False).metadata
         if how == "content":
@@ -232,3 +234,89 @@ def test_a_file_has_its_name_at_every_moment(place: Place, monkeypatch: pytest.M
     assert there == ["one", "two", "two"] and b"a" not in removed
     assert (place.root / "a").read_text() == "one" and not (place.root / "b").exists()
     assert place.destination(Permissions()).load_state().pending == {}
+
+
+def test_a_directory_that_was_replaced_comes_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.pull({"a": {"b": "one"}})
+    rename, calls = os.rename, []
+
+    def fails_once(*arguments: Any, **options: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise OSError(5, "Input/output error")
+        rename(*arguments, **options)
+
+    monkeypatch.setattr(os, "rename", fails_once)
+    # set aside: a/b and a; placed: a; fails: c
+    with pytest.raises(StorageError, match="Input/output error"):
+        place.pull({"a": "two", "c": "new"})
+    assert (place.root / "a/b").read_text() == "one" and not (place.root / "c").exists()
+    assert place.destination(Permissions()).load_state().pending == {}
+
+
+def test_directories_that_were_made_go_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename, calls = os.rename, []
+
+    def fails_once(*arguments: Any, **options: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+        rename(*arguments, **options)
+
+    monkeypatch.setattr(os, "rename", fails_once)
+    with pytest.raises(StorageError, match="Input/output error"):
+        place.pull({"a": {"b": {"c": "one"}}, "z": "two"})
+    assert not (place.root / "a").exists() and not (place.root / "z").exists()
+
+
+def test_an_owner_that_is_not_asked_for_stays(place: Place) -> None:
+    place.pull({"a": "text"})
+    os.chown(place.root / "a", 54321, 54322)
+    place.repair(Permissions(uid=NOBODY))
+    assert place.status("a")[:2] == (NOBODY, 54322)
+    place.repair(Permissions(gid=NOBODY))
+    assert place.status("a")[:2] == (NOBODY, NOBODY)
+
+
+def test_what_is_not_ours_any_more_is_not_taken_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.pull({"a": "text", "c": "text"})
+    set_mode, calls = apply_module.set_mode, []
+
+    def swap_and_fail(descriptor: int, mode: int) -> None:
+        calls.append(mode)
+        if len(calls) == 2:
+            (place.root / "c").rename(place.root / "theirs")
+            (place.root / "c").write_text("foreign")
+            (place.root / "c").chmod(0o604)
+            raise OSError(5, "Input/output error")
+        set_mode(descriptor, mode)
+
+    monkeypatch.setattr(apply_module, "set_mode", swap_and_fail)
+    with pytest.raises(StorageError, match="Input/output error"):
+        place.repair(Permissions("0600", NOBODY, NOBODY))
+    assert place.status("c") == (0, 0, 0o604) and place.status("a") == (0, 0, 0o640)
+
+
+@pytest.mark.parametrize("is_altered", [False, True])
+def test_a_file_without_a_digest_on_record(place: Place, is_altered: bool) -> None:
+    """Its time says that it is the one on record; of what the artifact has a digest, the digest says it."""
+    place.pull({"a": "text"})
+    destination = place.destination(Permissions("0600"))
+    time = 10**18
+    with locked(destination) as work:
+        os.utime(place.root / "a", ns=(time, time))
+        placed = destination.load_state().files["a"]
+        state = destination.load_state()._replace(
+            files={"a": placed._replace(entry=placed.entry._replace(digest=""), mtime=time)}
+        )
+        if is_altered:
+            with destination.opened() as held, contextlib.closing(DirectoryHandles.of(work.stage)) as staged:
+                plan = make_plan(held.root, str(place.root), {"a": placed.entry}, state, destination.permissions)
+                assert plan.metadata == ["a"]
+                (place.root / "a").write_text("txet")
+                os.utime(place.root / "a", ns=(time, time))
+                with pytest.raises(StorageError):
+                    work.apply(plan, staged, state, {"revision": "1"}, {}, {})
+        else:
+            work.set_permissions(["a"], state)
+    assert place.status("a")[2] == (0o640 if is_altered else 0o600)

@@ -55,22 +55,24 @@ def place(destination: Destination, *names: str) -> None:
         put(destination, work, destination.load_state(), dict.fromkeys(names, EMPTY))
 
 
-def test_what_was_confirmed(tmp_path: Path) -> None:
-    destination, one, other = at(tmp_path / "dest"), "1" * 64, "2" * 64
-    assert destination.last_confirmed(one) is None
-    with pytest.raises(FileNotFoundError):
-        destination.confirm(one, 5.0)
-    place(destination, "a")
-    assert destination.last_confirmed(one) is None
-    destination.confirm(one, 5.0)
-    assert (destination.last_confirmed(one), destination.last_confirmed(other)) == (5.0, None)
-
-
 def test_a_directory_may_be_others_but_not_one_that_a_file_lies_in(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    assert at(tmp_path).load_state() == State()
-    with pytest.raises(StorageError, match="may be written to by everybody"):
-        Destination(str(tmp_path), Permissions(), is_parent=True).load_state()
+    for call in (Destination.load_state, lambda destination: place(destination, "a")):
+        call(at(tmp_path))
+        with pytest.raises(StorageError, match="may be written to by everybody"):
+            call(Destination(str(tmp_path), Permissions(), is_parent=True))
+
+
+def test_a_control_directory_is_closed_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        place(at(tmp_path), "a")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / CONTROL_NAME).stat().st_mode) == 0o700
+    (tmp_path / CONTROL_NAME).chmod(0o755)
+    place(at(tmp_path), "a")
+    assert stat.S_IMODE((tmp_path / CONTROL_NAME).stat().st_mode) == 0o700
 
 
 def test_a_dest_that_cannot_be_one(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_a_dest_that_cannot_be_one(tmp_path: Path) -> None:
     for name, words in (("file", "is not a directory"), ("x" * 300, "File name too long")):
         with pytest.raises(StorageError, match=words):
             at(tmp_path / name).load_state()
-        with pytest.raises(StorageError, match=words), at(tmp_path / name).locked():
+        with pytest.raises(StorageError, match=words), locked(at(tmp_path / name)):
             pass
 
 

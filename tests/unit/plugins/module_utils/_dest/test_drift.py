@@ -15,11 +15,11 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.drift import (
     Drift,
-    Plan,
     find_drift,
     is_placed_file,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import Plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state import PlacedEntry, State
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import (

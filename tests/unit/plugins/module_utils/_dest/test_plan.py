@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.drift import MAX_NAMED, Plan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import make_plan, with_parents
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.plan import (
+    MAX_NAMED,
+    Plan,
+    make_plan,
+    with_parents,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state import PlacedEntry, State
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import DirectoryHandles

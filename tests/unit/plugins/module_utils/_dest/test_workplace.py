@@ -110,6 +110,22 @@ def test_a_directory_that_goes_again_and_again_is_given_up(place: Place, monkeyp
     with pytest.raises(StorageError, match="No such file"), locked(place.destination):
         pass
     assert len(os.listdir("/proc/self/fd")) == before
+    monkeypatch.undo()
+    # once is not again and again
+    open_control, missed = Destination.open_control, []
+
+    def missed_once(destination: Destination, root: int) -> int:
+        missed.append(root)
+        return -1 if len(missed) == 1 else open_control(destination, root)
+
+    monkeypatch.setattr(Destination, "open_control", missed_once)
+    assert place.apply(adding("a")) is None
+    monkeypatch.undo()
+    place.record.unlink()
+    place.record.parent.chmod(0o770)
+    with pytest.raises(StorageError, match="may be written to by others"), locked(place.destination):
+        pass
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_while_it_is_locked_it_is_the_same_directory_whatever_its_name_stands_for(place: Place) -> None:
