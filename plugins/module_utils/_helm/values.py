@@ -1,4 +1,4 @@
-# Copyright: (c) 2026, the cloudnative.artifacts authors
+# Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The values of a release: read like Helm, merged like Flux, and identified by a digest.
