@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,43 @@ def test_while_it_is_locked_it_is_the_same_directory_whatever_its_name_stands_fo
         with place.destination.opened() as held:
             assert b"a" in held.root.names("")
     assert place.destination.load_state() == State(), "and it is looked at anew afterwards"
+
+
+@pytest.mark.parametrize("is_made_anew", [False, True])
+def test_a_control_directory_that_is_replaced_before_it_is_locked_is_not_used(
+    place: Place, monkeypatch: pytest.MonkeyPatch, is_made_anew: bool
+) -> None:
+    """As another run does, which fails and removes what it had made, while this one waits."""
+    place.apply(adding("a"))
+    locked_at, aside, calls = workplace_module.locked_at, place.root / "aside", []
+
+    @contextlib.contextmanager
+    def late(*arguments: Any) -> Iterator[None]:
+        calls.append(arguments)
+        if len(calls) == 1:
+            place.record.parent.rename(aside)
+            if is_made_anew:
+                place.record.parent.mkdir(mode=0o700)
+        with locked_at(*arguments):
+            yield
+
+    monkeypatch.setattr(workplace_module, "locked_at", late)
+    before = (aside.with_name(".oci-artifact") / "state").read_bytes()
+    assert place.apply(adding("b")) is None and len(calls) == 2
+    assert (aside / "state").read_bytes() == before
+    assert list(place.destination.load_state().files) == ["b"]
+
+
+def test_a_stage_that_cannot_be_made_is_an_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    remove, calls, before = workplace_module.remove_tree_at, [], len(os.listdir("/proc/self/fd"))
+
+    def fail_once(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise OSError(5, "Input/output error")
+        remove(*arguments)
+
+    monkeypatch.setattr(workplace_module, "remove_tree_at", fail_once)
+    with pytest.raises(StorageError, match="Input/output error"), locked(place.destination):
+        pass
+    assert len(os.listdir("/proc/self/fd")) == before and not place.root.exists()
