@@ -172,10 +172,13 @@ class Placement:
                 raise _changed(name)
             if has_permissions(status, entry, self._permissions):
                 return
-            self._undo.append(lambda: self._restore(path, status))
+            latest = [status]
+            self._undo.append(lambda: self._restore(path, status, latest[-1]))
             if self._sets_owner:
                 set_owner(descriptor, *self._owner())
+                latest.append(os.fstat(descriptor))
             set_mode(descriptor, self._permissions.mode_for(entry.mode, entry.kind == DIRECTORY))
+            latest.append(os.fstat(descriptor))
         finally:
             os.close(descriptor)
 
@@ -196,11 +199,18 @@ class Placement:
         os.symlink(encoded(entry.target), name, dir_fd=self._stage)
         self._place(path, entry, self._stage, name, replaces=True)
 
-    def _restore(self, path: str, before: os.stat_result) -> None:
+    def _restore(self, path: str, before: os.stat_result, latest: os.stat_result) -> None:
+        """Give an entry the mode and owner of ``before``, if nobody has touched it since ``latest``.
+
+        A file that takes the place of a removed one may get the number of its inode; the time of its last change is the
+        kernel's, and cannot be set. That of a directory changes with its entries.
+        """
         parent, name = self._root.locate(path)
         descriptor = open_entry_at(name, parent)
         try:
-            if not os.path.samestat(os.fstat(descriptor), before):
+            status = os.fstat(descriptor)
+            is_touched = stat.S_ISREG(status.st_mode) and status.st_ctime_ns != latest.st_ctime_ns
+            if is_touched or not os.path.samestat(status, latest):
                 raise _changed(name)
             if self._sets_owner:
                 set_owner(descriptor, before.st_uid, before.st_gid)

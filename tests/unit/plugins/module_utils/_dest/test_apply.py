@@ -278,14 +278,18 @@ def test_an_owner_that_is_not_asked_for_stays(place: Place) -> None:
     assert place.status("a")[:2] == (NOBODY, NOBODY)
 
 
-def test_what_is_not_ours_any_more_is_not_taken_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_what_is_not_ours_any_more_is_not_taken_back(
+    place: Place, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+) -> None:
+    """The new file has another inode, or the one that became free."""
     place.pull({"a": "text", "c": "text"})
     set_mode, calls = apply_module.set_mode, []
 
     def swap_and_fail(descriptor: int, mode: int) -> None:
         calls.append(mode)
         if len(calls) == 2:
-            (place.root / "c").rename(place.root / "theirs")
+            (place.root / "c").rename(place.root / "theirs") if is_kept else (place.root / "c").unlink()
             (place.root / "c").write_text("foreign")
             (place.root / "c").chmod(0o604)
             raise OSError(5, "Input/output error")
