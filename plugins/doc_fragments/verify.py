@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 
 class ModuleDocFragment:
     # flat, for oci_artifact_verify
@@ -113,7 +115,7 @@ options:
 """
 
     # as one option, for modules that verify before they use
-    OPTION = r"""
+    OPTION = """
 options:
   verify:
     description:
@@ -122,106 +124,9 @@ options:
       - Without this option nothing is verified but digests.
     type: dict
     suboptions:
-      provider:
-        description:
-          - What made the signatures, Cosign (Sigstore) or Notation (Notary Project).
-        type: str
-        choices: [cosign, notation]
-        default: cosign
-      public_keys:
-        description:
-          - Public keys (PEM, as paths on the host that runs the module or as text), tried in this order. Any one that
-            made a valid signature suffices, so that keys can be rotated. ECDSA (P-256, P-384, P-521), RSA (2048 bits
-            and more) and Ed25519.
-          - No transparency log is asked for signatures that are made with a key.
-        type: list
-        elements: str
-      identities:
-        description:
-          - Who may have signed without a key of their own (keyless). Both expressions of one entry have to match the
-            signing certificate; any entry suffices.
-        type: list
-        elements: dict
-        suboptions:
-          issuer:
-            description:
-              - A regular expression for the issuer of the identity, as in
-                V(^https://token\\.actions\\.githubusercontent\\.com$).
-            type: str
-            required: true
-          subject:
-            description:
-              - A regular expression for the subject, as in V(^https://github\\.com/stefanprodan/podinfo/.*$). It may
-                match anywhere unless it is anchored with C(^) and C($).
-            type: str
-            required: true
-      any_identity:
-        description:
-          - Accept every keyless signature that the trusted root vouches for, whoever made it.
-        type: bool
-        default: false
-      trusted_root:
-        description:
-          - The path of a C(trusted_root.json), or its text, with the certificate authorities and logs that keyless
-            signatures are checked against. With it the network is used for nothing but the registry.
-          - Without it the root of the public Sigstore instance is fetched, which needs the Python package sigstore.
-        type: str
-      min_signers:
-        description:
-          - How many entries of the policy must be satisfied, each by a signer of its own. An entry is a public key, or
-            an identity (for Notation, an entry of C(trustedIdentities)). It counts once, however often it is listed,
-            and however many signatures or branches of a workflow satisfy it; a signer who satisfies several entries
-            stands for one of them.
-          - O(verify.any_identity) counts as one entry. Where a trust policy of Notation trusts every identity (V(*)),
-            signers with different keys and different names count.
-          - A policy that has fewer entries than this number is refused before anything is asked.
-        type: int
-        default: 1
-      max_signatures:
-        description:
-          - How many signatures are tried in one place (a tag of Cosign, the referrers) before the artifact counts as
-            not signed, V(1) to V(1000). The default is that of the tools, 1,000 for Cosign and 100 for Notation.
-          - Signatures that the registry lists as made with a trusted certificate are tried first, large ones last. The
-            guide on verification has the other limits of one verification.
-        type: int
-      predicate_types:
-        description:
-          - Count only signatures whose signed statement has one of these predicate types. A signature of C(cosign
-            sign) has V(https://sigstore.dev/cosign/sign/v1). Without it an attestation counts as a signature too.
-        type: list
-        elements: str
-      curve_hash:
-        description:
-          - Also accept signatures with P-384 and P-521 keys that were made with SHA-384 and SHA-512 in place of
-            SHA-256.
-        type: bool
-        default: false
-      attestations:
-        description:
-          - In-toto attestations that must be there, made by signers that satisfy the policy, for the very digest.
-        type: list
-        elements: dict
-        suboptions:
-          type:
-            description:
-              - The predicate type, or one of cosign's short names (V(slsaprovenance), V(slsaprovenance1),
-                V(spdxjson), V(cyclonedx), V(vuln), V(openvex), V(link), V(custom)).
-            type: str
-            required: true
-          min_signers:
-            description:
-              - How many entries of the policy must have made it, counted as for the signatures.
-            type: int
-            default: 1
-      trust_policy:
-        description:
-          - For Notation, the trust policy, as the path of a C(trustpolicy.json) or as a mapping.
-        type: raw
-      trust_store:
-        description:
-          - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of
-            trust stores to lists. A list answers for every store that the policy names.
-          - Revocation is never asked for online, and timestamp countersignatures are not evaluated; the guide on
-            verification says what that means for each level of the policy.
-        type: raw
-"""
+""" + textwrap.indent(
+        DOCUMENTATION.partition("options:\n")[2]
+        .replace("signature_provider:", "provider:", 1)
+        .replace("O(any_identity)", "O(verify.any_identity)"),
+        "    ",
+    )
