@@ -113,7 +113,7 @@ class CatalogUnsupported(CatalogRefused):
 
 
 def is_outage(error: OciError) -> bool:
-    """Whether an error says that the registry, or its token server, is out of reach or in trouble: no connection, a
+    """Return True when the registry, or its token server, is out of reach or in trouble: no connection, a
     broken one, no answer in time, too many requests, or a status of 500 or more, after all retries.
 
     Any other error is an answer (no such tag, no right, other bytes, no signature), or a matter of options.

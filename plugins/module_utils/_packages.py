@@ -30,7 +30,7 @@ class Package(NamedTuple):
 
     @property
     def requirement(self) -> str:
-        """What pip installs, as in ``sigstore>=4,<5``."""
+        """Return what pip installs, as in ``sigstore>=4,<5``."""
         return f"{self.name}>={self.minimum}" + (f",<{self.below}" if self.below else "")
 
     @property

@@ -23,7 +23,7 @@ from urllib.parse import quote, urlencode
 from .._errors import AuthenticationFailed
 from .._packages import require_cryptography
 from .endpoint import Answer, CloudClient, check_metadata_url, check_service_url
-from .flow import Token, Unavailable, check_token, environment, first_available, read_file
+from .flow import Token, Unavailable, check_token, environment, first_available, read_identity_file
 from .jwt import base64url, check_rsa, rsa_key, signed_jwt
 
 # the same in every Azure cloud (azcontainerregistry, cloud_config.go)
@@ -83,7 +83,7 @@ def _workload_identity(client: CloudClient, authority: str) -> Token:
         raise Unavailable("AZURE_FEDERATED_TOKEN_FILE is not set")
     url, client_id = _application(authority, "AZURE_FEDERATED_TOKEN_FILE")
     holds = "The token that AZURE_FEDERATED_TOKEN_FILE names"
-    assertion = check_token(read_file(path, holds), f"{path}, which AZURE_FEDERATED_TOKEN_FILE names,")
+    assertion = check_token(read_identity_file(path, holds), f"{path}, which AZURE_FEDERATED_TOKEN_FILE names,")
     return _redeem(client, url, client_id, {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion})
 
 
@@ -131,7 +131,7 @@ def _arc_key(challenge: Answer) -> bytes:
     path = challenge.headers.get("WWW-Authenticate", "").partition("realm=")[2].strip('" ')
     if os.path.dirname(path) != ARC_KEY_FOLDER or not path.endswith(".key"):
         raise AuthenticationFailed(f"The login failed: {challenge.place} names no file in {ARC_KEY_FOLDER}.")
-    key = read_file(path, "The key of the Azure Arc agent")
+    key = read_identity_file(path, "The key of the Azure Arc agent")
     if len(key) > MAX_ARC_KEY:
         raise AuthenticationFailed(f"The key of the Azure Arc agent in {path} has more than {MAX_ARC_KEY} bytes.")
     return key
@@ -168,7 +168,7 @@ def _key_and_certificate(path: str) -> tuple[Any, Any]:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import pkcs12
 
-    content = read_file(path, "The certificate that AZURE_CLIENT_CERTIFICATE_PATH names")
+    content = read_identity_file(path, "The certificate that AZURE_CLIENT_CERTIFICATE_PATH names")
     password = environment("AZURE_CLIENT_CERTIFICATE_PASSWORD").encode("utf-8") or None
     try:
         if b"-----BEGIN" in content:

@@ -61,7 +61,7 @@ def environment(name: str) -> str:
     return os.environ.get(name, "").strip()
 
 
-def read_file(path: str, holds: str) -> bytes:
+def read_identity_file(path: str, holds: str) -> bytes:
     """Return the content of a file with a key, a certificate or a token.
 
     :param holds: name of the content in messages.

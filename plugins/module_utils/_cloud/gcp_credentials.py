@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 from .._errors import AuthenticationFailed
 from .endpoint import CloudClient, check_metadata_url, check_service_url
-from .flow import Token, Unavailable, check_token, read_file
+from .flow import Token, Unavailable, check_token, read_identity_file
 from .jwt import rsa_key, signed_jwt
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -79,7 +79,7 @@ def token_of_file(client: CloudClient, path: str) -> Token:
 
     :raises AuthenticationFailed: when the file cannot be used, or its credentials are refused.
     """
-    content = read_file(path, "The credentials of Google")
+    content = read_identity_file(path, "The credentials of Google")
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
@@ -184,7 +184,7 @@ def _subject_token(client: CloudClient, file: CredentialFile) -> str:
     source = file.mapping("credential_source")
     if "file" in source:
         path = file.text("credential_source", "file")
-        content, origin = read_file(path, "The subject's token"), path
+        content, origin = read_identity_file(path, "The subject's token"), path
     elif "url" in source:
         url = check_metadata_url(file.text("credential_source", "url"), f"'credential_source.url' in {file.path}")
         # only this host and metadata servers may give tokens over plain HTTP

@@ -36,7 +36,7 @@ def answer_or_none(question: Callable[[], _Answer | None]) -> _Answer | None:
 
 
 def is_unsettled(error: OciError) -> bool:
-    """Whether an error is an answer that says nothing about a preliminary question. An outage is none."""
+    """Return True when an error is an answer that does not settle a preliminary question. An outage is no answer."""
     if isinstance(error, RegistryError):
         # 501: there is no such question here
         return not is_outage(error) or error.status == 501

@@ -95,7 +95,7 @@ class BlobTransfers:
             return content_length(response) in (None, descriptor.size)
 
     def _has_arrived(self, descriptor: Descriptor) -> bool:
-        """Whether a blob can be had, asked with GET where HEAD does not say so."""
+        """Return True when the registry has a blob, by GET where HEAD does not say so."""
         if self.exists(descriptor):
             return True
         response = answer_or_none(lambda: self._get(descriptor, {}, 0))
@@ -207,15 +207,18 @@ def check_pushed(response: Any, action: str) -> None:
 
 
 def _is_packed(response: Any, size: int | None) -> bool:
-    """Whether the body is compressed for the transport; not so when it has the blob's own size: some stores keep a
-    ``.tar.gz`` with a Content-Encoding that describes the blob itself.
+    """Return True when the body is compressed for the transport.
+
+    It is not when it has the blob's own size: some stores keep a ``.tar.gz`` with a Content-Encoding that describes the
+    blob itself.
     """
     return is_encoded(response) and (size is None or content_length(response) != size)
 
 
 def _is_page(response: Any, size: int) -> bool:
-    """Whether a gateway or a portal answers in the registry's place: taken for the start of the blob, its page would
-    spoil what follows.
+    """Return True when a gateway or a portal answers in place of the registry.
+
+    Taken for the start of the blob, its page would spoil what follows.
     """
     is_html = response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html"
     return is_html and response.status_code == 200 and content_length(response) != size

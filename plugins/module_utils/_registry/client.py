@@ -100,7 +100,7 @@ class RegistryClient:
         return response, body
 
     def check_login(self) -> bool:
-        """Whether the registry asks for credentials, and takes this client's; False when it asks for none.
+        """Return True when the registry asks for credentials and takes this client's; False when it asks for none.
 
         Source: distribution-spec, "Determining Support" (``GET /v2/``), with a token where the answer names a token
         server. First without credentials: what a registry accepts unasked says nothing about them.

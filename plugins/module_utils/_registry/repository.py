@@ -87,9 +87,9 @@ class RegistryRepository(SinglePlace):
         return known or self.fetch_manifest(identifier).descriptor
 
     def _head(self, identifier: str) -> Descriptor | None:
-        """What the headers of a HEAD request say of a manifest; None when they say less than that it is there.
+        """Return the descriptor from the headers of a HEAD request; None when they are incomplete, or of another one.
 
-        :raises InvalidContent: when it is another manifest.
+        :raises OciError: when the answer is not a success.
         """
         with self._client.request(
             "HEAD", self._manifest_url(identifier), scope=self._scope, headers={"Accept": ACCEPT}
@@ -217,7 +217,7 @@ class RegistryRepository(SinglePlace):
         return bool(response.headers.get("OCI-Subject"))
 
     def _holds(self, identifier: str, digest: str) -> bool:
-        """Whether the registry says, asked once, that a tag or digest stands for ``digest``."""
+        """Return True when the registry, asked once, says that a tag or digest resolves to ``digest``."""
         try:
             with self._client.request(
                 "HEAD",
@@ -232,7 +232,7 @@ class RegistryRepository(SinglePlace):
             return False
 
     def _reads_back(self, manifest: Manifest, identifier: str) -> bool:
-        """Whether the bytes that the registry gives out are those that were sent, whatever its headers say."""
+        """Return True when the registry returns the bytes that were sent, whatever its headers say."""
         response, raw = self._client.fetch(
             self._manifest_url(identifier), scope=self._scope, headers={"Accept": ACCEPT}, limit=MAX_MANIFEST_SIZE
         )
@@ -375,7 +375,7 @@ def _fallback_tag(digest: str) -> str:
 
 
 def _lists_referrers(index: Manifest, subject: str) -> bool:
-    """Whether what a fallback tag gave is an index of referrers; some registries give the subject itself."""
+    """Return True when the manifest of a fallback tag is an index of referrers; some registries return the subject."""
     return index.is_index and index.descriptor.digest != subject
 
 

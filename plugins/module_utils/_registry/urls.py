@@ -36,7 +36,7 @@ class RepositoryUrls:
         return f"{self._base}blobs/{digest}"
 
     def uploads(self) -> str:
-        """Where an upload of a blob is opened."""
+        """Return the URL at which the upload of a blob is opened."""
         return f"{self._base}blobs/uploads/"
 
     def tags(self, per_page: int) -> str:

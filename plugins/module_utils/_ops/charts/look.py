@@ -63,7 +63,7 @@ def _left_out(repository: Repository, tag: str, exc: OciError) -> str:
 
 
 def _describe(repository: Repository, tag: str, manifest: Manifest, chart: Manifest) -> dict[str, Any]:
-    """What a chart says of itself; ``manifest`` is what the tag holds, the chart itself or an index with it."""
+    """Return the description of a chart; ``manifest`` is what the tag holds: the chart itself, or an index with it."""
     try:
         config = json.loads(read_small_blob(repository, chart.config)) if chart.config else None
     except (ValueError, RecursionError):

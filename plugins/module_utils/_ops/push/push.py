@@ -210,7 +210,7 @@ class _Push:
         )
 
     def _held(self, tag: str) -> Descriptor | None:
-        """What a tag holds. One that this account may not see, and may move, counts as one that is not there: whether
+        """Return what a tag holds. One that this account may not see, and may move, counts as absent: whether
         it may be written is for the registry to say."""
         try:
             return find_tag(self._repository, tag)
