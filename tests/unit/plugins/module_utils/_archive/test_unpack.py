@@ -420,14 +420,13 @@ class TestSystemErrors:
             Unpacker(str(tmp_path / "file"), AMPLE)
 
     def test_descriptors_are_released(self, root: Path) -> None:
-        before = sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+        before = len(os.listdir("/proc/self/fd"))
         unpacker = Unpacker(str(root), AMPLE)
         writer = unpacker.layer("The layer x", whiteouts=False)
         writer.write(archive_of(member("a/b/c", bytes(5000)))[:3000])
         unpacker.abort()
         unpacker.abort()
-        if before is not None:
-            assert sorted(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
 
     def test_descriptors_are_bounded(self, root: Path) -> None:
         resource = pytest.importorskip("resource")

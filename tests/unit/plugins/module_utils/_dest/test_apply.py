@@ -70,7 +70,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
     before, descriptors = os.umask(0o022), len(os.listdir("/proc/self/fd"))
     yield Place(tmp_path)
     os.umask(before)
-    assert len(os.listdir("/proc/self/fd")) == descriptors, "nothing stays open"
+    # fewer when the garbage of another test was collected meanwhile
+    assert len(os.listdir("/proc/self/fd")) <= descriptors, "nothing stays open"
 
 
 def test_every_kind_of_entry_takes_the_place_of_every_other(place: Place) -> None:

@@ -93,7 +93,7 @@ def test_a_control_directory_that_is_swapped_while_it_is_opened(
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(StorageError, match="for the record of this pull"):
         at(tmp_path).load_state()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_a_directory_that_goes_again_and_again_is_given_up(place: Place, monkeyp
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(StorageError, match="No such file"), locked(place.destination):
         pass
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
     monkeypatch.undo()
     # once is not again and again
     open_control, missed = Destination.open_control, []
@@ -126,7 +126,7 @@ def test_a_directory_that_goes_again_and_again_is_given_up(place: Place, monkeyp
     place.record.parent.chmod(0o770)
     with pytest.raises(StorageError, match="may be written to by others"), locked(place.destination):
         pass
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_while_it_is_locked_it_is_the_same_directory_whatever_its_name_stands_for(place: Place) -> None:
@@ -178,4 +178,4 @@ def test_a_stage_that_cannot_be_made_is_an_error(place: Place, monkeypatch: pyte
     monkeypatch.setattr(workplace_module, "remove_tree_at", fail_once)
     with pytest.raises(StorageError, match="Input/output error"), locked(place.destination):
         pass
-    assert len(os.listdir("/proc/self/fd")) == before and not place.root.exists()
+    assert len(os.listdir("/proc/self/fd")) <= before and not place.root.exists()

@@ -47,9 +47,10 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_open() -> Iterator[None]:
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = len(os.listdir("/proc/self/fd"))
     yield
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    # fewer when the garbage of another test was collected meanwhile
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def reached(opening: Opening, path: Path, **options: Any) -> os.stat_result:
