@@ -53,7 +53,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_ops/layer_selector.py": ("_ops/pull/test_layers.py", "_ops/pull/test_decisions.py"),
     "_cache/notes.py": ("_cache/test_notes.py", "_ops/test_verdicts.py", "_layout/test_two_users.py"),
     # whom it trusts
-    "_trust/policy.py": ("_trust/test_policy.py",),
+    "_trust/policy.py": ("_trust/test_policy.py", *_BOUNDS),
     "_trust/verifier.py": (
         "_ops/test_verify.py",
         "_ops/test_verdicts.py",
@@ -62,7 +62,13 @@ SCOPE: dict[str, tuple[str, ...]] = {
         *_NOTATION[:1],
     ),
     "_trust/cosign.py": _COSIGN,
-    "_trust/provider_notation.py": _NOTATION,
+    "_trust/provider_notation.py": (
+        *_NOTATION,
+        *_BOUNDS[1:],
+        "_ops/test_verify.py",
+        "_ops/pull/test_verified.py",
+        "_ops/pull/test_many.py",
+    ),
     "_trust/discovery.py": ("_trust/test_discovery.py", *_COSIGN, *_NOTATION[:1]),
     "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py", *_BOUNDS[:1]),
     "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),

@@ -172,6 +172,18 @@ def test_the_error_says_who_counts_once(lab: Lab) -> None:
     with pytest.raises(VerificationFailed, match="each by another key or identity of the policy") as caught:
         CosignVerifier(parse_policy(options)).verify(lab.repository, lab.digest)
     assert CI + "main" in caught.value.message and CI + "dev" in caught.value.message
+    # nothing was left out that others attached
+    assert caught.value.hint == "Check the keys or identities of the policy, and who signed this digest."
+
+
+def test_a_long_subject_is_cut_in_the_error(lab: Lab) -> None:
+    long = CI + "x" * 100
+    lab.legacy(long)
+    lab.legacy(CI + "dev")
+    options = {"identities": [CI_ENTRY, SECURITY_ENTRY], "min_signers": 2, "trusted_root": lab.root}
+    with pytest.raises(VerificationFailed) as caught:
+        CosignVerifier(parse_policy(options)).verify(lab.repository, lab.digest)
+    assert repr(long[:100]) in caught.value.message
 
 
 @pytest.mark.parametrize(("branches", "end"), [(4, ""), (5, " and others")])

@@ -19,6 +19,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many im
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.many import pull_many
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import VerifyOptions, verify_many
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 
@@ -105,5 +106,11 @@ def test_several_are_verified() -> None:
         verify_many([good, wanted(REF, key("b")), good], CacheOptions(), 3)
     results = caught.value.details["results"]
     assert [each.get("reason") for each in results] == ["Verified", "VerificationError", "Verified"]
+    with pytest.MonkeyPatch.context() as patch:
+        announced: list[Any] = []
+        patch.setattr(Task, "expect", lambda _task, target, _auth, _connection: announced.append(target.reference))
+        verify_many([good, good], CacheOptions(), 1)
+    # so that what several need is fetched once, and a registry that is down is waited for once
+    assert [str(each.layout) for each in announced] == [str(SIGNED)] * 2
     with pytest.raises(OciError, match="Item 2 of 'artifacts': "):
         verify_many([good, wanted(REF, parse_policy({"public_keys": ["/nowhere.pub"]}))], CacheOptions(), 1)
