@@ -54,7 +54,7 @@ class Repository(LayoutRepository):
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         listed = self.listed
         if isinstance(listed, Exception):
-            raise listed
+            raise listed  # pylint: disable=raising-bad-type  # it is an exception, as the line above says
         return super().list_referrers(digest, artifact_type) if listed is None else listed
 
     def fetch_manifest(self, identifier: str) -> Any:
