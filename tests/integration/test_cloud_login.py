@@ -289,7 +289,7 @@ def test_who_wins_and_who_gets_nothing(
         {"name": "choice", INFO: {**other, "provider": "openstack"}, "ignore_errors": True},
     )
     assert pushed.changed
-    assert foreign["reason"] == "AuthenticationFailed" and "name that in 'provider_registry'" in foreign["msg"]
+    assert foreign["reason"] == "AuthenticationFailed" and "set 'provider_registry' to that" in foreign["msg"]
     assert "value of provider must be one of: generic, aws, azure, gcp" in wrong["msg"]
     assert azure.emulator.count("/oauth2/exchange") == exchanges
     assert "info" not in {request.method for request in htpasswd_registry.requests(since=mark)}
