@@ -128,10 +128,11 @@ class RegistryAuth:
             return {"Authorization": "Basic " + self._credential.basic}
         return {}
 
-    def answer(self, header: str, scope: str, sent: str, *, is_final: bool = True) -> bool:
+    def answer(self, header: str, scope: str, sent: str) -> bool:
         """Take a 401's challenge, so that :meth:`header_for` gives something better than ``sent``.
 
-        Returns whether a token was fetched for it. A refusal that is not ``is_final`` holds for this request alone.
+        Returns whether a token was fetched for it. Credentials that are refused are not sent again, whatever is asked
+        for; a refusal without a challenge is about the one request.
 
         :raises AuthenticationFailed: when there is nothing better, or the token server refuses.
         :raises ConnectionFailed: when the token server cannot be reached.
@@ -152,7 +153,7 @@ class RegistryAuth:
                 return False
             refused = self._refused(challenges, sent)
             # where nothing was sent no account can be locked, and what was taken before is not what is refused
-            if is_final and sent and scope not in self._accepted:
+            if challenges and sent and scope not in self._accepted:
                 self._refusals[scope] = (refused.message, refused.hint)
             raise refused
 

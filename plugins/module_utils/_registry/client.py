@@ -142,9 +142,7 @@ class RegistryClient:
             discard(response, self.connection.timeout)
             if renewed:
                 break
-            # a refusal of HEAD alone is not final, see preliminary.py
-            is_final = method != "HEAD"
-            renewed = self.auth.answer(challenge, scope, authorization.get("Authorization", ""), is_final=is_final)
+            renewed = self.auth.answer(challenge, scope, authorization.get("Authorization", ""))
         raise AuthenticationFailed(
             f"The registry {self.registry} refused the token that its token server gave for {scope or 'it'}.",
             NO_CREDENTIALS

@@ -15,6 +15,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     PushFailed,
     RegistryError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.credential import Credential
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor, canonical_json
@@ -81,6 +82,21 @@ def test_the_refusal_of_get_is_final(server: FaultServer, status: int) -> None:
     with pytest.raises(OciError, match=f"{status}|no .* in the registry|asks for authentication"):
         Harness(server).repository.resolve("1")
     assert [seen.method for seen in server.seen] == ["HEAD", "GET"]
+
+
+@pytest.mark.parametrize("challenge", ["", 'Basic realm="x"'])
+def test_a_refused_password_is_sent_again_only_where_it_was_not_what_was_refused(
+    server: FaultServer, challenge: str
+) -> None:
+    headers = {"WWW-Authenticate": challenge} if challenge else {}
+    always_when(server, "HEAD", "", Answer(401, headers))
+    repository = Harness(server, Credential("user", "password-of-user")).repository
+    if challenge:
+        with pytest.raises(AuthenticationFailed, match="refused the credentials"):
+            repository.resolve("1")
+        assert len(server.seen) == 1
+    else:
+        assert repository.resolve("1").digest == MANIFEST.descriptor.digest
 
 
 def test_a_registry_in_trouble_is_not_asked_twice(server: FaultServer) -> None:
