@@ -67,6 +67,10 @@ class AuthenticationFailed(OciError):
     reason = "AuthenticationFailed"
 
 
+class AccessDenied(AuthenticationFailed):
+    """What the registry does not let this account do (status 403), whoever it is."""
+
+
 class ConnectionFailed(OciError):
     """The registry was not reached, did not answer in time, or broke off for good.
 

@@ -382,7 +382,7 @@ def test_a_failure_hides_no_result(role: RoleRunner, namespace: str, publisher: 
     }
     failure = run.releases["odd"]
     assert failure["reason"] == run.reason == "InternalError"
-    assert "an unexpected AttributeError" in failure["msg"] and "release_shop.py" in failure["msg"]
+    assert "an unexpected AttributeError" in failure["msg"] and "context.py" in failure["msg"]
     assert "token-of-a-user" not in run.output and "Traceback" not in run.output
 
 

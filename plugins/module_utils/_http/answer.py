@@ -11,7 +11,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from .._errors import AuthenticationFailed, NotFound, RegistryError
+from .._errors import AccessDenied, AuthenticationFailed, NotFound, RegistryError
 from .._secrets.known import shortened
 from .body import BodyBroken, end_after, read_body
 
@@ -28,7 +28,7 @@ def check_status(response: Any, action: str) -> None:
     """Pass a success through; turn any other status into an error that repeats the registry's own words.
 
     :raises NotFound: for 404.
-    :raises AuthenticationFailed: for 401 and 403.
+    :raises AuthenticationFailed: for 401, and as AccessDenied for 403.
     :raises RegistryError: for any other.
     """
     status = response.status_code
@@ -38,7 +38,8 @@ def check_status(response: Any, action: str) -> None:
     if status == 404:
         raise NotFound(found, "Check the repository and the tag or digest.")
     if status in (401, 403):
-        raise AuthenticationFailed(found, "The account may lack the right to this repository.")
+        denied = AccessDenied if status == 403 else AuthenticationFailed
+        raise denied(found, "The account may lack the right to this repository.")
     raise RegistryError(found, _hint(response), status)
 
 

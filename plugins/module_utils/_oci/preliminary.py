@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, TypeVar
 
-from .._errors import AuthenticationFailed, InvalidContent, NotFound, OciError, RegistryError, is_outage
+from .._errors import AccessDenied, AuthenticationFailed, InvalidContent, NotFound, OciError, RegistryError, is_outage
 
 if TYPE_CHECKING:
     from .manifest import Descriptor
@@ -49,14 +49,15 @@ def find_tag(repository: Repository, tag: str) -> Descriptor | None:
     Where the registry does not let this account see the tag, its list of tags says whether there is one: some
     registries answer so for every tag that is not there.
 
-    :raises AuthenticationFailed: when there is one that must not be seen, or no list to look at.
+    :raises AccessDenied: when there is one that must not be seen, or no list to look at.
+    :raises AuthenticationFailed: when the login is missing or refused.
     :raises OciError: when it cannot be known otherwise.
     """
     try:
         return repository.resolve(tag)
     except NotFound:
         return None
-    except AuthenticationFailed:
+    except AccessDenied:
         tags = answer_or_none(repository.list_tags)
         if tags is None or tag in tags:
             raise

@@ -128,11 +128,11 @@ class RegistryAuth:
             return {"Authorization": "Basic " + self._credential.basic}
         return {}
 
-    def answer(self, header: str, scope: str, sent: str) -> bool:
+    def answer(self, header: str, scope: str, sent: str, *, is_preliminary: bool = False) -> bool:
         """Take a 401's challenge, so that :meth:`header_for` gives something better than ``sent``.
 
         Returns whether a token was fetched for it. Credentials that are refused are not sent again, whatever is asked
-        for; a refusal without a challenge is about the one request.
+        for; a refusal without a challenge, or of a preliminary question without credentials, is about the one request.
 
         :raises AuthenticationFailed: when there is nothing better, or the token server refuses.
         :raises ConnectionFailed: when the token server cannot be reached.
@@ -152,8 +152,8 @@ class RegistryAuth:
                 self._scheme = "basic"
                 return False
             refused = self._refused(challenges, sent)
-            # where nothing was sent no account can be locked, and what was taken before is not what is refused
-            if challenges and sent and scope not in self._accepted:
+            # what was taken before is not what is refused
+            if challenges and (sent or not is_preliminary) and scope not in self._accepted:
                 self._refusals[scope] = (refused.message, refused.hint)
             raise refused
 

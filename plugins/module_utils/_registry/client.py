@@ -142,7 +142,8 @@ class RegistryClient:
             discard(response, self.connection.timeout)
             if renewed:
                 break
-            renewed = self.auth.answer(challenge, scope, authorization.get("Authorization", ""))
+            sent, is_preliminary = authorization.get("Authorization", ""), method == "HEAD"
+            renewed = self.auth.answer(challenge, scope, sent, is_preliminary=is_preliminary)
         raise AuthenticationFailed(
             f"The registry {self.registry} refused the token that its token server gave for {scope or 'it'}.",
             NO_CREDENTIALS

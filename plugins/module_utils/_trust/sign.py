@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import (
-    AuthenticationFailed,
+    AccessDenied,
     InvalidContent,
     InvalidOption,
     NotFound,
@@ -278,7 +278,7 @@ class _OneArtifact:
             manifest = self._repository.fetch_manifest(tag)
         except NotFound:
             return None
-        except AuthenticationFailed:
+        except AccessDenied:
             if find_tag(self._repository, tag) is None:
                 return None
             raise

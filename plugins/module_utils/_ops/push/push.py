@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import (
-    AuthenticationFailed,
+    AccessDenied,
     InvalidContent,
     InvalidOption,
     InvalidReference,
@@ -214,7 +214,7 @@ class _Push:
         it may be written is for the registry to say."""
         try:
             return find_tag(self._repository, tag)
-        except AuthenticationFailed:
+        except AccessDenied:
             if is_immutable(tag, self._options.immutable_tags) and not self._options.force:
                 raise
             return None
