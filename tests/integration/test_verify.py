@@ -24,7 +24,6 @@ from support.tools import Tools
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy, VerificationFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import Resolved
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.client import RegistryClient
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.formats import SIMPLE_SIGNING
@@ -82,9 +81,7 @@ def test_every_vector_from_a_registry(published: RegistryServer) -> None:
         policy = parse_policy({**options, "provider": options.pop("signature_provider", None)})
         reference = Reference(registry=published.host, repository=f"vectors/{Path(row['path']).name}")
         try:
-            verdict = PolicyVerifier(policy).verify(
-                RegistryRepository(reference, client), Resolved(row["digest"], "", None)
-            )
+            verdict = PolicyVerifier(policy).verify(RegistryRepository(reference, client), row["digest"])
             found.append({"verification": {"verified": verdict.verified}})
         except (VerificationFailed, InvalidPolicy):
             found.append({"failed": True, "reason": "VerificationError"})
