@@ -114,8 +114,9 @@ options:
     type: raw
 """
 
-    # as one option, for modules that verify before they use
-    OPTION = """
+
+# as one option, for modules that verify before they use
+_OPTION = """
 options:
   verify:
     description:
@@ -124,9 +125,10 @@ options:
       - Without this option nothing is verified but digests.
     type: dict
     suboptions:
-""" + textwrap.indent(
-        DOCUMENTATION.partition("options:\n")[2]
-        .replace("signature_provider:", "provider:", 1)
-        .replace("O(any_identity)", "O(verify.any_identity)"),
-        "    ",
-    )
+"""
+ModuleDocFragment.OPTION = _OPTION + textwrap.indent(  # type: ignore[attr-defined]
+    ModuleDocFragment.DOCUMENTATION.partition("options:\n")[2]
+    .replace("signature_provider:", "provider:", 1)
+    .replace("O(any_identity)", "O(verify.any_identity)"),
+    "    ",
+)
