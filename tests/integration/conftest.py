@@ -14,6 +14,7 @@ import pytest
 from collection_tree import make_tree
 from kubernetes_core import place_kubernetes_core
 from secret_search import SEARCH
+from skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401  # hooks
 from support import servers
 from support.ansible_runner import AnsibleRunner
 from support.artifacts import Publisher

@@ -27,8 +27,6 @@ from support.certificates import ServerCertificate
 from support.servers import RegistryServer
 from support.ssh_host import NAME, SshHost
 
-pytestmark = pytest.mark.once
-
 INFO, PUSH = "cloudnative.artifacts.oci_artifact_info", "cloudnative.artifacts.oci_artifact_push"
 PLAYBOOK = "cloudnative.artifacts.awx_credential_type"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -131,7 +129,7 @@ class Job:
         return output
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="AWX's code needs Python 3.11: runs with newer ansible-core")
+@pytest.mark.newer
 def test_a_credential_reaches_a_job_and_leaves_nothing(
     ansible: AnsibleRunner,
     second_host: SshHost,
@@ -173,7 +171,7 @@ def test_a_credential_reaches_a_job_and_leaves_nothing(
     assert any("job_events" in str(path) for path in left), "no event of the job was searched"
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="AWX's code needs Python 3.11: runs with newer ansible-core")
+@pytest.mark.newer
 @pytest.mark.parametrize(
     ("inputs", "auths"),
     [

@@ -241,7 +241,7 @@ def test_copies_keep_the_bytes(ansible: AnsibleRunner, registry: RegistryServer,
     assert (tmp_path / "all/more-1.0.0.tgz").read_bytes() == b"more"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.skipif(os.geteuid() != 0, reason="run it as root: only root may give files away")
 def test_owner_group_and_mode(ansible: AnsibleRunner, tree: Publisher, tmp_path: Path) -> None:
     dest = tmp_path / "dest"
     ref = f"{tree.name}:1"

@@ -57,6 +57,32 @@ def public_place() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def place_without_rights() -> Iterator[Path]:
+    """Yield a directory that a user without rights reaches; it is removed in the end."""
+    path = Path(tempfile.mkdtemp(prefix="without-rights-"))
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        for folder, _folders, _files in os.walk(path):
+            os.chmod(folder, 0o700)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def without_rights() -> Iterator[None]:
+    """Make root an ordinary user for a while, which may not read everything; others stay who they are."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
 class Victim:
     """A directory of root (0700) with files of several modes, which nobody but root may change.
 

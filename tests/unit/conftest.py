@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401  # hooks
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets import known
 

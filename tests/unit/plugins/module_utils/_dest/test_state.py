@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from two_users import place_without_rights, without_rights
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.state import (
     PlacedEntry,
@@ -130,12 +131,12 @@ def test_what_is_no_file_does_not_block(tmp_path: Path) -> None:
     assert loaded(str(tmp_path)) == State()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_record_that_may_not_be_read(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("{}")
-    (tmp_path / "state").chmod(0)
-    with pytest.raises(PermissionError):
-        loaded(str(tmp_path))
+def test_a_record_that_may_not_be_read() -> None:
+    with place_without_rights() as place:
+        (place / "state").write_text("{}")
+        (place / "state").chmod(0)
+        with without_rights(), pytest.raises(PermissionError):
+            loaded(str(place))
 
 
 def test_nothing_is_left_of_a_record_that_could_not_be_written(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from two_users import place_without_rights, without_rights
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import BuildError, MissingDependency
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm import archive_files, directory_files
@@ -480,12 +481,12 @@ def test_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         pack_chart(folder, io.BytesIO())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_unreadable_file_is_named(tmp_path: Path) -> None:
-    folder = directory(tmp_path, secret="x")
-    (tmp_path / "secret").chmod(0)
-    with pytest.raises(BuildError, match="secret cannot be read"):
-        pack_chart(folder, io.BytesIO())
+def test_unreadable_file_is_named() -> None:
+    with place_without_rights() as place:
+        folder = directory(place, secret="x")
+        (place / "secret").chmod(0)
+        with without_rights(), pytest.raises(BuildError, match="secret cannot be read"):
+            pack_chart(folder, io.BytesIO())
 
 
 def test_digest_depends_on_content_alone(tmp_path: Path) -> None:
