@@ -187,7 +187,7 @@ def test_referrers(server: RegistryServer, tools: Tools, tmp_path: Path) -> None
     before = server.mark()
     ours = publish(repository, b"note", artifactType="x/ours", subject=subject.descriptor.as_json())
     has_api = server.requests(since=before)[-1].path.endswith(ours.descriptor.digest)
-    assert has_api == (repository._referrers_by_api(subject.descriptor.digest) is not None)
+    assert has_api == (repository._referrers.by_api(subject.descriptor.digest) is not None)
     (tmp_path / "note.txt").write_text("note\n")
     reference = f"{repository.reference.name}:1"
     flags = ("--plain-http", "--artifact-type", "x/theirs")

@@ -39,6 +39,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push im
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
     pages as registry_pages,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import referrers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
     repository as registry,
 )
@@ -66,7 +67,7 @@ WANTED = {
     "One page of a list": f"{registry_pages.MAX_PAGE_SIZE >> 20} MiB",
     "Pages of a list": f"{registry_pages.MAX_PAGES}",
     "Tags of a repository": f"{registry.MAX_TAGS}",
-    "Referrers that are listed": f"{registry.MAX_REFERRERS}",
+    "Referrers that are listed": f"{referrers.MAX_REFERRERS}",
     "Referrers that a verification": f"{formats.MAX_REFERRERS}",
     "Words of a refusal": (f"{registry_answer.MAX_ERROR_ANSWER >> 10} KiB, {registry_answer.ERROR_ANSWER_TIMEOUT:g} s"),
     "Parallel transfers": f"{layer_reader.MIN_TRANSFERS} to {task.MAX_TRANSFERS}",

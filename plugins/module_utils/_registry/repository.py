@@ -15,13 +15,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .._errors import (
-    AuthenticationFailed,
     ConnectionFailed,
     InvalidContent,
     NotFound,
     OciError,
     PushFailed,
-    ReferrersUnsupported,
     RegistryError,
 )
 from .._http.answer import RETRY_STATUS, check_status
@@ -32,11 +30,9 @@ from .._oci.manifest import (
     MAX_MANIFEST_SIZE,
     Descriptor,
     Manifest,
-    canonical_json,
-    descriptor_from_json,
     parse_manifest,
 )
-from .._oci.preliminary import answer_or_none, is_unsettled
+from .._oci.preliminary import answer_or_none
 from .._oci.reference import Reference, check_tag, is_tag
 from .._oci.single_place import SinglePlace
 from .client import RegistryClient, pull_scope, push_scope
@@ -45,12 +41,11 @@ from .urls import RepositoryUrls
 if TYPE_CHECKING:
     from .._oci.repository import BlobSource
     from .blobs import BlobTransfers
+    from .referrers import Referrers
 
 ACCEPT = ", ".join(media.MANIFEST_TYPES + media.INDEX_TYPES)
 TAGS_PER_PAGE = 1000
 MAX_TAGS = 1_000_000
-MAX_REFERRERS = 10_000
-MAX_FALLBACK_WRITES = 5
 
 
 class RegistryRepository(SinglePlace):
@@ -66,14 +61,17 @@ class RegistryRepository(SinglePlace):
         self._client = client
         self._is_shared = shared
         self._urls = RepositoryUrls(client.api, reference.repository)
-        # None as long as it was not asked
-        self._has_referrers_api: bool | None = None
         # one scope for the whole run, so that a push needs one token and not two
         self._scope = push_scope(reference.repository) if push else pull_scope(reference.repository)
 
     @property
     def served_by(self) -> list[str]:
         return [self.reference.registry]
+
+    @property
+    def warnings(self) -> list[str]:
+        used = self.__dict__.get("_referrers")
+        return [] if used is None else list(used.warnings)
 
     def close(self) -> None:
         if not self._is_shared:
@@ -97,14 +95,14 @@ class RegistryRepository(SinglePlace):
             size = content_length(response)
             digest = response.headers.get("Docker-Content-Digest", "")
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-            check_status(response, f"Resolving {self._named(identifier)}")
+            check_status(response, f"Resolving {self.named(identifier)}")
         is_known = media_type in media.MANIFEST_TYPES + media.INDEX_TYPES
         if not is_known or not size or not is_digest(digest) or (is_digest(identifier) and digest != identifier):
             return None
         return Descriptor(media_type=media_type, digest=digest, size=size)
 
     def fetch_manifest(self, identifier: str) -> Manifest:
-        what = f"The manifest {self._named(identifier)}"
+        what = f"The manifest {self.named(identifier)}"
         url = self._manifest_url(identifier)
         try:
             response, raw = self._client.fetch(
@@ -120,7 +118,7 @@ class RegistryRepository(SinglePlace):
         if response.status_code == 404:
             response.close()
             raise self._no_manifest(identifier)
-        check_status(response, f"Fetching {self._named(identifier)}")
+        check_status(response, f"Fetching {self.named(identifier)}")
         claimed = identifier if is_digest(identifier) else response.headers.get("Docker-Content-Digest", "")
         if is_digest(claimed):
             verify_bytes(raw, claimed, None, what)
@@ -130,49 +128,15 @@ class RegistryRepository(SinglePlace):
             return replace(manifest, descriptor=replace(manifest.descriptor, digest=identifier))
         return manifest
 
-    def check_attachable(self, subject: str) -> None:
-        """See :meth:`~._oci.repository.Repository.check_attachable`; where it is known that there is no referrers API,
-        the fallback tag must not be something else."""
-        if self._has_referrers_api is False:
-            self._entries_to_keep(subject)
-
-    def _entries_to_keep(self, subject: str) -> list[Descriptor]:
-        """Return what the fallback tag lists, before it is written: what cannot be read must not pass for nothing.
-
-        :raises ReferrersUnsupported: when the tag holds something else, or is there and cannot be read.
-        """
-        tag = _fallback_tag(subject)
-        try:
-            index = self.fetch_manifest(tag)
-        except NotFound:
-            return []
-        except OciError as exc:
-            if not is_unsettled(exc):
-                raise
-            tags = answer_or_none(self.list_tags)
-            if tags is not None and tag not in tags:
-                return []
-            found = f"the tag {tag}, which stands in for it, cannot be read. {exc.message}"
-            raise self._unsupported(subject, found) from None
-        if not _lists_referrers(index, subject):
-            raise self._unsupported(subject, f"the tag {tag}, which stands in for it, is something else there.")
-        return list(index.manifests)
-
-    def _unsupported(self, subject: str, found: str) -> ReferrersUnsupported:
-        return ReferrersUnsupported(
-            f"Nothing can be attached to {self._named(subject)}: the registry has no referrers API, and {found}",
-            "Use a registry with the referrers API, or for signatures format: legacy.",
-        )
-
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
         if manifest.subject is not None:
             # before anything is stored that would not be found
-            self.check_attachable(manifest.subject.digest)
-        has_subject = self._put_manifest(manifest, tag or manifest.descriptor.digest)
+            self._referrers.check_attachable(manifest.subject.digest)
+        has_subject = self.put_manifest(manifest, tag or manifest.descriptor.digest)
         if manifest.subject is not None and not has_subject:
-            self._add_to_fallback_tag(manifest, manifest.subject.digest)
+            self._referrers.add(manifest, manifest.subject.digest)
 
-    def _put_manifest(self, manifest: Manifest, identifier: str) -> bool:
+    def put_manifest(self, manifest: Manifest, identifier: str) -> bool:
         """Store a manifest under a tag or its digest; whether the registry lists it as a referrer of its subject.
 
         Where the answer is lost, or is no plain yes, the registry is asked what it holds.
@@ -180,7 +144,7 @@ class RegistryRepository(SinglePlace):
         from .blobs import check_pushed
 
         descriptor = manifest.descriptor
-        action = f"Pushing the manifest {self._named(identifier)}"
+        action = f"Pushing the manifest {self.named(identifier)}"
         try:
             response = self._client.request(
                 "PUT",
@@ -211,7 +175,7 @@ class RegistryRepository(SinglePlace):
         same_algorithm = is_digest(stored) and parse_digest(stored)[0] == parse_digest(descriptor.digest)[0]
         if same_algorithm and stored != descriptor.digest and not self._reads_back(manifest, identifier):
             raise PushFailed(
-                f"The registry stored {self._named(identifier)} as {stored}, not as {descriptor.digest} that was sent.",
+                f"The registry stored {self.named(identifier)} as {stored}, not as {descriptor.digest} that was sent.",
                 "It altered the manifest: report it to its operator.",
             )
         return bool(response.headers.get("OCI-Subject"))
@@ -242,7 +206,7 @@ class RegistryRepository(SinglePlace):
     def _is_referrer(self, manifest: Manifest) -> bool:
         if manifest.subject is None:
             return False
-        listed = self._referrers_by_api(manifest.subject.digest) or ()
+        listed = self._referrers.by_api(manifest.subject.digest) or ()
         return any(entry.digest == manifest.descriptor.digest for entry in listed)
 
     # Blobs
@@ -276,75 +240,18 @@ class RegistryRepository(SinglePlace):
                 raise InvalidContent(f"{self.reference.name} has more than {MAX_TAGS} tags.")
         return list(tags)
 
+    @cached_property
+    def _referrers(self) -> Referrers:
+        from .referrers import Referrers
+
+        return Referrers(self, self._client, self._urls, self._scope)
+
+    def check_attachable(self, subject: str) -> None:
+        self._referrers.check_attachable(subject)
+
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
-        found = self._referrers_by_api(digest)
-        self._has_referrers_api = found is not None
-        if found is None:
-            found = self._referrers_by_tag(digest)
+        found = self._referrers.find(digest)
         return [entry for entry in found if not artifact_type or entry.artifact_type == artifact_type]
-
-    def _referrers_by_api(self, digest: str) -> list[Descriptor] | None:
-        """None when the registry has no referrers API, which it may say in several ways."""
-        from .pages import NotJson
-
-        url = self._urls.referrers(digest)
-        found: list[Descriptor] = []
-        try:
-            action = f"Listing the referrers of {self._named(digest)}"
-            for document in self._pages(url, action, {"Accept": media.OCI_INDEX}):
-                if document.get("mediaType", media.OCI_INDEX) != media.OCI_INDEX or "manifests" not in document:
-                    return None
-                found += _referrer_descriptors(document, f"The referrers list of {self._named(digest)}")
-                if len(found) > MAX_REFERRERS:
-                    raise InvalidContent(f"{self._named(digest)} has more than {MAX_REFERRERS} referrers.")
-        except (AuthenticationFailed, NotFound, NotJson):
-            return None
-        except RegistryError as exc:
-            if is_unsettled(exc):
-                return None
-            raise
-        return found
-
-    def _referrers_by_tag(self, digest: str) -> list[Descriptor]:
-        index = answer_or_none(lambda: self.fetch_manifest(_fallback_tag(digest)))
-        return list(index.manifests) if index is not None and _lists_referrers(index, digest) else []
-
-    def _add_to_fallback_tag(self, manifest: Manifest, subject: str) -> None:
-        """Keep the index under the fallback tag (distribution-spec, "Referrers Tag Schema").
-
-        The specification has no lock: what was written is read again, and written again when another client was faster.
-        """
-        own = Descriptor(
-            media_type=manifest.descriptor.media_type,
-            digest=manifest.descriptor.digest,
-            size=manifest.descriptor.size,
-            artifact_type=manifest.effective_artifact_type,
-            annotations=manifest.annotations,
-        )
-        tag = _fallback_tag(subject)
-        for writes_left in range(MAX_FALLBACK_WRITES, -1, -1):
-            entries = self._entries_to_keep(subject)
-            if any(entry.digest == own.digest for entry in entries):
-                return
-            if writes_left:
-                index = {
-                    "schemaVersion": 2,
-                    "mediaType": media.OCI_INDEX,
-                    "manifests": [entry.as_json() for entry in [*entries, own]],
-                }
-                written = parse_manifest(canonical_json(index), media.OCI_INDEX, f"The index {tag}")
-                try:
-                    self._put_manifest(written, tag)
-                except PushFailed as exc:
-                    raise self._unsupported(
-                        subject, f"it does not take the tag that stands in for it. {exc.message}"
-                    ) from None
-        if not entries:
-            found = f"the tag {tag}, which stands in for it, is not there after it was written."
-            raise self._unsupported(subject, found)
-        raise PushFailed(
-            f"The referrer {own.digest} could not be entered under {self._named(tag)}: other clients kept replacing it."
-        )
 
     def _pages(
         self, url: str, action: str, headers: dict[str, str], *, ahead: bool = False
@@ -358,43 +265,12 @@ class RegistryRepository(SinglePlace):
     def _manifest_url(self, identifier: str) -> str:
         return self._urls.manifest(identifier if is_digest(identifier) else check_tag(identifier))
 
-    def _named(self, identifier: str) -> str:
+    def named(self, identifier: str) -> str:
+        """Return the reference of a tag or digest, for messages."""
         return str(self.reference.at(digest=identifier) if is_digest(identifier) else self.reference.at(tag=identifier))
 
     def _no_manifest(self, identifier: str) -> NotFound:
         return NotFound(
-            f"There is no {self._named(identifier)} in the registry.",
+            f"There is no {self.named(identifier)} in the registry.",
             "Check host, repository and tag; some registries answer so when the account lacks the right to see it.",
         )
-
-
-def _fallback_tag(digest: str) -> str:
-    """distribution-spec, "Referrers Tag Schema": at most 64 characters of the digest, so a sha512 is cut."""
-    algorithm, encoded = parse_digest(digest)
-    return f"{algorithm}-{encoded[:64]}"
-
-
-def _lists_referrers(index: Manifest, subject: str) -> bool:
-    """Return True when the manifest of a fallback tag is an index of referrers; some registries return the subject."""
-    return index.is_index and index.descriptor.digest != subject
-
-
-def _referrer_descriptors(document: dict[str, Any], what: str) -> list[Descriptor]:
-    entries = document.get("manifests") or []
-    if not isinstance(entries, list):
-        raise InvalidContent(f"{what} is malformed: 'manifests' is not a list.")
-    return [_referrer(entry, what) for entry in entries[: MAX_REFERRERS + 1]]
-
-
-def _referrer(entry: Any, what: str) -> Descriptor:
-    """One entry of a list of referrers. Annotations that cannot be used are left out: the registry repeats what whoever
-    pushed that one referrer wrote, which must not make the others unreadable.
-
-    :raises InvalidContent: when the entry is malformed otherwise.
-    """
-    try:
-        return descriptor_from_json(entry, what)
-    except InvalidContent:
-        if not isinstance(entry, dict) or "annotations" not in entry:
-            raise
-        return descriptor_from_json({**entry, "annotations": None}, what)

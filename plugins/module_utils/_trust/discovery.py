@@ -207,7 +207,11 @@ def _referring_manifests(
 ) -> Iterator[Manifest]:
     """Yield the manifests whose subject is ``digest``, without duplicates, at most ``MAX_REFERRERS``."""
     try:
+        said = len(repository.warnings)
         listed = {entry.digest: entry for entry in repository.list_referrers(digest)}
+        for unread in repository.warnings[said:]:
+            refusals.append(Refusal(digest, "referrers", "malformed", unread))
+            budget.note(unread)
     except InvalidContent as exc:
         refusals.append(Refusal(digest, "referrers", "malformed", exc.message))
         budget.note(exc.message)

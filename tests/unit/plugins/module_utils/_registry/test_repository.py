@@ -37,6 +37,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
     pages as registry_pages,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import referrers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry import (
     repository as registry,
 )
@@ -465,7 +466,7 @@ def test_trouble_is_not_taken_for_an_empty_list(server: FaultServer, answer: Ans
 
 
 def test_too_many_referrers(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "MAX_REFERRERS", 3)
+    monkeypatch.setattr(referrers, "MAX_REFERRERS", 3)
     server.referrers = {SUBJECT.descriptor.digest: [referrer(str(number)) for number in range(4)]}
     with pytest.raises(InvalidContent, match="more than 3 referrers"):
         Harness(server).repository.list_referrers(SUBJECT.descriptor.digest)
@@ -510,7 +511,7 @@ def test_a_fallback_tag_that_does_not_stick_is_an_error(server: FaultServer) -> 
     server.always("PUT", FALLBACK_TAG, Answer(201))
     with pytest.raises(ReferrersUnsupported, match="is not there after it was written"):
         Harness(server, push=True).repository.push_manifest(attached())  # type: ignore[arg-type]
-    assert len(server.requests("PUT", FALLBACK_TAG)) == registry.MAX_FALLBACK_WRITES
+    assert len(server.requests("PUT", FALLBACK_TAG)) == referrers.MAX_FALLBACK_WRITES
     theirs = canonical_json(
         {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [manifest_of().descriptor.as_json()]}
     )

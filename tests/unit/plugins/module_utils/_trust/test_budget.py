@@ -29,6 +29,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     parse_manifest,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.single_place import SinglePlace
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import budget, discovery, formats
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import DSSE_ENVELOPE, CosignVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
@@ -42,7 +43,7 @@ MIB = 1024 * 1024
 SPDX = "https://spdx.dev/Document"
 
 
-class Place:
+class Place(SinglePlace):
     """A repository in memory, of which no more is needed; large blobs are made when they are read.
 
     ``read`` has the digests of the blobs that were read, ``fetched`` what manifests were asked for.
