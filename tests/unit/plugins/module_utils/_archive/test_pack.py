@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,18 +84,6 @@ def source(tmp_path: Path) -> Path:
     path = tmp_path / "source"
     path.mkdir()
     return path
-
-
-@pytest.fixture
-def new_root(tmp_path: Path) -> Iterator[Callable[[], Path]]:
-    numbers = iter(range(1 << 30))
-
-    def make() -> Path:
-        path = tmp_path / str(next(numbers))
-        path.mkdir()
-        return path
-
-    yield make
 
 
 PARTS = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=60).filter(

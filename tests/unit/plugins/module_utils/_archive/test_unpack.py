@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
-import io
 import os
 import shutil
 import stat
@@ -35,10 +34,13 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree 
     SYMLINK,
     TreeEntry,
 )
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._archive.tar_members import (
+    Member,
+    archive_of,
+)
 
 AMPLE = UnpackLimits(max_size=1 << 40, max_files=1 << 20)
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
-Member = tuple[tarfile.TarInfo, bytes]
 
 
 def member(
@@ -59,14 +61,6 @@ def symlink(name: str, target: str) -> Member:
 
 def hardlink(name: str, target: str) -> Member:
     return member(name, kind=tarfile.LNKTYPE, link=target)
-
-
-def archive_of(*members: Member, tar_format: int = tarfile.PAX_FORMAT) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tar_format) as archive:
-        for info, content in members:
-            archive.addfile(info, io.BytesIO(content))
-    return stream.getvalue()
 
 
 def unpack(
@@ -99,13 +93,6 @@ def on_disk(root: Path) -> dict[str, TreeEntry]:
             digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
             found[name] = TreeEntry(FILE, stat.S_IMODE(status.st_mode), len(content), digest)
     return found
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    path = tmp_path / "root"
-    path.mkdir()
-    return path
 
 
 @pytest.fixture

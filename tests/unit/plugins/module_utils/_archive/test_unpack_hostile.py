@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import gzip
-import io
 import os
 import shutil
 import tarfile
@@ -23,10 +22,13 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.tre
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import Unpacker, UnpackLimits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import DIRECTORY, SYMLINK, TreeEntry
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._archive.tar_members import (
+    Member,
+    archive_of,
+)
 
 SMALL = UnpackLimits(max_size=1 << 20, max_files=1000)
 MEBIBYTE = 1 << 20
-Member = tuple[tarfile.TarInfo, bytes]
 
 
 def entry(
@@ -47,14 +49,6 @@ def symlink(name: str, target: str) -> Member:
 
 def hardlink(name: str, target: str) -> Member:
     return entry(name, kind=tarfile.LNKTYPE, link=target)
-
-
-def archive_of(*members: Member, tar_format: int = tarfile.PAX_FORMAT) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tar_format) as archive:
-        for info, content in members:
-            archive.addfile(info, io.BytesIO(content))
-    return stream.getvalue()
 
 
 def unpack(root: Path, blob: bytes, limits: UnpackLimits = SMALL, whiteouts: bool = False) -> dict[str, TreeEntry]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,25 +54,6 @@ def unpack(root: Path, *blobs: bytes, whiteouts: bool = True) -> list[str]:
         unpacker.abort()
     assert names == sorted(path.relative_to(root).as_posix() for path in root.rglob("*"))
     return names
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    path = tmp_path / "root"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def new_root(tmp_path: Path) -> Iterator[Callable[[], Path]]:
-    numbers = iter(range(1 << 30))
-
-    def make() -> Path:
-        path = tmp_path / str(next(numbers))
-        path.mkdir()
-        return path
-
-    yield make
 
 
 LOWER = layer("a/", "a/b", "a/c/", "a/c/d", "e", "l -> e")

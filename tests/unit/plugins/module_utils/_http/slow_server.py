@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import itertools
 import re
@@ -13,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import Callable
+from typing import Any, Callable
 
 # seconds between two pieces: well below every time limit of the tests
 INTERVAL = 0.1
@@ -54,22 +55,17 @@ BODIES: dict[str, Pieces] = {
 }
 
 
-class SlowServer:
-    """Reads a request and sends what a stage says. Use as a context manager.
+class _Listener:
+    """Handles each connection in a thread of its own; a context manager. ``host`` goes in front of a path."""
 
-    ``reads`` says whether a request is waited for before anything is sent.
-    """
-
-    def __init__(self, pieces: Pieces, *, reads: bool = True) -> None:
-        self._pieces = pieces
-        self._reads = reads
+    def __init__(self) -> None:
         self._stop = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.connections = 0
-        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self.url = f"http://{self.host}"
+        self.port = int(self._listener.getsockname()[1])
+        self.host = f"127.0.0.1:{self.port}"
 
-    def __enter__(self) -> SlowServer:
+    def __enter__(self) -> Any:
         threading.Thread(target=self._serve, daemon=True).start()
         return self
 
@@ -86,9 +82,26 @@ class SlowServer:
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
 
-    def _answer(self, connection: socket.socket) -> None:
+    @abc.abstractmethod
+    def _handle(self, connection: socket.socket) -> None:
+        """Have a conversation, and close the connection."""
+
+
+class SlowServer(_Listener):
+    """Reads a request and sends what a stage says. Use as a context manager.
+
+    ``reads`` says whether a request is waited for before anything is sent.
+    """
+
+    def __init__(self, pieces: Pieces, *, reads: bool = True) -> None:
+        self._pieces = pieces
+        self._reads = reads
+        super().__init__()
+        self.url = f"http://{self.host}"
+
+    def _handle(self, connection: socket.socket) -> None:
         deadline = time.monotonic() + LONGEST
         with contextlib.suppress(OSError), connection:
             if self._reads:
@@ -99,36 +112,15 @@ class SlowServer:
                     return
 
 
-class SlowLink:
+class SlowLink(_Listener):
     """Passes bytes on to a server; those that come back one at a time after the first ``after`` of a connection."""
 
     def __init__(self, port: int, after: int = 0) -> None:
         self._upstream = ("127.0.0.1", port)
         self._after = after
-        self._stop = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        self.host = f"127.0.0.1:{self.port}"
+        super().__init__()
 
-    def __enter__(self) -> SlowLink:
-        threading.Thread(target=self._serve, daemon=True).start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _address = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._relay, args=(connection,), daemon=True).start()
-
-    def _relay(self, connection: socket.socket) -> None:
+    def _handle(self, connection: socket.socket) -> None:
         passed, deadline = 0, time.monotonic() + LONGEST
         with contextlib.suppress(OSError), connection, socket.create_connection(self._upstream, 10) as upstream:
             while not self._stop.is_set() and time.monotonic() < deadline:

@@ -35,7 +35,6 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     FaultServer,
 )
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.tls_harness import (
-    ENVIRONMENT,
     MANIFEST,
     Certificate,
     create_certificate,
@@ -48,30 +47,6 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
 LOGIN = ("keeper", "s3cret:@/of the%proxy")
 USERINFO = "keeper:s3cret%3A%40%2Fof%20the%25proxy@"
 REGISTRY_LOGIN = Credential("reader", "registry-pass")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return create_certificate(tmp_path_factory.mktemp("certificates"), "server")
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ENVIRONMENT:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
-@pytest.fixture
-def tls_server(certificate: Certificate) -> Iterator[FaultServer]:
-    with serve(certificate) as server:
-        yield server
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    with serve() as server:
-        yield server
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,6 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     FaultServer,
 )
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.tls_harness import (
-    ENVIRONMENT,
     MANIFEST,
     PHRASE,
     Certificate,
@@ -41,32 +39,8 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return create_certificate(tmp_path_factory.mktemp("certificates"), "server")
-
-
-@pytest.fixture(scope="module")
 def client_certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return create_certificate(tmp_path_factory.mktemp("client"), "client")
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ENVIRONMENT:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
-@pytest.fixture
-def tls_server(certificate: Certificate) -> Iterator[FaultServer]:
-    with serve(certificate) as server:
-        yield server
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    with serve() as server:
-        yield server
 
 
 # TLS

@@ -46,7 +46,6 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     SlowServer,
 )
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.tls_harness import (
-    ENVIRONMENT,
     MANIFEST,
     Certificate,
     create_certificate,
@@ -63,13 +62,6 @@ TIMEOUT, RETRIES, MOST = 0.5, 1, 25.0
 DATA = b"some data"
 # several records of TLS
 LARGE = bytes(100_000)
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ENVIRONMENT:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
 
 
 @pytest.fixture(scope="module")
