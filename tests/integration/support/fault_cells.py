@@ -9,6 +9,7 @@ is afterwards is looked at without the code under test, and without the proxy.
 
 from __future__ import annotations
 
+import abc
 import json
 import random
 import shutil
@@ -116,7 +117,7 @@ class Cell:
     failed: bool = False
 
 
-class Operation:
+class Operation(abc.ABC):
     """A column of the table."""
 
     name: ClassVar[str]
@@ -126,21 +127,21 @@ class Operation:
         self.cell = cell
         self.ground = cell.ground
 
+    @abc.abstractmethod
     def strike(self) -> Strike:
         """Which request the fault strikes, and where in its body."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def options(self, host: str) -> dict[str, Any]:
         """What the task is told, beside the connection."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def call(self, host: str, connection: ConnectionOptions) -> Mapping[str, Any]:
         """The same without Ansible."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def wrong(self) -> str:
         """What is not as it has to be after a success or a failure; empty when all is well."""
-        raise NotImplementedError
 
     def reference(self, host: str) -> str:
         return f"{host}/faults/read:1.1.0"
