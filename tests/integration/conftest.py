@@ -14,7 +14,7 @@ import pytest
 from collection_tree import make_tree
 from kubernetes_core import place_kubernetes_core
 from secret_search import SEARCH
-from skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401  # hooks
+from skips import refuse_skips
 from support import servers
 from support.ansible_runner import AnsibleRunner
 from support.artifacts import Publisher
@@ -27,6 +27,10 @@ from support.tools import Tools
 from token_server import TokenServer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    refuse_skips(config)
 
 
 @pytest.fixture(scope="session", autouse=True)

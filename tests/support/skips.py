@@ -3,19 +3,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """No test is skipped in CI: a tool, a package or a right that is missing there is a failure.
 
-A conftest imports the two hooks. Only what the machine itself cannot do may be skipped; the reason begins with
-:data:`OF_THE_MACHINE`. What one of several ansible-core releases runs is selected by markers, not skipped.
+A conftest calls :func:`refuse_skips` when pytest is configured. Only what the machine itself cannot do may be
+skipped; the reason begins with :data:`OF_THE_MACHINE`. What one of several ansible-core releases runs is selected by
+markers, not skipped.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 OF_THE_MACHINE = "this machine"
+
+
+def refuse_skips(config: pytest.Config) -> None:
+    """Have pytest use the two hooks of this module; a second call changes nothing."""
+    if not config.pluginmanager.has_plugin(__name__):
+        config.pluginmanager.register(sys.modules[__name__], __name__)
 
 
 def _fail_if_skipped(report: Any) -> None:

@@ -9,13 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
-from skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401  # hooks
+from skips import refuse_skips
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets import known
 
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile("collection", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("collection")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    refuse_skips(config)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
