@@ -21,6 +21,8 @@ from support.module_process import module_result, start_module
 from support.servers import RegistryServer
 from support.tools import Tools
 
+pytestmark = pytest.mark.once
+
 PULL, INFO, VERIFY, SIGN, CACHE = (
     f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("pull", "info", "verify", "sign", "cache")
 )
@@ -90,7 +92,6 @@ def test_what_is_held_is_not_asked_for(
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.once
 def test_signatures_come_from_the_cache(
     ansible: AnsibleRunner, registry: RegistryServer, place: Publisher, tmp_path: Path
 ) -> None:
@@ -108,7 +109,6 @@ def test_signatures_come_from_the_cache(
     assert len(named) == len(set(named)) > 0
 
 
-@pytest.mark.once
 def test_other_tools_read_the_cache(
     ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, place: Publisher, tmp_path: Path
 ) -> None:
@@ -211,7 +211,6 @@ def test_prune(ansible: AnsibleRunner, place: Publisher, tmp_path: Path) -> None
     assert missing["cache"] == {"path": str(cache), "size": 0, "blobs": 0, "artifacts": 0}
 
 
-@pytest.mark.once
 def test_pulls_and_prunes_at_the_same_time(ansible: AnsibleRunner, place: Publisher, tmp_path: Path) -> None:
     """Many processes on one cache: every pull ends well, whatever is removed under it, and the cache stays sound."""
     data = {name: os.urandom(300_000) for name in "ab"}
@@ -235,7 +234,6 @@ def test_pulls_and_prunes_at_the_same_time(ansible: AnsibleRunner, place: Publis
     assert not sound.get("failed") and not sound["changed"], sound
 
 
-@pytest.mark.once
 def test_a_killed_pull_leaves_a_cache_that_works(
     ansible: AnsibleRunner, server: HostileRegistry, tmp_path: Path
 ) -> None:
@@ -261,7 +259,6 @@ def test_a_killed_pull_leaves_a_cache_that_works(
     assert ranges[0] == "" and all(wanted.startswith("bytes=") for wanted in ranges[1:]) and len(ranges) > 1
 
 
-@pytest.mark.once
 def test_directories_that_are_no_cache(ansible: AnsibleRunner, place: Publisher, tmp_path: Path) -> None:
     """They are neither filled nor emptied; what cannot be written is gone without, and said."""
     place.publish("1", {"a": "a"})

@@ -47,6 +47,7 @@ class Charts(Publisher):
         return [self.put_manifest(tag, raw) for tag in tags or (version,)][0]
 
 
+@pytest.mark.once
 def test_charts_are_found(ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, tmp_path: Path) -> None:
     place = f"{registry.host}/search"
     shop, wordpress = f"{place}/shop", f"{place}/team/wordpress"

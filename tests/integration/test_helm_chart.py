@@ -24,6 +24,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.chart 
     read_chart,
 )
 
+pytestmark = pytest.mark.once
+
 CREATED = "org.opencontainers.image.created"
 CONFIG_MAP = (
     'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: "{{ .Chart.Name }}"\ndata:\n  greeting: "{{ .Values.a }}"\n'

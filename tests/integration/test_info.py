@@ -57,6 +57,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{server.host}/info/{request.node.originalname.replace('_', '-')}"
 
 
+@pytest.mark.once
 def test_requests(ansible: AnsibleRunner, registry: RegistryServer, file: Path) -> None:
     """Each part costs what it needs: nothing gathered is one HEAD, as the registry's own access log shows."""
     repository = f"{registry.host}/info/requests"
@@ -127,6 +128,7 @@ def test_every_part(ansible: AnsibleRunner, place: str, file: Path) -> None:
     assert (entry["artifact_type"], entry["annotations"]) == ("application/x.sbom", {"of": "it"})
 
 
+@pytest.mark.once
 def test_tags(ansible: AnsibleRunner, place: str, file: Path) -> None:
     names = ["1.0.0", "1.2.0-rc.1", "1.10.0", "1.9.0", "main", "b-7", "b-10"]
     numerical = {"pattern": r"^b-(?P<n>\d+)$", "extract": "$n", "policy": {"numerical": {"order": "asc"}}}
@@ -169,6 +171,7 @@ def ranked_first(options: dict[str, Any], wanted: list[str]) -> str:
     return "1.10.0" if options.get("semver") == "1.x" else wanted[0]
 
 
+@pytest.mark.once
 def test_missing(ansible: AnsibleRunner, place: str, registry: RegistryServer, file: Path) -> None:
     absent = f"oci-layout:{file.parent}/absent" if place.startswith("oci-") else f"{registry.host}/info/absent"
     cases: list[dict[str, Any]] = [
@@ -197,6 +200,7 @@ def test_missing(ansible: AnsibleRunner, place: str, registry: RegistryServer, f
         assert ("tags" in lenient) == bool(gathers_tags), options
 
 
+@pytest.mark.once
 def test_only_tags_needs_no_latest(ansible: AnsibleRunner, place: str, file: Path) -> None:
     _pushed, look, resolved = run(
         ansible, push(f"{place}:dev", file), info(place, gather=["tags"]), info(place, gather=["tags", "manifest"])
@@ -205,6 +209,7 @@ def test_only_tags_needs_no_latest(ansible: AnsibleRunner, place: str, file: Pat
     assert resolved.failed and resolved["reason"] == "ReadOperationFailed"
 
 
+@pytest.mark.once
 def test_missing_ok_does_not_hide_what_is_broken(ansible: AnsibleRunner, file: Path) -> None:
     """The artifact is there, its config is not: that is no missing artifact."""
     layout = file.parent / "layout"
@@ -220,6 +225,7 @@ def test_missing_ok_does_not_hide_what_is_broken(ansible: AnsibleRunner, file: P
     assert resolved["exists"] is True
 
 
+@pytest.mark.once
 def test_index(ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, file: Path) -> None:
     """Its platforms; config and layers of one of them; and an index that is of no platforms at all."""
     name = f"{registry.host}/info/index"

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from support.kube_api import ForbiddenByCluster, KubeCluster
 
+pytestmark = pytest.mark.once
+
 READ_SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
 
 

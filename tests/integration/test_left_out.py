@@ -40,6 +40,7 @@ def shown(result: TaskResult) -> str:
     return "".join(entry["after"] for entry in result["diff"] if entry["after_header"] == "left out")
 
 
+@pytest.mark.once
 def test_push(ansible: AnsibleRunner, content: Path, tmp_path: Path) -> None:
     options = {"path": str(content), "url": f"oci-layout:{tmp_path / 'layout'}"}
     tasks: list[dict[str, Any]] = [
@@ -68,6 +69,7 @@ def test_push(ansible: AnsibleRunner, content: Path, tmp_path: Path) -> None:
     assert ignored(advised) == [".git"]
 
 
+@pytest.mark.once
 def test_push_of_a_chart(ansible: AnsibleRunner, tmp_path: Path) -> None:
     chart = tmp_path / "podinfo"
     for name, text in {
@@ -92,6 +94,7 @@ def test_push_of_a_chart(ansible: AnsibleRunner, tmp_path: Path) -> None:
     assert not warnings(again)
 
 
+@pytest.mark.once
 def test_pull(ansible: AnsibleRunner, content: Path, tmp_path: Path) -> None:
     layout = {"url": f"oci-layout:{tmp_path / 'layout'}"}
     every = {"ignore": ["!*.png"], "path": str(content)}

@@ -189,6 +189,7 @@ def assert_matches(pattern: str, text: str) -> None:
     assert re.search(pattern, text), f"{pattern!r} is not in {text!r}"
 
 
+@pytest.mark.once
 def test_an_ipv6_registry(
     ansible: AnsibleRunner, tools: Tools, content: Path, tmp_path: Path, collections_tree: Path
 ) -> None:
@@ -221,6 +222,7 @@ def test_an_ipv6_registry(
 # Proxies
 
 
+@pytest.mark.once
 def test_proxies(
     ansible: AnsibleRunner,
     tools: Tools,
@@ -325,6 +327,7 @@ class Site:
         path.write_bytes(data)
 
 
+@pytest.mark.once
 def test_mirrors(ansible: AnsibleRunner, tools: Tools, content: Path, tmp_path: Path) -> None:
     with ExitStack() as stack:
         check_mirrors(ansible, Site(tools, tmp_path, stack), tools, content, tmp_path)

@@ -63,6 +63,7 @@ def test_ad_hoc_command_in_check_diff_and_real_runs(
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.once
 def test_an_unchanged_pull_by_digest_makes_no_request(
     ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path
 ) -> None:
@@ -150,6 +151,7 @@ SELECTIONS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.once
 def test_selection_by_range_filter_policy_and_tag(ansible: AnsibleRunner, published: Publisher, tmp_path: Path) -> None:
     tasks = [pull(url=published.url, dest=str(tmp_path / "d"), **options) for options, _tag in SELECTIONS]
     results = ansible.tasks(tasks, check=True)

@@ -111,6 +111,7 @@ def test_what_is_refused_before_any_request(ansible: AnsibleRunner, hostile: Hos
     assert "secret" not in json.dumps(results[9]["msg"])
 
 
+@pytest.mark.once
 def test_what_is_not_there(ansible: AnsibleRunner, registry: RegistryServer, dest: Path) -> None:
     place = Publisher(registry.host, "bad/there")
     digest = place.publish("1.0.0", {"a": "a"})
@@ -129,6 +130,7 @@ def test_what_is_not_there(ansible: AnsibleRunner, registry: RegistryServer, des
     refuse(ansible, cases, dest)
 
 
+@pytest.mark.once
 def test_a_wrong_password_is_tried_once(ansible: AnsibleRunner, htpasswd_registry: RegistryServer, dest: Path) -> None:
     ref = f"{htpasswd_registry.host}/bad/x:1"
     user = str(htpasswd_registry.username)
@@ -144,6 +146,7 @@ def test_a_wrong_password_is_tried_once(ansible: AnsibleRunner, htpasswd_registr
     refuse(ansible, [({"ref": ref}, "AuthenticationFailed", "no credentials were found")], dest)
 
 
+@pytest.mark.once
 def test_tls_that_does_not_fit(
     ansible: AnsibleRunner, registry: RegistryServer, tls_registry: RegistryServer, dest: Path
 ) -> None:
@@ -158,6 +161,7 @@ def test_tls_that_does_not_fit(
     refuse(ansible, cases, dest)
 
 
+@pytest.mark.once
 def test_manifests_that_are_none(ansible: AnsibleRunner, hostile: HostileRegistry, dest: Path) -> None:
     html = b"<!DOCTYPE html><html><body>Please log in</body></html>"
     child = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest_of(b"x"), "size": 1}
@@ -198,6 +202,7 @@ def test_manifests_that_are_none(ansible: AnsibleRunner, hostile: HostileRegistr
     refuse(ansible, cases, dest)
 
 
+@pytest.mark.once
 def test_blobs_that_are_not_what_they_claim(ansible: AnsibleRunner, hostile: HostileRegistry, dest: Path) -> None:
     good = tgz({"evil": "evil\n", "kept": "evil\n"})
     for name, served in (("short", good[:-5]), ("long", good + b"more"), ("other", good[:-1] + b"?")):
@@ -215,6 +220,7 @@ def test_blobs_that_are_not_what_they_claim(ansible: AnsibleRunner, hostile: Hos
     refuse(ansible, copied, dest)
 
 
+@pytest.mark.once
 def test_archives_that_may_not_be_unpacked(ansible: AnsibleRunner, hostile: HostileRegistry, dest: Path) -> None:
     link, hard = tarfile.SYMTYPE, tarfile.LNKTYPE
     bomb = tgz({f"zeros{number}": b"\0" * 1_000_000 for number in range(20)})
@@ -244,6 +250,7 @@ def test_archives_that_may_not_be_unpacked(ansible: AnsibleRunner, hostile: Host
     assert sorted(path.name for path in dest.parent.iterdir()) == ["dest"]
 
 
+@pytest.mark.once
 def test_an_expression_that_backtracks_on_hostile_tags(
     ansible: AnsibleRunner, hostile: HostileRegistry, dest: Path
 ) -> None:

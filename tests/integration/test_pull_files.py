@@ -63,6 +63,7 @@ ALTERATIONS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.once
 def test_alterations_are_healed(
     ansible: AnsibleRunner, registry: RegistryServer, tree: Publisher, tmp_path: Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_alterations_are_healed(
     assert (tmp_path / "elsewhere/c.txt").read_text() == "gamma\n"
 
 
+@pytest.mark.once
 def test_modes_are_healed_and_touched_files_accepted_without_a_download(
     ansible: AnsibleRunner, registry: RegistryServer, tree: Publisher, tmp_path: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_modes_are_healed_and_touched_files_accepted_without_a_download(
     assert not unchanged.changed
 
 
+@pytest.mark.once
 def test_check_content_finds_what_size_and_time_do_not_tell(
     ansible: AnsibleRunner, tree: Publisher, tmp_path: Path
 ) -> None:
@@ -138,6 +141,7 @@ def test_an_upgrade_removes_what_it_lacks_and_keeps_what_is_foreign(
     assert contents(dest) == {**PLACED, "mine": "mine"}
 
 
+@pytest.mark.once
 def test_a_foreign_file_in_the_way(ansible: AnsibleRunner, tree: Publisher, tmp_path: Path) -> None:
     dest = tmp_path / "dest"
     dest.mkdir()
@@ -176,6 +180,7 @@ IGNORED = {
 }
 
 
+@pytest.mark.once
 def test_ignore_rules(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path) -> None:
     plain, ruled = Publisher(registry.host, "files/plain"), Publisher(registry.host, "files/ruled")
     plain.publish("1", IGNORED)
@@ -273,6 +278,7 @@ def test_owner_group_and_mode(ansible: AnsibleRunner, tree: Publisher, tmp_path:
     assert "octal 1200" in decimal["msg"]
 
 
+@pytest.mark.once
 def test_a_damaged_record_is_said_and_not_trusted(ansible: AnsibleRunner, tree: Publisher, tmp_path: Path) -> None:
     dest = tmp_path / "dest"
     task = pull(ref=f"{tree.name}:1", dest=str(dest))
@@ -288,6 +294,7 @@ def test_a_damaged_record_is_said_and_not_trusted(ansible: AnsibleRunner, tree: 
     assert (tmp_path / "victim").read_text() == "victim" and contents(dest) == PLACED
 
 
+@pytest.mark.once
 def test_an_artifact_brings_no_record_of_its_own(
     ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path
 ) -> None:

@@ -22,6 +22,8 @@ from support.artifacts import Blob, contents, digest_of, tgz
 from support.hostile_registry import Answer, HostileRegistry, hostile_registry
 from support.module_process import module_result, start_module
 
+pytestmark = pytest.mark.once
+
 PULL = "cloudnative.artifacts.oci_artifact_pull"
 KILLS = 12
 

@@ -32,6 +32,7 @@ def server() -> Iterator[HostileRegistry]:
         yield registry
 
 
+@pytest.mark.once
 def test_all_layers_become_one_tree(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path) -> None:
     lower = {"etc/": "", "etc/a": "a1", "etc/b": "b1", "opaque/": "", "opaque/old": "x", "var/": "", "var/log": "l"}
     upper = {"etc/a": "a2", "etc/.wh.b": "", "opaque/.wh..wh..opq": "", "opaque/new": "y", ".wh.var": "", "dir/": ""}
@@ -76,6 +77,7 @@ def test_formats(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Pat
         assert contents(tmp_path / tag) == {"a/file": "content\n" * 1000}
 
 
+@pytest.mark.once
 def test_what_oras_pushes_arrives_as_oras_pull_leaves_it(
     ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, tmp_path: Path
 ) -> None:
@@ -96,6 +98,7 @@ def test_what_oras_pushes_arrives_as_oras_pull_leaves_it(
         assert contents(tmp_path / f"ours{tag}") == contents(tmp_path / f"oras{tag}") != {}
 
 
+@pytest.mark.once
 def test_the_platform_is_chosen_from_an_index(
     ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, tmp_path: Path
 ) -> None:
@@ -124,6 +127,7 @@ def test_the_platform_is_chosen_from_an_index(
     assert missing.failed and f"it has {', '.join(sorted([here, other]))}." in missing["msg"]
 
 
+@pytest.mark.once
 def test_the_cache_serves_every_dest_and_heals_itself(
     ansible: AnsibleRunner, server: HostileRegistry, tmp_path: Path
 ) -> None:
@@ -148,6 +152,7 @@ def test_the_cache_serves_every_dest_and_heals_itself(
     assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "three") != {}
 
 
+@pytest.mark.once
 def test_a_broken_download_goes_on_where_it_stopped(
     ansible: AnsibleRunner, server: HostileRegistry, tmp_path: Path
 ) -> None:

@@ -16,6 +16,8 @@ from support.artifacts import Publisher
 from support.servers import RegistryServer
 from two_users import KINDS, NOBODY, Racer, Victim, make_directories, prepare, public_place
 
+pytestmark = pytest.mark.once
+
 PULL = "cloudnative.artifacts.oci_artifact_pull"
 
 

@@ -73,6 +73,7 @@ def tags_of(tools: Tools, repository: str) -> dict[str, str]:
     return {tag: tools.run("crane", "digest", "--insecure", f"{repository}:{tag}").stdout.strip() for tag in listed}
 
 
+@pytest.mark.once
 def test_requests(ansible: AnsibleRunner, registry: RegistryServer, content: Path) -> None:
     """New: a GET for each tag that HEAD does not find, to be sure. Unchanged: one HEAD for each tag."""
     repository = f"{registry.host}/push/requests"
@@ -121,6 +122,7 @@ def test_check_mode_sends_nothing(ansible: AnsibleRunner, registry: RegistryServ
     assert (changed_file["before"], changed_file["after"]) == ("a: 1\n", "a: 2\n")
 
 
+@pytest.mark.once
 def test_tags(ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, content: Path) -> None:
     repository = f"{registry.host}/push/tags"
     url = {"url": f"oci://{repository}"}
@@ -157,6 +159,7 @@ def test_tags(ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, co
     assert after["v1.1.0"] == before["v1.1.0"] and after["1.0.0"] == after["main"] == after["new"] != before["main"]
 
 
+@pytest.mark.once
 def test_same_content_compressed_otherwise(
     ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, content: Path, tmp_path: Path
 ) -> None:
@@ -185,6 +188,7 @@ def test_same_content_compressed_otherwise(
     assert methods(requests) == ["HEAD", "GET", "GET"], requests  # the tag, its manifest, its layer
 
 
+@pytest.mark.once
 def test_index_under_the_tag(ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, content: Path) -> None:
     repository = f"{registry.host}/push/index"
     run(ansible, push(f"{repository}:part", content))
@@ -195,6 +199,7 @@ def test_index_under_the_tag(ansible: AnsibleRunner, registry: RegistryServer, t
     assert moved["tags"] == {"main": "moved"}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("fixture", ["registry", "oci11_registry"])
 def test_referrers(
     fixture: str, request: pytest.FixtureRequest, ansible: AnsibleRunner, tools: Tools, content: Path
@@ -246,6 +251,7 @@ def test_referrers(
     assert len(fallback) == (2 if fixture == "registry" else 0)
 
 
+@pytest.mark.once
 def test_referrer_of_a_push_that_broke_off(
     ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, content: Path
 ) -> None:
@@ -266,6 +272,7 @@ def test_referrer_of_a_push_that_broke_off(
     assert [entry["digest"] for entry in index["manifests"]] == [digest]
 
 
+@pytest.mark.once
 def test_pushes_at_once(ansible: AnsibleRunner, registry: RegistryServer, content: Path, tmp_path: Path) -> None:
     """Into one layout and one repository; each ends with its own tag, and no entry is lost."""
     places = [f"oci-layout:{tmp_path}/layout", f"{registry.host}/push/at-once"]
@@ -287,6 +294,7 @@ def test_pushes_at_once(ansible: AnsibleRunner, registry: RegistryServer, conten
         assert len(set(digests[:3])) == 3 and digests[3] in digests[:3]
 
 
+@pytest.mark.once
 def test_killed_push_leaves_tags_as_they_were(
     registry: RegistryServer, tools: Tools, ansible: AnsibleRunner, content: Path, tmp_path: Path
 ) -> None:
@@ -384,6 +392,7 @@ def test_path_forms(ansible: AnsibleRunner, content: Path, tmp_path: Path, monke
     assert titles == ["plain/name.txt", "a.yaml"]
 
 
+@pytest.mark.once
 def test_annotations_types_and_time(ansible: AnsibleRunner, content: Path, tmp_path: Path) -> None:
     layout = f"oci-layout:{tmp_path}/layout"
     created = "org.opencontainers.image.created"
@@ -445,6 +454,7 @@ def auth_config(server: RegistryServer, password: str | None = None) -> dict[str
     return {"auths": {server.host: {"username": server.username, "password": password or server.password}}}
 
 
+@pytest.mark.once
 def test_credentials(ansible: AnsibleRunner, htpasswd_registry: RegistryServer, content: Path, tmp_path: Path) -> None:
     """What the task says wins over the environment as a whole; files count where neither says anything."""
     server = htpasswd_registry

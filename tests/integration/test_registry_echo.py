@@ -20,6 +20,8 @@ import secret_search
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import CONFIG, MANIFEST, Blob, digest_of, manifest_of, tgz
 
+pytestmark = pytest.mark.once
+
 FLUX_LAYER = "application/vnd.cncf.flux.content.v1.tar+gzip"
 PASSWORD = "p@ss/W0rd%" + secrets.token_hex(6)
 LOGIN = base64.b64encode(f"robot:{PASSWORD}".encode()).decode()

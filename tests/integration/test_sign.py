@@ -74,6 +74,7 @@ def server(request: pytest.FixtureRequest) -> RegistryServer:
     return found
 
 
+@pytest.mark.once
 def test_sign_again_and_otherwise(ansible: AnsibleRunner, server: RegistryServer, content: Path) -> None:
     """New; unchanged, with reading requests alone; another key; other annotations; what verification then says."""
     ref = f"{server.host}/sign/again:1.0.0"
@@ -134,6 +135,7 @@ def test_check_mode_sends_nothing(ansible: AnsibleRunner, registry: RegistryServ
     assert methods(registry.requests(start)) <= READING
 
 
+@pytest.mark.once
 def test_a_tag_never_leads_to_what_is_not_signed(ansible: AnsibleRunner, server: RegistryServer, content: Path) -> None:
     """The registry's own log: blobs, the artifact by digest, its signatures, and last of all its tags."""
     repository = f"{server.host}/sign/order"
@@ -164,6 +166,7 @@ def test_a_tag_never_leads_to_what_is_not_signed(ansible: AnsibleRunner, server:
     assert server.requests(start) == [], "the key is read before anything is asked or sent"
 
 
+@pytest.mark.once
 def test_signing_that_fails_leaves_no_tag(ansible: AnsibleRunner, registry: RegistryServer, content: Path) -> None:
     """The tag of signatures is taken by something else."""
     repository = f"{registry.host}/sign/fails"
@@ -184,6 +187,7 @@ def test_signing_that_fails_leaves_no_tag(ansible: AnsibleRunner, registry: Regi
     assert statuses(as_bundle) == {"bundle": "created"}
 
 
+@pytest.mark.once
 def test_push_signs_what_was_published_before(ansible: AnsibleRunner, registry: RegistryServer, content: Path) -> None:
     repository = f"{registry.host}/sign/before"
     arguments = {"ref": f"{repository}:1.0.0", "path": str(content)}
@@ -206,6 +210,7 @@ def test_push_signs_what_was_published_before(ansible: AnsibleRunner, registry: 
     assert attached["verification"]["verified"]
 
 
+@pytest.mark.once
 def test_a_layout(ansible: AnsibleRunner, content: Path) -> None:
     """Signed without any server; the same key gives the same bytes wherever it signs."""
     layouts = [content.parent / name for name in ("one", "two")]
@@ -221,6 +226,7 @@ def test_a_layout(ansible: AnsibleRunner, content: Path) -> None:
     assert states[0] == states[1]
 
 
+@pytest.mark.once
 def test_source_date_epoch(ansible: AnsibleRunner, content: Path) -> None:
     layout = content.parent / "layout"
     ref = f"oci-layout:{layout}:1.0.0"
@@ -293,6 +299,7 @@ def test_no_secret_is_shown(ansible: AnsibleRunner, content: Path, tmp_path: Pat
     assert [secret for secret in secrets if secret in shown] == []
 
 
+@pytest.mark.once
 def test_signers_at_once_lose_nothing(server: RegistryServer, ansible: AnsibleRunner, content: Path) -> None:
     """Five keys sign one artifact at the same time, in both formats."""
     names = ["ed25519", "p384", "p521", "rsa2048", "rsa4096"]

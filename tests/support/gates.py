@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubernetes_core import place_kubernetes_core
-from pythons import Core, Python
+from pythons import CORES, Core, Python
 from steps import StepFailed, Steps, call
 from venvs import child_environment
 
@@ -104,9 +104,14 @@ class Gates:
         with self.steps.step("ansible-test sanity"):
             self._refuse_an_empty_look()
             self._place_get_pip(env)
-            skipped = ["--skip-test", "shellcheck", "--skip-test", "pslint"]
-            command = [self.bin / "ansible-test", "sanity", "--color", "no", *skipped]
-            call(command, cwd=self.collection, env=env, hide=_PIP_NOISE)
+            command = [self.bin / "ansible-test", "sanity", "--color", "no"]
+            skipped = [word for test in ("shellcheck", "pslint", "import") for word in ("--skip-test", test)]
+            call([*command, *skipped], cwd=self.collection, env=env, hide=_PIP_NOISE)
+            # an environment for each Python: what imports on the oldest and on the newest does on those between them
+            known = [minor for minor in self.pythons if minor <= CORES[self.core.release][1]]
+            for minor in sorted({min(known), max(known)}):
+                chosen = ["--test", "import", "--python", f"3.{minor}"]
+                call([*command, *chosen], cwd=self.collection, env=env, hide=_PIP_NOISE)
 
     def _refuse_an_empty_look(self) -> None:
         """ansible-test passes when it sees no file; it sees what git lists in the tree."""
