@@ -199,6 +199,7 @@ def wide_tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str,
     return root, kinds
 
 
+@pytest.mark.once
 @needs_git
 @pytest.mark.once
 class TestAgainstGit:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
+
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.ignore import PULL_DEFAULTS, excluded_paths
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.left_out import MAX_LISTED_NAMES, LeftOut
 
@@ -47,6 +49,7 @@ def test_names_that_no_terminal_and_no_json_may_have() -> None:
     assert (entry["before"], entry["before_header"], entry["after_header"]) == ("", "left out", "left out")
 
 
+@pytest.mark.once
 def test_many_names_are_cut_and_counted() -> None:
     paths = {f"d{number % 100}/picture{number:06}.png": False for number in range(100_000)}
     paths.update({f"d{number}": True for number in range(100)})

@@ -371,6 +371,7 @@ def test_a_failure_of_any_step_leaves_dest_as_it_was(
         place.check_outside()
 
 
+@pytest.mark.once
 @FEW_RUNS
 @given(TREES, ACTIONS, TREES, TREES)
 @example(EACH_KIND, [("write", "x")], EACH_OTHER_KIND, {})

@@ -188,6 +188,7 @@ def test_what_a_budget_grants_and_says(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said.startswith("Not all was tried")
 
 
+@pytest.mark.once
 def test_forty_junk_layers_of_fifteen_mebibytes(place: Any, key: Any) -> None:
     place.tag(".sig", [layer_by(place, key)])
     junk = [place.blob(lambda n=number: junk_envelope(n, 15 * MIB), DSSE_ENVELOPE) for number in range(40)]

@@ -168,6 +168,7 @@ print(zlib.ZLIB_RUNTIME_VERSION, built.layers[0].diff_id, built.manifest.descrip
 """
 
 
+@pytest.mark.once
 def test_every_python_on_this_machine(tmp_path: Path) -> None:
     """What is packed is the same; so is what zlib makes of it, where it is the same zlib."""
     check_out(tmp_path / "x", CONTENT, seed=1, umask=0o022)
