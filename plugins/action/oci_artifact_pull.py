@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible import constants
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action.normal import ActionModule as NormalAction
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.in_worker import InWorker
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.agreement import pinned
@@ -18,7 +18,7 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_e
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.core_errors import failure
 
 
-class ActionModule(NormalAction):
+class ActionModule(InWorker):
     """Runs the module as any other, with what the controller's environment adds to its options, and with what the run
     has agreed upon where the task says ``resolve_once``."""
 
