@@ -19,8 +19,10 @@ from ansible import constants
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.shared_file import locked_file
+from ansible_collections.cloudnative.artifacts.plugins.modules import helm_chart_sources
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_environment import carried_options
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.core_errors import plugin_errors
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.in_worker import InWorker
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain, sealed
 
 # Seconds that a host waits for another one that fetches the same charts.
@@ -30,7 +32,9 @@ PATIENCE = 3600.0
 _IDENTITY = ("ref", "url", "tag", "digest", "semver", "semver_filter", "filter_tags", "verify")
 
 
-class ActionModule(ActionBase):
+class ActionModule(InWorker, ActionBase):
+    MODULE = helm_chart_sources
+
     _supports_check_mode = True
     _supports_async = False
 

@@ -12,11 +12,15 @@ from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values import merge
+from ansible_collections.cloudnative.artifacts.plugins.modules import helm_releases
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.in_worker import InWorker
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain, sealed
 
 
-class ActionModule(ActionBase):
+class ActionModule(InWorker, ActionBase):
     """Read ``values_files`` on the controller, and hand values to the module as text that is marked as secret."""
+
+    MODULE = helm_releases
 
     _supports_check_mode = True
     _supports_async = False

@@ -12,111 +12,105 @@ its environment or take too much memory. Its answer is read from a pipe and pars
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 from ansible import constants
-from ansible.plugins.action.normal import ActionModule as NormalAction
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
 
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.worker_child import run_child
 
-COLLECTION = "cloudnative.artifacts"
 VARIABLE, ENVIRONMENT = "oci_artifact_run_in_worker", "OCI_ARTIFACT_RUN_IN_WORKER"
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
 # what an interpreter reads when it starts: too late for one that runs already
 _START_UP = ("PYTHON", "LD_", "DYLD_", "LC_", "LANG", "MALLOC_")
 
 
-class InWorker(NormalAction):
-    """The action ``normal``, which runs modules of this collection in the worker where that makes no difference."""
+class InWorker(ActionBase):
+    """An action that runs its own module in the worker, where that makes no difference but for the time it takes.
 
-    _here: str = ""  # the full name of the module that is run in the worker
+    ``MODULE`` is the module. It is imported with the class of the action, which Ansible loads before it forks workers.
+    """
+
+    MODULE: ModuleType
+
+    _is_here: bool = False
     _arguments: bytes = b""
 
     def _execute_module(  # type: ignore[override]  # the rest is handed on as it is
         self, module_name: Any = None, module_args: Any = None, **kwargs: Any
     ) -> Any:
-        name = self._own_name(module_name or self._task.action)
-        task_vars = kwargs.get("task_vars") or {}
-        if name and not kwargs.get("wrap_async") and self._belongs_here(task_vars):
-            self._here = name
+        if module_name is None and not kwargs.get("wrap_async"):
+            self._is_here = self._belongs_here(kwargs.get("task_vars") or {})
         try:
             return super()._execute_module(module_name, module_args, **kwargs)
         finally:
-            self._here = ""
+            self._is_here = False
 
     def _belongs_here(self, task_vars: Mapping[str, Any]) -> bool:
-        """True when the module's process would be a child of this one anyway, run by the same interpreter."""
+        """True when the module's process would be a child of this one anyway, run by the same interpreter.
+
+        :raises AnsibleActionFail: when the switch has another value than it may have.
+        """
         wish = self._wish(task_vars)
-        if wish == NEVER or self._task.async_val or constants.DEFAULT_KEEP_REMOTE_FILES:  # type: ignore[attr-defined]
+        keeps_files = constants.DEFAULT_KEEP_REMOTE_FILES  # type: ignore[attr-defined]  # set at run time
+        if wish == NEVER or self._task.async_val or keeps_files:
             return False
         if type(self._connection).__module__ != "ansible.plugins.connection.local" or self._connection.become:
             return False
-        environment: dict[str, Any] = {}
-        self._compute_environment_string(environment)
-        if any(str(variable).startswith(_START_UP) for variable in environment):
+        if any(name.startswith(_START_UP) for name in self._task_environment()):
             return False
         return wish == ALWAYS or self._is_this_interpreter(task_vars)
 
     def _wish(self, task_vars: Mapping[str, Any]) -> str:
-        value = task_vars.get(VARIABLE, os.environ.get(ENVIRONMENT, AUTO))
-        return str(self._templar.template(value)).strip().lower()
+        value = task_vars.get(VARIABLE, os.environ.get(ENVIRONMENT) or AUTO)
+        wish = str(self._templar.template(value)).strip().lower()
+        if wish not in (AUTO, ALWAYS, NEVER):
+            raise AnsibleActionFail(
+                f"{VARIABLE} (or {ENVIRONMENT} in the environment of the controller) is {wish[:50]!r}: "
+                f"wanted {AUTO}, {ALWAYS} or {NEVER}."
+            )
+        return wish
 
     def _is_this_interpreter(self, task_vars: Mapping[str, Any]) -> bool:
-        delegated = task_vars.get("ansible_delegated_vars") or {}
-        variables = delegated.get(self._task.delegate_to, {}) if self._task.delegate_to else task_vars
+        variables = task_vars
+        if self._task.delegate_to:
+            variables = (task_vars.get("ansible_delegated_vars") or {}).get(self._task.delegate_to) or {}
         value = variables.get("ansible_python_interpreter")
         if value is None:
-            value = constants.config.get_config_value("INTERPRETER_PYTHON", variables=dict(variables))  # type: ignore[attr-defined]
+            value = constants.config.get_config_value(  # type: ignore[attr-defined]  # set at run time
+                "INTERPRETER_PYTHON", variables=dict(variables)
+            )
         path = str(self._templar.template(value))
         return os.path.isabs(path) and _real(path) == _real(sys.executable)
 
-    def _own_name(self, name: str) -> str:
-        """The last part of the name of a module of this collection, however the task writes it; empty for any other."""
-        if not name.startswith(f"{COLLECTION}."):
-            loader = self._shared_loader_obj.module_loader
-            found = loader.find_plugin_with_context(name, collection_list=self._task.collections)
-            name = found.resolved_fqcn or ""
-        collection, _dot, own = name.rpartition(".")
-        return own if collection == COLLECTION else ""
-
-    # What Ansible does between here and there, where it is no use
-
-    def _is_pipelining_enabled(self, module_style: str, wrap_async: bool = False) -> bool:
-        return bool(self._here) or super()._is_pipelining_enabled(module_style, wrap_async)  # type: ignore[no-untyped-call]
-
-    def _configure_module(self, module_name: Any, module_args: Any, task_vars: Any) -> Any:
-        if not self._here:
-            return super()._configure_module(module_name, module_args, task_vars)  # type: ignore[no-untyped-call]
-        self._arguments = _encoded(module_args)
-        return _nothing_to_carry(_module_path(self._here))
-
-    def _low_level_execute_command(self, cmd: Any, *arguments: Any, **kwargs: Any) -> Any:
-        if not self._here:
-            return super()._low_level_execute_command(cmd, *arguments, **kwargs)  # type: ignore[no-untyped-call]
+    def _task_environment(self) -> dict[str, str]:
         environment: dict[str, Any] = {}
         self._compute_environment_string(environment)
-        module = importlib.import_module(_python_name(self._here))
-        code, out, err = run_child(module, self._arguments, {name: str(value) for name, value in environment.items()})
-        return {
-            "rc": code,
-            "stdout": out,
-            "stdout_lines": out.splitlines(),
-            "stderr": err,
-            "stderr_lines": err.splitlines(),
-        }
+        return {str(name): str(value) for name, value in environment.items()}
 
+    # What Ansible does to bring a module to a host
 
-def _python_name(name: str) -> str:
-    return f"ansible_collections.{COLLECTION}.plugins.modules.{name}"
+    def _is_pipelining_enabled(self, module_style: str, wrap_async: bool = False) -> bool:
+        return self._is_here or bool(super()._is_pipelining_enabled(module_style, wrap_async))
 
+    def _configure_module(self, module_name: Any, module_args: Any, task_vars: Any) -> Any:
+        if not self._is_here:
+            return super()._configure_module(module_name, module_args, task_vars)
+        self._arguments = _encoded(module_args)
+        return _nothing_to_carry(str(self.MODULE.__file__))
 
-def _module_path(name: str) -> str:
-    return str(importlib.import_module(_python_name(name)).__file__)
+    def _low_level_execute_command(self, cmd: Any, *arguments: Any, **kwargs: Any) -> Any:
+        if not self._is_here:
+            return super()._low_level_execute_command(cmd, *arguments, **kwargs)
+        code, out, err = run_child(self.MODULE, self._arguments, self._task_environment())
+        lines = {"stdout_lines": out.splitlines(), "stderr_lines": err.splitlines()}
+        return {"rc": code, "stdout": out, "stderr": err, **lines}
 
 
 def _real(path: str) -> tuple[str, str]:

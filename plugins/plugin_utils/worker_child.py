@@ -62,9 +62,7 @@ def _read_all(*readers: int) -> list[bytes]:
     return [found[reader].getvalue() for reader in readers]
 
 
-def _be_the_module(
-    module: ModuleType, arguments: bytes, environment: Mapping[str, str], out: int, err: int
-) -> None:
+def _be_the_module(module: ModuleType, arguments: bytes, environment: Mapping[str, str], out: int, err: int) -> None:
     """Be the process of a module; never returns."""
     code = 1
     try:
@@ -85,18 +83,23 @@ def _be_the_module(
 
 
 def _leave_the_worker(out: int, err: int) -> None:
-    """Take nothing along that is the worker's: handlers of signals, what it does at its end, its outputs."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+    """Take nothing along that is the worker's: handlers of signals, what it does at its end, its outputs.
+
+    Its other descriptors stay open: objects of the worker that are collected here would close those of the module,
+    which would get the same numbers. A program that the module starts does not get them.
+    """
+    for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     atexit._clear()
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (out, 1), (err, 2)):
         os.dup2(source, target)
-    os.closerange(3, 1 << 16)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)
-    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    for done in (nothing, out, err):
+        os.close(done)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # as long as the process
+    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115  # as long as the process
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115  # as long as the process
 
 
 def _be_no_controller() -> None:
