@@ -49,10 +49,17 @@ class Repository(LayoutRepository):
     """A layout that may be made to list other referrers, and to fail."""
 
     listed: list[Descriptor] | Exception | None = None
+    unread: str = ""
     failures: Mapping[str, Exception] = {}
+    said: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        return list(self.said)
 
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         listed = self.listed
+        self.said += (self.unread,) if self.unread else ()
         if isinstance(listed, Exception):
             raise listed  # pylint: disable=raising-bad-type  # it is an exception, as the line above says
         return super().list_referrers(digest, artifact_type) if listed is None else listed
@@ -81,8 +88,10 @@ def described(digest: str) -> Descriptor:
     return Descriptor(media.OCI_MANIFEST, digest, 1)
 
 
-def referring(repository: Repository, digest: str, refusals: list[Refusal]) -> Iterator[Manifest]:
-    return discovery._referring_manifests(repository, digest, refusals, Budget(), discovery.BUNDLES)
+def referring(
+    repository: Repository, digest: str, refusals: list[Refusal], budget: Budget | None = None
+) -> Iterator[Manifest]:
+    return discovery._referring_manifests(repository, digest, refusals, budget or Budget(), discovery.BUNDLES)
 
 
 def tight(monkeypatch: pytest.MonkeyPatch, size: int) -> Budget:
@@ -185,14 +194,28 @@ def test_a_list_that_cannot_be_read(repository: Repository, digest: str) -> None
     assert codes(refusals) == [("referrers", "malformed")]
 
 
+def test_a_part_of_the_list_that_cannot_be_read(repository: Repository, digest: str) -> None:
+    """It hides nothing of the rest, and the verdict says so; an earlier warning is not about this artifact."""
+    good = refer(repository, digest)
+    repository.said = ("The layout is old.",)
+    repository.unread = "The tag sha256-1 is not a list of referrers."
+    refusals: list[Refusal] = []
+    budget = Budget()
+    found = [each.descriptor.digest for each in referring(repository, digest, refusals, budget)]
+    assert found == [good] and refusals == [Refusal(digest, "referrers", "malformed", repository.unread)]
+    assert budget.exceeded() == [repository.unread]
+
+
 def test_how_many_are_looked_at(repository: Repository, digest: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "MAX_REFERRERS", 2)
     referrers = [refer(repository, digest, annotations={"number": str(number)}) for number in range(3)]
     for count, refused in ((2, []), (3, [("referrers", "too-large")])):
         repository.listed = [described(each) for each in referrers[:count]]
         refusals: list[Refusal] = []
-        found = [each.descriptor.digest for each in referring(repository, digest, refusals)]
+        budget = Budget()
+        found = [each.descriptor.digest for each in referring(repository, digest, refusals, budget)]
         assert found == referrers[:2] and codes(refusals) == refused
+        assert budget.exceeded() == [each.message for each in refusals]
 
 
 def test_in_which_order_they_are_looked_at(repository: Repository, digest: str) -> None:
