@@ -52,6 +52,7 @@ def test_symbolic_modes_mean_what_chmod_does(tmp_path: Path, mode: str, before: 
         ("0o604", 0o604, 0o705),
         (0o640, 0o640, 0o750),
         ("0", 0, 0),
+        ("0777", 0o777, 0o777),
         ("u=rwX,g=rX,o=", 0o640, 0o750),
     ],
 )
