@@ -95,6 +95,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "tags": {"build-20261121": "created", "edge": "created"}
     },
     "guide_air_gap: Pull the newest release": {"artifact.tag": "2.3.0", "reason": "NewRevision"},
+    "guide_air_gap: Pull what arrived, if the release key signed it": {"verification.verified": True},
     "guide_errors: Publish a release that may be there already": {"reason": "TagImmutable"},
     "guide_errors: See whether a release was published": {"exists": False},
     "guide_login: Log in": {"store": "file"},
@@ -245,6 +246,12 @@ class Ground:
             "--allow-http-registry", "--yes", reference, env={"COSIGN_PASSWORD": PASSWORD},
         )  # fmt: skip
 
+    def save(self, tools: Tools) -> None:
+        """The release with its signatures, as one carries it across an air gap."""
+        target = self.folder / "guide_air_gap/media/transfer/config"
+        reference = f"{self.registry.host}/published/platform/config@{self.digest}"
+        tools.run("cosign", "save", "--allow-http-registry", "--dir", target, reference)
+
     def fill(self, cluster: KubeCluster, namespace: str) -> None:
         """What the examples read from Kubernetes; the example's namespaces are all this one."""
         self.namespace = namespace
@@ -362,6 +369,7 @@ def check_examples(
 ) -> None:
     ground.publish(ansible)
     ground.attest(tools)
+    ground.save(tools)
     for name in ("SIGNING_PASSWORD", "COSIGN_PASSWORD"):
         monkeypatch.setenv(name, PASSWORD)
     found = [task for name, blocks in documents().items() for task in examples(ground, name, blocks)]

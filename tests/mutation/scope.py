@@ -80,6 +80,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_KEYLESS),
     "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),
     "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_KEYLESS),
+    "_layout/unlisted.py": ("_layout/test_unlisted.py",),
     "_trust/counting.py": _BOUNDS[:1],
     "_trust/budget.py": _BOUNDS[1:],
     "_trust/verdict.py": (*_BOUNDS[:1], *_COSIGN[:2], "_ops/test_verdicts.py"),
