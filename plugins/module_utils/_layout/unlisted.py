@@ -18,6 +18,7 @@ import base64
 import binascii
 import os
 import re
+import stat
 import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Callable
@@ -102,11 +103,13 @@ class UnlistedManifests:
                 undecided = undecided or entry
         if undecided is not None:
             return undecided
-        best, most = None, 0
+        best: Manifest | None = None
         for manifest in self._scan(media_type.encode("ascii"), tag):
-            if len(manifest.layers) > most and self._names(manifest, media_type, digest):
-                best, most = manifest.descriptor, len(manifest.layers)
-        return best
+            if best is not None and len(manifest.layers) <= len(best.layers):
+                continue
+            if self._names(manifest, media_type, digest):
+                best = manifest
+        return best.descriptor if best is not None else None
 
     def _scan(self, needle: bytes, what: str) -> Iterator[Manifest]:
         """Yield the manifests among the blobs that contain ``needle``. No link is followed.
@@ -178,14 +181,14 @@ def _small_files(handles: DirectoryHandles, ends: float) -> tuple[list[tuple[int
         for number, entry in enumerate(entries):
             if number == MAX_NAMES or time.monotonic() > ends:
                 return sorted(found), False
+            if not _HEX.match(entry.name):
+                continue
             try:
-                if not _HEX.match(entry.name) or not entry.is_file(follow_symlinks=False):
-                    continue
-                size = entry.stat(follow_symlinks=False).st_size
+                status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:  # removed meanwhile
                 continue
-            if size <= MAX_MANIFEST_SIZE:
-                found.append((size, entry.name))
+            if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_MANIFEST_SIZE:
+                found.append((status.st_size, entry.name))
     return sorted(found), True
 
 

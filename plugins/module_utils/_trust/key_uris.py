@@ -149,7 +149,7 @@ def _about_public(scheme: str, uri: str) -> tuple[str, str]:
             "cosign public-key --key URI > cosign.pub writes such a file, where cosign knows the scheme.",
         )
     # what cosign calls a key that is given by its name in AWS
-    reference = f"awskms:///{shown}" if scheme == "arn" and shown == uri else shown
+    reference = f"awskms:///{uri}" if scheme == "arn" else uri
     command = f"cosign public-key --key {reference if shown == uri else _quoted(scheme)} > cosign.pub"
     return (
         f"The public key {shown} is in {service.place}, which is never asked: "

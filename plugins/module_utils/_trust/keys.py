@@ -19,6 +19,7 @@ from .._errors import InvalidPolicy
 from .._files.bounded import MAX_KEY_FILE, FileRefused, is_pem, read_file
 from .._oci.digest import digest_of
 from .._packages import require_cryptography
+from .key_uris import is_uri, read_public_key
 
 MAX_KEYS = 100
 MIN_RSA_BITS = 2048
@@ -159,11 +160,8 @@ def _verify_ecdsa(key: Any, signature: bytes, message: bytes, curve_hash: bool) 
 def _read_public_key(source: str, number: int) -> tuple[str, str]:
     if is_pem(source):
         return f"key {number}", source
-    if ":" in source:
-        from .key_uris import is_uri, read_public_key
-
-        if is_uri(source):
-            return source, read_public_key(source)
+    if is_uri(source):
+        return source, read_public_key(source)
     try:
         return source, read_file(source, MAX_KEY_FILE).decode("utf-8", "replace")
     except FileRefused as exc:

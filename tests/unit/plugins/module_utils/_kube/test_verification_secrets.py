@@ -62,6 +62,13 @@ def test_a_trusted_root_stays_a_text(text: str) -> None:
     # a brace at the beginning would make a mapping of it, where ansible-core ends a template with it
     assert found["trusted_root"] == " " + ROOT
     assert found["public_keys"] == [PUBLIC]
+    alone = verification(secret({"trusted_root.json": text}))
+    assert (alone["trusted_root"], alone["public_keys"]) == (" " + ROOT, [])
+
+
+def test_a_word_in_a_public_key_does_not_make_it_private() -> None:
+    key = PUBLIC.replace("MIIB", "PRIVATE")
+    assert verification(secret({"a.pub": key}))["public_keys"] == [key]
 
 
 @pytest.mark.parametrize(

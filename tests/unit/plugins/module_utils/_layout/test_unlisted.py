@@ -9,9 +9,10 @@ tests/integration/test_layout_cosign.py has the same with layouts that the real 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +268,7 @@ def test_signatures_that_cannot_be_read_are_for_nothing(saved: Saved, payload: b
     assert saved.repository.resolve(tag_of(image)).digest == good
 
 
-def test_damaged_entries_do_not_hide_a_good_one(saved: Saved) -> None:
+def test_damaged_entries_do_not_hide_a_good_one(saved: Saved, opened: list[str]) -> None:
     image = saved.listed(saved.image("it"), COSIGN + "image")
     missing = saved.listed(saved.signatures(payload_for(image, number="1")), COSIGN + "sigs")
     damaged = saved.listed(saved.signatures(payload_for(image, number="2")), COSIGN + "sigs")
@@ -275,9 +276,21 @@ def test_damaged_entries_do_not_hide_a_good_one(saved: Saved) -> None:
     saved.path(missing).unlink()
     saved.path(damaged).write_bytes(b"x" * saved.path(damaged).stat().st_size)
     saved.path(digest_of(payload_for(image, number="3"))).unlink()
+    with pytest.raises(NotFound):
+        saved.repository.resolve(tag_of(image))
+    opened.clear()
     good = saved.listed(saved.signatures(payload_for(image)), COSIGN + "sigs")
-    assert saved.repository.resolve(tag_of(image)).digest == good
-    assert good != without_payload
+    assert saved.repository.resolve(tag_of(image)).digest == good != without_payload
+    assert opened == [], "it is listed, so nothing was searched for"
+
+
+def test_only_layers_of_signatures_count(saved: Saved) -> None:
+    image = saved.listed(saved.image("it"), COSIGN + "image")
+    saved.listed(saved.manifest([(payload_for(image), "text/plain")]), COSIGN + "sigs")
+    # found among the blobs for its other layer
+    saved.manifest([(payload_for(image), "text/plain"), (b"{}", media.SIMPLE_SIGNING)])
+    with pytest.raises(NotFound):
+        saved.repository.resolve(tag_of(image))
 
 
 def test_only_some_layers_are_read(saved: Saved) -> None:
@@ -298,8 +311,21 @@ def test_what_is_too_large_to_read_is_left_to_the_verification(saved: Saved, mon
     assert saved.repository.resolve(tag_of(image, "att")).digest == large, "it has too many values"
     monkeypatch.setattr(unlisted, "MAX_CONTENT", 1024)
     assert saved.repository.resolve(tag_of(image, "att")).digest == large, "it has too many bytes"
+    second = saved.listed(saved.attestations(envelope_for(image, "x" * 1024)), COSIGN + "atts")
+    assert saved.repository.resolve(tag_of(image, "att")).digest == large != second, "the first of several"
     small = saved.listed(saved.attestations(envelope_for(image)), COSIGN + "atts")
     assert saved.repository.resolve(tag_of(image, "att")).digest == small, "this one is certain"
+
+
+def test_what_is_as_large_as_allowed_is_read(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = saved.listed(saved.image("it"), COSIGN + "image")
+    other = payload_for(saved.image("another"))
+    signatures = saved.listed(saved.signatures(other), COSIGN + "sigs")
+    monkeypatch.setattr(unlisted, "MAX_CONTENT", len(other))
+    with pytest.raises(NotFound):
+        saved.repository.resolve(tag_of(image))
+    monkeypatch.setattr(unlisted, "MAX_CONTENT", len(other) - 1)
+    assert saved.repository.resolve(tag_of(image)).digest == signatures
 
 
 def test_listed_candidates_are_bounded_in_number_and_time(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,6 +347,7 @@ def test_listed_candidates_are_bounded_in_number_and_time(saved: Saved, monkeypa
     with pytest.raises(NotFound):
         late.resolve(tag_of(image))
     assert "Of the 4 entries of the kind 'sigs', 0 were read" in late.warnings[0]
+    assert len(late.warnings) == 2, "and the search among the blobs"
 
 
 # -- blobs that nothing lists
@@ -332,6 +359,8 @@ def test_bundles_among_the_blobs_are_referrers(saved: Saved) -> None:
     saved.bundle(saved.image("another"), "three")
     saved.blob(b'{"subject": {"digest": "' + image.encode() + b'"}}')
     saved.blob(image.encode())
+    saved.manifest(annotations={"about": image})
+    saved.bundle(saved.image("a fourth"), "four", annotations={"about": image})
     other_type = saved.manifest(
         subject={"mediaType": media.OCI_MANIFEST, "digest": image, "size": 1}, artifactType="text/plain"
     )
@@ -344,12 +373,31 @@ def test_bundles_among_the_blobs_are_referrers(saved: Saved) -> None:
     assert saved.repository.list_referrers(digest_of(b"nothing")) == []
 
 
-def test_a_blob_that_is_not_what_its_name_says_is_no_candidate(saved: Saved) -> None:
+def test_a_blob_that_is_not_what_its_name_says_is_no_candidate(saved: Saved, opened: list[str]) -> None:
     image = saved.listed(saved.image("it"), COSIGN + "image")
     bundle = saved.bundle(image)
     saved.path("sha256:" + "0" * 64).write_bytes(saved.path(bundle).read_bytes())
     saved.path(bundle).rename(saved.path(bundle).with_name("not-a-digest"))
     assert saved.repository.list_referrers(image) == []
+    assert "blobs/sha256/not-a-digest" not in opened
+
+
+def test_only_what_mentions_the_digest_is_parsed(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = saved.listed(saved.image("it"), COSIGN + "image")
+    bundle, signatures = saved.bundle(image), saved.signatures(payload_for(image))
+    for number in range(10):
+        saved.bundle(saved.image(str(number)))
+    parsed: list[str] = []
+    original = unlisted.parse_manifest
+
+    def parse(raw: bytes, *arguments: Any) -> Any:
+        parsed.append(digest_of(raw))
+        return original(raw, *arguments)
+
+    monkeypatch.setattr(unlisted, "parse_manifest", parse)
+    assert digests(saved.repository.list_referrers(image)) == [bundle]
+    assert saved.repository.resolve(tag_of(image)).digest == signatures
+    assert parsed == [digest_of(payload_for(image)), bundle, signatures], "the payload has the digest, too"
 
 
 def test_listed_referrers_come_first_and_once(saved: Saved) -> None:
@@ -375,6 +423,16 @@ def test_what_an_earlier_save_left_is_found_by_digest(saved: Saved) -> None:
     assert repository.resolve(tag_of(first, "att")).digest == attestations
     assert digests(repository.list_referrers(first)) == [bundle]
     assert repository.warnings == []
+
+
+def test_of_signatures_that_nothing_lists_most_count(saved: Saved) -> None:
+    image = saved.image("it")
+    saved.listed(saved.image("another"), COSIGN + "image")
+    two = [(payload_for(image), media.SIMPLE_SIGNING), (payload_for(image, by="us"), media.SIMPLE_SIGNING)]
+    equal = sorted(saved.manifest(two, annotations={"a": name}) for name in "xyz")
+    # larger, and so it comes later
+    saved.manifest(two[:1], annotations={"padding": "x" * 1000})
+    assert saved.repository.resolve(tag_of(image)).digest == equal[0]
 
 
 def test_a_layout_of_any_other_tool_is_not_searched(saved: Saved, opened: list[str]) -> None:
@@ -451,6 +509,40 @@ def test_a_search_that_ends_at_a_limit_says_so(
     assert len(opened) < 200
 
 
+def test_as_many_bytes_as_allowed_are_read(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = saved.listed(saved.image("it"), COSIGN + "image")
+    bundle = saved.bundle(image, annotations={"padding": "x" * 1000})
+    total = sum(path.stat().st_size for path in (saved.root / "blobs/sha256").iterdir())
+    monkeypatch.setattr(unlisted, "MAX_BYTES", total)
+    assert search(saved) == ([bundle], [])
+    monkeypatch.setattr(unlisted, "MAX_BYTES", total - 1)
+    found, warnings = search(saved)
+    assert found == [] and len(warnings) == 1, "the largest is left out"
+
+
+def test_the_time_for_a_search(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = saved.listed(saved.image("it"), COSIGN + "image")
+    saved.listed(saved.signatures(payload_for(saved.image("another"))), COSIGN + "sigs")
+    bundle, signatures = saved.bundle(image), saved.signatures(payload_for(image))
+    now = 1000.0
+    monkeypatch.setattr(unlisted.time, "monotonic", lambda: now)
+    monkeypatch.setattr(unlisted, "MAX_SECONDS", 0.0)
+    repository = saved.repository
+    assert digests(repository.list_referrers(image)) == [bundle], "the time is not over"
+    assert repository.resolve(tag_of(image)).digest == signatures
+    original = unlisted._small_files
+
+    def slow(*arguments: Any) -> Any:
+        nonlocal now
+        found = original(*arguments)
+        now += 1
+        return found
+
+    monkeypatch.setattr(unlisted, "_small_files", slow)
+    assert repository.list_referrers(image) == []
+    assert len(repository.warnings) == 1 and "that may be manifests, 0 were read" in repository.warnings[0]
+
+
 def test_the_smallest_blobs_are_read_first(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
     image = saved.listed(saved.image("it"), COSIGN + "image")
     bundle = saved.bundle(image)
@@ -486,6 +578,26 @@ def test_a_blob_that_vanishes_is_not_missed(saved: Saved, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(unlisted, "_small_files", vanish)
     assert search(saved) == ([bundle], [])
+
+
+def test_other_names_and_blobs_that_vanish_hide_nothing(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = saved.listed(saved.image("it"), COSIGN + "image")
+    bundles = [saved.bundle(image, text) for text in ("one", "two", "three")]
+    (saved.root / "blobs/sha256/other").write_bytes(b"{}")
+    original = os.scandir
+    gone: list[str] = []
+
+    @contextlib.contextmanager
+    def scandir(directory: int) -> Iterator[list[os.DirEntry[str]]]:
+        with original(directory) as listing:
+            entries = sorted(listing, key=lambda entry: (entry.name != "other", f"sha256:{entry.name}" not in bundles))
+            gone.append(f"sha256:{entries[1].name}")
+            saved.path(gone[0]).unlink()
+            yield entries
+
+    monkeypatch.setattr(unlisted.os, "scandir", scandir)
+    assert search(saved) == (sorted(set(bundles) - set(gone)), [])
+    assert len(gone) == 1
 
 
 def test_without_a_directory_of_blobs_nothing_is_found(saved: Saved) -> None:
