@@ -128,7 +128,9 @@ def _without_name(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def kind_of(entry: Descriptor) -> str:
     """Return what an entry is, such as ``image`` or ``sigs``; empty where no tool has said it."""
-    kind = entry.annotations.get(_ANNOTATION_KIND, "")
+    kind = entry.annotations.get(_ANNOTATION_KIND)
+    if not kind:
+        return ""
     own = next((kind[len(prefix) :] for prefix in _KINDS if kind.startswith(prefix)), "")
     # Hauler may append the digest of the manifest
     return own.partition("/")[0]

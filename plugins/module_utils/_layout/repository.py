@@ -306,7 +306,10 @@ class LayoutRepository(SinglePlace):
     def _tags_hint(self, index: LayoutIndex) -> str:
         tags = sorted(index.tags)
         if not tags:
-            return f"It has no tags; it lists {len(index.artifacts)} manifests, which are addressed by digest."
+            count = len({entry.digest for entry in index.artifacts})
+            if count == 1:
+                return "It has no tags, and one artifact, which is read without a tag."
+            return f"It has no tags; it lists {count} manifests, which are addressed by digest."
         more = f" and {len(tags) - _TAGS_IN_MESSAGE} more" if len(tags) > _TAGS_IN_MESSAGE else ""
         return f"It has {', '.join(tags[:_TAGS_IN_MESSAGE])}{more}."
 
