@@ -22,6 +22,8 @@ options:
       - Public keys (PEM, as paths on the host that runs the module or as text), tried in this order. Any one that
         made a valid signature suffices, so that keys can be rotated. ECDSA (P-256, P-384, P-521), RSA (2048 bits and
         more) and Ed25519.
+      - V(env://NAME) is an environment variable of the host that runs the module. Keys in a KMS, in Vault, on a token
+        or in a Secret of Kubernetes are not asked for; the guide on verification says how to give each of them.
       - No transparency log is asked for signatures that are made with a key.
     type: list
     elements: str

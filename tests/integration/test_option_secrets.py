@@ -96,7 +96,7 @@ def test_ad_hoc_tasks_and_lookups(ansible: AnsibleRunner, tmp_path: Path) -> Non
     ):
         done = ansible.adhoc(module, json.dumps(options), "-vvv", environment=SHOW)
         assert done.returncode != 0 and secret not in done.stdout + done.stderr
-    for lookup in ("kubernetes_pull_secret", "kubernetes_tls_secret"):
+    for lookup in (f"kubernetes_{kind}_secret" for kind in ("pull", "tls", "proxy", "verify")):
         call = f"lookup('cloudnative.artifacts.{lookup}', namespace='a', secret='b', kubeconfig=text)"
         results = ansible.tasks(
             [{"ansible.builtin.debug": {"msg": f"{{{{ {call} }}}}"}}], flags=["-vvv"], vars={"text": text}

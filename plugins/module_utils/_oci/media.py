@@ -32,6 +32,10 @@ HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 HELM_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 HELM_PROVENANCE = "application/vnd.cncf.helm.chart.provenance.v1.prov"
 
+# cosign, pkg/types/media.go: layers under its tags sha256-<hex>.sig and sha256-<hex>.att
+SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
+DSSE_ENVELOPE = "application/vnd.dsse.envelope.v1+json"
+
 # image-spec, annotations.md
 ANNOTATION_CREATED = "org.opencontainers.image.created"
 ANNOTATION_SOURCE = "org.opencontainers.image.source"

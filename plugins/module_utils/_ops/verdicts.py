@@ -52,7 +52,7 @@ class Finding:
 
 
 def policy_fingerprint(policy: VerifyPolicy) -> str:
-    """A digest of the inputs of a verification: the policy, the content of the files that it names, and ``RULES``."""
+    """A digest of the inputs of a verification: the policy, the content of what it names, and ``RULES``."""
     from .._oci.digest import digest_of
 
     files = [*policy.public_keys, policy.trusted_root]
@@ -64,9 +64,13 @@ def policy_fingerprint(policy: VerifyPolicy) -> str:
 
 def _content_of(path_or_text: str) -> str:
     from .._files.bounded import MAX_CERTIFICATES, FileRefused, is_pem, read_file
+    from .._trust.key_uris import content_of_uri
 
     if not path_or_text or is_pem(path_or_text) or path_or_text.lstrip().startswith("{"):
         return ""
+    content = content_of_uri(path_or_text)
+    if content is not None:
+        return content
     try:
         # the limit of the largest files that a policy names
         return read_file(path_or_text, MAX_CERTIFICATES).decode("utf-8", "surrogateescape")

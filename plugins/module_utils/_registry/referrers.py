@@ -76,13 +76,7 @@ class Referrers:
 
         The specification has no lock: what was written is read again, and written again when another client was faster.
         """
-        own = Descriptor(
-            media_type=manifest.descriptor.media_type,
-            digest=manifest.descriptor.digest,
-            size=manifest.descriptor.size,
-            artifact_type=manifest.effective_artifact_type,
-            annotations=manifest.annotations,
-        )
+        own = manifest.as_referrer()
         tag = _fallback_tag(subject)
         for writes_left in range(MAX_FALLBACK_WRITES, -1, -1):
             entries = self._entries_to_keep(subject)

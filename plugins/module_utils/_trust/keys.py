@@ -19,6 +19,7 @@ from .._errors import InvalidPolicy
 from .._files.bounded import MAX_KEY_FILE, FileRefused, is_pem, read_file
 from .._oci.digest import digest_of
 from .._packages import require_cryptography
+from .key_uris import is_uri, read_public_key
 
 MAX_KEYS = 100
 MIN_RSA_BITS = 2048
@@ -61,7 +62,7 @@ class PublicKey:
 
 
 def load_public_keys(sources: list[str]) -> list[PublicKey]:
-    """Read PEM public keys given as text or as paths, in the order given; a text may hold several.
+    """Read PEM public keys given as text, as paths or as ``env://NAME``, in the order given; a text may hold several.
 
     :raises InvalidPolicy: for anything that is not a public key of an accepted kind, such as a private key or a
         certificate.
@@ -159,6 +160,8 @@ def _verify_ecdsa(key: Any, signature: bytes, message: bytes, curve_hash: bool) 
 def _read_public_key(source: str, number: int) -> tuple[str, str]:
     if is_pem(source):
         return f"key {number}", source
+    if is_uri(source):
+        return source, read_public_key(source)
     try:
         return source, read_file(source, MAX_KEY_FILE).decode("utf-8", "replace")
     except FileRefused as exc:
