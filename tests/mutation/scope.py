@@ -20,7 +20,12 @@ _PULL = (
     "_ops/pull/test_degraded.py",
     "_ops/pull/test_two_users.py",
 )
-_KEYLESS = ("_trust/test_keyless.py", "_trust/test_keyless_sigstore.py")
+_KEYLESS = (
+    "_trust/test_keyless.py",
+    "_trust/test_keyless_sigstore.py",
+    "_trust/test_signing_time.py",
+    "_trust/test_own_pki.py",
+)
 _BOUNDS = ("_trust/test_signer_count.py", "_trust/test_budget.py")
 _COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_cosign_policy.py", *_BOUNDS, *_KEYLESS)
 _NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py")
@@ -79,6 +84,10 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/certificates.py": ("_trust/test_certificates.py", *_KEYLESS),
     "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_KEYLESS),
     "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),
+    "_trust/signing_time.py": ("_trust/test_signing_time.py", *_KEYLESS[:2], "_trust/test_own_pki.py"),
+    "_trust/own_pki.py": ("_trust/test_own_pki.py",),
+    "_trust/timestamp.py": ("_trust/test_timestamp.py", "_trust/test_signing_time.py"),
+    "_trust/der.py": ("_trust/test_timestamp.py",),
     "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_KEYLESS),
     "_trust/counting.py": _BOUNDS[:1],
     "_trust/budget.py": _BOUNDS[1:],
