@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .verdict import Rejected
-
 INTEGER, OCTET_STRING, OBJECT_IDENTIFIER, GENERALIZED_TIME = 0x02, 0x04, 0x06, 0x18
 SEQUENCE, SET = 0x30, 0x31
 #: The values that one constructed value may have.
@@ -34,13 +32,13 @@ class Value:
     def children(self) -> list[Value]:
         """Return the values inside a constructed one.
 
-        :raises Rejected: ``malformed``.
+        :raises ValueError: when they cannot be read, or are more than 1000.
         """
         found: list[Value] = []
         position = 0
         while position < len(self.content):
             if len(found) == MAX_VALUES:
-                raise Rejected("malformed", f"A value in DER has more than {MAX_VALUES} values in it")
+                raise ValueError(f"A value in DER has more than {MAX_VALUES} values in it")
             value = _read(self.content, position)
             found.append(value)
             position += len(value.encoded)
@@ -49,11 +47,11 @@ class Value:
     def oid(self) -> str:
         """Return an object identifier as numbers with dots.
 
-        :raises Rejected: ``malformed``, also for any other value.
+        :raises ValueError: also for any other value.
         """
         content = self.content
         if self.tag != OBJECT_IDENTIFIER or not content or content[-1] & 0x80 or len(content) > 64:
-            raise Rejected("malformed", "A value in DER is not an object identifier")
+            raise ValueError("A value in DER is not an object identifier")
         numbers, number = [], 0
         for octet in content:
             number = number << 7 | octet & 0x7F
@@ -66,53 +64,53 @@ class Value:
     def integer(self) -> int:
         """Return a whole number of at most 64 bytes.
 
-        :raises Rejected: ``malformed``, also for any other value.
+        :raises ValueError: also for any other value.
         """
         if self.tag != INTEGER or not 0 < len(self.content) <= 64:
-            raise Rejected("malformed", "A value in DER is not a whole number")
+            raise ValueError("A value in DER is not a whole number")
         return int.from_bytes(self.content, "big", signed=True)
 
     def octets(self) -> bytes:
         """Return the content of an octet string.
 
-        :raises Rejected: ``malformed`` for any other value.
+        :raises ValueError: for any other value.
         """
         return self.expect(OCTET_STRING, "an octet string").content
 
     def expect(self, tag: int, what: str) -> Value:
         """Return the value itself.
 
-        :raises Rejected: ``malformed`` when it has another tag.
+        :raises ValueError: when it has another tag.
         """
         if self.tag != tag:
-            raise Rejected("malformed", f"A value in DER is not {what}")
+            raise ValueError(f"A value in DER is not {what}")
         return self
 
 
 def read(encoded: bytes, what: str) -> Value:
     """Return the one value that the bytes are, with nothing behind it.
 
-    :raises Rejected: ``malformed``.
+    :raises ValueError: for anything else.
     """
     value = _read(encoded, 0)
     if len(value.encoded) != len(encoded):
-        raise Rejected("malformed", f"{what} has something behind its end")
+        raise ValueError(f"{what} has something behind its end")
     return value
 
 
 def _read(data: bytes, start: int) -> Value:
     if len(data) < start + 2:
-        raise Rejected("malformed", "A value in DER ends early")
+        raise ValueError("A value in DER ends early")
     tag, length, begin = data[start], data[start + 1], start + 2
     if tag & 0x1F == 0x1F:
-        raise Rejected("malformed", "A value in DER has a tag that is not known")
+        raise ValueError("A value in DER has a tag that is not known")
     if length & 0x80:
         size = length & 0x7F
         raw = data[begin : begin + size]
         length = int.from_bytes(raw, "big")
         if not 1 <= size <= 4 or len(raw) != size or length < 0x80 or raw[0] == 0:
-            raise Rejected("malformed", "A value is not in DER: its length is indefinite, or not the shortest")
+            raise ValueError("A value is not in DER: its length is indefinite, or not the shortest")
         begin += size
     if begin + length > len(data):
-        raise Rejected("malformed", "A value in DER ends early")
+        raise ValueError("A value in DER ends early")
     return Value(tag, data[begin : begin + length], data[start : begin + length])

@@ -179,7 +179,7 @@ def _reading() -> Iterator[None]:
     try:
         yield
     except parse_errors() as exc:
-        raise Rejected("malformed", f"A timestamp cannot be read: {type(exc).__name__}: {str(exc)[:100]}") from None
+        raise Rejected("malformed", f"A timestamp cannot be read: {' '.join(str(exc).split())[:100]}") from None
 
 
 def _check_size(encoded: bytes) -> None:

@@ -285,9 +285,8 @@ def test_whatever_is_changed_is_refused(tsa: MiniTsa) -> None:
     ],
 )
 def test_what_is_not_der(encoded: bytes) -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(ValueError, match="DER|It has something behind"):
         der.read(encoded, "It")
-    assert caught.value.code == "malformed"
 
 
 def test_what_der_holds() -> None:
@@ -305,14 +304,14 @@ def test_what_der_holds() -> None:
     assert der.read(b"\x02\x01\xff", "It").integer() == -1
     assert der.read(b"\x30\x81\x80" + b"\x05\x00" * 64, "It").children()[63].tag == 5
     for wrong in (number.oid, first.integer, number.octets, der.read(b"\x06\x01\x80", "It").oid):
-        with pytest.raises(Rejected):
+        with pytest.raises(ValueError, match="is not"):
             wrong()
 
 
 def test_how_many_values_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(der, "MAX_VALUES", 2)
     assert len(der.read(sequence(integer(1), integer(2)), "It").children()) == 2
-    with pytest.raises(Rejected, match="more than 2"):
+    with pytest.raises(ValueError, match="more than 2"):
         der.read(sequence(integer(1), integer(2), integer(3)), "It").children()
 
 
