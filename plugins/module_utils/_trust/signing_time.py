@@ -6,8 +6,8 @@
 Sources: sigstore/architecture-docs, client-spec.md, "Verification"; sigstore-go, pkg/verify; cosign,
 pkg/cosign/verify.go; gh, pkg/cmd/attestation/verification, which decides by what a trusted root has. A root with
 a transparency log demands an entry of it, whose time is the one that the log has signed, or else that of a timestamp
-authority. A root without a log demands a timestamp. One's own PKI may have neither: then the certificate has to be
-valid now.
+authority. A root without a log demands a timestamp. With a root that has neither, as of one's own PKI, the certificate
+has to be valid now.
 
 A certificate has to be valid at all times that are proven: at that of the log, and at that of each timestamp that is by
 an authority of the root. Timestamps of anybody else prove nothing and are ignored.

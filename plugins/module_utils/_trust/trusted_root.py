@@ -74,9 +74,9 @@ class TrustedRoot:
 
     What a root does not have is not demanded: without ``certificate_logs`` a certificate need not be recorded in one,
     without ``logs`` a signature needs no log entry. Something has to tell the time of signing: a log, else one of the
-    ``timestamp_authorities``.
+    ``timestamp_authorities``; where the root has neither, the certificate has to be valid now.
 
-    ``is_own_pki`` is set where the authorities are not Fulcio's, see :mod:`.own_pki`; such a root may have neither.
+    ``is_own_pki`` is set where the authorities are not Fulcio's, see :mod:`.own_pki`.
     """
 
     authorities: Sequence[Authority]
@@ -105,7 +105,7 @@ def load_trusted_roots(source: str, needs_authorities: bool = True) -> list[Trus
 
     :param needs_authorities: False where only logs and timestamp authorities are used.
     :raises InvalidPolicy: when it cannot be read, is larger than 1 MiB, is not a trusted root, or has no certificate
-        authority, or nothing that tells the time, so that nothing could be verified with it.
+        authority, so that nothing could be verified with it.
     """
     require_cryptography("Keyless verification")
     name, text = _read_root(source)
@@ -157,9 +157,6 @@ def _parse_root(document: Any, needs_authorities: bool) -> TrustedRoot:
     )
     if needs_authorities and not root.authorities:
         raise Rejected("malformed", "it has no certificate authorities")
-    if not (root.logs or root.timestamp_authorities):
-        what = "it has neither transparency logs nor timestamp authorities"
-        raise Rejected("malformed", f"{what}: nothing would tell when a signature was made")
     return root
 
 

@@ -67,7 +67,7 @@ CODES = {
     "rogue-root": "tlog",
     "rogue": "tlog",
     "no-identities": "policy",
-    "no-tlog": "policy",
+    "no-tlog": "expired-certificate",
     "ca-ended": "untrusted-certificate",
     "rekor-ended": "tlog",
     "ct-ended": "sct",

@@ -131,9 +131,20 @@ def test_a_root_with_a_log_demands_its_entry(mini: MiniSigstore, tsa: MiniTsa) -
     assert judge(checks, signed.bundle(tsa.stamp(signed.signature, NOW))) == ""
 
 
-def test_a_root_without_anything_that_tells_the_time(mini: MiniSigstore) -> None:
-    with pytest.raises(InvalidPolicy, match="nothing would tell when"):
-        verifier(mini.trusted_root(tlogs=[]))
+def test_with_a_root_of_authorities_alone_certificates_are_valid_now(mini: MiniSigstore, tsa: MiniTsa) -> None:
+    """As ``cosign trusted-root create --certificate-chain`` makes it: nobody else tells the time."""
+    root = mini.trusted_root(tlogs=[], ctlogs=[])
+    signed = Signed(mini, Leaf(scts=()))
+    stamped = signed.bundle(tsa.stamp(signed.signature, NOW))
+
+    for minutes, code in ((0, ""), (9, ""), (10, "expired-certificate"), (-1, "expired-certificate")):
+        policy = VerifyPolicy(identities=(WANTED,), trusted_root=json.dumps(root))
+        checks = KeylessVerifier(policy, NOW + minutes * MINUTE)
+        for made in (stamped, signed.bundle(log=False), signed.legacy(None), signed.legacy(None, log=False)):
+            assert judge(checks, made) == code
+            if not code:
+                signer = verified(checks, made)
+                assert (signer.signed_at, signer.valid_until) == ("", (NOW + 9 * MINUTE).timestamp())
 
 
 @pytest.mark.parametrize("minutes", [-1, 10])
