@@ -25,10 +25,11 @@ _KEYLESS = (
     "_trust/test_keyless_sigstore.py",
     "_trust/test_signing_time.py",
     "_trust/test_own_pki.py",
+    "_trust/test_conformance.py",
 )
 _BOUNDS = ("_trust/test_signer_count.py", "_trust/test_budget.py")
 _COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_cosign_policy.py", *_BOUNDS, *_KEYLESS)
-_NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py")
+_NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py", "_trust/test_notation_time.py")
 _PLACED = (
     "_dest/test_state.py",
     "_dest/test_permissions.py",
@@ -78,6 +79,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py", *_BOUNDS[:1]),
     "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),
     "_trust/keyless.py": (*_KEYLESS, *_BOUNDS[:1]),
+    "_trust/notation_time.py": _NOTATION[::-1],
     "_trust/notation.py": (*_NOTATION, *_BOUNDS[1:], "_ops/test_verify.py"),
     "_trust/notation_policy.py": ("_trust/test_notation_policy.py", *_NOTATION[:1]),
     "_trust/notation_chain.py": ("_trust/test_notation_policy.py", *_NOTATION),
@@ -86,7 +88,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),
     "_trust/signing_time.py": ("_trust/test_signing_time.py", *_KEYLESS[:2], "_trust/test_own_pki.py"),
     "_trust/own_pki.py": ("_trust/test_own_pki.py",),
-    "_trust/timestamp.py": ("_trust/test_timestamp.py", "_trust/test_signing_time.py"),
+    "_trust/timestamp.py": ("_trust/test_timestamp.py", "_trust/test_signing_time.py", *_NOTATION[2:]),
     "_trust/der.py": ("_trust/test_timestamp.py",),
     "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_KEYLESS),
     "_trust/counting.py": _BOUNDS[:1],
