@@ -140,8 +140,12 @@ class KeylessVerifier:
         promise = _legacy_promise(log_entry) if log_entry else None
         stamp = annotations.get(ANNOTATION_TIMESTAMP, "")
         intermediates = self._intermediates(annotations.get(ANNOTATION_CHAIN, ""))
+
+        def check_entry(body: bytes) -> None:
+            transparency_log.check_legacy_entry(body, signature, certificate, payload)
+
         time = self._signing_time(
-            certificate, signature, lambda check: check.of_legacy(promise, stamp, payload), intermediates
+            certificate, signature, lambda check: check.of_annotations(promise, stamp, check_entry), intermediates
         )
         signer = self._signer(certificate, time, LEGACY)
         # 5. Check what was signed

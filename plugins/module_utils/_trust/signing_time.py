@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,11 +89,14 @@ class TimeCheck:
                 refusals.append(exc)
         raise Rejected(refusals[0].code, "; ".join(dict.fromkeys(exc.message for exc in refusals[:3])))
 
-    def of_legacy(self, promise: Promise | None, timestamp: str, payload: bytes) -> SigningTime:
-        """Return the time of a legacy signature, from what its annotations hold.
+    def of_annotations(
+        self, promise: Promise | None, timestamp: str, check_entry: Callable[[bytes], None]
+    ) -> SigningTime:
+        """Return the time of a signature that is not in a bundle, from what its annotations hold.
 
         :param promise: the log's promise; None when there is none.
         :param timestamp: the annotation of cosign with a timestamp; empty when there is none.
+        :param check_entry: called with the log entry, raises Rejected when it is about something else.
         :raises Rejected: as :meth:`of_bundle`.
         """
         stamps = []
@@ -105,7 +108,7 @@ class TimeCheck:
             return self._without_log(stamped)
         if promise is None:
             raise Rejected("tlog", "The signature has no log entry; none is looked up online")
-        transparency_log.check_legacy_entry(promise.body, self._signature, self._certificate, payload)
+        check_entry(promise.body)
         time = transparency_log.check_promise(self._root, promise)
         return self._proven([time, *stamped.times], time)
 
