@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from support.ansible_runner import AnsibleRunner
 from support.attached import attach_bundle, open_repository
 from support.notation_cli import push_artifact
 from support.servers import RegistryServer
@@ -29,6 +30,8 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
 )
 
 pytestmark = pytest.mark.once
+
+MODULE = "cloudnative.artifacts.oci_artifact_verify"
 
 #: Cases that are younger than this release of cosign, which says the opposite.
 OTHERWISE = (
@@ -84,3 +87,36 @@ def test_the_verdicts_are_those_of_the_suite_and_of_cosign(
             wrong.append(f"{case.name}: cosign {theirs}, here {ours}\n{said[-600:]}\n{why}")
     repository.close()
     assert not wrong, "\n\n".join(wrong)
+
+
+def test_attestations_of_a_private_repository(
+    ansible: AnsibleRunner, tools: Tools, oci11_registry: RegistryServer, tmp_path: Path
+) -> None:
+    """As GitHub makes them: a timestamp and no log entry, for a root in the second line of a file.
+
+    Which root it is decides: with the first, which has a log, the same signature is refused.
+    """
+    repository = open_repository(oci11_registry, "conformance/private")
+    artifact = push_artifact(repository).descriptor
+    private, public = Conformance(artifact.digest), Conformance(artifact.digest)
+    root = {**private.root, "tlogs": [], "ctlogs": []}
+    made = private.made_2()
+    del made["verificationMaterial"]["tlogEntries"]
+    attach_bundle(repository, artifact, json.dumps(made).encode("utf-8"))
+    repository.close()
+    reference = f"{repository.reference.name}@{artifact.digest}"
+    files = {"both": [public.root, root], "alone": [root], "with-log": [public.root, private.root]}
+    for name, roots in files.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in roots))
+    lax = ["--use-signed-timestamps", "--insecure-ignore-tlog", "--insecure-ignore-sct", "--allow-http-registry"]
+    identity = ["--certificate-identity", SUBJECT, "--certificate-oidc-issuer", ISSUER]
+    tools.run("cosign", "verify", *lax, *identity, "--trusted-root", tmp_path / "alone.jsonl", reference)
+
+    option = {"ref": reference, "insecure": True, "identities": [{"issuer": f"^{ISSUER}$", "subject": f"^{SUBJECT}$"}]}
+    tasks = [
+        {MODULE: {**option, "trusted_root": str(tmp_path / f"{name}.jsonl")}, "ignore_errors": True} for name in files
+    ]
+    both, alone, with_log = ansible.tasks(tasks)
+    for result in (both, alone):
+        assert result["verification"]["signers"][0]["signed_at"] == "2025-06-01T12:00:30Z", result.get("msg")
+    assert with_log.failed and "(tlog: The bundle has no log entry)" in with_log["msg"]
