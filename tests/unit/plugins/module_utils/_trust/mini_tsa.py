@@ -22,10 +22,19 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 YEAR = datetime.timedelta(days=365)
 UTC = datetime.timezone.utc
-HASHES = {"sha1": "1.3.14.3.2.26", "sha256": "2.16.840.1.101.3.4.2.1", "sha512": "2.16.840.1.101.3.4.2.3"}
-_ECDSA = {"sha256": "1.2.840.10045.4.3.2", "sha512": "1.2.840.10045.4.3.4"}
+HASHES = {
+    "sha1": "1.3.14.3.2.26",
+    "sha256": "2.16.840.1.101.3.4.2.1",
+    "sha384": "2.16.840.1.101.3.4.2.2",
+    "sha512": "2.16.840.1.101.3.4.2.3",
+}
+_ECDSA = {"sha256": "1.2.840.10045.4.3.2", "sha384": "1.2.840.10045.4.3.3", "sha512": "1.2.840.10045.4.3.4"}
 _SIGNED_DATA, _TST_INFO = "1.2.840.113549.1.7.2", "1.2.840.113549.1.9.16.1.4"
-_ALGORITHMS: dict[str, hashes.HashAlgorithm] = {"sha256": hashes.SHA256(), "sha512": hashes.SHA512()}
+_ALGORITHMS: dict[str, hashes.HashAlgorithm] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
 
 
 def der(tag: int, *parts: bytes) -> bytes:
@@ -74,6 +83,7 @@ class MiniTsa:
         root_ends: datetime.datetime | None = None,
         key: Any = None,
         name: str = "tsa",
+        serial: int | None = None,
     ) -> None:
         self.root_key = ec.generate_private_key(ec.SECP256R1())
         self.key = key or ec.generate_private_key(ec.SECP256R1())
@@ -90,7 +100,7 @@ class MiniTsa:
         if usages is not None:
             extensions.append((x509.ExtendedKeyUsage(usages), critical))
         lifetime = (begins or now - YEAR, ends or now + YEAR)
-        self.certificate = self._certificate(name, f"{name} root", self.key, lifetime, extensions)
+        self.certificate = self._certificate(name, f"{name} root", self.key, lifetime, extensions, serial)
 
     def _certificate(
         self,
@@ -99,10 +109,11 @@ class MiniTsa:
         key: Any,
         lifetime: tuple[datetime.datetime, datetime.datetime],
         extensions: Sequence[tuple[x509.ExtensionType, bool]],
+        serial: int | None = None,
     ) -> x509.Certificate:
         names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each)]) for each in (issuer, name)]
-        serial = x509.random_serial_number()
-        builder = x509.CertificateBuilder(names[0], names[1], key.public_key(), serial, *lifetime)
+        number = serial or x509.random_serial_number()
+        builder = x509.CertificateBuilder(names[0], names[1], key.public_key(), number, *lifetime)
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical)
         return builder.sign(self.root_key, hashes.SHA256())

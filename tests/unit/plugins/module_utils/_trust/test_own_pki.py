@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
 import math
@@ -112,7 +113,8 @@ def test_intermediates_may_come_with_the_signature(pki: Pki) -> None:
     roots = [pem(pki.root)]
     other = MiniSigstore()
 
-    assert judge(pki.legacy(), roots) == "untrusted-certificate"
+    with pytest.raises(Rejected, match="does not lead to any of 'ca_roots'"):
+        verified(pki.legacy(), roots)
     for chain in ([pki.intermediate], [pki.intermediate, pki.root], [other.root.certificate, pki.intermediate]):
         assert judge(pki.legacy(chain=chain), roots) == ""
     assert judge(pki.legacy(chain=[pki.intermediate, pki.root]), [pem(other.root.certificate)]) == (
@@ -141,7 +143,8 @@ def test_a_certificate_is_valid_now_unless_something_tells_the_time(pki: Pki) ->
     signature = formats.decode_base64(made["dsseEnvelope"]["signatures"][0]["sig"], "It")
 
     assert [judge(made, roots, now=NOW + days * YEAR / 2) for days in (-1, 1)] == ["", ""]
-    assert judge(made, roots, now=later) == "expired-certificate"
+    with pytest.raises(Rejected, match="and no log or timestamp authority tells when it was used"):
+        verified(made, roots, now=later)
     made["verificationMaterial"]["timestampVerificationData"] = {"rfc3161Timestamps": [tsa.stamp(signature, NOW)]}
     # nobody whom the policy trusts has signed the time
     assert judge(made, roots, now=later) == "expired-certificate"
@@ -247,10 +250,16 @@ def test_what_ca_roots_may_not_be(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> 
     damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
     assert "no self-signed certificate" in refused([pem(pki.intermediate)])
-    assert "is not an authority's" in refused([pem(pki.root), pem(leaf)])
+    named = "Certificate 2 of 'ca_roots', of '', is not an authority's"
+    assert named in refused([pem(pki.root), pem(leaf)])
     assert "of the kind PRIVATE KEY" in refused([key])
     assert "no PEM block" in refused(["-----BEGIN CERTIFICATE-----"])
     assert "cannot be used" in refused([damaged])
+    # basic constraints that pass for a second key usage
+    content = pki.root.public_bytes(Encoding.DER).replace(b"\x06\x03\x55\x1d\x13", b"\x06\x03\x55\x1d\x0f")
+    encoded = base64.encodebytes(content).decode("ascii")
+    twice = f"-----BEGIN CERTIFICATE-----\n{encoded}-----END CERTIFICATE-----\n"
+    assert "cannot be read" in refused([twice])
     assert "cannot be read" in refused(["/nowhere/root.pem"])
     monkeypatch.setattr(own_pki, "MAX_CA_ROOTS", 2)
     assert len(own_pki.own_pki_roots([pem(pki.root, pki.intermediate)], [])[0].authorities) == 1

@@ -83,7 +83,7 @@ def test_a_timestamp_of_a_real_authority() -> None:
     assert check_authority(token, authority.chain[:-1], authority.chain[-1:])[-1] == authority.chain[-1]
 
 
-@pytest.mark.parametrize("name", ["sha256", "sha512"])
+@pytest.mark.parametrize("name", ["sha256", "sha384", "sha512"])
 @pytest.mark.parametrize("kind", ["P-256", "P-384", "RSA"])
 def test_a_good_timestamp_counts(kind: str, name: str) -> None:
     key: Any = rsa.generate_private_key(65537, 2048) if kind == "RSA" else None
@@ -216,7 +216,17 @@ def test_a_refusal_of_the_authority(tsa: MiniTsa) -> None:
 
     assert judge(tsa, sequence(sequence(integer(1)), token)) == ""
     assert "refused" in judge(tsa, sequence(sequence(integer(2)), token))
-    assert "refused" in judge(tsa, sequence(sequence(integer(0))))
+    assert judge(tsa, sequence(sequence(integer(0))))
+    # RFC 3161, section 2.4.2: text may come behind the status
+    assert judge(tsa, sequence(sequence(integer(0), sequence(encode(0x0C, b"granted"))), token)) == ""
+
+
+def test_a_certificate_is_named_by_issuer_and_number(tsa: MiniTsa) -> None:
+    other = MiniTsa(NOW, name="other", serial=tsa.certificate.serial_number)
+    token = read_response(tsa.response(MESSAGE, NOW))
+
+    assert token.signer_among([other.certificate, tsa.root]) is None
+    assert token.signer_among([other.certificate, tsa.certificate]) == tsa.certificate
 
 
 def test_a_signed_attribute_twice(tsa: MiniTsa) -> None:
