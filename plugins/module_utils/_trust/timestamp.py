@@ -211,7 +211,7 @@ def _load(embedded: Sequence[der.Value]) -> list[Any]:
 
     if len(embedded) > MAX_EMBEDDED:
         raise Rejected("too-large", f"A timestamp has more than {MAX_EMBEDDED} certificates")
-    return [load_der_x509_certificate(each.encoded) for each in embedded if each.tag == der.SEQUENCE]
+    return [load_der_x509_certificate(each.encoded) for each in embedded]
 
 
 def _read_info(info: der.Value) -> tuple[tuple[str, bytes], datetime.datetime, datetime.timedelta]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -147,6 +147,9 @@ class MiniTsa:
         version: int = 1,
         tampered: bool = False,
         attributes: Sequence[bytes] = (),
+        outer: str = _SIGNED_DATA,
+        inner: str = _TST_INFO,
+        scheme: str = "plain",
     ) -> bytes:
         """A TimeStampToken over a message, or over a hash of it."""
         digest = hashlib.new(hash_name, message).digest() if imprint is None else imprint
@@ -168,7 +171,7 @@ class MiniTsa:
             *attributes,
         ]
         listed = b"".join(sorted(signed_attributes))
-        signature, algorithm = self._sign(der(0x31, listed), signed_hash)
+        signature, algorithm = self._sign(der(0x31, listed), signed_hash, scheme)
         if tampered:
             info = info.replace(b"\x02\x02\x12\x67", b"\x02\x02\x12\x68")
         own_issuer = sequence(own.issuer.public_bytes(), integer(own.serial_number))
@@ -185,16 +188,24 @@ class MiniTsa:
         signed_data = sequence(
             integer(3),
             der(0x31, sequence(oid(HASHES[signed_hash]))),
-            sequence(oid(_TST_INFO), der(0xA0, der(0x04, info))),
+            sequence(oid(inner), der(0xA0, der(0x04, info))),
             *([der(0xA0, encoded)] if encoded else []),
             der(0x31, signer_info),
         )
-        return sequence(oid(_SIGNED_DATA), der(0xA0, signed_data))
+        return sequence(oid(outer), der(0xA0, signed_data))
 
-    def _sign(self, message: bytes, name: str) -> tuple[bytes, str]:
-        if isinstance(self.key, rsa.RSAPrivateKey):
-            return self.key.sign(message, padding.PKCS1v15(), _ALGORITHMS[name]), "1.2.840.113549.1.1.1"
-        return self.key.sign(message, ec.ECDSA(_ALGORITHMS[name])), _ECDSA[name]
+    def _sign(self, message: bytes, name: str, scheme: str) -> tuple[bytes, str]:
+        """The signature, and the algorithm that the token names: with RSA any of three."""
+        chosen = _ALGORITHMS[name]
+        if isinstance(self.key, ed25519.Ed25519PrivateKey):
+            return self.key.sign(message), "1.3.101.112"
+        if not isinstance(self.key, rsa.RSAPrivateKey):
+            return self.key.sign(message, ec.ECDSA(chosen)), _ECDSA[name]
+        if scheme == "pss":
+            pss = padding.PSS(padding.MGF1(chosen), chosen.digest_size)
+            return self.key.sign(message, pss, chosen), "1.2.840.113549.1.1.10"
+        number = {"plain": "1", "sha256": "11", "sha384": "12", "sha512": "13"}[name if scheme == "named" else scheme]
+        return self.key.sign(message, padding.PKCS1v15(), chosen), f"1.2.840.113549.1.1.{number}"
 
     def response(self, message: bytes, time: datetime.datetime, **changes: Any) -> bytes:
         """A TimeStampResp, as it lies in a Sigstore bundle."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import hashlib
 import json
@@ -32,6 +33,7 @@ from .mini_tsa import der as encode
 NOW = datetime.datetime(2025, 6, 1, 12, 0, 30, tzinfo=UTC)
 SECOND = datetime.timedelta(seconds=1)
 MESSAGE = b"a signature"
+RSA = rsa.generate_private_key(65537, 2048)
 REAL = json.loads((vectors.ROOT / "conformance/rekor2-dsse-happy-path/bundle.sigstore.json").read_bytes())
 
 
@@ -86,13 +88,40 @@ def test_a_timestamp_of_a_real_authority() -> None:
 @pytest.mark.parametrize("name", ["sha256", "sha384", "sha512"])
 @pytest.mark.parametrize("kind", ["P-256", "P-384", "RSA"])
 def test_a_good_timestamp_counts(kind: str, name: str) -> None:
-    key: Any = rsa.generate_private_key(65537, 2048) if kind == "RSA" else None
+    key: Any = RSA if kind == "RSA" else None
     key = key or ec.generate_private_key(ec.SECP256R1() if kind == "P-256" else ec.SECP384R1())
     tsa = MiniTsa(NOW, key=key)
     encoded = tsa.response(MESSAGE, NOW, hash_name=name, signed_hash=name)
 
     assert judge(tsa, encoded, must_name_it=True) == ""
     assert oracle(tsa, encoded)
+
+
+@pytest.mark.parametrize("scheme", ["plain", "named", "pss"])
+@pytest.mark.parametrize("name", ["sha256", "sha384", "sha512"])
+def test_algorithms_of_rsa(scheme: str, name: str) -> None:
+    tsa = MiniTsa(NOW, key=RSA)
+
+    assert judge(tsa, tsa.response(MESSAGE, NOW, signed_hash=name, scheme=scheme)) == ""
+    # the signature of another scheme by the same name
+    swapped = {"plain": "pss", "named": "pss", "pss": "plain"}[scheme]
+    other = copy.copy(tsa)
+    other._sign = lambda *given: (tsa._sign(*given[:2], swapped)[0], tsa._sign(*given)[1])  # type: ignore[method-assign]
+    assert "not by the authority's certificate" in judge(
+        tsa, other.response(MESSAGE, NOW, signed_hash=name, scheme=scheme)
+    )
+
+
+def test_an_ed25519_key() -> None:
+    tsa = MiniTsa(NOW, key=ed25519.Ed25519PrivateKey.generate())
+
+    assert judge(tsa, tsa.response(MESSAGE, NOW, signed_hash="sha512")) == ""
+
+
+def test_an_rsa_key_that_is_too_short() -> None:
+    tsa = MiniTsa(NOW, key=rsa.generate_private_key(65537, 1024))
+
+    assert "not by the authority's certificate" in judge(tsa, tsa.response(MESSAGE, NOW))
 
 
 def test_its_certificate_may_come_from_the_trusted_root_only(tsa: MiniTsa) -> None:
@@ -111,6 +140,8 @@ def test_its_certificate_may_come_from_the_trusted_root_only(tsa: MiniTsa) -> No
         ({"tampered": True}, "was changed after"),
         ({"content_type": "1.2.840.113549.1.7.1"}, "another type of content"),
         ({"version": 2}, "not of version 1"),
+        ({"outer": "1.2.840.113549.1.7.3"}, "not signed data"),
+        ({"inner": "1.2.840.113549.1.7.1"}, "holds something else"),
         ({"hash_name": "sha1"}, "not with SHA-2"),
     ],
     ids=str,
@@ -119,7 +150,7 @@ def test_what_does_not_count(tsa: MiniTsa, changes: dict[str, Any], reason: str)
     encoded = tsa.response(MESSAGE, NOW, **changes)
 
     assert reason in judge(tsa, encoded)
-    if "version" not in changes and "content_type" not in changes:
+    if changes.keys() & {"imprint", "tampered", "hash_name"}:
         assert not oracle(tsa, encoded)
 
 
@@ -201,9 +232,9 @@ def test_a_certificate_may_be_its_own_root(tsa: MiniTsa) -> None:
     ],
 )
 def test_how_accurate_it_is(tsa: MiniTsa, accuracy: bytes, policy: str, expected: float) -> None:
-    token = read_response(tsa.response(MESSAGE, NOW, accuracy=accuracy, policy=policy))
-
-    assert token.accuracy == datetime.timedelta(seconds=expected)
+    for nonce in (b"", integer(4711)):
+        token = read_response(tsa.response(MESSAGE, NOW, accuracy=accuracy, policy=policy, nonce=nonce))
+        assert token.accuracy == datetime.timedelta(seconds=expected)
 
 
 @pytest.mark.parametrize("accuracy", [sequence(encode(0x02, b"\xff")), sequence(encode(0x85, b"\x01"))])
@@ -251,6 +282,10 @@ def test_how_large_it_may_be(tsa: MiniTsa, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(Rejected) as caught:
         read_response(encoded)
     assert caught.value.code == "too-large"
+    token = tsa.token(MESSAGE, NOW)
+    monkeypatch.setattr(timestamp, "MAX_TOKEN", len(token) - 1)
+    with pytest.raises(Rejected, match="has more than"):
+        read_token(token)
     monkeypatch.setattr(timestamp, "MAX_TOKEN", len(encoded))
     assert read_response(encoded).time == NOW
     monkeypatch.setattr(timestamp, "MAX_TOKEN", 64 * 1024)
