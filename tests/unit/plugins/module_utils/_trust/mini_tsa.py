@@ -150,6 +150,7 @@ class MiniTsa:
         outer: str = _SIGNED_DATA,
         inner: str = _TST_INFO,
         scheme: str = "plain",
+        written: str = "",
     ) -> bytes:
         """A TimeStampToken over a message, or over a hash of it."""
         digest = hashlib.new(hash_name, message).digest() if imprint is None else imprint
@@ -158,7 +159,7 @@ class MiniTsa:
             oid(policy),
             sequence(sequence(oid(HASHES[hash_name]), der(0x05)), der(0x04, digest)),
             integer(4711),
-            der(0x18, time.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode("ascii")),
+            der(0x18, (written or time.astimezone(UTC).strftime("%Y%m%d%H%M%SZ")).encode("ascii")),
             accuracy,
             nonce,
         )

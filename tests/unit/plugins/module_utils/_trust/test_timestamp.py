@@ -226,6 +226,9 @@ def test_a_certificate_may_be_its_own_root(tsa: MiniTsa) -> None:
     [
         (sequence(integer(2)), "1.2.3", 2.0),
         (sequence(integer(1), encode(0x80, b"\x01\xf4"), encode(0x81, b"\x0a")), "1.2.3", 1.50001),
+        (sequence(encode(0x80, b"\x01")), "1.2.3", 0.001),
+        (sequence(encode(0x81, b"\x01")), "1.2.3", 0.000001),
+        (sequence(encode(0x02, b"\x01\x00\x00\x00")), "1.2.3", 16777216.0),
         (b"", "1.2.3", 0.0),
         (b"", "0.4.0.2023.1.1", 1.0),
         (sequence(integer(5)), "0.4.0.2023.1.1", 5.0),
@@ -237,9 +240,50 @@ def test_how_accurate_it_is(tsa: MiniTsa, accuracy: bytes, policy: str, expected
         assert token.accuracy == datetime.timedelta(seconds=expected)
 
 
-@pytest.mark.parametrize("accuracy", [sequence(encode(0x02, b"\xff")), sequence(encode(0x85, b"\x01"))])
-def test_an_accuracy_that_makes_no_sense(tsa: MiniTsa, accuracy: bytes) -> None:
-    assert "accuracy" in judge(tsa, tsa.response(MESSAGE, NOW, accuracy=accuracy))
+@pytest.mark.parametrize(
+    "value",
+    [
+        encode(0x02, b"\xff"),
+        encode(0x80, b"\xff"),
+        encode(0x02, b""),
+        encode(0x85, b"\x01"),
+        encode(0x02, b"\0\0\0\0\1"),
+    ],
+)
+def test_an_accuracy_that_makes_no_sense(tsa: MiniTsa, value: bytes) -> None:
+    assert "accuracy" in judge(tsa, tsa.response(MESSAGE, NOW, accuracy=sequence(value)))
+
+
+@pytest.mark.parametrize(
+    ("written", "microseconds"),
+    [
+        ("20250601120030Z", 0),
+        ("20250601120030.5Z", 500000),
+        ("20250601120030.000001Z", 1),
+        ("20250601120030.1234567Z", 123456),
+    ],
+)
+def test_times(tsa: MiniTsa, written: str, microseconds: int) -> None:
+    token = read_response(tsa.response(MESSAGE, NOW, written=written))
+
+    assert token.time == NOW + datetime.timedelta(microseconds=microseconds)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "20250601120030",
+        "20250601120030+0000",
+        "202506011200Z",
+        "20250601120030,5Z",
+        "20250631120030Z",
+        "20250601120030Zx",
+    ],
+)
+def test_what_is_no_time(tsa: MiniTsa, written: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        read_response(tsa.response(MESSAGE, NOW, written=written))
+    assert caught.value.code == "malformed"
 
 
 def test_a_refusal_of_the_authority(tsa: MiniTsa) -> None:
