@@ -151,6 +151,8 @@ class MiniTsa:
         inner: str = _TST_INFO,
         scheme: str = "plain",
         written: str = "",
+        signer_version: int = 1,
+        attributes_tag: int = 0xA0,
     ) -> bytes:
         """A TimeStampToken over a message, or over a hash of it."""
         digest = hashlib.new(hash_name, message).digest() if imprint is None else imprint
@@ -177,10 +179,10 @@ class MiniTsa:
             info = info.replace(b"\x02\x02\x12\x67", b"\x02\x02\x12\x68")
         own_issuer = sequence(own.issuer.public_bytes(), integer(own.serial_number))
         signer_info = sequence(
-            integer(1),
+            integer(signer_version),
             own_issuer,
             sequence(oid(HASHES[signed_hash])),
-            der(0xA0, listed),
+            der(attributes_tag, listed),
             sequence(oid(algorithm)),
             der(0x04, signature),
         )

@@ -13,6 +13,7 @@ import random
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -140,6 +141,8 @@ def test_its_certificate_may_come_from_the_trusted_root_only(tsa: MiniTsa) -> No
         ({"tampered": True}, "was changed after"),
         ({"content_type": "1.2.840.113549.1.7.1"}, "another type of content"),
         ({"version": 2}, "not of version 1"),
+        ({"signer_version": 3}, "by issuer and number"),
+        ({"attributes_tag": 0xA1}, "signed attributes"),
         ({"outer": "1.2.840.113549.1.7.3"}, "not signed data"),
         ({"inner": "1.2.840.113549.1.7.1"}, "holds something else"),
         ({"hash_name": "sha1"}, "not with SHA-2"),
@@ -203,6 +206,18 @@ def test_the_certificate_is_for_time_stamping_only(usages: Any, critical: bool, 
     tsa = MiniTsa(NOW, usages=usages, critical=critical)
 
     assert (judge(tsa, tsa.response(MESSAGE, NOW)) == "") is is_good
+
+
+def test_a_certificate_that_demands_what_is_not_known(tsa: MiniTsa) -> None:
+    other = copy.copy(tsa)
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0")
+    purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
+    lifetime = (NOW - YEAR, NOW + YEAR)
+    for critical, reason in ((False, ""), (True, "critical extension that is not known")):
+        extensions: list[Any] = [(purpose, True), (unknown, critical)]
+        other.certificate = tsa._certificate("tsa", "tsa root", tsa.key, lifetime, extensions)
+        assert reason in judge(other, other.response(MESSAGE, NOW))
+        assert reason or not judge(other, other.response(MESSAGE, NOW))
 
 
 def test_certificates_are_valid_at_the_time_of_the_timestamp() -> None:
@@ -281,7 +296,8 @@ def test_times(tsa: MiniTsa, written: str, microseconds: int) -> None:
     ],
 )
 def test_what_is_no_time(tsa: MiniTsa, written: str) -> None:
-    with pytest.raises(Rejected) as caught:
+    reason = "day is out of range" if "0631" in written else "not in UTC"
+    with pytest.raises(Rejected, match=reason) as caught:
         read_response(tsa.response(MESSAGE, NOW, written=written))
     assert caught.value.code == "malformed"
 
