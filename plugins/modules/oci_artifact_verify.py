@@ -33,7 +33,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.attributes
 requirements:
   - cryptography >= 41 on the host that runs the module
-  - sigstore >= 4, < 5 on the host that runs the module, for keyless signatures without O(trusted_root)
+  - sigstore >= 4, < 5 on the host that runs the module, for keyless signatures without O(trusted_root) and O(ca_roots)
 attributes:
   check_mode:
     support: full
@@ -207,7 +207,7 @@ verification:
           description: The path or the number of the configured key that matched.
           type: str
         issuer:
-          description: Who vouches for the subject; empty for keys.
+          description: Who vouches for the subject; empty for keys, and for certificates that name nobody.
           type: str
         subject:
           description: Who signed; empty for keys.

@@ -20,10 +20,16 @@ _PULL = (
     "_ops/pull/test_degraded.py",
     "_ops/pull/test_two_users.py",
 )
-_KEYLESS = ("_trust/test_keyless.py", "_trust/test_keyless_sigstore.py")
+_KEYLESS = (
+    "_trust/test_keyless.py",
+    "_trust/test_keyless_sigstore.py",
+    "_trust/test_signing_time.py",
+    "_trust/test_own_pki.py",
+    "_trust/test_conformance.py",
+)
 _BOUNDS = ("_trust/test_signer_count.py", "_trust/test_budget.py")
 _COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_cosign_policy.py", *_BOUNDS, *_KEYLESS)
-_NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py")
+_NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py", "_trust/test_notation_time.py")
 _PLACED = (
     "_dest/test_state.py",
     "_dest/test_permissions.py",
@@ -74,12 +80,17 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/key_uris.py": ("_trust/test_key_uris.py",),
     "_trust/keys.py": ("_trust/test_keys.py", "_trust/test_key_uris.py", *_COSIGN[:1]),
     "_trust/keyless.py": (*_KEYLESS, *_BOUNDS[:1]),
+    "_trust/notation_time.py": _NOTATION[::-1],
     "_trust/notation.py": (*_NOTATION, *_BOUNDS[1:], "_ops/test_verify.py"),
     "_trust/notation_policy.py": ("_trust/test_notation_policy.py", *_NOTATION[:1]),
     "_trust/notation_chain.py": ("_trust/test_notation_policy.py", *_NOTATION),
     "_trust/certificates.py": ("_trust/test_certificates.py", *_KEYLESS),
     "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_KEYLESS),
     "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),
+    "_trust/signing_time.py": ("_trust/test_signing_time.py", *_KEYLESS[:2], "_trust/test_own_pki.py"),
+    "_trust/own_pki.py": ("_trust/test_own_pki.py",),
+    "_trust/timestamp.py": ("_trust/test_timestamp.py", "_trust/test_signing_time.py", *_NOTATION[2:]),
+    "_trust/der.py": ("_trust/test_timestamp.py",),
     "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_KEYLESS),
     "_kube/verification_secrets.py": ("_kube/test_verification_secrets.py",),
     "_layout/unlisted.py": ("_layout/test_unlisted.py",),

@@ -152,7 +152,8 @@ class _CosignCheck:
             if self._is_satisfied():
                 signers = [each for group in (self._signers, *self._attesters) for each in group.found.values()]
                 unique = list({(each.found_in, each.who, each.predicate_type): each for each in signers}.values())
-                return Verdict(VERIFIED, COSIGN, unique, self._refusals)
+                valid_until = min(each.valid_until for each in unique)
+                return Verdict(VERIFIED, COSIGN, unique, self._refusals, valid_until)
             if self._budget.is_spent:
                 break
         raise self._failed()

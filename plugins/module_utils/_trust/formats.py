@@ -39,6 +39,8 @@ BUNDLE_PREFIX = "application/vnd.dev.sigstore.bundle"
 BUNDLE_V03 = "application/vnd.dev.sigstore.bundle.v0.3+json"
 BUNDLE_TYPES = (BUNDLE_V03, "application/vnd.dev.sigstore.bundle+json;version=0.3")
 IN_TOTO = "application/vnd.in-toto+json"
+#: Versions of in-toto statements, whose subjects and predicate types are the same; cosign attest writes the older one.
+STATEMENT_TYPES = ("https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1")
 COSIGN_SIGN = "https://sigstore.dev/cosign/sign/v1"
 
 _BUNDLE_FIELDS = {"mediaType", "verificationMaterial", "messageSignature", "dsseEnvelope"}
@@ -153,7 +155,11 @@ def check_statement(envelope: Envelope, digest: str, predicate_types: Sequence[s
     if envelope.payload_type != IN_TOTO:
         raise Rejected("payload-type", f"The envelope holds {envelope.payload_type[:100]!r}, not {IN_TOTO!r}")
     document = strict_json(envelope.payload, "The statement", is_signed=True)
-    subjects = document.get("subject") if isinstance(document, dict) else None
+    # another version could mean something else by the same fields
+    kind = document.get("_type") if isinstance(document, dict) else None
+    if kind not in STATEMENT_TYPES:
+        raise Rejected("payload-type", f"The statement is of type {str(kind)[:100]!r}, not {STATEMENT_TYPES[0]!r}")
+    subjects = document.get("subject")
     if not isinstance(subjects, list) or not 0 < len(subjects) <= MAX_SUBJECTS:
         raise Rejected("malformed", f"The statement has no list of 1 to {MAX_SUBJECTS} subjects")
     matching = next((subject for subject in subjects if _names(subject, digest)), None)

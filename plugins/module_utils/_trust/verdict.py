@@ -36,7 +36,7 @@ class Signer:
     ``found_in`` is the digest of the manifest or layer that carried the signature.
 
     Not part of the result: ``entries``, the entries of the policy that the signer satisfies, and ``names``, all its
-    names, see :class:`~.counting.SignerCount`.
+    names, see :class:`~.counting.SignerCount`; ``valid_until`` as in :class:`Verdict`.
     """
 
     provider: str
@@ -51,6 +51,7 @@ class Signer:
     annotations: Mapping[str, Any] = field(default_factory=dict)
     entries: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     names: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    valid_until: float = field(default=math.inf, repr=False, compare=False)
 
     @property
     def who(self) -> str:
@@ -106,7 +107,7 @@ def describe_refusals(refusals: Sequence[Refusal]) -> str:
 
 def _signer_result(signer: Signer) -> dict[str, Any]:
     result = {**asdict(signer), "annotations": dict(signer.annotations)}
-    return {name: value for name, value in result.items() if name not in ("entries", "names")}
+    return {name: value for name, value in result.items() if name not in ("entries", "names", "valid_until")}
 
 
 def failure_details(provider: str, refusals: Sequence[Refusal]) -> dict[str, Any]:
