@@ -51,6 +51,10 @@ _RECORDS = {0x78: "x", 0x67: "g", 0x4C: "L", 0x4B: "K"}
 _SPARSE_KEYS = (b"SCHILY.realsize", b"SUN.holesdata")
 
 
+class NotAnArchive(LayerError):
+    """The bytes are not an archive of any kind."""
+
+
 class Handler(Protocol):
     """The receiver of the entries. If a method raises, the reader cannot be used any more."""
 
@@ -142,9 +146,9 @@ class TarReader:
         if self._left or self._padding or self._partial or self._record is not None or self._override:
             raise LayerError(f"{self._what} is a truncated archive: it ends in the middle of an entry.", _REPACK_HINT)
 
-    def _no_archive(self, found: bytes) -> LayerError:
+    def _no_archive(self, found: bytes) -> NotAnArchive:
         beginning = f"begins with {bytes(found[:16])!r}, which is not a tar header" if found else "is empty"
-        return LayerError(f"{self._what} is not an archive: it {beginning}.", _COPY_HINT)
+        return NotAnArchive(f"{self._what} is not an archive: it {beginning}.", _COPY_HINT)
 
     def _refuse(self, problem: str) -> LayerError:
         return LayerError(f"{self._what} cannot be unpacked: {problem}.", _REPACK_HINT)

@@ -25,7 +25,8 @@ from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..artifact_result import artifact_identity, layer_record
 from ..connect import cache_warnings
 from ..layer_selector import FIRST, LayerSelector, Limits
-from ..layers import check_sizes, choose_manifest, select_layers
+from ..layers import check_sizes, choose_manifest
+from ..placement import placement_of
 from ..resolve import ReferenceOptions, Resolved, parse_target
 from ..task import Task
 from ..verdicts import policy_fingerprint
@@ -172,7 +173,7 @@ class _Fetch:
 
     def _layer(self, manifest: Manifest, what: str) -> Descriptor:
         try:
-            layers = select_layers(manifest, LayerSelector(media.HELM_LAYER, "copy", FIRST), what)
+            layers = placement_of(manifest, LayerSelector(media.HELM_LAYER, "copy", FIRST), what).layers
             check_sizes(layers, Limits(MAX_CHART, 1), what)
         except LayerError as exc:
             raise ChartError(f"{what} is not a Helm chart: {exc.message}", "Name the chart's repository.") from None

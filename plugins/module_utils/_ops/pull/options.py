@@ -28,6 +28,8 @@ LAST_GOOD_KEPT = "LastGoodKept"
 MAX_LISTED_PATHS = 1000
 # The key of excluded entries in the record of an artifact.
 LEFT_OUT = "left_out"
+# The key of the rule by which layers were placed, there and in the result.
+PLACEMENT = "placement"
 
 
 class PullOptions(NamedTuple):
@@ -70,7 +72,9 @@ class PullResult:
     def as_result(self) -> dict[str, Any]:
         """The result as the module returns it."""
         result = dict(vars(self))
-        result["artifact"] = {name: value for name, value in self.artifact.items() if name != LEFT_OUT}
+        result["artifact"] = {name: value for name, value in self.artifact.items() if name not in (LEFT_OUT, PLACEMENT)}
+        if PLACEMENT in self.artifact:
+            result[PLACEMENT] = self.artifact[PLACEMENT]
         left_out = self.artifact.get(LEFT_OUT)
         if isinstance(left_out, Mapping):
             result.update({name: left_out[name] for name in ("ignored", "ignored_count") if name in left_out})
