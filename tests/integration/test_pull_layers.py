@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.ansible_runner import AnsibleRunner
-from support.artifacts import LAYER, TITLE, Blob, Publisher, contents, digest_of, tar, tgz
+from support.artifacts import LAYER, TITLE, Blob, Publisher, contents, digest_of, special, tar, tgz
 from support.hostile_registry import Answer, HostileRegistry, hostile_registry
 from support.servers import RegistryServer
 from support.tools import Tools
@@ -126,6 +127,38 @@ def test_what_oras_pushes_arrives_as_oras_pull_leaves_it(
     assert copied["placement"] == results[0]["placement"]
     assert set(contents(tmp_path / "copied")) == {"a.txt", "b.txt", "x.png", ".github/ci.yml", "site"}
     assert nothing.failed and "has no content: its only layer is the empty one" in nothing["msg"]
+
+
+@pytest.mark.once
+def test_names_in_archives_that_others_pack(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path) -> None:
+    """The top directory as an entry, and names that are not UTF-8, on a host whose locale knows ASCII alone."""
+
+    def layer(text: str) -> Blob:
+        names = {"/": special(tarfile.DIRTYPE, mode=0o700), "./": "", "caf\udce9/": "", "caf\udce9/\udcff": text}
+        return Blob(tgz(names))
+
+    place, dest = Publisher(registry.host, "layers/names"), tmp_path / "dest"
+    place.publish("1", [layer("one")])
+    place.publish("2", [layer("two")])
+    place.publish("3", {"a": "a"})
+    python = ansible.python_with({"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
+    host = {"vars": {"ansible_python_interpreter": python}}
+    placed, again, diff, replaced, removed = ansible.tasks(
+        [
+            {**pull(ref=f"{place.name}:1", dest=str(dest)), **host},
+            {**pull(ref=f"{place.name}:1", dest=str(dest)), **host},
+            {**pull(ref=f"{place.name}:2", dest=str(dest)), **host, "check_mode": True, "diff": True},
+            {**pull(ref=f"{place.name}:2", dest=str(dest)), **host, "diff": True},
+            {**pull(ref=f"{place.name}:3", dest=str(dest)), **host},
+        ]
+    )
+    assert placed["changes"]["added"] == ["caf\\xe9", "caf\\xe9/\\xff"] and not again.changed
+    for result in (diff, replaced):
+        assert result["changes"]["changed"] == ["caf\\xe9/\\xff"]
+        (entry,) = result["diff"]
+        assert entry["after_header"] == f"{dest}/caf\\xe9/\\xff" and (entry["before"], entry["after"]) == ("one", "two")
+    assert removed["changes"]["removed"] == ["caf\\xe9/\\xff", "caf\\xe9"]
+    assert sorted(os.listdir(os.fsencode(dest))) == [b".oci-artifact", b"a"]
 
 
 def _modes(folder: Path) -> dict[str, tuple[str, int]]:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from .._errors import LayerError
+from .._files.names import decoded
 from .._files.tree import DIRECTORY, FILE, SYMLINK
 
 HARDLINK = "hard link"
@@ -62,7 +63,8 @@ class Handler(Protocol):
         """A header of any kind was read; ``size`` is the bytes of the pax or GNU record that belongs to it."""
 
     def entry(self, kind: str, name: str, size: int, mode: int, target: str) -> None:
-        """An entry begins. ``name`` and ``target`` are as the archive has them: they may be hostile.
+        """An entry begins. ``name`` and ``target`` are as the archive has them: they may be hostile, and their bytes
+        need not be UTF-8 (see :func:`~._files.names.decoded`).
 
         ``kind`` is one of FILE, DIRECTORY, SYMLINK and HARDLINK, ``size`` the bytes that follow (0 but for FILE),
         ``mode`` the mode field (not negative, otherwise unchecked).
@@ -342,10 +344,7 @@ class TarReader:
     def _text(self, raw: bytes) -> str:
         if b"\0" in raw:
             raise self._refuse(f"the name {raw[:200]!r} holds a NUL byte")
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError:
-            raise self._refuse(f"the name {raw[:200]!r} is not UTF-8") from None
+        return decoded(raw)
 
 
 def _is_time(field: bytes) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._dest.permissions import Permissions
+from ..._files.names import escaped
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..layer_selector import LayerSelector, Limits
 from ..resolve import ReferenceOptions
@@ -34,7 +35,7 @@ PLACEMENT = "placement"
 
 class PullOptions(NamedTuple):
     """The options of a pull. None means no rules (``ignore``), no policy (``verify``), and no content that is kept when
-    the registry fails (``last_good``)."""
+    the registry fails (``last_good``). With ``unsafe_writes`` files that are mount points are written in place."""
 
     reference: ReferenceOptions
     dest: str
@@ -49,6 +50,7 @@ class PullOptions(NamedTuple):
     verify: VerifyPolicy | None = None
     last_good: LastGood | None = None
     permissions: Permissions = Permissions()
+    unsafe_writes: bool = False
     auth: AuthOptions = AuthOptions()
     connection: ConnectionOptions = ConnectionOptions()
 
@@ -97,4 +99,4 @@ def listed_changes(
 ) -> dict[str, Any]:
     """Return ``changes`` of a result: the paths, at most 1,000 of each kind, and the number of excluded ones."""
     kinds = {"added": added, "changed": changed, "removed": removed, "permissions": permissions}
-    return {**{kind: list(paths[:MAX_LISTED_PATHS]) for kind, paths in kinds.items()}, "ignored": ignored}
+    return {**{kind: [*map(escaped, paths[:MAX_LISTED_PATHS])] for kind, paths in kinds.items()}, "ignored": ignored}

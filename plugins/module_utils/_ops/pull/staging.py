@@ -14,7 +14,7 @@ from ..._archive.left_out import LeftOut
 from ..._dest.drift import file_digest
 from ..._errors import LayerError
 from ..._files.directory_handles import DirectoryHandles
-from ..._files.names import is_reserved
+from ..._files.names import escaped, is_reserved
 from ..._files.tree import DIRECTORY, FILE, TreeEntry
 from ..._oci import media
 from ..._oci.digest import digest_of_hash
@@ -239,7 +239,7 @@ def _source_ignore_rules(tree: Mapping[str, TreeEntry], root: DirectoryHandles) 
         directory, _slash, name = path.rpartition("/")
         if name == SOURCE_IGNORE and entry.kind == FILE:
             if entry.size > MAX_SOURCE_IGNORE:
-                raise LayerError(f"{path} in the artifact has {entry.size} bytes, too many for ignore rules.")
+                raise LayerError(f"{escaped(path)} in the artifact has {entry.size} bytes, too many for ignore rules.")
             with os.fdopen(root.open_file(path), encoding="utf-8", errors="surrogateescape") as stream:
                 rules[directory] = stream.read()
     return rules

@@ -200,13 +200,19 @@ class Shop:
         (self.layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
 
     def pull(
-        self, *, ignore: str | None = None, dest: str = "", check_mode: bool = False, **selector: str
+        self,
+        *,
+        ignore: str | None = None,
+        dest: str = "",
+        check_mode: bool = False,
+        want_diff: bool = False,
+        **selector: str,
     ) -> PullResult:
         reference = ReferenceOptions(ref=f"oci-layout:{self.layout}:1")
         options = PullOptions(
             reference, dest or str(self.dest), LayerSelector(**selector), Limits(1 << 20, 100), ignore=ignore
         )
-        return pull(options, check_mode=check_mode)
+        return pull(options, check_mode=check_mode, want_diff=want_diff)
 
     def files(self) -> dict[str, str]:
         found = {str(path.relative_to(self.dest)): path for path in self.dest.rglob("*") if path.is_file()}
