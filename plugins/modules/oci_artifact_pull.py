@@ -146,6 +146,15 @@ options:
         is what the artifact says; setuid, setgid and sticky bits are never kept.
       - With an octal mode, directories get the execute bit wherever it grants the read bit.
     type: raw
+  unsafe_writes:
+    description:
+      - Write a file in place when it cannot be replaced because it is a mount point, as a single file that is mounted
+        into a container is. This is not atomic. Who reads the file meanwhile, or after a run that was killed, may see a
+        part of it; the next run puts it right.
+      - All other files are still replaced by one rename. A mount point that the artifact no longer has cannot be
+        removed, and fails the task.
+    type: bool
+    default: false
   max_size:
     description:
       - The most that the artifact may unpack to, in bytes or with a unit (powers of 1024), as in V(500MiB).
@@ -523,6 +532,7 @@ OWN_SPEC: dict[str, Any] = {
     "owner": {"type": "str"},
     "group": {"type": "str"},
     "mode": {"type": "raw"},
+    "unsafe_writes": {"type": "bool", "default": False},
     "max_size": {"type": "str", "default": "8GiB"},
     "max_files": {"type": "int", "default": 200000},
     "on_registry_error": {"type": "dict", "options": ON_REGISTRY_ERROR_SPEC},
@@ -550,6 +560,7 @@ def pull_options(task: AnsibleModule) -> PullOptions:
         verify=verify_policy(params["verify"]),
         last_good=last_good,
         permissions=parse_permissions(params["mode"], params["owner"] or "", params["group"] or ""),
+        unsafe_writes=params["unsafe_writes"],
         auth=auth_options(task),
         connection=connection_options(params),
     )

@@ -96,7 +96,8 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_registry/auth.py": ("_registry/test_credential_sent.py", "_registry/test_auth.py"),
     # what is written where
     "_dest/plan.py": _PLACED,
-    "_dest/apply.py": _PLACED,
+    "_dest/apply.py": ("_dest/test_in_place.py", *_PLACED),
+    "_dest/in_place.py": ("_dest/test_in_place.py",),
     "_dest/drift.py": _PLACED,
     "_dest/permissions.py": ("_dest/test_permissions.py", *_PLACED),
     "_dest/state.py": _PLACED,
