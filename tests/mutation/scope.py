@@ -52,6 +52,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_ops/verify.py": ("_ops/test_verify.py", "_ops/pull/test_many.py"),
     "_ops/pull/places.py": ("_ops/pull/test_places.py", "_ops/pull/test_many.py"),
     "_ops/placement.py": ("_ops/pull/test_placement.py",),
+    "_ops/moved_tag.py": ("_ops/test_moved_tag.py",),
     "_ops/layer_selector.py": ("_ops/pull/test_layers.py", "_ops/pull/test_decisions.py"),
     "_cache/notes.py": ("_cache/test_notes.py", "_ops/test_verdicts.py", "_layout/test_two_users.py"),
     # whom it trusts

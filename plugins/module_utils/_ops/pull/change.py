@@ -123,7 +123,8 @@ class Change:
                 staged = self._stage(manifest, placement, read, content.get(""))
             if cached is not None:
                 # of an index, the cache has one platform's manifest, which is not the tag's
-                cached.enter(artifact["tag"] if artifact["digest"] == manifest.descriptor.digest else "", manifest)
+                is_whole = artifact["digest"] == manifest.descriptor.digest
+                cached.enter(self._pull.target.confirmed_tag(self._resolved) if is_whole else "", manifest)
         options, root = self._pull.options, self._pull.destination.root
         diff: list[dict[str, str]] = []
         with self._turn, self._pull.task.small_work(is_small):

@@ -155,7 +155,7 @@ def _is_same_request(state: State, target: Target) -> bool:
     """True when the record is of the same request, even without a stored confirmation."""
     held = held_revision(state)
     if target.reference.digest:
-        return held.revision == target.reference.digest
+        return held == target.known
     if target.selector is None:
         return held.tag == target.reference.tag
     return state.request == target.wanted
