@@ -74,4 +74,4 @@ def test_pinned_tags_and_names_without_a_scheme(
     assert any(f"names {moved} now" in warning for warning in found["warnings"])
     assert by_url["artifact"]["url"] == place.url and by_url["artifact"]["digest"] == moved
     assert contents(tmp_path / "by-url")["demo/values.yaml"] == "a: 2\n"
-    assert tagged.failed and "carries a tag or a digest" in layout["msg"]
+    assert tagged.failed and "carries a tag or a digest" in tagged["msg"]
