@@ -48,9 +48,7 @@ def test_pinned_tags_and_names_without_a_scheme(
     ignored, again = ansible.tasks([task(PULL, ref=ref, dest=str(tmp_path / "dest"))] * 2)
     assert ignored["artifact"]["revision"] == revision and not again.changed
     assert not any(request.path.endswith("/1.0.0") for request in registry.requests(since=mark))
-    warned = ansible.tasks(
-        [task(module, ref=ref, tag_moved="warn", **every[name][1]) for name, (module, _options) in every.items()]
-    )
+    warned = ansible.tasks([task(module, ref=ref, tag_moved="warn", **options) for module, options in every.values()])
     failed = ansible.tasks(
         [task(module, ref=ref, tag_moved="fail", **options) for module, options in every.values()]
         + [task(PULL, artifacts=[{"ref": ref, "dest": str(tmp_path / "many")}], tag_moved="fail")]
