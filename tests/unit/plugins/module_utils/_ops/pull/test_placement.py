@@ -326,9 +326,11 @@ def test_a_directory_that_was_pushed_as_itself(shop: Shop) -> None:
 def test_files_that_come_twice(shop: Shop) -> None:
     """As for oras: the same file twice is one file, two files of one name are an error."""
     directory = (archive({"d/": "", "d/a": "text"}), IMAGE_LAYER, {media.ANNOTATION_TITLE: "d", **UNPACK})
-    shop.publish([titled("a"), titled("b"), titled("a"), directory, titled("d/a")])
+    shop.publish(
+        [titled("a"), titled("b"), titled("a"), directory, titled("d/a"), titled("empty", ""), titled("e2", "")]
+    )
     shop.pull()
-    assert shop.files() == {"a": "text", "b": "text", "d/a": "text"}
+    assert shop.files() == {"a": "text", "b": "text", "d/a": "text", "e2": "", "empty": ""}
     for clash in ([titled("a"), titled("a", "tex2")], [titled("a"), titled("a/b")], [directory, titled("d/a", "tex2")]):
         shop.publish(clash)
         with pytest.raises(LayerError, match="where the artifact has another entry"):
