@@ -11,6 +11,7 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,10 @@ FLUX_LAYER = layer(media.FLUX_LAYER)
         (manifest(TAR_1, TAR_2, config=media.OCI_CONFIG), "image", "all", [TAR_1, TAR_2]),
         (manifest(TAR_1, TAR_2, config=media.DOCKER_CONFIG), "image", "all", [TAR_1, TAR_2]),
         (manifest(TAR_1), "archive", "first", [TAR_1]),
+        (manifest(TAR_1, CHART), "archive", "first", [TAR_1]),
+        (manifest(TAR_1, config=media.HELM_CONFIG), "archive", "first", [TAR_1]),
+        (replace(manifest(TAR_1), config=None), "archive", "first", [TAR_1]),
+        (replace(manifest(A), config=None), "files", "titled", [A]),
         (manifest(TAR_1, TAR_2), "archive", "first", [TAR_1]),
         (manifest(layer("a/b")), "archive", "first", [layer("a/b")]),
     ],
@@ -272,6 +277,7 @@ def test_only_what_was_made_for_flux_has_default_exclusions(
     shop.publish([(archive(EXCLUDED), media_type, {})], config)
     predicted = shop.pull(layers=layers, check_mode=True)
     assert predicted.as_result()["placement"]["content"] == content
+    assert "exclusions" not in predicted.as_result()["placement"], "nobody has looked at the content"
     result = shop.pull(layers=layers)
     assert (placement(result)[0], placement(result)[2]) == (content, exclusions)
     assert list(shop.files()) == (["a.yaml"] if content == "flux" else sorted(EXCLUDED))
