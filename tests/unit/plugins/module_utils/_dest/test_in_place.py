@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,13 @@ class Mounted(Lab):
         return str(failure.value)
 
 
+@contextlib.contextmanager
+def nothing_left_open() -> Iterator[None]:
+    before = os.listdir("/proc/self/fd")
+    yield
+    assert len(os.listdir("/proc/self/fd")) <= len(before)
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> Mounted:
     return Mounted(tmp_path)
@@ -77,7 +86,8 @@ def test_it_is_written_in_place_when_the_task_permits_it(lab: Mounted, tag: str)
         if tag == "old":
             lab.outside.write_text("altered by somebody")
         inode = lab.outside.stat().st_ino
-        result = lab.unsafe(tag)
+        with nothing_left_open():
+            result = lab.unsafe(tag)
         assert result.changed and "dir/b" in result.changes["changed"]
         assert lab.texts() == (NEW if tag == "new" else OLD)
         status = lab.outside.stat()
@@ -132,7 +142,8 @@ def test_a_later_step_that_fails_takes_it_back(lab: Mounted, monkeypatch: pytest
     def work() -> None:
         lab.mount()
         monkeypatch.setattr(os, "rename", failing)
-        said = lab.refused(unsafe_writes=True, permissions=Permissions("", 0, 12))
+        with nothing_left_open():
+            said = lab.refused(unsafe_writes=True, permissions=Permissions("", 0, 12))
         assert f"{lab.dest}/z" in said and "No space left" in said
         status = lab.outside.stat()
         assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o600, 0)
@@ -189,7 +200,7 @@ def test_only_a_file_is_opened(tmp_path: Path) -> None:
     try:
         os.close(in_place.open_for_update(b"file", parent))
         for name in (b"link", b"fifo"):
-            with pytest.raises(OSError):
+            with nothing_left_open(), pytest.raises(OSError):
                 in_place.open_for_update(name, parent)
     finally:
         os.close(parent)
