@@ -33,7 +33,7 @@ def open_for_update(name: bytes, parent: int) -> int:
 
 
 def copy_aside(descriptor: int, name: bytes, directory: int) -> None:
-    """Copy the content of an open file to a new file ``name`` of an open directory.
+    """Copy the content of a file that was just opened to a new file ``name`` of an open directory.
 
     :raises OSError: when it cannot be read, or the copy cannot be written.
     """
@@ -57,7 +57,7 @@ def copy_into(descriptor: int, name: bytes, directory: int) -> None:
 
 
 def _overwrite(target: int, source: int) -> None:
-    os.lseek(source, 0, os.SEEK_SET)
+    """Replace the content of ``target`` by what ``source`` holds from its position on."""
     os.lseek(target, 0, os.SEEK_SET)
     size = 0
     with os.fdopen(os.dup(source), "rb", buffering=0) as stream:
