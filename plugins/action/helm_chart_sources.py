@@ -27,7 +27,7 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import
 PATIENCE = 3600.0
 
 # What tells two sources apart; credentials and the way there are not part of it.
-_IDENTITY = ("ref", "url", "tag", "digest", "semver", "semver_filter", "filter_tags", "verify")
+_IDENTITY = ("ref", "url", "tag", "digest", "semver", "semver_filter", "filter_tags", "tag_moved", "verify")
 
 
 class ActionModule(ActionBase):

@@ -171,6 +171,12 @@ class TagImmutable(OciError):
     reason = "TagImmutable"
 
 
+class TagMoved(OciError):
+    """A tag that names another digest than the one that the reference pins beside it."""
+
+    reason = "TagMoved"
+
+
 class MissingDependency(OciError):
     """A Python package that this call needs is not installed on the host that runs it."""
 

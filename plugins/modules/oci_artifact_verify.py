@@ -160,10 +160,10 @@ artifact:
       description: The repository or layout.
       type: str
     revision:
-      description: V(tag@digest) for a tag or a range, the digest alone for a digest.
+      description: V(tag@digest) for a tag or a range, and for a tag with a digest beside it; else the digest.
       type: str
     tag:
-      description: The tag that was asked for or chosen; empty for a digest.
+      description: The tag that was asked for or chosen; empty for a digest alone.
       type: str
     digest:
       description: The digest.
@@ -274,6 +274,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     CONNECTION_SPEC,
     POLICY_SPEC,
     SIGNATURE_PROVIDER,
+    TAG_MOVED_SPEC,
     auth_options,
     cache_options,
     connection_options,
@@ -292,7 +293,7 @@ if TYPE_CHECKING:
 
 WHOLE_POLICY_SPEC: dict[str, Any] = {"signature_provider": SIGNATURE_PROVIDER, **POLICY_SPEC}
 # options of one artifact
-OWN_SPEC: dict[str, Any] = {**IDENTITY_SPEC, **WHOLE_POLICY_SPEC, **AUTH_SPEC, **CONNECTION_SPEC}
+OWN_SPEC: dict[str, Any] = {**IDENTITY_SPEC, **TAG_MOVED_SPEC, **WHOLE_POLICY_SPEC, **AUTH_SPEC, **CONNECTION_SPEC}
 
 
 def verify_options(task: AnsibleModule) -> VerifyOptions:

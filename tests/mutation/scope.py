@@ -15,6 +15,7 @@ _PULL = (
     "_ops/pull/test_acceptance.py",
     "_ops/pull/test_verified.py",
     "_ops/pull/test_layers.py",
+    "_ops/pull/test_placement.py",
     "_ops/pull/test_digests.py",
     "_ops/pull/test_many.py",
     "_ops/pull/test_degraded.py",
@@ -56,6 +57,8 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_ops/verdicts.py": ("_ops/test_verdicts.py", "_ops/pull/test_verified.py", "_trust/test_key_uris.py"),
     "_ops/verify.py": ("_ops/test_verify.py", "_ops/pull/test_many.py"),
     "_ops/pull/places.py": ("_ops/pull/test_places.py", "_ops/pull/test_many.py"),
+    "_ops/placement.py": ("_ops/pull/test_placement.py",),
+    "_ops/moved_tag.py": ("_ops/test_moved_tag.py",),
     "_ops/layer_selector.py": ("_ops/pull/test_layers.py", "_ops/pull/test_decisions.py"),
     "_cache/notes.py": ("_cache/test_notes.py", "_ops/test_verdicts.py", "_layout/test_two_users.py"),
     # whom it trusts
@@ -108,7 +111,8 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_registry/auth.py": ("_registry/test_credential_sent.py", "_registry/test_auth.py"),
     # what is written where
     "_dest/plan.py": _PLACED,
-    "_dest/apply.py": _PLACED,
+    "_dest/apply.py": ("_dest/test_in_place.py", *_PLACED),
+    "_dest/in_place.py": ("_dest/test_in_place.py",),
     "_dest/drift.py": _PLACED,
     "_dest/permissions.py": ("_dest/test_permissions.py", *_PLACED),
     "_dest/state.py": _PLACED,

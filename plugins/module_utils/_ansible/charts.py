@@ -25,6 +25,7 @@ from .specs import (
     CONNECTION_SPEC,
     REFERENCE_SPEC,
     SELECTION_SPEC,
+    TAG_MOVED_SPEC,
     VERIFY_SPEC,
     auth_options,
     cache_options,
@@ -75,7 +76,7 @@ def chart_sources(module: AnsibleModule) -> list[SourceOptions]:
 def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: str) -> SourceOptions:
     own = {**AUTH_SPEC, **CONNECTION_SPEC, **VERIFY_SPEC}
     optional = {key: {part: value for part, value in spec.items() if part != "default"} for key, spec in own.items()}
-    spec = {**REFERENCE_SPEC, **SELECTION_SPEC, **optional}
+    spec = {**REFERENCE_SPEC, **SELECTION_SPEC, **TAG_MOVED_SPEC, **optional}
     refuse_numbers(spec, source, f"source {name}: ")
     validator = ArgumentSpecValidator(spec, mutually_exclusive=[["auth_file", "auth_config"]])
     checked = validator.validate(dict(source))

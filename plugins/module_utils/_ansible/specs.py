@@ -13,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._errors import AuthenticationFailed, InvalidOption
 from .._oci.options import GENERIC, PROVIDERS, AuthOptions, CacheOptions, ConnectionOptions, parse_duration
-from .._ops.resolve import ReferenceOptions
+from .._ops.resolve import IGNORE, ReferenceOptions
 from .run import run_module
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ SELECTION_SPEC: dict[str, Any] = {
         "type": "dict",
         "options": {"pattern": {"type": "str"}, "extract": {"type": "str"}, "policy": _POLICY_SPEC},
     },
+}
+
+# Apart from the selection, which names an artifact and cannot stand beside a list of them.
+TAG_MOVED_SPEC: dict[str, Any] = {
+    "tag_moved": {"type": "str", "choices": ["ignore", "warn", "fail"], "default": "ignore"}
 }
 
 REFERENCE_SPEC: dict[str, Any] = {
@@ -137,6 +142,7 @@ def reference_options(params: Mapping[str, Any]) -> ReferenceOptions:
         semver_filter=params.get("semver_filter") or "",
         filter_tags=_without_none(filter_tags) if filter_tags else None,
         pin=params.get("pin") or "",
+        tag_moved=params.get("tag_moved") or IGNORE,
     )
 
 
