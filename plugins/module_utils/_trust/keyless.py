@@ -25,14 +25,14 @@ The steps, by the numbers of :mod:`.verifier`. Each raises a ``Rejected`` of its
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from .._oci.manifest import Descriptor
 from .._packages import require_cryptography
-from . import formats, transparency_log
+from . import formats, keyless_envelope, transparency_log
 from .certificates import check_signing_certificate, read_certificate
 from .formats import Bundle, Envelope, Statement
 from .identity import ANY_IDENTITY, CompiledIdentities, claimed_identity
@@ -91,6 +91,32 @@ class KeylessVerifier:
         """
         with self._only_rejections():
             return self._bundle(bundle, digest, predicate_types)
+
+    def verify_attestation(
+        self, annotations: Mapping[str, str], envelopes: Sequence[Envelope], envelope_sha256: str, digest: str
+    ) -> tuple[Signer, Statement]:
+        """Check an envelope under cosign's tag of attestations; return its signer and statement, as for a bundle.
+
+        :param annotations: of its layer, with certificate and log entry.
+        :param envelopes: the envelope, once for each of its signatures.
+        :param envelope_sha256: of the envelope as it lies in the registry.
+        :raises Rejected: with the code of the check that failed.
+        """
+        with self._only_rejections():
+            keyless_envelope.check_annotations(annotations)
+            # 3. Check the signature
+            certificate = keyless_envelope.certificate_of(annotations)
+            envelope = keyless_envelope.signed_envelope(envelopes, certificate)
+            # 4. Check who signed: a, b, d, e
+            promise = _legacy_promise(annotations[formats.ANNOTATION_BUNDLE])
+            transparency_log.check_tagged_entry(promise.body, certificate, envelope, envelope_sha256)
+            time = transparency_log.check_promise(self._root, promise)
+            check_signing_certificate(self._root, certificate, time)
+            signer = self._signer(certificate, time, LEGACY)
+            # 5. Check what was signed
+            statement = formats.check_statement(envelope, digest)
+            signer = replace(signer, predicate_type=statement.predicate_type, annotations=statement.annotations)
+            return signer, statement
 
     @contextmanager
     def _only_rejections(self) -> Iterator[None]:

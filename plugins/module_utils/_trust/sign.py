@@ -256,9 +256,9 @@ class _OneArtifact:
             del attached  # before the next one is read
         return _Found(own, others)
 
-    def _is_own_bundle(self, raw: bytes) -> bool:
+    def _is_own_bundle(self, document: formats.Document) -> bool:
         try:
-            bundle = formats.parse_bundle(raw)
+            bundle = formats.parse_bundle(document)
             envelope = bundle.envelope
             if envelope is None or not bundle.is_keyed or not self._key.public.is_named(envelope.key_id):
                 return False

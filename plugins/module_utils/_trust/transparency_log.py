@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verifies entries of a transparency log (Rekor): inclusion, time, and that they are about the given signature.
 
-Sources: sigstore/rekor, pkg/verify and pkg/types (hashedrekord 0.0.1 and 0.0.2, dsse 0.0.1, intoto 0.0.2); RFC 6962
+Sources: sigstore/rekor, pkg/verify and pkg/types (hashedrekord 0.0.1 and 0.0.2, dsse 0.0.1, intoto 0.0.1 and 0.0.2);
+cosign, pkg/cosign/verify.go, VerifyBundle (entries beside envelopes that are no bundles); RFC 6962
 section 2.1.1 for inclusion proofs; golang.org/x/mod/sumdb/note and C2SP tlog-checkpoint for checkpoints; RFC 8785 for
 what a signed entry timestamp (SET) is over. An entry counts only when signature, certificate and content are those at
 hand: anyone can attach an entry about something else (CVE-2022-36056).
@@ -242,7 +243,7 @@ def check_envelope_entry(entry: Entry, certificate: Any, envelope: Envelope) -> 
     elif kind == "hashedrekord 0.0.2":
         record = spec["hashedRekordV002"]
         logged = record["signature"]
-        digest = base64.b64encode(hashlib.sha256(envelope.signed).digest()).decode("ascii")
+        digest = base64.b64encode(envelope.signed.digest("sha256")).decode("ascii")
         _compare(
             _decode(logged["content"]) == envelope.signature,
             is_same_certificate(_decode(logged["verifier"]["x509Certificate"]["rawBytes"]), certificate),
@@ -250,6 +251,39 @@ def check_envelope_entry(entry: Entry, certificate: Any, envelope: Envelope) -> 
         )
     else:
         raise Rejected("tlog", f"The log entry is of the kind {kind[:100]!r}, which is not supported for envelopes")
+
+
+def check_tagged_entry(body: bytes, certificate: Any, envelope: Envelope, envelope_sha256: str) -> None:
+    """Check that the entry is about this envelope, which lies under cosign's tag of attestations.
+
+    As for cosign, the entry has the hash of the whole envelope, as it lies in the registry. Signature and payload are
+    compared too where the entry has them: of an entry of intoto 0.0.2 the log has checked nothing else.
+
+    :raises Rejected: ``tlog``; ``malformed`` for what cannot be read.
+    """
+    kind, spec = _kind_and_spec(body)
+    payload = _sha256(envelope.payload)
+    if kind == "dsse 0.0.1":
+        (logged,) = spec["signatures"]
+        signature, verifier = _decode(logged["signature"]), logged["verifier"]
+        hashes = (spec["envelopeHash"], spec["payloadHash"])
+    elif kind == "intoto 0.0.2":
+        content = spec["content"]
+        (logged,) = content["envelope"]["signatures"]
+        # the entry holds the text of the envelope's base64, in base64
+        signature, verifier = _decode(_decode(logged["sig"]).decode("ascii")), logged["publicKey"]
+        hashes = (content["hash"], content["payloadHash"])
+    elif kind == "intoto 0.0.1":
+        # it has no signature of its own, and old ones have no hash of the payload
+        content, signature, verifier = spec["content"], envelope.signature, spec["publicKey"]
+        hashes = (content["hash"], content.get("payloadHash", payload))
+    else:
+        raise Rejected("tlog", f"The log entry is of the kind {kind[:100]!r}, which is not supported for attestations")
+    _compare(
+        signature == envelope.signature,
+        is_same_certificate(_decode(verifier), certificate),
+        hashes == ({"algorithm": "sha256", "value": envelope_sha256}, payload),
+    )
 
 
 def _compare(signature: bool, certificate: bool, content: bool) -> None:
