@@ -147,7 +147,7 @@ class _LongString:
     def _decode(self, encoded: bytes) -> None:
         if encoded and self._has_ended:
             raise self._malformed()
-        self._has_ended = b"=" in encoded
+        self._has_ended = self._has_ended or b"=" in encoded
         try:
             self._decoded.write(decode_base64(encoded.decode("ascii"), "It"))
         except (Rejected, ValueError):
