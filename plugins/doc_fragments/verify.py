@@ -120,8 +120,8 @@ options:
             V(builder.id) or V(materials[*].uri). V(["a.name"]) stands for a name with other characters.
           - A value is text, a number, a boolean or null, and has to be there just so, of the same type. With V([*])
             one element that has it is enough.
-          - C({pattern: …}) in place of a value is a regular expression for text, in Go's spelling. It may match
-            anywhere unless it is anchored with C(^) and C($).
+          - A mapping with the one key C(pattern) in place of a value has a regular expression for text, in Go's
+            spelling. It may match anywhere unless it is anchored with C(^) and C($).
         type: dict
       predicate:
         description:
@@ -159,6 +159,7 @@ ModuleDocFragment.OPTION = _OPTION + textwrap.indent(  # type: ignore[attr-defin
     ModuleDocFragment.DOCUMENTATION.partition("options:\n")[2]
     .replace("signature_provider:", "provider:", 1)
     .replace("O(any_identity)", "O(verify.any_identity)")
-    .replace("O(attestations", "O(verify.attestations"),
+    .replace("O(attestations", "O(verify.attestations")
+    .replace("RV(verification.signers[].predicate)", "C(verification.signers[].predicate)"),
     "    ",
 )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.predi
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import Rejected, as_result
 
 from . import vectors
-from .test_budget import MIB, Place, bundle, check, envelope, peak, refusal
+from .test_budget import MIB, Place, bundle, check, envelope, refusal
 from .test_cosign_policy import check as check_layout
 
 SLSA = "https://slsa.dev/provenance/v0.2"
@@ -412,58 +411,3 @@ def test_sizes_that_cannot_be(value: str) -> None:
         parse_policy({"max_attestation_size": value})
     with pytest.raises(InvalidPolicy, match="'max_attestation_size' has no meaning for the provider notation"):
         parse_policy({"provider": "notation", "trust_policy": {}, "max_attestation_size": "1"})
-
-
-def sbom(size: int) -> Iterator[bytes]:
-    """About ``size`` bytes of packages as in SPDX, in pieces."""
-    package = {
-        "SPDXID": "SPDXRef-Package-%09d",
-        "name": "libexample%09d",
-        "versionInfo": "1.2.3-4",
-        "downloadLocation": "NOASSERTION",
-        "checksums": [{"algorithm": "SHA256", "checksumValue": "b" * 64}],
-        "externalRefs": [
-            {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": "pkg:deb/x@1"}
-        ],
-        "licenseDeclared": "GPL-2.0-or-later AND \u00e9",
-        "filesAnalyzed": False,
-        "copyrightText": "line\none",
-    }
-    text = json.dumps(package, ensure_ascii=False).encode("utf-8")
-    yield b'{"spdxVersion":"SPDX-2.3","packages":['
-    for number in range(size // len(text)):
-        yield text.replace(b"%09d", b"%09d" % number) + b","
-    yield b"{}]}"
-
-
-def large_attestation(place: Any, key: Any, where: str, size: int) -> None:
-    digest = place.digest.partition(":")[2].encode("ascii")
-    start = (
-        b'{"_type":"https://in-toto.io/Statement/v0.1","subject":[{"digest":{"sha256":"' + digest + b'"}}],'
-        b'"predicateType":"https://spdx.dev/Document","predicate":'
-    )
-    payload = b"".join([start, *sbom(size), b"}"])
-    signed = formats.pre_authentication_encoding(formats.IN_TOTO, payload)
-    signature = base64.b64encode(key.sign(signed, ec.ECDSA(hashes.SHA256())))
-    envelope = b'{"payloadType":"application/vnd.in-toto+json","payload":"%s","signatures":[{"sig":"%s"}]}'
-    envelope %= (base64.b64encode(payload), signature)
-    if where == ".att":
-        place.tag(".att", [place.blob(envelope, DSSE_ENVELOPE)])
-        return
-    material = b'{"mediaType":"%s","verificationMaterial":{"publicKey":{"hint":""}},"dsseEnvelope":%s}'
-    place.attach(place.blob(material % (formats.BUNDLE_V03.encode("ascii"), envelope), formats.BUNDLE_V03))
-
-
-@pytest.mark.parametrize(("where", "size"), [("bundle", 20), (".att", 20), (".att", 100)])
-def test_the_memory_that_a_large_sbom_takes(place: Any, key: Any, where: str, size: int) -> None:
-    """One copy of the statement; a quarter of it for the buffer that grows while it arrives."""
-    large_attestation(place, key, where, size * MIB)
-    rule = {"type": "spdxjson", "match": {"spdxVersion": "SPDX-2.3"}}
-    verdicts = []
-    policy: dict[str, Any] = {"attestations": [rule], "max_attestation_size": "200MiB"}
-    assert peak(lambda: verdicts.append(check(place, key, **policy))) < size * MIB * 1.3 + 16 * MIB
-    assert verdicts[0].verified
-    if size == 20:
-        assert check(place, key, attestations=[rule]).verified, "by default"
-        message = refusal(place, key, attestations=[rule], max_attestation_size="16MiB").message
-        assert "too-large: " in message and f"more than the {16 * MIB} that are read" in message
