@@ -36,8 +36,8 @@ options:
         description:
           - A regular expression for the issuer of the identity, as in
             V(^https://token\\.actions\\.githubusercontent\\.com$).
+          - Required, except with O(ca_roots), whose certificates need not name one.
         type: str
-        required: true
       subject:
         description:
           - A regular expression for the subject, as in V(^https://github\\.com/stefanprodan/podinfo/.*$). It may match
@@ -51,10 +51,22 @@ options:
     default: false
   trusted_root:
     description:
-      - The path of a C(trusted_root.json), or its text, with the certificate authorities and logs that keyless
-        signatures are checked against. With it the network is used for nothing but the registry.
+      - The path of a C(trusted_root.json), or its text, with the certificate authorities, logs and timestamp
+        authorities that keyless signatures are checked against. With it the network is used for nothing but the
+        registry. It may have several roots, one in each line, of which one has to be satisfied.
+      - What a root does not have (a transparency log, a CT log) is not demanded of signatures; the guide on
+        verification says what tells the time of signing then.
       - Without it the root of the public Sigstore instance is fetched, which needs the Python package sigstore.
     type: str
+  ca_roots:
+    description:
+      - Certificates (PEM, as paths on the host that runs the module or as text) of the authorities of your own PKI.
+        Signatures count that were made with a certificate that leads to a self-signed one of these, and whose name
+        O(identities) accept. Others in the list are intermediates.
+      - Certificates have to be valid now, unless the logs or timestamp authorities of O(trusted_root) tell when
+        the signature was made.
+    type: list
+    elements: str
   min_signers:
     description:
       - How many entries of the policy must be satisfied, each by a signer of its own. An entry is a public key, or an
@@ -137,9 +149,9 @@ options:
   trust_store:
     description:
       - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of
-        trust stores to lists. A list answers for every store that the policy names.
-      - Revocation is never asked for online, and timestamp countersignatures are not evaluated; the guide on
-        verification says what that means for each level of the policy.
+        trust stores (V(ca:acme), V(signingAuthority:acme), V(tsa:acme), or V(acme) for all types) to lists. A list
+        answers for every store that the policy names.
+      - Revocation is never asked for online, and plugins are not run; the guide on verification says what that means.
     type: raw
 """
 
@@ -160,6 +172,9 @@ ModuleDocFragment.OPTION = _OPTION + textwrap.indent(  # type: ignore[attr-defin
     .replace("signature_provider:", "provider:", 1)
     .replace("O(any_identity)", "O(verify.any_identity)")
     .replace("O(attestations", "O(verify.attestations")
+    .replace("O(ca_roots)", "O(verify.ca_roots)")
+    .replace("O(identities)", "O(verify.identities)")
+    .replace("O(trusted_root)", "O(verify.trusted_root)")
     .replace("RV(verification.signers[].predicate)", "C(verification.signers[].predicate)"),
     "    ",
 )

@@ -55,7 +55,6 @@ PACKAGES = {
         Package("cryptography", "cryptography", "41"),
         Package("PyNaCl", "nacl", "1.4", "2"),
         Package("sigstore", "sigstore", "4", "5"),
-        Package("rfc3161-client", "rfc3161_client", "1.0.3"),  # comes with sigstore
         Package("PyYAML", "yaml", "5.4"),
         Package("kubernetes", "kubernetes", "28"),
         Package("botocore", "botocore", "1.31"),

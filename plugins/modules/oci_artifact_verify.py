@@ -34,7 +34,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.attributes
 requirements:
   - cryptography >= 41 on the host that runs the module
-  - sigstore >= 4, < 5 on the host that runs the module, for keyless signatures without O(trusted_root)
+  - sigstore >= 4, < 5 on the host that runs the module, for keyless signatures without O(trusted_root) and O(ca_roots)
 attributes:
   check_mode:
     support: full

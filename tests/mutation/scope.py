@@ -20,11 +20,17 @@ _PULL = (
     "_ops/pull/test_degraded.py",
     "_ops/pull/test_two_users.py",
 )
-_KEYLESS = ("_trust/test_keyless.py", "_trust/test_keyless_sigstore.py")
+_KEYLESS = (
+    "_trust/test_keyless.py",
+    "_trust/test_keyless_sigstore.py",
+    "_trust/test_signing_time.py",
+    "_trust/test_own_pki.py",
+    "_trust/test_conformance.py",
+)
 _BOUNDS = ("_trust/test_signer_count.py", "_trust/test_budget.py")
 _ATTESTATIONS = ("_trust/test_attestations.py", "_trust/test_keyless_attestations.py")
 _COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_cosign_policy.py", *_ATTESTATIONS, *_BOUNDS, *_KEYLESS)
-_NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py")
+_NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py", "_trust/test_notation_time.py")
 _PLACED = (
     "_dest/test_state.py",
     "_dest/test_permissions.py",
@@ -76,13 +82,17 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py", *_BOUNDS[:1]),
     "_trust/keys.py": ("_trust/test_keys.py", *_COSIGN[:1]),
     "_trust/keyless.py": (*_KEYLESS, *_ATTESTATIONS[1:], *_BOUNDS[:1]),
-    "_trust/keyless_envelope.py": _ATTESTATIONS[1:],
+    "_trust/notation_time.py": _NOTATION[::-1],
     "_trust/notation.py": (*_NOTATION, *_BOUNDS[1:], "_ops/test_verify.py"),
     "_trust/notation_policy.py": ("_trust/test_notation_policy.py", *_NOTATION[:1]),
     "_trust/notation_chain.py": ("_trust/test_notation_policy.py", *_NOTATION),
     "_trust/certificates.py": ("_trust/test_certificates.py", *_KEYLESS),
     "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_ATTESTATIONS[1:], *_KEYLESS),
     "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),
+    "_trust/signing_time.py": ("_trust/test_signing_time.py", *_KEYLESS[:2], "_trust/test_own_pki.py"),
+    "_trust/own_pki.py": ("_trust/test_own_pki.py",),
+    "_trust/timestamp.py": ("_trust/test_timestamp.py", "_trust/test_signing_time.py", *_NOTATION[2:]),
+    "_trust/der.py": ("_trust/test_timestamp.py",),
     "_trust/trusted_root.py": ("_trust/test_trusted_root.py", *_KEYLESS),
     "_trust/counting.py": _BOUNDS[:1],
     "_trust/budget.py": _BOUNDS[1:],

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 REMEMBERED_SECONDS = 24 * 3600.0
 # To be incremented when the verification changes: results of earlier versions are then not reused.
-RULES = 2
+RULES = 3
 _PART = "verdicts"
 
 
@@ -55,7 +55,7 @@ def policy_fingerprint(policy: VerifyPolicy) -> str:
     """A digest of the inputs of a verification: the policy, the content of the files that it names, and ``RULES``."""
     from .._oci.digest import digest_of
 
-    files = [*policy.public_keys, policy.trusted_root]
+    files = [*policy.public_keys, policy.trusted_root, *policy.ca_roots]
     for certificates in (policy.trust_store or {}).values():
         files += certificates
     contents = [_content_of(each) for each in files]

@@ -144,7 +144,9 @@ class _CosignCheck:
         for _candidate in self._candidates():
             # 6. Count the signers, after each candidate: nothing is fetched that is not needed
             if counted.is_enough:
-                return Verdict(VERIFIED, COSIGN, counted.all_signers(), self._refusals, warnings=counted.warnings)
+                signers = counted.all_signers()
+                valid_until = min(each.valid_until for each in signers)
+                return Verdict(VERIFIED, COSIGN, signers, self._refusals, valid_until, counted.warnings)
             if self._budget.is_spent:
                 break
         name = str(self._repository.reference.at(digest=self._digest))
@@ -292,10 +294,7 @@ class _CosignCheck:
             if key is not None:
                 return self._keyed_statement(layer.digest, envelope, key, LEGACY)
         if self._keyless is not None and (has_certificate or not self._keys):
-            signer, statement = self._keyless.verify_attestation(
-                layer.annotations, envelopes, document.sha256, self._digest
-            )
-            return replace(signer, found_in=layer.digest), statement
+            return self._keyless.verify_attestation(layer, document, envelopes, self._digest)
         if has_certificate:
             raise Rejected("not-keyed", "It is signed with a certificate, and the policy has no identities")
         raise Rejected("bad-signature", self._no_key_matches())

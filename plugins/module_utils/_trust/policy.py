@@ -76,6 +76,7 @@ class VerifyPolicy:
     attestations: Sequence[AttestationRule] = ()
     trust_policy: Mapping[str, Any] | None = None
     trust_store: Mapping[str, Sequence[str]] | None = None
+    ca_roots: Sequence[str] = ()
 
     @property
     def most_signers(self) -> int:
@@ -89,13 +90,26 @@ def parse_policy(option: Mapping[str, Any]) -> VerifyPolicy:
     :raises InvalidPolicy: when they do not fit together, or a file of the policy cannot be read.
     """
     provider = option.get("provider") or COSIGN
-    for_cosign = ("public_keys", "identities", "any_identity", "trusted_root", "predicate_types", "curve_hash")
+    for_cosign = (
+        "public_keys",
+        "identities",
+        "any_identity",
+        "trusted_root",
+        "predicate_types",
+        "curve_hash",
+        "ca_roots",
+    )
     for_notation = ("trust_policy", "trust_store")
     misplaced = for_notation if provider == COSIGN else (*for_cosign, "attestations", "max_attestation_size")
     wrong = next((name for name in misplaced if option.get(name)), None)
     if wrong is not None:
         raise InvalidPolicy(
             f"'{wrong}' has no meaning for the provider {provider}.", "Remove it, or change 'provider'."
+        )
+    if option.get("ca_roots") and not (option.get("identities") or option.get("any_identity")):
+        raise InvalidPolicy(
+            "'ca_roots' says who issues certificates, and the policy not whose are accepted.",
+            "Give 'identities' with a 'subject', or write 'any_identity: true' if every certificate is wanted.",
         )
     return VerifyPolicy(
         provider=provider,
@@ -112,6 +126,7 @@ def parse_policy(option: Mapping[str, Any]) -> VerifyPolicy:
         attestations=tuple(_attestation(each) for each in option.get("attestations") or ()),
         trust_policy=_trust_policy(option.get("trust_policy")) if provider == NOTATION else None,
         trust_store=_trust_store(option.get("trust_store")) if provider == NOTATION else None,
+        ca_roots=tuple(option.get("ca_roots") or ()),
     )
 
 

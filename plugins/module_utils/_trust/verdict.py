@@ -39,7 +39,7 @@ class Signer:
     statement, and part of the result when ``has_predicate`` is True: the policy asks for it.
 
     Not part of the result: ``entries``, the entries of the policy that the signer satisfies, and ``names``, all its
-    names, see :class:`~.counting.SignerCount`.
+    names, see :class:`~.counting.SignerCount`; ``valid_until`` as in :class:`Verdict`.
     """
 
     provider: str
@@ -56,6 +56,7 @@ class Signer:
     has_predicate: bool = False
     entries: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     names: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    valid_until: float = field(default=math.inf, repr=False, compare=False)
 
     @property
     def who(self) -> str:
@@ -125,7 +126,7 @@ def describe_refusals(refusals: Sequence[Refusal]) -> str:
 
 def _signer_result(signer: Signer) -> dict[str, Any]:
     result = {**asdict(signer), "annotations": dict(signer.annotations)}
-    hidden = {"entries", "names", "has_predicate"} | (set() if signer.has_predicate else {"predicate"})
+    hidden = {"entries", "names", "valid_until", "has_predicate"} | (set() if signer.has_predicate else {"predicate"})
     return {name: value for name, value in result.items() if name not in hidden}
 
 

@@ -24,7 +24,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._packages im
 
 ROOT = Path(__file__).resolve().parents[4]
 # what the requirements files leave to whoever wants it
-OPTIONAL = {"sigstore", "rfc3161-client", "botocore", "backports.zstd", "isal", "zlib-ng"}
+OPTIONAL = {"sigstore", "botocore", "backports.zstd", "isal", "zlib-ng"}
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, module: str, version: str | None) -> ModuleType:
@@ -118,7 +118,7 @@ def test_the_requirements_files_say_the_same(file: str) -> None:
 def test_the_readme_says_the_same() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     named = set(re.findall(r"`([\w.-]+[<>=][^`]+)`", text)) - {"ansible-core>=2.17"}
-    brought = {"rfc3161-client", "backports.zstd"}
+    brought = {"backports.zstd"}
     assert named == {each.requirement for each in PACKAGES.values() if each.name not in brought}
 
 

@@ -266,12 +266,12 @@ def test_other_tasks_wait_for_who_verifies_a_digest(lab: Lab, monkeypatch: pytes
 
 def test_every_file_of_a_policy_is_part_of_its_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    names = ("one.crt", "two.crt", "three.crt", "key.pub", "root.json")
+    names = ("one.crt", "two.crt", "three.crt", "key.pub", "root.json", "ca.pem")
     policies = [
         VerifyPolicy(
             "notation", trust_policy={}, trust_store={"ca:x": ["~/one.crt"], "ca:y": ["~/two.crt", "~/three.crt"]}
         ),
-        VerifyPolicy(public_keys=["~/key.pub"], trusted_root=str(tmp_path / "root.json")),
+        VerifyPolicy(public_keys=["~/key.pub"], trusted_root=str(tmp_path / "root.json"), ca_roots=["~/ca.pem"]),
     ]
     seen: set[str] = set()
     for name in ("", *names):

@@ -19,7 +19,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust impor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.attestations import expand_predicate_type
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import DSSE_ENVELOPE, CosignVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.formats import Document
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keyless_envelope import MAX_ANNOTATION
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keyless import MAX_ANNOTATION
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import Rejected, as_result
 
@@ -44,8 +44,8 @@ def certificate(mini: MiniSigstore) -> Any:
 
 def verify(mini: MiniSigstore, layer: Descriptor, raw: bytes, digest: str = DIGEST) -> Any:
     checks = verifier(mini.trusted_root())
-    envelopes = formats.parse_envelopes(Document(raw))
-    return checks.verify_attestation(layer.annotations, envelopes, hashlib.sha256(raw).hexdigest(), digest)
+    document = Document(raw, hashlib.sha256(raw).hexdigest())
+    return checks.verify_attestation(layer, document, formats.parse_envelopes(document), digest)
 
 
 def problem(mini: MiniSigstore, layer: Descriptor, raw: bytes, digest: str = DIGEST) -> str:
@@ -111,7 +111,7 @@ def test_what_is_missing_or_too_long(mini: MiniSigstore, certificate: Any) -> No
         return problem(mini, replace(layer, annotations={**layer.annotations, name: value}), raw)
 
     assert without(formats.ANNOTATION_CERTIFICATE).startswith("no-certificate: ")
-    assert without(formats.ANNOTATION_BUNDLE) == "tlog: The attestation has no log entry; none is looked up online"
+    assert without(formats.ANNOTATION_BUNDLE) == "tlog: The signature has no log entry; none is looked up online"
     for name in (formats.ANNOTATION_CERTIFICATE, formats.ANNOTATION_BUNDLE):
         assert without(name, " " * (MAX_ANNOTATION + 1)).startswith("too-large: ")
     assert without(formats.ANNOTATION_BUNDLE, " " * MAX_ANNOTATION).startswith("malformed: ")

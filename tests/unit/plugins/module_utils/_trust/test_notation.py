@@ -292,25 +292,6 @@ def test_certificates_are_valid_from_the_first_second_on() -> None:
     assert codes(refused(early, make_envelope("jws", who))) == ["expired-certificate"]
 
 
-def test_a_timestamp_that_the_policy_demands_is_not_taken_for_granted() -> None:
-    stores = ["ca:good", "tsa:time"]
-    error = refused(verifier(trustStores=stores), make_envelope("jws"))
-    assert codes(error) == ["timestamp"]
-    assert "afterCertExpiry" in error.hint
-    after = verifier(trustStores=stores, verifyTimestamp="afterCertExpiry")
-    assert after.verify(found(make_envelope("jws")), ARTIFACT, SCOPE).verified
-    permissive = verifier(trustStores=stores, level="permissive")
-    verdict = permissive.verify(found(make_envelope("jws")), ARTIFACT, SCOPE)
-    assert verdict.verified and "demands a timestamp" in verdict.warnings[0]
-
-
-def test_a_countersignature_does_not_make_an_expired_chain_valid() -> None:
-    who = make_identity(begins=NOW - YEAR, ends=NOW - DAY)
-    envelope = make_envelope("jws", who, unprotected={"io.cncf.notary.timestampSignature": "MIIB"})
-    verify = verifier(trustStores=["ca:good", "tsa:time"], verifyTimestamp="afterCertExpiry")
-    assert codes(refused(verify, envelope)) == ["expired-certificate"]
-
-
 def ocsp() -> x509.ExtensionType:
     place = x509.UniformResourceIdentifier("http://ocsp.example.com")
     return x509.AuthorityInformationAccess([x509.AccessDescription(AuthorityInformationAccessOID.OCSP, place)])
