@@ -177,8 +177,9 @@ class KeylessVerifier:
         def check_entry(body: bytes) -> None:
             transparency_log.check_tagged_entry(body, certificate, envelope, document.sha256)
 
-        # a timestamp is about the whole envelope, not its signature (cosign, VerifyRFC3161Timestamp)
-        stamped = document.whole_text() if annotations.get(ANNOTATION_TIMESTAMP) else b""
+        # a timestamp is about the whole envelope, not its signature (cosign, VerifyRFC3161Timestamp); of a large one
+        # the text is not there any more, and only a log entry counts
+        stamped = b"" if document.mark else document.text
         signer = self._annotated_signer(annotations, certificate, stamped, check_entry)
         # 5. Check what was signed
         statement = formats.check_statement(envelope, digest)

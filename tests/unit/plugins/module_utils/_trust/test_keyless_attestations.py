@@ -21,9 +21,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosig
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.formats import Document
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keyless import MAX_ANNOTATION
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.signing_time import ANNOTATION_TIMESTAMP
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import Rejected, as_result
 
 from .mini_sigstore import DIGEST, ISSUER, MINUTE, NOW, SUBJECT, Leaf, MiniSigstore, b64, new_key, sign, statement
+from .mini_tsa import MiniTsa
 from .test_budget import Place, public_pem
 from .test_keyless import verifier
 
@@ -245,3 +247,29 @@ def test_base64_with_line_breaks(mini: MiniSigstore, certificate: Any) -> None:
     for text in ("Q Q==", "QQ==\t", "Q\x0bQ==", "Q", "QQ==QQ=="):
         with pytest.raises(Rejected, match="It is not base64"):
             formats.decode_base64(text, "It")
+
+
+# With roots that have a timestamp authority, and with one's own authorities
+
+
+def test_a_timestamp_is_about_the_whole_envelope(mini: MiniSigstore, certificate: Any) -> None:
+    """cosign, VerifyRFC3161Timestamp: not about the signature, as for everything else."""
+    tsa = MiniTsa(NOW)
+    root = {**mini.trusted_root(), "tlogs": [], "timestampAuthorities": [tsa.authority()]}
+    layer, raw = mini.attestation(certificate)
+    document = Document(raw, hashlib.sha256(raw).hexdigest())
+    (envelope,) = formats.parse_envelopes(document)
+
+    def verified(stamped: bytes | None) -> Any:
+        annotations = {**layer.annotations, formats.ANNOTATION_BUNDLE: ""}
+        if stamped is not None:
+            stamp = {"SignedRFC3161Timestamp": tsa.stamp(stamped, NOW)["signedTimestamp"]}
+            annotations[ANNOTATION_TIMESTAMP] = json.dumps(stamp)
+        checks = verifier(root)
+        return checks.verify_attestation(replace(layer, annotations=annotations), document, [envelope], DIGEST)
+
+    assert verified(raw)[0].signed_at == "2025-06-01T12:00:30Z"
+    for stamped in (envelope.signature, raw + b" ", None):
+        with pytest.raises(Rejected) as caught:
+            verified(stamped)
+        assert caught.value.code == "timestamp"
