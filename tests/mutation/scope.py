@@ -71,6 +71,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/cosign.py": _COSIGN,
     "_trust/attestations.py": (*_ATTESTATIONS, *_COSIGN[:2], *_BOUNDS[:1]),
     "_trust/predicate.py": _ATTESTATIONS[:1],
+    "_trust/predicate_path.py": _ATTESTATIONS[:1],
     "_trust/provider_notation.py": (
         *_NOTATION,
         *_BOUNDS[1:],

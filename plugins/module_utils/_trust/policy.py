@@ -156,7 +156,7 @@ def _attestation(value: Mapping[str, Any]) -> AttestationRule:
 def _conditions(match: Any, rule: str) -> tuple[Condition, ...]:
     if not match:
         return ()
-    from .predicate import parse_path
+    from .predicate_path import parse_path
 
     where = f"'match' of the attestation {rule[:100]!r}"
     if not isinstance(match, Mapping) or len(match) > MAX_CONDITIONS:

@@ -3,26 +3,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Conditions on the predicate of a signed statement, and the predicate itself for a result.
 
-A path is written as in JSONPath and kubectl, from the predicate on: ``builder.id``, ``materials[0].uri``, with ``[*]``
-for every element of a list, and ``["a.name"]`` for a name that is not plain. Only the values on the path are built, so
-a predicate may be large.
+Only the values on a path are built, so a predicate may be large.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Union
+from typing import Any
 
 from .._errors import InvalidPolicy, InvalidSelection
 from .._oci.bounded_regex import BoundedRegex
 from . import json_scan
 from .formats import Statement
 from .policy import AttestationRule, Condition
+from .predicate_path import EACH, Step, parse_path
 from .verdict import Rejected
 
-MAX_PATH = 500
 #: Values at one path of one predicate that are compared, and bytes of the longest.
 MAX_VALUES = 100_000
 MAX_VALUE = 4096
@@ -33,52 +30,6 @@ SECONDS_PER_MATCH = 2.0
 # in messages
 _MAX_SHOWN = 3
 _MAX_TEXT = 100
-
-#: Stands for every element of a list.
-EACH = None
-#: A name in an object, an index in a list, or EACH.
-Step = Union[str, int, None]
-
-_STEP = re.compile(
-    r"""\.?(?P<name>[^.\[\]"'*\s]+)|\[(?P<index>[0-9]{1,9}|\*)\]|\[(?P<quoted>"(?:[^"\\]|\\.)*"|'[^']*')\]"""
-)
-
-
-def parse_path(path: str) -> list[Step]:
-    """Return the steps of a path.
-
-    :raises InvalidPolicy: when it is not one.
-    """
-    steps: list[Step] = []
-    position = 0
-    while position < len(path) <= MAX_PATH:
-        match = _STEP.match(path, position)
-        # a dot stands between steps, not before the first
-        if match is None or (match["name"] and (path[position] == ".") != (position > 0)):
-            break
-        steps.append(_step(match, path))
-        position = match.end()
-    if not steps or position < len(path):
-        raise InvalidPolicy(
-            f"{path[:200]!r} is not a path into a predicate.",
-            "Write names with dots between them, as in builder.id, with an index or [*] for lists, as in "
-            'materials[*].uri, and ["…"] around a name with other characters.',
-        )
-    return steps
-
-
-def _step(match: re.Match[str], path: str) -> Step:
-    if match["name"]:
-        return match["name"]
-    if match["index"]:
-        return EACH if match["index"] == "*" else int(match["index"])
-    quoted = match["quoted"]
-    if quoted[0] == "'":
-        return quoted[1:-1]
-    try:
-        return str(json.loads(quoted))
-    except ValueError:
-        raise InvalidPolicy(f"{path[:200]!r} is not a path into a predicate: {quoted[:100]} is not a name.") from None
 
 
 class Conditions:

@@ -19,7 +19,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust impor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import DSSE_ENVELOPE, CosignVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.formats import Statement
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import Condition, parse_policy
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.predicate import EACH, parse_path
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.predicate_path import EACH, parse_path
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import Rejected, as_result
 
 from . import vectors
