@@ -25,7 +25,7 @@ SCALARS = (
 VALUES = st.recursive(
     SCALARS,
     lambda each: st.lists(each, max_size=20) | st.dictionaries(st.text(max_size=5), each, max_size=20),
-    max_leaves=60,
+    max_leaves=20,
 )
 # what has a meaning in JSON, so that changes are often near to it
 MARKS = st.sampled_from([*'{}[],:"\\\n\t 0-.eE+1ftn/u', "true", "null", "\\u00e9", '""', "NaN", "\x00", "\xa0", "é"])
@@ -70,7 +70,7 @@ def test_what_python_writes_is_accepted(small: int, value: Any, indent: int | No
 
 
 @pytest.mark.parametrize("small", [0, 10**9])
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(VALUES, st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3), MARKS), min_size=1, max_size=3))
 @example([1, 2], [(2, 1, "")])
 def test_what_python_refuses_is_refused(small: int, value: Any, changes: list[tuple[int, int, str]]) -> None:
@@ -86,7 +86,7 @@ def test_what_python_refuses_is_refused(small: int, value: Any, changes: list[tu
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.dictionaries(st.text(max_size=5), VALUES, max_size=8), st.lists(VALUES, max_size=8), st.sampled_from([None, 1])
+    st.dictionaries(st.text(max_size=5), VALUES, max_size=3), st.lists(VALUES, max_size=3), st.sampled_from([None, 1])
 )
 def test_where_values_are(mapping: dict[str, Any], listed: list[Any], indent: int | None) -> None:
     text = b"\n" + json.dumps(mapping, indent=indent).encode("ascii") + b"\n"
@@ -154,7 +154,7 @@ def test_how_deep_it_may_be() -> None:
 
 
 @pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("count", [1, 7, 8, 9, 31, 32, 33, 34, 35, 256, 257, 300, 1000])
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 31, 32, 33, 34, 35, 256, 257, 300, 500])
 def test_any_number_of_values_and_escapes(count: int) -> None:
     """The expressions repeat their parts a limited number of times."""
     for value in (
