@@ -62,7 +62,8 @@ class ReferrerKind:
 
     A manifest is of this kind when its artifact type, or its config's media type, is ``artifact_type``; or, where
     ``layer_type`` is given, when the layer's media type begins with it, since registries fill in artifact types
-    differently. ``name`` is for refusals. Descriptors with one of ``thumbprints`` (see ``THUMBPRINTS``) come first.
+    differently. ``name`` is for refusals, ``option`` is what sets the limit. Descriptors with one of ``thumbprints``
+    (see ``THUMBPRINTS``) come first.
     """
 
     name: str
@@ -70,6 +71,7 @@ class ReferrerKind:
     limit: int
     layer_type: str = ""
     thumbprints: Collection[str] = ()
+    option: str = ""
 
     def is_in(self, manifest: Manifest) -> bool:
         """Return True when a manifest is of this kind."""
@@ -91,7 +93,9 @@ class ReferrerKind:
         return entry.size > LARGE, likely
 
 
-BUNDLES = ReferrerKind("bundle", BUNDLE_PREFIX, MAX_ATTESTATION, layer_type=BUNDLE_PREFIX)
+BUNDLES = ReferrerKind(
+    "bundle", BUNDLE_PREFIX, MAX_ATTESTATION, layer_type=BUNDLE_PREFIX, option="max_attestation_size"
+)
 
 
 def tagged_layers(
@@ -271,8 +275,10 @@ def _attached_content(
     try:
         content = read(stream_attached(repository, layer, wanted.limit, budget))
     except (NotFound, InvalidContent) as exc:
-        code = "too-large" if layer.size > wanted.limit else "malformed"
-        refusals.append(Refusal(found_in, wanted.name, code, exc.message))
+        code, message = "malformed", exc.message
+        if layer.size > wanted.limit:
+            code, message = "too-large", f"{message.rstrip('.')} ('{wanted.option}')." if wanted.option else message
+        refusals.append(Refusal(found_in, wanted.name, code, message))
         return
     except Rejected as exc:
         refusals.append(Refusal(found_in, wanted.name, exc.code, exc.message))
