@@ -229,7 +229,7 @@ verification:
           description: The path or the number of the configured key that matched.
           type: str
         issuer:
-          description: Who vouches for the subject; empty for keys.
+          description: Who vouches for the subject; empty for keys, and for certificates that name nobody.
           type: str
         subject:
           description: Who signed; empty for keys.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from support.ansible_runner import AnsibleRunner
-from support.attached import open_repository
+from support.attached import open_repository, unit_helper
 from support.notation_cli import lab, push_artifact
 from support.servers import RegistryServer
 from support.tools import Tools
 
 pytestmark = pytest.mark.once
 
+mini_tsa = unit_helper("mini_tsa")
+
+TRUSTED_ROOT = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
 VERIFY = "cloudnative.artifacts.oci_artifact_verify"
 DAY = datetime.timedelta(days=1)
 NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
@@ -155,6 +159,48 @@ def test_what_cosign_signs_with_a_certificate(
         (signer,) = result["verification"]["signers"]
         assert (signer["issuer"], signer["subject"], signer["signed_at"]) == ("", ME, "")
     assert any("the certificate was valid from" in result.get("msg", "").lower() for result in results if result.failed)
+
+
+def test_a_timestamp_proves_that_an_expired_certificate_was_valid(
+    ansible: AnsibleRunner, tools: Tools, oci11_registry: RegistryServer, tmp_path: Path
+) -> None:
+    """What cosign signs with a timestamp authority; without one that is trusted, the certificate has expired."""
+    pki = Pki(tools, tmp_path)
+    key = pki.signer("expired", ends=NOW - DAY)
+    tsa, stranger = mini_tsa.MiniTsa(NOW), mini_tsa.MiniTsa(NOW)
+    pki.write("tsa", tsa.certificate, tsa.root)
+    roots = {"tsa": tsa.authority(), "stranger": stranger.authority()}
+    for name, authority in roots.items():
+        root = {"mediaType": TRUSTED_ROOT, "timestampAuthorities": [authority]}
+        (tmp_path / f"{name}-root.json").write_text(json.dumps(root))
+    whole = {**json.loads((tmp_path / "chain.json").read_text()), "timestampAuthorities": [tsa.authority()]}
+    (tmp_path / "whole.json").write_text(json.dumps(whole))
+    option = {"identities": [{"subject": f"^{ME}$"}], "ca_roots": [pki.path("root"), pki.path("middle")]}
+    trusted = [{}, *({"trusted_root": str(tmp_path / f"{name}-root.json")} for name in roots)]
+    tasks = []
+    for made in SIGNED[1:]:
+        repository = open_repository(oci11_registry, f"own-pki/timed-{made.name}")
+        artifact = push_artifact(repository, made.name.encode()).descriptor
+        repository.close()
+        reference = f"{repository.reference.name}@{artifact.digest}"
+        with tsa.served(NOW - 2 * DAY) as url:
+            signing = ["--key", key, "--certificate", pki.path("expired"), "--timestamp-server-url", url]
+            environment = {"COSIGN_PASSWORD": ""}
+            tools.run(made.program, "sign", *signing, *made.options, *OFFLINE, reference, env=environment)
+        own = ["--trusted-root", str(tmp_path / "whole.json")]
+        if not made.bundle:
+            own = ["--timestamp-certificate-chain", pki.path("tsa"), "--ca-roots", pki.path("root")]
+            own += ["--ca-intermediates", pki.path("middle"), *made.options[:1]]
+        tools.run(
+            made.program, "verify", "--use-signed-timestamps", *own, *LAX, f"--certificate-identity={ME}", reference
+        )
+        tasks += [task(f"{made.name} {each}", reference, {**option, **each}) for each in trusted]
+    results = ansible.tasks(tasks)
+    for alone, right, other in zip(results[::3], results[1::3], results[2::3]):
+        assert alone.failed and "(expired-certificate: " in alone["msg"]
+        assert other.failed and "(timestamp: " in other["msg"]
+        assert not right.failed, right["msg"]
+        assert right["verification"]["signers"][0]["signed_at"] == f"{NOW - 2 * DAY:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def task(name: str, reference: str, option: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from typing import Any
 
 from .._errors import InvalidPolicy
 from .._files.bounded import MAX_CERTIFICATES, FileRefused, is_pem, read_file
-from .._packages import require_cryptography
 from .certificates import is_authority, is_self_issued, read_certificate
 from .trusted_root import Authority, TrustedRoot, Window, parse_errors
 from .verdict import Rejected
@@ -35,7 +34,6 @@ def own_pki_roots(sources: Sequence[str], instances: Sequence[TrustedRoot]) -> l
     :param instances: what tells the time of signing; without any, certificates have to be valid now.
     :raises InvalidPolicy: when a certificate cannot be read, is no authority's, or none is self-signed.
     """
-    require_cryptography("Verifying signatures with certificates")
     certificates = [each for number, source in enumerate(sources, 1) for each in _read(source, number)]
     if len(certificates) > MAX_CA_ROOTS:
         raise InvalidPolicy(f"'ca_roots' has {len(certificates)} certificates: at most {MAX_CA_ROOTS} are tried.")
@@ -45,8 +43,7 @@ def own_pki_roots(sources: Sequence[str], instances: Sequence[TrustedRoot]) -> l
             "'ca_roots' has no self-signed certificate: nothing is trusted with it.",
             "Give the root of the PKI too; intermediates are only trusted because they lead to it.",
         )
-    between = [each for each in certificates if each not in anchors]
-    authorities = [Authority([*between, anchor], _ALWAYS) for anchor in anchors]
+    authorities = [Authority([*certificates, anchor], _ALWAYS) for anchor in anchors]
     # Fulcio's certificates are recorded in CT logs, those of one's own PKI are not
     given = instances or [TrustedRoot(())]
     return [replace(each, authorities=authorities, certificate_logs=(), is_own_pki=True) for each in given]

@@ -80,8 +80,7 @@ class TimeCheck:
         if len({(entry.log_id, entry.index) for entry in entries}) < len(entries):
             raise Rejected("tlog", "The bundle has the same log entry twice")
         refusals = []
-        # those with a time of their own first
-        for entry in sorted(entries, key=lambda each: each.promise is None):
+        for entry in entries:
             try:
                 transparency_log.check_envelope_entry(entry, self._certificate, envelope)
                 return self._of_entry(entry, stamped)

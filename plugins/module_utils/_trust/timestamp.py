@@ -83,7 +83,7 @@ class Token:
                 return certificate
         return None
 
-    def check(self, certificate: Any, must_name_it: bool = False) -> None:
+    def check(self, certificate: Any, must_name_it: bool) -> None:
         """Check that the token was signed by this certificate, which is for time stamping and nothing else.
 
         :param must_name_it: demand the attribute that names the certificate by its hash (RFC 5816); where it is there,
@@ -92,10 +92,10 @@ class Token:
         """
         signer = self._signer
         attributes = _attributes(signer.attributes)
-        if _CONTENT_TYPE not in attributes or attributes[_CONTENT_TYPE].oid() != _TST_INFO:
+        if attributes[_CONTENT_TYPE].oid() != _TST_INFO:
             raise Rejected("timestamp", "The timestamp's signature is over another type of content")
         digest = hashlib.new(signer.hash_name, self._content).digest()
-        if _MESSAGE_DIGEST not in attributes or attributes[_MESSAGE_DIGEST].octets() != digest:
+        if attributes[_MESSAGE_DIGEST].octets() != digest:
             raise Rejected("timestamp", "The timestamp was changed after it was signed")
         named = attributes.get(_SIGNING_CERTIFICATE_V2)
         if named is None and must_name_it:
@@ -129,9 +129,10 @@ def read_response(encoded: bytes) -> Token:
     _check_size(encoded)
     with _reading():
         status, *rest = der.read(encoded, "A timestamp").expect(der.SEQUENCE, "a timestamp").children()
-        if status.children()[0].integer() not in _GRANTED or len(rest) != 1:
+        if status.children()[0].integer() not in _GRANTED:
             raise Rejected("timestamp", "The timestamp authority refused to give a timestamp")
-    return read_token(rest[0].encoded)
+        (token,) = rest
+    return read_token(token.encoded)
 
 
 def read_token(encoded: bytes) -> Token:
@@ -210,7 +211,7 @@ def _load(embedded: Sequence[der.Value]) -> list[Any]:
 
     if len(embedded) > MAX_EMBEDDED:
         raise Rejected("too-large", f"A timestamp has more than {MAX_EMBEDDED} certificates")
-    return [load_der_x509_certificate(each.encoded) for each in embedded if each.tag == der.SEQUENCE]
+    return [load_der_x509_certificate(each.encoded) for each in embedded]
 
 
 def _read_info(info: der.Value) -> tuple[tuple[str, bytes], datetime.datetime, datetime.timedelta]:

@@ -16,16 +16,25 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 YEAR = datetime.timedelta(days=365)
 UTC = datetime.timezone.utc
-HASHES = {"sha1": "1.3.14.3.2.26", "sha256": "2.16.840.1.101.3.4.2.1", "sha512": "2.16.840.1.101.3.4.2.3"}
-_ECDSA = {"sha256": "1.2.840.10045.4.3.2", "sha512": "1.2.840.10045.4.3.4"}
+HASHES = {
+    "sha1": "1.3.14.3.2.26",
+    "sha256": "2.16.840.1.101.3.4.2.1",
+    "sha384": "2.16.840.1.101.3.4.2.2",
+    "sha512": "2.16.840.1.101.3.4.2.3",
+}
+_ECDSA = {"sha256": "1.2.840.10045.4.3.2", "sha384": "1.2.840.10045.4.3.3", "sha512": "1.2.840.10045.4.3.4"}
 _SIGNED_DATA, _TST_INFO = "1.2.840.113549.1.7.2", "1.2.840.113549.1.9.16.1.4"
-_ALGORITHMS: dict[str, hashes.HashAlgorithm] = {"sha256": hashes.SHA256(), "sha512": hashes.SHA512()}
+_ALGORITHMS: dict[str, hashes.HashAlgorithm] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
 
 
 def der(tag: int, *parts: bytes) -> bytes:
@@ -74,6 +83,7 @@ class MiniTsa:
         root_ends: datetime.datetime | None = None,
         key: Any = None,
         name: str = "tsa",
+        serial: int | None = None,
     ) -> None:
         self.root_key = ec.generate_private_key(ec.SECP256R1())
         self.key = key or ec.generate_private_key(ec.SECP256R1())
@@ -90,7 +100,7 @@ class MiniTsa:
         if usages is not None:
             extensions.append((x509.ExtendedKeyUsage(usages), critical))
         lifetime = (begins or now - YEAR, ends or now + YEAR)
-        self.certificate = self._certificate(name, f"{name} root", self.key, lifetime, extensions)
+        self.certificate = self._certificate(name, f"{name} root", self.key, lifetime, extensions, serial)
 
     def _certificate(
         self,
@@ -99,10 +109,11 @@ class MiniTsa:
         key: Any,
         lifetime: tuple[datetime.datetime, datetime.datetime],
         extensions: Sequence[tuple[x509.ExtensionType, bool]],
+        serial: int | None = None,
     ) -> x509.Certificate:
         names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each)]) for each in (issuer, name)]
-        serial = x509.random_serial_number()
-        builder = x509.CertificateBuilder(names[0], names[1], key.public_key(), serial, *lifetime)
+        number = serial or x509.random_serial_number()
+        builder = x509.CertificateBuilder(names[0], names[1], key.public_key(), number, *lifetime)
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical)
         return builder.sign(self.root_key, hashes.SHA256())
@@ -136,6 +147,12 @@ class MiniTsa:
         version: int = 1,
         tampered: bool = False,
         attributes: Sequence[bytes] = (),
+        outer: str = _SIGNED_DATA,
+        inner: str = _TST_INFO,
+        scheme: str = "plain",
+        written: str = "",
+        signer_version: int = 1,
+        attributes_tag: int = 0xA0,
     ) -> bytes:
         """A TimeStampToken over a message, or over a hash of it."""
         digest = hashlib.new(hash_name, message).digest() if imprint is None else imprint
@@ -144,7 +161,7 @@ class MiniTsa:
             oid(policy),
             sequence(sequence(oid(HASHES[hash_name]), der(0x05)), der(0x04, digest)),
             integer(4711),
-            der(0x18, time.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode("ascii")),
+            der(0x18, (written or time.astimezone(UTC).strftime("%Y%m%d%H%M%SZ")).encode("ascii")),
             accuracy,
             nonce,
         )
@@ -157,15 +174,15 @@ class MiniTsa:
             *attributes,
         ]
         listed = b"".join(sorted(signed_attributes))
-        signature, algorithm = self._sign(der(0x31, listed), signed_hash)
+        signature, algorithm = self._sign(der(0x31, listed), signed_hash, scheme)
         if tampered:
             info = info.replace(b"\x02\x02\x12\x67", b"\x02\x02\x12\x68")
         own_issuer = sequence(own.issuer.public_bytes(), integer(own.serial_number))
         signer_info = sequence(
-            integer(1),
+            integer(signer_version),
             own_issuer,
             sequence(oid(HASHES[signed_hash])),
-            der(0xA0, listed),
+            der(attributes_tag, listed),
             sequence(oid(algorithm)),
             der(0x04, signature),
         )
@@ -174,16 +191,24 @@ class MiniTsa:
         signed_data = sequence(
             integer(3),
             der(0x31, sequence(oid(HASHES[signed_hash]))),
-            sequence(oid(_TST_INFO), der(0xA0, der(0x04, info))),
+            sequence(oid(inner), der(0xA0, der(0x04, info))),
             *([der(0xA0, encoded)] if encoded else []),
             der(0x31, signer_info),
         )
-        return sequence(oid(_SIGNED_DATA), der(0xA0, signed_data))
+        return sequence(oid(outer), der(0xA0, signed_data))
 
-    def _sign(self, message: bytes, name: str) -> tuple[bytes, str]:
-        if isinstance(self.key, rsa.RSAPrivateKey):
-            return self.key.sign(message, padding.PKCS1v15(), _ALGORITHMS[name]), "1.2.840.113549.1.1.1"
-        return self.key.sign(message, ec.ECDSA(_ALGORITHMS[name])), _ECDSA[name]
+    def _sign(self, message: bytes, name: str, scheme: str) -> tuple[bytes, str]:
+        """The signature, and the algorithm that the token names: with RSA any of three."""
+        chosen = _ALGORITHMS[name]
+        if isinstance(self.key, ed25519.Ed25519PrivateKey):
+            return self.key.sign(message), "1.3.101.112"
+        if not isinstance(self.key, rsa.RSAPrivateKey):
+            return self.key.sign(message, ec.ECDSA(chosen)), _ECDSA[name]
+        if scheme == "pss":
+            pss = padding.PSS(padding.MGF1(chosen), chosen.digest_size)
+            return self.key.sign(message, pss, chosen), "1.2.840.113549.1.1.10"
+        number = {"plain": "1", "sha256": "11", "sha384": "12", "sha512": "13"}[name if scheme == "named" else scheme]
+        return self.key.sign(message, padding.PKCS1v15(), chosen), f"1.2.840.113549.1.1.{number}"
 
     def response(self, message: bytes, time: datetime.datetime, **changes: Any) -> bytes:
         """A TimeStampResp, as it lies in a Sigstore bundle."""

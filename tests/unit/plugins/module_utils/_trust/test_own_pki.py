@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+import datetime
 import ipaddress
 import json
 import math
@@ -19,12 +21,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import canonical_json
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import formats, own_pki
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosign import CosignVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keyless import (
     ANNOTATION_CHAIN,
     KeylessVerifier,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import Identity, VerifyPolicy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import (
+    Identity,
+    VerifyPolicy,
+    parse_policy,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import Rejected, Signer
 
 from .mini_sigstore import (
@@ -38,8 +48,11 @@ from .mini_sigstore import (
     MiniSigstore,
     general_name,
     key_usage,
+    new_key,
+    statement,
 )
 from .mini_tsa import MiniTsa
+from .test_cosign_keyed import add_blob, add_manifest
 
 PLAIN = Leaf(issuer=None, issuer_v2=None, scts=(), begins=NOW - YEAR / 2, ends=NOW + YEAR / 2)
 ME = Identity("", "^release@example\\.com$")
@@ -112,7 +125,8 @@ def test_intermediates_may_come_with_the_signature(pki: Pki) -> None:
     roots = [pem(pki.root)]
     other = MiniSigstore()
 
-    assert judge(pki.legacy(), roots) == "untrusted-certificate"
+    with pytest.raises(Rejected, match="does not lead to any of 'ca_roots'"):
+        verified(pki.legacy(), roots)
     for chain in ([pki.intermediate], [pki.intermediate, pki.root], [other.root.certificate, pki.intermediate]):
         assert judge(pki.legacy(chain=chain), roots) == ""
     assert judge(pki.legacy(chain=[pki.intermediate, pki.root]), [pem(other.root.certificate)]) == (
@@ -141,7 +155,8 @@ def test_a_certificate_is_valid_now_unless_something_tells_the_time(pki: Pki) ->
     signature = formats.decode_base64(made["dsseEnvelope"]["signatures"][0]["sig"], "It")
 
     assert [judge(made, roots, now=NOW + days * YEAR / 2) for days in (-1, 1)] == ["", ""]
-    assert judge(made, roots, now=later) == "expired-certificate"
+    with pytest.raises(Rejected, match="and no log or timestamp authority tells when it was used"):
+        verified(made, roots, now=later)
     made["verificationMaterial"]["timestampVerificationData"] = {"rfc3161Timestamps": [tsa.stamp(signature, NOW)]}
     # nobody whom the policy trusts has signed the time
     assert judge(made, roots, now=later) == "expired-certificate"
@@ -247,10 +262,16 @@ def test_what_ca_roots_may_not_be(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> 
     damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
     assert "no self-signed certificate" in refused([pem(pki.intermediate)])
-    assert "is not an authority's" in refused([pem(pki.root), pem(leaf)])
+    named = "Certificate 2 of 'ca_roots', of '', is not an authority's"
+    assert named in refused([pem(pki.root), pem(leaf)])
     assert "of the kind PRIVATE KEY" in refused([key])
     assert "no PEM block" in refused(["-----BEGIN CERTIFICATE-----"])
     assert "cannot be used" in refused([damaged])
+    # basic constraints that pass for a second key usage
+    content = pki.root.public_bytes(Encoding.DER).replace(b"\x06\x03\x55\x1d\x13", b"\x06\x03\x55\x1d\x0f")
+    encoded = base64.encodebytes(content).decode("ascii")
+    twice = f"-----BEGIN CERTIFICATE-----\n{encoded}-----END CERTIFICATE-----\n"
+    assert "cannot be read" in refused([twice])
     assert "cannot be read" in refused(["/nowhere/root.pem"])
     monkeypatch.setattr(own_pki, "MAX_CA_ROOTS", 2)
     assert len(own_pki.own_pki_roots([pem(pki.root, pki.intermediate)], [])[0].authorities) == 1
@@ -263,3 +284,31 @@ def test_each_root_is_tried(pki: Pki) -> None:
 
     assert judge(pki.bundle(), [text]) == ""
     assert judge(pki.bundle(replace(PLAIN, ends=NOW - MINUTE)), [text]) == "expired-certificate"
+
+
+def test_a_verdict_holds_no_longer_than_the_certificates_that_it_rests_on(tmp_path: Path) -> None:
+    """Of two signers, that whose certificate expires first; what a log has recorded does not expire."""
+    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    lifetime: dict[str, Any] = {"begins": now - YEAR, "ends": now + YEAR}
+    mini = MiniSigstore()
+    mini.root = mini.authority("root", path_length=1, **lifetime)
+    mini.intermediate = mini.authority("intermediate", mini.root, path_length=0, **lifetime)
+    repository = LayoutRepository(Reference(layout=str(tmp_path)))
+    digest = add_manifest(repository, "1", [add_blob(repository, b"content")])
+    for name, hours in (("a@example.com", 2), ("b@example.com", 1)):
+        ends = now + hours * 60 * MINUTE
+        mini.key = new_key()
+        leaf = replace(PLAIN, names=(general_name(name),), begins=now - MINUTE, ends=ends)
+        made = mini.bundle(mini.issue(leaf), statement(digest), time=now)
+        layer = add_blob(repository, canonical_json(made), formats.BUNDLE_V03)
+        subject = repository.resolve(digest).as_json()
+        add_manifest(repository, "", [layer], subject=subject, artifactType=formats.BUNDLE_V03)
+
+    def valid_until(**options: Any) -> float:
+        identities = [{"subject": f"^{name}@example.com$"} for name in "ab"]
+        policy = {"identities": identities, "min_signers": 2, "ca_roots": [pem(mini.root.certificate)], **options}
+        policy["ca_roots"].append(pem(mini.intermediate.certificate))
+        return CosignVerifier(parse_policy(policy)).verify(repository, digest).valid_until
+
+    assert valid_until() == (now + 60 * MINUTE).timestamp()
+    assert valid_until(trusted_root=json.dumps(mini.trusted_root())) == math.inf

@@ -170,6 +170,8 @@ def test_timestamps_that_prove_nothing_are_ignored(mini: MiniSigstore, tsa: Mini
         tsa.stamp(b"another signature", NOW + 100 * MINUTE),
         {"signedTimestamp": "AAAA"},
     ]
+    # the authority's certificate, and a key of somebody else
+    useless.append(stranger.stamp(signed.signature, NOW, signer=tsa.certificate))
     good = tsa.stamp(signed.signature, NOW)
     with_log = verifier(mini.trusted_root(timestampAuthorities=[tsa.authority()]))
     without = verifier(mini.trusted_root(tlogs=[], timestampAuthorities=[tsa.authority()]))
@@ -179,6 +181,10 @@ def test_timestamps_that_prove_nothing_are_ignored(mini: MiniSigstore, tsa: Mini
     assert judge(without, signed.bundle(*useless, good)) == ""
     # where no authority could count they are not even read
     assert judge(verifier(mini.trusted_root()), signed.bundle(*useless, {})) == ""
+    layer, payload = signed.legacy(None)
+    damaged = replace(layer, annotations={**layer.annotations, ANNOTATION_TIMESTAMP: "{"}), payload
+    assert judge(verifier(mini.trusted_root()), damaged) == ""
+    assert judge(with_log, damaged) == "malformed"
 
 
 def test_the_window_of_the_authority_that_has_signed(mini: MiniSigstore, tsa: MiniTsa) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import hashlib
 import json
@@ -12,6 +13,7 @@ import random
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -32,6 +34,7 @@ from .mini_tsa import der as encode
 NOW = datetime.datetime(2025, 6, 1, 12, 0, 30, tzinfo=UTC)
 SECOND = datetime.timedelta(seconds=1)
 MESSAGE = b"a signature"
+RSA = rsa.generate_private_key(65537, 2048)
 REAL = json.loads((vectors.ROOT / "conformance/rekor2-dsse-happy-path/bundle.sigstore.json").read_bytes())
 
 
@@ -83,16 +86,43 @@ def test_a_timestamp_of_a_real_authority() -> None:
     assert check_authority(token, authority.chain[:-1], authority.chain[-1:])[-1] == authority.chain[-1]
 
 
-@pytest.mark.parametrize("name", ["sha256", "sha512"])
+@pytest.mark.parametrize("name", ["sha256", "sha384", "sha512"])
 @pytest.mark.parametrize("kind", ["P-256", "P-384", "RSA"])
 def test_a_good_timestamp_counts(kind: str, name: str) -> None:
-    key: Any = rsa.generate_private_key(65537, 2048) if kind == "RSA" else None
+    key: Any = RSA if kind == "RSA" else None
     key = key or ec.generate_private_key(ec.SECP256R1() if kind == "P-256" else ec.SECP384R1())
     tsa = MiniTsa(NOW, key=key)
     encoded = tsa.response(MESSAGE, NOW, hash_name=name, signed_hash=name)
 
     assert judge(tsa, encoded, must_name_it=True) == ""
     assert oracle(tsa, encoded)
+
+
+@pytest.mark.parametrize("scheme", ["plain", "named", "pss"])
+@pytest.mark.parametrize("name", ["sha256", "sha384", "sha512"])
+def test_algorithms_of_rsa(scheme: str, name: str) -> None:
+    tsa = MiniTsa(NOW, key=RSA)
+
+    assert judge(tsa, tsa.response(MESSAGE, NOW, signed_hash=name, scheme=scheme)) == ""
+    # the signature of another scheme by the same name
+    swapped = {"plain": "pss", "named": "pss", "pss": "plain"}[scheme]
+    other = copy.copy(tsa)
+    other._sign = lambda *given: (tsa._sign(*given[:2], swapped)[0], tsa._sign(*given)[1])  # type: ignore[method-assign]
+    assert "not by the authority's certificate" in judge(
+        tsa, other.response(MESSAGE, NOW, signed_hash=name, scheme=scheme)
+    )
+
+
+def test_an_ed25519_key() -> None:
+    tsa = MiniTsa(NOW, key=ed25519.Ed25519PrivateKey.generate())
+
+    assert judge(tsa, tsa.response(MESSAGE, NOW, signed_hash="sha512")) == ""
+
+
+def test_an_rsa_key_that_is_too_short() -> None:
+    tsa = MiniTsa(NOW, key=rsa.generate_private_key(65537, 1024))
+
+    assert "not by the authority's certificate" in judge(tsa, tsa.response(MESSAGE, NOW))
 
 
 def test_its_certificate_may_come_from_the_trusted_root_only(tsa: MiniTsa) -> None:
@@ -111,6 +141,10 @@ def test_its_certificate_may_come_from_the_trusted_root_only(tsa: MiniTsa) -> No
         ({"tampered": True}, "was changed after"),
         ({"content_type": "1.2.840.113549.1.7.1"}, "another type of content"),
         ({"version": 2}, "not of version 1"),
+        ({"signer_version": 3}, "by issuer and number"),
+        ({"attributes_tag": 0xA1}, "signed attributes"),
+        ({"outer": "1.2.840.113549.1.7.3"}, "not signed data"),
+        ({"inner": "1.2.840.113549.1.7.1"}, "holds something else"),
         ({"hash_name": "sha1"}, "not with SHA-2"),
     ],
     ids=str,
@@ -119,7 +153,7 @@ def test_what_does_not_count(tsa: MiniTsa, changes: dict[str, Any], reason: str)
     encoded = tsa.response(MESSAGE, NOW, **changes)
 
     assert reason in judge(tsa, encoded)
-    if "version" not in changes and "content_type" not in changes:
+    if changes.keys() & {"imprint", "tampered", "hash_name"}:
         assert not oracle(tsa, encoded)
 
 
@@ -174,6 +208,18 @@ def test_the_certificate_is_for_time_stamping_only(usages: Any, critical: bool, 
     assert (judge(tsa, tsa.response(MESSAGE, NOW)) == "") is is_good
 
 
+def test_a_certificate_that_demands_what_is_not_known(tsa: MiniTsa) -> None:
+    other = copy.copy(tsa)
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0")
+    purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
+    lifetime = (NOW - YEAR, NOW + YEAR)
+    for critical, reason in ((False, ""), (True, "critical extension that is not known")):
+        extensions: list[Any] = [(purpose, True), (unknown, critical)]
+        other.certificate = tsa._certificate("tsa", "tsa root", tsa.key, lifetime, extensions)
+        assert reason in judge(other, other.response(MESSAGE, NOW))
+        assert reason or not judge(other, other.response(MESSAGE, NOW))
+
+
 def test_certificates_are_valid_at_the_time_of_the_timestamp() -> None:
     ends = NOW + 60 * SECOND
     for tsa in (MiniTsa(NOW, ends=ends), MiniTsa(NOW, root_ends=ends)):
@@ -195,20 +241,65 @@ def test_a_certificate_may_be_its_own_root(tsa: MiniTsa) -> None:
     [
         (sequence(integer(2)), "1.2.3", 2.0),
         (sequence(integer(1), encode(0x80, b"\x01\xf4"), encode(0x81, b"\x0a")), "1.2.3", 1.50001),
+        (sequence(encode(0x80, b"\x01")), "1.2.3", 0.001),
+        (sequence(encode(0x81, b"\x01")), "1.2.3", 0.000001),
+        (sequence(encode(0x02, b"\x01\x00\x00\x00")), "1.2.3", 16777216.0),
         (b"", "1.2.3", 0.0),
         (b"", "0.4.0.2023.1.1", 1.0),
         (sequence(integer(5)), "0.4.0.2023.1.1", 5.0),
     ],
 )
 def test_how_accurate_it_is(tsa: MiniTsa, accuracy: bytes, policy: str, expected: float) -> None:
-    token = read_response(tsa.response(MESSAGE, NOW, accuracy=accuracy, policy=policy))
+    for nonce in (b"", integer(4711)):
+        token = read_response(tsa.response(MESSAGE, NOW, accuracy=accuracy, policy=policy, nonce=nonce))
+        assert token.accuracy == datetime.timedelta(seconds=expected)
 
-    assert token.accuracy == datetime.timedelta(seconds=expected)
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        encode(0x02, b"\xff"),
+        encode(0x80, b"\xff"),
+        encode(0x02, b""),
+        encode(0x85, b"\x01"),
+        encode(0x02, b"\0\0\0\0\1"),
+    ],
+)
+def test_an_accuracy_that_makes_no_sense(tsa: MiniTsa, value: bytes) -> None:
+    assert "accuracy" in judge(tsa, tsa.response(MESSAGE, NOW, accuracy=sequence(value)))
 
 
-@pytest.mark.parametrize("accuracy", [sequence(encode(0x02, b"\xff")), sequence(encode(0x85, b"\x01"))])
-def test_an_accuracy_that_makes_no_sense(tsa: MiniTsa, accuracy: bytes) -> None:
-    assert "accuracy" in judge(tsa, tsa.response(MESSAGE, NOW, accuracy=accuracy))
+@pytest.mark.parametrize(
+    ("written", "microseconds"),
+    [
+        ("20250601120030Z", 0),
+        ("20250601120030.5Z", 500000),
+        ("20250601120030.000001Z", 1),
+        ("20250601120030.1234567Z", 123456),
+    ],
+)
+def test_times(tsa: MiniTsa, written: str, microseconds: int) -> None:
+    token = read_response(tsa.response(MESSAGE, NOW, written=written))
+
+    assert token.time == NOW + datetime.timedelta(microseconds=microseconds)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "20250601120030",
+        "20250601120030+0000",
+        "202506011200Z",
+        "20250601120030,5Z",
+        "20250631120030Z",
+        "20250601120030Zx",
+    ],
+)
+def test_what_is_no_time(tsa: MiniTsa, written: str) -> None:
+    reason = "day is out of range" if "0631" in written else "not in UTC"
+    with pytest.raises(Rejected, match=reason) as caught:
+        read_response(tsa.response(MESSAGE, NOW, written=written))
+    assert caught.value.code == "malformed"
 
 
 def test_a_refusal_of_the_authority(tsa: MiniTsa) -> None:
@@ -216,7 +307,17 @@ def test_a_refusal_of_the_authority(tsa: MiniTsa) -> None:
 
     assert judge(tsa, sequence(sequence(integer(1)), token)) == ""
     assert "refused" in judge(tsa, sequence(sequence(integer(2)), token))
-    assert "refused" in judge(tsa, sequence(sequence(integer(0))))
+    assert judge(tsa, sequence(sequence(integer(0))))
+    # RFC 3161, section 2.4.2: text may come behind the status
+    assert judge(tsa, sequence(sequence(integer(0), sequence(encode(0x0C, b"granted"))), token)) == ""
+
+
+def test_a_certificate_is_named_by_issuer_and_number(tsa: MiniTsa) -> None:
+    other = MiniTsa(NOW, name="other", serial=tsa.certificate.serial_number)
+    token = read_response(tsa.response(MESSAGE, NOW))
+
+    assert token.signer_among([other.certificate, tsa.root]) is None
+    assert token.signer_among([other.certificate, tsa.certificate]) == tsa.certificate
 
 
 def test_a_signed_attribute_twice(tsa: MiniTsa) -> None:
@@ -241,6 +342,10 @@ def test_how_large_it_may_be(tsa: MiniTsa, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(Rejected) as caught:
         read_response(encoded)
     assert caught.value.code == "too-large"
+    token = tsa.token(MESSAGE, NOW)
+    monkeypatch.setattr(timestamp, "MAX_TOKEN", len(token) - 1)
+    with pytest.raises(Rejected, match="has more than"):
+        read_token(token)
     monkeypatch.setattr(timestamp, "MAX_TOKEN", len(encoded))
     assert read_response(encoded).time == NOW
     monkeypatch.setattr(timestamp, "MAX_TOKEN", 64 * 1024)
