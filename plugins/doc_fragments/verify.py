@@ -87,10 +87,22 @@ options:
       - Signatures that the registry lists as made with a trusted certificate are tried first, large ones last. The
         guide on verification has the other limits of one verification.
     type: int
+  max_attestation_size:
+    description:
+      - The largest attestation or Sigstore bundle that is read, as bytes or as V(500M) or V(1GiB). The default is that
+        of Cosign, V(128MiB). Its decoded content is held in memory, one at a time.
+    type: str
+  annotations:
+    description:
+      - Names and values that each signature must have been signed with, as with C(cosign sign -a) or
+        C(notation sign --user-metadata). Others may be there. Attestations that O(attestations) asks for need none.
+    type: dict
   predicate_types:
     description:
-      - Count only signatures whose signed statement has one of these predicate types. A signature of C(cosign sign)
-        has V(https://sigstore.dev/cosign/sign/v1). Without it an attestation counts as a signature too.
+      - Count only signatures whose signed statement has one of these predicate types, or of cosign's short names for
+        them (see O(attestations[].type)). A signature of C(cosign sign) has V(https://sigstore.dev/cosign/sign/v1).
+      - Without it an attestation among the referrers counts as a signature too, and one under the tag
+        C(sha256-….att) where O(attestations) names its type.
     type: list
     elements: str
   curve_hash:
@@ -115,6 +127,23 @@ options:
           - How many entries of the policy must have made it, counted as for the signatures.
         type: int
         default: 1
+      match:
+        description:
+          - What the signed predicate must have, as a mapping of paths to values. All have to be met.
+          - A path leads from the predicate down, with dots, indexes and V([*]) for each element of a list, as in
+            V(builder.id) or V(materials[*].uri). V(["a.name"]) stands for a name with other characters.
+          - A value is text, a number, a boolean or null, and has to be there just so, of the same type. With V([*])
+            one element that has it is enough.
+          - A mapping with the one key C(pattern) in place of a value has a regular expression for text, in Go's
+            spelling. It may match anywhere unless it is anchored with C(^) and C($).
+        type: dict
+      predicate:
+        description:
+          - Return the predicate of each attestation that counts for this entry in
+            RV(verification.signers[].predicate). One verification returns at most 1 MiB of predicates, and warns about
+            what it leaves out.
+        type: bool
+        default: false
   trust_policy:
     description:
       - For Notation, the trust policy, as the path of a C(trustpolicy.json) or as a mapping.
@@ -144,8 +173,10 @@ ModuleDocFragment.OPTION = _OPTION + textwrap.indent(  # type: ignore[attr-defin
     ModuleDocFragment.DOCUMENTATION.partition("options:\n")[2]
     .replace("signature_provider:", "provider:", 1)
     .replace("O(any_identity)", "O(verify.any_identity)")
+    .replace("O(attestations", "O(verify.attestations")
     .replace("O(ca_roots)", "O(verify.ca_roots)")
     .replace("O(identities)", "O(verify.identities)")
-    .replace("O(trusted_root)", "O(verify.trusted_root)"),
+    .replace("O(trusted_root)", "O(verify.trusted_root)")
+    .replace("RV(verification.signers[].predicate)", "C(verification.signers[].predicate)"),
     "    ",
 )

@@ -13,7 +13,8 @@ description:
   - Resolves a reference to one digest and checks the signatures of that digest against a policy. The module fails
     when they do not satisfy it, and says what was found and why each signature did not count.
   - Cosign signatures are found under the tag C(sha256-….sig) and as Sigstore bundles among the referrers, by the
-    referrers API or the fallback tag; all of them are looked at. Notation signatures are found among the referrers.
+    referrers API and the fallback tag; attestations there, and under the tag C(sha256-….att). All of them are looked at
+    before a verification fails. Notation signatures are found among the referrers.
   - The signed payload always has to name the digest. The tag under which a signature was made, and the repository,
     are not compared, so that mirrored artifacts keep their signatures.
   - With a cache (O(cache_dir)), a digest that satisfied the very policy in the last 24 hours, in the same repository,
@@ -89,6 +90,27 @@ EXAMPLES = r"""
     min_signers: 2
     attestations:
       - type: spdxjson
+
+- name: Demand provenance of the project's own build, and show it
+  cloudnative.artifacts.oci_artifact_verify:
+    ref: registry.example.com/platform/app:1.4.2
+    trusted_root: /etc/sigstore/trusted_root.json
+    identities:
+      - issuer: ^https://token\.actions\.githubusercontent\.com$
+        subject: ^https://github\.com/slsa-framework/slsa-github-generator/\.github/workflows/generator_container_slsa3\.yml@refs/tags/v.*$
+    attestations:
+      - type: slsaprovenance
+        match:
+          invocation.configSource.uri:
+            pattern: ^git\+https://github\.com/example/app@refs/tags/v.*$
+        predicate: true
+
+- name: Accept only what was signed for production
+  cloudnative.artifacts.oci_artifact_verify:
+    ref: registry.example.com/platform/config:1.4.2
+    public_keys: [/etc/keys/release.pub]
+    annotations:
+      env: prod
 
 - name: Check a Notation signature
   cloudnative.artifacts.oci_artifact_verify:
@@ -224,6 +246,10 @@ verification:
         annotations:
           description: Annotations under the signature.
           type: dict
+        predicate:
+          description: The predicate of the signed statement, whatever its type says.
+          returned: when O(attestations[].predicate) asks for it
+          type: raw
     refused:
       description: The signatures that do not count.
       type: list
@@ -239,7 +265,7 @@ verification:
           description: A stable code for the cause; the guide on verification lists them.
           type: str
         message:
-          description: What is wrong with it.
+          description: What is wrong with it, or why the policy does not count it.
           type: str
 served_by:
   description:

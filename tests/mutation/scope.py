@@ -29,7 +29,8 @@ _KEYLESS = (
     "_trust/test_conformance.py",
 )
 _BOUNDS = ("_trust/test_signer_count.py", "_trust/test_budget.py")
-_COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_cosign_policy.py", *_BOUNDS, *_KEYLESS)
+_ATTESTATIONS = ("_trust/test_attestations.py", "_trust/test_keyless_attestations.py")
+_COSIGN = ("_trust/test_cosign_keyed.py", "_trust/test_cosign_policy.py", *_ATTESTATIONS, *_BOUNDS, *_KEYLESS)
 _NOTATION = ("_trust/test_notation.py", "_trust/test_notation_envelope.py", "_trust/test_notation_time.py")
 _PLACED = (
     "_dest/test_state.py",
@@ -62,7 +63,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_ops/layer_selector.py": ("_ops/pull/test_layers.py", "_ops/pull/test_decisions.py"),
     "_cache/notes.py": ("_cache/test_notes.py", "_ops/test_verdicts.py", "_layout/test_two_users.py"),
     # whom it trusts
-    "_trust/policy.py": ("_trust/test_policy.py", *_BOUNDS),
+    "_trust/policy.py": ("_trust/test_policy.py", *_ATTESTATIONS[:1], *_BOUNDS),
     "_trust/verifier.py": (
         "_ops/test_verify.py",
         "_ops/test_verdicts.py",
@@ -71,6 +72,9 @@ SCOPE: dict[str, tuple[str, ...]] = {
         *_NOTATION[:1],
     ),
     "_trust/cosign.py": _COSIGN,
+    "_trust/attestations.py": (*_ATTESTATIONS, *_COSIGN[:2], *_BOUNDS[:1]),
+    "_trust/predicate.py": _ATTESTATIONS[:1],
+    "_trust/predicate_path.py": _ATTESTATIONS[:1],
     "_trust/provider_notation.py": (
         *_NOTATION,
         *_BOUNDS[1:],
@@ -82,13 +86,13 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/identity.py": ("_trust/test_identity.py", "_trust/test_keyless.py", *_BOUNDS[:1]),
     "_trust/key_uris.py": ("_trust/test_key_uris.py",),
     "_trust/keys.py": ("_trust/test_keys.py", "_trust/test_key_uris.py", *_COSIGN[:1]),
-    "_trust/keyless.py": (*_KEYLESS, *_BOUNDS[:1]),
+    "_trust/keyless.py": (*_KEYLESS, *_ATTESTATIONS[1:], *_BOUNDS[:1]),
     "_trust/notation_time.py": _NOTATION[::-1],
     "_trust/notation.py": (*_NOTATION, *_BOUNDS[1:], "_ops/test_verify.py"),
     "_trust/notation_policy.py": ("_trust/test_notation_policy.py", *_NOTATION[:1]),
     "_trust/notation_chain.py": ("_trust/test_notation_policy.py", *_NOTATION),
     "_trust/certificates.py": ("_trust/test_certificates.py", *_KEYLESS),
-    "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_KEYLESS),
+    "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_ATTESTATIONS[1:], *_KEYLESS),
     "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),
     "_trust/signing_time.py": ("_trust/test_signing_time.py", *_KEYLESS[:2], "_trust/test_own_pki.py"),
     "_trust/own_pki.py": ("_trust/test_own_pki.py",),
@@ -99,7 +103,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_layout/unlisted.py": ("_layout/test_unlisted.py",),
     "_trust/counting.py": _BOUNDS[:1],
     "_trust/budget.py": _BOUNDS[1:],
-    "_trust/verdict.py": (*_BOUNDS[:1], *_COSIGN[:2], "_ops/test_verdicts.py"),
+    "_trust/verdict.py": (*_ATTESTATIONS[:1], *_BOUNDS[:1], *_COSIGN[:2], "_ops/test_verdicts.py"),
     # which credential goes to whom
     "_login/find.py": ("_login/test_find.py", "_login/test_docker_config.py"),
     "_login/credential.py": ("_login/test_credential.py", "_login/test_find.py", "_login/test_docker_config.py"),

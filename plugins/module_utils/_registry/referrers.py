@@ -20,7 +20,7 @@ from .._errors import (
     RegistryError,
 )
 from .._oci import media
-from .._oci.digest import parse_digest
+from .._oci.digest import fallback_tag
 from .._oci.manifest import Descriptor, Manifest, canonical_json, descriptor_from_json, parse_manifest
 from .._oci.preliminary import answer_or_none, is_unsettled
 from .client import RegistryClient
@@ -77,7 +77,7 @@ class Referrers:
         The specification has no lock: what was written is read again, and written again when another client was faster.
         """
         own = manifest.as_referrer()
-        tag = _fallback_tag(subject)
+        tag = fallback_tag(subject)
         for writes_left in range(MAX_FALLBACK_WRITES, -1, -1):
             entries = self._entries_to_keep(subject)
             if any(entry.digest == own.digest for entry in entries):
@@ -129,7 +129,7 @@ class Referrers:
         What is not a manifest at all is in ``warnings``: there may be one behind a gateway.
         """
         try:
-            index = self._manifests.fetch_manifest(_fallback_tag(digest))
+            index = self._manifests.fetch_manifest(fallback_tag(digest))
         except OciError as exc:
             if not is_unsettled(exc):
                 raise
@@ -143,7 +143,7 @@ class Referrers:
 
         :raises ReferrersUnsupported: when the tag holds something else, or is there and cannot be read.
         """
-        tag = _fallback_tag(subject)
+        tag = fallback_tag(subject)
         try:
             index = self._manifests.fetch_manifest(tag)
         except NotFound:
@@ -166,12 +166,6 @@ class Referrers:
             f"{found}",
             "Use a registry with the referrers API, or for signatures format: legacy.",
         )
-
-
-def _fallback_tag(digest: str) -> str:
-    """distribution-spec, "Referrers Tag Schema": at most 64 characters of the digest, so a sha512 is cut."""
-    algorithm, encoded = parse_digest(digest)
-    return f"{algorithm}-{encoded[:64]}"
 
 
 def _lists_referrers(index: Manifest, subject: str) -> bool:

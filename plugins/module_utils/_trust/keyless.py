@@ -26,7 +26,7 @@ The steps, by the numbers of :mod:`.verifier`. Each raises a ``Rejected`` of its
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -35,7 +35,7 @@ from .._oci.manifest import Descriptor
 from .._packages import require_cryptography
 from . import formats, transparency_log
 from .certificates import is_issued_by, read_certificate
-from .formats import Bundle, Statement
+from .formats import Bundle, Document, Envelope, Statement
 from .identity import ANY_IDENTITY, CompiledIdentities, claimed_identity
 from .keys import PublicKey, fingerprint_of, signature_is_good
 from .policy import COSIGN, VerifyPolicy
@@ -110,6 +110,18 @@ class KeylessVerifier:
         with self._only_rejections():
             return self._bundle(bundle, digest, predicate_types)
 
+    def verify_attestation(
+        self, layer: Descriptor, document: Document, envelopes: Sequence[Envelope], digest: str
+    ) -> tuple[Signer, Statement]:
+        """Check an envelope under cosign's tag of attestations; return its signer and its statement.
+
+        :param document: the content of the layer.
+        :param envelopes: the envelope in it, once for each of its signatures.
+        :raises Rejected: with the code of the check that failed.
+        """
+        with self._only_rejections():
+            return self._attestation(layer, document, envelopes, digest)
+
     @contextmanager
     def _only_rejections(self) -> Iterator[None]:
         """Convert all errors that parsers raise on malformed input to ``Rejected``."""
@@ -123,9 +135,7 @@ class KeylessVerifier:
         annotations = layer.annotations
         if len(payload) > formats.MAX_PAYLOAD:
             raise Rejected("too-large", f"The payload has more than {formats.MAX_PAYLOAD} bytes")
-        for name in _READ_ANNOTATIONS:
-            if len(annotations.get(name, "")) > MAX_ANNOTATION:
-                raise Rejected("too-large", f"The annotation {name} has more than {MAX_ANNOTATION} bytes")
+        _check_annotations(annotations)
         if not annotations.get(formats.ANNOTATION_SIGNATURE):
             raise Rejected("malformed", "The layer has no signature annotation")
         if not annotations.get(formats.ANNOTATION_CERTIFICATE):
@@ -135,22 +145,72 @@ class KeylessVerifier:
         certificate = read_certificate(annotations[formats.ANNOTATION_CERTIFICATE].encode("utf-8"))
         if not signature_is_good(certificate.public_key(), signature, payload):
             raise Rejected("bad-signature", "The signature over the payload is not by the certificate's key")
+
         # 4. Check who signed: a, b, d, e
+        def check_entry(body: bytes) -> None:
+            transparency_log.check_legacy_entry(body, signature, certificate, payload)
+
+        signer = self._annotated_signer(annotations, certificate, signature, check_entry)
+        # 5. Check what was signed
+        claims = formats.check_simple_payload(payload, digest)
+        return replace(signer, predicate_type=formats.COSIGN_SIGN, found_in=layer.digest, annotations=claims)
+
+    def _attestation(
+        self, layer: Descriptor, document: Document, envelopes: Sequence[Envelope], digest: str
+    ) -> tuple[Signer, Statement]:
+        """Source: cosign, pkg/cosign/verify.go, VerifyImageAttestation."""
+        annotations = layer.annotations
+        _check_annotations(annotations)
+        if not annotations.get(formats.ANNOTATION_CERTIFICATE):
+            raise Rejected("no-certificate", "The attestation has no certificate: it was made with a key")
+        # 3. Check the signature
+        certificate = read_certificate(annotations[formats.ANNOTATION_CERTIFICATE].encode("utf-8"))
+        key = PublicKey(certificate.public_key(), "the certificate", fingerprint_of(certificate.public_key()))
+        matching = (
+            each for each in envelopes if key.is_named(each.key_id) and key.verifies(each.signature, each.signed)
+        )
+        envelope = next(matching, None)
+        if envelope is None:
+            raise Rejected("bad-signature", "The envelope's signature is not by the certificate's key")
+
+        # 4. Check who signed: a, b, d, e
+        def check_entry(body: bytes) -> None:
+            transparency_log.check_tagged_entry(body, certificate, envelope, document.sha256)
+
+        # a timestamp is about the whole envelope, not its signature (cosign, VerifyRFC3161Timestamp); of a large one
+        # the text is not there any more, and only a log entry counts
+        stamped = b"" if document.mark else document.text
+        signer = self._annotated_signer(annotations, certificate, stamped, check_entry)
+        # 5. Check what was signed
+        statement = formats.check_statement(envelope, digest)
+        signer = replace(
+            signer,
+            predicate_type=statement.predicate_type,
+            found_in=layer.digest,
+            annotations=statement.annotations,
+        )
+        return signer, statement
+
+    def _annotated_signer(
+        self,
+        annotations: Mapping[str, str],
+        certificate: Any,
+        stamped: bytes,
+        check_entry: Callable[[bytes], None],
+    ) -> Signer:
+        """Return the signer of what has certificate, log entry, timestamp and chain in annotations, not in a bundle.
+
+        :param stamped: what a timestamp is about.
+        :param check_entry: raises Rejected when a log entry is about something else.
+        """
         log_entry = annotations.get(formats.ANNOTATION_BUNDLE)
         promise = _legacy_promise(log_entry) if log_entry else None
         stamp = annotations.get(ANNOTATION_TIMESTAMP, "")
         intermediates = self._intermediates(annotations.get(ANNOTATION_CHAIN, ""))
-
-        def check_entry(body: bytes) -> None:
-            transparency_log.check_legacy_entry(body, signature, certificate, payload)
-
         time = self._signing_time(
-            certificate, signature, lambda check: check.of_annotations(promise, stamp, check_entry), intermediates
+            certificate, stamped, lambda check: check.of_annotations(promise, stamp, check_entry), intermediates
         )
-        signer = self._signer(certificate, time, LEGACY)
-        # 5. Check what was signed
-        claims = formats.check_simple_payload(payload, digest)
-        return replace(signer, predicate_type=formats.COSIGN_SIGN, found_in=layer.digest, annotations=claims)
+        return self._signer(certificate, time, LEGACY)
 
     def _bundle(self, bundle: Bundle, digest: str, predicate_types: Sequence[str]) -> tuple[Signer, Statement]:
         envelope = bundle.envelope
@@ -187,15 +247,16 @@ class KeylessVerifier:
         :raises Rejected: with what the root says whose authority issued the certificate, else the first.
         """
         now = self._now or datetime.datetime.now(_UTC)
-        refusals: list[tuple[TrustedRoot, Rejected]] = []
+        # no exceptions, whose tracebacks would keep a large attestation in memory
+        refusals: list[tuple[TrustedRoot, str, str]] = []
         for root in self._roots:
             try:
                 return find(TimeCheck(root, certificate, signature, now, intermediates))
             except Rejected as exc:
-                refusals.append((root, exc))
-        root, refusal = next((each for each in refusals if _has_issued(each[0], certificate)), refusals[0])
-        expiry = root.expiry(now) if refusal.code in _ABOUT_THE_ROOT else ""
-        raise Rejected(refusal.code, f"{refusal.message}. {expiry}" if expiry else refusal.message)
+                refusals.append((root, exc.code, exc.message))
+        root, code, message = next((each for each in refusals if _has_issued(each[0], certificate)), refusals[0])
+        expiry = root.expiry(now) if code in _ABOUT_THE_ROOT else ""
+        raise Rejected(code, f"{message}. {expiry}" if expiry else message)
 
     def _intermediates(self, chain: str) -> list[Any]:
         """Return the certificates of the chain annotation, which are only needed for one's own PKI."""
@@ -225,6 +286,12 @@ class KeylessVerifier:
 
 def _has_issued(root: TrustedRoot, certificate: Any) -> bool:
     return any(is_issued_by(certificate, each) for authority in root.authorities for each in authority.chain)
+
+
+def _check_annotations(annotations: Mapping[str, str]) -> None:
+    for name in _READ_ANNOTATIONS:
+        if len(annotations.get(name, "")) > MAX_ANNOTATION:
+            raise Rejected("too-large", f"The annotation {name} has more than {MAX_ANNOTATION} bytes")
 
 
 def _legacy_promise(annotation: str) -> transparency_log.Promise:

@@ -28,7 +28,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,7 +53,17 @@ from .notation_policy import (
 )
 from .notation_time import check_time
 from .policy import NOTATION, VerifyPolicy
-from .verdict import IGNORED, VERIFIED, Refusal, Rejected, Signer, Verdict, describe_refusals, failure_details
+from .verdict import (
+    IGNORED,
+    VERIFIED,
+    Refusal,
+    Rejected,
+    Signer,
+    Verdict,
+    check_annotation,
+    describe_refusals,
+    failure_details,
+)
 
 __all__ = ["MAX_ENVELOPE", "NotationVerifier"]
 
@@ -90,6 +100,7 @@ class NotationVerifier:
         # 1. Read the policy
         self.policy = parse_trust_policy(policy.trust_policy or {}, policy.trust_store or {})
         self._min_signers = policy.min_signers
+        self._annotations = policy.annotations
         self._now = now or (lambda: datetime.datetime.now(datetime.timezone.utc))
         refusals = [self._too_few(each) for each in self.policy.statements if not each.skips]
         if refusals and None not in refusals:
@@ -167,7 +178,7 @@ class NotationVerifier:
         if too_few is not None:
             raise too_few
         budget = budget or self.budget()
-        check = _NotationCheck(statement, artifact, self._now())
+        check = _NotationCheck(statement, artifact, self._now(), self._annotations)
         for tried, (found_in, media_type, raw) in enumerate(envelopes):
             if tried == self._attempts:
                 budget.note(f"It has more signatures than the {self._attempts} that are tried ('max_signatures').")
@@ -217,8 +228,15 @@ class _NotationCheck:
     of the signer's key.
     """
 
-    def __init__(self, statement: PolicyStatement, artifact: Descriptor, now: datetime.datetime) -> None:
+    def __init__(
+        self,
+        statement: PolicyStatement,
+        artifact: Descriptor,
+        now: datetime.datetime,
+        wanted_annotations: Mapping[str, str],
+    ) -> None:
         self.statement = statement
+        self.wanted_annotations = wanted_annotations
         self.artifact = artifact
         self.now = now
         self.signers: dict[str, Signer] = {}
@@ -255,6 +273,9 @@ class _NotationCheck:
         # 5. Check what was signed
         artifact = self.artifact
         annotations = check_payload(envelope.payload, artifact.media_type, artifact.digest, artifact.size)
+        for name, wanted in self.wanted_annotations.items():
+            # user metadata; whatever the level, as for notation verify --user-metadata
+            check_annotation(annotations, name, wanted)
         # 4. Check who signed: authenticity, then expiry, time and revocation, each enforced, logged or skipped
         source, doubt, entries = "", None, frozenset[str]()
         try:

@@ -85,8 +85,9 @@ class TimeCheck:
                 transparency_log.check_envelope_entry(entry, self._certificate, envelope)
                 return self._of_entry(entry, stamped)
             except Rejected as exc:
-                refusals.append(exc)
-        raise Rejected(refusals[0].code, "; ".join(dict.fromkeys(exc.message for exc in refusals[:3])))
+                # not the exception, whose traceback would keep a large bundle in memory
+                refusals.append((exc.code, exc.message))
+        raise Rejected(refusals[0][0], "; ".join(dict.fromkeys(message for _code, message in refusals[:3])))
 
     def of_annotations(
         self, promise: Promise | None, timestamp: str, check_entry: Callable[[bytes], None]

@@ -304,6 +304,7 @@ def verifier(
     min_signers: int = 1,
     max_signatures: int = 0,
     now: datetime.datetime = NOW,
+    annotations: Mapping[str, str] | None = None,
     **changes: Any,
 ) -> NotationVerifier:
     """One for a policy of these statements, or of ``statement(**changes)``; trusts root() unless told otherwise."""
@@ -311,6 +312,7 @@ def verifier(
         provider="notation",
         min_signers=min_signers,
         max_signatures=max_signatures,
+        annotations=annotations or {},
         trust_policy={"version": "1.0", "trustPolicies": list(statements) or [statement(**changes)]},
         trust_store={"*": [root().root_pem]} if trust_store is None else trust_store,
     )

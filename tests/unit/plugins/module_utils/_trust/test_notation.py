@@ -132,6 +132,25 @@ def test_any_certificate_of_the_chain_may_be_the_trusted_one(form: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("level", ["strict", "audit"])
+def test_user_metadata_that_is_demanded(level: str) -> None:
+    """As with notation verify --user-metadata, whatever the level: it is part of what is signed."""
+    envelope = make_envelope("jws", payload=payload_for(annotations={"env": "prod", "build": "7"}))
+    for wanted, said in (
+        ({"env": "prod"}, ""),
+        ({"env": "prod", "build": "7"}, ""),
+        ({"env": "dev"}, "It is signed with 'prod' as the annotation 'env', wanted 'dev'"),
+        ({"env": "prod", "more": "x"}, "It is signed without the annotation 'more'"),
+    ):
+        checks = verifier(level=level, annotations=wanted)
+        if not said:
+            assert checks.verify(found(envelope), ARTIFACT, SCOPE).verified
+            continue
+        with pytest.raises(VerificationFailed) as caught:
+            checks.verify(found(envelope), ARTIFACT, SCOPE)
+        assert f"(annotations: {said})" in caught.value.message
+
+
 def test_an_authority_of_the_same_name_and_key_is_not_the_trusted_one() -> None:
     twin = make_authority("root", ends=NOW + 2 * YEAR)
     assert twin.chain[0].subject == root().chain[0].subject
