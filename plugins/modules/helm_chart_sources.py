@@ -141,6 +141,14 @@ reason:
   description: A stable code for the cause of a failure, as of M(cloudnative.artifacts.oci_artifact_pull).
   returned: failure
   type: str
+retryable:
+  description:
+    - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
+      trouble, or something was locked, after all retries. The guide on errors says it for each reason.
+    - Of several sources it is true when it is for each that failed.
+  returned: failure
+  type: bool
+  sample: false
 """
 
 from typing import TYPE_CHECKING, Any

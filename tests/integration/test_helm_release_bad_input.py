@@ -53,7 +53,7 @@ def test_charts_that_are_none(role: RoleRunner, namespace: str, publisher: Publi
         assert results[tag].failed and results[tag]["reason"] == "ArtifactFailed", results[tag]
         assert results[tag]["msg"].startswith("The source 'demo': ")
         assert re.search(words, results[tag]["msg"]), results[tag]["msg"]
-    assert results["nowhere"].failed and results["nowhere"]["reason"] == "ReadOperationFailed"
+    assert results["nowhere"].failed and results["nowhere"]["reason"] == "OCIArtifactPullFailed"
 
     # a tag that says something else than the chart: both are reported, and the chart is deployed
     found = results["1.2"]["charts"]["demo"]

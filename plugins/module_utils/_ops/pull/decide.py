@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
 from ..._dest.state import State
-from ..._errors import NotFound, OciError, is_outage
+from ..._errors import OciError, is_outage
 from ..resolve import Resolved
 from ..task import Task
 from .context import PullContext, make_context
@@ -56,7 +56,7 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
         return _confirmed(pull, result, pull.target.pin)
     try:
         with closing(pull.task.open(pull.target, options.auth, options.connection)) as repository:
-            resolved = _resolve_reference(pull, repository)
+            resolved = pull.task.resolve(repository, pull.target, options.auth, options.connection)
             result = _make_so(pull, repository, resolved, state, turn or nullcontext())
         result.served_by = repository.served_by
         result.warnings = [*result.warnings, *repository.warnings]
@@ -72,15 +72,6 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
 def _is_in_place(pull: PullContext, state: State, known: Resolved) -> bool:
     drift = pull.drift(state, known)
     return drift is not None and drift.is_empty and pull.is_verified(state)
-
-
-def _resolve_reference(pull: PullContext, repository: Repository) -> Resolved:
-    try:
-        return pull.task.resolve(repository, pull.target, pull.options.auth, pull.options.connection)
-    except NotFound as exc:
-        # Flux's reason for a tag whose digest cannot be determined
-        exc.reason = "OCIArtifactPullFailed"
-        raise
 
 
 def _make_so(
