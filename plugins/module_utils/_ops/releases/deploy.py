@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..._errors import ClusterError, DependencyNotReady, Forbidden, OciError
+from ..._errors import ClusterError, DependencyNotReady, Forbidden
 from ..._helm.decision import decide
 from ..._helm.release import LAST_REVISIONS, Revision, last_revisions, parse_revision, revisions_path
 from ..._helm.values import values_digest
@@ -22,7 +22,6 @@ from .values import ValuesGatherer
 
 # The number of namespaces from which on the Secrets of all namespaces are listed in one request.
 CLUSTER_WIDE_FROM = 4
-
 
 
 @dataclass(frozen=True)
