@@ -65,7 +65,7 @@ options:
 requirements:
   - requests >= 2.25.1, for registries, on the host that runs the module
   - PyYAML >= 5.4 on the host that runs the module
-  - cryptography >= 41, for O(verify)
+  - cryptography >= 36, for O(verify)
 seealso:
   - module: cloudnative.artifacts.helm_releases
   - module: cloudnative.artifacts.oci_artifact_pull

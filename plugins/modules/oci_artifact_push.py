@@ -139,7 +139,7 @@ options:
     default: false
 requirements:
   - PyYAML >= 5.4 on the host that runs the module, for O(type=helm)
-  - cryptography >= 41 on the host that runs the module, for O(sign)
+  - cryptography >= 36 on the host that runs the module, for O(sign)
   - PyNaCl >= 1.4 on the host that runs the module, for a signing key that cosign encrypted
 seealso:
   - module: cloudnative.artifacts.oci_artifact_pull

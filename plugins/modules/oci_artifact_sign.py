@@ -32,7 +32,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.cache
   - cloudnative.artifacts.attributes
 requirements:
-  - cryptography >= 41 on the host that runs the module
+  - cryptography >= 36 on the host that runs the module
   - PyNaCl >= 1.4 on the host that runs the module, for an O(key) that cosign encrypted
 attributes:
   check_mode:

@@ -32,7 +32,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.cache
   - cloudnative.artifacts.attributes
 requirements:
-  - cryptography >= 41 on the host that runs the module
+  - cryptography >= 36 on the host that runs the module; 38 or newer for keyless signatures
   - sigstore >= 4, < 5 on the host that runs the module, for keyless signatures without O(trusted_root)
 attributes:
   check_mode:

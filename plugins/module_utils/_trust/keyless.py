@@ -31,7 +31,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._oci.manifest import Descriptor
-from .._packages import require_cryptography
+from .._packages import KEYLESS_CRYPTOGRAPHY, require_cryptography
 from . import formats, transparency_log
 from .certificates import check_signing_certificate, read_certificate
 from .formats import Bundle, Envelope, Statement
@@ -61,7 +61,7 @@ class KeylessVerifier:
     """
 
     def __init__(self, policy: VerifyPolicy, now: datetime.datetime | None = None) -> None:
-        require_cryptography("Keyless verification")
+        require_cryptography("Keyless verification", KEYLESS_CRYPTOGRAPHY)
         self._identities = CompiledIdentities(policy.identities, policy.any_identity)
         self._root = load_trusted_root(policy.trusted_root or public_good_root())
         self._now = now or datetime.datetime.now(_UTC)

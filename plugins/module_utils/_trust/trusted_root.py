@@ -16,7 +16,7 @@ from typing import Any
 
 from .._errors import InvalidPolicy
 from .._files.bounded import MAX_POLICY_FILE, FileRefused, read_file
-from .._packages import require_cryptography
+from .._packages import KEYLESS_CRYPTOGRAPHY, require_cryptography
 from . import formats
 from .keys import check_kind
 from .verdict import Rejected
@@ -92,7 +92,7 @@ def load_trusted_root(source: str) -> TrustedRoot:
     :raises InvalidPolicy: when it cannot be read, is larger than 1 MiB, is not a trusted root, or has no certificate
         authority, no transparency log or no certificate transparency log, so that nothing could be verified with it.
     """
-    require_cryptography("Keyless verification")
+    require_cryptography("Keyless verification", KEYLESS_CRYPTOGRAPHY)
     name, text = _read_root(source)
     try:
         return _parse_root(formats.strict_json(text, name), text)
