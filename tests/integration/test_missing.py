@@ -20,20 +20,20 @@ NOWHERE = f"@sha256:{'0' * 64}"
 
 
 def cases(name: str, layout: Path, tmp_path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
-    """A task of each module that looks for a tag, a digest and a repository that are not there."""
+    """A task of each module that looks for a tag, a digest or a repository that is not there."""
     dest, cache = str(tmp_path / "dest"), str(tmp_path / "cache")
-    found = {}
-    for place in (f"{name}:none", f"{name}{NOWHERE}", f"{name}-absent:1", f"oci-layout:{layout}{NOWHERE}"):
-        policies = {"": None} if place.startswith("oci-layout") else {"": None, " with a policy": POLICY}
-        for words, policy in policies.items():
-            verify = {"verify": policy} if policy else {}
+    key = {"key": str(vectors.ROOT / "keys/p384.raw.pem")}
+    found = {
+        "layout": ("oci_artifact_pull", {"ref": f"oci-layout:{layout}{NOWHERE}", "dest": dest}),
+        "repository": ("oci_artifact_pull", {"ref": f"{name}-absent", "semver": "*", "dest": dest}),
+    }
+    for place in (f"{name}:none", f"{name}{NOWHERE}"):
+        for words, verify in {"": {}, " with a policy": {"verify": POLICY}}.items():
             found[f"pull {place}{words}"] = ("oci_artifact_pull", {"ref": place, "dest": dest, **verify})
             source = {"sources": {"one": {"ref": place, **verify}}, "cache_dir": cache}
             found[f"charts {place}{words}"] = ("helm_chart_sources", source)
         found[f"info {place}"] = ("oci_artifact_info", {"ref": place})
-        found[f"resolve {place}"] = ("oci_artifact_info", {"ref": place, "gather": []})
         found[f"verify {place}"] = ("oci_artifact_verify", {"ref": place, **POLICY})
-        key = {"key": str(vectors.ROOT / "keys/p384.raw.pem")}
         found[f"sign {place}"] = ("oci_artifact_sign", {"ref": place, **key})
     return found
 
@@ -43,17 +43,26 @@ def test_one_reason_for_what_is_missing(ansible: AnsibleRunner, registry: Regist
     Publisher(registry.host, "missing/app").publish("1.0", {"a": b"a"})
     layout = tmp_path / "layout"
     wanted = cases(f"{registry.host}/missing/app", layout, tmp_path)
-    push = {"ref": f"oci-layout:{layout}:1.0", "path": __file__}
-    tasks = [
-        {"name": "push", f"{NAME}oci_artifact_push": push},
-        *(
+    others = {
+        "push": ("oci_artifact_push", {"ref": f"oci-layout:{layout}:1.0", "path": __file__}),
+        **wanted,
+        "nobody listens": ("oci_artifact_info", {"ref": "127.0.0.1:9/a:1", "retries": 0}),
+        "no such option": ("oci_artifact_info", {"ref": "127.0.0.1:9/a:1", "tga": "1"}),
+        "no such source": ("helm_chart_sources", {"sources": "one"}),
+    }
+    results = ansible.tasks(
+        [
             {"name": case, f"{NAME}{module}": {**options, "insecure": True}, "ignore_errors": True}
-            for case, (module, options) in wanted.items()
-        ),
-    ]
-    results = ansible.tasks(tasks)[1:]
-    found = {result.task: (result.failed, result.get("reason"), result.get("retryable")) for result in results}
-    assert found == dict.fromkeys(wanted, (True, "OCIArtifactPullFailed", False))
+            for case, (module, options) in others.items()
+        ]
+    )
+    found = {result.task: (result.get("reason"), result.get("retryable")) for result in results if result.failed}
+    assert found == {
+        **dict.fromkeys(wanted, ("OCIArtifactPullFailed", False)),
+        "nobody listens": ("ConnectionFailed", True),
+        "no such option": ("InvalidOption", False),
+        "no such source": ("InvalidOption", False),
+    }
     assert not (tmp_path / "dest").exists()
 
 

@@ -5,25 +5,16 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .option_secrets import SHORTEST, concealed, texts_of
 
-# Characters of a secret that no digest and no path has by chance: Ansible's own search may hide it anywhere.
-NO_CHANCE = 16
-# What others wrote. A secret of fewer than SHORTEST characters may be a word, a tag or a part of a path: it is hidden
-# in these values alone.
-FOREIGN = frozenset(
-    "annotations config degraded_message description diff exception manifest message metadata missing msg refused "
-    "warnings".split()
-)
-MESSAGES = ("msg", "exception")
-_DIGEST = re.compile(r"(sha(?:256|384|512):[0-9a-f]{64,128}(?![0-9a-f]))")
+if TYPE_CHECKING:
+    from .hiding import Hiding
 
 
 class ConcealingModule(AnsibleModule):
@@ -32,10 +23,6 @@ class ConcealingModule(AnsibleModule):
     Ansible knows options that are marked ``no_log``. Here, what was given under a misspelt name, a private key in the
     place of a certificate, and passwords in URLs are not shown either: neither with ``-vvv``, nor in messages about
     wrong options, nor in the system's log.
-
-    Ansible replaces a secret wherever its characters are. A password such as ``abc`` would so damage digests, and one
-    that is also the name of a repository every reference. Here, digests stay whole, and what the task says in the open
-    is not hidden in values; messages are another matter, since nothing compares them.
     """
 
     def _load_params(self) -> None:
@@ -57,7 +44,8 @@ class ConcealingModule(AnsibleModule):
         self._said: list[str] = [*getattr(self, "_said", ()), *texts_of(options)]
 
     def warn(self, warning: str, **more: Any) -> None:
-        cast(Any, super()).warn(_Hider(self._hidden_in_words()).text(warning), **more)
+        hiding = self._hiding()
+        cast(Any, super()).warn(hiding.message(warning) if hiding else warning, **more)
 
     def _log_invocation(self) -> None:
         params = self.params
@@ -72,68 +60,21 @@ class ConcealingModule(AnsibleModule):
         shown, secrets = concealed(self.params, self.argument_spec)
         self.conceal(secrets)
         self.say({name: value for name, value in shown.items() if not str(name).startswith("_ansible_")})
-        result = {**self._masked(kwargs), "invocation": {"module_args": shown}}
-        # the others have been hidden, where they are secrets
-        self.no_log_values = {secret for secret in self._hidden() if len(secret) >= NO_CHANCE}
-        cast(Any, super())._return_formatted(result)
+        hiding = self._hiding()
+        if hiding:
+            kwargs = hiding.result(kwargs)
+            self.no_log_values = hiding.anywhere
+        cast(Any, super())._return_formatted({**kwargs, "invocation": {"module_args": shown}})
 
-    def _masked(self, result: dict[str, Any]) -> dict[str, Any]:
-        hidden, in_words = self._hidden(), self._hidden_in_words()
-        if not in_words:
-            return result
-        values = _Hider({secret: opaque for secret, opaque in hidden.items() if len(secret) >= SHORTEST})
-        foreign, words = _Hider(hidden), _Hider(in_words)
-        shown = {name: _without(values, foreign, name, value) for name, value in result.items()}
-        for name in MESSAGES:
-            if isinstance(result.get(name), str):
-                shown[name] = words.text(result[name])
-        return shown
+    def _hiding(self) -> Hiding | None:
+        """What hides the secrets that are known; None without any, so that nothing is imported for it."""
+        given: set[str] = getattr(self, "_given_secrets", set())
+        noted = _noted()
+        if not (given or noted or self.no_log_values):
+            return None
+        from .hiding import Hiding
 
-    def _hidden(self) -> dict[str, bool]:
-        """The secrets that values do not show, each with whether it is opaque; see :func:`~._secrets.known.note`.
-
-        Those that the task says itself, outside of secrets, are not among them: a password may be the name of a
-        repository.
-        """
-        given = dict.fromkeys([*self.no_log_values, *getattr(self, "_given_secrets", ())], False)
-        said = "\n".join(getattr(self, "_said", ()))
-        found = {**given, **_noted()}
-        return {secret: opaque for secret, opaque in found.items() if secret and (opaque or secret not in said)}
-
-    def _hidden_in_words(self) -> dict[str, bool]:
-        """The secrets that messages do not show, which may repeat the beginning of a long one."""
-        found = {**dict.fromkeys(self.no_log_values, False), **self._hidden()}
-        given = getattr(self, "_given_secrets", ())
-        if given:
-            from .._secrets.known import MACHINE_MADE
-
-            for each in given:
-                # what is neither JSON nor a sentence is hidden in part, too
-                is_token = len(each) >= MACHINE_MADE and not any(char in each for char in "{[ \n")
-                found[each] = is_token or found.get(each, False)
-        return {secret: opaque for secret, opaque in found.items() if secret}
-
-
-class _Hider:
-    """Texts without secrets. One that a digest may hold by chance is not looked for in digests."""
-
-    def __init__(self, secrets: Mapping[str, bool]) -> None:
-        self._masks: tuple[Any, Any] | None = None
-        if secrets:
-            from .._secrets.masking import Mask
-
-            brief, long = self._masks = Mask(), Mask()
-            for secret, opaque in secrets.items():
-                (brief if len(secret) < NO_CHANCE else long).add(secret, opaque=opaque)
-
-    def text(self, text: str) -> str:
-        if self._masks is None:
-            return text
-        brief, long = self._masks
-        parts = _DIGEST.split(text)
-        parts[::2] = map(brief.text, parts[::2])
-        masked: str = long.text("".join(parts))
-        return masked
+        return Hiding(given, self.no_log_values, noted, getattr(self, "_said", ()))
 
 
 def _noted() -> dict[str, bool]:
@@ -147,21 +88,3 @@ def _noted() -> dict[str, bool]:
     from .._secrets.known import noted
 
     return noted()
-
-
-def _without(values: _Hider, foreign: _Hider, name: Any, value: Any) -> Any:
-    """A value of the result under this name without secrets."""
-    hider = foreign if name in FOREIGN else values
-    if isinstance(value, str):
-        return hider.text(value)
-    if isinstance(value, Mapping):
-        return {_key(values, key): _without(hider, foreign, key, item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without(hider, foreign, name, item) for item in value]
-    return value
-
-
-def _key(hider: _Hider, key: Any) -> Any:
-    """A key that is not this collection's own, which are plain words."""
-    is_own = isinstance(key, str) and key.islower() and key.replace("_", "").isalpha()
-    return hider.text(key) if isinstance(key, str) and not is_own else key
