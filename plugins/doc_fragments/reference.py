@@ -12,7 +12,8 @@ options:
     description:
       - The artifact in its short form, C([oci://]host[:port]/repository[:tag][@digest]), as in
         V(contoso.azurecr.io/marketing/campaign1/chart:1.1), or C(oci-layout:PATH[:tag][@digest]) for an OCI image
-        layout, a directory that needs no server.
+        layout, a directory that needs no server. In PATH, as in all options that are paths, C(~) and variables of the
+        environment are replaced on the host that runs the module.
       - Without tag and digest, the tag V(latest) is meant. With both, the digest counts, and results keep
         the tag.
       - Names of Docker Hub are written with their host, as in V(docker.io/grafana/grafana).

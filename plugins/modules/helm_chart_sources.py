@@ -65,7 +65,7 @@ options:
 requirements:
   - requests >= 2.25.1, for registries, on the host that runs the module
   - PyYAML >= 5.4 on the host that runs the module
-  - cryptography >= 41, for O(verify)
+  - cryptography >= 36, for O(verify)
 seealso:
   - module: cloudnative.artifacts.helm_releases
   - module: cloudnative.artifacts.oci_artifact_pull
@@ -141,6 +141,14 @@ reason:
   description: A stable code for the cause of a failure, as of M(cloudnative.artifacts.oci_artifact_pull).
   returned: failure
   type: str
+retryable:
+  description:
+    - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
+      trouble, or something was locked, after all retries. The guide on errors says it for each reason.
+    - Of several sources it is true when it is for each that failed.
+  returned: failure
+  type: bool
+  sample: false
 """
 
 from typing import TYPE_CHECKING, Any

@@ -171,7 +171,7 @@ exists:
   returned: success
   type: bool
 missing:
-  description: What was not found.
+  description: What was not found. C(msg) repeats it, which Ansible shows when an C(until) is not met in the end.
   returned: when RV(exists) is false
   type: str
 artifact:
@@ -317,7 +317,14 @@ reason:
   description: A stable code for the failure, or for what is missing.
   returned: on failure, and when RV(exists) is false
   type: str
-  sample: ReadOperationFailed
+  sample: OCIArtifactPullFailed
+retryable:
+  description:
+    - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
+      trouble, or something was locked, after all retries. The guide on errors says it for each reason.
+  returned: failure
+  type: bool
+  sample: false
 """
 
 from typing import TYPE_CHECKING, Any

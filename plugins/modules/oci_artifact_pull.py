@@ -268,6 +268,10 @@ results:
     reason:
       description: As RV(reason), of this artifact.
       type: str
+    retryable:
+      description: As RV(retryable), of this artifact.
+      returned: when RV(results[].failed) is true
+      type: bool
     artifact:
       description: As RV(artifact).
       returned: when it did not fail
@@ -366,6 +370,14 @@ reason:
   returned: always
   type: str
   sample: NewRevision
+retryable:
+  description:
+    - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
+      trouble, or something was locked, after all retries. The guide on errors says it for each reason.
+    - Of several artifacts it is true when it is for each that failed.
+  returned: failure
+  type: bool
+  sample: false
 served_by:
   description:
     - The hosts that answered, in the order of their first answer, which are mirrors or the registry itself. Empty when

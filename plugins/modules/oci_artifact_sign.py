@@ -32,7 +32,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.cache
   - cloudnative.artifacts.attributes
 requirements:
-  - cryptography >= 41 on the host that runs the module
+  - cryptography >= 36 on the host that runs the module
   - PyNaCl >= 1.4 on the host that runs the module, for an O(key) that cosign encrypted
 attributes:
   check_mode:
@@ -128,6 +128,13 @@ reason:
   returned: always
   type: str
   sample: ArtifactSigned
+retryable:
+  description:
+    - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
+      trouble, or something was locked, after all retries. The guide on errors says it for each reason.
+  returned: failure
+  type: bool
+  sample: false
 """
 
 from typing import TYPE_CHECKING, Any

@@ -33,7 +33,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.cache
   - cloudnative.artifacts.attributes
 requirements:
-  - cryptography >= 41 on the host that runs the module
+  - cryptography >= 36 on the host that runs the module; 38 or newer for keyless signatures
   - sigstore >= 4, < 5 on the host that runs the module, for keyless signatures without O(trusted_root) and O(ca_roots)
 attributes:
   check_mode:
@@ -160,6 +160,10 @@ results:
     reason:
       description: As RV(reason), of this artifact.
       type: str
+    retryable:
+      description: As RV(retryable), of this artifact.
+      returned: when RV(results[].failed) is true
+      type: bool
     artifact:
       description: As RV(artifact).
       returned: when it did not fail
@@ -282,6 +286,14 @@ reason:
   returned: always
   type: str
   sample: Verified
+retryable:
+  description:
+    - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
+      trouble, or something was locked, after all retries. The guide on errors says it for each reason.
+    - Of several artifacts it is true when it is for each that failed.
+  returned: failure
+  type: bool
+  sample: false
 """
 
 from typing import TYPE_CHECKING, Any

@@ -91,6 +91,7 @@ SCOPE: dict[str, tuple[str, ...]] = {
     "_trust/notation.py": (*_NOTATION, *_BOUNDS[1:], "_ops/test_verify.py"),
     "_trust/notation_policy.py": ("_trust/test_notation_policy.py", *_NOTATION[:1]),
     "_trust/notation_chain.py": ("_trust/test_notation_policy.py", *_NOTATION),
+    "_trust/issuance.py": ("_trust/test_issuance.py", "_trust/test_certificates.py"),
     "_trust/certificates.py": ("_trust/test_certificates.py", *_KEYLESS),
     "_trust/transparency_log.py": ("_trust/test_transparency_log.py", *_ATTESTATIONS[1:], *_KEYLESS),
     "_trust/sigstore_extra.py": ("_trust/test_keyless_sigstore.py",),

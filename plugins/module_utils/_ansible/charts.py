@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,10 +13,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._errors import InvalidOption
+from .._files.bounded import expanded
 from .._ops.charts.sources import SourceOptions
+from .concealing import ConcealingModule
 from .exact import refuse_numbers
 from .items import AUTH_UNIT, inherited
-from .option_secrets import long_secrets, refusal
+from .option_secrets import concealed, long_secrets, refusal
 from .sealed import mapping
 from .specs import (
     AUTH_SPEC,
@@ -56,7 +57,7 @@ def chart_cache(module: AnsibleModule) -> str:
     if not root:
         if module.params["cache_dir"] is not None:
             raise InvalidOption("'cache_dir' is empty: charts need a place to lie in.", "Name a directory.")
-        root = os.path.expanduser(DEFAULT_CACHE)
+        root = expanded(DEFAULT_CACHE)
     return root
 
 
@@ -81,6 +82,8 @@ def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: st
     validator = ArgumentSpecValidator(spec, mutually_exclusive=[["auth_file", "auth_config"]])
     checked = validator.validate(dict(source))
     module.no_log_values.update(checked._no_log_values, long_secrets(source, spec))
+    if isinstance(module, ConcealingModule):
+        module.say(concealed(source, spec)[0])
     refused = refusal(source, spec)
     if refused:
         raise InvalidOption(f"The source {name!r}: {refused[0]}", refused[1])

@@ -176,7 +176,7 @@ def auth_options(module: AnsibleModule) -> AuthOptions:
     return AuthOptions(
         username=environ.get("OCI_ARTIFACT_USERNAME", ""),
         password=password,
-        auth_file=os.path.expanduser(environ.get("OCI_ARTIFACT_AUTH_FILE", "")),
+        auth_file=_expanded(environ.get("OCI_ARTIFACT_AUTH_FILE", "")),
         **provider,
     )
 
@@ -206,7 +206,7 @@ def cache_options(module: AnsibleModule) -> CacheOptions:
     Without the option the environment says where it is; an empty option means none, whatever the environment says.
     """
     given = module.params["cache_dir"]
-    root = os.path.expanduser(os.environ.get("OCI_ARTIFACT_CACHE_DIR", "")) if given is None else given
+    root = _expanded(os.environ.get("OCI_ARTIFACT_CACHE_DIR", "")) if given is None else given
     return CacheOptions(root=root, read_only=module.check_mode)
 
 
@@ -272,7 +272,15 @@ def _auth_config(value: Any) -> Mapping[str, Any] | None:
 def _path_or_pem(value: str | None) -> str:
     if not value:
         return ""
-    return value if "-----BEGIN" in value else os.path.expanduser(os.path.expandvars(value))
+    return value if "-----BEGIN" in value else _expanded(value)
+
+
+def _expanded(path: str) -> str:
+    if not path:
+        return ""
+    from .._files.bounded import expanded
+
+    return expanded(path)
 
 
 def _without_none(value: Any) -> Any:

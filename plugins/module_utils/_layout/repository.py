@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .._errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, PushFailed, StorageError
-from .._files.bounded import pieces
+from .._files.bounded import expanded, pieces
 from .._files.regular_file import storage_error
 from .._oci import media
 from .._oci.digest import is_digest, parse_digest, verify_bytes
@@ -66,7 +66,7 @@ class _Scanned:
 
 
 class LayoutRepository(SinglePlace):
-    """The image layout at ``reference.layout`` (``~`` stands for the home directory); see ``transport.Repository``.
+    """The image layout at ``reference.layout`` (a path as users write it); see ``transport.Repository``.
 
     Reading needs no write access, and works in directories of other users; see
     :class:`~._layout.directory.StoreDirectory`. The first push creates the layout with its parents; modes follow the
@@ -81,7 +81,7 @@ class LayoutRepository(SinglePlace):
         if not reference.is_layout:
             raise InvalidReference(f"The reference {str(reference)!r} is not to an OCI image layout.")
         self.reference = reference
-        self.root = os.path.abspath(os.path.expanduser(reference.layout))
+        self.root = os.path.abspath(expanded(reference.layout))
         self.store = BlobStore(self.root, durable=True, is_layout=True)
         self._lock_timeout = lock_timeout
         self._known: tuple[tuple[int, ...], LayoutIndex] | None = None

@@ -19,6 +19,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._errors import NotFound, OciError, VerificationFailed
+
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache
     from .._cache.notes import CacheNotes
@@ -111,6 +113,7 @@ class Verdicts:
         :param anew: verify even if the cache has a result.
         :raises InvalidPolicy: when the policy cannot be used.
         :raises VerificationFailed: when they do not satisfy the policy.
+        :raises NotFound: when the digest does not exist.
         """
         key = _verdict_key(fingerprint, repository.reference.name)
         with self._turn(key, resolved.digest):
@@ -137,7 +140,11 @@ class Verdicts:
         from .._trust.verdict import as_result
 
         verifier = self._verifier(policy, fingerprint)
-        verdict = verifier.verify(repository, resolved.digest, resolved.descriptor)
+        try:
+            verdict = verifier.verify(repository, resolved.digest, resolved.descriptor)
+        except VerificationFailed:
+            _check_presence(repository, resolved)
+            raise
         found = Finding(as_result(verdict), [*verifier.warnings, *verdict.warnings])
         if not verdict.verified:
             return found
@@ -162,6 +169,21 @@ class Verdicts:
     def _turn(self, key: str, digest: str) -> threading.Lock:
         with self._lock:
             return self._turns.setdefault((key, digest), threading.Lock())
+
+
+def _check_presence(repository: Repository, resolved: Resolved) -> None:
+    """Check that a digest that no request has resolved exists: without it, that it has no signature is no finding.
+
+    :raises NotFound: when the registry does not have it. Any other failure is passed over.
+    """
+    if resolved.descriptor is not None:
+        return
+    try:
+        repository.resolve(resolved.digest)
+    except NotFound:
+        raise
+    except OciError:
+        pass
 
 
 def _verdict_key(fingerprint: str, name: str) -> str:

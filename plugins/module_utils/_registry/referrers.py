@@ -92,15 +92,15 @@ class Referrers:
                 try:
                     self._manifests.put_manifest(written, tag)
                 except PushFailed as exc:
-                    raise self._unsupported(
-                        subject, f"it does not take the tag that stands in for it. {exc.message}"
-                    ) from None
+                    found = f"it does not take the tag that stands in for it. {exc.message}"
+                    raise self._unsupported(subject, found, retryable=exc.retryable) from None
         if not entries:
             found = f"the tag {tag}, which stands in for it, is not there after it was written."
             raise self._unsupported(subject, found)
         raise PushFailed(
             f"The referrer {own.digest} could not be entered under {self._manifests.named(tag)}: other clients kept "
-            "replacing it."
+            "replacing it.",
+            retryable=True,
         )
 
     def by_api(self, digest: str) -> list[Descriptor] | None:
@@ -160,11 +160,12 @@ class Referrers:
             raise self._unsupported(subject, f"the tag {tag}, which stands in for it, is something else there.")
         return list(index.manifests)
 
-    def _unsupported(self, subject: str, found: str) -> ReferrersUnsupported:
+    def _unsupported(self, subject: str, found: str, *, retryable: bool = False) -> ReferrersUnsupported:
         return ReferrersUnsupported(
             f"Nothing can be attached to {self._manifests.named(subject)}: the registry has no referrers API, and "
             f"{found}",
             "Use a registry with the referrers API, or for signatures format: legacy.",
+            retryable=retryable,
         )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._errors import InvalidPolicy
+from .issuance import verify_issued_by
 from .keys import check_kind, signature_is_good, spki_of
 from .trusted_root import Authority, Log, TrustedRoot
 from .verdict import Rejected
@@ -202,11 +203,11 @@ def _may_issue(certificate: Any, below: int, time: datetime.datetime, purposes: 
 
 
 def is_issued_by(child: Any, issuer: Any) -> bool:
-    """Return True when names and signature match; ``cryptography`` refuses signatures over MD5 and SHA-1."""
+    """Return True when names and signature match; signatures over MD5 and SHA-1 are refused."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     try:
-        child.verify_directly_issued_by(issuer)
+        verify_issued_by(child, issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
@@ -277,5 +278,5 @@ def validity(certificate: Any) -> tuple[datetime.datetime, datetime.datetime]:
     """Return the first and the last time at which a certificate is valid, in UTC."""
     if hasattr(certificate, "not_valid_before_utc"):
         return certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    # cryptography 41 only has naive times, in UTC
+    # cryptography before 42 only has naive times, in UTC
     return certificate.not_valid_before.replace(tzinfo=_UTC), certificate.not_valid_after.replace(tzinfo=_UTC)

@@ -32,7 +32,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._oci.manifest import Descriptor
-from .._packages import require_cryptography
+from .._packages import KEYLESS_CRYPTOGRAPHY, require_cryptography
 from . import formats, transparency_log
 from .certificates import is_issued_by, read_certificate
 from .formats import Bundle, Document, Envelope, Statement
@@ -72,7 +72,7 @@ class KeylessVerifier:
     """
 
     def __init__(self, policy: VerifyPolicy, now: datetime.datetime | None = None) -> None:
-        require_cryptography("Keyless verification")
+        require_cryptography("Keyless verification", KEYLESS_CRYPTOGRAPHY)
         own_pki = bool(policy.ca_roots)
         self._identities = CompiledIdentities(policy.identities, policy.any_identity, needs_issuer=not own_pki)
         if own_pki:

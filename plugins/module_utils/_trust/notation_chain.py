@@ -22,6 +22,7 @@ from .._errors import InvalidPolicy
 from .._files.bounded import MAX_CERTIFICATES, FileRefused, is_pem, read_file
 from .._packages import require_cryptography
 from .certificates import validity
+from .issuance import verify_issued_by
 from .keys import check_kind
 from .verdict import Rejected
 
@@ -247,7 +248,7 @@ def _is_issued_by(certificate: Any, issuer: Any) -> bool:
     except InvalidPolicy as exc:
         raise Rejected("chain", exc.message.rstrip(".")) from None
     try:
-        certificate.verify_directly_issued_by(issuer)
+        verify_issued_by(certificate, issuer)
     except InvalidSignature:
         return False
     return True

@@ -327,6 +327,7 @@ class _OneArtifact:
             raise PushFailed(
                 f"The {' and '.join(missing)} signature of {self.name} was written {MAX_WRITES} times and is gone.",
                 "Other clients keep replacing it, or the registry does not keep what it is sent: sign again later.",
+                retryable=True,
             )
 
     @property

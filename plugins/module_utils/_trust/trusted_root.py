@@ -17,7 +17,7 @@ from typing import Any
 
 from .._errors import InvalidPolicy
 from .._files.bounded import MAX_POLICY_FILE, FileRefused, read_file
-from .._packages import require_cryptography
+from .._packages import KEYLESS_CRYPTOGRAPHY, require_cryptography
 from . import formats
 from .keys import check_kind
 from .verdict import Rejected
@@ -107,7 +107,7 @@ def load_trusted_roots(source: str, needs_authorities: bool = True) -> list[Trus
     :raises InvalidPolicy: when it cannot be read, is larger than 1 MiB, is not a trusted root, or has no certificate
         authority, so that nothing could be verified with it.
     """
-    require_cryptography("Keyless verification")
+    require_cryptography("Keyless verification", KEYLESS_CRYPTOGRAPHY)
     name, text = _read_root(source)
     lines = [line for line in text.splitlines() if line.strip()]
     # a single document in several lines has lines that begin otherwise

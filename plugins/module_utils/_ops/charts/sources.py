@@ -90,6 +90,7 @@ def _fetch_sources(sources: Sequence[SourceOptions], cache: ArtifactCache, task:
             list(pool.map(work, fetches))
     if failures:
         first = next(failures[source.name] for source in sources if source.name in failures)
+        first.retryable = all(error.retryable for error in failures.values())
         first.details["failed_sources"] = {name: str(error) for name, error in failures.items()}
         first.details["changed"] = any(fetch.changed for fetch in fetches)
         raise first

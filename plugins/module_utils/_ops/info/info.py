@@ -179,6 +179,8 @@ class _Inspection:
             if not self._options.missing_ok:
                 raise
             result.update(exists=False, artifact={}, missing=exc.message, reason=exc.reason)
+            # what Ansible says when an "until" was not met
+            result["msg"] = exc.message
             return result
         if found is not None:
             result["warnings"] += warnings_of_moved_tag(self._repository, self._target)

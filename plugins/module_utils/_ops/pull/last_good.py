@@ -48,6 +48,8 @@ class Degradation:
             "degraded_seconds": self.seconds,
             "degraded_reason": self.reason,
             "degraded_message": self.message,
+            # what Ansible says when an "until" was not met
+            "msg": self.message,
         }
 
 
