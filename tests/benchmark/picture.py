@@ -60,7 +60,7 @@ def picture(workloads: Iterable[Measured]) -> str:
             weight = "bold" if seconds == min(ours[1], theirs[1]) else "normal"
             parts.append(_rect(BARS, top, width, BAR, color))
             parts.append(_text(BARS + width + 6, top + 12, f"{seconds:.1f} s", 12, weight=weight))
-    note = "Medians. A task is what any task of Ansible costs, and what was measured on top; see the guide “Speed”."
+    note = "Medians. A task is what any task of Ansible costs, and what was measured on top; see the guide to speed."
     parts.append(_text(MARGIN, height - 20, note, 12, color=MUTED))
     size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'
     label = f'role="img" aria-label="{escape(_spoken(pairs))}"'

@@ -53,7 +53,7 @@ def test_getting_started(newcomer: Newcomer, tls_registry: RegistryServer, tmp_p
     for number, block in enumerate(blocks):
         if block.language in ("text", "diff"):
             check_shown(block.text, said[max(index for index in said if index < number)])
-    assert list(newcomer.home.iterdir()) == [newcomer.home / ".ansible"]
+    assert not (newcomer.home / "oci-start").exists()
 
 
 def check_shown(shown: str, said: str) -> None:
