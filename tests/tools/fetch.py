@@ -359,7 +359,7 @@ TOOLS = {
         Tool("sshd", "debian", ("-V",), r"OpenSSH_", _unpack_debian_sshd, in_place=True),
         # GitHub's runners have Chrome; Debian and its children have the package
         Tool(
-            "chromium", "debian", ("--version",), r"Chrom(e|ium) 1[2-9]\d\.", _unpack_debian_chromium, in_place=True,
+            "chromium", "debian", ("--version",), r"Chrom(e|ium) [1-9]\d\d\.", _unpack_debian_chromium, in_place=True,
             path_names=("chromium-headless-shell", "chromium", "google-chrome"),
         ),
         *(

@@ -42,7 +42,7 @@ def test_landing_page_and_readme_list_the_pages_in_the_same_groups() -> None:
     landing = (SITE.parent / "site/index.rst").read_text()
     readme = (SITE.parents[1] / "README.md").read_text().partition("\n## Documentation\n")[2]
     for title, pages in groups.items():
-        section = landing.partition(f"\n{title}\n{'-' * len(title)}\n")[2].partition("\n\n.. list-table::")[0]
+        section = landing.partition(f"\n{title}\n{'-' * len(title)}\n\n")[2].partition("\n\n")[0]
         listed = re.findall(
             r"^- :ref:`ansible_collections\.cloudnative\.artifacts\.docsite\.(\w+)`: ", section, re.MULTILINE
         )
