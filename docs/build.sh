@@ -7,13 +7,19 @@
 #
 #   docs/build.sh [FOLDER]      default: .work/site; open index.html there in a browser
 #
-# Needs python3 and git. antsibull-docs and sphinx-build are taken from PATH; where they are not, they are installed into
-# .work/venvs/docs. The build itself uses no network.
+# Needs git, and a python3 from 3.11 on. antsibull-docs and sphinx-build are taken from PATH; where they are not, they are
+# installed into .work/venvs/docs. The build itself uses no network.
 set -euo pipefail
 
 docs=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 checkout=$(dirname "$docs")
 site=$(realpath -m "${1:-$checkout/.work/site}")
+
+# an earlier site is replaced, and nothing else
+if [[ -e "$site" && ! -f "$site/.buildinfo" && -n "$(ls -A "$site")" ]]; then
+    echo "$site holds something other than a site: name a new or empty folder." >&2
+    exit 1
+fi
 
 if ! command -v antsibull-docs >/dev/null || ! command -v sphinx-build >/dev/null; then
     venv="$checkout/.work/venvs/docs"

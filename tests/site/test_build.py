@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-CONFIG = Path(__file__).resolve().parents[2] / "docs/site"
+BUILD = Path(__file__).resolve().parents[2] / "docs/build.sh"
+CONFIG = BUILD.parent / "site"
 ANSIBLE = "https://docs.ansible.com/projects/ansible/latest"
 
 
@@ -50,3 +51,11 @@ def test_what_leads_nowhere_ends_the_build(tmp_path: Path) -> None:
 
     assert done.returncode != 0
     assert done.stderr.count("WARNING: ") == len(lost), done.stderr
+
+
+def test_a_folder_with_other_things_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("kept")
+    done = subprocess.run(["bash", str(BUILD), str(tmp_path)], check=False, capture_output=True, text=True)
+
+    assert done.returncode == 1 and "name a new or empty folder" in done.stderr
+    assert (tmp_path / "mine").read_text() == "kept"
