@@ -29,6 +29,7 @@ from support.artifacts import Blob, Publisher
 from support.attached import attach_notation, open_repository, unit_helper
 from support.certificates import PHRASE, create_client_certificate, create_server_certificate
 from support.kube_api import KubeCluster
+from support.newcomer import blocks_of
 from support.servers import RegistryServer
 from support.tools import Tools
 
@@ -122,13 +123,15 @@ def documents() -> dict[str, list[str]]:
     for path in sorted((CHECKOUT / "docs/docsite/rst").glob("*.rst")):
         if path.stem in ELSEWHERE:
             continue
-        blocks = re.findall(r"^\.\. code-block:: yaml\n\n((?:(?:   .*)?\n)+)", path.read_text(), re.MULTILINE)
-        assert len(blocks) == path.read_text().count("code-block:: yaml")
-        # requirements are no tasks; test_awx.py installs them
-        found[path.stem] = [text for text in map(textwrap.dedent, blocks) if not text.startswith("collections:")]
+        # files are tested in test_guide_files.py; requirements are no tasks, test_awx.py installs them
+        blocks = [block.text for block in blocks_of(path) if block.language == "yaml" and not block.name]
+        found[path.stem] = [text for text in blocks if not text.startswith("collections:")]
     readme = (CHECKOUT / "README.md").read_text()
     blocks = re.findall(r"^```yaml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
-    found["README"] = [block for block in blocks if "helm_release" not in block]
+    # test_install.py installs the requirements
+    found["README"] = [
+        block for block in blocks if "helm_release" not in block and not block.startswith("collections:")
+    ]
     return {name: blocks for name, blocks in found.items() if name not in HELM}
 
 

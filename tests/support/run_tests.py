@@ -208,7 +208,7 @@ class Run:
         with ThreadPoolExecutor(max_workers=2) as pool:
             jobs = []
             if self.arguments.gates:
-                files = [SUPPORT / "requirements-gates.txt", REQUIREMENTS]
+                files = [SUPPORT / "requirements-gates.txt", CHECKOUT / "docs/requirements.txt", REQUIREMENTS]
                 wish = [f"ansible-core~={self.gates_core.release}.0"]
                 jobs.append(pool.submit(make_venv, self._gates_venv(), self.gates_core.python, wish, files))
             for core in self.test_cores:
