@@ -56,6 +56,7 @@ RETRYABLE = [
             _errors.StorageError,
             _errors.BuildError,
             _errors.TagImmutable,
+            _errors.TagMoved,
             _errors.MissingDependency,
             _errors.VerificationFailed,
             _errors.ChartError,
