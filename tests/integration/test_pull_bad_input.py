@@ -91,7 +91,7 @@ def test_what_is_refused_before_any_request(ansible: AnsibleRunner, hostile: Hos
         ({"ref": f"{name}@sha256:abc"}, URL, "digest"),
         ({"ref": f"https://{name}"}, URL, "scheme"),
         ({"ref": f"me:secret@{name}"}, URL, "before its host"),
-        ({"url": name}, URL, "does not start with oci://"),
+        ({"url": f"https://{name}"}, URL, "scheme"),
         ({"url": f"{url}:1"}, URL, "carries a tag"),
         ({"url": url, "semver": "not a range"}, SELECTION, "not a range"),
         ({"url": url, "semver": ">=1.0.0 <"}, SELECTION, "<"),

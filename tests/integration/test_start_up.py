@@ -39,8 +39,8 @@ OWN_OF_A_CHANGE = re.compile(
 # lines of this collection that are loaded, and of all that a task carries along
 MAX_LINES_PINNED = 3_500
 MAX_LINES_BY_TAG = 7_300
-MAX_LINES_CARRIED = 24_000
-MAX_BYTES_CARRIED = 365_000
+MAX_LINES_CARRIED = 26_000
+MAX_BYTES_CARRIED = 385_000
 
 
 class Payload:

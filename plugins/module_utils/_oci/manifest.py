@@ -82,6 +82,11 @@ class Manifest:
         """``artifactType``, or the config's media type where it is absent (image-spec, manifest.md, "artifactType")."""
         return self.artifact_type or (self.config.media_type if self.config else "")
 
+    def as_referrer(self) -> Descriptor:
+        """The descriptor as a list of referrers has it (distribution-spec, "Listing Referrers")."""
+        found, artifact_type = self.descriptor, self.effective_artifact_type
+        return Descriptor(found.media_type, found.digest, found.size, artifact_type, self.annotations)
+
 
 def parse_manifest(raw: bytes, content_type: str, what: str) -> Manifest:
     """Read a manifest or an index.

@@ -69,7 +69,7 @@ class RegistryAuth:
         credential: Credential | None,
         fetch: Callable[[str, str, dict[str, str], bytes | None], tuple[int, bytes]],
         *,
-        is_encrypted: bool = True,
+        is_encrypted: bool,
     ) -> None:
         self._registry = registry
         self._is_encrypted = is_encrypted

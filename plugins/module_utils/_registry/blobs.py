@@ -203,7 +203,7 @@ def check_pushed(response: Any, action: str) -> None:
     try:
         check_status(response, action)
     except (RegistryError, NotFound) as exc:
-        raise PushFailed(exc.message, exc.hint) from None
+        raise PushFailed(exc.message, exc.hint, retryable=exc.retryable) from None
 
 
 def _is_packed(response: Any, size: int | None) -> bool:

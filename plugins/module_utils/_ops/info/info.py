@@ -16,6 +16,7 @@ from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.repository import MAX_SMALL_BLOB, Repository, read_small_blob
 from ..artifact_result import artifact_identity, artifact_result
 from ..connect import cache_warnings, open_cache, open_repository
+from ..moved_tag import warnings_of_moved_tag
 from ..resolve import ReferenceOptions, Resolved, Target, compile_selection, parse_target, resolve
 
 if TYPE_CHECKING:
@@ -178,8 +179,11 @@ class _Inspection:
             if not self._options.missing_ok:
                 raise
             result.update(exists=False, artifact={}, missing=exc.message, reason=exc.reason)
+            # what Ansible says when an "until" was not met
+            result["msg"] = exc.message
             return result
         if found is not None:
+            result["warnings"] += warnings_of_moved_tag(self._repository, self._target)
             self._show_artifact(*found, result)
         return result
 
@@ -199,7 +203,7 @@ class _Inspection:
             found = resolve(repository, target)
             tag, identifier = found.tag, found.digest
         else:
-            identifier = tag or target.reference.digest
+            identifier = target.reference.digest or tag
         if set(self._gather) <= {"tags", CHARTS, "referrers"}:
             return tag, repository.resolve(identifier), None
         manifest = repository.fetch_manifest(identifier)

@@ -302,6 +302,46 @@ def test_what_is_not_ours_any_more_is_not_taken_back(
     assert place.status("c") == (0, 0, 0o604) and place.status("a") == (0, 0, 0o640)
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_directory_is_taken_back_unless_another_has_its_name(
+    place: Place, monkeypatch: pytest.MonkeyPatch, is_replaced: bool
+) -> None:
+    """New entries change its time, and leave it the directory that it was."""
+    place.pull({"a": {}, "b": {}})
+    set_mode, done = apply_module.set_mode, []
+
+    def meddle_and_fail(descriptor: int, mode: int) -> None:
+        if done:
+            first = Path(done[0])
+            if is_replaced:
+                first.rename(place.root / "theirs")
+                first.mkdir()
+                first.chmod(0o711)
+            else:
+                (first / "new").touch()
+            raise OSError(5, "Input/output error")
+        done.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        set_mode(descriptor, mode)
+
+    monkeypatch.setattr(apply_module, "set_mode", meddle_and_fail)
+    before = place.status("a")[2]
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="Input/output error"):
+        # undoing sets modes, too, and is not to fail
+        patch.setattr(apply_module.Placement, "_restore", _with_set_mode(apply_module.Placement._restore, set_mode))
+        place.repair(Permissions("0700"))
+    first = os.path.basename(done[0])
+    assert before != 0o700 and place.status(first)[2] == (0o711 if is_replaced else before)
+
+
+def _with_set_mode(restore: Any, set_mode: Any) -> Any:
+    def restored(*arguments: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(apply_module, "set_mode", set_mode)
+            restore(*arguments)
+
+    return restored
+
+
 @pytest.mark.parametrize("is_altered", [False, True])
 def test_a_file_without_a_digest_on_record(place: Place, is_altered: bool) -> None:
     """Its time says that it is the one on record; of what the artifact has a digest, the digest says it."""

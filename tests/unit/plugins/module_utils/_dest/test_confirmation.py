@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ def test_notes_that_say_nothing(tmp_path: Path, content: bytes) -> None:
     control.mkdir(mode=0o700)
     (control / "confirmed").write_bytes(content)
     assert last_confirmed(destination, "a" * 64) is None
+    opened = len(os.listdir("/proc/self/fd"))
     confirm(destination, "a" * 64, 5.9)
+    assert len(os.listdir("/proc/self/fd")) <= opened, "nothing stays open"
     assert last_confirmed(destination, "a" * 64) == (5.0 if len(content) <= 86 else None)
     assert last_confirmed(destination, "b" * 64) is None
 

@@ -52,6 +52,7 @@ def test_symbolic_modes_mean_what_chmod_does(tmp_path: Path, mode: str, before: 
         ("0o604", 0o604, 0o705),
         (0o640, 0o640, 0o750),
         ("0", 0, 0),
+        ("0777", 0o777, 0o777),
         ("u=rwX,g=rX,o=", 0o640, 0o750),
     ],
 )
@@ -62,7 +63,7 @@ def test_modes(mode: object, file_mode: int, directory_mode: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "mode", ["4755", "1777", "99", "0o888", "rwx", "u=s", "u+t", "x=r", "u", "٧٧", "-1", -1, 1000, "=;"]
+    "mode", ["4755", "1777", "1000", "99", "0o888", "rwx", "u=s", "u+t", "x=r", "u", "٧٧", "-1", -1, 1000, "=;"]
 )
 def test_what_is_no_mode(mode: object) -> None:
     with pytest.raises(InvalidOption):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,11 @@ GOOD = {
         {**GOOD, "files": {"a": "text"}},
         {**GOOD, "files": {"a": ["device", 420, 1, "", "", 5]}},
         {**GOOD, "files": {"a": [FILE, 0o4755, 1, "", "", 5]}},
+        {**GOOD, "files": {"a": [FILE, 0o1000, 1, "", "", 5]}},
+        {**GOOD, "files": {"a": [FILE, -1, 1, "", "", 5]}},
         {**GOOD, "files": {"a": [FILE, "420", 1, "", "", 5]}},
         {**GOOD, "files": {"a": [FILE, 420, 1, None, "", 5]}},
+        {**GOOD, "files": {"a": [FILE, 420, 1, "", None, 5]}},
         {**GOOD, "files": {"a": [FILE, 420, 1, "", "", None]}},
         *(
             {**GOOD, "files": {path: GOOD["files"]["a"]}}
@@ -124,6 +128,23 @@ def test_a_good_record_and_none(tmp_path: Path) -> None:
     assert loaded(str(tmp_path)) == State()
     (tmp_path / "state").write_text(json.dumps(GOOD))
     assert loaded(str(tmp_path)).files == {"a": PlacedEntry(TreeEntry(FILE, 420, 1, "d"), 5)}
+
+
+def test_what_a_record_need_not_have(tmp_path: Path) -> None:
+    without = {name: value for name, value in GOOD.items() if name != "verification"}
+    for document in (GOOD, without, {**GOOD, "verification": None, "request": None}):
+        (tmp_path / "state").write_text(json.dumps(document))
+        found = loaded(str(tmp_path))
+        assert (found.is_damaged, found.verification, found.request) == (False, {}, "")
+
+
+def test_nobody_else_reads_a_record(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        saved(str(tmp_path), State({"revision": "1"}))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o600
 
 
 def test_what_is_no_file_does_not_block(tmp_path: Path) -> None:

@@ -129,6 +129,21 @@ def test_a_directory_that_goes_again_and_again_is_given_up(place: Place, monkeyp
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
+@pytest.mark.parametrize("name", ["open_trusted", "locked_at"])
+def test_a_directory_that_goes_once_is_made_anew(place: Place, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Whether it goes before it is opened, or before it is locked: nothing is done without the lock."""
+    function, calls = getattr(workplace_module, name), []
+
+    def gone_once(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise FileNotFoundError(2, "No such file or directory")
+        return function(*arguments, **options)
+
+    monkeypatch.setattr(workplace_module, name, gone_once)
+    assert place.apply(adding("a")) is None and len(calls) == 2
+
+
 def test_while_it_is_locked_it_is_the_same_directory_whatever_its_name_stands_for(place: Place) -> None:
     place.apply(adding("a"))
     state = place.destination.load_state()

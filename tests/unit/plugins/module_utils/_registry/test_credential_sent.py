@@ -299,7 +299,53 @@ def test_who_may_ask_at_once(credential: Credential, at_once: bool) -> None:
             outcomes.append(False)
         return 200, b'{"token": "t"}'
 
-    auth = RegistryAuth("r.example", credential, fetch)
+    auth = RegistryAuth("r.example", credential, fetch, is_encrypted=True)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda scope: auth.answer(BEARER, scope, ""), (PULL, PUSH)))
     assert outcomes == [at_once] * 2
+
+
+# What is remembered of a refusal
+
+
+BASIC_HEADER = 'Basic realm="x"'
+
+
+@pytest.mark.parametrize(
+    ("challenge", "credential", "modes", "is_remembered"),
+    [
+        (BASIC_HEADER, USER, {}, True),
+        (BASIC_HEADER, USER, {"is_preliminary": True}, True),
+        (BASIC_HEADER, None, {}, True),
+        (BASIC_HEADER, None, {"is_preliminary": False}, True),
+        # the real request follows, and is asked again
+        (BASIC_HEADER, None, {"is_preliminary": True}, False),
+        # without a challenge it is not about credentials
+        ("", USER, {}, False),
+        ("", None, {}, False),
+        ("", None, {"is_preliminary": True}, False),
+    ],
+)
+def test_which_refusals_are_remembered(
+    challenge: str, credential: Credential | None, modes: dict[str, bool], is_remembered: bool
+) -> None:
+    auth, given = Server().auth(credential), BASIC if credential else {}
+    with pytest.raises(AuthenticationFailed):
+        auth.answer(challenge, PULL, given.get("Authorization", ""), **modes)
+    if is_remembered:
+        with pytest.raises(AuthenticationFailed):
+            auth.header_for(PULL)
+    else:
+        assert auth.header_for(PULL) == given
+    assert auth.header_for(PUSH) == given
+
+
+def test_what_was_accepted_before_is_not_what_is_refused() -> None:
+    auth = Server().auth()
+    auth.note_accepted(PULL)
+    for scope in (PULL, PUSH):
+        with pytest.raises(AuthenticationFailed):
+            auth.answer(BASIC_HEADER, scope, BASIC["Authorization"])
+    assert auth.header_for(PULL) == BASIC
+    with pytest.raises(AuthenticationFailed):
+        auth.header_for(PUSH)
