@@ -102,7 +102,10 @@ def test_paths(ansible: AnsibleRunner, tls_registry: RegistryServer, place: Path
     results = ansible.tasks(
         [
             *({"name": name, module: options, "ignore_errors": True} for name, (module, options) in good.items()),
-            *({"name": name, module: options, "ignore_errors": True} for name, (module, options, _) in bad.items()),
+            *(
+                {"name": name, module: options, "ignore_errors": True}
+                for name, (module, options, _words) in bad.items()
+            ),
         ],
         environment={"PLACE": str(place), "HOME": str(place)},
     )

@@ -89,6 +89,31 @@ def read_public_key(uri: str) -> str:
     raise InvalidPolicy(*_about_public(scheme, uri))
 
 
+def refuse_uri(source: str, option: str, field: str) -> None:
+    """Do nothing for a path or PEM text; trusted roots and certificates are given by nothing else.
+
+    :param option: the suboption of the policy.
+    :param field: what the lookup of a Secret calls it.
+    :raises InvalidPolicy: for a URI, with the way to give what is there.
+    """
+    if not is_uri(source):
+        return
+    scheme = _scheme(source)
+    shown = source if _PLAIN.match(source) else f"{scheme}:…"
+    hint = "Give the path of a file on the host that runs the module, or the text itself."
+    if scheme == "k8s":
+        named = _SECRET_URI.match(source)
+        way = _SECRET.format(namespace=named[1] if named else "…", name=named[2] if named else "…")
+        hint = f'Have the Secret read on the controller: {option}: "{{{{ {way}.{field} }}}}".'
+    elif scheme == VARIABLE:
+        hint = f"Write {option}: \"{{{{ lookup('ansible.builtin.env', 'NAME') }}}}\" for a variable of the controller."
+    elif scheme in ("http", "https"):
+        hint = "Fetch it once with ansible.builtin.get_url and its checksum, and give the path of the file."
+    elif scheme == "file":
+        hint = "Give the path itself, as in /etc/keys/trusted_root.json."
+    raise InvalidPolicy(f"{option!r} is given by the URI {shown}, which is not read: wanted a path or the text.", hint)
+
+
 def read_private_key(uri: str) -> str:
     """Return the text that ``env://NAME`` stands for, as :func:`read_public_key`. No message repeats a URI."""
     scheme = _scheme(uri)

@@ -23,6 +23,7 @@ from .._files.bounded import MAX_CERTIFICATES, FileRefused, is_pem, read_file
 from .._packages import require_cryptography
 from .certificates import validity
 from .issuance import verify_issued_by
+from .key_uris import refuse_uri
 from .keys import check_kind
 from .verdict import Rejected
 
@@ -276,6 +277,7 @@ def _read_source(source: str, number: int) -> Iterator[TrustedCertificate]:
 
     name, content = f"certificate {number}", source.encode("utf-8", "surrogateescape")
     if not is_pem(source):
+        refuse_uri(source, "trust_store", "trust_store")
         name, content = source, _read_file(source)
     text = content.decode("utf-8", "replace")
     blocks = list(_PEM_BLOCK.finditer(text))

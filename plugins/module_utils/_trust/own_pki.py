@@ -16,6 +16,7 @@ from typing import Any
 from .._errors import InvalidPolicy
 from .._files.bounded import MAX_CERTIFICATES, FileRefused, is_pem, read_file
 from .certificates import is_authority, is_self_issued, read_certificate
+from .key_uris import refuse_uri
 from .trusted_root import Authority, TrustedRoot, Window, parse_errors
 from .verdict import Rejected
 
@@ -63,6 +64,7 @@ def read_pem_chain(text: str, most: int) -> list[Any]:
 def _read(source: str, number: int) -> list[Any]:
     name, text = f"Certificate {number} of 'ca_roots'", source
     if not is_pem(source):
+        refuse_uri(source, "ca_roots", "trust_store")
         name = f"The certificate {source[:200]!r} of 'ca_roots'"
         try:
             text = read_file(source, MAX_CERTIFICATES).decode("utf-8", "replace")

@@ -14,6 +14,7 @@ from typing import Any
 
 from .._errors import InvalidPolicy, InvalidSelection
 from .._oci.bounded_regex import BoundedRegex
+from .._oci.nesting import MAX_LEVELS, is_nested_too_deep
 from . import json_scan
 from .formats import Statement
 from .policy import AttestationRule, Condition
@@ -166,6 +167,9 @@ def read_predicate(statement: Statement, room: int) -> Any:
     if end - start > room:
         raise Rejected("too-large", f"The predicate has {end - start} bytes, and {room} are left for the result")
     try:
-        return json_scan.read_value(statement.text, start, end)
+        predicate = json_scan.read_value(statement.text, start, end)
     except json_scan.NotJson as exc:
         raise Rejected("malformed", f"The predicate cannot be returned: {exc}") from None
+    if is_nested_too_deep(predicate):
+        raise Rejected("malformed", f"The predicate cannot be returned: it has more than {MAX_LEVELS} levels")
+    return predicate

@@ -19,6 +19,7 @@ from .._errors import InvalidPolicy
 from .._files.bounded import MAX_POLICY_FILE, FileRefused, read_file
 from .._packages import KEYLESS_CRYPTOGRAPHY, require_cryptography
 from . import formats
+from .key_uris import refuse_uri
 from .keys import check_kind
 from .verdict import Rejected
 
@@ -135,6 +136,7 @@ def _read_root(source: str) -> tuple[str, str]:
     if source.lstrip()[:1] in ("{", "["):
         name, raw = "The trusted root", source.encode("utf-8", "replace")
     else:
+        refuse_uri(source, "trusted_root", "trusted_root")
         name = f"The trusted root {source[:200]!r}"
         try:
             raw = read_file(source, MAX_POLICY_FILE)

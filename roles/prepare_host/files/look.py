@@ -55,6 +55,7 @@ def candidate(manager, name):
         stderr=subprocess.DEVNULL,
         timeout=TIMEOUT,
         env=dict(os.environ, LC_ALL="C"),
+        check=False,
     )
     # the last one: dnf names what is installed before what is available
     found = re.findall(line, done.stdout.decode("utf-8", "replace"), re.MULTILINE)

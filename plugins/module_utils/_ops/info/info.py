@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._errors import InvalidContent, InvalidOption, NoMatch, NotFound
 from ..._oci import media
+from ..._oci.nesting import is_nested_too_deep
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.repository import MAX_SMALL_BLOB, Repository, read_small_blob
 from ..artifact_result import artifact_identity, artifact_result
@@ -257,9 +258,10 @@ class _Inspection:
                 f"{image.config.size} bytes, more than the {MAX_SMALL_BLOB} that are shown."
             )
         try:
-            return json.loads(read_small_blob(self._repository, image.config))
+            config = json.loads(read_small_blob(self._repository, image.config))
         except (ValueError, RecursionError):
             return None  # an artifact's config may be anything; its descriptor is in the manifest
+        return None if is_nested_too_deep(config) else config
 
     def _describe(self, descriptor: Descriptor, tag: str, manifest: Manifest | None) -> dict[str, Any]:
         reference, resolved = self._repository.reference, Resolved(descriptor.digest, tag, descriptor)

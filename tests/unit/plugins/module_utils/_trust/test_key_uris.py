@@ -22,8 +22,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.key_u
     is_uri,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.keys import load_public_keys
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation_chain import read_trust_store
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.own_pki import own_pki_roots
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.private_keys import load_private_key
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.trusted_root import load_trusted_roots
 
 from . import vectors
 
@@ -204,3 +207,28 @@ def test_a_path_with_a_colon_is_a_path(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "a:b.pub").write_text(PUBLIC)
     monkeypatch.chdir(tmp_path)
     assert [key.source for key in load_public_keys(["./a:b.pub"])] == ["./a:b.pub"]
+
+
+@pytest.mark.parametrize(
+    ("option", "read"),
+    [
+        ("trusted_root", load_trusted_roots),
+        ("ca_roots", lambda source: own_pki_roots([source], [])),
+        ("trust_store", lambda source: read_trust_store([source])),
+    ],
+)
+def test_certificates_and_roots_are_not_read_from_uris(option: str, read: Any) -> None:
+    for uri, way in (
+        ("k8s://flux-system/trust", "namespace='flux-system', secret='trust'"),
+        ("env://ROOT", "lookup('ansible.builtin.env', 'NAME')"),
+        ("https://pki.example.com/root.pem", "ansible.builtin.get_url"),
+        ("file:///etc/root.pem", "Give the path itself"),
+        ("gs://bucket/root.pem", "path of a file on the host"),
+    ):
+        with pytest.raises(InvalidPolicy) as caught:
+            read(uri)
+        assert f"'{option}' is given by the URI {uri}, which is not read" in caught.value.message
+        assert way in (caught.value.hint or "")
+    with pytest.raises(InvalidPolicy) as caught:
+        read(f"https://user:{SECRET}@pki.example.com/?{SECRET}")
+    assert SECRET not in str(caught.value) + (caught.value.hint or "")
