@@ -38,7 +38,7 @@ class InWorker(ActionBase):
     """
 
     MODULE: ModuleType
-    BYPASS_HOST_LOOP = BeforeFork()  # type: ignore[assignment]  # Ansible reads it, and gets False
+    BYPASS_HOST_LOOP = BeforeFork()
 
     _is_here: bool = False
     _arguments: bytes = b""
@@ -77,7 +77,7 @@ class InWorker(ActionBase):
         value = task_vars.get(VARIABLE, os.environ.get(ENVIRONMENT) or AUTO)
         wish = str(self._templar.template(value)).strip().lower()
         if wish not in (AUTO, ALWAYS, NEVER):
-            raise AnsibleActionFail(
+            raise AnsibleActionFail(  # type: ignore[no-untyped-call]
                 f"{VARIABLE} (or {ENVIRONMENT} in the environment of the controller) is {wish[:50]!r}: "
                 f"wanted {AUTO}, {ALWAYS} or {NEVER}."
             )
@@ -109,7 +109,7 @@ class InWorker(ActionBase):
 
     def _low_level_execute_command(self, cmd: Any, *arguments: Any, **kwargs: Any) -> Any:
         if not self._is_here:
-            return super()._low_level_execute_command(cmd, *arguments, **kwargs)
+            return super()._low_level_execute_command(cmd, *arguments, **kwargs)  # type: ignore[no-untyped-call]
         BeforeFork.prepare()
         code, out, err = run_child(
             self.MODULE, self._arguments, self._task_environment(), self._loader.get_basedir(), BeforeFork.heard
@@ -124,10 +124,10 @@ def _encoded(arguments: Mapping[str, Any]) -> bytes:
     try:
         from ansible.module_utils.common.json import Direction, get_module_encoder  # from 2.19 on
     except ImportError:
-        from ansible.parsing.ajson import AnsibleJSONEncoder
+        from ansible.parsing.ajson import AnsibleJSONEncoder  # type: ignore[attr-defined]  # in older ones
 
         return json.dumps(document, cls=AnsibleJSONEncoder, vault_to_text=True).encode("utf-8")
-    encoder = get_module_encoder("legacy", Direction.CONTROLLER_TO_MODULE)
+    encoder: Any = get_module_encoder("legacy", Direction.CONTROLLER_TO_MODULE)
     return json.dumps(document, cls=encoder).encode("utf-8")
 
 

@@ -60,9 +60,8 @@ def interpreter(variables: Mapping[str, Any], templar: Any) -> str:
 
     :param variables: those of the host that the module is for.
     """
-    value = constants.config.get_config_value(  # type: ignore[attr-defined]  # set at run time
-        "INTERPRETER_PYTHON", variables=dict(variables)
-    )
+    config: Any = constants.config
+    value = config.get_config_value("INTERPRETER_PYTHON", variables=dict(variables))
     path = str(templar.template(str(value or "").strip()) or "")
     if path in _DISCOVERY:
         path = str((variables.get("ansible_facts") or {}).get("discovered_interpreter_python") or "")

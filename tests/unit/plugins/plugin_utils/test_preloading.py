@@ -71,12 +71,11 @@ def test_nothing_else_is_imported_and_nothing_fails() -> None:
 
 def test_what_a_class_imports_asks_no_registry() -> None:
     """It is paid for by every run, so the HTTP libraries, archives and signatures are not part of it."""
-    actions = sorted(path.stem for path in (COLLECTION / "plugins/action").glob("oci_*.py"))
     program = (
         "import sys, importlib\n"
         "import ansible.plugins.action.normal, ansible.plugins.loader, ansible.cli\n"
         "before = set(sys.modules)\n"
-        f"for name in {actions!r}: importlib.import_module({OWN!r}[:-len('module_utils.')] + 'action.' + name)\n"
+        f"importlib.import_module({OWN!r}[:-len('module_utils.')] + 'action.oci_artifact_pull')\n"
         "print(*sorted(set(sys.modules) - before))\n"
     )
     root = COLLECTION.parents[2]

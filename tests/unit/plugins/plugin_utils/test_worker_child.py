@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import gc
 import json
 import os
@@ -56,7 +57,8 @@ def fail() -> None:
 def kill(number: int) -> Callable[[], None]:
     def main() -> None:
         print("said", flush=True)
-        # no core file beside the tests
+        # neither a core file beside the tests nor the stack that pytest prints
+        faulthandler.disable()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.kill(os.getpid(), number)
         time.sleep(60)
@@ -166,7 +168,7 @@ def test_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             tempfile.gettempdir(),
             time.strftime("%H", time.localtime(0)),
         ]
-        print(json.dumps([*shown, umask, sys.stdin.read(), sorted(os.listdir("/proc/self/fd"))[:3]]))
+        print(json.dumps([*shown, umask, sys.stdin.read()]))
         os.environ["LEFT"] = "x"
 
     folder = tmp_path / "folder"
@@ -177,7 +179,7 @@ def test_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         os.umask(umask)
     assert err == ""
-    assert json.loads(out) == [str(folder), str(folder), "ü", str(tmp_path), "05", 0o027, "", ["0", "1", "2"]]
+    assert json.loads(out) == [str(folder), str(folder), "ü", str(tmp_path), "05", 0o027, ""]
     assert (os.getcwd(), "LEFT" in os.environ, "OWN" in os.environ) == (before, False, False)
     assert run(lambda: None, tmp_path / "none")[0] == 1
 
