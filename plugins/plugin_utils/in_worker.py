@@ -124,10 +124,11 @@ def _encoded(arguments: Mapping[str, Any]) -> bytes:
     try:
         from ansible.module_utils.common.json import Direction, get_module_encoder  # from 2.19 on
     except ImportError:
-        from ansible.parsing.ajson import AnsibleJSONEncoder  # type: ignore[attr-defined]  # in older ones
+        from ansible.parsing import ajson
 
-        return json.dumps(document, cls=AnsibleJSONEncoder, vault_to_text=True).encode("utf-8")
-    encoder: Any = get_module_encoder("legacy", Direction.CONTROLLER_TO_MODULE)
+        older: Any = ajson
+        return json.dumps(document, cls=older.AnsibleJSONEncoder, vault_to_text=True).encode("utf-8")
+    encoder = get_module_encoder("legacy", Direction.CONTROLLER_TO_MODULE)
     return json.dumps(document, cls=encoder).encode("utf-8")
 
 

@@ -14,19 +14,20 @@ from typing import Any
 
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import contents
-from support.both_ways import SECRET, Ground, tasks
+from support.both_ways import SECRET, Ground, plays
 from support.servers import RegistryServer
 
 SWITCH = "oci_artifact_run_in_worker"
 
 
-def run(ansible: AnsibleRunner, ground: Ground, wish: str) -> list[TaskResult]:
+def run(ansible: AnsibleRunner, tasks: list[dict[str, Any]], wish: str) -> list[TaskResult]:
     umask = os.umask(0o027)
     try:
         return ansible.tasks(
-            tasks(ground),
+            tasks,
             flags=["-v"],
-            vars={SWITCH: wish, "ansible_python_interpreter": sys.executable},
+            # pipelining brings the module by another way, which is shorter, and changes nothing in it
+            vars={SWITCH: wish, "ansible_python_interpreter": sys.executable, "ansible_pipelining": True},
             # 2.19 and later show what a module was given when they are asked to, others always
             controller_environment={"ANSIBLE_INJECT_INVOCATION": "1"},
         )
@@ -62,21 +63,20 @@ def left(ground: Ground) -> dict[str, Any]:
 def test_results_output_and_files_are_the_same(
     ansible: AnsibleRunner, registry: RegistryServer, htpasswd_registry: RegistryServer, tmp_path: Path
 ) -> None:
-    results, grounds = {}, {}
-    for wish in ("never", "always"):
-        grounds[wish] = Ground.make(tmp_path / wish, registry, htpasswd_registry)
-        results[wish] = run(ansible, grounds[wish], wish)
-    names = [each["name"] for each in tasks(grounds["never"])]
-    assert [result.task for result in results["never"]] == names == [result.task for result in results["always"]]
-    for one, other in zip(results["never"], results["always"]):
-        assert shown(grounds["never"], one) == shown(grounds["always"], other), one.task
-    one, other = results["never"][-1], results["always"][-1]
-    assert lines(grounds["never"], one) == lines(grounds["always"], other)
-    assert left(grounds["never"]) == left(grounds["always"])
-    assert SECRET not in one.stdout + one.stderr + other.stdout + other.stderr
+    never, always = (Ground.make(tmp_path / wish, registry, htpasswd_registry) for wish in ("never", "always"))
+    found: list[TaskResult] = []
+    for tasks, others in zip(plays(never), plays(always)):
+        ones, twos = run(ansible, tasks, "never"), run(ansible, others, "always")
+        assert [one.task for one in ones] == [task["name"] for task in tasks] == [two.task for two in twos]
+        for one, two in zip(ones, twos):
+            assert shown(never, one) == shown(always, two), one.task
+        assert lines(never, ones[0]) == lines(always, twos[0])
+        assert SECRET not in ones[0].stdout + ones[0].stderr + twos[0].stdout + twos[0].stderr
+        found += twos
+    assert left(never) == left(always)
     # the table does what it says: good and bad ends, changes, warnings and differences are in it
-    states = [(result.failed, result.changed) for result in results["always"]]
+    states = [(each.failed, each.changed) for each in found]
     assert states.count((False, True)) > 15 and states.count((False, False)) > 15 and states.count((True, False)) > 25
-    assert sum(bool(result["warnings"]) for result in results["always"]) > 1
-    assert sum("diff" in result for result in results["always"]) > 8
-    assert not [result.task for result in results["always"] if "Traceback" in json.dumps(result)]
+    assert sum(bool(each["warnings"]) for each in found) > 1
+    assert sum("diff" in each for each in found) > 8
+    assert not [each.task for each in found if "Traceback" in json.dumps(each)]

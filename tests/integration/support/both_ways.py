@@ -96,15 +96,10 @@ def task(name: str, module: str, options: dict[str, Any], **keywords: Any) -> di
     return {"name": name, module: {**insecure, **options}, "ignore_errors": True, **keywords}
 
 
-def tasks(ground: Ground) -> list[dict[str, Any]]:
-    return [
-        *_pulls(ground),
-        *_surroundings(ground),
-        *_publishing(ground),
-        *_looks(ground),
-        *_signatures(ground),
-        *_others(ground),
-    ]
+def plays(ground: Ground) -> list[list[dict[str, Any]]]:
+    """The tasks, in an order that counts, for one run of Ansible each."""
+    makers = (_pulls, _surroundings, _publishing, _looks, _signatures, _others)
+    return [make(ground) for make in makers]
 
 
 def _pulls(ground: Ground) -> list[dict[str, Any]]:
