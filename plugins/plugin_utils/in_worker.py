@@ -42,6 +42,7 @@ class InWorker(ActionBase):
 
     _is_here: bool = False
     _arguments: bytes = b""
+    _environment: dict[str, str]
 
     def _execute_module(  # type: ignore[override]  # the rest is handed on as it is
         self, module_name: Any = None, module_args: Any = None, **kwargs: Any
@@ -60,13 +61,16 @@ class InWorker(ActionBase):
         """
         wish = self._wish(task_vars)
         keeps_files = constants.DEFAULT_KEEP_REMOTE_FILES  # type: ignore[attr-defined]  # set at run time
-        if wish == NEVER or self._task.async_val or keeps_files or not same_process.is_local(self._connection):
+        if wish == NEVER or self._task.async_val or keeps_files or not same_process.can_fork():
+            return False
+        if not same_process.is_local(self._connection):
             return False
         if self._connection.become and not same_process.is_this_user(
             self.get_become_option("become_user"), self._get_remote_user()
         ):
             return False
-        if not same_process.can_be_set_now(self._task_environment()) or not self._is_own_module():
+        self._environment = self._task_environment()
+        if not same_process.can_be_set_now(self._environment) or not self._is_own_module():
             return False
         variables = task_vars
         if self._task.delegate_to:
@@ -111,9 +115,8 @@ class InWorker(ActionBase):
         if not self._is_here:
             return super()._low_level_execute_command(cmd, *arguments, **kwargs)  # type: ignore[no-untyped-call]
         BeforeFork.prepare()
-        code, out, err = run_child(
-            self.MODULE, self._arguments, self._task_environment(), self._loader.get_basedir(), BeforeFork.heard
-        )
+        folder = self._loader.get_basedir()
+        code, out, err = run_child(self.MODULE, self._arguments, self._environment, folder, BeforeFork.heard)
         lines = {"stdout_lines": out.splitlines(), "stderr_lines": err.splitlines()}
         return {"rc": code, "stdout": out, "stderr": err, **lines}
 

@@ -30,6 +30,11 @@ _SHELLS = ("/bin/sh", "/usr/bin/sh")
 _DISCOVERY = ("", "auto", "auto_legacy", "auto_silent", "auto_legacy_silent")
 
 
+def can_fork() -> bool:
+    """False where a process that was forked may not ask the system for what a module asks it for, such as proxies."""
+    return sys.platform != "darwin"
+
+
 def is_local(connection: Any) -> bool:
     """True for Ansible's own connection plugin ``local`` with a shell that adds nothing to a module's environment."""
     kind = sys.modules.get(type(connection).__module__)

@@ -15,6 +15,7 @@ import selectors
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -171,6 +172,8 @@ def _be_the_module(
         _be_no_controller()
         _place_arguments(arguments)
         code = _run_main(module)
+        # as at the end of an interpreter: threads that are no daemons are waited for
+        getattr(threading, "_shutdown", lambda: None)()
         # what the module left to be done at its end, such as its temporary directory
         atexit._run_exitfuncs()
         sys.stdout.flush()

@@ -20,6 +20,7 @@ from ansible.plugins.connection.local import Connection
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils import same_process
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.same_process import (
     can_be_set_now,
+    can_fork,
     interpreter,
     is_local,
     is_this_interpreter,
@@ -130,6 +131,12 @@ def test_an_interpreter_with_options(
 )
 def test_which_interpreter_ansible_would_take(variables: dict[str, Any], wanted: str) -> None:
     assert interpreter(variables, TEMPLAR) == wanted
+
+
+@pytest.mark.parametrize(("platform", "wanted"), [("linux", True), ("freebsd14", True), ("darwin", False)])
+def test_systems(platform: str, wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    assert can_fork() is wanted
 
 
 def test_become(monkeypatch: pytest.MonkeyPatch) -> None:

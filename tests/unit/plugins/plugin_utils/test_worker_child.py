@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -200,6 +201,19 @@ def test_nothing_of_the_worker_runs_in_it() -> None:
         signal.signal(signal.SIGTERM, before)
         atexit.unregister(noted.append)
     assert gc.get_freeze_count() == 0
+
+
+def test_threads_of_the_module_come_to_their_end() -> None:
+    def late() -> None:
+        time.sleep(0.3)
+        print("late")
+
+    def main() -> None:
+        threading.Thread(target=late).start()
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+        sys.exit(3)
+
+    assert run(main)[:3] == (3, "late\n", "")
 
 
 def test_it_is_no_controller_for_the_code_of_modules() -> None:
