@@ -32,6 +32,8 @@ SECRET = "s3cret-of-both-ways"
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# the folder of a playbook, see AnsibleRunner
+_RUN = re.compile(r"/run-\d+\b")
 _TEMPORARY = re.compile(r"(oci-artifact-|ansible-tmp-|tmp)[\w.-]{6,}")
 
 
@@ -81,7 +83,7 @@ class Ground:
     def normal(self, text: str) -> str:
         """The text without what two runs cannot have in common: names of their own, times, random numbers."""
         text = text.replace(str(self.folder), "FOLDER").replace(self.publisher.name.partition("/")[2], "REPOSITORY")
-        text = _TEMPORARY.sub(r"\1RANDOM", _TIME.sub("TIME", text))
+        text = _TEMPORARY.sub(r"\1RANDOM", _TIME.sub("TIME", _RUN.sub("/run-N", text)))
         known = set(self.digests.values())
         numbers: dict[str, int] = {}
         # signatures, and what lists them, have digests of their own each time; which is which stays
