@@ -29,6 +29,14 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.worker_child
 
 VARIABLE, ENVIRONMENT = "oci_artifact_run_in_worker", "OCI_ARTIFACT_RUN_IN_WORKER"
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
+# Actions have no options of their own in Ansible; this one is found as those of other plugins are.
+_OPTION, _OWNER = "run_in_worker", "cloudnative.artifacts"
+_DEFINITION = {
+    "default": AUTO,
+    "vars": [{"name": VARIABLE}],
+    "env": [{"name": ENVIRONMENT}],
+    "ini": [{"section": "oci_artifact", "key": _OPTION}],
+}
 
 
 class InWorker(ActionBase):
@@ -78,12 +86,17 @@ class InWorker(ActionBase):
         return wish == ALWAYS or same_process.is_this_interpreter(same_process.interpreter(variables, self._templar))
 
     def _wish(self, task_vars: Mapping[str, Any]) -> str:
-        value = task_vars.get(VARIABLE, os.environ.get(ENVIRONMENT) or AUTO)
-        wish = str(self._templar.template(value)).strip().lower()
+        config: Any = constants.config
+        config.initialize_plugin_configuration_definitions("action", _OWNER, {_OPTION: _DEFINITION})
+        variables = {VARIABLE: self._templar.template(task_vars[VARIABLE])} if VARIABLE in task_vars else {}
+        value, origin = config.get_config_value_and_origin(
+            _OPTION, plugin_type="action", plugin_name=_OWNER, variables=variables
+        )
+        wish = str(value or AUTO).strip().lower()
         if wish not in (AUTO, ALWAYS, NEVER):
             raise AnsibleActionFail(  # type: ignore[no-untyped-call]
-                f"{VARIABLE} (or {ENVIRONMENT} in the environment of the controller) is {wish[:50]!r}: "
-                f"wanted {AUTO}, {ALWAYS} or {NEVER}."
+                f"{VARIABLE} ({ENVIRONMENT} in the environment of the controller) is {wish[:50]!r}, set by "
+                f"{origin}: wanted {AUTO}, {ALWAYS} or {NEVER}."
             )
         return wish
 

@@ -91,15 +91,17 @@ def test_when_a_task_runs_in_the_worker(ansible: AnsibleRunner, tmp_path: Path) 
     assert not (tmp_path / "remote").exists()
 
 
-def test_the_switch_in_the_environment_of_the_controller(ansible: AnsibleRunner, tmp_path: Path) -> None:
+def test_the_switch_in_a_variable_the_environment_and_the_settings(ansible: AnsibleRunner, tmp_path: Path) -> None:
     def run(**wish: str) -> tuple[list[TaskResult], dict[str, bool]]:
         options = {CACHE: {"cache_dir": str(tmp_path / "cache")}, "ignore_errors": True}
         tasks = [{"name": "of the environment", **options}, {"name": "closer", **options, "vars": {SWITCH: "always"}}]
         results = ansible.tasks(tasks, flags=["-vvv"], vars=OURS, controller_environment=wish)
         return results, started(results[0].stdout)
 
-    assert run(**{VARIABLE: "never"})[1] == {"of the environment": True, "closer": False}
-    results, found = run(**{VARIABLE: "sometimes"})
+    settings = tmp_path / "ansible.cfg"
+    settings.write_text("[oci_artifact]\nrun_in_worker = never\n")
+    assert run(ANSIBLE_CONFIG=str(settings))[1] == {"of the environment": True, "closer": False}
+    results, found = run(ANSIBLE_CONFIG=str(settings), **{VARIABLE: "sometimes"})
     assert found == {"of the environment": False, "closer": False}
     assert [result.failed for result in results] == [True, False]
     for words in (SWITCH, VARIABLE, "'sometimes'", "auto, always or never"):
