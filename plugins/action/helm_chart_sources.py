@@ -18,16 +18,16 @@ from typing import Any
 from ansible import constants
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.shared_file import locked_file
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_environment import carried_options
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.core_errors import plugin_errors
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain, sealed
 
 # Seconds that a host waits for another one that fetches the same charts.
 PATIENCE = 3600.0
 
 # What tells two sources apart; credentials and the way there are not part of it.
-_IDENTITY = ("ref", "url", "tag", "digest", "semver", "semver_filter", "filter_tags", "verify")
+_IDENTITY = ("ref", "url", "tag", "digest", "semver", "semver_filter", "filter_tags", "tag_moved", "verify")
 
 
 class ActionModule(ActionBase):
@@ -40,19 +40,22 @@ class ActionModule(ActionBase):
         arguments = plain(self._task.args)
         sources = arguments.get("sources")
         if not isinstance(sources, dict):
-            return {**result, "failed": True, "msg": "'sources' is not a mapping of names to sources."}
+            return {**result, **InvalidOption("'sources' is not a mapping of names to sources.").as_failure()}
         task_environment: dict[str, Any] = {}
         self._compute_environment_string(task_environment)
         folder = constants.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]  # set at run time
         path = os.path.join(folder, "cloudnative.artifacts.sources")
-        with plugin_errors(), locked_file(path, PATIENCE) as record:
-            arguments.update(carried_options(arguments, os.environ, task_environment))
-            known = json.loads(record.read() or b"{}")
-            answer = self._ask(arguments, sources, known, task_vars)
-            if not answer.get("failed"):
-                record.seek(0)
-                record.truncate(0)
-                record.write(json.dumps(known).encode("utf-8"))
+        try:
+            with locked_file(path, PATIENCE) as record:
+                arguments.update(carried_options(arguments, os.environ, task_environment))
+                known = json.loads(record.read() or b"{}")
+                answer = self._ask(arguments, sources, known, task_vars)
+                if not answer.get("failed"):
+                    record.seek(0)
+                    record.truncate(0)
+                    record.write(json.dumps(known).encode("utf-8"))
+        except OciError as exc:
+            answer = exc.as_failure()
         return {**result, **answer}
 
     def _ask(self, arguments: dict[str, Any], sources: dict[str, Any], known: dict[str, Any], task_vars: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.bounded import expanded
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values import merge
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain, sealed
 
@@ -51,7 +52,7 @@ class ActionModule(ActionBase):
     def _read(self, path: str) -> str | None:
         """The text of a file, found as the files of ``ansible.builtin.copy`` are, and decrypted; None without one."""
         try:
-            found = self._find_needle("files", path)
+            found = self._find_needle("files", expanded(path))
             with open(self._loader.get_real_file(found), "rb") as stream:
                 return stream.read().decode("utf-8", "surrogateescape")
         except AnsibleFileNotFound:

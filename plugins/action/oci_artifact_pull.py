@@ -15,7 +15,6 @@ from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.agreement import pinned
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_environment import carried_options
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.core_errors import failure
 
 
 class ActionModule(NormalAction):
@@ -31,7 +30,7 @@ class ActionModule(NormalAction):
         try:
             self._carried = carried_options(self._task.args, os.environ, task_environment)
         except OciError as exc:
-            refused = failure(exc)
+            refused = exc.as_failure()
         result: dict[str, Any] = refused or super().run(tmp, task_vars)  # type: ignore[no-untyped-call]  # typed in part
         return result
 
@@ -51,7 +50,7 @@ class ActionModule(NormalAction):
                     lambda options: self._look(module_name, options, kwargs.get("task_vars")),
                 )
             except OciError as exc:
-                failed = failure(exc)
+                failed = exc.as_failure()
         return failed or super()._execute_module(module_name, module_args, **kwargs)
 
     def _look(self, module_name: Any, options: Any, task_vars: Any) -> Any:

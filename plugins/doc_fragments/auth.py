@@ -55,5 +55,5 @@ options:
     type: str
 requirements:
   - botocore >= 1.31 on the host that runs the module, for O(provider=aws)
-  - cryptography >= 41 there, for O(provider=azure) with a certificate and O(provider=gcp) with a service account's key
+  - cryptography >= 36 there, for O(provider=azure) with a certificate and O(provider=gcp) with a service account's key
 """

@@ -12,6 +12,17 @@ options:
     description:
       - The digest of the manifest to take, as in V(sha256:9f86d0…). It takes precedence over everything else.
     type: str
+  tag_moved:
+    description:
+      - What to do when a tag is given beside the digest that pins it, as in V(registry.example.com/app:1.0.0@sha256:…),
+        and names another digest by now, or is not there any more. The pinned digest is used in any case.
+      - V(ignore) does not ask for the tag, so that a pinned reference takes no request when nothing else is to be done.
+      - V(warn) asks, which is one request, and warns. That the registry gives no answer is a warning as well.
+      - V(fail) fails with the reason V(TagMoved) before anything is done.
+      - Without a digest, or without a tag, it has no effect.
+    type: str
+    choices: [ignore, warn, fail]
+    default: ignore
   semver:
     description:
       - Take the newest tag in this range of versions, as in V(1.x), V(>=1.2.0 <2.0.0), V(~1.4) or V(^2.1.0 || ^3.0.0).

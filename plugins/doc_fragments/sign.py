@@ -12,6 +12,7 @@ options:
   key:
     description:
       - The private key to sign with, as the path of a PEM file on the host that runs the module, or as PEM text.
+        V(env://NAME) is an environment variable of that host. Keys in a KMS or on a token cannot be used.
       - What C(cosign generate-key-pair) and C(cosign import-key-pair) write, and PKCS#8, SEC 1 and PKCS#1 as OpenSSL
         writes them, encrypted or not. ECDSA (P-256, P-384, P-521), RSA (2048 bits and more) and Ed25519.
       - A key that cosign encrypted needs the Python package C(PyNaCl).
@@ -53,6 +54,7 @@ options:
       key:
         description:
           - The private key to sign with, as the path of a PEM file on the host that runs the module, or as PEM text.
+            V(env://NAME) is an environment variable of that host. Keys in a KMS or on a token cannot be used.
           - What C(cosign generate-key-pair) and C(cosign import-key-pair) write, and PKCS#8, SEC 1 and PKCS#1 as
             OpenSSL writes them, encrypted or not. ECDSA (P-256, P-384, P-521), RSA (2048 bits and more) and Ed25519.
           - A key that cosign encrypted needs the Python package C(PyNaCl).

@@ -22,6 +22,8 @@ options:
       - Public keys (PEM, as paths on the host that runs the module or as text), tried in this order. Any one that
         made a valid signature suffices, so that keys can be rotated. ECDSA (P-256, P-384, P-521), RSA (2048 bits and
         more) and Ed25519.
+      - V(env://NAME) is an environment variable of the host that runs the module. Keys in a KMS, in Vault, on a token
+        or in a Secret of Kubernetes are not asked for; the guide on verification says how to give each of them.
       - No transparency log is asked for signatures that are made with a key.
     type: list
     elements: str
@@ -36,8 +38,8 @@ options:
         description:
           - A regular expression for the issuer of the identity, as in
             V(^https://token\\.actions\\.githubusercontent\\.com$).
+          - Required, except with O(ca_roots), whose certificates need not name one.
         type: str
-        required: true
       subject:
         description:
           - A regular expression for the subject, as in V(^https://github\\.com/stefanprodan/podinfo/.*$). It may match
@@ -51,10 +53,22 @@ options:
     default: false
   trusted_root:
     description:
-      - The path of a C(trusted_root.json), or its text, with the certificate authorities and logs that keyless
-        signatures are checked against. With it the network is used for nothing but the registry.
+      - The path of a C(trusted_root.json), or its text, with the certificate authorities, logs and timestamp
+        authorities that keyless signatures are checked against. With it the network is used for nothing but the
+        registry. It may have several roots, one in each line, of which one has to be satisfied.
+      - What a root does not have (a transparency log, a CT log) is not demanded of signatures; the guide on
+        verification says what tells the time of signing then.
       - Without it the root of the public Sigstore instance is fetched, which needs the Python package sigstore.
     type: str
+  ca_roots:
+    description:
+      - Certificates (PEM, as paths on the host that runs the module or as text) of the authorities of your own PKI.
+        Signatures count that were made with a certificate that leads to a self-signed one of these, and whose name
+        O(identities) accept. Others in the list are intermediates.
+      - Certificates have to be valid now, unless the logs or timestamp authorities of O(trusted_root) tell when
+        the signature was made.
+    type: list
+    elements: str
   min_signers:
     description:
       - How many entries of the policy must be satisfied, each by a signer of its own. An entry is a public key, or an
@@ -73,10 +87,22 @@ options:
       - Signatures that the registry lists as made with a trusted certificate are tried first, large ones last. The
         guide on verification has the other limits of one verification.
     type: int
+  max_attestation_size:
+    description:
+      - The largest attestation or Sigstore bundle that is read, as bytes or as V(500M) or V(1GiB). The default is that
+        of Cosign, V(128MiB). Its decoded content is held in memory, one at a time.
+    type: str
+  annotations:
+    description:
+      - Names and values that each signature must have been signed with, as with C(cosign sign -a) or
+        C(notation sign --user-metadata). Others may be there. Attestations that O(attestations) asks for need none.
+    type: dict
   predicate_types:
     description:
-      - Count only signatures whose signed statement has one of these predicate types. A signature of C(cosign sign)
-        has V(https://sigstore.dev/cosign/sign/v1). Without it an attestation counts as a signature too.
+      - Count only signatures whose signed statement has one of these predicate types, or of cosign's short names for
+        them (see O(attestations[].type)). A signature of C(cosign sign) has V(https://sigstore.dev/cosign/sign/v1).
+      - Without it an attestation among the referrers counts as a signature too, and one under the tag
+        C(sha256-….att) where O(attestations) names its type.
     type: list
     elements: str
   curve_hash:
@@ -101,6 +127,23 @@ options:
           - How many entries of the policy must have made it, counted as for the signatures.
         type: int
         default: 1
+      match:
+        description:
+          - What the signed predicate must have, as a mapping of paths to values. All have to be met.
+          - A path leads from the predicate down, with dots, indexes and V([*]) for each element of a list, as in
+            V(builder.id) or V(materials[*].uri). V(["a.name"]) stands for a name with other characters.
+          - A value is text, a number, a boolean or null, and has to be there just so, of the same type. With V([*])
+            one element that has it is enough.
+          - A mapping with the one key C(pattern) in place of a value has a regular expression for text, in Go's
+            spelling. It may match anywhere unless it is anchored with C(^) and C($).
+        type: dict
+      predicate:
+        description:
+          - Return the predicate of each attestation that counts for this entry in
+            RV(verification.signers[].predicate). One verification returns at most 1 MiB of predicates, and warns about
+            what it leaves out.
+        type: bool
+        default: false
   trust_policy:
     description:
       - For Notation, the trust policy, as the path of a C(trustpolicy.json) or as a mapping.
@@ -108,9 +151,9 @@ options:
   trust_store:
     description:
       - For Notation, the trusted certificates (PEM, as paths or text), as a list, or as a mapping of the names of
-        trust stores to lists. A list answers for every store that the policy names.
-      - Revocation is never asked for online, and timestamp countersignatures are not evaluated; the guide on
-        verification says what that means for each level of the policy.
+        trust stores (V(ca:acme), V(signingAuthority:acme), V(tsa:acme), or V(acme) for all types) to lists. A list
+        answers for every store that the policy names.
+      - Revocation is never asked for online, and plugins are not run; the guide on verification says what that means.
     type: raw
 """
 
@@ -129,6 +172,11 @@ options:
 ModuleDocFragment.OPTION = _OPTION + textwrap.indent(  # type: ignore[attr-defined]
     ModuleDocFragment.DOCUMENTATION.partition("options:\n")[2]
     .replace("signature_provider:", "provider:", 1)
-    .replace("O(any_identity)", "O(verify.any_identity)"),
+    .replace("O(any_identity)", "O(verify.any_identity)")
+    .replace("O(attestations", "O(verify.attestations")
+    .replace("O(ca_roots)", "O(verify.ca_roots)")
+    .replace("O(identities)", "O(verify.identities)")
+    .replace("O(trusted_root)", "O(verify.trusted_root)")
+    .replace("RV(verification.signers[].predicate)", "C(verification.signers[].predicate)"),
     "    ",
 )

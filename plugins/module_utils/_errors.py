@@ -19,6 +19,7 @@ class OciError(Exception):
     """Anything that this collection refuses or fails to do; the root of the tree."""
 
     reason = "Failed"
+    retryable = False
 
     def __init__(self, message: str, hint: str = "", details: Mapping[str, Any] | None = None) -> None:
         """``details`` are further values that a module returns with the failure."""
@@ -29,6 +30,11 @@ class OciError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+    def as_failure(self) -> dict[str, Any]:
+        """Return what a module or action returns for it."""
+        failure = {"failed": True, "msg": str(self), "reason": self.reason, "retryable": self.retryable}
+        return {**failure, **self.details}
 
 
 class InvalidReference(OciError):
@@ -56,7 +62,16 @@ class NoMatch(OciError):
 
 
 class NotFound(OciError):
-    """A manifest, blob, tag, repository or layout that is not there."""
+    """A manifest, blob, tag, repository or layout that is not there.
+
+    The reason is Flux's for a tag or a digest that cannot be determined.
+    """
+
+    reason = "OCIArtifactPullFailed"
+
+
+class ObjectNotFound(NotFound):
+    """An object of a cluster, or a revision of a release, that is not there."""
 
     reason = "ReadOperationFailed"
 
@@ -75,6 +90,7 @@ class ConnectionFailed(OciError):
     """The registry was not reached, did not answer in time, or broke off for good.
 
     ``is_lasting`` stands for a failure that waiting does not cure: a proxy that refuses, a URL that cannot be used.
+    Any other one is retryable.
     """
 
     reason = "ConnectionFailed"
@@ -82,6 +98,7 @@ class ConnectionFailed(OciError):
     def __init__(self, message: str, hint: str = "", *, is_lasting: bool = False) -> None:
         super().__init__(message, hint)
         self.is_lasting = is_lasting
+        self.retryable = not is_lasting
 
 
 class TlsFailed(ConnectionFailed):
@@ -102,6 +119,7 @@ class RegistryError(OciError):
     def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
         super().__init__(message, hint)
         self.status = status
+        self.retryable = _is_trouble(status)
 
 
 class CatalogRefused(OciError):
@@ -122,9 +140,12 @@ def is_outage(error: OciError) -> bool:
 
     Any other error is an answer (no such tag, no right, other bytes, no signature), or a matter of options.
     """
-    if isinstance(error, ConnectionFailed):
-        return not error.is_lasting
-    return isinstance(error, RegistryError) and (error.status >= 500 or error.status in (408, 425, 429))
+    return error.retryable and isinstance(error, (ConnectionFailed, RegistryError))
+
+
+def _is_trouble(status: int) -> bool:
+    """Return True for an HTTP status that says that the server, not the request, is the problem."""
+    return status >= 500 or status in (408, 425, 429)
 
 
 class InvalidContent(OciError):
@@ -149,6 +170,12 @@ class StorageError(OciError):
     reason = "StorageOperationFailed"
 
 
+class LockTimeout(StorageError):
+    """A file that another process has locked for longer than this one waits."""
+
+    retryable = True
+
+
 class BuildError(OciError):
     """Content that cannot be packed into an artifact."""
 
@@ -156,9 +183,13 @@ class BuildError(OciError):
 
 
 class PushFailed(OciError):
-    """The registry did not take a blob or a manifest."""
+    """The registry did not take a blob or a manifest; ``retryable`` when it was in trouble, or others were faster."""
 
     reason = "OCIArtifactPushFailed"
+
+    def __init__(self, message: str, hint: str = "", *, retryable: bool = False) -> None:
+        super().__init__(message, hint)
+        self.retryable = retryable
 
 
 class ReferrersUnsupported(PushFailed):
@@ -169,6 +200,12 @@ class TagImmutable(OciError):
     """A tag that would move to another digest although it is protected."""
 
     reason = "TagImmutable"
+
+
+class TagMoved(OciError):
+    """A tag that names another digest than the one that the reference pins beside it."""
+
+    reason = "TagMoved"
 
 
 class MissingDependency(OciError):
@@ -197,6 +234,7 @@ class ClusterError(OciError):
     def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
         super().__init__(message, hint)
         self.status = status
+        self.retryable = _is_trouble(status)
 
 
 class Forbidden(ClusterError):
@@ -209,6 +247,10 @@ class Conflict(ClusterError):
     """The object in the cluster is there already, or was changed by somebody else in the meantime."""
 
     reason = "Conflict"
+
+    def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
+        super().__init__(message, hint, status)
+        self.retryable = True
 
 
 class ChartError(OciError):
@@ -227,6 +269,14 @@ class ReleaseLocked(OciError):
     """A release that another run or program works on, or that it left unfinished."""
 
     reason = "ReleaseLocked"
+    retryable = True
+
+
+class DependencyNotReady(OciError):
+    """A release that depends on one that failed, or that is not in the cluster."""
+
+    reason = "DependencyNotReady"
+    retryable = True
 
 
 class HelmFailed(OciError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from typing import Any, NamedTuple
 
 from ._errors import MissingDependency
@@ -20,13 +21,16 @@ class Package(NamedTuple):
     """A package by its name on PyPI: what it is imported as, and the versions that can be used.
 
     ``minimum`` is the oldest one; ``below`` is the first one that is refused because it may have changed what is used
-    here, empty where no such version is to be expected.
+    here, empty where no such version is to be expected. ``debian`` and ``redhat`` are what the distributions call it,
+    empty where they do not have it.
     """
 
     name: str
     module: str
     minimum: str
     below: str = ""
+    debian: str = ""
+    redhat: str = ""
 
     @property
     def requirement(self) -> str:
@@ -50,46 +54,62 @@ class Package(NamedTuple):
 PACKAGES = {
     package.name: package
     for package in (
-        Package("requests", "requests", "2.25.1", "3"),
-        Package("PySocks", "socks", "1.7"),
-        Package("cryptography", "cryptography", "41"),
-        Package("PyNaCl", "nacl", "1.4", "2"),
+        Package("requests", "requests", "2.25.1", "3", "python3-requests", "python3-requests"),
+        Package("PySocks", "socks", "1.7", "", "python3-socks", "python3-pysocks"),
+        Package("cryptography", "cryptography", "36", "", "python3-cryptography", "python3-cryptography"),
+        Package("PyNaCl", "nacl", "1.4", "2", "python3-nacl", "python3-pynacl"),
         Package("sigstore", "sigstore", "4", "5"),
-        Package("rfc3161-client", "rfc3161_client", "1.0.3"),  # comes with sigstore
-        Package("PyYAML", "yaml", "5.4"),
-        Package("kubernetes", "kubernetes", "28"),
-        Package("botocore", "botocore", "1.31"),
-        Package("zstandard", "zstandard", "0.21"),
+        Package("PyYAML", "yaml", "5.4", "", "python3-yaml", "python3-pyyaml"),
+        Package("kubernetes", "kubernetes", "28", "", "python3-kubernetes", "python3-kubernetes"),
+        Package("botocore", "botocore", "1.31", "", "python3-botocore", "python3-botocore"),
+        Package("zstandard", "zstandard", "0.21", "", "python3-zstandard", "python3-zstandard"),
         Package("backports.zstd", "backports.zstd", "1"),
         Package("isal", "isal", "1.5"),
         Package("zlib-ng", "zlib_ng", "0.4"),
     )
 }
+# signed certificate timestamps, which keyless signatures have
+KEYLESS_CRYPTOGRAPHY = "38"
 
 
-def require(name: str, doing: str, part: str = "", hint: str = "") -> Any:
+def require(name: str, doing: str, part: str = "", hint: str = "", minimum: str = "") -> Any:
     """Import a package that a task cannot do without, or a module in it.
 
     :param name: a key of :data:`PACKAGES`.
     :param doing: what begins the message, as in "Verifying signatures".
     :param part: the module inside the package, as in "exceptions"; without it, the package itself.
     :param hint: what can be done instead of installing it, a sentence.
+    :param minimum: the oldest version that does for this call, where it is newer than the package's own.
     :raises MissingDependency: when the package is not installed, or in a version that cannot be used.
     """
-    package = PACKAGES[name]
+    package = PACKAGES[name]._replace(minimum=minimum) if minimum else PACKAGES[name]
     try:
         module = importlib.import_module(package.module)
         version = _version(module)
         if package.takes(version):
             return importlib.import_module(f"{package.module}.{part}") if part else module
     except ImportError:
-        found, do = "it is not installed here.", "Install"
+        found = "is not installed for"
     else:
-        found, do = f"version {version} is installed here.", "Change"
+        found = f"is installed in version {version} for"
     raise MissingDependency(
-        f"{doing} needs the Python package {name} ({package.wanted}); {found}",
-        f"{do} it for the Python that runs the module: pip install '{package.requirement}'. {hint}".rstrip(),
+        f"{doing} needs the Python package {name} ({package.wanted}), which {found} {sys.executable or 'this Python'}.",
+        f"{hint} {_ways_out(package)}".lstrip(),
     )
+
+
+def _ways_out(package: Package) -> str:
+    """What can be done about a package that is missing or has the wrong version."""
+    ways = [
+        f"make a virtual environment (python3 -m venv), pip install '{package.requirement}' in it, and point "
+        "'ansible_python_interpreter' to its Python",
+        "run the task on the controller ('delegate_to: localhost') and copy the result",
+    ]
+    if package.debian:
+        names = package.debian if package.debian == package.redhat else f"{package.debian} or {package.redhat}"
+        ways.insert(0, f"install the distribution's package ({names}), where its version does, for the system's Python")
+    numbered = "; ".join(f"({number}) {way}" for number, way in enumerate(ways, 1))
+    return f"Do one of these: {numbered}. The role cloudnative.artifacts.prepare_host prepares hosts so."
 
 
 def find(name: str, part: str = "") -> Any | None:
@@ -100,9 +120,9 @@ def find(name: str, part: str = "") -> Any | None:
         return None
 
 
-def require_cryptography(doing: str) -> Any:
+def require_cryptography(doing: str, minimum: str = "") -> Any:
     """The package cryptography; see :func:`require`."""
-    return require("cryptography", doing)
+    return require("cryptography", doing, minimum=minimum)
 
 
 def _version(module: Any) -> str:

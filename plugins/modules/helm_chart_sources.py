@@ -39,7 +39,7 @@ options:
       - The charts, a mapping from names of your choice to options.
       - Each source has the options that say which artifact is meant, those of
         M(cloudnative.artifacts.oci_artifact_pull) - C(ref), or C(url) with C(tag), C(digest), C(semver),
-        C(semver_filter) and C(filter_tags). In tags, C(_) is read as C(+), as Helm does.
+        C(semver_filter), C(filter_tags) and C(tag_moved). In tags, C(_) is read as C(+), as Helm does.
       - It may have any option of the registry and O(verify) of its own, which then replace those of the task. As soon
         as it has one of O(username), O(password), O(auth_file) and O(auth_config), all of them are its own.
       - A reference C(oci-layout:PATH) is an OCI image layout on the host that runs the module.
@@ -65,7 +65,7 @@ options:
 requirements:
   - requests >= 2.25.1, for registries, on the host that runs the module
   - PyYAML >= 5.4 on the host that runs the module
-  - cryptography >= 41, for O(verify)
+  - cryptography >= 36, for O(verify)
 seealso:
   - module: cloudnative.artifacts.helm_releases
   - module: cloudnative.artifacts.oci_artifact_pull
@@ -105,11 +105,11 @@ charts:
       description: Where it comes from.
       type: str
     revision:
-      description: The resolved revision, V(tag@digest), or the digest alone when that was asked for.
+      description: The resolved revision, V(tag@digest), or the digest alone when that was asked for without a tag.
       type: str
       sample: 6.7.1@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     tag:
-      description: The tag, empty when a digest was asked for.
+      description: The tag, empty when a digest was asked for without one.
       type: str
     digest:
       description: The digest of the manifest.
@@ -141,6 +141,14 @@ reason:
   description: A stable code for the cause of a failure, as of M(cloudnative.artifacts.oci_artifact_pull).
   returned: failure
   type: str
+retryable:
+  description:
+    - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
+      trouble, or something was locked, after all retries. The guide on errors says it for each reason.
+    - Of several sources it is true when it is for each that failed.
+  returned: failure
+  type: bool
+  sample: false
 """
 
 from typing import TYPE_CHECKING, Any

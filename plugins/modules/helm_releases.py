@@ -460,6 +460,10 @@ releases:
           V(LabelsUpdated), V(ReleaseLocked), V(Forbidden) and the codes of other failures are this collection's. When
           nothing was done, it is the cause.
       type: str
+    retryable:
+      description: As RV(retryable), of this release.
+      returned: when it failed
+      type: bool
     changed:
       description: Whether something in the cluster was changed for it.
       type: bool
@@ -512,6 +516,14 @@ reason:
   description: The reason of the first release that failed, or of what kept all of them from being deployed.
   returned: failure
   type: str
+retryable:
+  description:
+    - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
+      trouble, or something was locked, after all retries. The guide on errors says it for each reason.
+    - Of several releases it is true when it is for each that failed.
+  returned: failure
+  type: bool
+  sample: false
 """
 
 from typing import TYPE_CHECKING, Any

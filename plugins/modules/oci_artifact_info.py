@@ -171,7 +171,7 @@ exists:
   returned: success
   type: bool
 missing:
-  description: What was not found.
+  description: What was not found. C(msg) repeats it, which Ansible shows when an C(until) is not met in the end.
   returned: when RV(exists) is false
   type: str
 artifact:
@@ -186,11 +186,11 @@ artifact:
       type: str
       sample: oci://registry.example.com/platform/config
     revision:
-      description: V(tag@digest) for a tag or a range, the digest alone for a digest.
+      description: V(tag@digest) for a tag or a range, and for a tag with a digest beside it; else the digest.
       type: str
       sample: 1.4.2@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     tag:
-      description: The tag that was asked for or chosen; empty for a digest.
+      description: The tag that was asked for or chosen; empty for a digest alone.
       type: str
     digest:
       description: The digest of the manifest or index.
@@ -317,7 +317,14 @@ reason:
   description: A stable code for the failure, or for what is missing.
   returned: on failure, and when RV(exists) is false
   type: str
-  sample: ReadOperationFailed
+  sample: OCIArtifactPullFailed
+retryable:
+  description:
+    - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
+      trouble, or something was locked, after all retries. The guide on errors says it for each reason.
+  returned: failure
+  type: bool
+  sample: false
 """
 
 from typing import TYPE_CHECKING, Any
@@ -328,6 +335,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     CONNECTION_SPEC,
     REFERENCE_SPEC,
     SELECTION_SPEC,
+    TAG_MOVED_SPEC,
     auth_options,
     cache_options,
     connection_options,
@@ -366,6 +374,7 @@ def main() -> None:
     spec = {
         **REFERENCE_SPEC,
         **SELECTION_SPEC,
+        **TAG_MOVED_SPEC,
         **AUTH_SPEC,
         **CONNECTION_SPEC,
         **CACHE_SPEC,

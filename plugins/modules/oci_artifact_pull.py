@@ -71,7 +71,7 @@ options:
     suboptions:
       media_type:
         description:
-          - Take the first layer with exactly this media type; without it, the first layer.
+          - Take only layers with exactly this media type; O(layers) says which of them.
         type: str
       operation:
         description:
@@ -82,14 +82,22 @@ options:
         default: extract
   layers:
     description:
-      - V(first) takes one layer.
-      - V(all) takes every layer (with O(layer_selector.media_type), every layer of that type) in order. With
-        V(extract) they become one tree, and whiteouts are honoured; a layer with a title that is not marked for
-        unpacking becomes a file of that name, as C(oras pull) does. With V(copy) each becomes a file in the directory
-        O(dest).
+      - V(auto) goes by what the artifact is. Files that were pushed with a title, as C(oras push) does it, are placed
+        as C(oras pull) does; directories that were pushed become directories again, and layers without a title are
+        passed over, with a warning. Of a Helm chart the chart, of a Flux artifact and of any other artifact without
+        titles the first layer is unpacked, and of a container image all layers, as with V(all). RV(placement) says
+        which it was.
+      - V(first) takes one layer, as Flux does, whether it has a title or not.
+      - V(all) takes every layer, in order. With V(extract) they become one tree, and whiteouts are honoured; a layer
+        with a title that is not marked for unpacking becomes a file of that name. With V(copy) each becomes a file in
+        the directory O(dest). Only with V(all) an artifact without any content is no failure, and nothing of it is
+        placed.
+      - Where O(layer_selector.media_type) is given, only layers of that type are looked at.
+      - With O(layer_selector.operation=copy), V(auto) takes every layer with a title where O(dest) is a directory, and
+        one layer otherwise.
     type: str
-    choices: [first, all]
-    default: first
+    choices: [auto, first, all]
+    default: auto
   platform:
     description:
       - The platform to take from an image index, as in V(linux/arm64) or V(linux/arm/v7).
@@ -98,10 +106,13 @@ options:
   ignore:
     description:
       - Patterns in the format of C(.gitignore), as text or as a list of lines, for entries that are left out.
-      - As in Flux, any pattern here or in a C(.sourceignore) file of the artifact replaces the default exclusions,
-        except those for version control files; it outranks C(.sourceignore). The defaults leave out version control
-        files, C(*.jpg), C(*.jpeg), C(*.gif), C(*.png), C(*.wmv), C(*.flv), C(*.tar.gz), C(*.zip), the configuration
-        of continuous integration services, C(.goreleaser.yml), C(.sops.yaml) and C(.flux.yaml).
+      - Without patterns nothing is left out, unless the artifact was made for Flux (its layer or its config has Flux's
+        media type). Then the default exclusions leave out version control files, C(*.jpg), C(*.jpeg), C(*.gif),
+        C(*.png), C(*.wmv), C(*.flv), C(*.tar.gz), C(*.zip), the configuration of continuous integration services,
+        C(.goreleaser.yml), C(.sops.yaml) and C(.flux.yaml). As in Flux, any pattern here or in a C(.sourceignore) file
+        of the artifact replaces them, except those for version control files.
+      - The patterns here outrank those of C(.sourceignore) files, which count in what was made for Flux and in other
+        archives, but not in titled files, charts and images.
       - It has no effect with O(layer_selector.operation=copy).
     type: raw
   suspend:
@@ -135,6 +146,15 @@ options:
         is what the artifact says; setuid, setgid and sticky bits are never kept.
       - With an octal mode, directories get the execute bit wherever it grants the read bit.
     type: raw
+  unsafe_writes:
+    description:
+      - Write a file in place when it cannot be replaced because it is a mount point, as a single file that is mounted
+        into a container is. This is not atomic. Who reads the file meanwhile, or after a run that was killed, may see a
+        part of it; the next run puts it right.
+      - All other files are still replaced by one rename. A mount point that the artifact no longer has cannot be
+        removed, and fails the task.
+    type: bool
+    default: false
   max_size:
     description:
       - The most that the artifact may unpack to, in bytes or with a unit (powers of 1024), as in V(500MiB).
@@ -200,6 +220,11 @@ EXAMPLES = r"""
     verify:
       public_keys: [/etc/keys/release.pub]
 
+- name: Pull files that were pushed with oras, as oras pull does
+  cloudnative.artifacts.oci_artifact_pull:
+    ref: registry.example.com/models/ranker:7
+    dest: /srv/ranker
+
 - name: Pull many artifacts at once, with one login
   cloudnative.artifacts.oci_artifact_pull:
     artifacts:
@@ -243,6 +268,10 @@ results:
     reason:
       description: As RV(reason), of this artifact.
       type: str
+    retryable:
+      description: As RV(retryable), of this artifact.
+      returned: when RV(results[].failed) is true
+      type: bool
     artifact:
       description: As RV(artifact).
       returned: when it did not fail
@@ -260,6 +289,10 @@ results:
       returned: when it did not fail
       type: list
       elements: str
+    placement:
+      description: As RV(placement).
+      returned: when it did not fail and it is known
+      type: dict
     ignored:
       description: As RV(ignored), with RV(ignored_count).
       returned: when it did not fail and they are known
@@ -281,11 +314,11 @@ artifact:
       type: str
       sample: oci://registry.example.com/platform/config
     revision:
-      description: V(tag@digest) for a tag or a range, the digest alone for a digest.
+      description: V(tag@digest) for a tag or a range, and for a tag with a digest beside it; else the digest.
       type: str
       sample: 1.4.2@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     tag:
-      description: The tag that was asked for or chosen; empty for a digest.
+      description: The tag that was asked for or chosen; empty for a digest alone.
       type: str
       sample: 1.4.2
     digest:
@@ -337,6 +370,14 @@ reason:
   returned: always
   type: str
   sample: NewRevision
+retryable:
+  description:
+    - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
+      trouble, or something was locked, after all retries. The guide on errors says it for each reason.
+    - Of several artifacts it is true when it is for each that failed.
+  returned: failure
+  type: bool
+  sample: false
 served_by:
   description:
     - The hosts that answered, in the order of their first answer, which are mirrors or the registry itself. Empty when
@@ -398,6 +439,33 @@ changes:
       description: How many entries of the artifact the ignore rules left out, those below a directory included; 0 when
         nothing was unpacked. RV(ignored) names them.
       type: int
+placement:
+  description:
+    - By which rules the layers of the artifact in O(dest) were (in check mode, would be) chosen and left out.
+  returned: success, without O(artifacts), when it is known
+  type: dict
+  contains:
+    content:
+      description:
+        - What the artifact is. V(files) have titles, as C(oras push) gives them; V(flux) and V(chart) have the media
+          types of Flux and Helm, V(image) has the config of a container image, V(archive) is anything else that has
+          layers, and V(none) has no content.
+      type: str
+      sample: files
+    layers:
+      description:
+        - V(titled) when each layer with a title became the file or directory of that name, V(all) when all layers
+          became one tree, V(first) when one layer was taken.
+      type: str
+      sample: titled
+    exclusions:
+      description:
+        - V(default) when the default exclusions of Flux decided what is left out, V(patterns) when O(ignore) or a
+          C(.sourceignore) did, V(none) when nothing is left out.
+      returned: when the content was looked at
+      type: str
+      sample: none
+  sample: {"content": "files", "layers": "titled", "exclusions": "none"}
 ignored:
   description:
     - What the default exclusions, O(ignore) and C(.sourceignore) files left out of the artifact that O(dest) holds (in
@@ -429,6 +497,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
+    TAG_MOVED_SPEC,
     VERIFY_SPEC,
     auth_options,
     cache_options,
@@ -462,12 +531,13 @@ ON_REGISTRY_ERROR_SPEC = {
 # options of one artifact
 OWN_SPEC: dict[str, Any] = {
     **IDENTITY_SPEC,
+    **TAG_MOVED_SPEC,
     **AUTH_SPEC,
     **CONNECTION_SPEC,
     **VERIFY_SPEC,
     "dest": {"type": "path"},
     "layer_selector": {"type": "dict", "options": LAYER_SELECTOR_SPEC},
-    "layers": {"type": "str", "choices": ["first", "all"], "default": "first"},
+    "layers": {"type": "str", "choices": ["auto", "first", "all"], "default": "auto"},
     "platform": {"type": "str"},
     "ignore": {"type": "raw"},
     "suspend": {"type": "bool", "default": False},
@@ -476,6 +546,7 @@ OWN_SPEC: dict[str, Any] = {
     "owner": {"type": "str"},
     "group": {"type": "str"},
     "mode": {"type": "raw"},
+    "unsafe_writes": {"type": "bool", "default": False},
     "max_size": {"type": "str", "default": "8GiB"},
     "max_files": {"type": "int", "default": 200000},
     "on_registry_error": {"type": "dict", "options": ON_REGISTRY_ERROR_SPEC},
@@ -503,6 +574,7 @@ def pull_options(task: AnsibleModule) -> PullOptions:
         verify=verify_policy(params["verify"]),
         last_good=last_good,
         permissions=parse_permissions(params["mode"], params["owner"] or "", params["group"] or ""),
+        unsafe_writes=params["unsafe_writes"],
         auth=auth_options(task),
         connection=connection_options(params),
     )

@@ -139,7 +139,7 @@ options:
     default: false
 requirements:
   - PyYAML >= 5.4 on the host that runs the module, for O(type=helm)
-  - cryptography >= 41 on the host that runs the module, for O(sign)
+  - cryptography >= 36 on the host that runs the module, for O(sign)
   - PyNaCl >= 1.4 on the host that runs the module, for a signing key that cosign encrypted
 seealso:
   - module: cloudnative.artifacts.oci_artifact_pull
@@ -312,6 +312,13 @@ reason:
   returned: always
   type: str
   sample: ArtifactPushed
+retryable:
+  description:
+    - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
+      trouble, or something was locked, after all retries. The guide on errors says it for each reason.
+  returned: failure
+  type: bool
+  sample: false
 """
 
 from typing import TYPE_CHECKING, Any

@@ -13,7 +13,8 @@ description:
   - Resolves a reference to one digest and checks the signatures of that digest against a policy. The module fails
     when they do not satisfy it, and says what was found and why each signature did not count.
   - Cosign signatures are found under the tag C(sha256-….sig) and as Sigstore bundles among the referrers, by the
-    referrers API or the fallback tag; all of them are looked at. Notation signatures are found among the referrers.
+    referrers API and the fallback tag; attestations there, and under the tag C(sha256-….att). All of them are looked at
+    before a verification fails. Notation signatures are found among the referrers.
   - The signed payload always has to name the digest. The tag under which a signature was made, and the repository,
     are not compared, so that mirrored artifacts keep their signatures.
   - With a cache (O(cache_dir)), a digest that satisfied the very policy in the last 24 hours, in the same repository,
@@ -32,8 +33,8 @@ extends_documentation_fragment:
   - cloudnative.artifacts.cache
   - cloudnative.artifacts.attributes
 requirements:
-  - cryptography >= 41 on the host that runs the module
-  - sigstore >= 4, < 5 on the host that runs the module, for keyless signatures without O(trusted_root)
+  - cryptography >= 36 on the host that runs the module; 38 or newer for keyless signatures
+  - sigstore >= 4, < 5 on the host that runs the module, for keyless signatures without O(trusted_root) and O(ca_roots)
 attributes:
   check_mode:
     support: full
@@ -90,6 +91,27 @@ EXAMPLES = r"""
     attestations:
       - type: spdxjson
 
+- name: Demand provenance of the project's own build, and show it
+  cloudnative.artifacts.oci_artifact_verify:
+    ref: registry.example.com/platform/app:1.4.2
+    trusted_root: /etc/sigstore/trusted_root.json
+    identities:
+      - issuer: ^https://token\.actions\.githubusercontent\.com$
+        subject: ^https://github\.com/slsa-framework/slsa-github-generator/\.github/workflows/generator_container_slsa3\.yml@refs/tags/v.*$
+    attestations:
+      - type: slsaprovenance
+        match:
+          invocation.configSource.uri:
+            pattern: ^git\+https://github\.com/example/app@refs/tags/v.*$
+        predicate: true
+
+- name: Accept only what was signed for production
+  cloudnative.artifacts.oci_artifact_verify:
+    ref: registry.example.com/platform/config:1.4.2
+    public_keys: [/etc/keys/release.pub]
+    annotations:
+      env: prod
+
 - name: Check a Notation signature
   cloudnative.artifacts.oci_artifact_verify:
     ref: registry.example.com/platform/config:1.4.2
@@ -138,6 +160,10 @@ results:
     reason:
       description: As RV(reason), of this artifact.
       type: str
+    retryable:
+      description: As RV(retryable), of this artifact.
+      returned: when RV(results[].failed) is true
+      type: bool
     artifact:
       description: As RV(artifact).
       returned: when it did not fail
@@ -160,10 +186,10 @@ artifact:
       description: The repository or layout.
       type: str
     revision:
-      description: V(tag@digest) for a tag or a range, the digest alone for a digest.
+      description: V(tag@digest) for a tag or a range, and for a tag with a digest beside it; else the digest.
       type: str
     tag:
-      description: The tag that was asked for or chosen; empty for a digest.
+      description: The tag that was asked for or chosen; empty for a digest alone.
       type: str
     digest:
       description: The digest.
@@ -207,7 +233,7 @@ verification:
           description: The path or the number of the configured key that matched.
           type: str
         issuer:
-          description: Who vouches for the subject; empty for keys.
+          description: Who vouches for the subject; empty for keys, and for certificates that name nobody.
           type: str
         subject:
           description: Who signed; empty for keys.
@@ -224,6 +250,10 @@ verification:
         annotations:
           description: Annotations under the signature.
           type: dict
+        predicate:
+          description: The predicate of the signed statement, whatever its type says.
+          returned: when O(attestations[].predicate) asks for it
+          type: raw
     refused:
       description: The signatures that do not count.
       type: list
@@ -239,7 +269,7 @@ verification:
           description: A stable code for the cause; the guide on verification lists them.
           type: str
         message:
-          description: What is wrong with it.
+          description: What is wrong with it, or why the policy does not count it.
           type: str
 served_by:
   description:
@@ -256,6 +286,14 @@ reason:
   returned: always
   type: str
   sample: Verified
+retryable:
+  description:
+    - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
+      trouble, or something was locked, after all retries. The guide on errors says it for each reason.
+    - Of several artifacts it is true when it is for each that failed.
+  returned: failure
+  type: bool
+  sample: false
 """
 
 from typing import TYPE_CHECKING, Any
@@ -274,6 +312,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     CONNECTION_SPEC,
     POLICY_SPEC,
     SIGNATURE_PROVIDER,
+    TAG_MOVED_SPEC,
     auth_options,
     cache_options,
     connection_options,
@@ -292,7 +331,7 @@ if TYPE_CHECKING:
 
 WHOLE_POLICY_SPEC: dict[str, Any] = {"signature_provider": SIGNATURE_PROVIDER, **POLICY_SPEC}
 # options of one artifact
-OWN_SPEC: dict[str, Any] = {**IDENTITY_SPEC, **WHOLE_POLICY_SPEC, **AUTH_SPEC, **CONNECTION_SPEC}
+OWN_SPEC: dict[str, Any] = {**IDENTITY_SPEC, **TAG_MOVED_SPEC, **WHOLE_POLICY_SPEC, **AUTH_SPEC, **CONNECTION_SPEC}
 
 
 def verify_options(task: AnsibleModule) -> VerifyOptions:

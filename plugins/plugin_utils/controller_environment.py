@@ -9,29 +9,33 @@ they have to travel with the task: as options, which Ansible keeps off command l
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible.module_utils.common.validation import check_type_dict
+
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
+    InvalidOption,
     InvalidReference,
     TlsFailed,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.bounded import (
     MAX_CERTIFICATES,
     FileRefused,
+    expanded,
     is_pem,
     read_file,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.config_part import part_for
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.docker_config import split_key
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._login.find import read_config_file
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._mirrors.rules import parse_mirrors
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import (
     parse_reference,
     parse_registry,
     parse_url,
 )
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain
 
 USERNAME, PASSWORD = "OCI_ARTIFACT_USERNAME", "OCI_ARTIFACT_PASSWORD"
 AUTH_FILE, CA_CERT = "OCI_ARTIFACT_AUTH_FILE", "OCI_ARTIFACT_CA_CERT"
@@ -68,7 +72,7 @@ def _credentials(
         return {name: value for name, value in login.items() if value}
     if not environ.get(AUTH_FILE):
         return {}
-    path = os.path.expanduser(environ[AUTH_FILE])
+    path = expanded(environ[AUTH_FILE])
     origin = f"{path} ({AUTH_FILE} of the controller)"
     try:
         part = part_for(read_config_file(path), origin, dict.fromkeys(_registries(options)))
@@ -83,7 +87,7 @@ def _authorities(
 ) -> dict[str, Any]:
     if options.get("ca_cert") or not environ.get(CA_CERT) or CA_CERT in task_environment:
         return {}
-    path = os.path.expanduser(environ[CA_CERT])
+    path = expanded(environ[CA_CERT])
     try:
         text = read_file(path, MAX_CERTIFICATES).decode("utf-8")
     except FileRefused as exc:
@@ -96,15 +100,10 @@ def _authorities(
 
 
 def _registries(options: Mapping[str, Any]) -> Iterator[str]:
-    """The registries that the task may talk to; an invalid reference is left to the module to report."""
-    sources, artifacts = options.get("sources"), options.get("artifacts")
-    entries = [
-        *(sources.values() if isinstance(sources, Mapping) else ()),
-        *(artifacts if isinstance(artifacts, (list, tuple)) else ()),
-    ]
-    for entry in entries:
-        if isinstance(entry, Mapping):
-            yield from _registries(entry)
+    """The registries that the task may talk to; what is invalid is left to the module to report."""
+    sources, artifacts = _mapping(options.get("sources")), options.get("artifacts")
+    for entry in [*sources.values(), *(artifacts if isinstance(artifacts, (list, tuple)) else ())]:
+        yield from _registries(_mapping(entry))
     for name, parse in _REFERENCES.items():
         value = options.get(name)
         if not isinstance(value, str) or not value:
@@ -115,11 +114,20 @@ def _registries(options: Mapping[str, Any]) -> Iterator[str]:
             continue
         if registry:
             yield registry
-    mirrors = options.get("mirrors")
-    if not isinstance(mirrors, Mapping):
+    try:
+        rules = parse_mirrors(_mapping(options.get("mirrors")))
+    except InvalidOption:
         return
-    for rules in mirrors.values():
-        for rule in rules if isinstance(rules, list) else []:
-            url = rule.get("url") if isinstance(rule, Mapping) else None
-            if isinstance(url, str):
-                yield split_key(url)[0]
+    for rule in rules:
+        for mirror in rule.mirrors:
+            yield mirror.host
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """An option that is a mapping, in each form in which Ansible takes one: also as JSON, or as ``key=value``."""
+    if isinstance(value, str) and value:
+        try:
+            value = check_type_dict(value)
+        except (TypeError, ValueError):
+            return {}
+    return plain(value) if isinstance(value, Mapping) else {}

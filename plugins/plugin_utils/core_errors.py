@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from ansible.errors import AnsibleError
 
@@ -22,8 +21,3 @@ def plugin_errors() -> Iterator[None]:
     except OciError as exc:
         # without the chain: a traceback of the core is of no use to who wrote the playbook
         raise AnsibleError(f"{exc} (reason: {exc.reason})") from None
-
-
-def failure(exc: OciError) -> dict[str, Any]:
-    """The result of a task that the core refused, in the form that the modules give it."""
-    return {"failed": True, "msg": str(exc), "reason": exc.reason, **exc.details}

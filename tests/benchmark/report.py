@@ -95,13 +95,14 @@ class Report:
         notes = list(self.notes)
         if self.absent:
             notes.append(f"Left out, because they were not there: {', '.join(self.absent)}.")
-        bars = [
-            (peer.name, bool(peer.minus), round(ratio(self.own[peer.name], self.own[self.base], "wall"), 3))
+        floor = next((median(self.own[peer.minus], "wall") for peer in self.peers if peer.minus in self.own), 0.0)
+        tasks = [
+            (peer.name, bool(peer.minus), round(floor + median(self.own[peer.name], "wall"), 3))
             for peer in self.peers
-            if self.base in self.own and not _is_floor(peer, self.peers)
+            if not _is_floor(peer, self.peers)
         ]
         about = f"Medians of {rounds}; × is relative to {self.base}."
-        return Record(self.name, self.title, about, self.command, taken, self.rows(), goals, notes, bars)
+        return Record(self.name, self.title, about, self.command, taken, self.rows(), goals, notes, tasks)
 
 
 def _is_floor(peer: Peer, peers: Sequence[Peer]) -> bool:

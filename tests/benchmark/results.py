@@ -8,20 +8,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
+
+from picture import embedded, picture
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 GUIDE = CHECKOUT / "docs/docsite/rst/guide_speed.rst"
 PICTURE = CHECKOUT / "docs/speed.svg"
 DATA = CHECKOUT / "docs/speed.json"
 BEGIN, END = ".. results: written by tests/benchmark/run.py", ".. end of results"
+PICTURE_BEGIN, PICTURE_END = ".. picture: written by tests/benchmark/run.py", ".. end of picture"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one workload cost: tables whose first row is their header, and a bar (name, whether it is ours, ratio) for
-    each peer."""
+    """What one workload cost: tables whose first row is their header, and each peer as a task of Ansible (name, whether
+    it is ours, seconds)."""
 
     name: str
     title: str
@@ -31,7 +33,7 @@ class Record:
     rows: Sequence[Sequence[str]]
     goals: Sequence[Sequence[str]] = ()
     notes: Sequence[str] = ()
-    bars: Sequence[tuple[str, bool, float]] = ()
+    tasks: Sequence[tuple[str, bool, float]] = ()
 
     def as_rst(self) -> str:
         lines = [self.title, "^" * len(self.title), "", f"{self.about} {self.taken} To repeat it:", ""]
@@ -48,10 +50,17 @@ def keep(records: Iterable[Record], order: Sequence[str]) -> None:
     known.update({record.name: record for record in records})
     kept = [known[name] for name in order if name in known]
     DATA.write_text(json.dumps([asdict(record) for record in kept], indent=1, ensure_ascii=False) + "\n")
-    before, _begin, rest = GUIDE.read_text().partition(BEGIN)
-    _old, _end, after = rest.partition(END)
-    GUIDE.write_text(f"{before}{BEGIN}\n\n" + "\n".join(record.as_rst() for record in kept) + f"\n{END}{after}")
-    PICTURE.write_text(picture(kept))
+    drawing = picture(kept)
+    PICTURE.write_text(drawing)
+    page = between(GUIDE.read_text(), PICTURE_BEGIN, embedded(drawing), PICTURE_END)
+    GUIDE.write_text(between(page, BEGIN, "\n".join(record.as_rst() for record in kept), END))
+
+
+def between(page: str, begin: str, text: str, end: str) -> str:
+    """The page with this text between two of its lines; as it is where the first one is missing."""
+    before, found, rest = page.partition(begin)
+    _old, _end, after = rest.partition(end)
+    return f"{before}{begin}\n\n{text}\n{end}{after}" if found else page
 
 
 def list_table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -68,36 +77,3 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     head, *rest = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rest]]
     return "\n".join(lines)
-
-
-BAR, GAP, LEFT, WIDTH = 18, 6, 300, 420
-OURS, THEIRS, TEXT = "#2a6fdb", "#b8c0cc", "#333333"
-
-
-def picture(records: Sequence[Record]) -> str:
-    """Bars of the wall time of every peer relative to the base of its workload, as SVG."""
-    parts: list[str] = []
-    y = 30
-    for record in records:
-        if not record.bars:
-            continue
-        most = max([1.0, *(value for _name, _ours, value in record.bars)])
-        parts.append(_text(10, y, record.title, "bold"))
-        y += 12
-        for name, is_ours, value in record.bars:
-            width = max(1.0, WIDTH * max(value, 0.0) / most)
-            parts.append(_text(10, y + 13, name))
-            parts.append(
-                f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{OURS if is_ours else THEIRS}"/>'
-            )
-            parts.append(_text(LEFT + width + 6, y + 13, f"{value:.2f}"))
-            y += BAR + GAP
-        y += 30
-    size = f'width="{LEFT + WIDTH + 80}" height="{y}" viewBox="0 0 {LEFT + WIDTH + 80} {y}"'
-    style = f'font-family="sans-serif" font-size="12" fill="{TEXT}"'
-    body = "\n".join(parts)
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n{body}\n</svg>\n'
-
-
-def _text(x: float, y: float, text: str, weight: str = "normal") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-weight="{weight}">{escape(text)}</text>'

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from collection_tree import make_tree
 from kubernetes_core import place_kubernetes_core
+from pythons import discover
 from secret_search import SEARCH
 from skips import refuse_skips
 from support import servers
@@ -25,6 +26,7 @@ from support.servers import RegistryServer
 from support.ssh_host import SshHost, ssh_host
 from support.tools import Tools
 from token_server import TokenServer
+from venvs import make_debian_venv
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -141,6 +143,13 @@ def ansible(collections_tree: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Runs modules and playbooks; TARGET_PYTHON names the interpreter the modules get (default: this one)."""
     target_python = os.environ.get("TARGET_PYTHON") or sys.executable
     return AnsibleRunner(collections_tree, tmp_path_factory.mktemp("ansible-home"), target_python)
+
+
+@pytest.fixture(scope="session")
+def debian_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python with what a plain Debian 12 has; DEBIAN_PYTHON names a ready one."""
+    ready = os.environ.get("DEBIAN_PYTHON")
+    return ready or str(make_debian_venv(tmp_path_factory.mktemp("debian") / "12", discover()) / "python")
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,7 @@ def test_charts_are_found(ansible: AnsibleRunner, registry: RegistryServer, tool
     assert seen(of_shop, "tag", "app_version") == [("1.2.0", "2026.1"), ("stable", "2026.1")]
     assert one["artifact"]["digest"] == digests["stable"] and one["tags"] == ["1.2.0", "stable"]
     assert one["artifact"]["url"] == f"oci://{shop}" and one["config"]["appVersion"] == "2026.1"
-    assert (missing["exists"], missing["reason"]) == (False, "ReadOperationFailed")
+    assert (missing["exists"], missing["reason"]) == (False, "OCIArtifactPullFailed")
     shown = tools.run("helm", "show", "chart", "--plain-http", f"oci://{shop}@{digests['1.0.0']}").stdout
     assert "deprecated: true" in shown and 'appVersion: "2025.1"' in shown
 

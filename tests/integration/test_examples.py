@@ -29,6 +29,7 @@ from support.artifacts import Blob, Publisher
 from support.attached import attach_notation, open_repository, unit_helper
 from support.certificates import PHRASE, create_client_certificate, create_server_certificate
 from support.kube_api import KubeCluster
+from support.newcomer import blocks_of
 from support.servers import RegistryServer
 from support.tools import Tools
 
@@ -95,6 +96,12 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "tags": {"build-20261121": "created", "edge": "created"}
     },
     "guide_air_gap: Pull the newest release": {"artifact.tag": "2.3.0", "reason": "NewRevision"},
+    "kubernetes_verify_secret: Use only what one of the keys in Flux's secret signed": {"verification.verified": True},
+    "kubernetes_verify_secret: Check keyless signatures with the trusted root of a Sigstore of the site": {
+        "verification.verified": True
+    },
+    "guide_login_kubernetes: Demand the signatures of two of the keys": {"verification.verified": True},
+    "guide_air_gap: Pull what arrived, if the release key signed it": {"verification.verified": True},
     "guide_errors: Publish a release that may be there already": {"reason": "TagImmutable"},
     "guide_errors: See whether a release was published": {"exists": False},
     "guide_login: Log in": {"store": "file"},
@@ -116,13 +123,15 @@ def documents() -> dict[str, list[str]]:
     for path in sorted((CHECKOUT / "docs/docsite/rst").glob("*.rst")):
         if path.stem in ELSEWHERE:
             continue
-        blocks = re.findall(r"^\.\. code-block:: yaml\n\n((?:(?:   .*)?\n)+)", path.read_text(), re.MULTILINE)
-        assert len(blocks) == path.read_text().count("code-block:: yaml")
-        # requirements are no tasks; test_awx.py installs them
-        found[path.stem] = [text for text in map(textwrap.dedent, blocks) if not text.startswith("collections:")]
+        # files are tested in test_guide_files.py; requirements are no tasks, test_awx.py installs them
+        blocks = [block.text for block in blocks_of(path) if block.language == "yaml" and not block.name]
+        found[path.stem] = [text for text in blocks if not text.startswith("collections:")]
     readme = (CHECKOUT / "README.md").read_text()
     blocks = re.findall(r"^```yaml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
-    found["README"] = [block for block in blocks if "helm_release" not in block]
+    # test_install.py installs the requirements
+    found["README"] = [
+        block for block in blocks if "helm_release" not in block and not block.startswith("collections:")
+    ]
     return {name: blocks for name, blocks in found.items() if name not in HELM}
 
 
@@ -245,6 +254,12 @@ class Ground:
             "--allow-http-registry", "--yes", reference, env={"COSIGN_PASSWORD": PASSWORD},
         )  # fmt: skip
 
+    def save(self, tools: Tools) -> None:
+        """The release with its signatures, as one carries it across an air gap."""
+        target = self.folder / "guide_air_gap/media/transfer/config"
+        reference = f"{self.registry.host}/published/platform/config@{self.digest}"
+        tools.run("cosign", "save", "--allow-http-registry", "--dir", target, reference)
+
     def fill(self, cluster: KubeCluster, namespace: str) -> None:
         """What the examples read from Kubernetes; the example's namespaces are all this one."""
         self.namespace = namespace
@@ -271,6 +286,22 @@ class Ground:
             },
             {
                 "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "proxy"},
+                "stringData": {
+                    "address": f"http://{self.proxy.host}",
+                    "username": "deploy",
+                    "password": PROXY_PASSWORD,
+                },
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "cosign-keys"},
+                "stringData": {f"{name}.pub": (KEYS / f"key-{name}.pub").read_text() for name in "ab"},
+            },
+            {
+                "apiVersion": "v1",
                 "kind": "ServiceAccount",
                 "metadata": {"name": "default"},
                 "imagePullSecrets": [{"name": "regcred"}],
@@ -278,6 +309,15 @@ class Ground:
             namespace=namespace,
         )
         self._write("shared/etc/kubernetes/reader.conf", cluster.kubeconfig.read_text())
+
+    def fill_root(self, cluster: KubeCluster) -> None:
+        """The root of the Sigstore of this test, as Flux keeps it."""
+        root = (self.folder / "shared/etc/sigstore/trusted_root.json").read_text()
+        metadata = {"name": "sigstore-root"}
+        cluster.apply(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"trusted_root.json": root}},
+            namespace=self.namespace,
+        )
 
     def _sign_keyless(self, digest: str) -> None:
         """Sign the chart as the release workflow of its project would, in a Sigstore of this test."""
@@ -299,8 +339,9 @@ class Ground:
         envelope = lab.make_envelope("jws", payload=lab.payload_for(artifact))
         attach_notation(repository, artifact, envelope, lab.MEDIA_TYPES["jws"])
         repository.close()
-        self._write("shared/etc/notation/ca.crt", lab.root().root_pem)
-        policy = {"version": "1.0", "trustPolicies": [lab.statement()]}
+        for name in ("ca", "signing-authority", "tsa-root"):
+            self._write(f"shared/etc/notation/{name}.crt", lab.root().root_pem)
+        policy = {"version": "1.0", "trustPolicies": [lab.statement(trustStores=["ca:acme"])]}
         self._write("shared/etc/notation/trustpolicy.json", json.dumps(policy))
 
     def _write(self, name: str, content: str) -> None:
@@ -362,6 +403,8 @@ def check_examples(
 ) -> None:
     ground.publish(ansible)
     ground.attest(tools)
+    ground.save(tools)
+    ground.fill_root(cluster)
     for name in ("SIGNING_PASSWORD", "COSIGN_PASSWORD"):
         monkeypatch.setenv(name, PASSWORD)
     found = [task for name, blocks in documents().items() for task in examples(ground, name, blocks)]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import contents
 from support.few_packages import importable, make_python
 from support.servers import RegistryServer
+from support.tools import Tools
 
 pytestmark = pytest.mark.once
 
@@ -82,8 +84,9 @@ def test_a_host_without_packages_has_layouts(
     assert contents(dest) == {name: text for name, text in FILES.items() if not name.startswith("build/")}
     assert results[3]["artifact"]["tag"] == "1.2.0"
     assert [result["reason"] for result in results[5:]] == ["MissingDependency"] * 3
-    for result, package in zip(results[5:], ("requests>=2.25.1,<3", "cryptography>=41", "cryptography>=41")):
-        assert "it is not installed here. Install it for the Python that runs the module" in result["msg"]
+    for result, package in zip(results[5:], ("requests>=2.25.1,<3", "cryptography>=36", "cryptography>=36")):
+        assert f"which is not installed for {python}. Do one of these: (1) " in result["msg"]
+        assert "'ansible_python_interpreter'" in result["msg"] and "'delegate_to: localhost'" in result["msg"]
         assert f"pip install '{package}'" in result["msg"]
 
 
@@ -107,26 +110,54 @@ def test_requests_alone_speaks_to_registries(
     assert contents(tmp_path / "dest") == {name: text for name, text in FILES.items() if not name.startswith("build/")}
 
 
-def test_cryptography_signs_and_verifies(
-    ansible: AnsibleRunner, registry: RegistryServer, content: Path, tmp_path: Path
+def test_a_plain_debian_12(
+    ansible: AnsibleRunner,
+    registry: RegistryServer,
+    tools: Tools,
+    debian_python: str,
+    content: Path,
+    tmp_path: Path,
 ) -> None:
-    """All but a key that cosign encrypted, for which the package is named."""
-    python = make_python(tmp_path / "python", ansible.target_python, "requests", "cryptography")
-    assert importable(python, *MODULES) == ["requests", "urllib3", "cryptography"]
-    there = {"ref": f"{registry.host}/few/signed:1.0.0", "insecure": True}
-    verify = {"public_keys": [str(KEYS / "p384.pub")]}
+    """With its python3-requests and python3-cryptography alone it pulls, pushes, signs and verifies, as cosign and oras
+    do; a key that cosign encrypted names the package for it."""
+    assert importable(debian_python, *MODULES) == ["requests", "urllib3", "cryptography"]
+    code = "import cryptography as c, requests as r, urllib3 as u; print(c.__version__, r.__version__, u.__version__)"
+    said = subprocess.run([debian_python, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert said.stdout.split() == ["38.0.4", "2.28.1", "1.26.12"]
+    name, theirs = f"{registry.host}/debian/config", f"{registry.host}/debian/theirs"
+    there, verify = {"insecure": True}, {"public_keys": [str(KEYS / "key-a.pub")]}
+    (tmp_path / "theirs.txt").write_text("pushed by oras\n")
+    tools.run("oras", "push", "--plain-http", f"{theirs}:1.0.0", "theirs.txt:text/plain", cwd=tmp_path)
+    cosign = ("--key", KEYS / "key-a.key", "--use-signing-config=false", "--tlog-upload=false", "--allow-http-registry")
+    tools.run("cosign", "sign", *cosign, "--yes", f"{theirs}:1.0.0", env={"COSIGN_PASSWORD": "vector-password"})
+    rows = {row["name"]: row for row in vectors.rows()}
+    certified = [
+        {"ref": f"oci-layout:{vectors.ROOT}/{row['path']}:{row['ref']}", **vectors.options(row)}
+        for row in (rows["chart-keyless-bundle-cosign31-email/id"], rows["chart-notation-jws/strict"])
+    ]
+    pull = {**there, "url": f"oci://{name}", "semver": "1.x", "dest": str(tmp_path / "dest"), "mode": "u=rwX,g=rX,o="}
+    copied = {"layers": "all", "layer_selector": {"operation": "copy"}}
     results = run(
-        ansible, python,
-        (PUSH, {**there, "path": str(content)}),
-        (SIGN, {**there, "key": str(KEYS / "p384.raw.pem")}),
-        (VERIFY, {**there, **verify}),
-        (PULL, {**there, "dest": str(tmp_path / "dest"), "verify": verify}),
-        (PULL, {**there, "dest": str(tmp_path / "no"), "verify": {"public_keys": [str(KEYS / "key-a.pub")]}}),
-        (SIGN, {**there, "key": str(KEYS / "key-a.key"), "key_password": "vector-password"}),
+        ansible, debian_python,
+        (PUSH, {**there, "ref": f"{name}:1.0.0", "path": str(content), "sign": {"key": str(KEYS / "rsa2048.raw.pem")}}),
+        (PUSH, {**there, "ref": f"{name}:1.0.0", "path": str(content), "sign": {"key": str(KEYS / "rsa2048.raw.pem")}}),
+        (PULL, {**pull, "verify": {"public_keys": [str(KEYS / "rsa2048.pub")]}}),
+        (PULL, {**pull, "verify": {"public_keys": [str(KEYS / "rsa2048.pub")]}}),
+        (VERIFY, {**there, "ref": f"{theirs}:1.0.0", **verify}),
+        (PULL, {**there, "ref": f"{theirs}:1.0.0", "dest": str(tmp_path / "theirs"), **copied, "verify": verify}),
+        *((VERIFY, each) for each in certified),
+        (PULL, {**pull, "dest": str(tmp_path / "no"), "verify": verify}),
+        (SIGN, {**there, "ref": f"{name}:1.0.0", "key": str(KEYS / "key-a.key"), "key_password": "vector-password"}),
     )  # fmt: skip
-    assert [result.failed for result in results] == [False] * 4 + [True] * 2, results
-    assert results[2]["verification"]["verified"] is True
+    assert [result.failed for result in results] == [False] * 8 + [True] * 2, results
+    assert [result.changed for result in results[:8]] == [True, False, True, False, False, True, False, False]
+    assert [results[number]["verification"]["verified"] for number in (2, 4, 5, 6, 7)] == [True] * 5
+    assert contents(tmp_path / "theirs") == {"theirs.txt": "pushed by oras\n"}
     assert (tmp_path / "dest/app.yaml").exists() and not (tmp_path / "no").exists()
-    assert [result["reason"] for result in results[4:]] == ["VerificationError", "MissingDependency"]
-    assert "A signing key that cosign encrypted needs the Python package PyNaCl (" in results[5]["msg"]
-    assert "pip install 'PyNaCl>=1.4,<2'" in results[5]["msg"]
+    assert [result["reason"] for result in results[8:]] == ["VerificationError", "MissingDependency"]
+    assert "A signing key that cosign encrypted needs the Python package PyNaCl (" in results[9]["msg"]
+    assert "pip install 'PyNaCl>=1.4,<2'" in results[9]["msg"] and debian_python in results[9]["msg"]
+    shown = tools.run("oras", "manifest", "fetch", "--plain-http", "--descriptor", f"{name}:1.0.0").stdout
+    assert results[0]["artifact"]["digest"] in shown
+    key = ("--key", KEYS / "rsa2048.pub", "--insecure-ignore-tlog", "--allow-http-registry")
+    tools.run("cosign", "verify", *key, f"{name}:1.0.0")

@@ -53,7 +53,7 @@ def test_charts_that_are_none(role: RoleRunner, namespace: str, publisher: Publi
         assert results[tag].failed and results[tag]["reason"] == "ArtifactFailed", results[tag]
         assert results[tag]["msg"].startswith("The source 'demo': ")
         assert re.search(words, results[tag]["msg"]), results[tag]["msg"]
-    assert results["nowhere"].failed and results["nowhere"]["reason"] == "ReadOperationFailed"
+    assert results["nowhere"].failed and results["nowhere"]["reason"] == "OCIArtifactPullFailed"
 
     # a tag that says something else than the chart: both are reported, and the chart is deployed
     found = results["1.2"]["charts"]["demo"]
@@ -106,7 +106,10 @@ def secret(password: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"password": password}}
 
 
-def test_values(role: RoleRunner, namespace: str, publisher: Publisher, tmp_path: Path) -> None:
+def test_values(
+    role: RoleRunner, namespace: str, publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VALUES_PLACE", str(tmp_path))  # of the controller, which reads the files
     publish_chart(publisher, "1.0.0", chart(**{"values-prod.yaml": "color: green\nsize: 1\nlist: [chart]\n"}))
     (tmp_path / "own.yaml").write_text("size: 3\nnested: {file: true}\nlist: [file]\n")
     (tmp_path / "vault-password").write_text("open sesame\n")
@@ -143,7 +146,7 @@ def test_values(role: RoleRunner, namespace: str, publisher: Publisher, tmp_path
         ),
         release(namespace, "file-absent", values_files=[missing["path"]]),
         release(namespace, "file-broken", values_files=[str(tmp_path / "broken.yaml")]),
-        release(namespace, "file-list", values_files=[str(tmp_path / "list.yaml")]),
+        release(namespace, "file-list", values_files=["$VALUES_PLACE/list.yaml"]),
         release(namespace, "chart-file-absent", chart_values_files=["values-none.yaml"]),
         release(namespace, "secret-absent", values_from=[{"kind": "Secret", "name": "absent"}]),
         release(namespace, "key-absent", values_from=[{"kind": "ConfigMap", "name": "settings", "values_key": "no"}]),

@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forward_proxy import ForwardProxy
+from support import vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.kube_api import KubeCluster
 from support.servers import RegistryServer
+from support.tools import Tools
 
-PUSH, PULL, INFO = (f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info"))
-PULL_SECRET, TLS_SECRET = (f"cloudnative.artifacts.kubernetes_{kind}_secret" for kind in ("pull", "tls"))
+PUSH, PULL, INFO, VERIFY = (f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info", "verify"))
+PULL_SECRET, TLS_SECRET, VERIFY_SECRET, PROXY_SECRET = (
+    f"cloudnative.artifacts.kubernetes_{kind}_secret" for kind in ("pull", "tls", "verify", "proxy")
+)
+VECTORS = vectors.ROOT
 READ = {"apiGroups": [""], "resources": ["secrets", "serviceaccounts"], "verbs": ["get"]}
 WRONG_PASSWORD = "N0t/the~right-0ne%at+all"
 
@@ -45,9 +51,9 @@ def basic(username: str, password: str) -> dict[str, str]:
     return {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
 
 
-def lookup(plugin: str, **options: str) -> str:
+def lookup(plugin: str, part: str = "", **options: str) -> str:
     arguments = ", ".join(f"{name}={value!r}" for name, value in options.items())
-    return f"{{{{ lookup({plugin!r}, {arguments}) }}}}"
+    return f"{{{{ lookup({plugin!r}, {arguments}){part} }}}}"
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +222,154 @@ def test_tls_secrets(
     assert not by_name["defaults"].failed, by_name["defaults"]
     output = results[0].stdout + results[0].stderr
     assert key.splitlines()[1] not in output
+
+
+def layout(name: str) -> str:
+    return f"oci-layout:{VECTORS / 'layouts' / name}:1.0.0"
+
+
+def test_verification_secrets(
+    ansible: AnsibleRunner, cluster: KubeCluster, reader: KubeCluster, namespace: str, tmp_path: Path
+) -> None:
+    """What Flux keeps in verify.secretRef and verify.trustedRootSecretRef is a policy of the modules."""
+    key_a, key_b = ((VECTORS / f"keys/key-{name}.pub").read_text() for name in "ab")
+    private = (VECTORS / "keys/key-a.key").read_text()
+    policy = (VECTORS / "notation/strict.json").read_text()
+    authority = (VECTORS / "keys/notation/ca-good.crt").read_text()
+    root = (VECTORS / "trusted_root.json").read_text()
+    cluster.apply(
+        secret("keys", "Opaque", {"old.pub": key_b, "new.pub": key_a, "note": "rotated"}),
+        secret("other-key", "Opaque", {"cosign.pub": key_b}),
+        secret("private", "Opaque", {"cosign.pub": private}),
+        secret("nothing", "Opaque", {"cosign.key": private}),
+        secret("notary", "Opaque", {"trustpolicy.json": policy, "ca.crt": authority}),
+        secret("notary-without", "Opaque", {"trustpolicy.json": policy}),
+        secret("root", "Opaque", {"trusted_root.json": root}),
+        namespace=namespace,
+    )
+    (keyless,) = [row for row in vectors.rows() if row["name"].startswith("chart-keyless-bundle-good")][:1]
+
+    def read(name: str, part: str = "", **options: str) -> str:
+        scope = {"namespace": namespace, "kubeconfig": str(reader.kubeconfig), "secret": name, **options}
+        return lookup(VERIFY_SECRET, part, **scope)
+
+    def pull(name: str, layout_name: str, policy: str) -> dict[str, Any]:
+        module = {"ref": layout(layout_name), "dest": str(tmp_path / name), "verify": policy}
+        return {"name": name, PULL: module, "ignore_errors": True}
+
+    refused = {
+        "private": "The key cosign.pub of Secret",
+        "nothing": "holds neither a public key nor a trusted root: its keys are cosign.key",
+        "notary-without": "holds no certificate",
+        "gone": "does not exist",
+    }
+    results = ansible.tasks(
+        [
+            pull("keys", "chart-legacy-a", read("keys")),
+            pull("other key", "chart-legacy-a", read("other-key")),
+            pull("notary", "chart-notation-jws", read("notary")),
+            {
+                "name": "root",
+                VERIFY: {
+                    "ref": layout("chart-keyless-bundle-good"),
+                    "trusted_root": read("root", ".trusted_root"),
+                    "identities": keyless["keyless"]["identities"],
+                },
+            },
+            {
+                "name": "only keys",
+                VERIFY: {"ref": layout("chart-legacy-a"), "public_keys": read("keys", ".public_keys")},
+            },
+            *({"name": name, "ansible.builtin.debug": {"msg": read(name)}, "ignore_errors": True} for name in refused),
+            {
+                "name": "provider",
+                "ansible.builtin.debug": {"msg": read("keys", provider="notation")},
+                "ignore_errors": True,
+            },
+        ],
+        flags=["-vvv"],
+    )
+    by_name = {result.task: result for result in results}
+    for name in ("keys", "notary", "root", "only keys"):
+        assert not by_name[name].failed, by_name[name]
+        assert by_name[name]["verification"]["verified"] is True
+    assert by_name["other key"]["reason"] == "VerificationError"
+    assert "The signature is not by the key" in by_name["other key"]["msg"]
+    for name, words in refused.items():
+        assert by_name[name].failed and words in by_name[name]["msg"]
+    assert "has no key trustpolicy.json" in by_name["provider"]["msg"]
+    output = results[0].stdout + results[0].stderr
+    assert private.splitlines()[1] not in output
+
+
+def test_keys_that_cosign_keeps_in_kubernetes(
+    ansible: AnsibleRunner,
+    cluster: KubeCluster,
+    reader: KubeCluster,
+    namespace: str,
+    registry: RegistryServer,
+    tools: Tools,
+    tmp_path: Path,
+) -> None:
+    """The real cosign makes a key k8s://namespace/name and signs with it; the lookup gives its public half."""
+    uri, name = f"k8s://{namespace}/cosign", f"{registry.host}/kubernetes/signed:1"
+    environment = {"KUBECONFIG": str(cluster.kubeconfig), "COSIGN_PASSWORD": WRONG_PASSWORD}
+    tools.run("cosign", "generate-key-pair", uri, env=environment)
+    (tmp_path / "hello.txt").write_text("hello")
+    tools.run("oras", "push", "--plain-http", name, "hello.txt", cwd=tmp_path)
+    tools.run(
+        "cosign", "sign", "--key", uri, "--use-signing-config=false", "--tlog-upload=false", "--allow-http-registry",
+        "--yes", name, env=environment,
+    )  # fmt: skip
+    public = lookup(
+        VERIFY_SECRET, ".public_keys", namespace=namespace, kubeconfig=str(reader.kubeconfig), secret="cosign"
+    )
+    module = {"ref": name, "insecure": True}
+    results = ansible.tasks(
+        [
+            {"name": "uri", VERIFY: {**module, "public_keys": [uri]}, "ignore_errors": True},
+            {"name": "lookup", VERIFY: {**module, "public_keys": public}},
+        ],
+        flags=["-vvv"],
+    )
+    refused, verified = results
+    assert refused["reason"] == "VerificationError"
+    assert f"lookup('{VERIFY_SECRET}', namespace='{namespace}', secret='cosign').public_keys" in refused["msg"]
+    assert not verified.failed, verified
+    assert WRONG_PASSWORD not in results[0].stdout + results[0].stderr
+
+
+def test_proxy_secrets(
+    ansible: AnsibleRunner, cluster: KubeCluster, reader: KubeCluster, namespace: str, registry: RegistryServer
+) -> None:
+    password = "p@ss/word:of%20the#proxy"
+    with ForwardProxy(("deploy", password)) as proxy:
+        cluster.apply(
+            secret("proxy", "Opaque", {"address": proxy.url, "username": "deploy", "password": password}),
+            secret("stranger", "Opaque", {"address": proxy.url}),
+            secret("no-proxy", "Opaque", {"address": f"ftp://deploy:{WRONG_PASSWORD}@{proxy.host}"}),
+            namespace=namespace,
+        )
+
+        def look(name: str) -> dict[str, Any]:
+            url = lookup(PROXY_SECRET, namespace=namespace, kubeconfig=str(reader.kubeconfig), secret=name)
+            module = {"ref": f"{registry.host}/kubernetes/none:1", "insecure": True, "proxy": url, "retries": 0}
+            return {"name": name, INFO: {**module, "missing_ok": True}, "ignore_errors": True}
+
+        results = ansible.tasks(
+            [look("proxy"), look("stranger"), look("no-proxy")],
+            flags=["-vvv"],
+            # what a task was told is shown by newer releases only on request
+            controller_environment={"ANSIBLE_INJECT_INVOCATION": "1"},
+        )
+        used, refused, no_proxy = results
+        assert used["exists"] is False, used
+        assert [request.status for request in proxy.log] == [404, 407]
+    assert refused.failed and "407" in refused["msg"]
+    assert "The key address of Secret" in no_proxy["msg"]
+    output = results[0].stdout + results[0].stderr
+    assert '"proxy": ' in output, "the invocations are not shown"
+    assert [hidden for hidden in (password, "p%40ss", WRONG_PASSWORD) if hidden in output] == []
 
 
 def test_a_missing_client_is_named(ansible: AnsibleRunner, reader: KubeCluster, namespace: str, tmp_path: Path) -> None:

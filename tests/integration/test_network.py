@@ -392,7 +392,7 @@ def check_mirrors(ansible: AnsibleRunner, site: Site, tools: Tools, content: Pat
     results = run(ansible, tasks, [str(site.origin.password)], module_defaults=defaults)
     found = failures(results)
     assert list(found) == ["not on the hub", "hopeless"]
-    assert_matches(f"ReadOperationFailed: .*{plain}/hub/library/other:1", found["not on the hub"])
+    assert_matches(f"OCIArtifactPullFailed: .*{plain}/hub/library/other:1", found["not on the hub"])
     assert_matches("OCIArtifactPullFailed: .*does not match its digest", found["hopeless"])
     assert not list(Path(dest["hopeless"]).glob("*"))
     served = {name: result.get("served_by") for name, result in results.items() if not result.failed}

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,26 +13,23 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 from support.ansible_runner import AnsibleRunner
-from support.attached import attach_notation, open_repository, push, put, unit_helper
+from support.attached import attach_notation, open_repository
+from support.notation_cli import Notation, lab, policy_of, push_artifact
 from support.servers import RegistryServer
 from support.tools import Tools
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
     Manifest,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.repository import RegistryRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.notation import NotationVerifier
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.provider_notation import verify_notation
 
 pytestmark = pytest.mark.once
-
-lab = unit_helper("notation_lab")
 
 MODULE = "cloudnative.artifacts.oci_artifact_verify"
 DAY = datetime.timedelta(days=1)
@@ -44,60 +40,10 @@ KINDS = ("P-256", "P-384", "P-521", "RSA-2048", "RSA-3072", "RSA-4096")
 DEMAND, PLUGIN = "com.example.demand", "io.cncf.notary.verificationPlugin"
 
 
-@dataclass
-class Notation:
-    """notation with a configuration of its own."""
-
-    tools: Tools
-    folder: Path
-
-    def configure(self, policy: dict[str, Any], *trusted: x509.Certificate) -> None:
-        store = self.folder / "notation/truststore/x509/ca/good"
-        store.mkdir(parents=True, exist_ok=True)
-        for old in store.iterdir():
-            old.unlink()
-        for number, certificate in enumerate(trusted):
-            (store / f"{number}.crt").write_text(lab.pem(certificate))
-        for kind in ("tsa", "signingAuthority"):
-            other = self.folder / f"notation/truststore/x509/{kind}/time"
-            other.mkdir(parents=True, exist_ok=True)
-            (other / "root.crt").write_text(lab.root().root_pem)
-        (self.folder / "notation/trustpolicy.json").write_text(json.dumps(policy))
-
-    def add_key(self, name: str, who: Any) -> None:
-        keys = self.folder / "keys"
-        keys.mkdir(parents=True, exist_ok=True)
-        key, chain = keys / f"{name}.key", keys / f"{name}.crt"
-        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        key.write_bytes(who.key.private_bytes(encoding, form, serialization.NoEncryption()))
-        chain.write_text("".join(lab.pem(each) for each in who.chain))
-        path = self.folder / "notation/signingkeys.json"
-        document = json.loads(path.read_text()) if path.exists() else {"keys": []}
-        document["keys"].append({"name": name, "keyPath": str(key), "certPath": str(chain)})
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(document))
-
-    def run(self, *arguments: str, check: bool = True) -> Any:
-        return self.tools.run("notation", *arguments, check=check, env={"XDG_CONFIG_HOME": str(self.folder)})
-
-    def accepts(self, reference: str) -> tuple[bool, str]:
-        done = self.run("verify", "--insecure-registry", reference, check=False)
-        return done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.fixture
 def notation(tools: Tools, tmp_path: Path) -> Notation:
     tools["notation"]
     return Notation(tools, tmp_path / "config")
-
-
-def push_artifact(repository: RegistryRepository, content: bytes = b"signed\n") -> Manifest:
-    config, layer = put(repository, b"{}", media.OCI_EMPTY), put(repository, content, "text/plain")
-    return push(repository, "1", artifactType="text/plain", config=config.as_json(), layers=[layer.as_json()])
-
-
-def policy_of(**changes: Any) -> dict[str, Any]:
-    return {"version": "1.0", "trustPolicies": [lab.statement(**changes)]}
 
 
 @pytest.fixture(params=["registry", "oci11_registry"])

@@ -9,8 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import secret_search
 from support.ansible_runner import AnsibleRunner
+from support.artifacts import Publisher
+from support.helm import chart, publish_chart
+from support.servers import RegistryServer
 
 SHOW = {"ANSIBLE_INJECT_INVOCATION": "1"}
 ROLE = "cloudnative.artifacts.helm_release"
@@ -83,6 +87,34 @@ def test_misplaced_secrets_are_not_printed(ansible: AnsibleRunner, tmp_path: Pat
     assert not any("Traceback" in str(result) or "MODULE FAILURE" in str(result) for result in failed)
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("password", ["a", "sha256", "chart"])
+def test_a_password_that_other_values_hold_by_chance_damages_none_of_them(
+    ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path, password: str
+) -> None:
+    publisher = Publisher(registry.host, f"charts/short-{password}")
+    digest = publish_chart(publisher, "1.0.0", chart())
+    login = {"insecure": True, "username": "chart", "password": password}
+    source = {"ref": f"{publisher.name}:1.0.0", **login}
+    pull = {"url": f"oci://{publisher.name}", "semver": "*", "dest": str(tmp_path / "chart"), **login}
+    cached = {"sources": {"one": source}, "cache_dir": str(tmp_path / "cache")}
+    first, again, charts = ansible.tasks(
+        [
+            {"cloudnative.artifacts.oci_artifact_pull": {**pull, "resolve_once": True}},
+            {"cloudnative.artifacts.oci_artifact_pull": {"artifacts": [pull], "resolve_once": True}},
+            {"cloudnative.artifacts.helm_chart_sources": cached},
+        ]
+    )
+    assert not first.failed and not again.failed and not charts.failed, (first, again, charts)
+    found = first["artifact"], again["results"][0]["artifact"], charts["charts"]["one"]
+    for artifact in found:
+        assert (artifact["digest"], artifact["tag"]) == (digest, "1.0.0")
+        assert artifact["revision"] == f"1.0.0@{digest}" and artifact["url"] == f"oci://{publisher.name}"
+        assert artifact["layer"]["digest"] == artifact["layer"]["digest"].replace("*", "")
+    assert found[0]["path"] == found[1]["path"] == str(tmp_path / "chart") and Path(found[2]["path"]).exists()
+    assert again["results"][0]["reason"] == "ArtifactUpToDate", "the pin was not the revision"
+
+
 def test_ad_hoc_tasks_and_lookups(ansible: AnsibleRunner, tmp_path: Path) -> None:
     secret = secret_search.new_secret()
     (tmp_path / "kubeconfig").write_text(f"apiVersion: v1\nusers: [{{name: u, user: {{token: '{secret}$HOME'}}}}]\n")
@@ -96,7 +128,7 @@ def test_ad_hoc_tasks_and_lookups(ansible: AnsibleRunner, tmp_path: Path) -> Non
     ):
         done = ansible.adhoc(module, json.dumps(options), "-vvv", environment=SHOW)
         assert done.returncode != 0 and secret not in done.stdout + done.stderr
-    for lookup in ("kubernetes_pull_secret", "kubernetes_tls_secret"):
+    for lookup in (f"kubernetes_{kind}_secret" for kind in ("pull", "tls", "proxy", "verify")):
         call = f"lookup('cloudnative.artifacts.{lookup}', namespace='a', secret='b', kubeconfig=text)"
         results = ansible.tasks(
             [{"ansible.builtin.debug": {"msg": f"{{{{ {call} }}}}"}}], flags=["-vvv"], vars={"text": text}

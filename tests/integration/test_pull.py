@@ -170,7 +170,8 @@ def test_reference_forms_and_precedence(
     forms: list[tuple[dict[str, Any], str, list[str]]] = [
         ({"ref": f"{published.name}:1.0.0"}, f"1.0.0@{digest}", []),
         ({"ref": f"oci://{published.name}:1.0.0"}, f"1.0.0@{digest}", []),
-        ({"ref": f"{published.name}:rel-a@{digest}"}, digest, []),
+        ({"ref": f"{published.name}:rel-a@{digest}"}, f"rel-a@{digest}", []),
+        ({"url": published.name, "tag": "1.0.0"}, f"1.0.0@{digest}", []),
         ({"ref": published.name, "tag": "1.0.0"}, f"1.0.0@{digest}", []),
         ({"url": published.url, "digest": digest}, digest, []),
         ({"url": published.url, "tag": "rel-a", "semver": "~1.0"}, f"1.0.0@{digest}", ["tag"]),

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.ansible_runner import AnsibleRunner
-from support.artifacts import LAYER, TITLE, Blob, Publisher, contents, digest_of, tar, tgz
+from support.artifacts import LAYER, TITLE, Blob, Publisher, contents, digest_of, special, tar, tgz
 from support.hostile_registry import Answer, HostileRegistry, hostile_registry
 from support.servers import RegistryServer
 from support.tools import Tools
@@ -82,20 +84,87 @@ def test_what_oras_pushes_arrives_as_oras_pull_leaves_it(
     ansible: AnsibleRunner, registry: RegistryServer, tools: Tools, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
-    (source / "site/css").mkdir(parents=True)
-    (source / "site/index.html").write_text("<html>")
-    (source / "site/css/main.css").write_text("body {}")
-    (source / "hello.txt").write_text("hello")
-    (source / "lone.txt").write_text("lone")
+    for name in ("site/index.html", "site/logo.png", "site/.sourceignore", ".github/ci.yml", "x.png", "a.txt", "b.txt"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text("same" if name in ("a.txt", "b.txt") else name)
+    (source / "site/index.html").chmod(0o755)
     ref = f"{registry.host}/layers/oras"
-    tools.run("oras", "push", "--plain-http", f"{ref}:1", "hello.txt:text/plain", "site/", cwd=source)
-    tools.run("oras", "push", "--plain-http", f"{ref}:2", "lone.txt:text/plain", cwd=source)
-    for tag in ("1", "2"):
-        tools.run("oras", "pull", "--plain-http", "-o", tmp_path / f"oras{tag}", f"{ref}:{tag}")
-    results = ansible.tasks([pull(ref=f"{ref}:{tag}", dest=str(tmp_path / f"ours{tag}"), layers="all") for tag in "12"])
-    assert [result["msg"] for result in results if result.failed] == []
-    for tag in ("1", "2"):
-        assert contents(tmp_path / f"ours{tag}") == contents(tmp_path / f"oras{tag}") != {}
+    pushed = {
+        "files": ["a.txt:text/plain", "b.txt", "x.png", ".github/ci.yml", "site/"],
+        "lone": ["x.png:image/png"],
+        "folder": ["."],
+        "empty": ["--artifact-type", "application/x.empty"],
+    }
+    for tag, given in pushed.items():
+        tools.run("oras", "push", "--plain-http", f"{ref}:{tag}", *given, cwd=source)
+        tools.run("oras", "pull", "--plain-http", "-o", tmp_path / f"oras-{tag}", f"{ref}:{tag}")
+    tools.run("oras", "attach", "--plain-http", "--artifact-type", "x/y", "-a", "a=b", f"{ref}:lone", cwd=source)
+    (note,) = json.loads(tools.run("oras", "discover", "--plain-http", "--format", "json", f"{ref}:lone").stdout)[
+        "referrers"
+    ]
+    pulls: dict[str, dict[str, Any]] = {tag: {"ref": f"{ref}:{tag}"} for tag in ("files", "lone", "folder")}
+    pulls["all"] = {"ref": f"{ref}:files", "layers": "all"}
+    pulls["empty"] = {"ref": f"{ref}:empty", "layers": "all"}
+    pulls["attached"] = {"ref": f"{ref}@{note['digest']}", "layers": "all"}
+    results = ansible.tasks(
+        [
+            *(pull(**options, dest=str(tmp_path / name)) for name, options in pulls.items()),
+            pull(ref=f"{ref}:files", dest=str(tmp_path / "files")),
+            pull(ref=f"{ref}:files", dest=f"{tmp_path}/copied/", layer_selector={"operation": "copy"}),
+            pull(ref=f"{ref}:empty", dest=str(tmp_path / "nothing")),
+        ]
+    )
+    assert [result["msg"] for result in results[:-1] if result.failed] == []
+    for tag in ("files", "lone", "folder"):
+        assert _modes(tmp_path / tag) == _modes(tmp_path / f"oras-{tag}") != {}
+    assert contents(tmp_path / "all") == contents(tmp_path / "files")
+    assert contents(tmp_path / "empty") == contents(tmp_path / "attached") == {}
+    assert not (tmp_path / "oras-empty").exists()
+    *_others, again, copied, nothing = results
+    assert not again.changed
+    for result in (results[0], again):
+        assert result["placement"] == {"content": "files", "layers": "titled", "exclusions": "none"}
+    assert results[4]["placement"]["content"] == "none"
+    assert copied["placement"] == results[0]["placement"]
+    assert set(contents(tmp_path / "copied")) == {"a.txt", "b.txt", "x.png", ".github/ci.yml", "site"}
+    assert nothing.failed and "has no content: its only layer is the empty one" in nothing["msg"]
+
+
+@pytest.mark.once
+def test_names_in_archives_that_others_pack(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path) -> None:
+    """The top directory as an entry, and names that are not UTF-8, on a host whose locale knows ASCII alone."""
+
+    def layer(text: str) -> Blob:
+        names = {"/": special(tarfile.DIRTYPE, mode=0o700), "./": "", "caf\udce9/": "", "caf\udce9/\udcff": text}
+        return Blob(tgz(names))
+
+    place, dest = Publisher(registry.host, "layers/names"), tmp_path / "dest"
+    place.publish("1", [layer("one")])
+    place.publish("2", [layer("two")])
+    place.publish("3", {"a": "a"})
+    python = ansible.python_with({"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"})
+    host = {"vars": {"ansible_python_interpreter": python}}
+    placed, again, diff, replaced, removed = ansible.tasks(
+        [
+            {**pull(ref=f"{place.name}:1", dest=str(dest)), **host},
+            {**pull(ref=f"{place.name}:1", dest=str(dest)), **host},
+            {**pull(ref=f"{place.name}:2", dest=str(dest)), **host, "check_mode": True, "diff": True},
+            {**pull(ref=f"{place.name}:2", dest=str(dest)), **host, "diff": True},
+            {**pull(ref=f"{place.name}:3", dest=str(dest)), **host},
+        ]
+    )
+    assert placed["changes"]["added"] == ["caf\\xe9", "caf\\xe9/\\xff"] and not again.changed
+    for result in (diff, replaced):
+        assert result["changes"]["changed"] == ["caf\\xe9/\\xff"]
+        (entry,) = result["diff"]
+        assert entry["after_header"] == f"{dest}/caf\\xe9/\\xff" and (entry["before"], entry["after"]) == ("one", "two")
+    assert removed["changes"]["removed"] == ["caf\\xe9/\\xff", "caf\\xe9"]
+    assert sorted(os.listdir(os.fsencode(dest))) == [b".oci-artifact", b"a"]
+
+
+def _modes(folder: Path) -> dict[str, tuple[str, int]]:
+    """Contents, and whether a file may be executed; the rest of a mode is a matter of the umask to oras."""
+    return {name: (text, (folder / name).stat().st_mode & 0o100) for name, text in contents(folder).items()}
 
 
 @pytest.mark.once

@@ -232,7 +232,7 @@ def test_referrers(
     first, second, again, missing, both, look, one_type = results
     assert [result.changed for result in (first, second, again)] == [True, True, False]
     assert first["tags"] == {} and first["artifact"]["digest"] == again["artifact"]["digest"]
-    assert fail_reason(missing) == "ReadOperationFailed" and "subject" in missing["msg"]
+    assert fail_reason(missing) == "OCIArtifactPullFailed" and "subject" in missing["msg"]
     assert fail_reason(both) == "InvalidOption"
     pushed = {first["artifact"]["digest"], second["artifact"]["digest"]}
     assert {entry["digest"] for entry in look["referrers"]} == pushed

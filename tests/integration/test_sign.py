@@ -182,7 +182,7 @@ def test_signing_that_fails_leaves_no_tag(ansible: AnsibleRunner, registry: Regi
         assert failed.failed and failed["reason"] == "OCIArtifactPushFailed"
         assert "is an index" in failed["msg"] and "No tag was written" in failed["msg"]
     absent = run(ansible, task(SIGN, ref=f"{repository}:1.0.0", **signing()))[0]
-    assert absent.failed and absent["reason"] == "ReadOperationFailed"
+    assert absent.failed and absent["reason"] == "OCIArtifactPullFailed"
     as_bundle = run(ansible, task(PUSH, ref=f"{repository}:1.0.0", path=str(content), sign=signing(format="bundle")))[0]
     assert statuses(as_bundle) == {"bundle": "created"}
 

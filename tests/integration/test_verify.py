@@ -83,6 +83,48 @@ def test_vectors_from_a_layout_through_ansible(ansible: AnsibleRunner) -> None:
     assert wrong(rows, found) == []
 
 
+@pytest.mark.once
+def test_what_attestations_and_annotations_say(ansible: AnsibleRunner) -> None:
+    """Made by cosign 2 and notation; the predicate comes back as it was signed."""
+
+    def task(name: str, layout: str, **policy: Any) -> dict[str, Any]:
+        source = {"url": f"oci-layout:{vectors.ROOT / 'layouts' / layout}", "tag": "1.0.0"}
+        return {"name": name, MODULE: {**source, **policy}, "ignore_errors": True}
+
+    def provenance(**rule: Any) -> dict[str, Any]:
+        identity = {"issuer": "^https://issuer\\.example\\.com$", "subject": "^release@example\\.com$"}
+        attestations = [{"type": "slsaprovenance", **rule}]
+        return {"trusted_root": ROOT, "identities": [identity], "attestations": attestations}
+
+    uri = {"invocation.configSource.uri": {"pattern": "^git\\+https://github\\.com/example/app@refs/tags/v[0-9.]+$"}}
+    material = {"materials[*].digest.sha1": "1" * 40, "metadata.completeness.parameters": True}
+    layout = "chart-keyless-att-cosign25-intoto"
+    notation = {
+        "signature_provider": "notation",
+        "trust_policy": str(vectors.ROOT / "notation/strict.json"),
+        "trust_store": [str(vectors.ROOT / "keys/notation/ca-good.crt")],
+    }
+    met, unmet, annotated, other, attested, unannotated = ansible.tasks(
+        [
+            task("met", layout, **provenance(match={**uri, **material}, predicate=True)),
+            task("unmet", layout, **provenance(match={**uri, "metadata.reproducible": True})),
+            task("annotated", "chart-notation-metadata", **notation, annotations={"env": "prod"}),
+            task("other", "chart-notation-metadata", **notation, annotations={"env": "dev"}),
+            task("legacy", "chart-att-cosign25-a", public_keys=[KEY_A], predicate_types=["slsaprovenance"]),
+            task("annotations", "chart-legacy-a", public_keys=[KEY_A], annotations={"env": "prod"}),
+        ]
+    )
+    (signer,) = met["verification"]["signers"]
+    assert signer["predicate"]["builder"]["id"].endswith("/generator_container_slsa3.yml@refs/tags/v1.9.0")
+    assert (signer["subject"], signer["predicate_type"]) == ("release@example.com", "https://slsa.dev/provenance/v0.2")
+    assert unmet.failed and "The predicate has false at 'metadata.reproducible', wanted true" in unmet["msg"]
+    assert [each["code"] for each in unmet["verification"]["refused"]] == ["predicate"]
+    assert not annotated.failed and annotated["verification"]["signers"][0]["annotations"] == {"env": "prod"}
+    assert other.failed and "It is signed with 'prod' as the annotation 'env', wanted 'dev'" in other["msg"]
+    assert not attested.failed and attested["verification"]["signers"][0]["source"] == KEY_A
+    assert unannotated.failed and "It is signed without the annotation 'env'" in unannotated["msg"]
+
+
 @pytest.fixture(scope="module", params=["registry", "oci11_registry"])
 def published(request: pytest.FixtureRequest) -> RegistryServer:
     """A registry without and one with the referrers API, with every vector in it."""

@@ -17,7 +17,8 @@ from steps import StepFailed, Steps, call
 from venvs import child_environment
 
 SUPPORT = Path(__file__).resolve().parent
-SHIPPED = ("README.md", "LICENSE", "meta/runtime.yml", "CHANGELOG.md", "roles/helm_release/README.md")
+SHIPPED = ("README.md", "LICENSE", "meta/runtime.yml", "CHANGELOG.md")
+SHIPPED += ("roles/helm_release/README.md", "roles/prepare_host/README.md")
 TYPED = ("action", "doc_fragments", "lookup", "module_utils", "modules", "plugin_utils")
 # the top of the package; what is new there is either for users, and belongs here, or into build_ignore of galaxy.yml
 SHIPPED_TOP = frozenset(
@@ -26,7 +27,7 @@ SHIPPED_TOP = frozenset(
 )
 # what is for contributors wherever it lies
 _DEVELOPMENT = re.compile(
-    r"(^|/)(\.[^/]*|__pycache__|tests?|vectors|fragments|conftest\.py|test_[^/]*\.py)(/|$)|^docs/speed\.json$"
+    r"(^|/)(\.[^/]*|__pycache__|tests?|vectors|fragments|conftest\.py|test_[^/]*\.py)(/|$)|^docs/(?!docsite(/|$)|speed\.svg$)"
 )
 # what pip says while ansible-test fills its environments
 _PIP_NOISE = re.compile(
@@ -60,6 +61,7 @@ class Gates:
         self._style_and_types()
         self._sanity()
         self._linters()
+        self._site()
         self._package()
 
     def _environment(self) -> dict[str, str]:
@@ -142,6 +144,18 @@ class Gates:
         self.steps.run("antsibull-docs", [self.bin / "antsibull-docs", *docs], cwd=cwd, env=env)
         self.steps.run("antsibull-changelog", [self.bin / "antsibull-changelog", "lint"], cwd=cwd, env=env)
         self.steps.run("changelog", [self.bin / "python", SUPPORT / "changelog.py"], cwd=cwd, env=env)
+
+    def _site(self) -> None:
+        """The documentation site: built without a warning, no dead link, found and read in a browser."""
+        site = self.scratch / "site"
+        env = {**self._environment(), "SITE": str(site)}
+        self.steps.run("documentation site", ["bash", "docs/build.sh", site], cwd=self.collection, env=env)
+        with self.steps.step("documentation site in a browser"):
+            # where there is no browser, its tests say so: as skips, or as failures in CI
+            fetch = [str(self.bin / "python"), "tests/tools/fetch.py", "chromium"]
+            subprocess.run(fetch, check=False, cwd=self.collection, env=env)
+            pytest = [self.bin / "python", "-m", "pytest", "-p", "no:cacheprovider", "--quiet", "tests/site"]
+            call(pytest, cwd=self.collection, env=env)
 
     def _package(self) -> None:
         env = self._environment()

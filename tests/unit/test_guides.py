@@ -32,3 +32,22 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     sections = yaml.safe_load((SITE / "extra-docs.yml").read_text())["sections"]
 
     assert sorted(name for section in sections for name in section["toctree"]) == [page.stem for page in PAGES]
+
+
+def test_landing_page_and_readme_list_the_pages_in_the_same_groups() -> None:
+    sections = yaml.safe_load((SITE / "extra-docs.yml").read_text())["sections"]
+    groups = {section["title"]: section["toctree"] for section in sections}
+    assert list(groups) == ["Get started", "Use", "Operate", "Reference"]
+
+    landing = (SITE.parent / "site/index.rst").read_text()
+    readme = (SITE.parents[1] / "README.md").read_text().partition("\n## Documentation\n")[2]
+    for title, pages in groups.items():
+        section = landing.partition(f"\n{title}\n{'-' * len(title)}\n\n")[2].partition("\n\n")[0]
+        listed = re.findall(
+            r"^- :ref:`ansible_collections\.cloudnative\.artifacts\.docsite\.(\w+)`: ", section, re.MULTILINE
+        )
+        assert listed == pages
+        navigation = landing.partition(f"\n   :caption: {title}\n\n")[2].partition("\n\n")[0]
+        assert re.findall(r"docsite/(\w+)", navigation) == pages
+        named = readme.partition(f"\n**{title}**\n\n")[2].partition("\n\n")[0]
+        assert re.findall(r"^- \[[^]]+]\(docs/docsite/rst/(\w+)\.rst\): ", named, re.MULTILINE) == pages

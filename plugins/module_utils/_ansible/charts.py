@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,10 +13,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._errors import InvalidOption
+from .._files.bounded import expanded
 from .._ops.charts.sources import SourceOptions
+from .concealing import ConcealingModule
 from .exact import refuse_numbers
 from .items import AUTH_UNIT, inherited
-from .option_secrets import long_secrets, refusal
+from .option_secrets import concealed, long_secrets, refusal
 from .sealed import mapping
 from .specs import (
     AUTH_SPEC,
@@ -25,6 +26,7 @@ from .specs import (
     CONNECTION_SPEC,
     REFERENCE_SPEC,
     SELECTION_SPEC,
+    TAG_MOVED_SPEC,
     VERIFY_SPEC,
     auth_options,
     cache_options,
@@ -55,7 +57,7 @@ def chart_cache(module: AnsibleModule) -> str:
     if not root:
         if module.params["cache_dir"] is not None:
             raise InvalidOption("'cache_dir' is empty: charts need a place to lie in.", "Name a directory.")
-        root = os.path.expanduser(DEFAULT_CACHE)
+        root = expanded(DEFAULT_CACHE)
     return root
 
 
@@ -75,11 +77,13 @@ def chart_sources(module: AnsibleModule) -> list[SourceOptions]:
 def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: str) -> SourceOptions:
     own = {**AUTH_SPEC, **CONNECTION_SPEC, **VERIFY_SPEC}
     optional = {key: {part: value for part, value in spec.items() if part != "default"} for key, spec in own.items()}
-    spec = {**REFERENCE_SPEC, **SELECTION_SPEC, **optional}
+    spec = {**REFERENCE_SPEC, **SELECTION_SPEC, **TAG_MOVED_SPEC, **optional}
     refuse_numbers(spec, source, f"source {name}: ")
     validator = ArgumentSpecValidator(spec, mutually_exclusive=[["auth_file", "auth_config"]])
     checked = validator.validate(dict(source))
     module.no_log_values.update(checked._no_log_values, long_secrets(source, spec))
+    if isinstance(module, ConcealingModule):
+        module.say(concealed(source, spec)[0])
     refused = refusal(source, spec)
     if refused:
         raise InvalidOption(f"The source {name!r}: {refused[0]}", refused[1])

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .option_secrets import SHORTEST, concealed
+from .option_secrets import SHORTEST, concealed, texts_of
+
+if TYPE_CHECKING:
+    from .hiding import Hiding
 
 
 class ConcealingModule(AnsibleModule):
@@ -33,6 +36,17 @@ class ConcealingModule(AnsibleModule):
         self._given_secrets.update(secrets)
         self.no_log_values.update(text for text in secrets if len(text) >= SHORTEST)
 
+    def say(self, options: Mapping[str, Any]) -> None:
+        """Note what the task says in the open inside of an option that is hidden as a whole.
+
+        :param options: without secrets, see :func:`~.option_secrets.concealed`.
+        """
+        self._said: list[str] = [*getattr(self, "_said", ()), *texts_of(options)]
+
+    def warn(self, warning: str, **more: Any) -> None:
+        hiding = self._hiding()
+        cast(Any, super()).warn(hiding.message(warning) if hiding else warning, **more)
+
     def _log_invocation(self) -> None:
         params = self.params
         self.params = concealed(params, self.argument_spec)[0]
@@ -45,33 +59,22 @@ class ConcealingModule(AnsibleModule):
         # once more: defaults may come from the environment
         shown, secrets = concealed(self.params, self.argument_spec)
         self.conceal(secrets)
-        kwargs["invocation"] = {"module_args": shown}
-        cast(Any, super())._return_formatted(self._masked(kwargs))
+        self.say({name: value for name, value in shown.items() if not str(name).startswith("_ansible_")})
+        hiding = self._hiding()
+        if hiding:
+            kwargs = hiding.result(kwargs)
+            self.no_log_values = hiding.anywhere
+        cast(Any, super())._return_formatted({**kwargs, "invocation": {"module_args": shown}})
 
-    def _masked(self, result: dict[str, Any]) -> dict[str, Any]:
-        known, given = _noted(), self._given_secrets
-        # what the task says itself, outside of secrets, is not a secret: a password may be the name of a repository
-        said = str(result["invocation"])
-        known = {secret: opaque for secret, opaque in known.items() if opaque or secret not in said}
-        if not known and not given:
-            return result
-        from .._secrets.known import MACHINE_MADE
-        from .._secrets.masking import Mask
+    def _hiding(self) -> Hiding | None:
+        """What hides the secrets that are known; None without any, so that nothing is imported for it."""
+        given: set[str] = getattr(self, "_given_secrets", set())
+        noted = _noted()
+        if not (given or noted or self.no_log_values):
+            return None
+        from .hiding import Hiding
 
-        everywhere, in_words = Mask(), Mask()
-        for secret in given:
-            # a message shows the beginning of a long text; what is neither JSON nor a sentence is hidden in part, too
-            is_token = len(secret) >= MACHINE_MADE and not any(char in secret for char in "{[ \n")
-            in_words.add(secret, opaque=is_token)
-        for secret, opaque in known.items():
-            in_words.add(secret, opaque=opaque)
-            if len(secret) >= SHORTEST:
-                everywhere.add(secret, opaque=opaque)
-        shown = {name: _without(everywhere, value) for name, value in result.items() if name != "invocation"}
-        for name in ("msg", "exception"):
-            if isinstance(shown.get(name), str):
-                shown[name] = in_words.text(shown[name])
-        return {**shown, "invocation": result["invocation"]}
+        return Hiding(given, self.no_log_values, noted, getattr(self, "_said", ()))
 
 
 def _noted() -> dict[str, bool]:
@@ -85,19 +88,3 @@ def _noted() -> dict[str, bool]:
     from .._secrets.known import noted
 
     return noted()
-
-
-def _without(mask: Any, value: Any) -> Any:
-    if isinstance(value, str):
-        return mask.text(value)
-    if isinstance(value, Mapping):
-        return {_key(mask, key): _without(mask, item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without(mask, item) for item in value]
-    return value
-
-
-def _key(mask: Any, key: Any) -> Any:
-    """A key that is not this collection's own, which are plain words."""
-    is_own = isinstance(key, str) and key.islower() and key.replace("_", "").isalpha()
-    return mask.text(key) if isinstance(key, str) and not is_own else key

@@ -143,7 +143,7 @@ class ItemsModule(TaskModule):
 
     def fail_json(self, msg: str, **kwargs: Any) -> Any:
         if "reason" not in kwargs:  # it is Ansible that says so, before the module runs
-            msg, kwargs["reason"] = self._numbered(msg), InvalidOption.reason
+            msg = self._numbered(msg)
         super().fail_json(msg=msg, **kwargs)
 
     def _numbered(self, msg: str) -> str:

@@ -47,6 +47,11 @@ def long_secrets(params: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str
     return [secret for secret in concealed(params, spec)[1] if len(secret) >= SHORTEST]
 
 
+def texts_of(shown: Mapping[str, Any]) -> list[str]:
+    """The texts and numbers in options that :func:`concealed` has returned, without its marks."""
+    return [text for text in _texts(shown) if text != CONCEALED]
+
+
 def refusal(params: Mapping[str, Any], spec: Mapping[str, Any], above: str = "") -> tuple[str, str] | None:
     """A sentence about the first option that holds a secret although none belongs there, and a hint; None without one.
 

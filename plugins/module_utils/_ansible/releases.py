@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.common.parameters import env_fallback
 
 from .._errors import InvalidOption
+from .._files.bounded import expanded
 from .._kube.api import KubeOptions, check_kubeconfig
 from .._oci.options import parse_duration
 from .._ops.releases.spec import FetchedChart
@@ -178,7 +178,7 @@ def charts_of(params: Mapping[str, Any]) -> dict[str, Any]:
     for name, each in params["charts"].items():
         try:
             charts[str(name)] = FetchedChart(
-                path=os.path.expanduser(each["path"]),
+                path=expanded(each["path"]),
                 layer=each["layer"]["digest"],
                 digest=each["digest"],
                 revision=each["revision"],

@@ -24,6 +24,11 @@ class TaskModule(ConcealingModule):
         super()._load_params()
         self.given_params = dict(self.params)
 
+    def fail_json(self, msg: str, **kwargs: Any) -> Any:
+        # without a reason it is Ansible that refuses the options, before the module runs
+        kwargs = {"reason": InvalidOption.reason, "retryable": InvalidOption.retryable, **kwargs}
+        super().fail_json(msg=msg, **kwargs)
+
 
 def run_module(
     argument_spec: dict[str, Any],
@@ -46,7 +51,7 @@ def run_module(
     # outside of the handler: fail_json would attach the traceback of the exception that is being handled
     if failure is not None:
         _warn(module, failure.details.pop("warnings", []))
-        module.fail_json(msg=str(failure), reason=failure.reason, **failure.details)
+        module.fail_json(**failure.as_failure())
     _warn(module, result.pop("warnings", []))
     module.exit_json(**result)
 

@@ -13,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._errors import AuthenticationFailed, InvalidOption
 from .._oci.options import GENERIC, PROVIDERS, AuthOptions, CacheOptions, ConnectionOptions, parse_duration
-from .._ops.resolve import ReferenceOptions
+from .._ops.resolve import IGNORE, ReferenceOptions
 from .run import run_module
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ SELECTION_SPEC: dict[str, Any] = {
         "type": "dict",
         "options": {"pattern": {"type": "str"}, "extract": {"type": "str"}, "policy": _POLICY_SPEC},
     },
+}
+
+# Apart from the selection, which names an artifact and cannot stand beside a list of them.
+TAG_MOVED_SPEC: dict[str, Any] = {
+    "tag_moved": {"type": "str", "choices": ["ignore", "warn", "fail"], "default": "ignore"}
 }
 
 REFERENCE_SPEC: dict[str, Any] = {
@@ -82,20 +87,28 @@ POLICY_SPEC: dict[str, Any] = {
         "type": "list",
         "elements": "dict",
         "options": {
-            "issuer": {"type": "str", "required": True},
+            "issuer": {"type": "str"},
             "subject": {"type": "str", "required": True},
         },
     },
     "any_identity": {"type": "bool", "default": False},
     "trusted_root": {"type": "str"},
+    "ca_roots": {"type": "list", "elements": "str", "no_log": False},
     "min_signers": {"type": "int", "default": 1},
     "max_signatures": {"type": "int"},
+    "max_attestation_size": {"type": "str"},
+    "annotations": {"type": "dict"},
     "predicate_types": {"type": "list", "elements": "str"},
     "curve_hash": {"type": "bool", "default": False},
     "attestations": {
         "type": "list",
         "elements": "dict",
-        "options": {"type": {"type": "str", "required": True}, "min_signers": {"type": "int", "default": 1}},
+        "options": {
+            "type": {"type": "str", "required": True},
+            "min_signers": {"type": "int", "default": 1},
+            "match": {"type": "dict"},
+            "predicate": {"type": "bool", "default": False},
+        },
     },
     "trust_policy": {"type": "raw"},
     "trust_store": {"type": "raw"},
@@ -136,6 +149,7 @@ def reference_options(params: Mapping[str, Any]) -> ReferenceOptions:
         semver_filter=params.get("semver_filter") or "",
         filter_tags=_without_none(filter_tags) if filter_tags else None,
         pin=params.get("pin") or "",
+        tag_moved=params.get("tag_moved") or IGNORE,
     )
 
 
@@ -162,7 +176,7 @@ def auth_options(module: AnsibleModule) -> AuthOptions:
     return AuthOptions(
         username=environ.get("OCI_ARTIFACT_USERNAME", ""),
         password=password,
-        auth_file=os.path.expanduser(environ.get("OCI_ARTIFACT_AUTH_FILE", "")),
+        auth_file=_expanded(environ.get("OCI_ARTIFACT_AUTH_FILE", "")),
         **provider,
     )
 
@@ -192,7 +206,7 @@ def cache_options(module: AnsibleModule) -> CacheOptions:
     Without the option the environment says where it is; an empty option means none, whatever the environment says.
     """
     given = module.params["cache_dir"]
-    root = os.path.expanduser(os.environ.get("OCI_ARTIFACT_CACHE_DIR", "")) if given is None else given
+    root = _expanded(os.environ.get("OCI_ARTIFACT_CACHE_DIR", "")) if given is None else given
     return CacheOptions(root=root, read_only=module.check_mode)
 
 
@@ -258,7 +272,15 @@ def _auth_config(value: Any) -> Mapping[str, Any] | None:
 def _path_or_pem(value: str | None) -> str:
     if not value:
         return ""
-    return value if "-----BEGIN" in value else os.path.expanduser(os.path.expandvars(value))
+    return value if "-----BEGIN" in value else _expanded(value)
+
+
+def _expanded(path: str) -> str:
+    if not path:
+        return ""
+    from .._files.bounded import expanded
+
+    return expanded(path)
 
 
 def _without_none(value: Any) -> Any:

@@ -113,12 +113,13 @@ def excluded_paths(
     sourceignores: Mapping[str, str],
     defaults: Sequence[str],
     left_out: LeftOut | None = None,
+    always: Sequence[str] = VCS_PATTERNS,
 ) -> set[str]:
     """Every path that is left out, with all that lies below an excluded directory.
 
     Flux's combination: with a pattern in ``ignore`` or in any ``.sourceignore`` (one inside a ``.git`` directory does
-    not count), :data:`VCS_PATTERNS` and the user's patterns apply, else ``defaults``. From low to high: VCS patterns
-    or defaults, the root's ``.sourceignore``, nested ones, deeper over shallower, ``ignore``; in each, the last match
+    not count), ``always`` and the user's patterns apply, else ``defaults``. From low to high: ``always`` or
+    ``defaults``, the root's ``.sourceignore``, nested ones, deeper over shallower, ``ignore``; in each, the last match
     decides. As in git, and unlike in Flux, nothing below an excluded directory can be brought back, and
     a ``.sourceignore`` there has no effect, except that it counts as a pattern of the user. A ``.sourceignore`` is
     itself left out only when a pattern says so.
@@ -129,6 +130,7 @@ def excluded_paths(
     :param sourceignores: the text of each ``.sourceignore`` by its directory, "" being the root.
     :param defaults: :data:`PULL_DEFAULTS` or :data:`PUSH_DEFAULTS`.
     :param left_out: notes each excluded path, but for what lies below an excluded directory.
+    :param always: the patterns that those of the user do not replace.
     :raises InvalidOption: when ``ignore`` is longer than :data:`MAX_IGNORE_FILE`, has a pattern longer than
         :data:`MAX_PATTERN_LENGTH` or cannot be encoded, or when the patterns exceed :data:`MAX_PATTERNS` or
         :data:`MAX_WORK` although there is no ``.sourceignore``.
@@ -139,7 +141,7 @@ def excluded_paths(
     budget.spend(sum(map(len, nested.values())) * _READ)
     by_user = has_patterns(ignore) or any(map(has_patterns, nested.values()))
     top = _Level(ignore, "", "the option 'ignore'", InvalidOption, budget)
-    bottom = _Level("\n".join(VCS_PATTERNS if by_user else defaults), "", "the default patterns", InvalidOption, budget)
+    bottom = _Level("\n".join(always if by_user else defaults), "", "the default patterns", InvalidOption, budget)
 
     def enter(directory: str, outer: tuple[_Level, ...]) -> tuple[_Level, ...]:
         text = nested.get(directory, "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .._files.names import encoded
+from .._files.names import escaped
 
 # Names that a result lists.
 MAX_LISTED_NAMES = 1000
@@ -67,7 +67,7 @@ class LeftOut:
 
 
 def _first(paths: Iterable[str], count: int) -> list[str]:
-    return [encoded(path).decode("utf-8", "replace") for path in sorted(paths)[:count]]
+    return [escaped(path) for path in sorted(paths)[:count]]
 
 
 def _quoted(name: str) -> str:

@@ -16,7 +16,7 @@ from typing import BinaryIO, Callable, Union
 
 from .._errors import BuildError
 from .._files.directory_handles import DirectoryHandles
-from .._files.names import MAX_PATH, encoded, split_path
+from .._files.names import MAX_PATH, encoded, escaped, split_path
 from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 from .tree_fs import escaping_link
 from .writer import ArchiveWriter, PackResult
@@ -43,8 +43,8 @@ def pack_tree(
 ) -> PackResult:
     """Pack a directory as tar+gzip, in one pass and with bounded memory.
 
-    Entries are sorted by the UTF-8 bytes of their paths. Files have mode 0644, or 0755 when their owner may execute
-    them, directories 0755. Hard links are packed as files of their own, symbolic links as links.
+    Entries are sorted by the bytes of their paths, which need not be UTF-8. Files have mode 0644, or 0755 when their
+    owner may execute them, directories 0755. Hard links are packed as files of their own, symbolic links as links.
 
     ``excluded`` is called once with all paths of the tree (True for directories) and returns those to leave out;
     a directory stands for all below it. ``prefix`` is a directory of the archive to put everything in.
@@ -159,7 +159,7 @@ class _Source:
         for path, failure in self._failures.items():
             raise _unreadable(os.path.join(self._root, path), failure)
         for path, kind in self.kinds.items():
-            _checked(f"{prefix}/{path}" if prefix else path)
+            _split(f"{prefix}/{path}" if prefix else path)
             if kind == _SPECIAL:
                 raise BuildError(
                     f"{self._full(path)} is a device, fifo or socket: only files, directories and links are packed.",
@@ -183,12 +183,13 @@ class _Source:
             target = _utf8(os.readlink(encoded(name), dir_fd=self._handles.get(above)))
         except OSError as exc:
             raise _unreadable(self._full(path), exc) from None
-        if not _is_utf8(target) or len(encoded(target)) >= MAX_PATH:
+        if len(encoded(target)) >= MAX_PATH:
             raise BuildError(f"{self._full(path)} is a symbolic link to {target[:200]!r}, which cannot be packed.")
         return target
 
     def _full(self, path: str) -> str:
-        return os.path.join(self._root, path)
+        """The path for messages."""
+        return escaped(os.path.join(self._root, path))
 
     def paths(self) -> list[str]:
         """Return the entries that are left, in the order of the archive."""
@@ -212,15 +213,23 @@ def _is_utf8(name: str) -> bool:
     return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-def _checked(name: str) -> list[str]:
+def _split(name: str) -> list[str]:
     """The components of a name in the archive.
 
     :raises BuildError: when it could not be unpacked again.
     """
     try:
-        parts = split_path(name)
+        return split_path(name)
     except ValueError as exc:
         raise BuildError(f"{name[:200]!r} cannot be packed: the name {exc}.") from None
+
+
+def _checked(name: str) -> list[str]:
+    """The components of a name that is text, as those of charts and of layers are.
+
+    :raises BuildError: when it could not be unpacked again.
+    """
+    parts = _split(name)
     if not parts or not _is_utf8(name):
         raise BuildError(f"{name[:200]!r} cannot be packed: the name is {'not UTF-8' if parts else 'empty'}.")
     return parts
@@ -228,7 +237,8 @@ def _checked(name: str) -> list[str]:
 
 def _unreadable(path: str, error: OSError) -> BuildError:
     return BuildError(
-        f"{path} cannot be read: {error.strerror or error}.", "Make it readable for the user that runs the task."
+        f"{escaped(path)} cannot be read: {error.strerror or error}.",
+        "Make it readable for the user that runs the task.",
     )
 
 

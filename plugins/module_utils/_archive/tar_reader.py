@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from .._errors import LayerError
+from .._files.names import decoded
 from .._files.tree import DIRECTORY, FILE, SYMLINK
 
 HARDLINK = "hard link"
@@ -51,6 +52,10 @@ _RECORDS = {0x78: "x", 0x67: "g", 0x4C: "L", 0x4B: "K"}
 _SPARSE_KEYS = (b"SCHILY.realsize", b"SUN.holesdata")
 
 
+class NotAnArchive(LayerError):
+    """The bytes are not an archive of any kind."""
+
+
 class Handler(Protocol):
     """The receiver of the entries. If a method raises, the reader cannot be used any more."""
 
@@ -58,7 +63,8 @@ class Handler(Protocol):
         """A header of any kind was read; ``size`` is the bytes of the pax or GNU record that belongs to it."""
 
     def entry(self, kind: str, name: str, size: int, mode: int, target: str) -> None:
-        """An entry begins. ``name`` and ``target`` are as the archive has them: they may be hostile.
+        """An entry begins. ``name`` and ``target`` are as the archive has them: they may be hostile, and their bytes
+        need not be UTF-8 (see :func:`~._files.names.decoded`).
 
         ``kind`` is one of FILE, DIRECTORY, SYMLINK and HARDLINK, ``size`` the bytes that follow (0 but for FILE),
         ``mode`` the mode field (not negative, otherwise unchecked).
@@ -142,9 +148,9 @@ class TarReader:
         if self._left or self._padding or self._partial or self._record is not None or self._override:
             raise LayerError(f"{self._what} is a truncated archive: it ends in the middle of an entry.", _REPACK_HINT)
 
-    def _no_archive(self, found: bytes) -> LayerError:
+    def _no_archive(self, found: bytes) -> NotAnArchive:
         beginning = f"begins with {bytes(found[:16])!r}, which is not a tar header" if found else "is empty"
-        return LayerError(f"{self._what} is not an archive: it {beginning}.", _COPY_HINT)
+        return NotAnArchive(f"{self._what} is not an archive: it {beginning}.", _COPY_HINT)
 
     def _refuse(self, problem: str) -> LayerError:
         return LayerError(f"{self._what} cannot be unpacked: {problem}.", _REPACK_HINT)
@@ -338,10 +344,7 @@ class TarReader:
     def _text(self, raw: bytes) -> str:
         if b"\0" in raw:
             raise self._refuse(f"the name {raw[:200]!r} holds a NUL byte")
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError:
-            raise self._refuse(f"the name {raw[:200]!r} is not UTF-8") from None
+        return decoded(raw)
 
 
 def _is_time(field: bytes) -> bool:

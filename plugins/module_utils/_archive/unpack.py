@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from .._errors import LayerError, StorageError
 from .._files.directory_handles import AnyDirectory
-from .._files.names import MAX_NAME, MAX_PATH, encoded, split_path
+from .._files.names import MAX_NAME, MAX_PATH, encoded, is_top, split_path
 from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 from .._oci.digest import digest_of_hash
 from .._oci.pipeline import BackgroundWorker
@@ -249,11 +249,12 @@ class _Entries:
         head, _slash, base = name.rpartition("/")
         # A short name in the same directory as the last one needs no further checks. A character has up to four bytes.
         if head != self._head or base in ("", ".", "..") or len(base) > MAX_NAME // 4 or len(name) > MAX_PATH // 4:
+            # the top is there already, and its mode is not the archive's to say
+            if kind == DIRECTORY and is_top(name):
+                return
             parts = self._split(name)
             if not parts:
-                if kind != DIRECTORY:
-                    raise self._refuse("has no name")
-                return
+                raise self._refuse("has no name")
             if self._whiteouts and parts[-1].startswith(_WHITEOUT):
                 self._whiteout(parts)
                 return

@@ -172,7 +172,7 @@ def _key_and_certificate(path: str) -> tuple[Any, Any]:
     password = environment("AZURE_CLIENT_CERTIFICATE_PASSWORD").encode("utf-8") or None
     try:
         if b"-----BEGIN" in content:
-            return _pem_key(content, path, password), x509.load_pem_x509_certificates(content)[0]
+            return _pem_key(content, path, password), x509.load_pem_x509_certificate(content)
         key, certificate, _others = pkcs12.load_key_and_certificates(content, password)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key, certificate = None, None

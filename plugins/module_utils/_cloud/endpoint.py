@@ -143,7 +143,8 @@ class CloudClient:
         try:
             return self._send(whom, method, url, headers, body, secrets)
         except ConnectionFailed as exc:
-            raise type(exc)(f"The login to {self.registry} failed: {exc.message}", exc.hint) from None
+            exc.message = f"The login to {self.registry} failed: {exc.message}"
+            raise
 
     def _send(
         self, whom: str, method: str, url: str, headers: Mapping[str, str], body: bytes | None, secrets: Secrets = ()

@@ -70,9 +70,9 @@ def read_identity_file(path: str, holds: str) -> bytes:
     try:
         content = bounded.read_file(path, bounded.MAX_CLOUD_FILE)
     except bounded.FileRefused as exc:
-        raise AuthenticationFailed(f"{holds} in {os.path.expanduser(path)} {exc}.") from None
+        raise AuthenticationFailed(f"{holds} in {bounded.expanded(path)} {exc}.") from None
     if not content.strip():
-        raise AuthenticationFailed(f"{holds} in {os.path.expanduser(path)} cannot be used: the file is empty.")
+        raise AuthenticationFailed(f"{holds} in {bounded.expanded(path)} cannot be used: the file is empty.")
     return content
 
 

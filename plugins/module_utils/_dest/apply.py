@@ -38,6 +38,7 @@ class Placement:
         removed entries are moved there.
     :param content: the new and changed entries; None where only modes and owners are set.
     :param known: the recorded entries.
+    :param unsafe_writes: a file that is a mount point may be written in place, see :mod:`.in_place`.
     :raises OSError: when a file operation fails, from every method unless documented otherwise.
     """
 
@@ -49,13 +50,17 @@ class Placement:
         stage: int,
         content: DirectoryHandles | None,
         known: Mapping[str, PlacedEntry],
+        unsafe_writes: bool = False,
     ) -> None:
+        # the entry that the current step is about, for messages; empty between the steps
+        self.path = ""
         self._root = root
         self._permissions = permissions
         self._plan = plan
         self._stage = stage
         self._content = content
         self._known = known
+        self._unsafe_writes = unsafe_writes
         self._undo: list[Callable[[], None]] = []
         self._times: dict[str, int] = {}
         self._backups = 0
@@ -65,11 +70,12 @@ class Placement:
     def run(self) -> None:
         plan = self._plan
         for path in plan.removed:
+            self.path = path
             self._set_aside(path)
         replaced = set(plan.changed)
         fresh_directories = []
         for path in sorted({*plan.added, *plan.changed}):
-            entry = plan.tree[path]
+            self.path, entry = path, plan.tree[path]
             if entry.kind == DIRECTORY:
                 fresh_directories.append(path)
                 if path in replaced:
@@ -79,7 +85,9 @@ class Placement:
                 parent, name = self._content.locate(path)
                 self._place(path, entry, parent, name, path in replaced)
         for path in sorted([*plan.metadata, *fresh_directories], reverse=True):
+            self.path = path
             self._set_permissions(path, plan.tree[path])
+        self.path = ""
 
     def undo(self) -> bool:
         """Undo all steps as far as possible; return True when all were undone."""
@@ -106,11 +114,48 @@ class Placement:
     def _place(self, path: str, entry: TreeEntry, source: int, source_name: bytes, replaces: bool) -> None:
         """Move an entry from a private directory to its path in ``dest``."""
         self._prepare(path, entry, source, source_name)
-        kept = replaces and self._set_aside(path, keep=True)
-        parent, name = self._root.locate(path)
-        os.rename(source_name, name, src_dir_fd=source, dst_dir_fd=parent)
+        try:
+            kept = replaces and self._set_aside(path, keep=True)
+            parent, name = self._root.locate(path)
+            os.rename(source_name, name, src_dir_fd=source, dst_dir_fd=parent)
+        except OSError as exc:
+            if exc.errno != errno.EBUSY or not self._unsafe_writes or entry.kind != FILE:
+                raise
+            self._write_in_place(path, entry, source, source_name)
+            return
         if not kept:
             self._undo.append(lambda: self._back_out(os.unlink, path))
+
+    def _write_in_place(self, path: str, entry: TreeEntry, source: int, source_name: bytes) -> None:
+        """Give the file at a path, which is a mount point, the content, mode and owner of a staged one."""
+        from . import in_place
+
+        parent, name = self._root.locate(path)
+        descriptor = in_place.open_for_update(name, parent)
+        try:
+            before, backup = os.fstat(descriptor), self._new_backup()
+            in_place.copy_aside(descriptor, backup, self._backup)
+            self._undo.append(lambda: self._write_back(path, backup, before))
+            in_place.copy_into(descriptor, source_name, source)
+            if self._sets_owner:
+                set_owner(descriptor, *self._owner())
+            set_mode(descriptor, self._permissions.mode_for(entry.mode, is_directory=False))
+            self._times[path] = os.fstat(descriptor).st_mtime_ns
+        finally:
+            os.close(descriptor)
+
+    def _write_back(self, path: str, backup: bytes, before: os.stat_result) -> None:
+        from . import in_place
+
+        parent, name = self._root.locate(path)
+        descriptor = in_place.open_for_update(name, parent)
+        try:
+            in_place.copy_into(descriptor, backup, self._backup)
+            if self._sets_owner:
+                set_owner(descriptor, before.st_uid, before.st_gid)
+            set_mode(descriptor, stat.S_IMODE(before.st_mode))
+        finally:
+            os.close(descriptor)
 
     def _prepare(self, path: str, entry: TreeEntry, source: int, name: bytes) -> None:
         """Set owner and mode of a staged file or link, which no other user can access there."""
@@ -139,8 +184,7 @@ class Placement:
         With ``keep`` a file also keeps its name until another one replaces it; return True when it does.
         """
         parent, name = self._root.locate(path)
-        backup = str(self._backups).encode("ascii")
-        self._backups += 1
+        backup = self._new_backup()
         is_directory = stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode)
         linked = False
         if keep and not is_directory:
@@ -155,6 +199,11 @@ class Placement:
         if is_directory and _is_filled(backup, self._backup):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
         return linked
+
+    def _new_backup(self) -> bytes:
+        """A name that is free in the directory of backups."""
+        self._backups += 1
+        return str(self._backups).encode("ascii")
 
     def _put_back(self, backup: bytes, path: str) -> None:
         parent, name = self._root.locate(path)

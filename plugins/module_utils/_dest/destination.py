@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from .._errors import StorageError
 from .._files.directory_handles import DIRECTORY, DirectoryHandles
-from .._files.names import CONTROL_NAME, encoded, native, shown
+from .._files.names import CONTROL_NAME, encoded, native, on_disk, shown
 from .._files.regular_file import storage_error
 from .._files.trusted_path import open_trusted
 from .._files.users import belongs_to_us
@@ -41,16 +41,24 @@ class Destination:
     """A directory on this host that holds artifacts, and the control directory with the record of one of them.
 
     With ``is_parent`` the content is one file, and the directory its parent; no other user may replace its entries.
+    With ``unsafe_writes`` files that are mount points are written in place.
     """
 
     def __init__(
-        self, root: str, permissions: Permissions, control_name: str = CONTROL_NAME, *, is_parent: bool = False
+        self,
+        root: str,
+        permissions: Permissions,
+        control_name: str = CONTROL_NAME,
+        *,
+        is_parent: bool = False,
+        unsafe_writes: bool = False,
     ) -> None:
         self.root = os.path.abspath(native(root))
         self.control = os.path.join(self.root, native(control_name))
         self.permissions = permissions
         self.control_name = encoded(control_name)
         self.is_parent = is_parent
+        self.unsafe_writes = unsafe_writes
         self.held: Held | None = None
 
     def load_state(self) -> State:
@@ -144,10 +152,11 @@ class Destination:
             "Choose another 'dest', or layer_selector.operation=copy for a file.",
         )
 
-    def refused(self, error: OSError) -> StorageError:
-        """The error for a system call that failed in this destination."""
+    def refused(self, error: OSError, path: str = "") -> StorageError:
+        """The error for a system call that failed in this destination, when it was about the entry at ``path``."""
         name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
-        return storage_error("write to", shown(name if os.path.isabs(name) else self.root), error)
+        where = name if os.path.isabs(name) else on_disk(self.root, path) if path else self.root
+        return storage_error("write to", shown(where), error)
 
 
 def exists_at(name: bytes, directory: int) -> bool:

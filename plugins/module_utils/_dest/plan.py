@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from .._errors import StorageError
 from .._files.directory_handles import DirectoryHandles
-from .._files.names import decoded, encoded, on_disk, shown
+from .._files.names import decoded, encoded, escaped, on_disk, shown
 from .._files.regular_file import storage_error
 from .._files.tree import DIRECTORY, FILE, SYMLINK, Tree, TreeEntry
 from .drift import MAX_NAMED, file_digest, has_one_name, has_permissions
@@ -209,7 +209,7 @@ class _Planner:
         return all(below in removed for below in self._below(path))
 
     def _in_the_way(self) -> StorageError:
-        named = ", ".join(self._conflicts[:MAX_NAMED])
+        named = ", ".join(map(escaped, self._conflicts[:MAX_NAMED]))
         more = len(self._conflicts) - MAX_NAMED
         return StorageError(
             f"{shown(self._name)} holds what no earlier pull put there, where the artifact has an entry: "

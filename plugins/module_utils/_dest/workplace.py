@@ -19,6 +19,7 @@ from .._errors import StorageError
 from .._files.descriptors import remove_tree_at
 from .._files.directory_handles import DirectoryHandles
 from .._files.shared_file import locked_at
+from .._files.tree import FILE
 from .._files.trusted_path import open_trusted
 from .apply import Placement
 from .destination import OPEN_DIRECTORY, STAGE, Destination, Held, exists_at
@@ -89,18 +90,46 @@ class Workplace:
     def _placing(self, plan: Plan, content: DirectoryHandles | None, state: State) -> Iterator[Placement]:
         work: Placement | None = None
         try:
-            work = Placement(self._root, self._destination.permissions, plan, self.stage, content, state.files)
+            destination = self._destination
+            work = Placement(
+                self._root,
+                destination.permissions,
+                plan,
+                self.stage,
+                content,
+                state.files,
+                unsafe_writes=destination.unsafe_writes,
+            )
             yield work
         except BaseException as exc:
+            path = work.path if work is not None else ""
             # a placement that cannot be undone stays recorded as begun, and the next run completes it
             if work is None or work.undo():
                 self._restore(state)
             if isinstance(exc, OSError):
-                raise self._destination.refused(exc) from None
+                raise self._refused(exc, path, plan) from None
             raise
         finally:
             if work is not None:
                 work.close()
+
+    def _refused(self, error: OSError, path: str, plan: Plan) -> StorageError:
+        """The error for a step that failed, with what helps where a mount is in the way."""
+        refused = self._destination.refused(error, path)
+        if error.errno == errno.EXDEV and path:
+            refused.hint = (
+                "Its directory is a mount point: give that a 'dest' of its own, or leave it out with 'ignore'."
+            )
+        elif error.errno == errno.EBUSY and path:
+            can_be_written = path not in plan.removed and plan.tree[path].kind == FILE
+            if can_be_written and not self._destination.unsafe_writes:
+                refused.hint = (
+                    "It is a mount point, as a file is that was mounted into a container, and cannot be replaced. With "
+                    "unsafe_writes: true its content is written in place, which is not atomic."
+                )
+            else:
+                refused.hint = "It is a mount point, which can be neither removed nor replaced: unmount it first."
+        return refused
 
     def _restore(self, state: State) -> None:
         with contextlib.suppress(OSError):

@@ -32,7 +32,7 @@ class FileRefused(Exception):
 
 
 def read_file(path: str, limit: int, *, wait: bool = True) -> bytes:
-    """Return the content of a file of at most ``limit`` bytes; ``~`` is expanded, links are followed.
+    """Return the content of a file of at most ``limit`` bytes; its path is :func:`expanded`, links are followed.
 
     :param wait: for somebody to write to a pipe; without it, a pipe that nobody writes to is empty.
     :raises FileRefused: when it cannot be read, or is larger.
@@ -42,7 +42,7 @@ def read_file(path: str, limit: int, *, wait: bool = True) -> bytes:
         return os.open(name, flags if wait else flags | os.O_NONBLOCK)
 
     try:
-        with open(os.path.expanduser(path), "rb", opener=opener) as stream:
+        with open(expanded(path), "rb", opener=opener) as stream:
             content = stream.read(limit + 1) or b""
     except OSError as exc:
         raise FileRefused(f"cannot be read: {exc.strerror or type(exc).__name__}") from None
@@ -56,7 +56,10 @@ def read_file(path: str, limit: int, *, wait: bool = True) -> bytes:
 
 
 def expanded(path: str) -> str:
-    """Return a path with variables of the environment and ``~`` replaced."""
+    """Return a path that a user named, with variables of the environment and ``~`` replaced.
+
+    It is what Ansible does with options of the type ``path``. A variable that is not set stays as it is written.
+    """
     return os.path.expanduser(os.path.expandvars(path))
 
 

@@ -38,6 +38,11 @@ def split_path(name: str) -> list[str]:
     return parts
 
 
+def is_top(name: str) -> bool:
+    """Return whether a name in an archive is one of the spellings of its top directory: ``/``, ``./``, ``.//.``."""
+    return all(part in ("", ".") for part in name.split("/"))
+
+
 def is_reserved(path: str) -> bool:
     """Return whether an entry would be in a control directory, of its destination or of one below it.
 
@@ -63,9 +68,14 @@ def decoded(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
+def escaped(name: str) -> str:
+    """The name of an entry as people and results may have it: a byte that is not UTF-8 is written as ``\\xe9``."""
+    return name if name.isascii() else encoded(name).decode("utf-8", "backslashreplace")
+
+
 def shown(path: str) -> str:
-    """A path as people and results may have it, which is never half of a character."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    """A path, as Python's file functions have it, in the form of :func:`escaped`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def on_disk(root: str, path: str) -> str:

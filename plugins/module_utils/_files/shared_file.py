@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from .._errors import StorageError
+from .._errors import LockTimeout
 from .regular_file import storage_error
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -97,7 +97,7 @@ def wait_for_lock(handle: BinaryIO, path: str, timeout: float) -> None:
         if current != size:
             size, deadline = current, now + timeout
         if now >= deadline:
-            raise StorageError(
+            raise LockTimeout(
                 f"Waited {timeout:g} seconds for the lock on {path}, which another process holds.",
                 "Let that process finish or end it; the lock goes with it.",
             )

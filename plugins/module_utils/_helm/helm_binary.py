@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import HelmFailed, MissingDependency
+from .._files.bounded import expanded
 
 OLDEST = (3, 10)
 # characters of Helm's output that are shown, and that are read; more are read so that secrets are hidden before cutting
@@ -93,7 +94,7 @@ class Helm:
         :param scratch: a private directory, which the caller removes.
         :raises MissingDependency: when the program does not exist, or is too old.
         """
-        found = shutil.which(os.path.expanduser(path))
+        found = shutil.which(expanded(path))
         if found is None:
             raise MissingDependency(
                 f"The program {path!r} is not on this host.", "Install Helm there, or say where it is."
@@ -241,7 +242,7 @@ class Helm:
     def _rendering(self, renderer: PostRenderer) -> tuple[list[str], dict[str, str]]:
         """Return flags and environment for a post-renderer; for Helm 4, write a plugin that calls it."""
         arguments = [f"--post-renderer-args={each}" for each in renderer.arguments]
-        command = shutil.which(os.path.expanduser(renderer.command))
+        command = shutil.which(expanded(renderer.command))
         if command is None:
             raise MissingDependency(
                 f"The post-renderer {renderer.command!r} is not a program on this host.", "Install it there."

@@ -19,6 +19,8 @@ MAX_ERROR_ANSWER = 64 * 1024
 # seconds; the words of a refusal are a help, not worth a long wait
 ERROR_ANSWER_TIMEOUT = 10.0
 RETRY_STATUS = (408, 425, 429, 500, 502, 503, 504)
+# of them, those that ask for time, and do not say that the server is in trouble
+WAIT_STATUS = (408, 425, 429)
 
 _SUCCESS = (200, 201, 202, 204, 206)
 _WRONG_PORT = "If the registry speaks TLS on this port, set insecure: false."

@@ -9,7 +9,7 @@ Registries and the token services of clouds are asked through this; what authori
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Callable
 
 from .._errors import ConnectionFailed, OciError, RegistryError
@@ -50,10 +50,12 @@ class HttpClient:
         self._gave_up: ConnectionFailed | None = None
         self.pauses = Pauses(sleep, clock)
 
-    def repeat(self, action: str, send: Callable[[], Any], attempts: int = 0) -> Any:
+    def repeat(
+        self, action: str, send: Callable[[], Any], attempts: int = 0, statuses: Sequence[int] = RETRY_STATUS
+    ) -> Any:
         """Call ``send`` until its answer is not a transient failure, or the retries are used up.
 
-        Transient failures (no connection, broken connection, status 408, 425, 429, 500, 502, 503, 504) are repeated
+        Transient failures (no connection, broken connection, one of ``statuses``) are repeated
         ``retries`` times, after the time that Retry-After asks for, or after a growing, jittered pause; see
         :class:`~._http.pauses.Pauses` for the bound on all pauses of a task together. ``attempts`` are the failures
         that the caller has already seen. Where one client serves several artifacts, a registry that has never answered,
@@ -84,7 +86,7 @@ class HttpClient:
             else:
                 self._has_answered = True
                 wait = wait_asked_for(response)
-                if response.status_code not in RETRY_STATUS or is_last or not self.pauses.allow(wait):
+                if response.status_code not in statuses or is_last or not self.pauses.allow(wait):
                     return response
                 discard(response, self.connection.timeout)
             self.pauses.pause(attempts, wait)

@@ -23,7 +23,7 @@ from .._errors import (
     ConnectionFailed,
     InvalidContent,
     InvalidOption,
-    NotFound,
+    ObjectNotFound,
     OciError,
     TlsFailed,
 )
@@ -306,7 +306,7 @@ def _any_exists(paths: str) -> bool:
 def _refusal(what: str, status: int, body: Any) -> OciError:
     words = _words(body)
     if status == 404:
-        return NotFound(f"The {what} does not exist.", "Names are looked up in that namespace only.")
+        return ObjectNotFound(f"The {what} does not exist.", "Names are looked up in that namespace only.")
     if status == 401:
         return AuthenticationFailed(
             f"The Kubernetes API did not accept the credentials of the request for the {what}.",

@@ -74,5 +74,7 @@ def await_established(api: KubeRest, path: str, name: str) -> None:
             return
         if status.get("NamesAccepted") == "False" or time.monotonic() > deadline:
             messages = "; ".join(str(each.get("message")) for each in conditions)[:500]
-            raise ClusterError(f"The CustomResourceDefinition {name} is not established: {messages or 'no reason'}.")
+            error = ClusterError(f"The CustomResourceDefinition {name} is not established: {messages or 'no reason'}.")
+            error.retryable = status.get("NamesAccepted") != "False"
+            raise error
         time.sleep(_PAUSE)

@@ -24,6 +24,7 @@ from .._errors import (
     InvalidContent,
     InvalidOption,
     NotFound,
+    ObjectNotFound,
     OciError,
     TlsFailed,
 )
@@ -265,7 +266,7 @@ def _parse(raw: bytes, what: str) -> dict[str, Any]:
 def _refusal(what: str, status: int, raw: bytes) -> OciError:
     words = _words(raw)
     if status == 404:
-        return NotFound(f"The Kubernetes API found nothing for {what}: {words}.")
+        return ObjectNotFound(f"The Kubernetes API found nothing for {what}: {words}.")
     if status == 401:
         return AuthenticationFailed(
             f"The Kubernetes API did not accept the credentials ({what}).", "A token may have expired."

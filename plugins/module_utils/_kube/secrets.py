@@ -1,17 +1,18 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Registry credentials in Secrets: pull secrets, client certificates and certificate authorities.
+"""Registry credentials in Secrets: pull secrets, client certificates, certificate authorities and proxies.
 
-Types and keys are those of Kubernetes (kubernetes.io/docs/concepts/configuration/secret) and of Flux's ``secretRef``
-and ``certSecretRef``. Any other Secret is an error: ignoring it would turn a request that was meant to have credentials
-into an anonymous one.
+Types and keys are those of Kubernetes (kubernetes.io/docs/concepts/configuration/secret) and of Flux's ``secretRef``,
+``certSecretRef`` and ``proxySecretRef``. Any other Secret is an error: ignoring it would turn a request that was meant
+to have credentials into an anonymous one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from .._errors import AuthenticationFailed
 from .._login.docker_config import decode_entry, load_auth_config, split_key
@@ -25,6 +26,10 @@ TLS_KEYS = {
     "client_key": ("tls.key", "keyFile"),
     "ca_cert": ("ca.crt", "caFile"),
 }
+# fluxcd/pkg, runtime/secrets/converter.go: the scheme in a Secret -> that of the option 'proxy'. Go lets the proxy look
+# names up for either of the two spellings of SOCKS5
+PROXY_SCHEMES = {"http": "http", "https": "https", "socks5": "socks5h", "socks5h": "socks5h"}
+MAX_PROXY_ADDRESS = 2048
 
 
 def read_auth_config(api: KubeApi, namespace: str, secret: str = "", service_account: str = "") -> dict[str, Any]:
@@ -91,27 +96,62 @@ def tls_options(secret: Secret) -> dict[str, str]:
         )
     if not any(found.values()):
         raise AuthenticationFailed(
-            f"{secret.origin} holds no certificate: its keys are {_keys(secret)}.",
+            f"{secret.origin} holds no certificate: its keys are {keys_of(secret)}.",
             "Wanted ca.crt, or tls.crt with tls.key (or the older caFile, certFile, keyFile).",
         )
     return found
 
 
+def read_proxy_url(api: KubeApi, namespace: str, secret: str) -> str:
+    """Return the URL of the proxy in a Secret, with its credentials, as the option ``proxy`` takes it."""
+    return proxy_url(api.secret(namespace, secret))
+
+
+def proxy_url(secret: Secret) -> str:
+    """Return the URL made of the keys ``address``, ``username`` and ``password``.
+
+    As in Flux, credentials in the keys replace those in the address, and a password without a user name has no effect.
+
+    :raises AuthenticationFailed: when there is no address, or a value cannot be used. No value is repeated.
+    """
+    address = text_of(secret, "address").strip()
+    try:
+        parts = urlsplit(address)
+        scheme, is_usable = PROXY_SCHEMES.get(parts.scheme.lower(), ""), bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        scheme, is_usable = "", False
+    if not scheme or not is_usable or len(address) > MAX_PROXY_ADDRESS or not address.isprintable() or " " in address:
+        raise AuthenticationFailed(
+            f"The key address of {secret.origin} is not the URL of a proxy.",
+            "Wanted http://host:port, or https:// or socks5://, of at most 2048 characters.",
+        )
+    user, _at, host = parts.netloc.rpartition("@")
+    if secret.data.get("username"):
+        user = quote(text_of(secret, "username"), safe="")
+        if secret.data.get("password"):
+            user += ":" + quote(text_of(secret, "password"), safe="")
+    return f"{scheme}://{user}@{host}" if user else f"{scheme}://{host}"
+
+
 def _auths(secret: Secret) -> Mapping[str, Any]:
     if secret.type == DOCKER_CONFIG_JSON:
-        return load_auth_config(_text(secret, ".dockerconfigjson"), secret.origin).get("auths") or {}
+        return load_auth_config(text_of(secret, ".dockerconfigjson"), secret.origin).get("auths") or {}
     if secret.type == DOCKER_CFG:
         # the older format has the content of 'auths' alone
-        return load_auth_config(_text(secret, ".dockercfg"), secret.origin)
+        return load_auth_config(text_of(secret, ".dockercfg"), secret.origin)
     raise AuthenticationFailed(
         f"{secret.origin} is of type {secret.type[:200]}, wanted {DOCKER_CONFIG_JSON} or {DOCKER_CFG}.",
         "Create it with kubectl create secret docker-registry.",
     )
 
 
-def _text(secret: Secret, key: str) -> str:
+def text_of(secret: Secret, key: str) -> str:
+    """Return the text under a key.
+
+    :raises AuthenticationFailed: when there is no such key, or it holds other bytes than UTF-8.
+    """
     if key not in secret.data:
-        raise AuthenticationFailed(f"{secret.origin} has no key {key}: its keys are {_keys(secret)}.")
+        raise AuthenticationFailed(f"{secret.origin} has no key {key}: its keys are {keys_of(secret)}.")
     try:
         return secret.data[key].decode("utf-8")
     except UnicodeDecodeError:
@@ -119,7 +159,7 @@ def _text(secret: Secret, key: str) -> str:
 
 
 def _pem(secret: Secret, key: str) -> str:
-    text = _text(secret, key)
+    text = text_of(secret, key)
     # modules interpret text without this marker as the path of a file
     if "-----BEGIN " not in text:
         raise AuthenticationFailed(f"The key {key} of {secret.origin} holds no PEM text.")
@@ -130,5 +170,6 @@ def _spelt(option: str) -> str:
     return " or ".join(TLS_KEYS[option])
 
 
-def _keys(secret: Secret) -> str:
+def keys_of(secret: Secret) -> str:
+    """Return the names of the keys of a Secret, for messages."""
     return ", ".join(sorted(secret.data)[:20]) or "none"

@@ -6,10 +6,14 @@
 Source: image-spec, image-layout.md, "index.json file", and annotations.md. A tag is an entry with the annotation
 ``org.opencontainers.image.ref.name``. The annotation may hold a whole reference (``docker.io/library/x:1.0``): then its
 tag is used, unless another entry has that tag.
+
+Cosign and Hauler add the annotation ``kind``. An entry with signatures, attestations, SBOMs or a referrer is not an
+artifact of its own: in Hauler's stores it may have the name of the artifact that it belongs to.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +26,14 @@ from .._oci.reference import is_tag
 # Written by containerd and docker beside the standard annotation, with the same meaning.
 _ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
 
+# cosign, pkg/oci/layout/index.go; hauler, pkg/consts/consts.go, in its older and newer releases
+_ANNOTATION_KIND = "kind"
+_KINDS = ("dev.cosignproject.cosign/", "dev.hauler/")
+SIGNATURES, ATTESTATIONS = "sigs", "atts"
+_ATTACHED = (SIGNATURES, ATTESTATIONS, "sboms", "referrers")
+# tags of what is attached to an artifact: cosign's, and those of referrers (distribution-spec, "Referrers Tag Schema")
+_ATTACHED_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.(sig|att|sbom))?\Z")
+
 
 @dataclass(frozen=True)
 class LayoutIndex:
@@ -30,6 +42,20 @@ class LayoutIndex:
     document: dict[str, Any]
     entries: Sequence[Descriptor]
     tags: Mapping[str, Sequence[Descriptor]]
+
+    @property
+    def artifacts(self) -> list[Descriptor]:
+        """Return the entries whose kind or tag does not say that they are attached to another one."""
+        return [
+            entry
+            for entry in self.entries
+            if kind_of(entry) not in _ATTACHED and not _ATTACHED_TAG.match(ref_name(entry))
+        ]
+
+    @property
+    def is_saved(self) -> bool:
+        """Return True for an index that ``cosign save`` or Hauler wrote, or that keeps entries of theirs."""
+        return any(map(kind_of, self.entries))
 
 
 def parse_index(document: dict[str, Any], what: str) -> LayoutIndex:
@@ -47,9 +73,11 @@ def parse_index(document: dict[str, Any], what: str) -> LayoutIndex:
     parts: dict[str, dict[str, Descriptor]] = {}
     for entry in entries:
         name = ref_name(entry)
+        if not name or kind_of(entry) in _ATTACHED:
+            continue
         if is_tag(name):
             exact.setdefault(name, {})[entry.digest] = entry
-        elif name and "@" not in name:
+        elif "@" not in name:
             _place, colon, tag = name.rpartition(":")
             if colon and is_tag(tag):
                 parts.setdefault(tag, {})[entry.digest] = entry
@@ -96,6 +124,16 @@ def _without_name(entry: Mapping[str, Any]) -> dict[str, Any]:
     annotations = {key: value for key, value in entry["annotations"].items() if key not in names}
     rest = {key: value for key, value in entry.items() if key != "annotations"}
     return {**rest, "annotations": annotations} if annotations else rest
+
+
+def kind_of(entry: Descriptor) -> str:
+    """Return what an entry is, such as ``image`` or ``sigs``; empty where no tool has said it."""
+    kind = entry.annotations.get(_ANNOTATION_KIND)
+    if not kind:
+        return ""
+    own = next((kind[len(prefix) :] for prefix in _KINDS if kind.startswith(prefix)), "")
+    # Hauler may append the digest of the manifest
+    return own.partition("/")[0]
 
 
 def ref_name(entry: Descriptor) -> str:

@@ -20,10 +20,10 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .._errors import DigestMismatch, InvalidContent, InvalidReference, NotFound, PushFailed, StorageError
-from .._files.bounded import pieces
+from .._files.bounded import expanded, pieces
 from .._files.regular_file import storage_error
 from .._oci import media
 from .._oci.digest import is_digest, parse_digest, verify_bytes
@@ -33,6 +33,9 @@ from .._oci.repository import EXISTED, MAX_SMALL_BLOB, UPLOADED, BlobSource
 from .._oci.single_place import SinglePlace
 from .blob_store import CHUNK_SIZE, BlobStore
 from .index import LayoutIndex, list_manifest, parse_index, ref_name
+
+if TYPE_CHECKING:
+    from .unlisted import UnlistedManifests
 
 LAYOUT_VERSION = "1.0.0"
 
@@ -45,6 +48,8 @@ MAX_SCANNED = 10_000
 LAYOUT_FILE = "oci-layout"
 INDEX_FILE = "index.json"
 _TAGS_IN_MESSAGE = 10
+# The most manifests without a tag that are read to find out which of them are referrers.
+_MOST_ATTACHED = 100
 # Seconds between attempts to read a file that another tool may be writing in place.
 _RETRY_PAUSES = (0.02, 0.05, 0.1)
 # Written by containerd and docker beside the standard annotation, with the same meaning.
@@ -61,7 +66,7 @@ class _Scanned:
 
 
 class LayoutRepository(SinglePlace):
-    """The image layout at ``reference.layout`` (``~`` stands for the home directory); see ``transport.Repository``.
+    """The image layout at ``reference.layout`` (a path as users write it); see ``transport.Repository``.
 
     Reading needs no write access, and works in directories of other users; see
     :class:`~._layout.directory.StoreDirectory`. The first push creates the layout with its parents; modes follow the
@@ -76,17 +81,24 @@ class LayoutRepository(SinglePlace):
         if not reference.is_layout:
             raise InvalidReference(f"The reference {str(reference)!r} is not to an OCI image layout.")
         self.reference = reference
-        self.root = os.path.abspath(os.path.expanduser(reference.layout))
+        self.root = os.path.abspath(expanded(reference.layout))
         self.store = BlobStore(self.root, durable=True, is_layout=True)
         self._lock_timeout = lock_timeout
         self._known: tuple[tuple[int, ...], LayoutIndex] | None = None
         self._scanned: dict[str, _Scanned] = {}
+        self._known_unlisted: UnlistedManifests | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings about searches for signatures that ended at a limit."""
+        return list(self._known_unlisted.warnings) if self._known_unlisted else []
 
     def resolve(self, identifier: str) -> Descriptor:
         """The descriptor of the manifest that a tag or digest stands for.
 
         A digest needs no entry in ``index.json``. An empty identifier means the tag ``latest`` or, when there is none,
-        the only manifest of a layout without tags, as ``crane`` and ``skopeo`` write it.
+        the only artifact of a layout without tags, as ``crane``, ``skopeo`` and ``cosign save`` write it. The tags
+        that cosign puts signatures and attestations under are known in a layout of ``cosign save``, too.
 
         :raises NotFound: when there is no layout, no such tag, or the blob is missing.
         :raises InvalidContent: when the layout is malformed or the tag stands for several manifests.
@@ -171,12 +183,14 @@ class LayoutRepository(SinglePlace):
         """The manifests whose ``subject`` is this digest, with annotations and artifact type, in the index's order.
 
         Searches the manifests that ``index.json`` lists and those that its indexes list, which includes a referrers
-        tag (``sha256-<hex>``). Missing and damaged manifests are ignored, as they are not usable as referrers.
+        tag (``sha256-<hex>``). Only in a layout that ``cosign save`` wrote, blobs that nothing lists are searched, too;
+        what they have comes last. Missing and damaged manifests are ignored, as they are not usable as referrers.
 
         :raises InvalidContent: when more than ``MAX_SCANNED`` manifests would have to be read.
         """
         parse_digest(digest)
-        pending, seen, found = deque(self._index().entries), set(), []
+        index = self._index()
+        pending, seen, found = deque(index.entries), set(), []
         while pending:
             entry = pending.popleft()
             if entry.digest in seen:
@@ -190,9 +204,11 @@ class LayoutRepository(SinglePlace):
             scanned = self._scan(entry)
             if scanned:
                 pending.extend(scanned.manifests)
-                if scanned.subject == digest and artifact_type in ("", scanned.referrer.artifact_type):
+                if scanned.subject == digest:
                     found.append(scanned.referrer)
-        return found
+        if index.is_saved:
+            found += self._unlisted().referrers(digest, seen)
+        return [each for each in found if artifact_type in ("", each.artifact_type)]
 
     def close(self) -> None:
         """Do nothing: files are closed after each use."""
@@ -251,6 +267,12 @@ class LayoutRepository(SinglePlace):
             time.sleep(pause)
         raise AssertionError("unreachable")
 
+    def _unlisted(self) -> UnlistedManifests:
+        from .unlisted import UnlistedManifests
+
+        self._known_unlisted = self._known_unlisted or UnlistedManifests(self.store)
+        return self._known_unlisted
+
     def _tagged(self, index: LayoutIndex, identifier: str) -> Descriptor:
         tag = identifier or DEFAULT_TAG
         found = index.tags.get(tag, ())
@@ -261,15 +283,33 @@ class LayoutRepository(SinglePlace):
                 f"The layout {self.root} lists {len(found)} manifests under the tag {tag!r}.",
                 f"Name one by its digest: {', '.join(entry.digest for entry in found[:_TAGS_IN_MESSAGE])}.",
             )
-        alone = {entry.digest: entry for entry in index.entries}
-        if not identifier and len(alone) == 1 and not any(map(ref_name, index.entries)):
-            return index.entries[0]
+        untagged = None
+        if not identifier:
+            untagged = self._only_artifact(index)
+        elif index.is_saved:
+            untagged = self._unlisted().tagged(tag, index.entries, self._read_manifest)
+        if untagged is not None:
+            return untagged
         raise NotFound(f"The layout {self.root} has no tag {tag[:200]!r}.", self._tags_hint(index))
+
+    def _only_artifact(self, index: LayoutIndex) -> Descriptor | None:
+        """Return the only artifact of a layout whose artifacts have no tags. What is attached to it does not count."""
+        alone = list({entry.digest: entry for entry in index.artifacts}.values())
+        if any(map(ref_name, alone)):
+            return None
+        if 1 < len(alone) <= _MOST_ATTACHED:
+            alone = [
+                entry for entry, scanned in zip(alone, map(self._scan, alone)) if not (scanned and scanned.subject)
+            ]
+        return alone[0] if len(alone) == 1 else None
 
     def _tags_hint(self, index: LayoutIndex) -> str:
         tags = sorted(index.tags)
         if not tags:
-            return f"It has no tags; it lists {len(index.entries)} manifests, which are addressed by digest."
+            count = len({entry.digest for entry in index.artifacts})
+            if count == 1:
+                return "It has no tags, and one artifact, which is read without a tag."
+            return f"It has no tags; it lists {count} manifests, which are addressed by digest."
         more = f" and {len(tags) - _TAGS_IN_MESSAGE} more" if len(tags) > _TAGS_IN_MESSAGE else ""
         return f"It has {', '.join(tags[:_TAGS_IN_MESSAGE])}{more}."
 
@@ -303,13 +343,7 @@ class LayoutRepository(SinglePlace):
             except (NotFound, InvalidContent):
                 return None
             self._scanned[entry.digest] = _Scanned(
-                referrer=Descriptor(
-                    media_type=manifest.descriptor.media_type,
-                    digest=entry.digest,
-                    size=entry.size,
-                    artifact_type=manifest.effective_artifact_type,
-                    annotations=manifest.annotations,
-                ),
+                referrer=manifest.as_referrer(),
                 subject=manifest.subject.digest if manifest.subject else "",
                 manifests=manifest.manifests,
             )

@@ -33,6 +33,16 @@ def parse_digest(text: str) -> tuple[str, str]:
     return algorithm, encoded
 
 
+def fallback_tag(digest: str) -> str:
+    """The tag under which the referrers of a digest are listed where there is no API (distribution-spec, "Referrers Tag
+    Schema"): at most 64 characters of the digest, so a sha512 is cut.
+
+    :raises InvalidReference: when the text is not a digest of a registered algorithm.
+    """
+    algorithm, encoded = parse_digest(digest)
+    return f"{algorithm}-{encoded[:64]}"
+
+
 def digest_of(data: bytes, algorithm: str = "sha256") -> str:
     """The digest of bytes that are already in memory."""
     return digest_of_hash(hashlib.new(algorithm, data))

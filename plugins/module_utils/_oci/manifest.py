@@ -82,6 +82,11 @@ class Manifest:
         """``artifactType``, or the config's media type where it is absent (image-spec, manifest.md, "artifactType")."""
         return self.artifact_type or (self.config.media_type if self.config else "")
 
+    def as_referrer(self) -> Descriptor:
+        """The descriptor as a list of referrers has it (distribution-spec, "Listing Referrers")."""
+        found, artifact_type = self.descriptor, self.effective_artifact_type
+        return Descriptor(found.media_type, found.digest, found.size, artifact_type, self.annotations)
+
 
 def parse_manifest(raw: bytes, content_type: str, what: str) -> Manifest:
     """Read a manifest or an index.
@@ -114,6 +119,8 @@ def load_json_object(raw: bytes, what: str) -> dict[str, Any]:
 
     :raises InvalidContent: when the bytes are something else (HTML, truncated JSON, a list), or nested too deep.
     """
+    from .nesting import MAX_LEVELS, is_nested_too_deep
+
     try:
         document = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as exc:
@@ -127,6 +134,8 @@ def load_json_object(raw: bytes, what: str) -> dict[str, Any]:
         ) from None
     if not isinstance(document, dict):
         raise InvalidContent(f"{what} is not a JSON object but a {type(document).__name__}.")
+    if is_nested_too_deep(document):
+        raise InvalidContent(f"{what} is nested too deep: it has more than {MAX_LEVELS} levels.")
     return document
 
 

@@ -17,6 +17,7 @@ OCTET_STREAM = "application/octet-stream"
 # Docker Image Manifest V2, Schema 2, and the retired schema 1 (known only to be refused by name)
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
 DOCKER_SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 
@@ -31,6 +32,10 @@ FLUX_LAYER = "application/vnd.cncf.flux.content.v1.tar+gzip"
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 HELM_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 HELM_PROVENANCE = "application/vnd.cncf.helm.chart.provenance.v1.prov"
+
+# cosign, pkg/types/media.go: layers under its tags sha256-<hex>.sig and sha256-<hex>.att
+SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
+DSSE_ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 
 # image-spec, annotations.md
 ANNOTATION_CREATED = "org.opencontainers.image.created"

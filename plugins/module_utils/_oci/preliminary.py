@@ -5,8 +5,9 @@
 
 Registries, and the gateways and stores before them, answer such questions in many ways. An answer that does not settle
 the question means that nothing is known: the request that the question was to save is made, and only its refusal is
-final. An outage (no connection, a broken one, a server in trouble after all retries) ends it at once: the next request
-would meet it too.
+final. An outage (no connection, a broken one, a list that a server in trouble does not give after all retries) ends it
+at once: the next request would meet it too. A status of 500 or more for HEAD is no outage yet: that is repeated with
+the request that matters.
 """
 
 from __future__ import annotations

@@ -160,15 +160,10 @@ def parse_registry(text: str) -> Reference:
 
 
 def parse_url(text: str) -> Reference:
-    """Parse Flux's ``url``: a location without tag and digest.
+    """Parse Flux's ``url``: a location without tag and digest, with or without the scheme ``oci://``.
 
     :raises InvalidReference: when it is outside the grammar, or carries a tag or a digest.
     """
-    if not text.startswith((SCHEME, LAYOUT_SCHEME)):
-        raise InvalidReference(
-            f"The url {text[:300]!r} does not start with {SCHEME} or {LAYOUT_SCHEME}.",
-            "Write it as oci://host/repository, or give the short form in 'ref'.",
-        )
     reference = parse_reference(text)
     if reference.tag or reference.digest:
         raise InvalidReference(

@@ -41,7 +41,7 @@ def manage_cache(options: CacheManagement, *, check_mode: bool = False, want_dif
         raise InvalidOption(
             "No cache is given.", "Give its directory in 'cache_dir', or in the environment as OCI_ARTIFACT_CACHE_DIR."
         )
-    root = os.path.abspath(os.path.expanduser(options.root))
+    root = os.path.abspath(options.root)
     if options.rules.is_empty:
         stock = take_stock(root)
         return {"changed": False, **_described(root, PruneResult(stock, stock)), "reason": SHOWN}

@@ -12,6 +12,7 @@ from .._errors import InvalidOption
 
 EXTRACT = "extract"
 COPY = "copy"
+AUTO = "auto"
 FIRST = "first"
 ALL = "all"
 
@@ -21,7 +22,7 @@ class LayerSelector(NamedTuple):
 
     media_type: str = ""
     operation: str = EXTRACT
-    layers: str = FIRST
+    layers: str = AUTO
 
 
 class Limits(NamedTuple):
@@ -40,8 +41,8 @@ def parse_layer_selector(option: Mapping[str, str | None] | None, layers: str) -
     operation = option.get("operation") or EXTRACT
     if operation not in (EXTRACT, COPY):
         raise InvalidOption(f"The layer operation {operation!r} is unknown: wanted extract or copy.")
-    if layers not in (FIRST, ALL):
-        raise InvalidOption(f"'layers' is {layers!r}: wanted first or all.")
+    if layers not in (AUTO, FIRST, ALL):
+        raise InvalidOption(f"'layers' is {layers!r}: wanted auto, first or all.")
     return LayerSelector(option.get("media_type") or "", operation, layers)
 
 

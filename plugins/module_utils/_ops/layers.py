@@ -12,7 +12,7 @@ from .._files.names import MAX_NAME, encoded, is_reserved
 from .._oci import media, platforms
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.repository import Repository
-from .layer_selector import FIRST, LayerSelector, Limits
+from .layer_selector import Limits
 
 MAX_LAYERS = 1000
 MAX_INDEX_DEPTH = 3
@@ -74,24 +74,34 @@ def choose_image(repository: Repository, manifest: Manifest, platform: str) -> M
     return manifest
 
 
-def select_layers(manifest: Manifest, selector: LayerSelector, what: str) -> list[Descriptor]:
-    """The selected layers, in the manifest's order. Media types must be equal, as in Flux.
+def layers_of_type(manifest: Manifest, media_type: str, what: str) -> list[Descriptor]:
+    """The layers of a media type (of any, when it is empty), in the manifest's order. Media types must be equal, as in
+    Flux. An empty layer (image-spec, manifest.md), which stands for no content, is left out unless it has a title or
+    its type is asked for.
 
-    :raises LayerError: when no layer matches.
+    :raises LayerError: when there are layers, but none of the type.
     """
-    layers = list(manifest.layers)
-    if not layers:
-        raise LayerError(f"{what} has no layers.", "Its content may be in the config, or it may be a referrer.")
-    if selector.media_type:
-        layers = [layer for layer in layers if layer.media_type == selector.media_type]
-        if not layers:
-            found = ", ".join(dict.fromkeys(layer.media_type for layer in manifest.layers[:10]))
-            raise LayerError(
-                f"{what} has no layer of media type {selector.media_type!r}: it has {found}.",
-                "Correct 'media_type' in 'layer_selector', or leave it out for the first layer.",
-            )
-    if selector.layers == FIRST:
-        return layers[:1]
+    if not media_type:
+        return [
+            layer
+            for layer in manifest.layers
+            if layer.media_type != media.OCI_EMPTY or layer.annotations.get(media.ANNOTATION_TITLE)
+        ]
+    layers = [layer for layer in manifest.layers if layer.media_type == media_type]
+    if not layers and manifest.layers:
+        found = ", ".join(dict.fromkeys(layer.media_type for layer in manifest.layers[:10]))
+        raise LayerError(
+            f"{what} has no layer of media type {media_type!r}: it has {found}.",
+            "Correct 'media_type' in 'layer_selector', or leave it out.",
+        )
+    return layers
+
+
+def check_count(layers: list[Descriptor], what: str) -> list[Descriptor]:
+    """Return the layers unchanged.
+
+    :raises LayerError: when they are too many to be pulled.
+    """
     if len(layers) > MAX_LAYERS:
         raise LayerError(f"{what} has {len(layers)} layers, more than the {MAX_LAYERS} that are pulled at once.")
     return layers
@@ -129,6 +139,16 @@ def file_name(layer: Descriptor, manifest: Manifest, fallback: str) -> str:
     return _checked_title(fallback)
 
 
+def check_directory_title(layer: Descriptor) -> None:
+    """Check the title of a layer that is unpacked: nothing, the directory itself, or a plain relative path.
+
+    :raises LayerError: when it is anything else.
+    """
+    title = layer.annotations.get(media.ANNOTATION_TITLE, "")
+    if title not in ("", "."):
+        _checked_title(title)
+
+
 def is_title(text: str) -> bool:
     """Return True for a valid title of a layer: a plain relative path that Linux allows."""
     return (
@@ -143,6 +163,6 @@ def _checked_title(title: str) -> str:
     if not is_title(title):
         raise LayerError(
             f"A layer's title {title[:200]!r} is not a plain relative path.",
-            "Give a file name in 'dest' to keep its bytes.",
+            "With layer_selector.operation=copy and the name of a file in 'dest' its bytes are kept under that name.",
         )
     return title

@@ -19,11 +19,13 @@ Result = TypeVar("Result")
 
 
 class ItemsFailed(OciError):
-    """Some of several artifacts failed; the reason is that of the first."""
+    """Some of several artifacts failed; the reason is that of the first. Retryable when all failures are: otherwise
+    the same task fails again."""
 
-    def __init__(self, message: str, first: OciError, details: Mapping[str, Any]) -> None:
+    def __init__(self, message: str, first: OciError, details: Mapping[str, Any], *, retryable: bool) -> None:
         super().__init__(message, first.hint, details)
         self.reason = first.reason
+        self.retryable = retryable
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def run_items(items: Sequence[Item], parallel: int, reasons: Sequence[str]) -> d
             from .._unexpected import as_error
 
             error = failures[number] = as_error(exc, "The work on it")
-            return {"changed": False, "failed": True, "msg": str(error), "reason": error.reason, **error.details}
+            return {"changed": False, **error.as_failure()}
 
     numbers = range(1, len(items) + 1)
     if min(parallel, len(items)) <= 1:
@@ -125,4 +127,5 @@ def _failed(items: Sequence[Item], failures: Mapping[int, OciError], answer: dic
         count = "The only artifact failed"
     else:
         count = f"{len(failures)} of {len(items)} artifacts failed, the first is item {number}"
-    return ItemsFailed(f"{count}: {first.message}", first, answer)
+    retryable = all(error.retryable for error in failures.values())
+    return ItemsFailed(f"{count}: {first.message}", first, answer, retryable=retryable)

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from .._oci.selection import TagSelector
 
 
+# values of "tag_moved"
+IGNORE, WARN, FAIL = "ignore", "warn", "fail"
+
+
 class ReferenceOptions(NamedTuple):
-    """The options that identify an artifact; see the documentation fragment ``reference``. ``pin`` is a revision
-    (``tag@digest`` or a digest) that the other options were resolved to before."""
+    """The options that identify an artifact; see the documentation fragments ``reference`` and ``selection``. ``pin``
+    is a revision (``tag@digest`` or a digest) that the other options were resolved to before."""
 
     ref: str = ""
     url: str = ""
@@ -31,13 +35,15 @@ class ReferenceOptions(NamedTuple):
     semver_filter: str = ""
     filter_tags: Mapping[str, Any] | None = None
     pin: str = ""
+    tag_moved: str = IGNORE
 
 
 class Target(NamedTuple):
     """A checked request: a repository with a digest, a tag, or a selection among its tags.
 
     ``selector`` chooses the tag; ``ranking`` orders the tags of a listing, even if a digest or a tag is given.
-    ``pin`` is the revision when it was resolved before.
+    ``pin`` is the revision when it was resolved before. A reference with a tag and a digest is pinned to the digest;
+    ``tag_moved`` says whether it matters that the tag still names it.
     """
 
     reference: Reference
@@ -46,11 +52,22 @@ class Target(NamedTuple):
     is_explicit: bool = True
     warnings: Sequence[str] = ()
     pin: Resolved | None = None
+    tag_moved: str = IGNORE
 
     @property
     def known(self) -> Resolved | None:
         """The revision, when it is known without a request; otherwise None."""
-        return Resolved(self.reference.digest, "", None) if self.reference.digest else self.pin
+        reference = self.reference
+        return Resolved(reference.digest, reference.tag, None) if reference.digest else self.pin
+
+    @property
+    def asks_for_tag(self) -> bool:
+        """True when the registry is to be asked for the tag of a pinned reference."""
+        return self.tag_moved != IGNORE and bool(self.reference.tag and self.reference.digest)
+
+    def confirmed_tag(self, resolved: Resolved) -> str:
+        """Return the tag that resolved to the digest; empty when only the reference says that it belongs to it."""
+        return "" if self.reference.digest else resolved.tag
 
     @property
     def wanted(self) -> str:
@@ -64,7 +81,8 @@ class Target(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """A resolved digest. ``revision`` is ``tag@digest``, or the digest alone when the request was for a digest."""
+    """A resolved digest. ``revision`` is ``tag@digest``, or the digest alone when the request was for a digest without
+    a tag."""
 
     digest: str
     tag: str
@@ -104,7 +122,7 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "", *, lists
     selector = ranking if ranking is not None and ranking.selection.has_policy else None
     losers = []
     # a tag and a digest in one reference are a pinned tag: neither is overridden
-    is_pinned = bool(reference.tag and reference.digest)
+    is_pinned = bool(reference.tag and reference.digest) or bool(tag and digest and options.tag_moved != IGNORE)
     if tag and not is_pinned and (digest or selector):
         losers.append("tag")
     if (digest or selector is None) and not lists_tags:
@@ -116,7 +134,8 @@ def parse_target(options: ReferenceOptions, layer_media_type: str = "", *, lists
     warnings = [f"'{name}' has no effect on {reference.name}: {winner}." for name in losers]
     pin = _parse_pin(options.pin, digest, tag or DEFAULT_TAG, selector) if options.pin else None
     if digest:
-        return Target(reference.at(digest=digest), ranking=ranking, warnings=warnings)
+        pinned = reference.at(tag=tag if is_pinned else "", digest=digest)
+        return Target(pinned, ranking=ranking, warnings=warnings, tag_moved=options.tag_moved)
     if selector:
         return Target(reference.at(), selector, ranking, warnings=warnings, pin=pin)
     is_explicit = bool(tag)

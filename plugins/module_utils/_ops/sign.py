@@ -18,6 +18,7 @@ from .._trust.verdict import BUNDLE, LEGACY
 from .artifact_result import artifact_identity
 from .connect import cache_warnings, open_cache, open_repository
 from .creation_time import creation_time
+from .moved_tag import warnings_of_moved_tag
 from .resolve import ReferenceOptions, parse_target, resolve
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def sign(options: SignOptions, *, check_mode: bool = False, want_diff: bool = Fa
     )
     try:
         resolved = resolve(repository, target)
+        moved = warnings_of_moved_tag(repository, target)
         artifact = resolved.descriptor or repository.resolve(resolved.digest)
         signed = signer.sign(repository, artifact, check_mode=check_mode)
     finally:
@@ -95,7 +97,7 @@ def sign(options: SignOptions, *, check_mode: bool = False, want_diff: bool = Fa
         "artifact": artifact_identity(repository.reference, resolved),
         "signatures": as_results(signed.signatures),
         "reason": SIGNED if signed.changed else UP_TO_DATE,
-        "warnings": [*target.warnings, *signed.warnings, *cache_warnings(cache)],
+        "warnings": [*target.warnings, *moved, *signed.warnings, *cache_warnings(cache)],
     }
     if want_diff and signed.changed:
         result["diff"] = signatures_diff(signed.signatures)

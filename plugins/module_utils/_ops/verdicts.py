@@ -19,6 +19,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._errors import NotFound, OciError, VerificationFailed
+
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache
     from .._cache.notes import CacheNotes
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 REMEMBERED_SECONDS = 24 * 3600.0
 # To be incremented when the verification changes: results of earlier versions are then not reused.
-RULES = 2
+RULES = 3
 _PART = "verdicts"
 
 
@@ -52,10 +54,10 @@ class Finding:
 
 
 def policy_fingerprint(policy: VerifyPolicy) -> str:
-    """A digest of the inputs of a verification: the policy, the content of the files that it names, and ``RULES``."""
+    """A digest of the inputs of a verification: the policy, the content of what it names, and ``RULES``."""
     from .._oci.digest import digest_of
 
-    files = [*policy.public_keys, policy.trusted_root]
+    files = [*policy.public_keys, policy.trusted_root, *policy.ca_roots]
     for certificates in (policy.trust_store or {}).values():
         files += certificates
     contents = [_content_of(each) for each in files]
@@ -64,9 +66,13 @@ def policy_fingerprint(policy: VerifyPolicy) -> str:
 
 def _content_of(path_or_text: str) -> str:
     from .._files.bounded import MAX_CERTIFICATES, FileRefused, is_pem, read_file
+    from .._trust.key_uris import content_of_uri
 
     if not path_or_text or is_pem(path_or_text) or path_or_text.lstrip().startswith("{"):
         return ""
+    content = content_of_uri(path_or_text)
+    if content is not None:
+        return content
     try:
         # the limit of the largest files that a policy names
         return read_file(path_or_text, MAX_CERTIFICATES).decode("utf-8", "surrogateescape")
@@ -107,6 +113,7 @@ class Verdicts:
         :param anew: verify even if the cache has a result.
         :raises InvalidPolicy: when the policy cannot be used.
         :raises VerificationFailed: when they do not satisfy the policy.
+        :raises NotFound: when the digest does not exist.
         """
         key = _verdict_key(fingerprint, repository.reference.name)
         with self._turn(key, resolved.digest):
@@ -133,7 +140,11 @@ class Verdicts:
         from .._trust.verdict import as_result
 
         verifier = self._verifier(policy, fingerprint)
-        verdict = verifier.verify(repository, resolved.digest, resolved.descriptor)
+        try:
+            verdict = verifier.verify(repository, resolved.digest, resolved.descriptor)
+        except VerificationFailed:
+            _check_presence(repository, resolved)
+            raise
         found = Finding(as_result(verdict), [*verifier.warnings, *verdict.warnings])
         if not verdict.verified:
             return found
@@ -158,6 +169,21 @@ class Verdicts:
     def _turn(self, key: str, digest: str) -> threading.Lock:
         with self._lock:
             return self._turns.setdefault((key, digest), threading.Lock())
+
+
+def _check_presence(repository: Repository, resolved: Resolved) -> None:
+    """Check that a digest that no request has resolved exists: without it, that it has no signature is no finding.
+
+    :raises NotFound: when the registry does not have it. Any other failure is passed over.
+    """
+    if resolved.descriptor is not None:
+        return
+    try:
+        repository.resolve(resolved.digest)
+    except NotFound:
+        raise
+    except OciError:
+        pass
 
 
 def _verdict_key(fingerprint: str, name: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._trust.policy import VerifyPolicy
 from .artifact_result import artifact_identity
+from .moved_tag import warnings_of_moved_tag
 from .resolve import ReferenceOptions, parse_target
 from .task import Task
 from .verdicts import policy_fingerprint
@@ -82,6 +83,7 @@ class Verification:
         repository = task.open(self.target, options.auth, options.connection)
         try:
             resolved = task.resolve(repository, self.target, options.auth, options.connection)
+            moved = warnings_of_moved_tag(repository, self.target)
             found = task.verify(repository, resolved, options.policy, self._fingerprint)
         finally:
             repository.close()
@@ -91,5 +93,5 @@ class Verification:
             "verification": {**found.verification, "remembered": found.is_remembered},
             "served_by": repository.served_by,
             "reason": VERIFIED if found.verification["verified"] else VERIFICATION_IGNORED,
-            "warnings": [*self.target.warnings, *found.warnings, *repository.warnings],
+            "warnings": [*self.target.warnings, *moved, *found.warnings, *repository.warnings],
         }

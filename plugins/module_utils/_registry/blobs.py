@@ -90,6 +90,8 @@ class BlobTransfers:
     def _head(self, descriptor: Descriptor) -> bool:
         url = self._urls.blob(descriptor.digest)
         with self._client.request("HEAD", url, scope=self._scope) as response:
+            if response.status_code >= 500:
+                return False
             check_status(response, f"Looking for the blob {descriptor.digest} in {self._name}")
             # a page of a gateway has another size
             return content_length(response) in (None, descriptor.size)
@@ -203,7 +205,7 @@ def check_pushed(response: Any, action: str) -> None:
     try:
         check_status(response, action)
     except (RegistryError, NotFound) as exc:
-        raise PushFailed(exc.message, exc.hint) from None
+        raise PushFailed(exc.message, exc.hint, retryable=exc.retryable) from None
 
 
 def _is_packed(response: Any, size: int | None) -> bool:

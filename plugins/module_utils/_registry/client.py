@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, Callable
 
 from .._errors import AuthenticationFailed, RegistryError
-from .._http.answer import check_status
+from .._http.answer import RETRY_STATUS, WAIT_STATUS, check_status
 from .._http.body import discard, read_body
 from .._http.client import MAX_REDIRECTS, REDIRECT_STATUS, HttpClient, nothing, rewinder
 from .._http.url import join, origin, redacted_url
@@ -66,7 +66,8 @@ class RegistryClient:
 
         Passing failures are repeated, see :meth:`~._http.client.HttpClient.repeat`, which takes ``attempts``. A body
         that is a file is sent again from where it stood. A repeated POST may leave an upload open that nobody uses;
-        registries expire those.
+        registries expire those. HEAD is a preliminary question: a server that is in trouble with it is not asked again,
+        but for what the caller wants.
 
         :raises ConnectionFailed: when no answer was had.
         :raises AuthenticationFailed: when the registry asks for credentials that there are not, or refuses them.
@@ -76,6 +77,7 @@ class RegistryClient:
             f"{method} {redacted_url(url)}",
             lambda: self._send_authorized(method, url, scope, dict(headers or {}), body, rewind),
             attempts,
+            WAIT_STATUS if method == "HEAD" else RETRY_STATUS,
         )
 
     def fetch(self, url: str, *, scope: str, headers: Mapping[str, str] | None = None, limit: int) -> tuple[Any, bytes]:

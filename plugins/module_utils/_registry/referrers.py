@@ -20,7 +20,7 @@ from .._errors import (
     RegistryError,
 )
 from .._oci import media
-from .._oci.digest import parse_digest
+from .._oci.digest import fallback_tag
 from .._oci.manifest import Descriptor, Manifest, canonical_json, descriptor_from_json, parse_manifest
 from .._oci.preliminary import answer_or_none, is_unsettled
 from .client import RegistryClient
@@ -76,14 +76,8 @@ class Referrers:
 
         The specification has no lock: what was written is read again, and written again when another client was faster.
         """
-        own = Descriptor(
-            media_type=manifest.descriptor.media_type,
-            digest=manifest.descriptor.digest,
-            size=manifest.descriptor.size,
-            artifact_type=manifest.effective_artifact_type,
-            annotations=manifest.annotations,
-        )
-        tag = _fallback_tag(subject)
+        own = manifest.as_referrer()
+        tag = fallback_tag(subject)
         for writes_left in range(MAX_FALLBACK_WRITES, -1, -1):
             entries = self._entries_to_keep(subject)
             if any(entry.digest == own.digest for entry in entries):
@@ -98,15 +92,15 @@ class Referrers:
                 try:
                     self._manifests.put_manifest(written, tag)
                 except PushFailed as exc:
-                    raise self._unsupported(
-                        subject, f"it does not take the tag that stands in for it. {exc.message}"
-                    ) from None
+                    found = f"it does not take the tag that stands in for it. {exc.message}"
+                    raise self._unsupported(subject, found, retryable=exc.retryable) from None
         if not entries:
             found = f"the tag {tag}, which stands in for it, is not there after it was written."
             raise self._unsupported(subject, found)
         raise PushFailed(
             f"The referrer {own.digest} could not be entered under {self._manifests.named(tag)}: other clients kept "
-            "replacing it."
+            "replacing it.",
+            retryable=True,
         )
 
     def by_api(self, digest: str) -> list[Descriptor] | None:
@@ -135,7 +129,7 @@ class Referrers:
         What is not a manifest at all is in ``warnings``: there may be one behind a gateway.
         """
         try:
-            index = self._manifests.fetch_manifest(_fallback_tag(digest))
+            index = self._manifests.fetch_manifest(fallback_tag(digest))
         except OciError as exc:
             if not is_unsettled(exc):
                 raise
@@ -149,7 +143,7 @@ class Referrers:
 
         :raises ReferrersUnsupported: when the tag holds something else, or is there and cannot be read.
         """
-        tag = _fallback_tag(subject)
+        tag = fallback_tag(subject)
         try:
             index = self._manifests.fetch_manifest(tag)
         except NotFound:
@@ -166,18 +160,13 @@ class Referrers:
             raise self._unsupported(subject, f"the tag {tag}, which stands in for it, is something else there.")
         return list(index.manifests)
 
-    def _unsupported(self, subject: str, found: str) -> ReferrersUnsupported:
+    def _unsupported(self, subject: str, found: str, *, retryable: bool = False) -> ReferrersUnsupported:
         return ReferrersUnsupported(
             f"Nothing can be attached to {self._manifests.named(subject)}: the registry has no referrers API, and "
             f"{found}",
             "Use a registry with the referrers API, or for signatures format: legacy.",
+            retryable=retryable,
         )
-
-
-def _fallback_tag(digest: str) -> str:
-    """distribution-spec, "Referrers Tag Schema": at most 64 characters of the digest, so a sha512 is cut."""
-    algorithm, encoded = parse_digest(digest)
-    return f"{algorithm}-{encoded[:64]}"
 
 
 def _lists_referrers(index: Manifest, subject: str) -> bool:

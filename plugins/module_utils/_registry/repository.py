@@ -84,14 +84,17 @@ class RegistryRepository(SinglePlace):
         known = answer_or_none(lambda: self._head(identifier))
         return known or self.fetch_manifest(identifier).descriptor
 
-    def _head(self, identifier: str) -> Descriptor | None:
-        """Return the descriptor from the headers of a HEAD request; None when they are incomplete, or of another one.
+    def _head(self, identifier: str, attempts: int = 0) -> Descriptor | None:
+        """Return the descriptor from the headers of a HEAD request; None when they are incomplete, or of another one,
+        or when the server is in trouble with this question.
 
         :raises OciError: when the answer is not a success.
         """
         with self._client.request(
-            "HEAD", self._manifest_url(identifier), scope=self._scope, headers={"Accept": ACCEPT}
+            "HEAD", self._manifest_url(identifier), scope=self._scope, headers={"Accept": ACCEPT}, attempts=attempts
         ) as response:
+            if response.status_code >= 500:
+                return None
             size = content_length(response)
             digest = response.headers.get("Docker-Content-Digest", "")
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
@@ -181,17 +184,11 @@ class RegistryRepository(SinglePlace):
         return bool(response.headers.get("OCI-Subject"))
 
     def _holds(self, identifier: str, digest: str) -> bool:
-        """Return True when the registry, asked once, says that a tag or digest resolves to ``digest``."""
+        """Return True when the registry says that a tag or digest resolves to ``digest``: it is asked once,
+        and by GET where HEAD is refused."""
         try:
-            with self._client.request(
-                "HEAD",
-                self._manifest_url(identifier),
-                scope=self._scope,
-                headers={"Accept": ACCEPT},
-                attempts=self._client.connection.retries,
-            ) as response:
-                held: str = response.headers.get("Docker-Content-Digest", "")
-                return bool(response.status_code == 200 and held == digest)
+            known = answer_or_none(lambda: self._head(identifier, attempts=self._client.connection.retries))
+            return (known or self.fetch_manifest(identifier).descriptor).digest == digest
         except OciError:
             return False
 

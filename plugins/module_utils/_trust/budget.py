@@ -9,7 +9,8 @@ from time import monotonic
 
 MIB = 1024 * 1024
 
-#: Bytes of everything that is attached to one artifact and read for one verification: manifests, payloads, bundles.
+#: Bytes of everything that is attached to one artifact and read for one verification (manifests, payloads, bundles),
+#: beside the largest attestation that the policy allows for.
 MAX_BYTES = 128 * MIB
 #: Seconds after which nothing further is read for one verification.
 MAX_SECONDS = 300.0
@@ -28,11 +29,12 @@ class Budget:
     :meth:`exceeded`.
 
     :param signatures: the most that are tried for each place.
+    :param largest: bytes of the largest object that the caller allows for, beside ``MAX_BYTES``.
     """
 
-    def __init__(self, signatures: int = MAX_COSIGN_SIGNATURES) -> None:
+    def __init__(self, signatures: int = MAX_COSIGN_SIGNATURES, largest: int = 0) -> None:
         self.signatures = signatures
-        self._bytes_left = MAX_BYTES
+        self._bytes = self._bytes_left = MAX_BYTES + largest
         self._ends = monotonic() + MAX_SECONDS
         self._too_large = 0
         self._is_late = False
@@ -64,7 +66,7 @@ class Budget:
         if self._too_large:
             what = "One more object is" if self._too_large == 1 else f"{self._too_large} more objects are"
             sentences.append(
-                f"{what} attached to it and not read, since one verification reads at most {MAX_BYTES // MIB} MiB."
+                f"{what} attached to it and not read, since one verification reads at most {self._bytes // MIB} MiB."
             )
         if self._is_late:
             sentences.append(f"Not all was tried, since one verification takes at most {MAX_SECONDS:g} seconds.")

@@ -13,9 +13,11 @@ from __future__ import annotations
 import datetime
 import hashlib
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from .._errors import InvalidPolicy
+from .issuance import verify_issued_by
 from .keys import check_kind, signature_is_good, spki_of
 from .trusted_root import Authority, Log, TrustedRoot
 from .verdict import Rejected
@@ -34,6 +36,8 @@ _KNOWN_EXTENSIONS = (
     "2.5.29.37",  # extended key usage
 )
 _NAME_CONSTRAINTS = "2.5.29.30"
+#: Extended key usages.
+CODE_SIGNING, TIME_STAMPING, ANY_PURPOSE = "1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.8", "2.5.29.37.0"
 
 
 def read_certificate(encoded: bytes) -> Any:
@@ -75,20 +79,25 @@ def der_of(certificate: Any) -> bytes:
     return result
 
 
-def check_signing_certificate(root: TrustedRoot, leaf: Any, time: datetime.datetime) -> None:
+def check_signing_certificate(
+    root: TrustedRoot, leaf: Any, time: datetime.datetime, intermediates: Sequence[Any] = ()
+) -> list[Any]:
     """Check that a certificate is for code signing, was valid at ``time``, is issued by an authority of the trusted
-    root, and recorded in a CT log.
+    root, and recorded in a CT log, if the root has one. Return the chain above it, issuer first.
 
+    :param intermediates: certificates that came with the signature; they may lead to an authority of one's own PKI.
     :raises Rejected: ``expired-certificate``, ``untrusted-certificate`` or ``sct``.
     """
-    _check_leaf(leaf, time)
-    chain = _chain_at(root, leaf, time)
-    _check_scts(root, leaf, chain[0])
+    _check_leaf(leaf, time, root.is_own_pki)
+    chain = _chain_at(root, leaf, time, intermediates if root.is_own_pki else ())
+    if root.certificate_logs:
+        _check_scts(root, leaf, chain[0])
+    return chain
 
 
-def _check_leaf(leaf: Any, time: datetime.datetime) -> None:
+def _check_leaf(leaf: Any, time: datetime.datetime, is_own_pki: bool) -> None:
+    """Check what the certificate is for. One's own PKI need not say: what it leaves out is not restricted."""
     from cryptography import x509
-    from cryptography.x509.oid import ExtendedKeyUsageOID
 
     begins, ends = validity(leaf)
     if not begins <= time <= ends:
@@ -98,83 +107,113 @@ def _check_leaf(leaf: Any, time: datetime.datetime) -> None:
             f"the signature was made at {time:%Y-%m-%d %H:%M:%S}",
         )
     usages = _value(leaf, x509.ExtendedKeyUsage)
-    if usages is None or ExtendedKeyUsageOID.CODE_SIGNING not in usages:
+    purposes = None if usages is None else [each.dotted_string for each in usages]
+    allowed = (CODE_SIGNING, ANY_PURPOSE) if is_own_pki else (CODE_SIGNING,)
+    if not (is_own_pki if purposes is None else any(each in purposes for each in allowed)):
         raise Rejected("untrusted-certificate", "The certificate is not for code signing (extended key usage)")
     usage = _value(leaf, x509.KeyUsage)
-    if usage is None or not usage.digital_signature:
+    if not (is_own_pki if usage is None else usage.digital_signature):
         raise Rejected("untrusted-certificate", "The certificate is not for digital signatures (key usage)")
     constraints = _value(leaf, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
         raise Rejected("untrusted-certificate", "The certificate is an authority's own")
-    if _has_unknown_demand(leaf):
+    if has_unknown_demand(leaf):
         raise Rejected("untrusted-certificate", "The certificate has a critical extension that is not known")
 
 
-def _chain_at(root: TrustedRoot, leaf: Any, time: datetime.datetime) -> list[Any]:
+def _chain_at(root: TrustedRoot, leaf: Any, time: datetime.datetime, intermediates: Sequence[Any]) -> list[Any]:
     """Return the chain above the leaf, issuer first, from one authority that was in use at the time."""
+
+    def path(authority: Authority) -> list[Any]:
+        pool = [*authority.chain[:-1], *intermediates]
+        return find_path(leaf, pool, authority.chain[-1:], time, (CODE_SIGNING, ANY_PURPOSE))
+
     for authority in root.authorities:
         if authority.window.holds(time):
-            chain = _path(authority, leaf, time)
+            chain = path(authority)
             if chain:
                 return chain
     for authority in root.authorities:
-        if not authority.window.holds(time) and _path(authority, leaf, time):
+        if not authority.window.holds(time) and path(authority):
             raise Rejected(
                 "untrusted-certificate",
                 f"The authority that issued the certificate is trusted {authority.window}, "
                 f"the signature was made on {time:%Y-%m-%d}",
             )
+    if root.is_own_pki:
+        raise Rejected("untrusted-certificate", "The certificate does not lead to any of 'ca_roots'")
     raise Rejected("untrusted-certificate", "No certificate authority of the trusted root issued the certificate")
 
 
-def _path(authority: Authority, leaf: Any, time: datetime.datetime) -> list[Any]:
-    """Return the certificates from the leaf's issuer to the authority's root; empty when there is no such path."""
-    unused, child = list(authority.chain), leaf
-    path: list[Any] = []
-    anchor = unused[-1]
-    while not path or path[-1] is not anchor:
-        issuers = [each for each in unused if _may_issue(each, len(path), time) and _is_issued_by(child, each)]
-        if not issuers:
-            return []
-        child = issuers[0]
-        path.append(child)
-        unused = [each for each in unused if each is not child]
-    return path
+def is_authority(certificate: Any) -> bool:
+    """Return True for a certificate that may issue others."""
+    from cryptography import x509
+
+    constraints = _value(certificate, x509.BasicConstraints)
+    return constraints is not None and bool(constraints.ca)
 
 
-def _may_issue(certificate: Any, below: int, time: datetime.datetime) -> bool:
+def is_self_issued(certificate: Any) -> bool:
+    """Return True for a certificate that its own key has signed."""
+    return bool(certificate.subject == certificate.issuer) and is_issued_by(certificate, certificate)
+
+
+def find_path(
+    leaf: Any, pool: Sequence[Any], anchors: Sequence[Any], time: datetime.datetime, purposes: Sequence[str]
+) -> list[Any]:
+    """Return the certificates from the leaf's issuer to one of the trusted anchors; empty when there is no such path.
+
+    Each may issue, was valid at ``time``, and is for one of the purposes unless it names none. The pool's certificates
+    need not be trusted, and each is followed once, so that a hostile pool costs little.
+    """
+    followed: set[int] = set()
+
+    def search(child: Any, below: int) -> list[Any]:
+        candidates = [(each, True) for each in anchors] + [(each, False) for each in pool]
+        for number, (each, is_anchor) in enumerate(candidates):
+            if number in followed or each.subject != child.issuer:
+                continue
+            if _may_issue(each, below, time, purposes) and is_issued_by(child, each):
+                followed.add(number)
+                above = [] if is_anchor else search(each, below + 1)
+                if is_anchor or above:
+                    return [each, *above]
+        return []
+
+    return search(leaf, 0)
+
+
+def _may_issue(certificate: Any, below: int, time: datetime.datetime, purposes: Sequence[str]) -> bool:
     """Return True for a CA certificate, valid at the time, that may have ``below`` CA certificates below it."""
     from cryptography import x509
-    from cryptography.x509.oid import ExtendedKeyUsageOID
 
     begins, ends = validity(certificate)
     constraints = _value(certificate, x509.BasicConstraints)
     usage = _value(certificate, x509.KeyUsage)
     usages = _value(certificate, x509.ExtendedKeyUsage)
-    code_signing = (ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
     return (
         begins <= time <= ends
         and constraints is not None
         and constraints.ca
         and (constraints.path_length is None or below <= constraints.path_length)
         and (usage is None or usage.key_cert_sign)
-        and (usages is None or any(wanted in usages for wanted in code_signing))
-        and not _has_unknown_demand(certificate)
+        and (usages is None or any(each.dotted_string in purposes for each in usages))
+        and not has_unknown_demand(certificate)
     )
 
 
-def _is_issued_by(child: Any, issuer: Any) -> bool:
-    """Return True when names and signature match; ``cryptography`` refuses signatures over MD5 and SHA-1."""
+def is_issued_by(child: Any, issuer: Any) -> bool:
+    """Return True when names and signature match; signatures over MD5 and SHA-1 are refused."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     try:
-        child.verify_directly_issued_by(issuer)
+        verify_issued_by(child, issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
 
 
-def _has_unknown_demand(certificate: Any) -> bool:
+def has_unknown_demand(certificate: Any) -> bool:
     """Return True for an unknown critical extension, or name constraints, which are not evaluated here."""
     return any(
         (extension.critical and extension.oid.dotted_string not in _KNOWN_EXTENSIONS)
@@ -239,5 +278,5 @@ def validity(certificate: Any) -> tuple[datetime.datetime, datetime.datetime]:
     """Return the first and the last time at which a certificate is valid, in UTC."""
     if hasattr(certificate, "not_valid_before_utc"):
         return certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    # cryptography 41 only has naive times, in UTC
+    # cryptography before 42 only has naive times, in UTC
     return certificate.not_valid_before.replace(tzinfo=_UTC), certificate.not_valid_after.replace(tzinfo=_UTC)

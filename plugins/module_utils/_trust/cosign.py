@@ -9,63 +9,52 @@ enough. An artifact may have bundles and legacy signatures; then all of them are
 
 The steps, by the numbers of :mod:`.verifier`:
 
-1. *Read the policy*: :func:`read_keys`, and the identities and the trusted root by :class:`.keyless.KeylessVerifier`.
+1. *Read the policy*: :func:`read_keys`, the conditions on attestations, and the identities and the trusted root by
+   :class:`.keyless.KeylessVerifier`.
 2. *Find what is attached*: layers of the tag of legacy signatures; bundles among the referrers; layers of the tag of
-   attestations, where keys may sign them.
+   attestations; bundles that only the fallback tag lists. A verification fails only after all four were looked at.
 3. *Check each signature*: by a key here, by a certificate in :mod:`.keyless`.
 4. *Check who signed*: the key is one of the policy; a certificate beside a keyed signature must not have expired.
-5. *Check what was signed*: the payload or in-toto statement names the digest, and its type is asked for.
-6. *Count the signers*, and those who made each attestation that the policy wants.
+5. *Check what was signed*: the payload or in-toto statement names the digest, and is good for something that the policy
+   asks for (:mod:`.attestations`).
+6. *Count the signers*, and those who made each attestation that the policy wants. :mod:`.cosign_failure` says what is
+   missing.
 """
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .._errors import InvalidContent, InvalidPolicy, NotFound, VerificationFailed
+from .._errors import InvalidContent, InvalidPolicy, NotFound
 from .._oci.manifest import Descriptor
 from .._oci.repository import Repository
 from .._packages import require_cryptography
 from . import formats
+from .attestations import CompiledRule, Counted
 from .budget import MAX_COSIGN_SIGNATURES, Budget
-from .counting import SignerCount
-from .discovery import ATTESTATION_SUFFIX, SIGNATURE_SUFFIX, attached_bundles, fetch_attached, tagged_layers
-from .formats import Bundle, Envelope, Statement
-from .keys import PublicKey, load_public_keys
-from .policy import COSIGN, AttestationRule, VerifyPolicy
-from .verdict import (
-    BUNDLE,
-    LEGACY,
-    MAX_DESCRIBED,
-    VERIFIED,
-    Refusal,
-    Rejected,
-    Signer,
-    Verdict,
-    describe_refusals,
-    failure_details,
+from .cosign_failure import describe_failure
+from .discovery import (
+    ATTESTATION_SUFFIX,
+    SIGNATURE_SUFFIX,
+    attached_bundles,
+    bundles_by_tag,
+    fetch_attached,
+    stream_attached,
+    tagged_layers,
 )
+from .formats import Bundle, Document, Envelope, Statement
+from .keys import PublicKey, SignedBytes, load_public_keys
+from .long_json import read_document
+from .policy import COSIGN, VerifyPolicy
+from .verdict import ATTESTATION, BUNDLE, LEGACY, VERIFIED, Refusal, Rejected, Signer, Verdict
 
 if TYPE_CHECKING:
     from .keyless import KeylessVerifier
 
 DSSE_ENVELOPE = "application/vnd.dsse.envelope.v1+json"
-
-# cosign, pkg/cosign/attestation and cmd/cosign/cli/options/predicate.go
-PREDICATE_TYPES = {
-    "custom": ("https://cosign.sigstore.dev/attestation/v1",),
-    "slsaprovenance": ("https://slsa.dev/provenance/v0.2",),
-    "slsaprovenance02": ("https://slsa.dev/provenance/v0.2",),
-    "slsaprovenance1": ("https://slsa.dev/provenance/v1",),
-    "spdx": ("https://spdx.dev/Document",),
-    "spdxjson": ("https://spdx.dev/Document",),
-    "cyclonedx": ("https://cyclonedx.org/bom",),
-    "link": ("https://in-toto.io/Link/v1",),
-    "vuln": ("https://cosign.sigstore.dev/attestation/vuln/v1",),
-    "openvex": ("https://openvex.dev/ns",),
-}
 
 
 class CosignVerifier:
@@ -84,6 +73,7 @@ class CosignVerifier:
             )
         # 1. Read the policy
         self._keys = read_keys(policy)
+        self._rules = [CompiledRule.of(each) for each in policy.attestations]
         self._keyless: KeylessVerifier | None = None
         if policy.identities or policy.any_identity:
             from .keyless import KeylessVerifier
@@ -92,14 +82,16 @@ class CosignVerifier:
 
     @property
     def warnings(self) -> list[str]:
-        return list(self._keyless.warnings) if self._keyless is not None else []
+        own = list(self._keyless.warnings) if self._keyless is not None else []
+        return [*own, *(warning for each in self._rules for warning in each.conditions.warnings)]
 
     def verify(self, repository: Repository, digest: str) -> Verdict:
         """Check the signatures of a digest.
 
         :raises VerificationFailed: when they do not satisfy the policy.
         """
-        return _CosignCheck(self._policy, self._keys, self._keyless, repository, digest).run()
+        counted = Counted(self._policy, self._rules)
+        return _CosignCheck(self._policy, counted, self._keys, self._keyless, repository, digest).run()
 
 
 def read_keys(policy: VerifyPolicy) -> list[PublicKey]:
@@ -126,66 +118,77 @@ def read_keys(policy: VerifyPolicy) -> list[PublicKey]:
 
 
 class _CosignCheck:
-    """The verification of one digest against one policy: signers found so far, and what is still missing."""
+    """The verification of one digest against one policy: what counts so far, and what was refused."""
 
     def __init__(
         self,
         policy: VerifyPolicy,
+        counted: Counted,
         keys: list[PublicKey],
         keyless: KeylessVerifier | None,
         repository: Repository,
         digest: str,
     ) -> None:
         self._policy = policy
+        self._counted = counted
         self._keys = keys
         self._keyless = keyless
         self._repository = repository
         self._digest = digest
-        self._signers = _Signers()
-        self._attesters = [_Signers() for _rule in policy.attestations]
         self._refusals: list[Refusal] = []
-        self._budget = Budget(policy.max_signatures or MAX_COSIGN_SIGNATURES)
+        self._limit = policy.max_attestation_size or formats.MAX_ATTESTATION
+        self._budget = Budget(policy.max_signatures or MAX_COSIGN_SIGNATURES, self._limit)
 
     def run(self) -> Verdict:
+        counted = self._counted
         for _candidate in self._candidates():
             # 6. Count the signers, after each candidate: nothing is fetched that is not needed
-            if self._is_satisfied():
-                signers = [each for group in (self._signers, *self._attesters) for each in group.found.values()]
-                unique = list({(each.found_in, each.who, each.predicate_type): each for each in signers}.values())
-                return Verdict(VERIFIED, COSIGN, unique, self._refusals)
+            if counted.is_enough:
+                signers = counted.all_signers()
+                valid_until = min(each.valid_until for each in signers)
+                return Verdict(VERIFIED, COSIGN, signers, self._refusals, valid_until, counted.warnings)
             if self._budget.is_spent:
                 break
-        raise self._failed()
+        name = str(self._repository.reference.at(digest=self._digest))
+        raise describe_failure(name, self._digest, self._policy, counted, self._refusals, self._budget.exceeded())
 
     def _candidates(self) -> Iterator[None]:
         """Try one candidate after the other (steps 2 to 5); the caller stops as soon as nothing is missing.
 
-        The content of one candidate is released before the next is fetched.
+        The content of one candidate is released before the next is fetched. What is not likely to be wanted is looked
+        at last, to be able to say that it is there.
         """
-        repository, digest, refusals, budget = self._repository, self._digest, self._refusals, self._budget
-        if not self._policy.predicate_types or formats.COSIGN_SIGN in self._policy.predicate_types:
-            # with the size: a layer with a wrong size must not affect others that name the same payload
-            by_payload: dict[tuple[str, int], list[Descriptor]] = {}
-            for layer in tagged_layers(repository, digest, SIGNATURE_SUFFIX, refusals, budget):
-                by_payload.setdefault((layer.digest, layer.size), []).append(layer)
-            for layers in by_payload.values():
-                yield from self._try_legacy(layers)
-        for attached in attached_bundles(repository, digest, refusals, budget):
+        wants_signatures = self._counted.wants_signatures
+        if wants_signatures:
+            yield from self._legacy_signatures()
+        seen: set[str] = set()
+        repository, digest, refusals, budget, limit = (
+            self._repository, self._digest, self._refusals, self._budget, self._limit,
+        )  # fmt: skip
+        for attached in attached_bundles(repository, digest, refusals, budget, limit, seen):
             self._try_bundle(attached.found_in, attached.content)
             del attached  # before the next one is read
             yield
-        if self._policy.attestations and self._keys and not budget.is_spent:
+        if not budget.is_spent:
             layers = tagged_layers(repository, digest, ATTESTATION_SUFFIX, refusals, budget)
             for layer in {(each.digest, each.size, each.media_type): each for each in layers}.values():
-                self._try_envelope(layer)
+                self._try_attestation(layer)
                 yield
+        if not budget.is_spent:
+            for attached in bundles_by_tag(repository, digest, refusals, budget, limit, seen):
+                self._try_bundle(attached.found_in, attached.content)
+                del attached
+                yield
+        if not wants_signatures and not budget.is_spent:
+            yield from self._legacy_signatures()
 
-    def _is_satisfied(self) -> bool:
-        return self._signers.number >= self._policy.min_signers and not self._missing_attestations()
-
-    def _missing_attestations(self) -> list[AttestationRule]:
-        pairs = zip(self._policy.attestations, self._attesters)
-        return [rule for rule, attesters in pairs if attesters.number < rule.min_signers]
+    def _legacy_signatures(self) -> Iterator[None]:
+        # with the size: a layer with a wrong size must not affect others that name the same payload
+        by_payload: dict[tuple[str, int], list[Descriptor]] = {}
+        for layer in tagged_layers(self._repository, self._digest, SIGNATURE_SUFFIX, self._refusals, self._budget):
+            by_payload.setdefault((layer.digest, layer.size), []).append(layer)
+        for layers in by_payload.values():
+            yield from self._try_legacy(layers)
 
     def _try_legacy(self, layers: Sequence[Descriptor]) -> Iterator[None]:
         """Try signatures over one payload, which is fetched once: several signers of it share the same layer."""
@@ -195,10 +198,10 @@ class _CosignCheck:
                 if formats.ANNOTATION_SIGNATURE not in layer.annotations:
                     raise Rejected("malformed", "The layer has no signature annotation")
                 if payload is None:
-                    payload = self._payload(layer, formats.MAX_PAYLOAD)
+                    payload = self._payload(layer)
                 if isinstance(payload, Rejected):
                     raise payload
-                self._signers.add(self._legacy_signer(layer, payload))
+                self._counted.add_signature(self._legacy_signer(layer, payload))
             except Rejected as exc:
                 self._refuse(layer.digest, LEGACY, exc)
             yield
@@ -244,53 +247,65 @@ class _CosignCheck:
                 "expired-certificate", f"The certificate beside the signature was valid until {ends:%Y-%m-%d}"
             )
 
-    def _try_bundle(self, found_in: str, raw: bytes) -> None:
+    def _try_bundle(self, found_in: str, document: Document) -> None:
         try:
-            bundle = formats.parse_bundle(raw)
+            bundle = formats.parse_bundle(document)
             if bundle.envelope is None:
                 raise Rejected(
                     "malformed", "The bundle holds a message signature, not an envelope that names the artifact"
                 )
             signer, statement = self._bundle_signer(found_in, bundle, bundle.envelope)
+            self._counted.add_statement(signer, statement, BUNDLE)
         except Rejected as exc:
             self._refuse(found_in, BUNDLE, exc)
-            return
-        self._count_statement(signer, statement, found_in, BUNDLE)
 
     def _bundle_signer(self, found_in: str, bundle: Bundle, envelope: Envelope) -> tuple[Signer, Statement]:
         if bundle.is_keyed:
             if not self._keys:
                 raise Rejected("no-certificate", "The bundle is signed with a key, and the policy has none")
-            return self._keyed_envelope(found_in, envelope, BUNDLE)
+            # 3. Check the signature: by a key, over the envelope's payload and its type
+            key = self._matching_key(envelope.signature, envelope.signed)
+            if key is None:
+                raise Rejected("bad-signature", self._no_key_matches())
+            return self._keyed_statement(found_in, envelope, key, BUNDLE)
         if self._keyless is None:
             raise Rejected("not-keyed", "The bundle is signed with a certificate, and the policy has no identities")
         signer, statement = self._keyless.verify_bundle(bundle, self._digest, ())
-        return signer, statement
+        return replace(signer, found_in=found_in), statement
 
-    def _try_envelope(self, layer: Descriptor) -> None:
-        """Try a layer of cosign's attestation tag: a DSSE envelope; certificates in its annotations are ignored."""
+    def _try_attestation(self, layer: Descriptor) -> None:
+        """Try a layer of cosign's attestation tag: a DSSE envelope, with what belongs to a certificate beside it."""
         try:
             if layer.media_type != DSSE_ENVELOPE:
                 raise Rejected("malformed", f"The layer is of type {layer.media_type[:100]!r}, not {DSSE_ENVELOPE!r}")
-            content = self._payload(layer, formats.MAX_BUNDLE)
-            if isinstance(content, Rejected):
-                raise content
-            envelope = formats.parse_envelope(content)
-            signer, statement = self._keyed_envelope(layer.digest, envelope, LEGACY)
+            document = self._document(layer)
+            signer, statement = self._attestation_signer(layer, document)
+            self._counted.add_statement(signer, statement, ATTESTATION)
         except Rejected as exc:
-            self._refuse(layer.digest, "attestation", exc)
-            return
-        self._count_statement(signer, statement, layer.digest, "attestation")
+            self._refuse(layer.digest, ATTESTATION, exc)
 
-    def _keyed_envelope(self, found_in: str, envelope: Envelope, form: str) -> tuple[Signer, Statement]:
+    def _attestation_signer(self, layer: Descriptor, document: Document) -> tuple[Signer, Statement]:
+        """As for legacy signatures, the keys are tried first, also where there is a certificate."""
+        envelopes = formats.parse_envelopes(document)
+        has_certificate = bool(layer.annotations.get(formats.ANNOTATION_CERTIFICATE))
         # 3. Check the signature: by a key, over the envelope's payload and its type
-        key = self._matching_key(envelope.signature, envelope.signed)
-        if key is None:
-            raise Rejected("bad-signature", self._no_key_matches())
+        for envelope in envelopes:
+            key = self._matching_key(envelope.signature, envelope.signed)
+            if key is not None:
+                return self._keyed_statement(layer.digest, envelope, key, LEGACY)
+        if self._keyless is not None and (has_certificate or not self._keys):
+            return self._keyless.verify_attestation(layer, document, envelopes, self._digest)
+        if has_certificate:
+            raise Rejected("not-keyed", "It is signed with a certificate, and the policy has no identities")
+        raise Rejected("bad-signature", self._no_key_matches())
+
+    def _keyed_statement(
+        self, found_in: str, envelope: Envelope, key: PublicKey, form: str
+    ) -> tuple[Signer, Statement]:
         # 4. Check who signed
         if not key.is_named(envelope.key_id):
             raise Rejected("key-id", "The envelope names another key than the one that made its signature")
-        # 5. Check what was signed; _count_statement looks at its type
+        # 5. Check what was signed
         statement = formats.check_statement(envelope, self._digest)
         signer = Signer(
             COSIGN,
@@ -305,36 +320,36 @@ class _CosignCheck:
         )
         return signer, statement
 
-    def _count_statement(self, signer: Signer, statement: Statement, found_in: str, form: str) -> None:
-        """Count the signer for each rule that the statement's type matches; refuse a type that no rule wants."""
-        counted = False
-        for rule, attesters in zip(self._policy.attestations, self._attesters):
-            if statement.predicate_type in expand_predicate_type(rule.type):
-                attesters.add(signer)
-                counted = True
-        wanted = self._policy.predicate_types
-        if form != "attestation" and (not wanted or statement.predicate_type in wanted):
-            self._signers.add(signer)
-        elif not counted:
-            message = f"The statement is of type {statement.predicate_type[:200]!r}, which is not asked for"
-            self._refuse(found_in, form, Rejected("predicate-type", message))
-
-    def _matching_key(self, signature: bytes, message: bytes) -> PublicKey | None:
+    def _matching_key(self, signature: bytes, message: bytes | SignedBytes) -> PublicKey | None:
         for key in self._keys:
             if key.verifies(signature, message, self._policy.curve_hash):
                 return key
         return None
 
-    def _payload(self, layer: Descriptor, limit: int) -> bytes | Rejected:
-        """Return the bytes of a layer, or the reason why they were not read."""
-        if layer.size > limit:
-            return Rejected("too-large", f"It has {layer.size} bytes, more than the {limit} that are read")
-        if not self._budget.take(layer.size):
-            return Rejected("not-tried", "It was not read: a limit of the verification is reached")
+    def _payload(self, layer: Descriptor) -> bytes | Rejected:
+        """Return the payload of legacy signatures, or the reason why it was not read."""
         try:
-            return fetch_attached(self._repository, layer, limit, self._budget)
+            self._reserve(layer, formats.MAX_PAYLOAD)
+            return fetch_attached(self._repository, layer, formats.MAX_PAYLOAD, self._budget)
         except (NotFound, InvalidContent) as exc:
             return Rejected("malformed", exc.message.rstrip("."))
+        except Rejected as exc:
+            return exc
+
+    def _document(self, layer: Descriptor) -> Document:
+        """Return an envelope; raise Rejected where it cannot be read."""
+        self._reserve(layer, self._limit)
+        try:
+            return read_document(stream_attached(self._repository, layer, self._limit, self._budget), "The attestation")
+        except (NotFound, InvalidContent) as exc:
+            raise Rejected("malformed", exc.message.rstrip(".")) from None
+
+    def _reserve(self, layer: Descriptor, limit: int) -> None:
+        if layer.size > limit:
+            option = "" if limit == formats.MAX_PAYLOAD else " ('max_attestation_size')"
+            raise Rejected("too-large", f"It has {layer.size} bytes, more than the {limit} that are read{option}")
+        if not self._budget.take(layer.size):
+            raise Rejected("not-tried", "It was not read: a limit of the verification is reached")
 
     def _no_key_matches(self) -> str:
         count = len(self._keys)
@@ -342,56 +357,3 @@ class _CosignCheck:
 
     def _refuse(self, found_in: str, form: str, rejected: Rejected) -> None:
         self._refusals.append(Refusal(found_in, form, rejected.code, rejected.message))
-
-    def _failed(self) -> VerificationFailed:
-        name = self._repository.reference.at(digest=self._digest)
-        wanted, found = self._policy.min_signers, self._signers.number
-        exceeded = self._budget.exceeded()
-        if not found and not self._refusals and not exceeded:
-            message = f"{name} has no signature: neither a Cosign tag nor a Sigstore bundle refers to it."
-            hint = "Sign it (cosign sign --key …), or check that its signatures were copied with it."
-        elif found < wanted:
-            message = f"{name} has {found or 'no'} valid signature{'s' if found != 1 else ''} of the {wanted} wanted"
-            if len(self._signers.found) > found:
-                message += f", each by another key or identity of the policy ({self._signers.described()} count once)"
-            message += f": {describe_refusals(self._refusals)}." if self._refusals else "."
-            hint = "Check the keys or identities of the policy, and who signed this digest."
-        else:
-            missing = ", ".join(rule.type for rule in self._missing_attestations())
-            message = f"{name} is signed, but lacks valid attestations of type {missing}"
-            message += f": {describe_refusals(self._refusals)}." if self._refusals else "."
-            hint = "Attest it (cosign attest --type …) with the same signer."
-        if exceeded:
-            message = " ".join([message, *(each for each in exceeded if each.rstrip(".") not in message)])
-            hint += " Remove from the repository what others attached to this digest."
-        return VerificationFailed(message, hint, {"verification": failure_details(COSIGN, self._refusals)})
-
-
-class _Signers:
-    """The signers of valid signatures, or of attestations of one type. ``found`` has one for each name."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, Signer] = {}
-        self._count = SignerCount()
-
-    @property
-    def number(self) -> int:
-        """Return the number of entries of the policy that they satisfy, see :class:`~.counting.SignerCount`."""
-        return self._count.number
-
-    def add(self, signer: Signer) -> None:
-        self.found.setdefault(signer.who, signer)
-        self._count.add(signer.names, signer.entries)
-
-    def described(self) -> str:
-        """Return the names of the first of them, for messages."""
-        names = [repr((each.subject or each.key)[:100]) for each in self.found.values()]
-        return ", ".join(names[:MAX_DESCRIBED]) + (" and others" if len(names) > MAX_DESCRIBED else "")
-
-
-def expand_predicate_type(name: str) -> tuple[str, ...]:
-    """Return the predicate types of one of cosign's short names; for any other text, the text itself.
-
-    Some tools append the version of CycloneDX to its type; only the type without version is meant.
-    """
-    return PREDICATE_TYPES.get(name, (name,))

@@ -38,6 +38,7 @@ _HINT = (
     "behind a backslash; several entries can say what one does not."
 )
 _UTF8_STRING = b"\x0c"
+_ANYTHING = "^.*$"
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ class CompiledIdentities:
 
     ``warnings`` names the expressions that are not anchored at both ends: they also match longer names.
 
+    :param needs_issuer: False where an entry may leave out the issuer, which accepts any and none: certificates of
+        one's own PKI name no OIDC issuer.
     :raises InvalidPolicy: for no identity at all without ``any_identity``, for both, for an expression that is empty or
         does not parse, and for more than 100 identities.
     """
 
-    def __init__(self, identities: Sequence[Identity], any_identity: bool = False) -> None:
+    def __init__(self, identities: Sequence[Identity], any_identity: bool = False, needs_issuer: bool = True) -> None:
         if identities and any_identity:
             raise InvalidPolicy(
                 "The policy has identities and 'any_identity: true', which contradict each other.",
@@ -81,7 +84,8 @@ class CompiledIdentities:
         for number, identity in enumerate(identities, 1):
             # the same entry twice is one entry
             if identity not in self._pairs:
-                issuer = self._compile(identity.issuer, number, "issuer")
+                pattern = identity.issuer if identity.issuer or needs_issuer else _ANYTHING
+                issuer = self._compile(pattern, number, "issuer")
                 self._pairs[identity] = (issuer, self._compile(identity.subject, number, "subject"))
 
     def matching_subject(self, claim: Claim) -> str:
@@ -107,7 +111,8 @@ class CompiledIdentities:
                 if found is not None:
                     return found
         names = ", ".join(repr(name[:200]) for name in claim.subjects[:3])
-        message = f"It was signed by {names} of issuer {claim.issuer[:200]!r}, which none of the identities matches"
+        issuer_name = f" of issuer {claim.issuer[:200]!r}" if claim.issuer else " (no issuer named)"
+        message = f"It was signed by {names}{issuer_name}, which none of the identities matches"
         expressions = [expression for pair in self._pairs.values() for expression in pair]
         unfinished = [expression.pattern for expression in expressions if expression.unfinished]
         if unfinished:
@@ -128,7 +133,9 @@ class CompiledIdentities:
         where = f"'{name}' of identity {number}"
         if not pattern:
             raise InvalidPolicy(
-                f"The {where} is empty.", "Write an expression; '.*' accepts everything, where that is really wanted."
+                f"The {where} is empty.",
+                "Write an expression; '.*' accepts everything, where that is really wanted. Only with 'ca_roots' may "
+                "the issuer be left out.",
             )
         try:
             regex = BoundedRegex(pattern, where, SECONDS_PER_MATCH)
@@ -160,13 +167,14 @@ class _Expression:
         return found[0][0] if found else None
 
 
-def claimed_identity(certificate: Any, legacy: bool) -> Claim:
+def claimed_identity(certificate: Any, legacy: bool, any_name: bool = False) -> Claim:
     """Return issuer and names of a certificate.
 
     Legacy signatures: the issuer is extension 57264.1.1, and any name counts. Bundles: the issuer may also be in
     57264.1.8, and only one name counts: the first URI, else the first e-mail address, else Fulcio's own kind of name.
     Stricter than both: two issuers in one certificate that differ are refused.
 
+    :param any_name: any name counts in bundles too, as for certificates of one's own PKI.
     :raises Rejected: ``identity`` or ``malformed``.
     """
     raw, wrapped = _extension(certificate, ISSUER_V1), _extension(certificate, ISSUER_V2)
@@ -179,7 +187,7 @@ def claimed_identity(certificate: Any, legacy: bool) -> Claim:
         issuers = []
     names = _names(certificate)
     ordered = [name for kind in ("uri", "email", "other") for name in names[kind]]
-    subjects = [*ordered, *names["plain"]] if legacy else ordered[:1]
+    subjects = [*ordered, *names["plain"]] if legacy or any_name else ordered[:1]
     aliases = [f"{holder}\n{name}" for holder in holders for kind in names.values() for name in kind]
     return Claim(issuers[0] if issuers else "", subjects, aliases)
 

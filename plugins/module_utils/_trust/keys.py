@@ -19,6 +19,7 @@ from .._errors import InvalidPolicy
 from .._files.bounded import MAX_KEY_FILE, FileRefused, is_pem, read_file
 from .._oci.digest import digest_of
 from .._packages import require_cryptography
+from .key_uris import is_uri, read_public_key
 
 MAX_KEYS = 100
 MIN_RSA_BITS = 2048
@@ -28,6 +29,27 @@ CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _PEM_LABEL = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----")
 _PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 _PUBLIC_LABELS = ("PUBLIC KEY", "RSA PUBLIC KEY")
+
+
+class SignedBytes:
+    """What a signature is over, in parts that are not joined, and hashed once for all keys that are tried."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self._parts = parts
+        self._digests: dict[str, bytes] = {}
+
+    def digest(self, algorithm: str) -> bytes:
+        """Return the digest by an algorithm of ``hashlib``, such as ``sha256``."""
+        if algorithm not in self._digests:
+            hashing = hashlib.new(algorithm)
+            for part in self._parts:
+                hashing.update(part)
+            self._digests[algorithm] = hashing.digest()
+        return self._digests[algorithm]
+
+    def joined(self) -> bytes:
+        """Return all of it, a copy; Ed25519 needs that."""
+        return b"".join(self._parts)
 
 
 @dataclass(frozen=True)
@@ -51,7 +73,7 @@ class PublicKey:
         fingerprint = base64.b64encode(hashlib.sha256(wire).digest()).decode("ascii").rstrip("=")
         return key_id == f"SHA256:{fingerprint}"
 
-    def verifies(self, signature: bytes, message: bytes, curve_hash: bool = False) -> bool:
+    def verifies(self, signature: bytes, message: bytes | SignedBytes, curve_hash: bool = False) -> bool:
         """Return True when the signature over the message is valid.
 
         With ``curve_hash``, ECDSA signatures made with the curve's own hash (SHA-384 for P-384, SHA-512 for P-521)
@@ -61,7 +83,7 @@ class PublicKey:
 
 
 def load_public_keys(sources: list[str]) -> list[PublicKey]:
-    """Read PEM public keys given as text or as paths, in the order given; a text may hold several.
+    """Read PEM public keys given as text, as paths or as ``env://NAME``, in the order given; a text may hold several.
 
     :raises InvalidPolicy: for anything that is not a public key of an accepted kind, such as a private key or a
         certificate.
@@ -111,19 +133,21 @@ def check_kind(key: Any, name: str) -> None:
         raise InvalidPolicy(f"{name} is a key of the kind {type(key).__name__}: wanted ECDSA, RSA or Ed25519.")
 
 
-def signature_is_good(key: Any, signature: bytes, message: bytes, curve_hash: bool = False) -> bool:
+def signature_is_good(key: Any, signature: bytes, message: bytes | SignedBytes, curve_hash: bool = False) -> bool:
     """Check a signature with SHA-256 (Ed25519: pure), and with the curve's own hash where that is allowed."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
+    signed = SignedBytes(message) if isinstance(message, bytes) else message
     try:
         if isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
+            hashed = utils.Prehashed(hashes.SHA256())
+            key.verify(signature, signed.digest("sha256"), padding.PKCS1v15(), hashed)
         elif isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(signature, message)
+            key.verify(signature, signed.joined())
         elif isinstance(key, ec.EllipticCurvePublicKey):
-            _verify_ecdsa(key, _as_der(key, signature), message, curve_hash)
+            _verify_ecdsa(key, _as_der(key, signature), signed, curve_hash)
         else:
             return False
     except InvalidSignature:
@@ -142,23 +166,25 @@ def _as_der(key: Any, signature: bytes) -> bytes:
     return encode_dss_signature(int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big"))
 
 
-def _verify_ecdsa(key: Any, signature: bytes, message: bytes, curve_hash: bool) -> None:
+def _verify_ecdsa(key: Any, signature: bytes, signed: SignedBytes, curve_hash: bool) -> None:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric import ec, utils
 
     try:
-        key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+        key.verify(signature, signed.digest("sha256"), ec.ECDSA(utils.Prehashed(hashes.SHA256())))
     except InvalidSignature:
         own = {"secp384r1": hashes.SHA384(), "secp521r1": hashes.SHA512()}.get(key.curve.name)
         if own is None or not curve_hash:
             raise
-        key.verify(signature, message, ec.ECDSA(own))
+        key.verify(signature, signed.digest(own.name), ec.ECDSA(utils.Prehashed(own)))
 
 
 def _read_public_key(source: str, number: int) -> tuple[str, str]:
     if is_pem(source):
         return f"key {number}", source
+    if is_uri(source):
+        return source, read_public_key(source)
     try:
         return source, read_file(source, MAX_KEY_FILE).decode("utf-8", "replace")
     except FileRefused as exc:

@@ -16,13 +16,11 @@ The steps, by the numbers of :mod:`.verifier`; what the specification calls them
 6. *Count the signers*; a failure that the statement only logs is a warning, and does not count as authentic.
 
 What is checked: integrity (the signature, the form of the chain, the descriptor of the artifact), authenticity (trust
-store and trusted identities), expiry, and that the chain is valid at the time of verification. What is not: revocation
-and countersignatures of time stamping authorities, since both depend on places that the signature names. So
-
-* a certificate that names an OCSP responder or a revocation list fails a policy that enforces revocation, and is warned
-  of where the policy logs it. Certificates that name neither cannot be revoked, for notation too.
-* an expired chain always fails ``authenticTimestamp``, and so does every chain where the policy demands a timestamp (a
-  store of the type ``tsa``, unless ``verifyTimestamp`` is ``afterCertExpiry``). No time of signing is reported.
+store and trusted identities), expiry, and that the chain was valid when the signature was made (:mod:`.notation_time`).
+What is not: revocation, since it depends on places that the signature names. So a certificate that names an OCSP
+responder or a revocation list fails a policy that enforces revocation, and is warned of where the policy logs it; that
+holds for the certificates of timestamp authorities, too. Certificates that name neither cannot be revoked, for notation
+too. Plugins are not run: a signature that demands one is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +39,7 @@ from .budget import MAX_NOTATION_SIGNATURES, Budget
 from .counting import SignerCount
 from .distinguished_name import name_of_subject
 from .keys import fingerprint_of
-from .notation_chain import encode, ends_of, name_of, reading, revocable, why_not_valid
+from .notation_chain import encode, ends_of, name_of, reading, revocable
 from .notation_envelope import MAX_ENVELOPE, SignedEnvelope, check_payload, format_of, open_envelope
 from .notation_policy import (
     AUTHENTICITY,
@@ -53,14 +51,26 @@ from .notation_policy import (
     PolicyStatement,
     parse_trust_policy,
 )
+from .notation_time import check_time
 from .policy import NOTATION, VerifyPolicy
-from .verdict import IGNORED, VERIFIED, Refusal, Rejected, Signer, Verdict, describe_refusals, failure_details
+from .verdict import (
+    IGNORED,
+    VERIFIED,
+    Refusal,
+    Rejected,
+    Signer,
+    Verdict,
+    check_annotation,
+    describe_refusals,
+    failure_details,
+)
 
 __all__ = ["MAX_ENVELOPE", "NotationVerifier"]
 
 _HINTS = {
     "revocation": "Revocation is not checked here: override 'revocation' with log or skip in the trust policy.",
-    "timestamp": "Set 'verifyTimestamp' to afterCertExpiry, or override 'authenticTimestamp' with log.",
+    "timestamp": "Sign with a timestamp (notation sign --timestamp-url …) of an authority in a 'tsa' store, set "
+    "'verifyTimestamp' to afterCertExpiry, or override 'authenticTimestamp' with log.",
     "expired-certificate": "Sign again with a certificate that is valid, or override 'authenticTimestamp' with log.",
     "expired-signature": "Sign again, or override 'expiry' with log.",
     "identity": "Check 'trustedIdentities' of the trust policy.",
@@ -90,6 +100,7 @@ class NotationVerifier:
         # 1. Read the policy
         self.policy = parse_trust_policy(policy.trust_policy or {}, policy.trust_store or {})
         self._min_signers = policy.min_signers
+        self._annotations = policy.annotations
         self._now = now or (lambda: datetime.datetime.now(datetime.timezone.utc))
         refusals = [self._too_few(each) for each in self.policy.statements if not each.skips]
         if refusals and None not in refusals:
@@ -104,7 +115,9 @@ class NotationVerifier:
 
         :raises VerificationFailed: when no statement applies.
         """
-        return frozenset(hashlib.sha256(each.encoded).hexdigest() for each in self.scope_statement(scope).trusted)
+        statement = self.scope_statement(scope)
+        trusted = (*statement.trusted, *statement.signing_authorities)
+        return frozenset(hashlib.sha256(each.encoded).hexdigest() for each in trusted)
 
     def _too_few(self, statement: PolicyStatement) -> InvalidPolicy | None:
         """Return an error when a statement can never be satisfied by the demanded number of signers."""
@@ -165,7 +178,7 @@ class NotationVerifier:
         if too_few is not None:
             raise too_few
         budget = budget or self.budget()
-        check = _NotationCheck(statement, artifact, self._now())
+        check = _NotationCheck(statement, artifact, self._now(), self._annotations)
         for tried, (found_in, media_type, raw) in enumerate(envelopes):
             if tried == self._attempts:
                 budget.note(f"It has more signatures than the {self._attempts} that are tried ('max_signatures').")
@@ -215,8 +228,15 @@ class _NotationCheck:
     of the signer's key.
     """
 
-    def __init__(self, statement: PolicyStatement, artifact: Descriptor, now: datetime.datetime) -> None:
+    def __init__(
+        self,
+        statement: PolicyStatement,
+        artifact: Descriptor,
+        now: datetime.datetime,
+        wanted_annotations: Mapping[str, str],
+    ) -> None:
         self.statement = statement
+        self.wanted_annotations = wanted_annotations
         self.artifact = artifact
         self.now = now
         self.signers: dict[str, Signer] = {}
@@ -253,6 +273,9 @@ class _NotationCheck:
         # 5. Check what was signed
         artifact = self.artifact
         annotations = check_payload(envelope.payload, artifact.media_type, artifact.digest, artifact.size)
+        for name, wanted in self.wanted_annotations.items():
+            # user metadata; whatever the level, as for notation verify --user-metadata
+            check_annotation(annotations, name, wanted)
         # 4. Check who signed: authenticity, then expiry, time and revocation, each enforced, logged or skipped
         source, doubt, entries = "", None, frozenset[str]()
         try:
@@ -262,19 +285,29 @@ class _NotationCheck:
                 raise
             doubt = exc
             logged.append(exc.message)
+        late, signed_at = None, None
+        time_chain: Sequence[Any] = ()
+        try:
+            signed_at, time_chain = check_time(envelope, self.statement, self.now)
+        except Rejected as exc:
+            late = exc
         for kind, failure in (
             (EXPIRY, self._expiry(envelope)),
-            (TIMESTAMP, self._timestamp(envelope)),
-            (REVOCATION, self._revocation(envelope)),
+            (TIMESTAMP, late),
+            (REVOCATION, self._revocation(envelope, time_chain)),
         ):
             if failure is not None and self.statement.actions[kind] == ENFORCE:
                 raise failure
             if failure is not None and self.statement.actions[kind] == LOG:
                 logged.append(failure.message)
-        # independent of the policy's actions: anything that expires is verified again later
-        ends = [each for each in (envelope.expiry, *ends_of(envelope.chain)) if each is not None]
+        # independent of the policy's actions: anything that expires is verified again later; a certificate whose use is
+        # proven to have been in time does not
+        ends = [] if signed_at else ends_of(envelope.chain)
+        ends += [envelope.expiry] if envelope.expiry else []
         self.valid_until = min([self.valid_until, *(each.timestamp() for each in ends)])
         signer = _describe_signer(envelope, found_in, source, annotations)
+        if signed_at is not None:
+            signer = replace(signer, signed_at=f"{signed_at:%Y-%m-%dT%H:%M:%SZ}")
         # a signer whose identity is not proven counts only as its own key and name
         return replace(signer, entries=entries or frozenset([signer.key])), doubt
 
@@ -285,10 +318,13 @@ class _NotationCheck:
         """
         leaf = envelope.chain[0]
         encoded = {encode(each) for each in envelope.chain}
-        anchor = next((each for each in self.statement.trusted if each.encoded in encoded), None)
+        by_authority = envelope.authentic_time is not None
+        trusted_roots = self.statement.signing_authorities if by_authority else self.statement.trusted
+        anchor = next((each for each in trusted_roots if each.encoded in encoded), None)
         if anchor is None:
             names = f"from {name_of(leaf)} to {name_of(envelope.chain[-1])}"
-            raise Rejected("untrusted-certificate", f"No certificate of its chain, {names}, is in the trust store")
+            store = "a trust store of signing authorities" if by_authority else "the trust store"
+            raise Rejected("untrusted-certificate", f"No certificate of its chain, {names}, is in {store}")
         if self.statement.identities is None:
             return anchor.source, frozenset()
         try:
@@ -306,14 +342,8 @@ class _NotationCheck:
             return None
         return Rejected("expired-signature", f"The signature expired at {envelope.expiry:%Y-%m-%d %H:%M:%S} UTC")
 
-    def _timestamp(self, envelope: SignedEnvelope) -> Rejected | None:
-        if self.statement.wants_timestamp:
-            return Rejected("timestamp", "The trust policy demands a timestamp (tsa), and none is verified here")
-        why = why_not_valid(envelope.chain, self.now)
-        return Rejected("expired-certificate", f"{why[0].upper()}{why[1:]}") if why else None
-
-    def _revocation(self, envelope: SignedEnvelope) -> Rejected | None:
-        names = revocable(envelope.chain)
+    def _revocation(self, envelope: SignedEnvelope, time_chain: Sequence[Any]) -> Rejected | None:
+        names = [*revocable(envelope.chain), *revocable(time_chain)]
         if not names:
             return None
         return Rejected("revocation", f"Whether the certificate of {names[0]} was revoked was not asked")

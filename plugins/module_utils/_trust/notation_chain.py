@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,8 @@ from .._errors import InvalidPolicy
 from .._files.bounded import MAX_CERTIFICATES, FileRefused, is_pem, read_file
 from .._packages import require_cryptography
 from .certificates import validity
+from .issuance import verify_issued_by
+from .key_uris import refuse_uri
 from .keys import check_kind
 from .verdict import Rejected
 
@@ -70,6 +72,23 @@ def check_chain(chain: Sequence[Any]) -> None:
 
     :raises Rejected: ``chain``.
     """
+    _check_chain(chain, _check_notation_leaf, True)
+
+
+def check_time_stamping_chain(chain: Sequence[Any]) -> None:
+    """Check the same of the chain of a timestamp authority; its extended key usage was checked before.
+
+    A chain of one certificate is trusted as it is. Source: notation-core-go, x509/timestamp_cert_validations.go.
+
+    :raises Rejected: ``timestamp``.
+    """
+    try:
+        _check_chain(chain, _check_time_stamping_leaf, False)
+    except Rejected as exc:
+        raise Rejected("timestamp", f"Of the timestamp authority: {exc.message}") from None
+
+
+def _check_chain(chain: Sequence[Any], check_leaf: Callable[[Any], None], usage_is_critical: bool) -> None:
     with reading("A certificate of the envelope"):
         for number, certificate in enumerate(chain):
             self_signed = _is_issued_by(certificate, certificate)
@@ -84,9 +103,9 @@ def check_chain(chain: Sequence[Any]) -> None:
                 names = f"of {name_of(certificate)} is not issued by the next one, of {name_of(chain[number + 1])}"
                 raise Rejected("chain", f"The certificate {names}")
             if number == 0:
-                _check_notation_leaf(certificate)
+                check_leaf(certificate)
             else:
-                _check_authority(certificate, number - 1)
+                _check_authority(certificate, number - 1, usage_is_critical)
 
 
 def why_not_valid(chain: Sequence[Any], now: datetime.datetime) -> str:
@@ -119,6 +138,13 @@ def name_of(certificate: Any) -> str:
     """Return the subject for messages: at most 200 characters, quoted, since untrusted text may contain line ends."""
     with reading("The name in a certificate"):
         return repr(certificate.subject.rfc4514_string()[:200])
+
+
+def read_trusted(certificates: Sequence[TrustedCertificate]) -> list[Any]:
+    """Return certificates of a trust store as objects of ``cryptography``."""
+    from cryptography import x509
+
+    return [x509.load_der_x509_certificate(each.encoded) for each in certificates]
 
 
 def encode(certificate: Any) -> bytes:
@@ -160,20 +186,30 @@ def _check_notation_leaf(certificate: Any) -> None:
     from cryptography import x509
 
     name = name_of(certificate)
-    constraints = _value(certificate, x509.BasicConstraints)
-    if constraints is not None and constraints.ca:
-        raise Rejected("chain", f"The signer's certificate, of {name}, is an authority's")
-    usage = _critical_key_usage(certificate)
-    foreign = usage.key_encipherment or usage.data_encipherment or usage.key_agreement
-    if not usage.digital_signature or foreign or usage.key_cert_sign or usage.crl_sign:
-        raise Rejected("chain", f"The key usage of the signer's certificate, of {name}, is not just digital signatures")
+    _check_leaf_usage(certificate, _key_usage(certificate, True))
     purposes = [each.dotted_string for each in _value(certificate, x509.ExtendedKeyUsage) or ()]
     others = [_FOREIGN_USAGES[each] for each in purposes if each in _FOREIGN_USAGES]
     if others:
         raise Rejected("chain", f"The signer's certificate, of {name}, is for {', '.join(others)}, not for code")
 
 
-def _check_authority(certificate: Any, below: int) -> None:
+def _check_time_stamping_leaf(certificate: Any) -> None:
+    _check_leaf_usage(certificate, _key_usage(certificate, False))
+
+
+def _check_leaf_usage(certificate: Any, usage: Any) -> None:
+    from cryptography import x509
+
+    name = name_of(certificate)
+    constraints = _value(certificate, x509.BasicConstraints)
+    if constraints is not None and constraints.ca:
+        raise Rejected("chain", f"The signer's certificate, of {name}, is an authority's")
+    foreign = usage.key_encipherment or usage.data_encipherment or usage.key_agreement
+    if not usage.digital_signature or foreign or usage.key_cert_sign or usage.crl_sign:
+        raise Rejected("chain", f"The key usage of the signer's certificate, of {name}, is not just digital signatures")
+
+
+def _check_authority(certificate: Any, below: int, usage_is_critical: bool) -> None:
     from cryptography import x509
 
     name = name_of(certificate)
@@ -183,18 +219,18 @@ def _check_authority(certificate: Any, below: int) -> None:
     if constraints.path_length is not None and constraints.path_length < below:
         message = f"The certificate of {name} allows {constraints.path_length} authorities below it, not {below}"
         raise Rejected("chain", message)
-    if not _critical_key_usage(certificate).key_cert_sign:
+    if not _key_usage(certificate, usage_is_critical).key_cert_sign:
         raise Rejected("chain", f"The key usage of the certificate of {name} does not allow it to issue others")
 
 
-def _critical_key_usage(certificate: Any) -> Any:
+def _key_usage(certificate: Any, is_critical: bool) -> Any:
     from cryptography import x509
 
     try:
         extension = certificate.extensions.get_extension_for_class(x509.KeyUsage)
     except x509.ExtensionNotFound:
         raise Rejected("chain", f"The certificate of {name_of(certificate)} has no key usage") from None
-    if not extension.critical:
+    if is_critical and not extension.critical:
         raise Rejected("chain", f"The key usage of the certificate of {name_of(certificate)} is not critical")
     return extension.value
 
@@ -213,7 +249,7 @@ def _is_issued_by(certificate: Any, issuer: Any) -> bool:
     except InvalidPolicy as exc:
         raise Rejected("chain", exc.message.rstrip(".")) from None
     try:
-        certificate.verify_directly_issued_by(issuer)
+        verify_issued_by(certificate, issuer)
     except InvalidSignature:
         return False
     return True
@@ -241,6 +277,7 @@ def _read_source(source: str, number: int) -> Iterator[TrustedCertificate]:
 
     name, content = f"certificate {number}", source.encode("utf-8", "surrogateescape")
     if not is_pem(source):
+        refuse_uri(source, "trust_store", "trust_store")
         name, content = source, _read_file(source)
     text = content.decode("utf-8", "replace")
     blocks = list(_PEM_BLOCK.finditer(text))

@@ -5,8 +5,8 @@
 
 Sources: Notary Project, signature-specification.md, signature-envelope-jws.md, signature-envelope-cose.md; RFC 7515,
 section 7.2.2 (flattened JSON); RFC 9052, sections 3, 4.2 and 4.4. The signer's key decides the algorithm; the
-envelope has to name the same one. Of the unsigned parts (certificate chain, agent, countersignature) only the chain is
-used, which is verified by itself.
+envelope has to name the same one. Of the unsigned parts (certificate chain, agent, timestamp) the chain and the
+timestamp are used, which are verified by themselves.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import base64
 import binascii
 import datetime
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,8 +34,9 @@ EXPIRY = "io.cncf.notary.expiry"
 AUTHENTIC_TIME = "io.cncf.notary.authenticSigningTime"
 PLUGIN = "io.cncf.notary.verificationPlugin"
 PLUGIN_VERSION = "io.cncf.notary.verificationPluginMinVersion"
+TIMESTAMP_SIGNATURE = "io.cncf.notary.timestampSignature"
 
-_X509, _SIGNING_AUTHORITY = "notary.x509", "notary.x509.signingAuthority"
+X509, SIGNING_AUTHORITY = "notary.x509", "notary.x509.signingAuthority"
 # signature-specification.md, "Algorithm Selection": (kind of key, bits) to name, bits of the hash
 _ALGORITHMS = {
     ("EC", 256): ("ES256", 256),
@@ -60,13 +61,18 @@ _TIME = re.compile(
 class SignedEnvelope:
     """An envelope whose signature was made by the first certificate of its chain, which is well-formed.
 
-    The trust policy decides later if the chain is trusted and valid now, and the signature not expired.
+    The trust policy decides later if the chain is trusted and valid, and the signature not expired. ``authentic_time``
+    is the time of signing that a signing authority vouches for; None in the scheme ``notary.x509``, whose signers may
+    write any. ``timestamp`` is an untrusted timestamp of the ``signature``; empty when there is none.
     """
 
     format: str
     payload: bytes = field(repr=False)
     chain: list[Any] = field(repr=False)
     expiry: datetime.datetime | None
+    authentic_time: datetime.datetime | None
+    signature: bytes = field(repr=False)
+    timestamp: Any = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class _Parsed:
     payload: bytes
     signature: bytes
     signed: bytes
+    timestamp: Any
 
 
 def format_of(media_type: str) -> str:
@@ -106,9 +113,11 @@ def open_envelope(media_type: str, raw: bytes) -> SignedEnvelope:
         raise Rejected("malformed", f"The envelope is of type {media_type[:100]!r}, not {JWS_TYPE!r} or {COSE_TYPE!r}")
     chain = read_chain(parsed.certificates)
     _check_signature(chain[0], parsed)
-    expiry = _check_headers(parsed)
+    expiry, authentic_time = _check_headers(parsed)
     check_chain(chain)
-    return SignedEnvelope(parsed.format, parsed.payload, chain, expiry)
+    return SignedEnvelope(
+        parsed.format, parsed.payload, chain, expiry, authentic_time, parsed.signature, parsed.timestamp
+    )
 
 
 def check_payload(payload: bytes, media_type: str, digest: str, size: int) -> dict[str, str]:
@@ -161,6 +170,7 @@ def _parse_jws(raw: bytes) -> _Parsed:
         payload=_base64url(payload, "payload"),
         signature=_base64url(document.get("signature"), "signature"),
         signed=f"{protected}.{payload}".encode("ascii"),
+        timestamp=_jws_timestamp(unprotected.get(TIMESTAMP_SIGNATURE)) if isinstance(unprotected, dict) else b"",
     )
 
 
@@ -191,6 +201,7 @@ def _parse_cose(raw: bytes) -> _Parsed:
         signature=signature,
         # RFC 9052, section 4.4: ["Signature1", protected, no external data, payload]
         signed=b"\x84\x6aSignature1" + cbor.encode_bytes(protected) + b"\x40" + cbor.encode_bytes(payload),
+        timestamp=unprotected.get(TIMESTAMP_SIGNATURE, b""),
     )
 
 
@@ -230,42 +241,54 @@ def _check_signature(leaf: Any, parsed: _Parsed) -> None:
         raise Rejected("bad-signature", message) from None
 
 
-def _check_headers(parsed: _Parsed) -> datetime.datetime | None:
-    """Check that all critical signed attributes are known, present and well-formed; return the time of expiry."""
+def _check_headers(parsed: _Parsed) -> tuple[datetime.datetime | None, datetime.datetime | None]:
+    """Check that all critical signed attributes are known, present and well-formed.
+
+    :return: the time of expiry, and the authentic time of signing where a signing authority vouches for it.
+    """
     headers = parsed.headers
     for plugin in (PLUGIN, PLUGIN_VERSION):
         if plugin in headers:
             message = f"The signature demands notation's plugin {repr(headers.get(PLUGIN))[:100]}"
             raise Rejected("plugin", f"{message}, and plugins are not run")
     scheme = headers.get(SCHEME)
-    if scheme == _SIGNING_AUTHORITY:
-        raise Rejected("signing-scheme", f"The signing scheme {scheme!r} is not supported, only {_X509!r}")
-    if scheme != _X509:
-        raise Rejected("signing-scheme", f"The signing scheme is {repr(scheme)[:100]}, not {_X509!r}")
-    critical = parsed.critical
+    if scheme not in (X509, SIGNING_AUTHORITY):
+        raise Rejected("signing-scheme", f"The signing scheme is {repr(scheme)[:100]}, not {X509!r}")
+    time_name, other_time = SIGNING_TIME, AUTHENTIC_TIME
+    demanded = [SCHEME, EXPIRY]
+    if scheme == SIGNING_AUTHORITY:
+        time_name, other_time = AUTHENTIC_TIME, SIGNING_TIME
+        demanded.append(AUTHENTIC_TIME)
+    _check_critical(parsed, demanded)
+    if parsed.content_type != PAYLOAD_TYPE:
+        message = f"The payload is of type {repr(parsed.content_type)[:100]}, not {PAYLOAD_TYPE!r}"
+        raise Rejected("payload-type", message)
+    if other_time in headers:
+        raise Rejected("malformed", f"The header {other_time!r} does not belong to the scheme {scheme!r}")
+    signing_time = parsed.read_time(headers.get(time_name), "signing time")
+    authentic_time = signing_time if scheme == SIGNING_AUTHORITY else None
+    if EXPIRY not in headers:
+        return None, authentic_time
+    expiry = parsed.read_time(headers[EXPIRY], "expiry")
+    if expiry <= signing_time:
+        raise Rejected("malformed", "The signature expires before it was made")
+    return expiry, authentic_time
+
+
+def _check_critical(parsed: _Parsed, demanded: Sequence[str]) -> None:
+    """Check that exactly those of the demanded headers that are there are marked as critical, and no others."""
+    headers, critical = parsed.headers, parsed.critical
     if not isinstance(critical, list) or not all(type(each) in (str, int) for each in critical):
         raise Rejected("critical-header", "The envelope has no list of critical headers")
     if len(set(critical)) != len(critical):
         raise Rejected("critical-header", "A critical header is named twice")
-    unknown = [each for each in critical if each not in (SCHEME, EXPIRY)]
+    unknown = [each for each in critical if each not in demanded]
     if unknown:
         raise Rejected("critical-header", f"The critical header {repr(unknown[0])[:100]} is not known")
-    for required in (SCHEME, EXPIRY):
+    for required in demanded:
         if (required in headers) != (required in critical):
             what = "is not marked as critical" if required in headers else "is critical and absent"
             raise Rejected("critical-header", f"The header {required!r} {what}")
-    if parsed.content_type != PAYLOAD_TYPE:
-        message = f"The payload is of type {repr(parsed.content_type)[:100]}, not {PAYLOAD_TYPE!r}"
-        raise Rejected("payload-type", message)
-    if AUTHENTIC_TIME in headers:
-        raise Rejected("malformed", f"The header {AUTHENTIC_TIME!r} does not belong to the scheme {_X509!r}")
-    signing_time = parsed.read_time(headers.get(SIGNING_TIME), "signing time")
-    if EXPIRY not in headers:
-        return None
-    expiry = parsed.read_time(headers[EXPIRY], "expiry")
-    if expiry <= signing_time:
-        raise Rejected("malformed", "The signature expires before it was made")
-    return expiry
 
 
 def _jws_time(value: Any, what: str) -> datetime.datetime:
@@ -283,6 +306,11 @@ def _jws_time(value: Any, what: str) -> datetime.datetime:
         return time.astimezone(datetime.timezone.utc)
     except (ValueError, OverflowError):
         raise Rejected("malformed", f"The {what} {value!r} is not a time") from None
+
+
+def _jws_timestamp(value: Any) -> Any:
+    """Return the bytes of a timestamp in base64; anything else as it is: it is refused where it is wanted."""
+    return value if not isinstance(value, str) else decode_base64(value, "The timestamp")
 
 
 def _cose_time(value: Any, what: str) -> datetime.datetime:

@@ -36,8 +36,9 @@ _LEVELS = {
 _DOCUMENT_KEYS = ("version", "trustPolicies")
 _STATEMENT_KEYS = ("name", "registryScopes", "signatureVerification", "trustStores", "trustedIdentities")
 _VERIFICATION_KEYS = ("level", "override", "verifyTimestamp")
-_STORE_TYPES = ("ca", "signingAuthority", "tsa")
-_ALWAYS, _AFTER_EXPIRY = "always", "afterCertExpiry"
+_CA, _SIGNING_AUTHORITY, TIME_STAMPER = "ca", "signingAuthority", "tsa"
+_STORE_TYPES = (_CA, _SIGNING_AUTHORITY, TIME_STAMPER)
+NEVER, ALWAYS, AFTER_EXPIRY = "never", "always", "afterCertExpiry"
 _STORE_NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
 _SUBJECT = "x509.subject"
 # as notation-go has them, from the distribution project's reference grammar
@@ -50,17 +51,20 @@ _SCOPE = re.compile(rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]+)?/{_WORD}(?:/{_WORD})*\
 class PolicyStatement:
     """One statement of a trust policy. ``actions`` says for each check whether it is enforced, logged or skipped.
 
-    ``identities`` is None where any is trusted (``*``). ``wants_timestamp`` is True where the statement demands
-    a countersignature of a time stamping authority.
+    ``identities`` is None where any is trusted (``*``). ``trusted`` are the certificates of the stores of the type
+    ``ca``, ``signing_authorities`` and ``time_stampers`` those of the types ``signingAuthority`` and ``tsa``.
+    ``timestamps`` says when a timestamp is demanded: always, after a certificate of the chain has expired, or never.
     """
 
     name: str
     scopes: Sequence[str]
     level: str
     actions: Mapping[str, str]
-    wants_timestamp: bool
+    timestamps: str
     identities: Sequence[Mapping[str, str]] | None
     trusted: Sequence[TrustedCertificate]
+    signing_authorities: Sequence[TrustedCertificate] = ()
+    time_stampers: Sequence[TrustedCertificate] = ()
 
     @property
     def skips(self) -> bool:
@@ -93,7 +97,8 @@ def parse_trust_policy(
     """Check a whole trust policy, and read the certificates that it trusts.
 
     :param trust_store: certificates as paths or PEM text. A list is used for every store that the policy names, as in
-        Flux; a mapping has them by the store's name, as ``name`` or ``ca:name``, or under ``*`` for every store.
+        Flux; a mapping has them by the store's name, as ``ca:name``, ``signingAuthority:name`` or ``tsa:name``, as
+        ``name`` for all types, or under ``*`` for every store.
 
     :raises InvalidPolicy: for the first rule that is broken.
     """
@@ -123,13 +128,14 @@ class _Stores:
                 raise InvalidPolicy(f"'trust_store' has an invalid name of a store: {_show(name)}.", "As in ca:acme.")
         self._stores = {name: read_trust_store(sources[name]) for name in sources}
 
-    def certificates(self, name: str, statement: str) -> list[TrustedCertificate]:
-        """Return the certificates of the store ``ca:name``."""
-        found = [each for key in (f"ca:{name}", name, ANY_STORE) for each in self._stores.get(key, ())]
-        if not found:
+    def certificates(self, kind: str, name: str, statement: str) -> list[TrustedCertificate]:
+        """Return the certificates of a store, as in ``ca:name``."""
+        found = [each for key in (f"{kind}:{name}", name, ANY_STORE) for each in self._stores.get(key, ())]
+        # timestamps may never be asked for, see :func:`.notation_time.check_time`
+        if not found and kind != TIME_STAMPER:
             raise InvalidPolicy(
-                f"{statement} trusts the store 'ca:{name}', and 'trust_store' has no certificate for it.",
-                f"Give them as a list, which answers for every store, or under the name {name!r}.",
+                f"{statement} trusts the store '{kind}:{name}', and 'trust_store' has no certificate for it.",
+                f"Give them as a list, which answers for every store, or under the name '{kind}:{name}'.",
             )
         return found
 
@@ -146,10 +152,10 @@ def _statement(value: Any, number: int, stores: _Stores) -> PolicyStatement:
         raise InvalidPolicy(f"{what} has no 'signatureVerification'.")
     _check_keys(verification, _VERIFICATION_KEYS, what)
     level, actions = _level(verification, what)
-    timestamp = verification.get("verifyTimestamp") or _ALWAYS
-    if timestamp not in (_ALWAYS, _AFTER_EXPIRY):
-        wanted = f"{_ALWAYS!r} or {_AFTER_EXPIRY!r}"
-        raise InvalidPolicy(f"{what} has 'verifyTimestamp' {_show(timestamp)}: wanted {wanted}.")
+    timestamps = verification.get("verifyTimestamp") or ALWAYS
+    if timestamps not in (ALWAYS, AFTER_EXPIRY):
+        wanted = f"{ALWAYS!r} or {AFTER_EXPIRY!r}"
+        raise InvalidPolicy(f"{what} has 'verifyTimestamp' {_show(timestamps)}: wanted {wanted}.")
     store_names = _strings(value, "trustStores", what)
     identities = _strings(value, "trustedIdentities", what)
     if level == "skip":
@@ -158,14 +164,18 @@ def _statement(value: Any, number: int, stores: _Stores) -> PolicyStatement:
                 f"{what} skips verification, but has trust stores or trusted identities.",
                 "Remove them, or choose another level.",
             )
-        return PolicyStatement(name, scopes, level, actions, False, (), ())
+        return PolicyStatement(name, scopes, level, actions, NEVER, (), ())
     if not store_names or not identities:
         missing = "'trustStores'" if not store_names else "'trustedIdentities'"
         raise InvalidPolicy(f"{what} has no {missing}: both trust stores and trusted identities are needed.")
     named = dict.fromkeys(_store(each, what) for each in store_names)
-    trusted = [found for kind, store in named if kind == "ca" for found in stores.certificates(store, what)]
-    wants_timestamp = timestamp == _ALWAYS and any(kind == "tsa" for kind, _name in named)
-    return PolicyStatement(name, scopes, level, actions, wants_timestamp, _identities(identities, what), tuple(trusted))
+    by_type: dict[str, list[TrustedCertificate]] = {kind: [] for kind in _STORE_TYPES}
+    for kind, store in named:
+        by_type[kind] += stores.certificates(kind, store, what)
+    if all(kind != TIME_STAMPER for kind, _name in named):
+        timestamps = NEVER
+    parsed = _identities(identities, what)
+    return PolicyStatement(name, scopes, level, actions, timestamps, parsed, *map(tuple, by_type.values()))
 
 
 def _level(verification: Mapping[str, Any], what: str) -> tuple[str, dict[str, str]]:

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from .._errors import InvalidPolicy
+from .._errors import InvalidOption, InvalidPolicy
 from .._files.bounded import MAX_POLICY_FILE, FileRefused, read_file
 
 COSIGN, NOTATION = "cosign", "notation"
+
+MAX_CONDITIONS = 100
+MAX_REQUIRED_ANNOTATIONS = 100
+#: Bytes; the decoded payload of one attestation is held in memory.
+MOST_ATTESTATION_SIZE = 4 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -25,15 +30,27 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """What has to be at a path of a predicate: ``value`` itself, or text in which the expression ``value`` matches."""
+
+    path: str
+    value: Any
+    is_pattern: bool = False
+
+
+@dataclass(frozen=True)
 class AttestationRule:
     """An in-toto attestation of predicate type ``type`` that the same signers must have made.
 
     ``type`` is a full predicate type, or one of cosign's short names (slsaprovenance, slsaprovenance1, spdxjson, spdx,
-    cyclonedx, vuln, openvex, link, custom). ``min_signers`` as in the policy.
+    cyclonedx, vuln, openvex, link, custom). ``min_signers`` as in the policy. Its predicate meets all of ``match``;
+    ``predicate`` asks for it in the result.
     """
 
     type: str
     min_signers: int = 1
+    match: Sequence[Condition] = ()
+    predicate: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,7 @@ class VerifyPolicy:
 
     ``min_signers`` is a number of entries (keys, identities), each satisfied by a signer of its own.
     ``max_signatures`` bounds how many signatures are tried; 0 stands for the default of the provider's own tool.
+    ``max_attestation_size`` is in bytes; 0 stands for the default. ``annotations`` are those that each signature has.
     """
 
     provider: str = COSIGN
@@ -51,11 +69,14 @@ class VerifyPolicy:
     trusted_root: str = ""
     min_signers: int = 1
     max_signatures: int = 0
+    max_attestation_size: int = 0
+    annotations: Mapping[str, str] = field(default_factory=dict)
     predicate_types: Sequence[str] = ()
     curve_hash: bool = False
     attestations: Sequence[AttestationRule] = ()
     trust_policy: Mapping[str, Any] | None = None
     trust_store: Mapping[str, Sequence[str]] | None = None
+    ca_roots: Sequence[str] = ()
 
     @property
     def most_signers(self) -> int:
@@ -69,13 +90,26 @@ def parse_policy(option: Mapping[str, Any]) -> VerifyPolicy:
     :raises InvalidPolicy: when they do not fit together, or a file of the policy cannot be read.
     """
     provider = option.get("provider") or COSIGN
-    for_cosign = ("public_keys", "identities", "any_identity", "trusted_root", "predicate_types", "curve_hash")
+    for_cosign = (
+        "public_keys",
+        "identities",
+        "any_identity",
+        "trusted_root",
+        "predicate_types",
+        "curve_hash",
+        "ca_roots",
+    )
     for_notation = ("trust_policy", "trust_store")
-    misplaced = for_notation if provider == COSIGN else (*for_cosign, "attestations")
+    misplaced = for_notation if provider == COSIGN else (*for_cosign, "attestations", "max_attestation_size")
     wrong = next((name for name in misplaced if option.get(name)), None)
     if wrong is not None:
         raise InvalidPolicy(
             f"'{wrong}' has no meaning for the provider {provider}.", "Remove it, or change 'provider'."
+        )
+    if option.get("ca_roots") and not (option.get("identities") or option.get("any_identity")):
+        raise InvalidPolicy(
+            "'ca_roots' says who issues certificates, and the policy not whose are accepted.",
+            "Give 'identities' with a 'subject', or write 'any_identity: true' if every certificate is wanted.",
         )
     return VerifyPolicy(
         provider=provider,
@@ -85,11 +119,14 @@ def parse_policy(option: Mapping[str, Any]) -> VerifyPolicy:
         trusted_root=option.get("trusted_root") or "",
         min_signers=1 if option.get("min_signers") is None else option["min_signers"],
         max_signatures=_max_signatures(option.get("max_signatures")),
+        max_attestation_size=_max_attestation_size(option.get("max_attestation_size")),
+        annotations=_annotations(option.get("annotations") or {}),
         predicate_types=tuple(option.get("predicate_types") or ()),
         curve_hash=bool(option.get("curve_hash")),
         attestations=tuple(_attestation(each) for each in option.get("attestations") or ()),
         trust_policy=_trust_policy(option.get("trust_policy")) if provider == NOTATION else None,
         trust_store=_trust_store(option.get("trust_store")) if provider == NOTATION else None,
+        ca_roots=tuple(option.get("ca_roots") or ()),
     )
 
 
@@ -111,7 +148,57 @@ def _attestation(value: Mapping[str, Any]) -> AttestationRule:
     count = value.get("min_signers")
     if not value.get("type") or (count is not None and count < 1):
         raise InvalidPolicy("An entry of 'attestations' needs a 'type', and 1 or more 'min_signers'.")
-    return AttestationRule(str(value["type"]), 1 if count is None else count)
+    rule = str(value["type"])
+    conditions = _conditions(value.get("match") or {}, rule)
+    return AttestationRule(rule, 1 if count is None else count, conditions, bool(value.get("predicate")))
+
+
+def _conditions(match: Any, rule: str) -> tuple[Condition, ...]:
+    if not match:
+        return ()
+    from .predicate_path import parse_path
+
+    where = f"'match' of the attestation {rule[:100]!r}"
+    if not isinstance(match, Mapping) or len(match) > MAX_CONDITIONS:
+        raise InvalidPolicy(f"The {where} is not a mapping of at most {MAX_CONDITIONS} paths to values.")
+    conditions = []
+    for path, wanted in match.items():
+        parse_path(str(path))
+        is_pattern = isinstance(wanted, Mapping) and set(wanted) == {"pattern"} and isinstance(wanted["pattern"], str)
+        if not is_pattern and not (wanted is None or isinstance(wanted, (str, bool, int, float))):
+            raise InvalidPolicy(
+                f"The {where} has neither a value nor a pattern at {str(path)[:200]!r}.",
+                "Wanted text, a number, true, false or null; or {pattern: a regular expression}.",
+            )
+        conditions.append(Condition(str(path), wanted["pattern"] if is_pattern else wanted, is_pattern))
+    return tuple(conditions)
+
+
+def _annotations(value: Any) -> Mapping[str, str]:
+    """Return annotations as text; numbers and booleans, which YAML makes of unquoted values, become their text."""
+    if not isinstance(value, Mapping) or len(value) > MAX_REQUIRED_ANNOTATIONS:
+        raise InvalidPolicy(f"'annotations' is not a mapping of at most {MAX_REQUIRED_ANNOTATIONS} names to text.")
+    annotations = {}
+    for name, text in sorted(value.items(), key=lambda pair: str(pair[0])):
+        text = str(text).lower() if isinstance(text, bool) else text
+        if not name or not isinstance(text, (str, int, float)):
+            raise InvalidPolicy(f"The value of {str(name)[:200]!r} in 'annotations' is not text.")
+        annotations[str(name)] = str(text)
+    return annotations
+
+
+def _max_attestation_size(value: Any) -> int:
+    if value is None:
+        return 0
+    from .._oci.options import parse_size
+
+    try:
+        size = parse_size(value)
+    except InvalidOption as exc:
+        raise InvalidPolicy(f"'max_attestation_size': {exc.message}") from None
+    if not 1 <= size <= MOST_ATTESTATION_SIZE:
+        raise InvalidPolicy(f"'max_attestation_size' is {value}: wanted at least 1 byte and at most 4GiB.")
+    return size
 
 
 def _trust_policy(value: Any) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any
 from .._errors import InvalidPolicy
 from .._files.bounded import MAX_KEY_FILE, FileRefused, read_pem
 from .._packages import require, require_cryptography
+from .key_uris import is_uri, read_private_key
 from .keys import PublicKey, check_kind, fingerprint_of
 
 PASSWORD_VARIABLE = "COSIGN_PASSWORD"
@@ -66,7 +67,7 @@ class PrivateKey:
 
 
 def load_private_key(source: str, password: str | None = None) -> PrivateKey:
-    """Read a private key given as PEM text or as a path.
+    """Read a private key given as PEM text, as a path or as ``env://NAME``.
 
     Supported are PEM (PKCS#8, SEC 1, PKCS#1), encrypted or not, and cosign's own format.
 
@@ -102,6 +103,8 @@ def _ecdsa() -> tuple[Any, bool]:
 
 
 def _read_private_key(source: str) -> str:
+    if is_uri(source):
+        return read_private_key(source)
     try:
         return read_pem(source, MAX_KEY_FILE).decode("utf-8", "replace")
     except FileRefused as exc:

@@ -56,6 +56,8 @@ from .verdict import BUNDLE, LEGACY, Refusal, Rejected
 CREATED, UNCHANGED = "created", "unchanged"
 MAX_WRITES = 8
 MAX_ANNOTATIONS = 100
+#: Bytes of the largest bundle that is read, which may be an attestation: one with a signature of ours is far smaller.
+MAX_SIGNATURE_BUNDLE = 16 * 1024 * 1024
 # Delay before reading back: a multiple of the seconds that reading and writing took, within limits.
 SETTLE_FACTOR, MIN_SETTLE, MAX_SETTLE = 4.0, 0.25, 10.0
 
@@ -248,7 +250,7 @@ class _OneArtifact:
     def _find_bundle(self) -> _Found:
         refusals: list[Refusal] = []
         own, others = "", 0
-        for attached in attached_bundles(self._repository, self._artifact.digest, refusals):
+        for attached in attached_bundles(self._repository, self._artifact.digest, refusals, limit=MAX_SIGNATURE_BUNDLE):
             if self._is_own_bundle(attached.content):
                 own = own or attached.found_in
             else:
@@ -256,9 +258,9 @@ class _OneArtifact:
             del attached  # before the next one is read
         return _Found(own, others)
 
-    def _is_own_bundle(self, raw: bytes) -> bool:
+    def _is_own_bundle(self, document: formats.Document) -> bool:
         try:
-            bundle = formats.parse_bundle(raw)
+            bundle = formats.parse_bundle(document)
             envelope = bundle.envelope
             if envelope is None or not bundle.is_keyed or not self._key.public.is_named(envelope.key_id):
                 return False
@@ -325,6 +327,7 @@ class _OneArtifact:
             raise PushFailed(
                 f"The {' and '.join(missing)} signature of {self.name} was written {MAX_WRITES} times and is gone.",
                 "Other clients keep replacing it, or the registry does not keep what it is sent: sign again later.",
+                retryable=True,
             )
 
     @property

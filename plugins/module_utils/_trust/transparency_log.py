@@ -3,10 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verifies entries of a transparency log (Rekor): inclusion, time, and that they are about the given signature.
 
-Sources: sigstore/rekor, pkg/verify and pkg/types (hashedrekord 0.0.1 and 0.0.2, dsse 0.0.1, intoto 0.0.2); RFC 6962
-section 2.1.1 for inclusion proofs; golang.org/x/mod/sumdb/note and C2SP tlog-checkpoint for checkpoints; RFC 8785 for
-what a signed entry timestamp (SET) is over. An entry counts only when signature, certificate and content are those at
-hand: anyone can attach an entry about something else (CVE-2022-36056).
+Sources: sigstore/rekor, pkg/verify and pkg/types (hashedrekord 0.0.1 and 0.0.2, dsse 0.0.1, intoto 0.0.1 and 0.0.2),
+most of which may be about an envelope (sigstore/architecture-docs, client-spec.md; for envelopes that are no bundles
+cosign, pkg/cosign/verify.go, VerifyBundle); RFC 6962 section 2.1.1 for inclusion proofs; golang.org/x/mod/sumdb/note
+and C2SP tlog-checkpoint for checkpoints; RFC 8785 for what a signed entry timestamp (SET) is over. An entry counts only
+when signature, certificate and content are those at hand: anyone can attach an entry about something else
+(CVE-2022-36056).
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ MAX_PROOF_HASHES = 64
 
 _UTC = datetime.timezone.utc
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+# of what was signed, by the names of Rekor 2 and of Rekor 1: P-384 and P-521 keys go with larger ones
+_HASHES = {"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2_512": "sha512"}
 _SIGNATURE_LINE = re.compile("\u2014 (\\S+) (\\S+)")
 _ENTRY_FIELDS = {
     "logIndex",
@@ -239,17 +243,57 @@ def check_envelope_entry(entry: Entry, certificate: Any, envelope: Envelope) -> 
             is_same_certificate(_decode(logged["publicKey"]), certificate),
             content["payloadHash"] == _sha256(envelope.payload),
         )
+    elif kind == "hashedrekord 0.0.1":
+        logged, record = spec["signature"], spec["data"]["hash"]
+        name = record["algorithm"]
+        _compare(
+            _decode(logged["content"]) == envelope.signature,
+            is_same_certificate(_decode(logged["publicKey"]["content"]), certificate),
+            name in _HASHES.values() and record["value"] == envelope.signed.digest(name).hex(),
+        )
     elif kind == "hashedrekord 0.0.2":
         record = spec["hashedRekordV002"]
-        logged = record["signature"]
-        digest = base64.b64encode(hashlib.sha256(envelope.signed).digest()).decode("ascii")
+        logged, name = record["signature"], _HASHES.get(record["data"]["algorithm"])
         _compare(
             _decode(logged["content"]) == envelope.signature,
             is_same_certificate(_decode(logged["verifier"]["x509Certificate"]["rawBytes"]), certificate),
-            record["data"] == {"algorithm": "SHA2_256", "digest": digest},
+            name is not None and _decode(record["data"]["digest"]) == envelope.signed.digest(name),
         )
     else:
         raise Rejected("tlog", f"The log entry is of the kind {kind[:100]!r}, which is not supported for envelopes")
+
+
+def check_tagged_entry(body: bytes, certificate: Any, envelope: Envelope, envelope_sha256: str) -> None:
+    """Check that the entry is about this envelope, which lies under cosign's tag of attestations.
+
+    As for cosign, the entry has the hash of the whole envelope, as it lies in the registry. Signature and payload are
+    compared too where the entry has them: of an entry of intoto 0.0.2 the log has checked nothing else.
+
+    :raises Rejected: ``tlog``; ``malformed`` for what cannot be read.
+    """
+    kind, spec = _kind_and_spec(body)
+    payload = _sha256(envelope.payload)
+    if kind == "dsse 0.0.1":
+        (logged,) = spec["signatures"]
+        signature, verifier = _decode(logged["signature"]), logged["verifier"]
+        hashes = (spec["envelopeHash"], spec["payloadHash"])
+    elif kind == "intoto 0.0.2":
+        content = spec["content"]
+        (logged,) = content["envelope"]["signatures"]
+        # the entry holds the text of the envelope's base64, in base64
+        signature, verifier = _decode(_decode(logged["sig"]).decode("ascii")), logged["publicKey"]
+        hashes = (content["hash"], content["payloadHash"])
+    elif kind == "intoto 0.0.1":
+        # it has no signature of its own, and old ones have no hash of the payload
+        content, signature, verifier = spec["content"], envelope.signature, spec["publicKey"]
+        hashes = (content["hash"], content.get("payloadHash", payload))
+    else:
+        raise Rejected("tlog", f"The log entry is of the kind {kind[:100]!r}, which is not supported for attestations")
+    _compare(
+        signature == envelope.signature,
+        is_same_certificate(_decode(verifier), certificate),
+        hashes == ({"algorithm": "sha256", "value": envelope_sha256}, payload),
+    )
 
 
 def _compare(signature: bool, certificate: bool, content: bool) -> None:

@@ -1,9 +1,10 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the trusted root of a Sigstore instance: its certificate authorities and logs.
+"""Reads the trusted roots of Sigstore instances: their certificate authorities, logs and timestamp authorities.
 
-Source: sigstore/protobuf-specs, sigstore_trustroot.proto; the requirements are those of sigstore-go, pkg/root.
+Sources: sigstore/protobuf-specs, sigstore_trustroot.proto; the requirements are those of sigstore-go, pkg/root. What
+``gh attestation trusted-root`` writes are several roots, one in each line.
 """
 
 from __future__ import annotations
@@ -16,16 +17,22 @@ from typing import Any
 
 from .._errors import InvalidPolicy
 from .._files.bounded import MAX_POLICY_FILE, FileRefused, read_file
-from .._packages import require_cryptography
+from .._packages import KEYLESS_CRYPTOGRAPHY, require_cryptography
 from . import formats
+from .key_uris import refuse_uri
 from .keys import check_kind
 from .verdict import Rejected
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
 MAX_INSTANCES = 100
 MAX_CHAIN = 10
+#: Roots in one file, a line each.
+MAX_ROOTS = 20
 
-_HINT = "Give the path or the text of a trusted_root.json, as 'cosign trusted-root create' writes it."
+_HINT = (
+    "Give the path or the text of a trusted_root.json, as 'cosign trusted-root create' or 'gh attestation "
+    "trusted-root' writes it."
+)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 
 
@@ -56,7 +63,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority: intermediates in any order, then its root."""
+    """An authority: intermediates in any order, then its root. A timestamp authority's own certificate may be first."""
 
     chain: Sequence[Any] = field(repr=False)
     window: Window
@@ -64,13 +71,20 @@ class Authority:
 
 @dataclass(frozen=True)
 class TrustedRoot:
-    """The authorities and logs that keyless signatures are checked against. ``text`` is the JSON source."""
+    """The authorities and logs that signatures with certificates are checked against.
+
+    What a root does not have is not demanded: without ``certificate_logs`` a certificate need not be recorded in one,
+    without ``logs`` a signature needs no log entry. Something has to tell the time of signing: a log, else one of the
+    ``timestamp_authorities``; where the root has neither, the certificate has to be valid now.
+
+    ``is_own_pki`` is set where the authorities are not Fulcio's, see :mod:`.own_pki`.
+    """
 
     authorities: Sequence[Authority]
-    logs: Sequence[Log]
-    certificate_logs: Sequence[Log]
-    timestamp_authorities: Sequence[Mapping[str, Any]]
-    text: str = field(repr=False)
+    logs: Sequence[Log] = ()
+    certificate_logs: Sequence[Log] = ()
+    timestamp_authorities: Sequence[Authority] = ()
+    is_own_pki: bool = False
 
     def expiry(self, now: datetime.datetime) -> str:
         """Return a sentence when no signature made after ``now`` could be verified; empty otherwise."""
@@ -78,6 +92,7 @@ class TrustedRoot:
             "certificate authority": [authority.window for authority in self.authorities],
             "transparency log": [log.window for log in self.logs],
             "certificate transparency log": [log.window for log in self.certificate_logs],
+            "timestamp authority": [] if self.logs else [each.window for each in self.timestamp_authorities],
         }
         for kind, windows in kinds.items():
             ends = [window.end for window in windows if window.end is not None and window.end < now]
@@ -86,16 +101,29 @@ class TrustedRoot:
         return ""
 
 
-def load_trusted_root(source: str) -> TrustedRoot:
-    """Read a trusted root, given as a path or as JSON text.
+def load_trusted_roots(source: str, needs_authorities: bool = True) -> list[TrustedRoot]:
+    """Read the trusted roots in a path or a JSON text: one, or one in each line. A signature has to satisfy one.
 
+    :param needs_authorities: False where only logs and timestamp authorities are used.
     :raises InvalidPolicy: when it cannot be read, is larger than 1 MiB, is not a trusted root, or has no certificate
-        authority, no transparency log or no certificate transparency log, so that nothing could be verified with it.
+        authority, so that nothing could be verified with it.
     """
-    require_cryptography("Keyless verification")
+    require_cryptography("Keyless verification", KEYLESS_CRYPTOGRAPHY)
     name, text = _read_root(source)
+    lines = [line for line in text.splitlines() if line.strip()]
+    # a single document in several lines has lines that begin otherwise
+    is_one = len(lines) == 1 or not all(line.lstrip().startswith("{") for line in lines)
+    if is_one:
+        return [_load_root(name, text, needs_authorities)]
+    if len(lines) > MAX_ROOTS:
+        raise InvalidPolicy(f"{name} has {len(lines)} roots: at most {MAX_ROOTS} are tried.", _HINT)
+    numbered = enumerate(lines, 1)
+    return [_load_root(f"{name}, root {number},", line, needs_authorities) for number, line in numbered]
+
+
+def _load_root(name: str, text: str, needs_authorities: bool) -> TrustedRoot:
     try:
-        return _parse_root(formats.strict_json(text, name), text)
+        return _parse_root(formats.strict_json(text, name), needs_authorities)
     except Rejected as exc:
         raise InvalidPolicy(f"{name} cannot be used: {exc.message}.", _HINT) from None
     except InvalidPolicy as exc:
@@ -108,6 +136,7 @@ def _read_root(source: str) -> tuple[str, str]:
     if source.lstrip()[:1] in ("{", "["):
         name, raw = "The trusted root", source.encode("utf-8", "replace")
     else:
+        refuse_uri(source, "trusted_root", "trusted_root")
         name = f"The trusted root {source[:200]!r}"
         try:
             raw = read_file(source, MAX_POLICY_FILE)
@@ -118,25 +147,18 @@ def _read_root(source: str) -> tuple[str, str]:
     return name, raw.decode("utf-8", "replace")
 
 
-def _parse_root(document: Any, text: str) -> TrustedRoot:
+def _parse_root(document: Any, needs_authorities: bool) -> TrustedRoot:
     media_type = document.get("mediaType") if isinstance(document, dict) else None
     if media_type != MEDIA_TYPE:
         raise Rejected("malformed", f"it is of the type {str(media_type)[:100]!r}, not {MEDIA_TYPE!r}")
     root = TrustedRoot(
-        [_certificate_authority(each) for each in _instances(document, "certificateAuthorities")],
+        [_authority(each, "certificate") for each in _instances(document, "certificateAuthorities")],
         [_log(each) for each in _instances(document, "tlogs")],
         [_log(each) for each in _instances(document, "ctlogs")],
-        _instances(document, "timestampAuthorities"),
-        text,
+        [_authority(each, "timestamp") for each in _instances(document, "timestampAuthorities")],
     )
-    wanted = {
-        "certificate authorities": root.authorities,
-        "transparency logs": root.logs,
-        "certificate transparency logs": root.certificate_logs,
-    }
-    for kind, found in wanted.items():
-        if not found:
-            raise Rejected("malformed", f"it has no {kind}")
+    if needs_authorities and not root.authorities:
+        raise Rejected("malformed", "it has no certificate authorities")
     return root
 
 
@@ -149,14 +171,14 @@ def _instances(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return instances
 
 
-def _certificate_authority(document: Mapping[str, Any]) -> Authority:
+def _authority(document: Mapping[str, Any], kind: str) -> Authority:
     certificates = document["certChain"]["certificates"]
     if not isinstance(certificates, list) or not 0 < len(certificates) <= MAX_CHAIN:
-        raise Rejected("malformed", f"a certificate authority does not have 1 to {MAX_CHAIN} certificates")
-    return Authority(load_chain(certificates), _window(document.get("validFor")))
+        raise Rejected("malformed", f"a {kind} authority does not have 1 to {MAX_CHAIN} certificates")
+    return Authority(_load_chain(certificates), _window(document.get("validFor")))
 
 
-def load_chain(certificates: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _load_chain(certificates: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Return the certificates of a ``certChain``; errors of ``cryptography`` are not converted."""
     from cryptography.x509 import load_der_x509_certificate
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 LEGACY, BUNDLE, JWS, COSE = "legacy", "bundle", "jws", "cose"
+# formats of refusals only: under the tag of attestations, a referrer that cannot be read, and the list of them
+ATTESTATION, REFERRER, REFERRERS = "attestation", "referrer", "referrers"
 VERIFIED, UNVERIFIED, IGNORED = "Verified", "Unverified", "Ignored"
 # Refusals that a result lists, and that a message describes.
 MAX_LISTED = 100
@@ -33,10 +35,11 @@ class Signer:
     ``key`` is the SHA-256 of the public key's SubjectPublicKeyInfo (``sha256:<hex>``), of the leaf's key for
     certificates; ``source`` the path or the number of the configured key that matched. ``issuer`` and ``subject`` come
     from the certificate. ``signed_at`` (RFC 3339, UTC) is set only when the time comes from a trusted log or authority.
-    ``found_in`` is the digest of the manifest or layer that carried the signature.
+    ``found_in`` is the digest of the manifest or layer that carried the signature. ``predicate`` is that of the signed
+    statement, and part of the result when ``has_predicate`` is True: the policy asks for it.
 
     Not part of the result: ``entries``, the entries of the policy that the signer satisfies, and ``names``, all its
-    names, see :class:`~.counting.SignerCount`.
+    names, see :class:`~.counting.SignerCount`; ``valid_until`` as in :class:`Verdict`.
     """
 
     provider: str
@@ -49,8 +52,11 @@ class Signer:
     predicate_type: str = ""
     found_in: str = ""
     annotations: Mapping[str, Any] = field(default_factory=dict)
+    predicate: Any = field(default=None, repr=False)
+    has_predicate: bool = False
     entries: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     names: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    valid_until: float = field(default=math.inf, repr=False, compare=False)
 
     @property
     def who(self) -> str:
@@ -86,6 +92,20 @@ class Verdict:
         return self.outcome == VERIFIED
 
 
+def check_annotation(found: Mapping[str, Any], name: str, wanted: str) -> None:
+    """Check an annotation that signed content has to have (cosign verify -a, notation verify --user-metadata).
+
+    :raises Rejected: ``annotations``.
+    """
+    if name not in found:
+        raise Rejected("annotations", f"It is signed without the annotation {name[:100]!r}")
+    if found[name] != wanted:
+        message = (
+            f"It is signed with {str(found[name])[:100]!r} as the annotation {name[:100]!r}, wanted {wanted[:100]!r}"
+        )
+        raise Rejected("annotations", message)
+
+
 def as_result(verdict: Verdict) -> dict[str, Any]:
     """Return the value of ``verification`` in the result of a module."""
     return {
@@ -106,7 +126,8 @@ def describe_refusals(refusals: Sequence[Refusal]) -> str:
 
 def _signer_result(signer: Signer) -> dict[str, Any]:
     result = {**asdict(signer), "annotations": dict(signer.annotations)}
-    return {name: value for name, value in result.items() if name not in ("entries", "names")}
+    hidden = {"entries", "names", "valid_until", "has_predicate"} | (set() if signer.has_predicate else {"predicate"})
+    return {name: value for name, value in result.items() if name not in hidden}
 
 
 def failure_details(provider: str, refusals: Sequence[Refusal]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.re
 from .servers import RegistryServer
 
 NOTATION_SIGNATURE = "application/vnd.cncf.notary.signature"
+SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _UNIT_TESTS = Path(__file__).resolve().parents[2] / "unit/plugins/module_utils/_trust"
 
 
@@ -63,3 +64,10 @@ def attach_notation(repository: RegistryRepository, artifact: Descriptor, envelo
     """Attach an envelope as notation does."""
     config, layer = put(repository, b"{}", NOTATION_SIGNATURE), put(repository, envelope, media_type)
     push(repository, config=config.as_json(), layers=[layer.as_json()], subject=artifact.as_json())
+
+
+def attach_bundle(repository: RegistryRepository, artifact: Descriptor, bundle: bytes) -> None:
+    """Attach a Sigstore bundle as cosign does."""
+    config, layer = put(repository, b"{}", media.OCI_EMPTY), put(repository, bundle, SIGSTORE_BUNDLE)
+    parts = {"config": config.as_json(), "layers": [layer.as_json()], "subject": artifact.as_json()}
+    push(repository, artifactType=SIGSTORE_BUNDLE, **parts)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tarfile
 from pathlib import Path
@@ -17,8 +18,9 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmark"))
 import data
 import results
 from measure import MIB, Failed, Peer, Sample, alternate, launcher, own_cost, ratio
+from picture import SHOWN, embedded, picture
 from report import Goal, Report
-from results import Record, list_table, markdown, picture
+from results import Record, list_table, markdown
 
 PEERS = [Peer("floor", ["x"]), Peer("ours", ["x"], minus="floor"), Peer("theirs <1>", ["x"])]
 SAMPLES = {
@@ -71,12 +73,24 @@ def test_tables() -> None:
     assert "   the command\n" in text and "- A note." in text and "helm." in text
 
 
-def test_the_picture() -> None:
+def test_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("picture.SHOWN", ["name", "not run"])
     root = ElementTree.fromstring(picture([report().record("")]))
-    bars = [each for each in root.iter() if each.tag.endswith("rect")]
-    # the floor has none
-    assert len(bars) == 2
-    assert float(bars[0].attrib["width"]) == pytest.approx(float(bars[1].attrib["width"]) / 2)
+    words = " ".join(each.text or "" for each in root.iter() if each.tag.endswith("text"))
+    for told in ("in seconds", "lower is better", "that one would write instead", "A title", "theirs <1>"):
+        assert told in words
+    # both as tasks, with the 1 s of a task that does nothing: 1 + 1.2, and 1 + 2
+    assert "2.2 s" in words and "3.0 s" in words
+    bars = [float(each.attrib["width"]) for each in root.iter() if each.tag.endswith("rect")][-2:]
+    assert bars[0] == pytest.approx(bars[1] * 2.2 / 3, abs=0.1)
+
+
+def test_the_picture_in_docs_is_that_of_the_data() -> None:
+    drawing = picture([Record(**each) for each in json.loads(results.DATA.read_text())])
+    assert results.PICTURE.read_text() == drawing
+    assert embedded(drawing) in results.GUIDE.read_text()
+    shown = ElementTree.fromstring(drawing)
+    assert "; ".join(SHOWN).count(";") == shown.attrib["aria-label"].count(";"), "a workload of the picture is no more"
 
 
 def test_docs_keep_the_last_results_of_each_workload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +105,7 @@ def test_docs_keep_the_last_results_of_each_workload(tmp_path: Path, monkeypatch
     assert text.startswith("Before\n") and text.endswith("After\n") and "what was there" not in text
     assert [text.count(each) for each in ("Taken first.", "Taken again.")] == [1, 1]
     assert text.index("A title") < text.index("Another")
-    assert "A title" in results.PICTURE.read_text()
+    assert results.PICTURE.read_text() == picture([])
 
 
 def test_commands_are_run_in_turn_and_measured(tmp_path: Path) -> None:

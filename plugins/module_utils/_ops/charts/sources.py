@@ -25,7 +25,9 @@ from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..artifact_result import artifact_identity, layer_record
 from ..connect import cache_warnings
 from ..layer_selector import FIRST, LayerSelector, Limits
-from ..layers import check_sizes, choose_manifest, select_layers
+from ..layers import check_sizes, choose_manifest
+from ..moved_tag import warnings_of_moved_tag
+from ..placement import placement_of
 from ..resolve import ReferenceOptions, Resolved, parse_target
 from ..task import Task
 from ..verdicts import policy_fingerprint
@@ -88,6 +90,7 @@ def _fetch_sources(sources: Sequence[SourceOptions], cache: ArtifactCache, task:
             list(pool.map(work, fetches))
     if failures:
         first = next(failures[source.name] for source in sources if source.name in failures)
+        first.retryable = all(error.retryable for error in failures.values())
         first.details["failed_sources"] = {name: str(error) for name, error in failures.items()}
         first.details["changed"] = any(fetch.changed for fetch in fetches)
         raise first
@@ -124,6 +127,7 @@ class _Fetch:
     def _run(self) -> dict[str, Any]:
         source = self.source
         resolved = self._task.resolve(self._repository, self._target, source.auth, source.connection)
+        self.warnings += warnings_of_moved_tag(self._repository, self._target)
         verdict = self._verify(resolved)
         manifest = self._manifest(resolved.digest)
         what = str(self._target.reference.at(tag=resolved.tag, digest=resolved.digest))
@@ -172,7 +176,7 @@ class _Fetch:
 
     def _layer(self, manifest: Manifest, what: str) -> Descriptor:
         try:
-            layers = select_layers(manifest, LayerSelector(media.HELM_LAYER, "copy", FIRST), what)
+            layers = placement_of(manifest, LayerSelector(media.HELM_LAYER, "copy", FIRST), what).layers
             check_sizes(layers, Limits(MAX_CHART, 1), what)
         except LayerError as exc:
             raise ChartError(f"{what} is not a Helm chart: {exc.message}", "Name the chart's repository.") from None
@@ -196,7 +200,7 @@ class _Fetch:
         """List the chart in the cache's index; a chart of a layout on disk is listed there only."""
         if not self._target.reference.is_layout:
             is_whole = resolved.digest == manifest.descriptor.digest
-            self._repository.enter(resolved.tag if is_whole else "", manifest)
+            self._repository.enter(self._target.confirmed_tag(resolved) if is_whole else "", manifest)
 
     def _compare_version(self, tag: str, chart: Mapping[str, str], what: str) -> None:
         version = chart["version"].replace("+", "_")

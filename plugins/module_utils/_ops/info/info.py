@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..._errors import InvalidContent, InvalidOption, NoMatch, NotFound
 from ..._oci import media
+from ..._oci.nesting import is_nested_too_deep
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.repository import MAX_SMALL_BLOB, Repository, read_small_blob
 from ..artifact_result import artifact_identity, artifact_result
 from ..connect import cache_warnings, open_cache, open_repository
+from ..moved_tag import warnings_of_moved_tag
 from ..resolve import ReferenceOptions, Resolved, Target, compile_selection, parse_target, resolve
 
 if TYPE_CHECKING:
@@ -178,8 +180,11 @@ class _Inspection:
             if not self._options.missing_ok:
                 raise
             result.update(exists=False, artifact={}, missing=exc.message, reason=exc.reason)
+            # what Ansible says when an "until" was not met
+            result["msg"] = exc.message
             return result
         if found is not None:
+            result["warnings"] += warnings_of_moved_tag(self._repository, self._target)
             self._show_artifact(*found, result)
         return result
 
@@ -199,7 +204,7 @@ class _Inspection:
             found = resolve(repository, target)
             tag, identifier = found.tag, found.digest
         else:
-            identifier = tag or target.reference.digest
+            identifier = target.reference.digest or tag
         if set(self._gather) <= {"tags", CHARTS, "referrers"}:
             return tag, repository.resolve(identifier), None
         manifest = repository.fetch_manifest(identifier)
@@ -253,9 +258,10 @@ class _Inspection:
                 f"{image.config.size} bytes, more than the {MAX_SMALL_BLOB} that are shown."
             )
         try:
-            return json.loads(read_small_blob(self._repository, image.config))
+            config = json.loads(read_small_blob(self._repository, image.config))
         except (ValueError, RecursionError):
             return None  # an artifact's config may be anything; its descriptor is in the manifest
+        return None if is_nested_too_deep(config) else config
 
     def _describe(self, descriptor: Descriptor, tag: str, manifest: Manifest | None) -> dict[str, Any]:
         reference, resolved = self._repository.reference, Resolved(descriptor.digest, tag, descriptor)

@@ -71,7 +71,7 @@ def search(
     except CatalogRefused as exc:
         if not options.missing_ok:
             raise
-        return {**result, "exists": False, "missing": exc.message, "reason": exc.reason}
+        return {**result, "exists": False, "missing": exc.message, "msg": exc.message, "reason": exc.reason}
     result["repositories"] = [reference.name for reference in found]
     for start in range(0, len(found) if options.charts else 0, BATCH):
         charts, denied, words = run.charts(found[start : start + BATCH])

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..._archive.left_out import LeftOut
 from ..._dest.diff import diff_of
 from ..._dest.drift import Drift
 from ..._dest.plan import make_plan
@@ -23,14 +22,15 @@ from ..._files.names import shown
 from ..._oci.manifest import Descriptor, Manifest
 from ..._secrets.known import without_secrets_in
 from ..artifact_result import artifact_result
-from ..layer_selector import ALL, COPY
-from ..layers import check_sizes, choose_manifest, file_name, select_layers
+from ..layer_selector import COPY
+from ..layers import check_sizes, choose_manifest, file_name
+from ..placement import Placement, placement_of
 from ..resolve import Resolved
 from .context import PullContext, verdict_of
 from .layer_reader import LayerReader, opened_layers
-from .options import DRIFT_CORRECTED, LEFT_OUT, NEW_REVISION, UP_TO_DATE, PullResult, listed_changes
+from .options import DRIFT_CORRECTED, LEFT_OUT, NEW_REVISION, PLACEMENT, UP_TO_DATE, PullResult, listed_changes
 from .repair import repair_metadata
-from .staging import needs_digests, stage_copied, stage_extracted
+from .staging import Staged, needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
     from ..._oci.repository import Repository
@@ -73,9 +73,10 @@ class Change:
         what = str(repository.reference.at(tag=resolved.tag, digest=resolved.digest))
         top = repository.fetch_manifest(resolved.digest)
         manifest = choose_manifest(repository, top, pull.options.platform, pull.options.selector.media_type)
-        layers = select_layers(manifest, pull.options.selector, what)
-        check_sizes(layers, pull.options.limits, what)
-        artifact = self._describe(top, manifest, layers)
+        placement = placement_of(manifest, pull.options.selector, what, is_to_file=bool(pull.name))
+        check_sizes(placement.layers, pull.options.limits, what)
+        pull.warnings.extend(placement.warnings)
+        artifact = self._describe(top, manifest, placement)
         is_other = drift is not None or dict(state.key) != pull.key(resolved)
         if pull.check_mode and not pull.want_diff and is_other:
             return self._predict(drift, artifact)
@@ -85,12 +86,12 @@ class Change:
             drift = pull.drift(state, resolved)
             if drift is not None and drift.is_empty:
                 return pull.unchanged(state, UP_TO_DATE, self._verification)
-            return self._place(manifest, layers, stage, work, state, artifact)
+            return self._place(manifest, placement, stage, work, state, artifact)
 
     def _place(
         self,
         manifest: Manifest,
-        layers: list[Descriptor],
+        placement: Placement,
         stage: int,
         work: Workplace | None,
         state: State,
@@ -98,38 +99,45 @@ class Change:
     ) -> PullResult:
         content = _make_content(stage)
         try:
-            return self._place_content(manifest, layers, stage, content, work, state, artifact)
+            return self._place_content(manifest, placement, stage, content, work, state, artifact)
         finally:
             content.close()
 
     def _place_content(
         self,
         manifest: Manifest,
-        layers: list[Descriptor],
+        placement: Placement,
         stage: int,
         content: DirectoryHandles,
         work: Workplace | None,
         state: State,
         artifact: dict[str, Any],
     ) -> PullResult:
-        key = self._pull.key(self._resolved)
+        key, layers = self._pull.key(self._resolved), placement.layers
         cached = self._pull.task.cached(self._repository)
         is_small = sum(layer.size for layer in layers) <= MAX_IN_MEMORY
         with opened_layers(self._repository, cached, layers, stage, self._pull.task.transfers) as read:
             if is_small:
                 read.take_in(layers)
             with self._pull.task.small_work(is_small):
-                tree, ignored, left_out = self._stage(manifest, layers, read, content.get(""))
+                staged = self._stage(manifest, placement, read, content.get(""))
             if cached is not None:
                 # of an index, the cache has one platform's manifest, which is not the tag's
-                cached.enter(artifact["tag"] if artifact["digest"] == manifest.descriptor.digest else "", manifest)
+                is_whole = artifact["digest"] == manifest.descriptor.digest
+                cached.enter(self._pull.target.confirmed_tag(self._resolved) if is_whole else "", manifest)
         options, root = self._pull.options, self._pull.destination.root
         diff: list[dict[str, str]] = []
         with self._turn, self._pull.task.small_work(is_small):
             trust_times = not (options.force or options.check_content)
             with self._pull.destination.opened() as held:
                 plan = make_plan(
-                    held.root, root, tree, state, options.permissions, force=options.force, trust_times=trust_times
+                    held.root,
+                    root,
+                    staged.tree,
+                    state,
+                    options.permissions,
+                    force=options.force,
+                    trust_times=trust_times,
                 )
                 if self._pull.want_diff:
                     diff = diff_of(plan, root, held.root, content)
@@ -138,7 +146,8 @@ class Change:
             if not changed:
                 artifact = dict(state.artifact)
             # recorded, so that an unchanged run reports them, too
-            artifact[LEFT_OUT] = left_out.as_result()
+            artifact[LEFT_OUT] = staged.left_out.as_result()
+            artifact[PLACEMENT] = placement.as_result(staged.exclusions)
             if self._pull.want_diff:
                 diff = diff or self._revision_diff(state, artifact)
             if work is not None:
@@ -153,32 +162,30 @@ class Change:
                 changed=plan.changed,
                 removed=plan.removed,
                 permissions=plan.metadata,
-                ignored=ignored,
+                ignored=staged.ignored,
             ),
             verification=verdict_of(self._verification),
             diff=diff,
             warnings=self._pull.warnings,
         )
 
-    def _stage(
-        self, manifest: Manifest, layers: list[Descriptor], read: LayerReader, content: int
-    ) -> tuple[Mapping[str, Any], int, LeftOut]:
+    def _stage(self, manifest: Manifest, placement: Placement, read: LayerReader, content: int) -> Staged:
+        layers = placement.layers
         if self._pull.options.selector.operation == COPY:
             names = self._copy_names(manifest, layers)
-            return stage_copied(list(zip(names, layers)), read, content), 0, LeftOut()
-        tree, warnings, ignored, left_out = stage_extracted(
-            layers,
+            return stage_copied(list(zip(names, layers)), read, content)
+        staged = stage_extracted(
+            placement,
             manifest,
             read,
             content,
             self._pull.options.limits,
             name=shown(self._pull.destination.root),
-            flatten=self._pull.options.selector.layers == ALL,
             ignore=self._pull.options.ignore or "",
             digests=self._needs_digests(layers),
         )
-        self._pull.warnings.extend(warnings)
-        return tree, ignored, left_out
+        self._pull.warnings.extend(staged.warnings)
+        return staged
 
     def _needs_digests(self, layers: list[Descriptor]) -> bool:
         options = self._pull.options
@@ -205,9 +212,9 @@ class Change:
         header = os.path.join(shown(self._pull.destination.root), self._pull.name)
         return [{"before_header": header, "after_header": header, "before": f"{before}\n", "after": f"{after}\n"}]
 
-    def _describe(self, top: Manifest, manifest: Manifest, layers: list[Descriptor]) -> dict[str, Any]:
+    def _describe(self, top: Manifest, manifest: Manifest, placement: Placement) -> dict[str, Any]:
         root = shown(self._pull.destination.root)
-        name = self._pull.name
+        name, layers = self._pull.name, placement.layers
         if not name and self._pull.options.selector.operation == COPY and len(layers) == 1:
             name = self._copy_names(manifest, layers)[0]
         return {
@@ -215,6 +222,7 @@ class Change:
             "metadata": without_secrets_in(manifest.annotations),
             "path": os.path.join(root, name) if name else root,
             "last_update_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            PLACEMENT: placement.as_result(),
         }
 
     @contextmanager

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ..._dest.destination import Destination
@@ -139,12 +140,13 @@ def _open_destination(options: PullOptions, target: Target) -> tuple[Destination
     dest = options.dest
     if not dest:
         raise StorageError("'dest' is empty.", "Give the directory or file that the artifact is pulled to.")
+    make = partial(Destination, permissions=options.permissions, unsafe_writes=options.unsafe_writes)
     if options.selector.operation != COPY:
-        return Destination(dest, options.permissions), ""
+        return make(dest), ""
     if options.selector.layers == ALL or dest.endswith("/") or os.path.isdir(native(dest)):
-        return Destination(dest, options.permissions, f"{CONTROL_NAME}.{_purpose(options, target)}"), ""
+        return make(dest, control_name=f"{CONTROL_NAME}.{_purpose(options, target)}"), ""
     parent, name = os.path.split(os.path.abspath(dest))
-    return Destination(parent, options.permissions, f".{name}{CONTROL_NAME}", is_parent=True), name
+    return make(parent, control_name=f".{name}{CONTROL_NAME}", is_parent=True), name
 
 
 def _purpose(options: PullOptions, target: Target) -> str:

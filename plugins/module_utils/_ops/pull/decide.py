@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
 from ..._dest.state import State
-from ..._errors import NotFound, OciError, is_outage
+from ..._errors import OciError, is_outage
 from ..resolve import Resolved
 from ..task import Task
 from .context import PullContext, make_context
@@ -50,7 +50,7 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
 
         remove_abandoned_stage(pull.destination)
     known = pull.target.known
-    if known is not None and _is_in_place(pull, state, known):
+    if known is not None and not pull.target.asks_for_tag and _is_in_place(pull, state, known):
         # no request: the content of a digest or a pin cannot change
         result = pull.unchanged(state, UP_TO_DATE, pull.recorded_verification(state))
         return _confirmed(pull, result, pull.target.pin)
@@ -75,12 +75,12 @@ def _is_in_place(pull: PullContext, state: State, known: Resolved) -> bool:
 
 
 def _resolve_reference(pull: PullContext, repository: Repository) -> Resolved:
-    try:
-        return pull.task.resolve(repository, pull.target, pull.options.auth, pull.options.connection)
-    except NotFound as exc:
-        # Flux's reason for a tag whose digest cannot be determined
-        exc.reason = "OCIArtifactPullFailed"
-        raise
+    resolved = pull.task.resolve(repository, pull.target, pull.options.auth, pull.options.connection)
+    if pull.target.asks_for_tag:
+        from ..moved_tag import warnings_of_moved_tag
+
+        pull.warnings.extend(warnings_of_moved_tag(repository, pull.target))
+    return resolved
 
 
 def _make_so(

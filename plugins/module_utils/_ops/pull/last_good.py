@@ -18,7 +18,7 @@ from ..._dest.destination import Destination
 from ..._dest.drift import MAX_NAMED, Drift
 from ..._dest.state import State
 from ..._errors import OciError
-from ..._files.names import shown
+from ..._files.names import escaped, shown
 from ..._oci.options import parse_duration
 from ..resolve import Resolved, Target
 
@@ -48,6 +48,8 @@ class Degradation:
             "degraded_seconds": self.seconds,
             "degraded_reason": self.reason,
             "degraded_message": self.message,
+            # what Ansible says when an "until" was not met
+            "msg": self.message,
         }
 
 
@@ -118,7 +120,7 @@ def judge(
     elif not is_verified:
         problem = "what is there was not verified under this policy"
     elif drift.content:
-        named = ", ".join(drift.content[:MAX_NAMED])
+        named = ", ".join(map(escaped, drift.content[:MAX_NAMED]))
         problem = f"what is there was altered ({named}), and only the registry has the original"
     elif since is None:
         problem = "the record does not say since when it is there"
@@ -155,7 +157,7 @@ def _is_same_request(state: State, target: Target) -> bool:
     """True when the record is of the same request, even without a stored confirmation."""
     held = held_revision(state)
     if target.reference.digest:
-        return held.revision == target.reference.digest
+        return held == target.known
     if target.selector is None:
         return held.tag == target.reference.tag
     return state.request == target.wanted

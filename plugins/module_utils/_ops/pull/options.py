@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._dest.permissions import Permissions
+from ..._files.names import escaped
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..layer_selector import LayerSelector, Limits
 from ..resolve import ReferenceOptions
@@ -28,11 +29,13 @@ LAST_GOOD_KEPT = "LastGoodKept"
 MAX_LISTED_PATHS = 1000
 # The key of excluded entries in the record of an artifact.
 LEFT_OUT = "left_out"
+# The key of the rule by which layers were placed, there and in the result.
+PLACEMENT = "placement"
 
 
 class PullOptions(NamedTuple):
     """The options of a pull. None means no rules (``ignore``), no policy (``verify``), and no content that is kept when
-    the registry fails (``last_good``)."""
+    the registry fails (``last_good``). With ``unsafe_writes`` files that are mount points are written in place."""
 
     reference: ReferenceOptions
     dest: str
@@ -47,6 +50,7 @@ class PullOptions(NamedTuple):
     verify: VerifyPolicy | None = None
     last_good: LastGood | None = None
     permissions: Permissions = Permissions()
+    unsafe_writes: bool = False
     auth: AuthOptions = AuthOptions()
     connection: ConnectionOptions = ConnectionOptions()
 
@@ -70,7 +74,9 @@ class PullResult:
     def as_result(self) -> dict[str, Any]:
         """The result as the module returns it."""
         result = dict(vars(self))
-        result["artifact"] = {name: value for name, value in self.artifact.items() if name != LEFT_OUT}
+        result["artifact"] = {name: value for name, value in self.artifact.items() if name not in (LEFT_OUT, PLACEMENT)}
+        if PLACEMENT in self.artifact:
+            result[PLACEMENT] = self.artifact[PLACEMENT]
         left_out = self.artifact.get(LEFT_OUT)
         if isinstance(left_out, Mapping):
             result.update({name: left_out[name] for name in ("ignored", "ignored_count") if name in left_out})
@@ -93,4 +99,4 @@ def listed_changes(
 ) -> dict[str, Any]:
     """Return ``changes`` of a result: the paths, at most 1,000 of each kind, and the number of excluded ones."""
     kinds = {"added": added, "changed": changed, "removed": removed, "permissions": permissions}
-    return {**{kind: list(paths[:MAX_LISTED_PATHS]) for kind, paths in kinds.items()}, "ignored": ignored}
+    return {**{kind: [*map(escaped, paths[:MAX_LISTED_PATHS])] for kind, paths in kinds.items()}, "ignored": ignored}

@@ -8,18 +8,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..._archive.left_out import LeftOut
+from ..._dest.drift import file_digest
 from ..._errors import LayerError
 from ..._files.directory_handles import DirectoryHandles
-from ..._files.names import is_reserved
+from ..._files.names import escaped, is_reserved
 from ..._files.tree import DIRECTORY, FILE, TreeEntry
 from ..._oci import media
 from ..._oci.digest import digest_of_hash
 from ..._oci.manifest import Descriptor, Manifest
 from ..layer_selector import Limits
-from ..layers import file_name
+from ..layers import check_directory_title, file_name
+from ..placement import ARCHIVE, BY_DEFAULT, BY_PATTERNS, FLUX, NOTHING, Placement, title_of
 
 if TYPE_CHECKING:
     from ..._archive.unpack import LayerWriter
@@ -34,24 +36,33 @@ MAX_DRAINED = 256 * 1024 * 1024
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+class Staged(NamedTuple):
+    """An unpacked artifact: its tree, warnings, how many entries the ignore rules exclude, these entries, and which
+    rules they were (``exclusions`` of :mod:`..placement`)."""
+
+    tree: dict[str, TreeEntry]
+    warnings: Sequence[str]
+    ignored: int
+    left_out: LeftOut
+    exclusions: str
+
+
 def stage_extracted(
-    layers: Sequence[Descriptor],
+    placement: Placement,
     manifest: Manifest,
     read: LayerReader,
     root: int,
     limits: Limits,
     *,
     name: str,
-    flatten: bool,
     ignore: str,
     digests: bool = True,
-) -> tuple[dict[str, TreeEntry], list[str], int, LeftOut]:
-    """Unpack layers in order into ``root``, the descriptor of an empty private directory (``name`` in messages);
-    return the tree, warnings, the number of entries that the ignore rules exclude, and these entries.
+) -> Staged:
+    """Unpack layers in order into ``root``, the descriptor of an empty private directory (``name`` in messages).
 
-    ``flatten`` combines layers as `oras pull` and container runtimes do: whiteouts are applied, and a layer that has a
-    title and is not marked for unpacking is a file of that name. Without ``digests`` unpacked files have no digest in
-    the tree, see :func:`needs_digests`.
+    Where layers are combined, as `oras pull` and container runtimes do, whiteouts are applied, and a layer that has a
+    title and is not marked for unpacking is a file of that name; one that is marked holds no whiteouts. Without
+    ``digests`` unpacked files have no digest in the tree, see :func:`needs_digests`.
 
     :raises LayerError: when a layer is not an archive, or has entries that must not be unpacked.
     """
@@ -60,11 +71,14 @@ def stage_extracted(
     unpacker = Unpacker(root, UnpackLimits(limits.max_size, limits.max_files), digests=digests, name=name)
     titled: list[tuple[str, Descriptor]] = []
     try:
-        for layer in layers:
-            if flatten and _is_plain_file(layer):
+        for layer in placement.layers:
+            if placement.is_one_tree and _is_plain_file(layer):
                 titled.append((file_name(layer, manifest, ""), layer))
                 continue
-            writer = unpacker.layer(f"The layer {layer.digest}", whiteouts=flatten)
+            if placement.is_one_tree:
+                check_directory_title(layer)
+            whiteouts = placement.is_one_tree and not title_of(layer)
+            writer = unpacker.layer(f"The layer {layer.digest}", whiteouts=whiteouts)
             _unpack(read(layer), writer, layer)
         tree = dict(unpacker.tree())
     finally:
@@ -75,10 +89,10 @@ def stage_extracted(
     if reserved:
         warnings.append(f"The artifact holds {min(reserved)!r}, which is a reserved name: it was not unpacked.")
     left_out = LeftOut()
-    excluded = _excluded(tree, root, ignore, left_out)
+    excluded, exclusions = _excluded(tree, root, ignore, left_out, placement.content)
     if excluded or reserved:
         tree = dict(remove_paths(root, tree, excluded | reserved, name))
-    return tree, warnings, len(excluded), left_out
+    return Staged(tree, warnings, len(excluded), left_out, exclusions)
 
 
 def needs_digests(layers: Sequence[Descriptor], root: DirectoryHandles, is_strict: bool) -> bool:
@@ -100,21 +114,33 @@ def _unpack(chunks: Iterator[bytes], writer: LayerWriter, layer: Descriptor) -> 
     try:
         for chunk in chunks:
             writer.write(chunk)
-    except LayerError:
+        writer.close()
+    except LayerError as exc:
         # a digest mismatch is the better error: the layer is read to its end to check it
         if layer.size <= MAX_DRAINED:
             for _chunk in chunks:
                 pass
+        _correct_hint(exc, layer)
         raise
-    writer.close()
 
 
-def stage_copied(named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: int) -> dict[str, TreeEntry]:
+def _correct_hint(error: LayerError, layer: Descriptor) -> None:
+    """Name the option that places a file which was taken for an archive."""
+    from ..._archive.tar_reader import NotAnArchive
+
+    if isinstance(error, NotAnArchive) and _is_plain_file(layer):
+        error.hint = (
+            f"Its title makes it the file {title_of(layer)[:200]!r}, as which layers: all places it. "
+            "Use layer_selector.operation=copy to keep the bytes under another name."
+        )
+
+
+def stage_copied(named: Sequence[tuple[str, Descriptor]], read: LayerReader, root: int) -> Staged:
     """Write the unaltered bytes of layers to files with the given names in an open private directory.
 
     :raises LayerError: when two layers have the same name.
     """
-    return _stage_files(named, read, root, {})
+    return Staged(_stage_files(named, read, root, {}), (), 0, LeftOut(), NOTHING)
 
 
 def _stage_files(
@@ -135,6 +161,8 @@ def _write_files(
         parts = name.split("/")
         parents = ["/".join(parts[:count]) for count in range(1, len(parts))]
         found = {path: placed.get(path) or tree.get(path) for path in [*parents, name]}
+        if _is_same_file(found[name], layer, root, name):
+            continue
         if any(entry is not None and (path == name or entry.kind != DIRECTORY) for path, entry in found.items()):
             raise LayerError(
                 f"The layer {layer.digest} is the file {name!r}, where the artifact has another entry.",
@@ -155,6 +183,13 @@ def _write_files(
     return placed
 
 
+def _is_same_file(entry: TreeEntry | None, layer: Descriptor, root: DirectoryHandles, path: str) -> bool:
+    """Return True when an entry is a file with the bytes of the layer: a file that was pushed twice."""
+    if entry is None or entry.kind != FILE or entry.size != layer.size or not layer.digest.startswith("sha256:"):
+        return False
+    return layer.digest == (entry.digest or file_digest(root.open_file(path)))
+
+
 def _write_file(parent: int, name: bytes, chunks: Iterator[bytes], is_hashed: bool) -> str:
     """Write a new file; return its digest if ``is_hashed``, otherwise an empty text."""
     content = hashlib.sha256()
@@ -170,20 +205,31 @@ def _write_file(parent: int, name: bytes, chunks: Iterator[bytes], is_hashed: bo
 
 
 def _is_plain_file(layer: Descriptor) -> bool:
-    annotations = layer.annotations
-    return bool(annotations.get(media.ANNOTATION_TITLE)) and annotations.get(media.ANNOTATION_ORAS_UNPACK) != "true"
+    return bool(title_of(layer)) and layer.annotations.get(media.ANNOTATION_ORAS_UNPACK) != "true"
 
 
-def _excluded(tree: dict[str, TreeEntry], root: int, ignore: str, left_out: LeftOut) -> set[str]:
-    from ..._archive.ignore import PULL_DEFAULTS, excluded_paths
+def _excluded(
+    tree: dict[str, TreeEntry], root: int, ignore: str, left_out: LeftOut, content: str
+) -> tuple[set[str], str]:
+    """The paths that are left out, and by which rules. Only what was made for Flux has default exclusions; a file
+    ``.sourceignore`` counts there and in plain archives, which Flux takes as well."""
+    from ..._archive.ignore import PULL_DEFAULTS, VCS_PATTERNS, excluded_paths, has_patterns
 
-    handles = DirectoryHandles.of(root)
-    try:
-        rules = _source_ignore_rules(tree, handles)
-    finally:
-        handles.close()
+    rules: dict[str, str] = {}
+    is_flux = content == FLUX
+    if content in (FLUX, ARCHIVE):
+        handles = DirectoryHandles.of(root)
+        try:
+            rules = _source_ignore_rules(tree, handles)
+        finally:
+            handles.close()
+    by_user = any(map(has_patterns, (ignore, *rules.values())))
+    if not (is_flux or by_user):
+        return set(), NOTHING
     paths = {path: entry.kind == DIRECTORY for path, entry in tree.items()}
-    return excluded_paths(paths, ignore, rules, PULL_DEFAULTS, left_out)
+    defaults, always = (PULL_DEFAULTS, VCS_PATTERNS) if is_flux else ((), ())
+    found = excluded_paths(paths, ignore, rules, defaults, left_out, always)
+    return found, BY_PATTERNS if by_user else BY_DEFAULT
 
 
 def _source_ignore_rules(tree: Mapping[str, TreeEntry], root: DirectoryHandles) -> dict[str, str]:
@@ -193,7 +239,7 @@ def _source_ignore_rules(tree: Mapping[str, TreeEntry], root: DirectoryHandles) 
         directory, _slash, name = path.rpartition("/")
         if name == SOURCE_IGNORE and entry.kind == FILE:
             if entry.size > MAX_SOURCE_IGNORE:
-                raise LayerError(f"{path} in the artifact has {entry.size} bytes, too many for ignore rules.")
+                raise LayerError(f"{escaped(path)} in the artifact has {entry.size} bytes, too many for ignore rules.")
             with os.fdopen(root.open_file(path), encoding="utf-8", errors="surrogateescape") as stream:
                 rules[directory] = stream.read()
     return rules

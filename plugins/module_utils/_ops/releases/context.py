@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..._errors import Forbidden, NotFound, OciError
+from ..._errors import Forbidden, NotFound, ObjectNotFound, OciError
 from ..._files.bounded import pieces
 from ..._files.regular_file import open_regular, storage_error
 from ..._helm.access import helm_environment
@@ -163,14 +163,14 @@ class ReleaseContext:
 
         Without permission for Leases there is no lock: Helm itself refuses a second concurrent action.
 
-        :raises NotFound: when there is no such namespace.
+        :raises ObjectNotFound: when there is no such namespace.
         :raises ReleaseLocked: when another run does not release it in time.
         """
         lock = LeaseLock(self.api, key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
         try:
             abandoned = lock.acquire(self.lock_timeout)
         except NotFound:
-            raise NotFound(
+            raise ObjectNotFound(
                 f"The namespace {key.namespace}, of the release {key.name}, does not exist.",
                 "Create it, or set 'create_namespace'.",
             ) from None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..._errors import ClusterError, Forbidden, OciError
+from ..._errors import ClusterError, DependencyNotReady, Forbidden
 from ..._helm.decision import decide
 from ..._helm.release import LAST_REVISIONS, Revision, last_revisions, parse_revision, revisions_path
 from ..._helm.values import values_digest
@@ -22,8 +22,6 @@ from .values import ValuesGatherer
 
 # The number of namespaces from which on the Secrets of all namespaces are listed in one request.
 CLUSTER_WIDE_FROM = 4
-
-DEPENDENCY_NOT_READY = "DependencyNotReady"
 
 
 @dataclass(frozen=True)
@@ -208,11 +206,10 @@ class _Run:
             if len(failed) > 1:
                 others = ", ".join(str(plan.key) for plan in failed[1:20])
                 words += f" {len(failed) - 1} more failed: {others}."
-            result.update(failed=True, msg=words, reason=first.reason)
+            retryable = all(plan.failure.retryable for plan in plans if plan.failure)
+            result.update(failed=True, msg=words, reason=first.reason, retryable=retryable)
         return result
 
 
-def _not_ready(key: ReleaseKey, what: str) -> OciError:
-    error = OciError(f"The release {key} depends on {what}.", "It was left as it is.")
-    error.reason = DEPENDENCY_NOT_READY
-    return error
+def _not_ready(key: ReleaseKey, what: str) -> DependencyNotReady:
+    return DependencyNotReady(f"The release {key} depends on {what}.", "It was left as it is.")

@@ -320,6 +320,7 @@ class _DriftCheck:
         what = "corrected" if is_correction else "determined"
         error = OciError(f"The drift of the release {plan.key} could not be {what}. {' '.join(words)}")
         error.reason = self._failures[0][1].reason
+        error.retryable = all(each.retryable for _place, each in self._failures)
         return error
 
     def _words(self, place: ObjectLocation, error: OciError) -> str:

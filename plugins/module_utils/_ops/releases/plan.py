@@ -97,5 +97,5 @@ class ReleasePlan:
             if getattr(self, name):
                 result[name] = getattr(self, name)
         if self.failure is not None:
-            result["msg"] = str(self.failure)
+            result.update(msg=str(self.failure), retryable=self.failure.retryable)
         return result

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..._errors import Forbidden, HelmFailed, NotFound, OciError, ReleaseLocked
+from ..._errors import Forbidden, HelmFailed, NotFound, ObjectNotFound, OciError, ReleaseLocked
 from ..._helm import decision as decisions
 from ..._helm.decision import decide
 from ..._helm.helm_binary import Outcome
@@ -345,14 +345,14 @@ class ReleaseWork:
     def _roll_back_to(self, digest: str) -> None:
         """Roll back to the latest revision with this chart.
 
-        :raises NotFound: when no stored revision has it.
+        :raises ObjectNotFound: when no stored revision has it.
         """
         target = self._context.made_of(self._key, digest)
         if target is not None:
             self._roll_back(target)
             return
         kept = ", ".join(str(each.number) for each in self._context.revisions(self._key)[:20])
-        raise NotFound(
+        raise ObjectNotFound(
             f"No revision of the release {self._key} that is kept ({kept}) was made of the chart {digest}.",
             "See 'helm history' for the digests; 'history_max' says how many are kept.",
         )

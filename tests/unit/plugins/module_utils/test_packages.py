@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import MissingDependency
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._packages import (
+    KEYLESS_CRYPTOGRAPHY,
     PACKAGES,
     Package,
     find,
@@ -24,7 +25,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._packages im
 
 ROOT = Path(__file__).resolve().parents[4]
 # what the requirements files leave to whoever wants it
-OPTIONAL = {"sigstore", "rfc3161-client", "botocore", "backports.zstd", "isal", "zlib-ng"}
+OPTIONAL = {"sigstore", "botocore", "backports.zstd", "isal", "zlib-ng"}
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, module: str, version: str | None) -> ModuleType:
@@ -43,10 +44,11 @@ def test_one_that_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(MissingDependency) as caught:
         require(name, "Doing this", hint="Or do without.")
     assert caught.value.reason == "MissingDependency"
-    assert str(caught.value) == (
-        f"Doing this needs the Python package {name} ({package.wanted}); it is not installed here. Install it for the "
-        f"Python that runs the module: pip install '{package.requirement}'. Or do without."
+    assert caught.value.message == (
+        f"Doing this needs the Python package {name} ({package.wanted}), which is not installed for {sys.executable}."
     )
+    assert_ways_out(caught.value.hint, package)
+    assert caught.value.hint.startswith("Or do without. Do one of these: (1) ")
     assert find(name) is None
 
 
@@ -54,7 +56,7 @@ def test_one_that_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     ("name", "version"),
     [
         ("cryptography", "3.4.8"),
-        ("cryptography", "40.0.2"),
+        ("cryptography", "35.0.0"),
         ("requests", "2.6.0"),
         ("requests", "3.0.0a1"),
         ("sigstore", "3.6.1"),
@@ -68,17 +70,32 @@ def test_one_that_cannot_be_used(name: str, version: str, monkeypatch: pytest.Mo
     installed(monkeypatch, PACKAGES[name].module, version)
     with pytest.raises(MissingDependency) as caught:
         require(name, "Doing this")
-    assert f"({PACKAGES[name].wanted}); version {version} is installed here." in caught.value.message
-    assert caught.value.hint == (
-        f"Change it for the Python that runs the module: pip install '{PACKAGES[name].requirement}'."
-    )
+    found = f"({PACKAGES[name].wanted}), which is installed in version {version} for {sys.executable}."
+    assert found in caught.value.message
+    assert_ways_out(caught.value.hint, PACKAGES[name])
     assert find(name) is None
+
+
+def assert_ways_out(hint: str, package: Package) -> None:
+    """The three ways: the distribution, where it has the package, a virtual environment, and the controller."""
+    distribution = f"the distribution's package ({package.debian}" if package.debian else "(1) make a virtual"
+    environment = f"pip install '{package.requirement}' in it, and point 'ansible_python_interpreter' to its Python"
+    for words in (distribution, environment, "'delegate_to: localhost'", "cloudnative.artifacts.prepare_host"):
+        assert words in hint
+
+
+def test_one_that_is_too_old_for_a_part_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = installed(monkeypatch, "cryptography", "36.0.1")
+    assert require_cryptography("Verifying signatures") is fake
+    with pytest.raises(MissingDependency, match=r"\(38 or newer\), which is installed in version 36.0.1"):
+        require_cryptography("Keyless verification", KEYLESS_CRYPTOGRAPHY)
 
 
 @pytest.mark.parametrize(
     ("name", "version"),
     [
-        ("cryptography", "41.0.0"),
+        ("cryptography", "36.0.1"),
+        ("cryptography", "38.0.4"),
         ("cryptography", "41"),
         ("cryptography", "142.0.1.dev3"),
         ("requests", "2.25.1"),
@@ -118,7 +135,7 @@ def test_the_requirements_files_say_the_same(file: str) -> None:
 def test_the_readme_says_the_same() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     named = set(re.findall(r"`([\w.-]+[<>=][^`]+)`", text)) - {"ansible-core>=2.17"}
-    brought = {"rfc3161-client", "backports.zstd"}
+    brought = {"backports.zstd"}
     assert named == {each.requirement for each in PACKAGES.values() if each.name not in brought}
 
 

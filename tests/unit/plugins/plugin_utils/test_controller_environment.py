@@ -123,6 +123,42 @@ def test_only_what_concerns_the_registry_travels(auth_file: Path) -> None:
     }
 
 
+OTHER = "https://other.example.org/hub"
+
+
+@pytest.mark.parametrize(
+    "mirrors",
+    [
+        {"docker.io": OTHER},
+        {"docker.io": "other.example.org"},
+        {"docker.io": {"url": OTHER}},
+        {"docker.io": [OTHER]},
+        {"docker.io": ["https://down.example.org", OTHER]},
+        {"docker.io": [{"url": "oci://other.example.org/v2/hub", "mode": "replace"}]},
+        {"docker.io/library": ["https://down.example.org", {"url": OTHER, "validate_certs": False}]},
+        json.dumps({"docker.io": OTHER}),
+        f"docker.io={OTHER}",
+    ],
+    ids=str,
+)
+def test_logins_for_mirrors_travel_in_each_form_of_the_option(mirrors: Any, auth_file: Path) -> None:
+    environ = {AUTH_FILE: str(auth_file)}
+    wanted = {"auths": {"https://index.docker.io/v1/": entry("hub"), "other.example.org": entry("other")}}
+    task = {"ref": "docker.io/library/alpine:3", "mirrors": mirrors}
+    for options in (task, {"artifacts": [task]}, {"sources": {"alpine": task}}, {"artifacts": [json.dumps(task)]}):
+        assert carried(environ, options) == {"auth_config": wanted}, options
+    shared = {"artifacts": [{"ref": "docker.io/library/alpine:3"}], "mirrors": mirrors}
+    assert carried(environ, shared) == {"auth_config": wanted}
+
+
+def test_the_port_of_a_mirror_counts_as_it_does_on_the_host(tmp_path: Path) -> None:
+    path = tmp_path / "auth.json"
+    path.write_text(json.dumps({"auths": {"mirror:80": entry("short"), "mirror.example.org:5000": entry("port")}}))
+    mirrors = {"docker.io": ["http://mirror", "https://mirror.example.org:5000/v2/"]}
+    found = carried({AUTH_FILE: str(path)}, {"ref": "docker.io/library/alpine:3", "mirrors": mirrors})
+    assert set(found["auth_config"]["auths"]) == {"mirror:80", "mirror.example.org:5000"}
+
+
 @pytest.mark.parametrize(
     "task",
     [
@@ -132,6 +168,10 @@ def test_only_what_concerns_the_registry_travels(auth_file: Path) -> None:
         {"ref": "::"},
         {"ref": None, "url": "", "mirrors": "x"},
         {"mirrors": {"docker.io": [{"url": 5}, "x"], "x": "y"}},
+        {"mirrors": {"docker.io": 5}},
+        {"mirrors": "{"},
+        {"mirrors": ["other.example.org"]},
+        {"artifacts": ["{"]},
         {},
     ],
 )
@@ -186,7 +226,7 @@ def test_authorities_are_added_as_text(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", str(tmp_path))
     path = tmp_path / "ca.pem"
     path.write_text(PEM)
-    assert carried({CA_CERT: "~/ca.pem"}) == {"ca_cert": PEM}
+    assert carried({CA_CERT: "~/ca.pem"}) == carried({CA_CERT: "$HOME/ca.pem"}) == {"ca_cert": PEM}
     assert carried({**LOGIN, CA_CERT: str(path)}, {**TASK, "username": "me"}) == {"ca_cert": PEM}
     assert carried({CA_CERT: str(path)}, {**TASK, "ca_cert": "/etc/ca.pem"}) == {}
     assert carried({CA_CERT: str(path)}, **{CA_CERT: "/etc/ca.pem"}) == {}
@@ -221,7 +261,7 @@ def test_every_module_that_logs_in_has_the_action() -> None:
 def test_the_registries_of_a_list(auth_file: Path) -> None:
     items = [
         {"ref": "registry.example.com/a/b:1"},
-        {"url": "oci://other.example.org/c", "mirrors": {"x": [{"url": "https://docker.io/mirror"}]}},
+        {"url": "oci://other.example.org/c", "mirrors": {"quay.io": [{"url": "https://docker.io/mirror"}]}},
         {"ref": "not a reference"},
         "no mapping",
     ]

@@ -97,7 +97,10 @@ def test_error_becomes_a_failure_with_its_reason_and_no_traceback() -> None:
 
     with pytest.raises(Exit) as done:
         run_registry_module({}, call)
-    assert done.value.args == ("failed", {"msg": "It moved. Do not.", "reason": "TagImmutable"})
+    assert done.value.args == (
+        "failed",
+        {"failed": True, "msg": "It moved. Do not.", "reason": "TagImmutable", "retryable": False},
+    )
 
 
 @pytest.mark.usefixtures("fake")
@@ -107,7 +110,7 @@ def test_a_failure_has_its_values_and_warnings() -> None:
 
     with pytest.raises(Exit) as done:
         run_registry_module({}, call)
-    wanted = {"msg": "It moved.", "reason": "TagImmutable", "changed": True}
+    wanted = {"failed": True, "msg": "It moved.", "reason": "TagImmutable", "retryable": False, "changed": True}
     assert done.value.args == ("failed", wanted, ["a"])
 
 

@@ -23,6 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.tar
     has_header_checksum,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.names import encoded
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import DIRECTORY, FILE, SYMLINK
 
 END = bytes(1024)
@@ -527,12 +528,13 @@ class TestExtendedHeaders:
         refused(pax(record(b"GNU.sparse.major", b"1")) + block() + END, "sparse")
 
 
-@pytest.mark.parametrize("name", [b"\xff", b"a/\xe4b", b"\xed\xa0\x80"])
-def test_names_have_to_be_utf_8(name: bytes) -> None:
-    refused(block(name) + END, "not UTF-8")
-    refused(block(b"a", b"2", link=name) + END, "not UTF-8")
-    refused(pax(record(b"path", name)) + block() + END, "not UTF-8")
-    refused(gnu_long(name) + block() + END, "not UTF-8")
+@pytest.mark.parametrize("name", [b"\xff", b"a/\xe4b", b"\xed\xa0\x80", "ä".encode() + b"\xc3"])
+def test_names_that_are_not_utf_8_keep_their_bytes(name: bytes) -> None:
+    headers = (block(name), pax(record(b"path", name)) + block(), gnu_long(name) + block())
+    names = [read(header + END).entries[0][1] for header in headers]
+    assert [encoded(found) for found in names] == [name] * 3
+    (link,) = read(block(b"a", b"2", link=name) + END).entries
+    assert encoded(link[3]) == name
 
 
 def test_nul_bytes_in_long_names() -> None:

@@ -105,6 +105,14 @@ def test_what_the_system_refused_is_named(name: object, shown: str) -> None:
     assert error.message == f"Cannot write to {shown}: {os.strerror(errno.ENOSPC)}."
 
 
+def test_the_entry_that_a_step_was_about_is_named() -> None:
+    dest = at(Path("/dest"))
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), b"x", None, b"y")
+    assert dest.refused(error, "dir/x").message.startswith("Cannot write to /dest/dir/x: ")
+    assert dest.refused(error, "dir/\udce9").message.startswith("Cannot write to /dest/dir/\\xe9: ")
+    assert dest.refused(OSError(errno.ENOSPC, "", "/above"), "dir/x").message.startswith("Cannot write to /above: ")
+
+
 def test_a_record_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place(at(tmp_path), "a")
 

@@ -323,12 +323,12 @@ def test_a_mirror_that_answers_with_an_error(ground: Ground, status: int) -> Non
 def test_a_passing_failure_is_repeated_once_at_a_mirror(ground: Ground) -> None:
     for server in (ground.first, ground.origin):
         server.add_manifest(MANIFEST.raw, "1")
-    ground.first.script("HEAD", "", Answer(503))
+    ground.first.script("GET", "/manifests/", Answer(503))
     repository = ground.open(ground.first, retries=3)
-    assert repository.resolve("1") == MANIFEST.descriptor
+    assert repository.fetch_manifest("1").descriptor == MANIFEST.descriptor
     assert repository.served_by == [ground.first.host]
-    ground.first.always("HEAD", "", Answer(503))
-    assert repository.resolve("1") == MANIFEST.descriptor
+    ground.first.always("GET", "/manifests/", Answer(503))
+    assert repository.fetch_manifest("1").descriptor == MANIFEST.descriptor
     assert ground.asked() == (4, 0, 1)
 
 

@@ -132,6 +132,7 @@ RAW = {
     "not utf-8": b'{"a": "\xff"}',
     "deep list": b"[" * 1_000_000,
     "deep object": b'{"a":' * 1_000_000,
+    "more levels than a result may have": b'{"a":' * 101 + b"1" + b"}" * 101,
     "truncated": b'{"a": ',
     "NaN": b'{"a": NaN}',
     "infinity": b'{"a": -Infinity}',

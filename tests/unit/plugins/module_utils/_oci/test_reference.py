@@ -148,11 +148,16 @@ def test_hosts_are_normalised() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a.b/c", "oci://a.b/c:1", f"oci://a.b/c@{DIGEST}", "https://a.b/c", "oci-layout:/x:1"]
+    "text", ["a.b/c:1", "a.b", "c/d", "oci://a.b/c:1", f"oci://a.b/c@{DIGEST}", "https://a.b/c", "oci-layout:/x:1"]
 )
-def test_a_url_has_a_scheme_and_no_tag(text: str) -> None:
+def test_a_url_has_no_tag_and_no_other_scheme(text: str) -> None:
     with pytest.raises(InvalidReference):
         parse_url(text)
+
+
+@pytest.mark.parametrize("place", ["a.b/c", "localhost:5000/org/app", "docker.io/alpine"])
+def test_a_url_is_the_same_without_its_scheme(place: str) -> None:
+    assert parse_url(place) == parse_url(f"oci://{place}") == parse_reference(place)
 
 
 @pytest.mark.parametrize("tag", ["", "a" * 129, "1.0+build", ".", "a b", "a\n", "\u0661"])

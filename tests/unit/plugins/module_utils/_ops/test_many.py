@@ -12,8 +12,10 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     AuthenticationFailed,
+    ConnectionFailed,
     InvalidOption,
     OciError,
+    RegistryError,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import many
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import (
@@ -71,8 +73,26 @@ def test_some_fail(parallel: int) -> None:
         "failed": True,
         "msg": "Refused. Log in.",
         "reason": "AuthenticationFailed",
+        "retryable": False,
         "verification": {"verified": False},
     }
+
+
+@pytest.mark.parametrize(
+    ("errors", "retryable"),
+    [
+        ([ConnectionFailed("x")], True),
+        ([ConnectionFailed("x"), RegistryError("x", status=503)], True),
+        ([ConnectionFailed("x"), InvalidOption("x")], False),
+        ([InvalidOption("x")], False),
+    ],
+)
+def test_a_task_may_be_repeated_when_all_that_failed_may(errors: list[OciError], retryable: bool) -> None:
+    with pytest.raises(ItemsFailed) as caught:
+        run_items([item(1), *map(failing, errors)], 1, REASONS)
+    assert caught.value.retryable is retryable
+    results = caught.value.details["results"]
+    assert [each.get("retryable") for each in results] == [None, *(each.retryable for each in errors)]
 
 
 @pytest.mark.parametrize("parallel", [1, 4])

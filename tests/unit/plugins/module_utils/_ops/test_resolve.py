@@ -66,6 +66,7 @@ class Tags:
         ({"url": URL}, "latest", []),
         ({"ref": "example.com/app:1.0"}, "1.0", []),
         ({"url": URL, "tag": "1.0"}, "1.0", []),
+        ({"url": "example.com/app", "tag": "1.0"}, "1.0", []),
         ({"ref": "example.com/app", "tag": "1.0"}, "1.0", []),
         ({"ref": f"example.com/app@{DIGEST}"}, DIGEST, []),
         ({"url": URL, "digest": DIGEST}, DIGEST, []),
@@ -98,6 +99,35 @@ def test_precedence_and_what_has_no_effect(options: dict[str, Any], identifier: 
     assert all("no effect" in warning and "\n" not in warning for warning in target.warnings)
 
 
+@pytest.mark.parametrize(
+    ("options", "revision", "asks"),
+    [
+        ({"ref": f"example.com/app:1.0@{DIGEST}"}, f"1.0@{DIGEST}", False),
+        ({"ref": f"example.com/app:1.0@{DIGEST}", "tag_moved": "warn"}, f"1.0@{DIGEST}", True),
+        ({"ref": f"oci-layout:/srv/oci:1.0@{DIGEST}", "tag_moved": "fail"}, f"1.0@{DIGEST}", True),
+        ({"url": URL, "digest": DIGEST, "tag": "1.0"}, DIGEST, False),
+        # who wants to know about the tag means it
+        ({"url": URL, "digest": DIGEST, "tag": "1.0", "tag_moved": "fail"}, f"1.0@{DIGEST}", True),
+        ({"ref": "example.com/app:1.0", "digest": DIGEST, "tag_moved": "fail"}, f"1.0@{DIGEST}", True),
+        ({"ref": f"example.com/app@{DIGEST}", "tag_moved": "fail"}, DIGEST, False),
+    ],
+)
+def test_a_tag_beside_its_digest(options: dict[str, Any], revision: str, asks: bool) -> None:
+    target = parse_target(ReferenceOptions(**options))
+    assert target.known is not None and target.known.revision == revision
+    assert target.reference.identifier == DIGEST
+    assert target.asks_for_tag is asks
+    assert len(target.warnings) == (1 if "url" in options and not asks else 0)
+    assert target.confirmed_tag(target.known) == "", "nobody has asked the registry"
+
+
+def test_only_a_pinned_tag_is_asked_for() -> None:
+    target = parse_target(ReferenceOptions(ref="example.com/app:1.0", tag_moved="fail"))
+    assert not target.asks_for_tag
+    resolved = resolve(Tags(), target)  # type: ignore[arg-type]
+    assert target.confirmed_tag(resolved) == "1.0"
+
+
 def test_warning_says_what_won() -> None:
     both = {"url": URL, "tag": "1", "semver": "*"}
     assert "'digest' takes precedence" in parse_target(ReferenceOptions(digest=DIGEST, **both)).warnings[0]
@@ -126,7 +156,9 @@ def test_latest_by_default_is_told_from_latest_by_name(options: dict[str, str], 
         ({"ref": f"example.com/app@{DIGEST}", "digest": OTHER}, InvalidOption, "already carries a digest"),
         ({"url": URL + ":1"}, InvalidReference, "carries a tag"),
         ({"url": f"{URL}@{DIGEST}"}, InvalidReference, "carries a tag or a digest"),
-        ({"url": "example.com/app"}, InvalidReference, "does not start with"),
+        ({"url": "example.com/app:1"}, InvalidReference, "carries a tag"),
+        ({"url": "https://example.com/app"}, InvalidReference, "unknown scheme: 'https'"),
+        ({"url": "/srv/app"}, InvalidReference, "no valid host"),
         ({"url": URL, "tag": "a b"}, InvalidReference, "not a tag"),
         ({"url": URL, "digest": "sha256:1"}, InvalidReference, "not a digest"),
         ({"url": URL, "semver": "one"}, InvalidSelection, "semver"),

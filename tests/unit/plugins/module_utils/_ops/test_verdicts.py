@@ -19,7 +19,9 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.artifact_cache import ArtifactCache
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.notes import CacheNotes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    AccessDenied,
     InvalidPolicy,
+    NotFound,
     OciError,
     VerificationFailed,
 )
@@ -90,6 +92,21 @@ def test_a_failure_is_not_remembered(lab: Lab) -> None:
     with pytest.raises(VerificationFailed):
         lab.find(KEY_B)
     assert not lab.note.exists()
+
+
+def test_a_digest_that_is_not_there_is_missing_and_not_unsigned(lab: Lab) -> None:
+    lab.digest = f"sha256:{'0' * 64}"
+    with pytest.raises(NotFound):
+        lab.find()
+
+
+def test_where_its_presence_is_not_known_it_is_unsigned(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_self: object, _digest: str) -> None:
+        raise AccessDenied("HEAD was answered with status 403.")
+
+    monkeypatch.setattr(LayoutRepository, "resolve", refuse)
+    with pytest.raises(VerificationFailed):
+        lab.find(KEY_B)
 
 
 def test_a_key_that_is_replaced_is_another_policy(lab: Lab, tmp_path: Path) -> None:
@@ -266,12 +283,12 @@ def test_other_tasks_wait_for_who_verifies_a_digest(lab: Lab, monkeypatch: pytes
 
 def test_every_file_of_a_policy_is_part_of_its_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    names = ("one.crt", "two.crt", "three.crt", "key.pub", "root.json")
+    names = ("one.crt", "two.crt", "three.crt", "key.pub", "root.json", "ca.pem")
     policies = [
         VerifyPolicy(
             "notation", trust_policy={}, trust_store={"ca:x": ["~/one.crt"], "ca:y": ["~/two.crt", "~/three.crt"]}
         ),
-        VerifyPolicy(public_keys=["~/key.pub"], trusted_root=str(tmp_path / "root.json")),
+        VerifyPolicy(public_keys=["~/key.pub"], trusted_root=str(tmp_path / "root.json"), ca_roots=["~/ca.pem"]),
     ]
     seen: set[str] = set()
     for name in ("", *names):

@@ -49,9 +49,9 @@ def server() -> Iterator[FaultServer]:
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_passing_failures_are_repeated(server: FaultServer, status: int) -> None:
-    server.script("HEAD", "", *[Answer(status)] * 3)
+    server.script("GET", "", *[Answer(status)] * 3)
     harness = Harness(server)
-    assert harness.repository.resolve("1") == MANIFEST.descriptor
+    assert harness.repository.fetch_manifest("1").descriptor == MANIFEST.descriptor
     for wait, longest in zip(harness.sleeps, (0.5, 1.0, 2.0)):
         assert longest / 2 <= wait <= longest
     assert len(harness.sleeps) == 3
@@ -68,18 +68,18 @@ def test_lasting_failures_are_not(server: FaultServer, status: int) -> None:
 
 @pytest.mark.parametrize("retries", [0, 1, 4])
 def test_retries_are_counted(server: FaultServer, retries: int) -> None:
-    server.always("HEAD", "", Answer(503))
+    server.always("GET", "", Answer(503))
     with pytest.raises(RegistryError, match="status 503"):
-        Harness(server, retries=retries).repository.resolve("1")
+        Harness(server, retries=retries).repository.fetch_manifest("1")
     assert len(server.seen) == retries + 1
 
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(("seconds", "longest"), [(0, 0.5), (1, 1.5), (20, 25), (60, 75)])
 def test_retry_after_is_honoured(server: FaultServer, status: int, seconds: int, longest: float) -> None:
-    server.script("HEAD", "", Answer(status, {"Retry-After": str(seconds)}))
+    server.script("GET", "", Answer(status, {"Retry-After": str(seconds)}))
     harness = Harness(server)
-    harness.repository.resolve("1")
+    harness.repository.fetch_manifest("1")
     (slept,) = harness.sleeps
     assert seconds <= slept <= longest
 
@@ -114,10 +114,10 @@ def test_hosts_that_were_turned_away_together_do_not_come_back_together(server: 
 
 @pytest.mark.parametrize("headers", [{"Retry-After": "45"}, {}])
 def test_the_whole_wait_of_one_request_is_bounded(server: FaultServer, headers: dict[str, str]) -> None:
-    server.always("HEAD", "", Answer(503, headers))
+    server.always("GET", "", Answer(503, headers))
     harness = Harness(server, retries=1000)
     with pytest.raises(RegistryError):
-        harness.repository.resolve("1")
+        harness.repository.fetch_manifest("1")
     assert pauses.MAX_TOTAL - 60 <= sum(harness.sleeps) <= pauses.MAX_TOTAL + 1e-6
 
 
@@ -128,7 +128,7 @@ def test_the_whole_wait_of_many_requests_is_bounded(server: FaultServer) -> None
         with pytest.raises(RegistryError):
             harness.repository.resolve("1")
     assert sum(harness.sleeps) <= pauses.MAX_TOTAL + 1e-6
-    assert len(server.seen) < 40
+    assert len(server.seen) < 60
 
 
 @pytest.mark.parametrize("fault", [Answer(is_silent=True), Answer(stall=30, cut=0, body=b"x")])

@@ -99,11 +99,37 @@ def test_a_refused_password_is_sent_again_only_where_it_was_not_what_was_refused
         assert repository.resolve("1").digest == MANIFEST.descriptor.digest
 
 
-def test_a_registry_in_trouble_is_not_asked_twice(server: FaultServer) -> None:
-    always_when(server, "HEAD", "", Answer(503))
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
+def test_a_server_in_trouble_with_head_is_asked_for_what_is_wanted(server: FaultServer, status: int) -> None:
+    always_when(server, "HEAD", "", Answer(status, {"Retry-After": "30"}))
+    harness = Harness(server)
+    assert harness.repository.resolve("1").digest == MANIFEST.descriptor.digest
+    assert [seen.method for seen in server.seen] == ["HEAD", "GET"]
+    assert harness.sleeps == []
+    assert Harness(server, push=True).repository.push_blob(source_of(b"z" * 100)) == UPLOADED
+
+
+def test_whoever_asks_for_time_gets_it(server: FaultServer) -> None:
+    server.script("HEAD", "", Answer(429, {"Retry-After": "5"}))
+    harness = Harness(server)
+    harness.repository.resolve("1")
+    assert [seen.method for seen in server.seen] == ["HEAD", "HEAD"]
+    assert 5 <= harness.sleeps[0] <= 7
+
+
+def test_a_registry_in_trouble_is_asked_as_often_as_retries_says(server: FaultServer) -> None:
+    always_when(server, "", "", Answer(503))
     with pytest.raises(RegistryError, match="503"):
-        Harness(server).repository.resolve("1")
-    assert {seen.method for seen in server.seen} == {"HEAD"}
+        Harness(server, retries=2).repository.resolve("1")
+    assert [seen.method for seen in server.seen] == ["HEAD", "GET", "GET", "GET"]
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+def test_a_doubtful_manifest_is_looked_for_with_get_where_head_is_refused(server: FaultServer, status: int) -> None:
+    always_when(server, "HEAD", "/manifests/", Answer(status))
+    # taken, and answered by something else
+    server.script("PUT", "/manifests/", Answer(200))
+    Harness(server, push=True).repository.push_manifest(MANIFEST, "1")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 405, 409, 410, 501])

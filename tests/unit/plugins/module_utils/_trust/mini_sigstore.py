@@ -346,6 +346,57 @@ class MiniSigstore:
             },
         }
 
+    def attestation(
+        self,
+        certificate: x509.Certificate,
+        payload: bytes | None = None,
+        *,
+        kind: str = "dsse",
+        signature: bytes | None = None,
+        changes: Mapping[str, Any] | None = None,
+        payload_type: str = formats.IN_TOTO,
+        time: datetime.datetime = NOW,
+    ) -> tuple[Descriptor, bytes]:
+        """A layer of cosign's tag of attestations, and its content; ``changes`` are those of the log entry."""
+        content = statement(predicateType="https://slsa.dev/provenance/v0.2") if payload is None else payload
+        made = (
+            sign(self.key, formats.pre_authentication_encoding(payload_type, content))
+            if signature is None
+            else signature
+        )
+        envelope = {
+            "payloadType": payload_type,
+            "payload": b64(content),
+            "signatures": [{"keyid": "", "sig": b64(made)}],
+        }
+        raw = json.dumps(envelope).encode("ascii")
+        encoded = certificate.public_bytes(Encoding.PEM)
+        whole = {"algorithm": "sha256", "value": hashlib.sha256(raw).hexdigest()}
+        if kind == "dsse":
+            body = dsse(made, content, encoded, **{"envelopeHash": whole, **(changes or {})})
+        elif kind == "intoto":
+            body = intoto(made, content, encoded, **{"hash": whole, **(changes or {})})
+        elif kind == "intoto 0.0.1":
+            hashed = {
+                "hash": whole,
+                "payloadHash": {"algorithm": "sha256", "value": hashlib.sha256(content).hexdigest()},
+            }
+            spec = {"content": {**hashed, **(changes or {})}, "publicKey": b64(encoded)}
+            spec["content"] = {name: value for name, value in spec["content"].items() if value}
+            body = compact({"apiVersion": "0.0.1", "kind": "intoto", "spec": spec})
+        else:
+            body = hashedrekord(made, raw, encoded)
+        log_id = hashlib.sha256(spki(self.rekor_key)).hexdigest()
+        entry = {"body": b64(body), "integratedTime": int(time.timestamp()), "logIndex": 7, "logID": log_id}
+        bundle = {"SignedEntryTimestamp": b64(self.promise(body, time, 7)), "Payload": entry}
+        annotations = {
+            formats.ANNOTATION_SIGNATURE: "",
+            formats.ANNOTATION_CERTIFICATE: encoded.decode("ascii"),
+            formats.ANNOTATION_BUNDLE: json.dumps(bundle),
+        }
+        digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
+        return Descriptor("application/vnd.dsse.envelope.v1+json", digest, len(raw), annotations=annotations), raw
+
 
 def _certificate(
     subject: x509.Name,

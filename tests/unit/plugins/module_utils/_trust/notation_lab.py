@@ -10,7 +10,7 @@ import datetime
 import functools
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,9 @@ SCOPE = "registry.example.com/charts/hello"
 SCHEME = "io.cncf.notary.signingScheme"
 SIGNING_TIME = "io.cncf.notary.signingTime"
 EXPIRY = "io.cncf.notary.expiry"
+AUTHENTIC_TIME = "io.cncf.notary.authenticSigningTime"
+TIMESTAMP_SIGNATURE = "io.cncf.notary.timestampSignature"
+SIGNING_AUTHORITY = "notary.x509.signingAuthority"
 PAYLOAD_TYPE = "application/vnd.cncf.notary.payload.v1+json"
 MEDIA_TYPES = {"jws": "application/jose+json", "cose": "application/cose"}
 SUBJECT = {"C": "US", "ST": "WA", "O": "example", "CN": "signer"}
@@ -190,20 +193,27 @@ def make_envelope(
     signature: bytes | None = None,
     unprotected: Mapping[Any, Any] | None = None,
     outer: Mapping[str, Any] | None = None,
+    authentic: datetime.datetime | None = None,
+    stamp: Callable[[bytes], bytes] | None = None,
 ) -> bytes:
     """An envelope in one of the two formats; without options a good one for ARTIFACT.
 
     ``headers`` are set over the right protected ones, and ``outer`` over the members of the JWS; ABSENT leaves one out.
+    ``authentic`` is the time of a signing authority, whose scheme it is then; ``stamp`` makes a timestamp of
+    the signature.
     """
     who = who or signer()
     payload = payload_for() if payload is None else payload
     algorithm = algorithm or algorithm_of(who.key)
     chain = [der(each) for each in who.chain] if chain is None else chain
     if critical is None:
-        critical = [SCHEME, *([EXPIRY] if expiry else [])]
+        critical = [SCHEME, *([EXPIRY] if expiry else []), *([AUTHENTIC_TIME] if authentic else [])]
     if form == "jws":
         protected: dict[Any, Any] = {"alg": algorithm, "crit": critical, "cty": PAYLOAD_TYPE, SCHEME: "notary.x509"}
         protected[SIGNING_TIME] = "2026-05-01T00:00:00Z"
+        if authentic:
+            del protected[SIGNING_TIME]
+            protected.update({SCHEME: SIGNING_AUTHORITY, AUTHENTIC_TIME: authentic.isoformat()})
         if expiry:
             protected[EXPIRY] = expiry.isoformat()
         protected = merged(protected, headers)
@@ -211,16 +221,22 @@ def make_envelope(
         made = sign(sign_with or who.key, ".".join(parts).encode()) if signature is None else signature
         document: dict[str, Any] = {"protected": parts[0], "payload": parts[1], "signature": b64u(made)}
         document["header"] = {"x5c": [base64.b64encode(each).decode() for each in chain], **(unprotected or {})}
+        if stamp:
+            document["header"][TIMESTAMP_SIGNATURE] = base64.b64encode(stamp(made)).decode()
         return json.dumps(merged(document, outer)).encode()
     number = COSE_NUMBERS.get(algorithm, algorithm)
     protected = {1: number, 2: critical, 3: PAYLOAD_TYPE, SCHEME: "notary.x509", SIGNING_TIME: Tag(1, 1777593600)}
+    if authentic:
+        del protected[SIGNING_TIME]
+        protected.update({SCHEME: SIGNING_AUTHORITY, AUTHENTIC_TIME: Tag(1, int(authentic.timestamp()))})
     if expiry:
         protected[EXPIRY] = Tag(1, int(expiry.timestamp()))
     names = {"alg": 1, "crit": 2, "cty": 3}
     encoded = cbor_encode(merged(protected, {names.get(key, key): value for key, value in (headers or {}).items()}))
     signed = cbor_encode(["Signature1", encoded, b"", payload])
     made = sign(sign_with or who.key, signed) if signature is None else signature
-    return cbor_encode(Tag(18, [encoded, {33: list(chain), **(unprotected or {})}, payload, made]))
+    outside = {33: list(chain), **(unprotected or {}), **({TIMESTAMP_SIGNATURE: stamp(made)} if stamp else {})}
+    return cbor_encode(Tag(18, [encoded, outside, payload, made]))
 
 
 def sign(key: Any, message: bytes) -> bytes:
@@ -288,6 +304,7 @@ def verifier(
     min_signers: int = 1,
     max_signatures: int = 0,
     now: datetime.datetime = NOW,
+    annotations: Mapping[str, str] | None = None,
     **changes: Any,
 ) -> NotationVerifier:
     """One for a policy of these statements, or of ``statement(**changes)``; trusts root() unless told otherwise."""
@@ -295,6 +312,7 @@ def verifier(
         provider="notation",
         min_signers=min_signers,
         max_signatures=max_signatures,
+        annotations=annotations or {},
         trust_policy={"version": "1.0", "trustPolicies": list(statements) or [statement(**changes)]},
         trust_store={"*": [root().root_pem]} if trust_store is None else trust_store,
     )

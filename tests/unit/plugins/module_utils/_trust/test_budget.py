@@ -195,9 +195,10 @@ def test_forty_junk_layers_of_fifteen_mebibytes(place: Any, key: Any) -> None:
     place.tag(".att", junk)
     place.read.clear()
     errors = []
-    assert peak(lambda: errors.append(refusal(place, key, attestations=[{"type": "spdxjson"}]))) < 128 * MIB
-    assert len(place.read) <= 1 + 128 // 15
-    assert "32 more objects are attached to it and not read, since one verification reads at most 128 MiB." in str(
+    policy = {"attestations": [{"type": "spdxjson"}], "max_attestation_size": "16MiB"}
+    assert peak(lambda: errors.append(refusal(place, key, **policy))) < 64 * MIB
+    assert len(place.read) <= 1 + 144 // 15
+    assert "31 more objects are attached to it and not read, since one verification reads at most 144 MiB." in str(
         errors[0]
     )
     assert errors[0].reason == "VerificationError"
@@ -230,10 +231,10 @@ def test_large_junk_hides_no_good_signature(place: Any, key: Any, where: str) ->
 
 
 def test_what_was_not_read_is_not_said_to_be_missing(place: Any, key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "neither a Cosign tag nor a Sigstore bundle refers to it" in refusal(place, key).message
+    assert "has no signature: there is nothing under Cosign's tags" in refusal(place, key).message
     place.attach(place.blob(bundle(key, place.digest), formats.BUNDLE_V03))
-    monkeypatch.setattr(budget, "MAX_BYTES", 1)
-    message = refusal(place, key).message
+    monkeypatch.setattr(budget, "MAX_BYTES", 0)
+    message = refusal(place, key, max_attestation_size="1").message
     assert "has no valid signatures of the 1 wanted" in message and "One more object is attached to it" in message
 
 
@@ -248,7 +249,12 @@ def test_json_that_grows_in_memory_is_not_read(place: Any, key: Any) -> None:
     place.attach(place.blob(nested, formats.BUNDLE_V03))
     errors = []
     assert peak(lambda: errors.append(refusal(place, key))) < 64 * MIB
-    assert "too-large: The bundle may have more than 100000 values" in errors[0].message
+    assert "too-large: The bundle has more than 4194304 bytes beside its payload" in errors[0].message
+    nested = b'{"mediaType":"x","y":[' + b"[]," * MIB + b"[]]}"
+    place.referrers.clear()
+    place.attach(place.blob(nested, formats.BUNDLE_V03))
+    assert peak(lambda: errors.append(refusal(place, key))) < 32 * MIB
+    assert "too-large: The bundle may have more than 100000 values" in errors[1].message
 
 
 def test_signatures_over_one_payload_are_fetched_once(place: Any, key: Any) -> None:

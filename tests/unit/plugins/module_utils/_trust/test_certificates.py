@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import certificates
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.trusted_root import (
     TrustedRoot,
-    load_trusted_root,
+    load_trusted_roots,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import Rejected
 
@@ -61,7 +61,7 @@ def root_of(mini: MiniSigstore, *chain: Authority, **changes: Any) -> TrustedRoo
     certificates_of_chain = [each.certificate for each in chain] or None
     if certificates_of_chain:
         changes["chain"] = certificates_of_chain
-    return load_trusted_root(compact(mini.trusted_root(**changes)).decode("ascii"))
+    return load_trusted_roots(compact(mini.trusted_root(**changes)).decode("ascii"))[0]
 
 
 def code(root: TrustedRoot, leaf: x509.Certificate, time: datetime.datetime = NOW) -> str:
@@ -152,8 +152,8 @@ def test_a_signature_over_a_weak_hash_is_refused() -> None:
     leaf, authority = (x509.load_pem_x509_certificate(each.encode("ascii")) for each in (SHA1_LEAF, SHA1_AUTHORITY))
 
     assert leaf.signature_hash_algorithm is not None and leaf.signature_hash_algorithm.name == "sha1"
-    assert certificates._is_issued_by(authority, authority)
-    assert not certificates._is_issued_by(leaf, authority)
+    assert certificates.is_issued_by(authority, authority)
+    assert not certificates.is_issued_by(leaf, authority)
 
 
 # -- the chain
@@ -246,7 +246,7 @@ def test_each_authority_is_tried(mini: MiniSigstore) -> None:
         *document["certificateAuthorities"],
     ]
 
-    assert code(load_trusted_root(compact(document).decode("ascii")), mini.issue(Leaf())) == ""
+    assert code(load_trusted_roots(compact(document).decode("ascii"))[0], mini.issue(Leaf())) == ""
 
 
 def test_chains_of_different_authorities_are_not_mixed(mini: MiniSigstore) -> None:
@@ -255,7 +255,7 @@ def test_chains_of_different_authorities_are_not_mixed(mini: MiniSigstore) -> No
     second = mini.trusted_root(chain=[mini.root.certificate])
     first["certificateAuthorities"].extend(second["certificateAuthorities"])
 
-    root = load_trusted_root(compact(first).decode("ascii"))
+    root = load_trusted_roots(compact(first).decode("ascii"))[0]
 
     assert code(root, mini.issue(Leaf())) == "untrusted-certificate"
 

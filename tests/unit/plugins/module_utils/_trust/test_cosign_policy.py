@@ -235,11 +235,60 @@ def test_attestations_under_cosigns_tag(repository: LayoutRepository, digest: st
     assert verdict.refusals == []
 
 
-def test_an_attestation_under_the_tag_is_no_signature(repository: LayoutRepository, digest: str, key: Any) -> None:
+def test_when_an_attestation_under_the_tag_is_a_signature(repository: LayoutRepository, digest: str, key: Any) -> None:
+    """Where the policy names its type, and only there: cosign verify does not count it."""
     add_attestations(repository, digest, add_blob(repository, envelope(digest, key, SPDX), DSSE_ENVELOPE))
-    for policy in ({}, {"attestations": [{"type": "spdx"}]}, {"attestations": [{"type": "vuln"}]}):
-        with pytest.raises(VerificationFailed, match="has no (signature|valid signature)"):
-            verify(repository, digest, public_keys=[public_pem(key)], **policy)
+    keys = {"public_keys": [public_pem(key)]}
+    for named in (
+        {"attestations": [{"type": "spdx"}]},
+        {"predicate_types": [SPDX]},
+        {"predicate_types": ["spdx"]},
+        {"attestations": [{"type": "spdx"}], "predicate_types": [VULN, SPDX]},
+    ):
+        (signer,) = verify(repository, digest, **keys, **named).signers
+        assert (signer.format, signer.predicate_type) == ("legacy", SPDX)
+    tag = f"{digest[:19].replace(':', '-')}….att"
+    for policy, why in (
+        ({}, "under this tag only a type that the policy names counts"),
+        ({"attestations": [{"type": "vuln"}]}, "the policy asks for 'vuln'"),
+        ({"predicate_types": [VULN]}, f"the policy asks for {VULN!r}"),
+    ):
+        error = failure(repository, digest, **keys, **policy)
+        said = f"It is of type {SPDX!r}, by the right signer (key 1), but {why}"
+        assert (
+            f"has no valid signatures of the 1 wanted: under the tag {tag} 1 attestation (predicate-type: {said})."
+            in (error.message)
+        )
+        assert f"predicate_types: [{SPDX}]" in error.hint
+    # the policy says what a signature is, and what else it wants
+    policy = {"attestations": [{"type": "spdx"}], "predicate_types": [formats.COSIGN_SIGN]}
+    assert "has no valid signatures of the 1 wanted." in failure(repository, digest, **keys, **policy).message
+
+
+def test_all_places_are_looked_at_before_a_failure(repository: LayoutRepository, digest: str, key: Any) -> None:
+    other = ec.generate_private_key(ec.SECP256R1())
+    assert failure(repository, digest, public_keys=[KEY_A]).message.endswith(
+        f"has no signature: there is nothing under Cosign's tags {digest[:19].replace(':', '-')}….sig and "
+        f"{digest[:19].replace(':', '-')}….att, and no Sigstore bundle among its referrers."
+    )
+    add_legacy(repository, digest, [signed_layer(repository, simple_payload(digest), other)])
+    attach(repository, digest, other, VULN)
+    add_attestations(repository, digest, add_blob(repository, envelope(digest, other, SPDX), DSSE_ENVELOPE))
+    message = failure(repository, digest, public_keys=[public_pem(key)]).message
+    for place, noun in (("under the tag", "signature"), ("among the referrers", "bundle"), ("….att", "attestation")):
+        assert place in message and f"1 {noun} (bad-signature: The signature is not by the key)" in message
+
+
+@pytest.mark.parametrize("row", vectors.rows("attestation"), ids=lambda row: row["name"])
+def test_the_real_tools_verdict_on_attestations(row: dict[str, Any]) -> None:
+    verifier = CosignVerifier(parse_policy(vectors.policy_options(row)))
+    if row["expected"] == "pass":
+        (signer,) = verifier.verify(vectors.repository(row), row["digest"]).signers
+        assert signer.predicate_type == "https://slsa.dev/provenance/v0.2"
+        assert bool(signer.issuer) == bool(signer.signed_at) == ("keyless" in row)
+    else:
+        with pytest.raises(VerificationFailed, match=row["reason"]):
+            verifier.verify(vectors.repository(row), row["digest"])
 
 
 def test_which_tags_are_asked_for(repository: LayoutRepository, digest: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,18 +309,22 @@ def test_which_tags_are_asked_for(repository: LayoutRepository, digest: str, mon
 
     keyless: dict[str, Any] = {"identities": [RELEASE], "trusted_root": ROOT}
     rule = {"attestations": [{"type": "spdx"}]}
-    assert tags(public_keys=[KEY_A]) == ["sig"]
-    assert tags(public_keys=[KEY_A], **rule) == ["sig", "att"]
-    assert tags(public_keys=[KEY_A], predicate_types=[formats.COSIGN_SIGN]) == ["sig"]
-    assert tags(public_keys=[KEY_A], predicate_types=[SPDX]) == []
-    assert tags(**keyless) == tags(**keyless, **rule) == ["sig"]
+    for signers in ({"public_keys": [KEY_A]}, keyless):
+        assert tags(**signers) == tags(**signers, **rule) == ["sig", "att"]
+        assert tags(**signers, predicate_types=[formats.COSIGN_SIGN]) == ["sig", "att"]
+        # what cannot count is looked at in the end, to say that it is there
+        assert tags(**signers, predicate_types=[SPDX]) == ["att", "sig"]
 
 
 def test_a_legacy_signature_is_none_of_another_type(repository: LayoutRepository, digest: str, key: Any) -> None:
     add_legacy(repository, digest, [signed_layer(repository, simple_payload(digest), key)])
     policy = {"public_keys": [public_pem(key)], "predicate_types": [VULN]}
-    with pytest.raises(VerificationFailed, match="has no signature"):
-        verify(repository, digest, **policy)
+    error = failure(repository, digest, **policy)
+    assert [each["code"] for each in error.details["verification"]["refused"]] == ["predicate-type"]
+    assert f"under the tag {digest[:19].replace(':', '-')}….sig 1 signature" in error.message
+    assert (
+        f"It is of type {formats.COSIGN_SIGN!r}, by the right signer (key 1), but the policy asks for" in error.message
+    )
     attach(repository, digest, key, VULN)
     assert verify(repository, digest, **policy).signers[0].predicate_type == VULN
 
@@ -305,10 +358,18 @@ def test_how_many_keys_a_signature_is_not_by(repository: LayoutRepository, diges
 
 @pytest.mark.parametrize(("count", "end"), [(5, ")."), (6, "); and 1 more."), (8, "); and 3 more.")])
 def test_how_many_refusals_are_shown(repository: LayoutRepository, digest: str, key: Any, count: int, end: str) -> None:
+    others = [simple_payload(f"sha256:{number:064}") for number in range(count)]
+    add_legacy(repository, digest, [signed_layer(repository, each, key) for each in others])
+    message = failure(repository, digest, public_keys=[public_pem(key)]).message
+    assert message.count("digest-mismatch: ") == 5 and message.endswith(end)
+
+
+def test_what_is_refused_for_one_reason_is_said_once(repository: LayoutRepository, digest: str, key: Any) -> None:
     layer = signed_layer(repository, simple_payload(digest), key)
-    add_legacy(repository, digest, [{**layer, "annotations": {}}] * count)
+    add_legacy(repository, digest, [{**layer, "annotations": {}}] * 7)
     message = failure(repository, digest, public_keys=[KEY_A]).message
-    assert message.count("malformed: ") == 5 and message.endswith(end)
+    tag = f"{digest[:19].replace(':', '-')}….sig"
+    assert message.endswith(f"under the tag {tag} 7 signatures (malformed: The layer has no signature annotation).")
 
 
 def test_one_signature_of_two_that_are_wanted(repository: LayoutRepository, digest: str, key: Any) -> None:

@@ -91,7 +91,9 @@ def described(digest: str) -> Descriptor:
 def referring(
     repository: Repository, digest: str, refusals: list[Refusal], budget: Budget | None = None
 ) -> Iterator[Manifest]:
-    return discovery._referring_manifests(repository, digest, refusals, budget or Budget(), discovery.BUNDLES)
+    budget = budget or Budget()
+    listed = discovery._listed_referrers(repository, digest, refusals, budget)
+    return discovery._referring_manifests(repository, digest, listed, refusals, budget, discovery.BUNDLES)
 
 
 def tight(monkeypatch: pytest.MonkeyPatch, size: int) -> Budget:
@@ -252,13 +254,13 @@ def test_what_does_not_fit_hides_no_other(repository: Repository, digest: str, m
         Descriptor(media.OCI_MANIFEST, good, discovery.LARGE + 1),
     ]
     budget = tight(monkeypatch, 4000)
-    found = discovery._referring_manifests(repository, digest, [], budget, discovery.BUNDLES)
+    found = referring(repository, digest, [], budget)
     assert [each.descriptor.digest for each in found] == [good]
     (said,) = budget.exceeded()
     assert said.startswith("2 more objects are")
     repository.listed = [Descriptor(media.OCI_MANIFEST, good, 4000)]
     budget = tight(monkeypatch, 4000)
-    assert len(list(discovery._referring_manifests(repository, digest, [], budget, discovery.BUNDLES))) == 1
+    assert len(list(referring(repository, digest, [], budget))) == 1
     assert not budget.take(1), "what the list says of a size is paid for"
 
 
@@ -275,8 +277,54 @@ def test_bundles(repository: Repository, digest: str) -> None:
     repository.listed = [described(each) for each in (*others, good)]
     refusals: list[Refusal] = []
     (found,) = attached_bundles(repository, digest, refusals)
-    assert (found.found_in, found.media_type, found.content) == (good, BUNDLE_V03, b"one")
+    assert (found.found_in, found.media_type, found.content.text) == (good, BUNDLE_V03, b"one")
     assert refusals == []
+
+
+def test_bundles_that_only_the_fallback_tag_lists(repository: Repository, digest: str) -> None:
+    """A registry that learned the API later may list there what was attached since, and nothing before."""
+    layers = [add_blob(repository, data, BUNDLE_V03) for data in (b"old", b"new")]
+    old, new = (refer(repository, digest, layer) for layer in layers)
+    other = add_manifest(repository, "2", [layers[0]])
+    index = {
+        "schemaVersion": 2,
+        "mediaType": media.OCI_INDEX,
+        "manifests": [repository.resolve(each).as_json() for each in (new, other, old)],
+    }
+    tag = digest.replace(":", "-")
+    repository.push_manifest(parse_manifest(canonical_json(index), "", "x"), tag)
+    repository.listed = [described(new)]
+    seen: set[str] = set()
+    found = [each.found_in for each in attached_bundles(repository, digest, [], seen=seen)]
+    assert (found, seen) == ([new], {new})
+
+    def by_tag() -> list[str]:
+        found = discovery.bundles_by_tag(repository, digest, [], Budget(), 100, {new})
+        return [each.found_in for each in found]
+
+    assert by_tag() == [old]
+    for failure in (NotFound("x"), NotAtMirrors("x"), InvalidContent("x")):
+        repository.failures = {tag: failure}
+        assert by_tag() == []
+    # an outage is not an answer
+    repository.failures = {tag: RegistryError("x", "", 503)}
+    with pytest.raises(RegistryError):
+        by_tag()
+
+
+@pytest.mark.parametrize("what", ["the artifact", "a manifest"])
+def test_a_fallback_tag_that_lists_no_referrers(repository: Repository, what: str) -> None:
+    """GitLab answers this tag with the artifact itself, which may be an index."""
+    index = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []}
+    artifact = parse_manifest(canonical_json(index), "", "x")
+    digest = artifact.descriptor.digest
+    repository.push_manifest(artifact, digest.replace(":", "-"))
+    attached = refer(repository, digest, add_blob(repository, b"bundle", BUNDLE_V03))
+    if what == "a manifest":
+        add_manifest(repository, digest.replace(":", "-"), [])
+    else:
+        index["manifests"] = [repository.resolve(attached).as_json()]
+    assert list(discovery.bundles_by_tag(repository, digest, [], Budget(), 100, set())) == []
 
 
 def envelopes(
@@ -286,7 +334,7 @@ def envelopes(
     limit: int,
     budget: Budget | None = None,
     thumbprints: Collection[str] = (),
-) -> Iterator[Attached]:
+) -> Iterator[Attached[bytes]]:
     kind = ReferrerKind("notation", NOTATION_SIGNATURE, limit, thumbprints=thumbprints)
     return attached(repository, digest, kind, refusals, budget or Budget())
 
@@ -313,7 +361,7 @@ def test_small_ones_come_before_large_ones(
     texts = [b"12345", b"1234", b"123", b"1"]
     referrers = [refer(repository, digest, add_blob(repository, text, BUNDLE_V03)) for text in texts]
     repository.listed = [described(each) for each in referrers]
-    found = [each.content for each in attached_bundles(repository, digest, [])]
+    found = [each.content.text for each in attached_bundles(repository, digest, [])]
     assert found == [b"123", b"1", b"1234", b"12345"]
 
 

@@ -67,8 +67,7 @@ CODES = {
     "rogue-root": "tlog",
     "rogue": "tlog",
     "no-identities": "policy",
-    "no-ct": "policy",
-    "no-tlog": "policy",
+    "no-tlog": "expired-certificate",
     "ca-ended": "untrusted-certificate",
     "rekor-ended": "tlog",
     "ct-ended": "sct",
@@ -420,7 +419,7 @@ def test_a_bundles_entry_of_anything_else_is_refused(mini: MiniSigstore, kind: C
         kind(signature, statement(), pem(mini.issue(Leaf()))),
         kind(signature, b"another payload", encoded),
         kind(signature, statement(), encoded, payloadHash={"algorithm": "sha512", "value": "00" * 64}),
-        hashedrekord(signature, pae, encoded),
+        hashedrekord(signature, statement(), encoded),
     ]
 
     assert code_of(lambda: case.bundle(signature=signature, body=kind(signature, statement(), encoded))) == ""

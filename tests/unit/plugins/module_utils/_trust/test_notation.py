@@ -132,6 +132,25 @@ def test_any_certificate_of_the_chain_may_be_the_trusted_one(form: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("level", ["strict", "audit"])
+def test_user_metadata_that_is_demanded(level: str) -> None:
+    """As with notation verify --user-metadata, whatever the level: it is part of what is signed."""
+    envelope = make_envelope("jws", payload=payload_for(annotations={"env": "prod", "build": "7"}))
+    for wanted, said in (
+        ({"env": "prod"}, ""),
+        ({"env": "prod", "build": "7"}, ""),
+        ({"env": "dev"}, "It is signed with 'prod' as the annotation 'env', wanted 'dev'"),
+        ({"env": "prod", "more": "x"}, "It is signed without the annotation 'more'"),
+    ):
+        checks = verifier(level=level, annotations=wanted)
+        if not said:
+            assert checks.verify(found(envelope), ARTIFACT, SCOPE).verified
+            continue
+        with pytest.raises(VerificationFailed) as caught:
+            checks.verify(found(envelope), ARTIFACT, SCOPE)
+        assert f"(annotations: {said})" in caught.value.message
+
+
 def test_an_authority_of_the_same_name_and_key_is_not_the_trusted_one() -> None:
     twin = make_authority("root", ends=NOW + 2 * YEAR)
     assert twin.chain[0].subject == root().chain[0].subject
@@ -271,25 +290,6 @@ def test_certificates_are_valid_from_the_first_second_on() -> None:
     assert verifier().verify(found(make_envelope("jws", who)), ARTIFACT, SCOPE).verified
     early = verifier(now=NOW - datetime.timedelta(seconds=1))
     assert codes(refused(early, make_envelope("jws", who))) == ["expired-certificate"]
-
-
-def test_a_timestamp_that_the_policy_demands_is_not_taken_for_granted() -> None:
-    stores = ["ca:good", "tsa:time"]
-    error = refused(verifier(trustStores=stores), make_envelope("jws"))
-    assert codes(error) == ["timestamp"]
-    assert "afterCertExpiry" in error.hint
-    after = verifier(trustStores=stores, verifyTimestamp="afterCertExpiry")
-    assert after.verify(found(make_envelope("jws")), ARTIFACT, SCOPE).verified
-    permissive = verifier(trustStores=stores, level="permissive")
-    verdict = permissive.verify(found(make_envelope("jws")), ARTIFACT, SCOPE)
-    assert verdict.verified and "demands a timestamp" in verdict.warnings[0]
-
-
-def test_a_countersignature_does_not_make_an_expired_chain_valid() -> None:
-    who = make_identity(begins=NOW - YEAR, ends=NOW - DAY)
-    envelope = make_envelope("jws", who, unprotected={"io.cncf.notary.timestampSignature": "MIIB"})
-    verify = verifier(trustStores=["ca:good", "tsa:time"], verifyTimestamp="afterCertExpiry")
-    assert codes(refused(verify, envelope)) == ["expired-certificate"]
 
 
 def ocsp() -> x509.ExtensionType:

@@ -31,6 +31,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdi
 from .notation_lab import (
     ABSENT,
     ARTIFACT,
+    AUTHENTIC_TIME,
     EXPIRY,
     MEDIA_TYPES,
     NOW,
@@ -62,7 +63,7 @@ from .notation_lab import (
 FORMS = pytest.mark.parametrize("form", ["jws", "cose"])
 SECONDS = int(NOW.timestamp())
 PLUGIN = "io.cncf.notary.verificationPlugin"
-AUTHENTIC_TIME = "io.cncf.notary.authenticSigningTime"
+DAY = datetime.timedelta(days=1)
 
 
 def refusal(form: str, raw: bytes) -> Rejected:
@@ -288,7 +289,7 @@ def test_cose_with_a_header_in_both_places() -> None:
         ({SCHEME: "notary.x510"}, "signing-scheme"),
         ({SCHEME: 1}, "signing-scheme"),
         ({SCHEME: ["notary.x509"]}, "signing-scheme"),
-        ({SCHEME: "notary.x509.signingAuthority"}, "signing-scheme"),
+        ({SCHEME: "notary.x509.signingAuthority"}, "malformed"),
         ({SIGNING_TIME: ABSENT}, "malformed"),
         ({SIGNING_TIME: 1700000000}, "malformed"),
         ({SIGNING_TIME: "yesterday"}, "malformed"),
@@ -318,9 +319,30 @@ def test_further_attributes_that_are_not_critical(form: str) -> None:
 
 
 @FORMS
-def test_the_signing_authority_is_refused_by_name(form: str) -> None:
-    message = refusal(form, make_envelope(form, headers={SCHEME: "notary.x509.signingAuthority"})).message
-    assert message == "The signing scheme 'notary.x509.signingAuthority' is not supported, only 'notary.x509'"
+def test_a_signing_authority_vouches_for_the_time(form: str) -> None:
+    made = make_envelope(form, authentic=NOW, expiry=NOW + DAY)
+    opened = open_envelope(MEDIA_TYPES[form], made)
+
+    assert (opened.authentic_time, opened.expiry) == (NOW, NOW + DAY)
+    assert open_envelope(MEDIA_TYPES[form], make_envelope(form)).authentic_time is None
+    assert code(form, authentic=NOW, expiry=NOW) == "malformed"
+
+
+@FORMS
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({AUTHENTIC_TIME: ABSENT}, "critical-header"),
+        ({"crit": [SCHEME]}, "critical-header"),
+        ({"crit": [AUTHENTIC_TIME]}, "critical-header"),
+        ({SCHEME: "notary.x509"}, "critical-header"),
+        ({AUTHENTIC_TIME: "yesterday"}, "malformed"),
+        ({SIGNING_TIME: 1}, "malformed"),
+        ({PLUGIN: "com.amazonaws.signer.notation.plugin"}, "plugin"),
+    ],
+)
+def test_attributes_of_a_signing_authority(form: str, changes: dict[str, Any], wanted: str) -> None:
+    assert code(form, authentic=NOW, headers=changes) == wanted
 
 
 @FORMS

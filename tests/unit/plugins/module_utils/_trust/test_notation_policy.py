@@ -69,15 +69,16 @@ def test_skip() -> None:
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
-        ({}, False),
-        ({"verifyTimestamp": "always"}, False),
-        ({"trustStores": ["ca:good", "tsa:time"]}, True),
-        ({"trustStores": ["ca:good", "tsa:time"], "verifyTimestamp": "always"}, True),
-        ({"trustStores": ["ca:good", "tsa:time"], "verifyTimestamp": "afterCertExpiry"}, False),
+        ({}, "never"),
+        ({"verifyTimestamp": "always"}, "never"),
+        ({"verifyTimestamp": "afterCertExpiry"}, "never"),
+        ({"trustStores": ["ca:good", "tsa:time"]}, "always"),
+        ({"trustStores": ["ca:good", "tsa:time"], "verifyTimestamp": "always"}, "always"),
+        ({"trustStores": ["ca:good", "tsa:time"], "verifyTimestamp": "afterCertExpiry"}, "afterCertExpiry"),
     ],
 )
-def test_when_a_timestamp_is_demanded(changes: dict[str, Any], wanted: bool) -> None:
-    assert parse(**changes)[0].wants_timestamp is wanted
+def test_when_a_timestamp_is_demanded(changes: dict[str, Any], wanted: str) -> None:
+    assert parse(**changes)[0].timestamps == wanted
 
 
 def test_the_statement_that_names_the_repository_goes_before_the_one_for_all() -> None:
@@ -230,7 +231,29 @@ def test_stores_are_kept_apart() -> None:
 
 
 def test_only_stores_of_authorities_make_signers_trusted() -> None:
-    assert parse(trustStores=["signingAuthority:good", "tsa:good"])[0].trusted == ()
+    parsed = parse(trustStores=["signingAuthority:good", "tsa:good"])[0]
+    assert parsed.trusted == ()
+    assert [each.encoded for each in (*parsed.signing_authorities, *parsed.time_stampers)] == [der(root().chain[0])] * 2
+
+
+def test_each_type_of_store_has_its_own_certificates() -> None:
+    kinds = ("ca", "signingAuthority", "tsa")
+    others = {kind: make_authority(kind) for kind in kinds}
+    found = parse_trust_policy(
+        document(statement(trustStores=[f"{kind}:good" for kind in kinds])),
+        {f"{kind}:good": [others[kind].root_pem] for kind in kinds},
+    ).statements[0]
+    for kind, certificates in zip(kinds, (found.trusted, found.signing_authorities, found.time_stampers)):
+        assert [each.encoded for each in certificates] == [der(others[kind].chain[0])]
+
+
+def test_a_store_of_signing_authorities_that_is_not_there() -> None:
+    """Timestamps may never be asked for: what is missing for them is said when they are."""
+    stores = ["ca:good", "signingAuthority:good"]
+    with pytest.raises(InvalidPolicy, match="trusts the store 'signingAuthority:good'"):
+        parse_trust_policy(document(statement(trustStores=stores)), {"ca:good": [root().root_pem]})
+    tsa = parse_trust_policy(document(statement(trustStores=["ca:good", "tsa:x"])), {"good": [root().root_pem]})
+    assert tsa.statements[0].time_stampers == ()
 
 
 def test_files(tmp_path: Path) -> None:
@@ -329,7 +352,7 @@ def test_a_trusted_certificate_may_be_an_intermediate_authoritys_of_any_hash() -
 
 def test_a_statement_that_skips_wants_nothing() -> None:
     (found,) = parse(statement(level="skip", trustStores=ABSENT, trustedIdentities=ABSENT))
-    assert found.skips and not found.wants_timestamp and not found.trusted
+    assert found.skips and found.timestamps == "never" and not found.trusted
 
 
 @pytest.mark.parametrize(("scope", "hint"), [("r.example/*", "Wildcards"), ("https://r.example/a", "")])

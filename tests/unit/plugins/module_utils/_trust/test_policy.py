@@ -42,6 +42,7 @@ def test_every_option_counts() -> None:
             "identities": [{"issuer": "^i$", "subject": "^s$"}, {}],
             "any_identity": True,
             "trusted_root": "root.json",
+            "ca_roots": ["ca.pem"],
             "min_signers": 2,
             "predicate_types": ["p"],
             "curve_hash": True,
@@ -58,6 +59,7 @@ def test_every_option_counts() -> None:
         predicate_types=("p",),
         curve_hash=True,
         attestations=(AttestationRule("spdx", 1), AttestationRule("vuln", 3)),
+        ca_roots=("ca.pem",),
     )
 
 
@@ -81,6 +83,7 @@ def test_a_number_of_signers_that_is_zero_is_not_one() -> None:
         ("notation", "trusted_root", "r"),
         ("notation", "predicate_types", ["p"]),
         ("notation", "curve_hash", True),
+        ("notation", "ca_roots", ["ca.pem"]),
         ("notation", "attestations", [{"type": "spdx"}]),
     ],
 )
@@ -145,3 +148,9 @@ def test_reading_a_policy_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "file").write_text(json.dumps(DOCUMENT))
     with pytest.raises(InvalidPolicy):
         notation(trust_policy=str(tmp_path / "file"))
+
+
+def test_roots_of_ones_own_need_an_identity() -> None:
+    with pytest.raises(InvalidPolicy, match="whose are accepted"):
+        parse_policy({"public_keys": ["a"], "ca_roots": ["ca.pem"]})
+    assert parse_policy({"any_identity": True, "ca_roots": ["ca.pem"]}).ca_roots == ("ca.pem",)

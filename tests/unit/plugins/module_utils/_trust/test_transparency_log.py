@@ -26,7 +26,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.trans
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.trusted_root import (
     TrustedRoot,
-    load_trusted_root,
+    load_trusted_roots,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.verdict import Rejected
 
@@ -46,7 +46,7 @@ def _root(mini: MiniSigstore) -> TrustedRoot:
 
 
 def root_of(mini: MiniSigstore) -> TrustedRoot:
-    return load_trusted_root(compact(mini.trusted_root()).decode("ascii"))
+    return load_trusted_roots(compact(mini.trusted_root()).decode("ascii"))[0]
 
 
 def with_rekor(key: Any) -> MiniSigstore:
@@ -296,7 +296,7 @@ def test_the_window_of_a_log_is_named(mini: MiniSigstore) -> None:
     promise = read_entry(mini.entry(BODY)).promise
     assert promise is not None
     with pytest.raises(Rejected, match="is trusted from 2024-01-01 until 2025-05-01"):
-        check_promise(load_trusted_root(compact(ended).decode("ascii")), promise)
+        check_promise(load_trusted_roots(compact(ended).decode("ascii"))[0], promise)
 
 
 def test_lengths_that_are_just_allowed(mini: MiniSigstore, root: TrustedRoot) -> None:

@@ -78,7 +78,10 @@ def test_parts_to_gather() -> None:
         gathered(["everything"])
 
 
-@pytest.mark.parametrize(("config", "shown"), [(b'{"a": 1}', {"a": 1}), (b"", None), (b"no JSON", None), (b"[1]", [1])])
+@pytest.mark.parametrize(
+    ("config", "shown"),
+    [(b'{"a": 1}', {"a": 1}), (b"", None), (b"no JSON", None), (b"[1]", [1]), (b"[" * 101 + b"]" * 101, None)],
+)
 def test_config(config: bytes, shown: Any, layout: Layout) -> None:
     layout.image("1", config)
     assert layout.look("1", "config")["config"] == shown

@@ -173,7 +173,7 @@ def several_layers(lab: Lab, *titles: str) -> None:
 
 def test_all_layers_or_the_first(lab: Lab) -> None:
     several_layers(lab, "first.tar", "second.tar")
-    result = lab.pull("3")
+    result = lab.pull("3", layers="first")
     assert sorted(result.changes["added"]) == ["a", "dir", "dir/b"]
     first = result.artifact["layer"]
     every = lab.pull("3", layers="all")

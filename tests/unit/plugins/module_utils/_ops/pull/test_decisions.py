@@ -136,9 +136,10 @@ def test_a_suspended_pull_does_nothing(lab: Lab) -> None:
     assert lab.content() == before
 
 
-def test_a_missing_tag_has_its_own_reason(lab: Lab) -> None:
+@pytest.mark.parametrize("missing", [":3", f"@sha256:{'0' * 64}"])
+def test_a_missing_tag_or_digest_has_the_reason_of_flux(lab: Lab, missing: str) -> None:
     with pytest.raises(NotFound) as failure:
-        lab.pull("3")
+        lab.pull(reference={"ref": f"oci-layout:{lab.layout}{missing}"})
     assert failure.value.reason == "OCIArtifactPullFailed"
 
 

@@ -19,7 +19,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_s
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layers import (
     check_sizes,
     file_name,
-    select_layers,
+    layers_of_type,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.build import parse_inputs
 
@@ -37,13 +37,10 @@ def manifest(*layers: Descriptor, **annotations: str) -> Manifest:
 def test_selection_is_exact_and_in_order() -> None:
     layers = [layer("a/b"), layer("a/c"), layer("a/b;x=1"), layer("a/b", "second")]
     found = manifest(*layers)
-    assert select_layers(found, LayerSelector(), "x") == layers[:1]
-    assert select_layers(found, LayerSelector(layers="all"), "x") == layers
-    assert select_layers(found, LayerSelector("a/b", layers="all"), "x") == [layers[0], layers[3]]
+    assert layers_of_type(found, "", "x") == layers
+    assert layers_of_type(found, "a/b", "x") == [layers[0], layers[3]]
     with pytest.raises(LayerError, match="'A/B'.*it has a/b, a/c, a/b;x=1"):
-        select_layers(found, LayerSelector("A/B"), "x")
-    with pytest.raises(LayerError, match="no layers"):
-        select_layers(manifest(), LayerSelector(), "x")
+        layers_of_type(found, "A/B", "x")
 
 
 def test_sizes_are_refused_before_the_transfer() -> None:
@@ -92,7 +89,7 @@ def test_a_platform() -> None:
 
 
 def test_options() -> None:
-    assert parse_layer_selector(None, "first") == LayerSelector()
+    assert parse_layer_selector(None, "auto") == LayerSelector()
     assert parse_layer_selector({"operation": None, "media_type": "a/b"}, "all") == LayerSelector(
         "a/b", "extract", "all"
     )
