@@ -339,8 +339,9 @@ class Ground:
         envelope = lab.make_envelope("jws", payload=lab.payload_for(artifact))
         attach_notation(repository, artifact, envelope, lab.MEDIA_TYPES["jws"])
         repository.close()
-        self._write("shared/etc/notation/ca.crt", lab.root().root_pem)
-        policy = {"version": "1.0", "trustPolicies": [lab.statement()]}
+        for name in ("ca", "signing-authority", "tsa-root"):
+            self._write(f"shared/etc/notation/{name}.crt", lab.root().root_pem)
+        policy = {"version": "1.0", "trustPolicies": [lab.statement(trustStores=["ca:acme"])]}
         self._write("shared/etc/notation/trustpolicy.json", json.dumps(policy))
 
     def _write(self, name: str, content: str) -> None:

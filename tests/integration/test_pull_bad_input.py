@@ -119,7 +119,7 @@ def test_what_is_not_there(ansible: AnsibleRunner, registry: RegistryServer, des
     cases: list[Case] = [
         ({"ref": f"{place.name}:2"}, PULL_FAILED, f"There is no {place.name}:2 in the registry."),
         ({"ref": f"{registry.host}/bad/nothing:1"}, PULL_FAILED, "bad/nothing:1"),
-        ({"ref": f"{place.name}@{absent}"}, SELECTION, absent),
+        ({"ref": f"{place.name}@{absent}"}, PULL_FAILED, absent),
         ({"url": place.url, "semver": ">=2"}, SELECTION, "1.0.0"),
         ({"url": f"oci://{registry.host}/bad/nothing", "semver": "*"}, PULL_FAILED, "bad/nothing"),
         ({"ref": "127.0.0.1:1/x:1"}, "ConnectionFailed", "127.0.0.1:1"),
@@ -213,7 +213,7 @@ def test_blobs_that_are_not_what_they_claim(ansible: AnsibleRunner, hostile: Hos
         ({"ref": f"{hostile.host}/short:1"}, "ConnectionFailed", f"{len(good) - 5} of {len(good)} bytes"),
         ({"ref": f"{hostile.host}/long:1"}, PULL_FAILED, "longer than its descriptor says"),
         ({"ref": f"{hostile.host}/other:1"}, PULL_FAILED, "does not match its digest"),
-        ({"ref": f"{hostile.host}/gone:1"}, SELECTION, "404"),
+        ({"ref": f"{hostile.host}/gone:1"}, PULL_FAILED, "404"),
     ]
     refuse(ansible, cases, dest)
     copied = [({**options, "layer_selector": {"operation": "copy"}}, reason, words) for options, reason, words in cases]

@@ -37,10 +37,10 @@ OWN_OF_A_CHANGE = re.compile(
     r"|_ops\.(?:layers|sign|verify|push\..*|pull\.(?:change|keep|repair|last_good))$"
 )
 # lines of this collection that are loaded, and of all that a task carries along
-MAX_LINES_PINNED = 3_500
+MAX_LINES_PINNED = 3_600
 MAX_LINES_BY_TAG = 7_300
-MAX_LINES_CARRIED = 26_000
-MAX_BYTES_CARRIED = 385_000
+MAX_LINES_CARRIED = 27_000
+MAX_BYTES_CARRIED = 400_000
 
 
 class Payload:
