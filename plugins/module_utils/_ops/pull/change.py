@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..._dest.diff import diff_of
 from ..._dest.drift import Drift
 from ..._dest.plan import make_plan
 from ..._dest.state import State
@@ -29,7 +27,6 @@ from ..resolve import Resolved
 from .context import PullContext, verdict_of
 from .layer_reader import LayerReader, opened_layers
 from .options import DRIFT_CORRECTED, LEFT_OUT, NEW_REVISION, PLACEMENT, UP_TO_DATE, PullResult, listed_changes
-from .repair import repair_metadata
 from .staging import Staged, needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
@@ -67,6 +64,8 @@ class Change:
         """
         pull, repository, resolved = self._pull, self._repository, self._resolved
         if drift is not None and not drift.content:
+            from .repair import repair_metadata
+
             result = repair_metadata(pull, state, drift, resolved, self._verification)
             if result is not None:
                 return result
@@ -140,6 +139,8 @@ class Change:
                     trust_times=trust_times,
                 )
                 if self._pull.want_diff:
+                    from ..._dest.diff import diff_of
+
                     diff = diff_of(plan, root, held.root, content)
             healed = dict(state.key) == key
             changed = not (healed and plan.is_empty)
@@ -152,7 +153,7 @@ class Change:
                 diff = diff or self._revision_diff(state, artifact)
             if work is not None:
                 wanted = self._pull.target.wanted
-                work.apply(plan, content, state, key, artifact, self._verification, wanted)
+                work.apply(plan, content, state, key, artifact, self._verification, wanted, staged.times)
         return PullResult(
             changed=changed,
             reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
@@ -235,6 +236,8 @@ class Change:
             with locked(self._pull.destination) as work:
                 yield work.stage, work
             return
+        import tempfile
+
         try:
             with tempfile.TemporaryDirectory(prefix="oci-artifact-") as path:
                 stage = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
