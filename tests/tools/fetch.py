@@ -280,6 +280,11 @@ def _unpack_debian_sshd(target: Path) -> None:
     _start_debian_program(target, "usr/sbin/sshd")
 
 
+def _unpack_debian_strace(target: Path) -> None:
+    _unpack_debian(["strace"], target.parent / "root")
+    _start_debian_program(target, "usr/bin/strace")
+
+
 def _unpack_debian_chromium(target: Path) -> None:
     """The browser without a window, with fonts: a machine without a screen often has none."""
     root = target.parent / "root"
@@ -357,6 +362,7 @@ TOOLS = {
         ),
         Tool("skopeo", "debian", ("--version",), r"version 1\.", _unpack_debian_skopeo, in_place=True),
         Tool("sshd", "debian", ("-V",), r"OpenSSH_", _unpack_debian_sshd, in_place=True),
+        Tool("strace", "debian", ("-V",), r"strace -- version [5-9]\.", _unpack_debian_strace, in_place=True),
         # GitHub's runners have Chrome; Debian and its children have the package
         Tool(
             "chromium", "debian", ("--version",), r"Chrom(e|ium) [1-9]\d\d\.", _unpack_debian_chromium, in_place=True,
