@@ -14,6 +14,7 @@ import os
 import random
 import re
 import tarfile
+import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -183,6 +184,19 @@ def chart(number: int) -> bytes:
         for path, content in files.items():
             add_file(archive, f"{name}/{path}", len(content), io.BytesIO(content))
     return gzip.compress(target.getvalue(), mtime=0)
+
+
+def files_of(archive: bytes) -> list[tuple[str, int]]:
+    """The names and sizes of the files in a packed archive."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        return [(member.name, member.size) for member in opened if member.isfile()]
+
+
+def manifest_of(host: str, repository: str, tag: str) -> bytes:
+    """A manifest as a registry has it."""
+    request = urllib.request.Request(f"http://{host}/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return bytes(response.read())
 
 
 def digest_of_file(path: Path) -> str:

@@ -329,8 +329,8 @@ TOOLS = {
             path_names=("docker-registry", "registry"),
         ),
         Tool(
-            "oras", "1.3.3", ("version",), r"Version:\s+1\.[2-9]",
-            _build_go_module("oras.land/oras@v1.3.3", "./cmd/oras"),
+            "oras", "1.3.6", ("version",), r"Version:\s+1\.[2-9]",
+            _build_go_module("oras.land/oras@v1.3.6", "./cmd/oras"),
         ),
         Tool(
             "crane", "0.22.1", ("version",), r"v?0\.(1[5-9]|[2-9]\d)|devel",
@@ -344,12 +344,8 @@ TOOLS = {
         # the oldest Helm that releases are deployed with
         Tool("helm310", "3.10.1", ("version", "--short"), r"v3\.10\.", _take_npm_helm, path_names=("helm310",)),
         Tool(
-            "helm4", "4.3.1", ("version", "--short"), r"v?4\.",
-            _build_go_module("helm.sh/helm/v4@v4.3.1", "./cmd/helm"), path_names=("helm4", "helm"),
-        ),
-        Tool(
-            "helm4", "4.3.1", ("version", "--short"), r"v?4\.",
-            _build_go_module("helm.sh/helm/v4@v4.3.1", "./cmd/helm"), path_names=("helm4", "helm"),
+            "helm4", "4.3.2", ("version", "--short"), r"v?4\.",
+            _build_go_module("helm.sh/helm/v4@v4.3.2", "./cmd/helm"), path_names=("helm4", "helm"),
         ),
         Tool(
             "notation", "1.3.2", ("version",), r"Version:\s+v?1\.[2-9]",
