@@ -46,7 +46,7 @@ class Scale:
 
 
 SCALES = {
-    "full": Scale(1024 * MIB, 2000, 1500 * MIB, 200, 100, 512 * MIB, 100_000, 200),
+    "full": Scale(1024 * MIB, 2000, 1500 * MIB, 200, 50, 512 * MIB, 100_000, 200),
     "small": Scale(64 * MIB, 2000, 94 * MIB, 50, 10, 32 * MIB, 10_000, 10),
 }
 

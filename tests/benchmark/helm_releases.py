@@ -99,7 +99,7 @@ class Bench:
         with urllib.request.urlopen(request, context=self._context, timeout=30) as response:
             return int(sum(float(value) for value in COUNTED.findall(response.read().decode())))
 
-    def idle_rate(self, seconds: float = 10.0) -> float:
+    def idle_rate(self, seconds: float = 5.0) -> float:
         """Requests per second that the cluster's own controllers make."""
         before = self.api_requests()
         time.sleep(seconds)

@@ -19,7 +19,7 @@ OURS, THEIRS, TEXT, MUTED, PAPER, EDGE = "#1f6feb", "#8b949e", "#1f2328", "#5963
 FLOOR = "#cf222e"
 DATA_LINE = 140
 WIDTH, MARGIN, BARS, LENGTH, BAR, ROW, HEAD = 760, 20, 412, 260, 15, 54, 132
-TITLE_LENGTH = 56
+TITLE_LENGTH = 46
 
 
 Task = tuple[str, float]  # its name and its seconds

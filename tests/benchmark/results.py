@@ -59,14 +59,20 @@ def keep(records: Iterable[Record], order: Sequence[str]) -> None:
 
 
 def goals_as_rst(records: Iterable[Record]) -> str:
-    """The goals of all workloads in one table, each with what was found, and with the command that measures it."""
-    rows = [["Workload", "Goal", "At most", "Found", "", "Measured by ``run.py`` with"]]
-    for record in records:
-        option = f"``--only {record.name}``"
-        rows += [[record.title, *goal, option] for goal in record.goals[1:]]
+    """The goals of all workloads in one table, each with what was found, and with the option that measures it alone."""
+    rows = goal_rows(records)
+    rows[1:] = [[*row[:-1], f"``{row[-1]}``"] for row in rows[1:]]
     met = sum(row[4] == "met" for row in rows)
     lines = ["Goals", "^^^^^", "", f"{met} of {len(rows) - 1} are met.", "", *list_table(rows)]
     return "\n".join(lines) + "\n"
+
+
+def goal_rows(records: Iterable[Record]) -> list[list[str]]:
+    """The goals of all workloads; the first row is the header."""
+    rows = [["Workload", "Goal", "At most", "Found", "", "Measured by run.py with"]]
+    for record in records:
+        rows += [[record.title, *goal, f"--only {record.name}"] for goal in record.goals[1:]]
+    return rows
 
 
 def between(page: str, begin: str, text: str, end: str) -> str:

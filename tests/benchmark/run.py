@@ -39,7 +39,7 @@ from measure import alternate, clean_environment, launcher
 from payload import Ansible
 from plan import Plan
 from report import Report
-from results import Record, keep, markdown
+from results import Record, goal_rows, keep, markdown
 from stage import Stage, find_tools
 from versions import named, versions
 from workloads import WORKLOADS
@@ -94,7 +94,7 @@ def run_releases(count: int, scale: str, known: dict[str, str]) -> Record:
     """Many Helm releases of one chart, see helm_releases.py."""
     import helm_releases
 
-    others = max(1, count // 5)
+    others = max(1, count // 10)
     when = taken(scale)
     costs = helm_releases.measured(count, others)
     about = f"{count} releases by the role, {others} by the others. {named(['helm', 'kubernetes.core'], known)}"
@@ -157,11 +157,14 @@ def main() -> int:
         stage = Stage(SCALES[arguments.scale], data.resolve(), scratch, find_tools(), ansible, start, stack)
         known = versions(stage.tools, tree)
         print(f"{taken(arguments.scale)}\n", flush=True)
+        measured: list[Record] = []
         names = [name for name in NAMES if name in (arguments.only or NAMES)]
         for record in records(names, arguments.rounds, arguments.scale, stage, known):
             show(record)
+            measured.append(record)
             if arguments.write_docs:
                 keep([record], NAMES)
+        print(markdown(goal_rows(measured)))
     return 0
 
 

@@ -88,7 +88,7 @@ def unchanged_tag(stage: Stage) -> Plan:
             stage, f"{THREE}{BY_ORAS}", [oras_pull(stage, f"{name}:v1", folder / f"o{number}") for number in range(3)]
         ),
     ]
-    plan = Plan("A playbook of three tasks that find nothing new under their tag", peers, pings.name)
+    plan = Plan("A playbook of three tasks, nothing new under their tag", peers, pings.name)
     return with_tools(stage, plan, {f"{THREE}{BY_ORAS}": ["oras"]})
 
 
@@ -101,7 +101,7 @@ def unchanged_digest(stage: Stage) -> Plan:
         play(stage, BY_ORAS, [oras_pull(stage, ref, folder / "oras")]),
         play(stage, BY_URL, fetched(name, layer_digest(stage, name), stage.folder("url"), "layer.tgz")),
     ]
-    plan = Plan("A playbook with an artifact that is pinned by digest, and in place", peers, PINGS)
+    plan = Plan("A playbook with a pinned artifact that is in place", peers, PINGS)
     return with_tools(stage, plan, {BY_ORAS: ["oras"], BY_URL: ["tar"]})
 
 
@@ -115,7 +115,7 @@ def remote(stage: Stage) -> Plan:
         play(stage, OURS, [pull(ref, folder / "x")], kind=KIND, **more),
         play(stage, BY_ORAS, [oras_pull(stage, ref, folder / "oras")], **more),
     ]
-    title = "A playbook for a remote host, pinned by digest, and in place: controller and host"
+    title = "A playbook for a remote host, pinned and in place"
     return with_tools(stage, Plan(title, peers, PINGS), {BY_ORAS: ["oras"]})
 
 

@@ -44,7 +44,7 @@ def release(stage: Stage) -> Plan:
         _peer(bench, ROLE_TWO, role_play(bench, ref, releases), OURS),
         _peer(bench, CORE_TWO, core_play(bench, NAMES, **remote), THEIRS),
     ]
-    return Plan("A playbook with one release, and with two, unchanged", peers, CORE_ONE)
+    return Plan("A playbook with one release, or two, unchanged", peers, CORE_ONE)
 
 
 def _peer(bench: Bench, name: str, play: Mapping[str, Any], kind: str) -> Peer:

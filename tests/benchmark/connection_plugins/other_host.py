@@ -24,7 +24,7 @@ extends_documentation_fragment: connection_pipelining
 """
 
 
-class Connection(ConnectionBase):  # type: ignore[misc]  # ansible-core has no types
+class Connection(ConnectionBase):
     """Commands are children, files are copied."""
 
     transport = "other_host"
