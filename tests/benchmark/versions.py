@@ -29,16 +29,16 @@ def versions(tools: Mapping[str, str], tree: Path) -> dict[str, str]:
     found = {"ansible-core": importlib.metadata.version("ansible-core"), "Python": platform.python_version()}
     for name, probe in PROBES.items():
         if name in tools:
-            found[name] = _of_tool(name, tools[name], probe)
+            found[name] = _of_tool(tools[name], probe)
     manifest = tree / "ansible_collections/kubernetes/core/MANIFEST.json"
     if manifest.exists():
         found["kubernetes.core"] = str(json.loads(manifest.read_text())["collection_info"]["version"])
     return found
 
 
-def _of_tool(name: str, path: str, probe: list[str]) -> str:
+def _of_tool(path: str, probe: list[str]) -> str:
     """What the folder says that tests/tools/fetch.py keeps it in, and else what it says of itself."""
-    kept = re.fullmatch(rf"{name}\d?-({_NUMBER.pattern})", Path(path).parent.name)
+    kept = re.fullmatch(rf"[a-z]+\d?-({_NUMBER.pattern})", Path(path).parent.name)
     if kept:
         return kept[1]
     said = subprocess.run([path, *probe], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
