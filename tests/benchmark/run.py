@@ -97,7 +97,7 @@ def run_releases(count: int, scale: str, known: dict[str, str]) -> Record:
     others = max(1, count // 10)
     when = taken(scale)
     costs = helm_releases.measured(count, others)
-    about = f"{count} releases by the role, {others} by the others. {named(['helm', 'kubernetes.core'], known)}"
+    about = f"{count} releases by the role, {others} by the others. {named(['kubernetes.core'], known)}"
     command = f"python tests/benchmark/helm_releases.py --releases {count} --others {others}"
     title, goals = "Releases of one chart, by role and by module", helm_releases.goal_rows(costs)
     return Record(RELEASES, title, about, command, when, helm_releases.rows(costs), goals)
