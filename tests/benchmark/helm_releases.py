@@ -135,6 +135,7 @@ class Bench:
         return {
             **kept,
             "HOME": str(self.folder),
+            "ANSIBLE_REMOTE_TMP": str(self.folder / ".ansible/tmp"),
             "ANSIBLE_COLLECTIONS_PATH": str(self.tree),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,

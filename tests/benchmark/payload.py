@@ -31,6 +31,8 @@ class Ansible:
         self.environment = {
             **kept,
             "HOME": str(folder),
+            # Ansible takes the home for this one from the user database
+            "ANSIBLE_REMOTE_TMP": str(folder / ".ansible/tmp"),
             "ANSIBLE_COLLECTIONS_PATH": str(tree),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
