@@ -29,9 +29,11 @@ from support.ansible_runner import COLLECTION, AnsibleRunner
 OWN = f"ansible_collections.{COLLECTION}.plugins.module_utils."
 # a machine may be very busy, and valgrind is slow
 TIMEOUT = 3600.0
-# how often these are made depends on who waits for whom, on how a stream was cut, and on how memory grew
+# how often these are made depends on who waits for whom, which decides about threads and connections too, on how a
+# stream was cut, and on how memory grew
 UNSTEADY = frozenset(
     """
+    clone clone3 connect getsockopt gettid rseq set_robust_list setsockopt socket
     brk clock_nanosleep epoll_pwait epoll_wait exit_group futex madvise mmap mprotect mremap munmap poll ppoll pselect6
     recvfrom recvmsg restart_syscall rt_sigaction rt_sigprocmask rt_sigreturn sched_yield select sendto sendmsg wait4
     """.split()
