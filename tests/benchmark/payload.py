@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,13 @@ class Ansible:
         self.environment = {
             **kept,
             "HOME": str(folder),
+            # Ansible takes the home for this one from the user database
+            "ANSIBLE_REMOTE_TMP": str(folder / ".ansible/tmp"),
             "ANSIBLE_COLLECTIONS_PATH": str(tree),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_CONNECTION_PLUGINS": str(Path(__file__).resolve().parent / "connection_plugins"),
             "LC_ALL": "C.UTF-8",
         }
         self.playbook_command = str(Path(sys.executable).parent / "ansible-playbook")
@@ -68,8 +71,15 @@ class Ansible:
         """A task that does nothing."""
         return self.payload("ansible.builtin.ping", {})
 
-    def playbook(self, name: str, tasks: list[dict[str, Any]]) -> list[str]:
-        """The command that runs a playbook of these tasks."""
-        path = self._folder / f"{name}.yml"
-        path.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))  # JSON is YAML
-        return [self.playbook_command, "-c", "local", str(path)]
+    def playbook(self, name: str, tasks: Sequence[Mapping[str, Any]], connection: str = "local") -> list[str]:
+        """The command that runs a playbook of these tasks on one host, over a connection of this machine.
+
+        Beside ``local`` there is ``other_host``, for which a task is as for a remote host: see connection_plugins.
+        """
+        self._payloads += 1
+        path = self._folder / f"{self._payloads}-{name}.yml"
+        host = "localhost" if connection == "local" else "remote"
+        play = {"hosts": host, "gather_facts": False, "tasks": list(tasks)}
+        path.write_text(json.dumps([play]))  # JSON is YAML
+        inventory = [] if connection == "local" else ["-i", f"{host},"]
+        return [self.playbook_command, *inventory, "-c", connection, str(path)]

@@ -188,6 +188,10 @@ class AnsibleRunner:
         SEARCH.capture(" ".join([command, *arguments])[:200], _words(done))
         return done
 
+    def environment(self) -> dict[str, str]:
+        """What the commands get, for who starts one in a way of their own."""
+        return self._environment(None)
+
     def _environment(self, results_file: Path | None) -> dict[str, str]:
         kept = {
             name: value
