@@ -214,7 +214,7 @@ def _read_into(raw: PacedResponse, view: memoryview) -> int:
     """Read what is there, or wait for it, into a view; return the count of bytes, 0 at the end of the body."""
     if raw.fp is None:
         return 0
-    if raw.chunked:  # type: ignore[attr-defined]
+    if raw.chunked:
         piece = raw.read1(len(view))
         view[: len(piece)] = piece
         return len(piece)
