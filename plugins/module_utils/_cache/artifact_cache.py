@@ -227,7 +227,7 @@ class CachedRepository:
         what = f"The blob {descriptor.digest} of {self.reference.name}"
 
         def hold() -> BinaryIO | None:
-            return self.cache.hold(descriptor, lambda offset: self._registry.stream_blob(descriptor, offset), what)
+            return self.cache.hold(descriptor, lambda offset: self._registry.blob_views(descriptor, offset), what)
 
         return from_each_place(self, descriptor, hold)
 
@@ -235,9 +235,12 @@ class CachedRepository:
         """List an artifact whose layers were used in the cache; ``tag`` is the tag it was resolved from, or empty."""
 
         def fetch(part: Descriptor, offset: int) -> Iterator[bytes]:
-            return self._registry.stream_blob(part, offset)
+            return self._registry.blob_views(part, offset)
 
         self.cache.enter(self.reference.name, tag, manifest, fetch)
+
+    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        return self.stream_blob(descriptor, offset)
 
     def blob_exists(self, descriptor: Descriptor) -> bool:
         return self._registry.blob_exists(descriptor)

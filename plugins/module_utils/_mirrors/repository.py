@@ -102,6 +102,9 @@ class MirroredRepository:
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         return self._ask(lambda repository: repository.list_referrers(digest, artifact_type), bool)
 
+    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        return self.stream_blob(descriptor, offset)
+
     def blob_exists(self, descriptor: Descriptor) -> bool:
         return self._ask(lambda repository: repository.blob_exists(descriptor), bool)
 

@@ -77,6 +77,11 @@ class Repository(Protocol):
         :raises NotFound: when there is no such blob.
         """
 
+    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """As :meth:`stream_blob`, for a caller that is done with a chunk when it asks for the next one: the chunks of a
+        blob that is smaller than :data:`~._oci.pipeline.START_SIZE` may be views of one buffer.
+        """
+
     def blob_exists(self, descriptor: Descriptor) -> bool:
         """True when the repository holds the blob."""
 

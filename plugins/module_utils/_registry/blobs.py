@@ -11,10 +11,11 @@ from urllib.parse import quote, urlsplit
 
 from .._errors import AuthenticationFailed, ConnectionFailed, NotFound, PushFailed, RegistryError, TlsFailed
 from .._http.answer import RETRY_STATUS, check_status, wait_asked_for
-from .._http.body import CHUNK_SIZE, BodyBroken, content_length, discard, is_encoded, raw_chunks, unpacked
+from .._http.body import CHUNK_SIZE, MAX_ROOM, BodyBroken, content_length, discard, is_encoded, raw_chunks, unpacked
 from .._http.url import join, origin
 from .._oci import media
 from .._oci.manifest import Descriptor
+from .._oci.pipeline import START_SIZE
 from .._oci.preliminary import answer_or_none
 from .._oci.reference import Reference
 from .._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource
@@ -33,18 +34,42 @@ class BlobTransfers:
         self._urls = urls
         self._repository, self._name = reference.repository, reference.name
         self._scope = scope
+        # those that no stream uses; the methods of a list are atomic
+        self._buffers: list[memoryview] = []
 
     def stream(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
         """See :meth:`~._oci.repository.Repository.stream_blob`."""
+        return self._stream(descriptor, offset, None)
+
+    def views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """See :meth:`~._oci.repository.Repository.blob_views`."""
+        if descriptor.size >= START_SIZE:
+            # they are hashed in another thread while the next ones are read
+            yield from self._stream(descriptor, offset, None)
+            return
+        size = min(MAX_ROOM, max(1, descriptor.size))
+        buffer = self._buffers.pop() if self._buffers else memoryview(b"")
+        if len(buffer) < size:
+            buffer = memoryview(bytearray(size))
+        try:
+            yield from self._stream(descriptor, offset, buffer)
+        finally:
+            self._buffers.append(buffer)
+
+    def _stream(self, descriptor: Descriptor, offset: int, buffer: memoryview | None) -> Iterator[bytes]:
         position, failures = offset, 0
+        on_bytes = self._client.http.on_bytes
         while position < descriptor.size or (descriptor.size == 0 and failures == 0):
             before = position
             try:
-                for chunk in self._part(descriptor, position, failures):
+                for chunk in self._part(descriptor, position, failures, buffer):
                     position += len(chunk)
-                    yield chunk
+                    if on_bytes is not None:
+                        on_bytes(len(chunk))
                     if position > descriptor.size:
+                        yield bytes(chunk)
                         return  # the verifier refuses what is too long
+                    yield chunk
                 failure = f"ended after {position} of {descriptor.size} bytes"
             except BodyBroken as exc:
                 failure = f"broke off after {position} of {descriptor.size} bytes ({exc})"
@@ -61,7 +86,7 @@ class BlobTransfers:
                 )
             self._client.http.pauses.pause(failures - 1, counts=not has_progress)
 
-    def _part(self, descriptor: Descriptor, position: int, failures: int) -> Iterator[bytes]:
+    def _part(self, descriptor: Descriptor, position: int, failures: int, buffer: memoryview | None) -> Iterator[bytes]:
         # a closed range: some registries answer an open one with 416
         headers = {"Range": f"bytes={position}-{descriptor.size - 1}"} if position else {}
         response = self._get(descriptor, headers, failures)
@@ -76,12 +101,12 @@ class BlobTransfers:
             skip = position
             if response.status_code == 206:
                 skip = position - _range_start(response.headers.get("Content-Range", ""), position)
-            chunks = raw_chunks(response, self._client.connection.timeout)
+            chunks = raw_chunks(response, self._client.connection.timeout, buffer)
             yield from _skip(unpacked(chunks) if _is_packed(response, descriptor.size) else chunks, skip)
 
     def _get(self, descriptor: Descriptor, headers: dict[str, str], attempts: int) -> Any:
         url = self._urls.blob(descriptor.digest)
-        return self._client.request("GET", url, scope=self._scope, headers=headers, attempts=attempts)
+        return self._client.request("GET", url, scope=self._scope, headers=headers, attempts=attempts, is_blob=True)
 
     def exists(self, descriptor: Descriptor) -> bool:
         """See :meth:`~._oci.repository.Repository.blob_exists`; False also where the registry does not say."""
