@@ -10,10 +10,9 @@ module: helm_releases
 short_description: Install, upgrade and remove many Helm releases
 version_added: 0.1.0
 description:
-  - Makes a cluster have the releases of a list, with charts that are at hand as files
-    (M(cloudnative.artifacts.helm_chart_sources)). It decides as Flux's HelmRelease does - a release is upgraded when
-    the digest of its chart or its values changed, and left alone otherwise, whatever the tag or the chart's version
-    say.
+  - Makes a cluster have the releases of a list, with charts that it fetches first (O(sources)) or that are at hand as
+    files (O(charts)). It decides as Flux's HelmRelease does - a release is upgraded when the digest of its chart or its
+    values changed, and left alone otherwise, whatever the tag or the chart's version say.
   - What a release was made of is recorded with it, in labels of its Secret and in its description. To find out that
     nothing has changed takes one request to the Kubernetes API for all releases, and no run of C(helm).
   - Releases that need something done are worked on side by side, in the order that O(releases[].depends_on) demands.
@@ -62,7 +61,7 @@ options:
         default: present
       source:
         description:
-          - The name of the chart in O(charts). Needed unless the release is absent.
+          - The name of the chart in O(sources) or O(charts). Needed unless the release is absent.
         type: str
       values:
         description:
@@ -408,7 +407,9 @@ options:
     default: 5m
 requirements:
   - Helm 3.10 or newer on the host that runs the module, for releases that need something done
-  - kubernetes >= 28 (the Python package) and PyYAML >= 5.4 on the host that runs the module
+  - kubernetes >= 28 (the Python package) and PyYAML >= 5.4 on the host that runs the module. A kubeconfig with a token
+    or a client certificate is read without the package kubernetes.
+  - requests >= 2.25.1, for O(sources) in registries, and cryptography >= 36 where they are verified, on that host
 notes:
   - A release is locked by a Lease C(cloudnative.artifacts.NAME) in its namespace while it is worked on. Where Leases
     may not be used there is a warning, and Helm's own check has to do.

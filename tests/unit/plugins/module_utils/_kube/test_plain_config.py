@@ -17,16 +17,17 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube import rest
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.plain_config import plain_connection
 from support.certificates import (
     ClientCertificate,
     ServerCertificate,
     create_client_certificate,
     create_server_certificate,
 )
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube import rest
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.plain_config import plain_connection
 
 TOKEN = "the-token-of-the-kubeconfig"
 
