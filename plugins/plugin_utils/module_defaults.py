@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from ansible.executor import module_common
 from ansible.plugins.action import ActionBase
 
 
@@ -17,14 +18,12 @@ def module_defaults(action: ActionBase, module: str) -> dict[str, Any]:
 
     :param module: the full name of the module.
     """
-    task = action._task
-    try:
-        from ansible.executor.module_common import _apply_action_arg_defaults  # from 2.19 on
-    except ImportError:
-        from ansible.executor.module_common import get_action_args_with_defaults
-
-        groups = task._parent._play._action_groups
-        found = get_action_args_with_defaults(module, {}, task.module_defaults, action._templar, action_groups=groups)
+    task, common = action._task, cast(Any, module_common)
+    if hasattr(common, "_apply_action_arg_defaults"):  # from 2.19 on
+        found = common._apply_action_arg_defaults(module, task, {}, action._templar)
     else:
-        found = _apply_action_arg_defaults(module, task, {}, action._templar)
+        groups = task._parent._play._action_groups
+        found = common.get_action_args_with_defaults(
+            module, {}, task.module_defaults, action._templar, action_groups=groups
+        )
     return dict(found)

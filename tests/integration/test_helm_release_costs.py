@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,9 +73,11 @@ def test_a_release_that_is_as_it_should_be(
     assert [request.method for request in registry.requests(start)] == ["HEAD"]
 
     noted = [json.loads(line) for line in events.read_text().splitlines()]
-    counted = Counter(event for _process, event, _what in noted if event != "import")
-    assert counted.pop("os.fork") <= MAX_FORKS
-    assert not counted, "an interpreter or another program was started"
+    forks = [process for process, event, _what in noted if event == "os.fork"]
+    assert len(forks) <= MAX_FORKS
+    # of what Ansible itself may start before it works on tasks, nothing counts
+    started = [each for each in noted if each[1] not in ("import", "os.fork") and each[0] != noted[0][0]]
+    assert started == [], "an interpreter or another program was started"
     (child,) = {process for process, _event, what in noted if what == "requests"}
     imports = {what for process, event, what in noted if process == child and event == "import"}
     assert {name.partition(".")[0] for name in imports} & HEAVY == set()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_options_come_from_where_those_of_the_other_module_do(
         task("one of two", sources={"good": {**plain["demo"], "insecure": True}, "bad": layout}),
         task("wrong releases", source_defaults=insecure, releases=[{"name": "a", "sourcee": "demo"}]),
         task("no sources", sources={}),
-    ], flags=["-vvv"])  # fmt: skip
+    ], flags=["-vvv"], vars={"ansible_python_interpreter": sys.executable})  # fmt: skip
     found = {result.task: result for result in results}
     assert found["not insecure"].failed and publisher.name in found["not insecure"]["msg"]
     for name in ("check mode", "defaults of the group", "defaults of the module", "the other module"):
