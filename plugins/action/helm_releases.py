@@ -105,9 +105,10 @@ class ActionModule(InWorker, ActionBase):
 
         :raises OciError: when they are not mappings, or a file that the controller's environment names cannot be used.
         """
-        for name, what in (("sources", "names to sources"), ("source_defaults", "options to values")):
-            if not isinstance(arguments.get(name) or {}, dict):
-                raise InvalidOption(f"'{name}' is not a mapping of {what}.")
+        if not isinstance(arguments["sources"], dict):
+            raise InvalidOption("'sources' is not a mapping of names to sources.")
+        if not isinstance(arguments.get("source_defaults") or {}, dict):
+            raise InvalidOption("'source_defaults' is not a mapping of options to values.")
         own = {name: arguments[name] for name in _OWN if arguments.get(name) is not None}
         defaults = plain(module_defaults(self, SOURCES_MODULE))
         options = {**defaults, **(arguments.get("source_defaults") or {}), **own}

@@ -535,7 +535,7 @@ charts:
   description:
     - What O(sources) were resolved to, as RV(cloudnative.artifacts.helm_chart_sources#module:charts), also when a
       release has failed.
-  returned: with O(sources), once all of them are at hand
+  returned: with sources, once all of them are at hand
   type: dict
 failed_sources:
   description:

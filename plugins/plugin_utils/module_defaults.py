@@ -18,7 +18,7 @@ def module_defaults(action: ActionBase, module: str) -> dict[str, Any]:
 
     :param module: the full name of the module.
     """
-    task, common = action._task, cast(Any, module_common)
+    task, common = cast(Any, action._task), cast(Any, module_common)
     if hasattr(common, "_apply_action_arg_defaults"):  # from 2.19 on
         found = common._apply_action_arg_defaults(module, task, {}, action._templar)
     else:
