@@ -93,6 +93,8 @@ class ActionModule(InWorker, ActionBase):
                 agreed.keep(charts)
                 if is_alone or first.get("failed"):
                     return first
+                # of releases that were not there
+                first = {name: value for name, value in first.items() if name not in ("releases", "statistics")}
         given = arguments.get("charts")
         if given is None or isinstance(given, Mapping):
             arguments["charts"] = {**(given or {}), **charts}
