@@ -26,7 +26,7 @@ MAX_TASKS = 4
 # a worker for each task, and the child that runs the module
 MAX_FORKS = MAX_TASKS + 1
 # in the child, once the classes of actions are loaded
-MAX_IMPORTS, MAX_OWN_IMPORTS = 260, 24
+MAX_IMPORTS, MAX_OWN_IMPORTS = 110, 17
 HEAVY = {
     "kubernetes", "cryptography", "oauthlib", "websocket", "google", "jsonschema", "sigstore", "tarfile", "lzma", "bz2",
 }  # fmt: skip
