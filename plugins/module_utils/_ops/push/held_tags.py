@@ -82,15 +82,14 @@ class HeldTags:
             return self.repository if is_new else None
 
     def _held_sizes(self) -> set[int] | None:
-        """The sizes of all layers that the tags lead to; None when that is not known, or a tag is protected."""
+        """The sizes of all layers that the tags lead to; None when that is not known, when a tag is protected, and when
+        no tag is new, so that nothing may be left to do: that is found out by one request for each tag."""
         sizes: set[int] = set()
-        for tag in self._tags:
-            held = self.of(tag)
-            if held is None:
-                continue
-            if self.is_protected(tag):
-                return None
-            if held.media_type != media.OCI_MANIFEST:
+        found = {tag: self.of(tag) for tag in self._tags}
+        if None not in found.values() or any(held and self.is_protected(tag) for tag, held in found.items()):
+            return None
+        for held in found.values():
+            if held is None or held.media_type != media.OCI_MANIFEST:
                 continue
             try:
                 sizes.update(layer.size for layer in self.repository.fetch_manifest(held.digest).layers)
