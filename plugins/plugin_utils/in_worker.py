@@ -23,12 +23,12 @@ from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils import same_process
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.preloading import BeforeFork
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.worker_child import run_child
 
 VARIABLE, ENVIRONMENT = "oci_artifact_run_in_worker", "OCI_ARTIFACT_RUN_IN_WORKER"
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
-# what an interpreter reads when it starts: too late for one that runs already
-_START_UP = ("PYTHON", "LD_", "DYLD_", "LC_", "LANG", "MALLOC_")
 
 
 class InWorker(ActionBase):
@@ -38,9 +38,11 @@ class InWorker(ActionBase):
     """
 
     MODULE: ModuleType
+    BYPASS_HOST_LOOP = BeforeFork()
 
     _is_here: bool = False
     _arguments: bytes = b""
+    _environment: dict[str, str]
 
     def _execute_module(  # type: ignore[override]  # the rest is handed on as it is
         self, module_name: Any = None, module_args: Any = None, **kwargs: Any
@@ -59,35 +61,39 @@ class InWorker(ActionBase):
         """
         wish = self._wish(task_vars)
         keeps_files = constants.DEFAULT_KEEP_REMOTE_FILES  # type: ignore[attr-defined]  # set at run time
-        if wish == NEVER or self._task.async_val or keeps_files:
+        if wish == NEVER or self._task.async_val or keeps_files or not same_process.can_fork():
             return False
-        if type(self._connection).__module__ != "ansible.plugins.connection.local" or self._connection.become:
+        if not same_process.is_local(self._connection):
             return False
-        if any(name.startswith(_START_UP) for name in self._task_environment()):
+        if self._connection.become and not same_process.is_this_user(
+            self.get_become_option("become_user"), self._get_remote_user()
+        ):
             return False
-        return wish == ALWAYS or self._is_this_interpreter(task_vars)
+        self._environment = self._task_environment()
+        if not same_process.can_be_set_now(self._environment) or not self._is_own_module():
+            return False
+        variables = task_vars
+        if self._task.delegate_to:
+            variables = (task_vars.get("ansible_delegated_vars") or {}).get(self._task.delegate_to) or {}
+        return wish == ALWAYS or same_process.is_this_interpreter(same_process.interpreter(variables, self._templar))
 
     def _wish(self, task_vars: Mapping[str, Any]) -> str:
         value = task_vars.get(VARIABLE, os.environ.get(ENVIRONMENT) or AUTO)
         wish = str(self._templar.template(value)).strip().lower()
         if wish not in (AUTO, ALWAYS, NEVER):
-            raise AnsibleActionFail(
+            raise AnsibleActionFail(  # type: ignore[no-untyped-call]
                 f"{VARIABLE} (or {ENVIRONMENT} in the environment of the controller) is {wish[:50]!r}: "
                 f"wanted {AUTO}, {ALWAYS} or {NEVER}."
             )
         return wish
 
-    def _is_this_interpreter(self, task_vars: Mapping[str, Any]) -> bool:
-        variables = task_vars
-        if self._task.delegate_to:
-            variables = (task_vars.get("ansible_delegated_vars") or {}).get(self._task.delegate_to) or {}
-        value = variables.get("ansible_python_interpreter")
-        if value is None:
-            value = constants.config.get_config_value(  # type: ignore[attr-defined]  # set at run time
-                "INTERPRETER_PYTHON", variables=dict(variables)
-            )
-        path = str(self._templar.template(value))
-        return os.path.isabs(path) and _real(path) == _real(sys.executable)
+    def _is_own_module(self) -> bool:
+        """False when the name of the task leads Ansible to a module of somebody else's, in a folder of the playbook."""
+        found = self._shared_loader_obj.module_loader.find_plugin_with_context(
+            self._task.action, ".py", collection_list=self._task.collections
+        )
+        path = found.plugin_resolved_path if found.resolved else ""
+        return os.path.realpath(path or "") == os.path.realpath(str(self.MODULE.__file__))
 
     def _task_environment(self) -> dict[str, str]:
         environment: dict[str, Any] = {}
@@ -107,15 +113,12 @@ class InWorker(ActionBase):
 
     def _low_level_execute_command(self, cmd: Any, *arguments: Any, **kwargs: Any) -> Any:
         if not self._is_here:
-            return super()._low_level_execute_command(cmd, *arguments, **kwargs)
-        code, out, err = run_child(self.MODULE, self._arguments, self._task_environment())
+            return super()._low_level_execute_command(cmd, *arguments, **kwargs)  # type: ignore[no-untyped-call]
+        BeforeFork.prepare()
+        folder = self._loader.get_basedir()
+        code, out, err = run_child(self.MODULE, self._arguments, self._environment, folder, BeforeFork.heard)
         lines = {"stdout_lines": out.splitlines(), "stderr_lines": err.splitlines()}
         return {"rc": code, "stdout": out, "stderr": err, **lines}
-
-
-def _real(path: str) -> tuple[str, str]:
-    """What an interpreter is and which environment it belongs to: a venv's is a link to that of the system."""
-    return os.path.realpath(os.path.dirname(path)), os.path.realpath(path)
 
 
 def _encoded(arguments: Mapping[str, Any]) -> bytes:
@@ -124,9 +127,10 @@ def _encoded(arguments: Mapping[str, Any]) -> bytes:
     try:
         from ansible.module_utils.common.json import Direction, get_module_encoder  # from 2.19 on
     except ImportError:
-        from ansible.parsing.ajson import AnsibleJSONEncoder
+        from ansible.parsing import ajson
 
-        return json.dumps(document, cls=AnsibleJSONEncoder, vault_to_text=True).encode("utf-8")
+        older: Any = ajson
+        return json.dumps(document, cls=older.AnsibleJSONEncoder, vault_to_text=True).encode("utf-8")
     encoder = get_module_encoder("legacy", Direction.CONTROLLER_TO_MODULE)
     return json.dumps(document, cls=encoder).encode("utf-8")
 

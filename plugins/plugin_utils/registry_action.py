@@ -13,9 +13,10 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action.normal import ActionModule as NormalAction
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.agreement import pinned
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_environment import carried_options
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.in_worker import InWorker
+
+# The variables of the controller's environment that become options of the task.
+CARRIED = ("OCI_ARTIFACT_USERNAME", "OCI_ARTIFACT_PASSWORD", "OCI_ARTIFACT_AUTH_FILE", "OCI_ARTIFACT_CA_CERT")
 
 
 class RegistryAction(InWorker, NormalAction):
@@ -25,15 +26,24 @@ class RegistryAction(InWorker, NormalAction):
     _carried: dict[str, Any] = {}
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        task_environment: dict[str, Any] = {}
-        self._compute_environment_string(task_environment)
         refused = None
-        try:
-            self._carried = carried_options(self._task.args, os.environ, task_environment)
-        except OciError as exc:
-            refused = exc.as_failure()
+        if any(os.environ.get(name) for name in CARRIED):
+            try:
+                self._carried = self._carry()
+            except OciError as exc:
+                refused = exc.as_failure()
         result: dict[str, Any] = refused or super().run(tmp, task_vars)  # type: ignore[no-untyped-call]  # typed in part
         return result
+
+    def _carry(self) -> dict[str, Any]:
+        # most runs set none of the variables, and need nothing of what reads them
+        from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_environment import (
+            carried_options,
+        )
+
+        task_environment: dict[str, Any] = {}
+        self._compute_environment_string(task_environment)
+        return carried_options(self._task.args, os.environ, task_environment)
 
     def _execute_module(  # type: ignore[override]  # the rest is handed on as it is
         self, module_name: Any = None, module_args: Any = None, **kwargs: Any
@@ -44,6 +54,8 @@ class RegistryAction(InWorker, NormalAction):
         module_args = {**self._task.args, **self._carried}
         failed = None
         if boolean(module_args.get("resolve_once"), strict=False):
+            from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.agreement import pinned
+
             try:
                 module_args, failed = pinned(
                     module_args,
