@@ -16,6 +16,7 @@ from .._http.url import join
 from .._oci import media
 from .._oci.manifest import Descriptor
 from .._oci.preliminary import answer_or_none
+from .._oci.progress import transfers
 from .._oci.reference import Reference
 from .._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, UnhashedBlob
 from .client import RegistryClient, pull_scope
@@ -200,7 +201,8 @@ class BlobTransfers:
         check_encrypted(location, self._client, self._name)
         headers = {"Content-Type": media.OCTET_STREAM, "Content-Length": str(descriptor.size)}
         with source.open() as stream:
-            body: Any = SentBody(stream, descriptor.size) if descriptor.size else b""
+            progress = transfers.counting(self._name, descriptor.size)
+            body: Any = SentBody(stream, descriptor.size, progress) if descriptor.size else b""
             # not repeated as it is, see _upload
             attempts = self._client.connection.retries
             url = naming(location, descriptor.digest)

@@ -18,6 +18,7 @@ from .._http.answer import RETRY_STATUS, wait_asked_for
 from .._http.body import discard
 from .._http.url import join
 from .._oci import media
+from .._oci.progress import transfers
 from .uploads import GrowingBody, SentBody, check_encrypted, naming
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class OnePassUpload:
         if size is not None:
             headers["Content-Length"] = str(size)
         with blob.open() as stream:
-            body = GrowingBody(stream) if size is None else SentBody(stream, size)
+            progress = transfers.counting(self._name, size)
+            body = GrowingBody(stream, progress) if size is None else SentBody(stream, size, progress)
             response = self._request("PATCH", self._location, headers, body)
         if response is None:
             return False

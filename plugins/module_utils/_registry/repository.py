@@ -218,7 +218,10 @@ class RegistryRepository(SinglePlace):
         return BlobTransfers(self._client, self._urls, self.reference, self._scope)
 
     def stream_blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        return self._blobs.stream(descriptor, offset)
+        from .._oci.progress import transfers
+
+        size = descriptor.size - offset
+        return transfers.counted(self.reference.name, size, self._blobs.stream(descriptor, offset))
 
     def blob_exists(self, descriptor: Descriptor) -> bool:
         return self._blobs.exists(descriptor)

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from .._errors import BuildError, PushFailed
 from .._http.url import origin
+from .._oci.progress import Progress
 
 if TYPE_CHECKING:
     from .client import RegistryClient
@@ -41,13 +42,15 @@ def check_encrypted(location: str, client: RegistryClient, name: str) -> None:
 class GrowingBody:
     """The bytes of a blob whose size is not known yet; they go out in chunks (RFC 9112, section 7.1)."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, progress: Progress) -> None:
         self._stream = stream
+        self._progress = progress
         self._position = 0
 
     def read(self, size: int = READ_SIZE) -> bytes:
         data = self._stream.read(READ_SIZE if size is None or size < 0 else size)
         self._position += len(data)
+        self._progress.add(len(data))
         return data
 
     def __iter__(self) -> Iterator[bytes]:
@@ -65,6 +68,7 @@ class GrowingBody:
             raise io.UnsupportedOperation("a body is sent from its start")
         if self._position:
             self._stream.seek(0)
+            self._progress.add(-self._position)
             self._position = 0
         return 0
 
@@ -72,8 +76,8 @@ class GrowingBody:
 class SentBody(GrowingBody):
     """The bytes of a blob whose size was announced: never more of them, and fewer are an error."""
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        super().__init__(stream)
+    def __init__(self, stream: BinaryIO, size: int, progress: Progress) -> None:
+        super().__init__(stream, progress)
         self._size = size
 
     def __len__(self) -> int:

@@ -32,6 +32,7 @@ from ..._files.threads import new_thread, thread_pool
 from ..._oci import media
 from ..._oci.digest import digest_of_hash, parse_digest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
+from ..._oci.progress import transfers
 from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from ..artifact_result import artifact_result
@@ -122,8 +123,12 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
         )
 
     held = HeldTags(connect, own_tags, options.immutable_tags, force=options.force)
+    shown = str(reference.at(tag=own_tags[0]) if own_tags else reference.at())
     try:
-        with tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace:
+        with (
+            transfers.of(reference.name, shown, _total(options.build)),
+            tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace,
+        ):
             if not reference.is_layout and _is_large(options.build):
                 new_thread(_import_registry).start()
             one_pass = None if check_mode or reference.is_layout else _one_pass(options, held, cache)
@@ -163,8 +168,13 @@ def _signer(options: SigningOptions) -> KeySigner:
 
 def _is_large(options: BuildOptions) -> bool:
     """True when hashing the files takes as long as the imports that can run in parallel."""
-    sizes = (os.path.getsize(each.path) for each in options.inputs if os.path.isfile(each.path))
-    return sum(sizes) >= MIN_PARALLEL_IMPORT_SIZE
+    return sum(_size(each.path) for each in options.inputs if os.path.isfile(each.path)) >= MIN_PARALLEL_IMPORT_SIZE
+
+
+def _total(options: BuildOptions) -> int:
+    """The bytes to send; 0 when that is not known, since something is packed."""
+    paths = [each.path for each in options.inputs]
+    return 0 if options.type == FLUX or any(map(os.path.isdir, paths)) else sum(map(_size, paths))
 
 
 def _import_registry() -> None:

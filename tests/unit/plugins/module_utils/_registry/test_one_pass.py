@@ -184,9 +184,7 @@ def test_a_token_that_runs_out_meanwhile(server: FaultServer) -> None:
     given = iter(["old", "new"])
     server.always("GET", "^/token", lambda seen: Answer(body=b'{"token": "%s"}' % next(given).encode()))
     server.script("POST", UPLOADS, Answer(401, challenge))
-    server.always(
-        "PATCH", UPLOADS, lambda seen: Answer(401, challenge) if seen.authorization.endswith("old") else None
-    )
+    server.always("PATCH", UPLOADS, lambda seen: Answer(401, challenge) if seen.authorization.endswith("old") else None)
     assert Harness(server, Credential("user", "passw0rd"), push=True).repository.push_unhashed(Blob(size=None))
     assert server.blobs == {digest_of(DATA): DATA}
 

@@ -281,7 +281,7 @@ def test_notes_are_bounded_and_private(place: Place, monkeypatch: pytest.MonkeyP
     for number in range(5):
         place.file.write_bytes(os.urandom(LARGE))
         place.push(str(number), cache=cache)
-    notes = [path for path in (place.folder / "cache/notes").rglob("*.json")]
+    notes = list((place.folder / "cache/notes").rglob("*.json"))
     assert len(notes) == 1 and notes[0].stat().st_mode & 0o777 == 0o600
     assert notes[0].read_text().count("sha256:") == 3 + 1
     # the latest is among them; one that somebody garbled is as none
