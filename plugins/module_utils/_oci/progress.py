@@ -110,12 +110,16 @@ class Transfers:
             progress.end()
             with self._lock:
                 self._current[name].remove(progress)
+                if not self._current[name]:
+                    del self._current[name]
 
     def counting(self, name: str, size: int | None) -> Progress:
-        """What to count the bytes of one blob of a repository with: the progress of the block that began last, or one
-        of its own."""
+        """What to count the bytes of one blob of a repository with: the progress of the block that began last for it, or
+        of the only one, whose mirror it may be; otherwise one of its own."""
         with self._lock:
-            current = self._current.get(name)
+            current = self._current.get(name) or []
+            if not current and len(self._current) == 1:
+                (current,) = self._current.values()
             return current[-1] if current else Progress(name, size or 0, self.listeners, self._clock)
 
     def counted(self, name: str, size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -247,7 +247,7 @@ class GrowingArchive:
             self._grown.notify_all()
 
     def fail(self) -> None:
-        """Nothing more of it comes; whoever waits for that gets an error."""
+        """Nothing more of it is to be read: whoever does gets an error."""
         with self._grown:
             self._is_failed = True
             self._grown.notify_all()
@@ -273,7 +273,7 @@ class GrowingArchive:
     def _wait_for(self, is_enough: Callable[[], bool]) -> None:
         with self._grown:
             self._grown.wait_for(lambda: self._descriptor is not None or self._is_failed or is_enough())
-            if self._descriptor is None and self._is_failed:
+            if self._is_failed:
                 raise _unfinished()
 
 

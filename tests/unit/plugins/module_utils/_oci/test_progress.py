@@ -96,6 +96,17 @@ def test_sizes_that_are_not_known_and_bytes_that_are_sent_again(
     assert str(said[1]).endswith("of 8.0 GiB, 102.4 KiB/s, 22 h 45 min left")
 
 
+def test_a_mirror_counts_for_what_it_mirrors(transfers: Transfers, clock: Clock, said: list[Report]) -> None:
+    with transfers.of("r/a", "r/a:1", MIB):
+        with transfers.of("r/b", "r/b:1", MIB):
+            several = transfers.counting("mirror/a", 1)
+        only = transfers.counting("mirror/a", 1)
+        clock.now += 10
+        only.add(1)
+    several.add(1)
+    assert [report.reference for report in said] == ["r/a:1", "mirror/a"]
+
+
 def test_nothing_is_said_when_it_is_over(transfers: Transfers, clock: Clock, said: list[Report]) -> None:
     """Not even by a thread that counts late: the directory that a listener writes to may be another's by then."""
     mine: list[Report] = []
