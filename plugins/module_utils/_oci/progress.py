@@ -114,8 +114,8 @@ class Transfers:
                     del self._current[name]
 
     def counting(self, name: str, size: int | None) -> Progress:
-        """What to count the bytes of one blob of a repository with: the progress of the block that began last for it, or
-        of the only one, whose mirror it may be; otherwise one of its own."""
+        """What to count the bytes of one blob of a repository with: the progress of the block that began last for it,
+        or of the only one, whose mirror it may be; otherwise one of its own."""
         with self._lock:
             current = self._current.get(name) or []
             if not current and len(self._current) == 1:
