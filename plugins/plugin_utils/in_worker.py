@@ -25,6 +25,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils import same_process
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.preloading import BeforeFork
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.progress_lines import show_line
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.worker_child import run_child
 
 VARIABLE, ENVIRONMENT = "oci_artifact_run_in_worker", "OCI_ARTIFACT_RUN_IN_WORKER"
@@ -51,12 +52,14 @@ class InWorker(ActionBase):
     _is_here: bool = False
     _arguments: bytes = b""
     _environment: dict[str, str]
+    _host: str = ""
 
     def _execute_module(  # type: ignore[override]  # the rest is handed on as it is
         self, module_name: Any = None, module_args: Any = None, **kwargs: Any
     ) -> Any:
         if module_name is None and not kwargs.get("wrap_async"):
             self._is_here = self._belongs_here(kwargs.get("task_vars") or {})
+            self._host = str((kwargs.get("task_vars") or {}).get("inventory_hostname") or "")
         try:
             return super()._execute_module(module_name, module_args, **kwargs)
         finally:
@@ -129,9 +132,15 @@ class InWorker(ActionBase):
             return super()._low_level_execute_command(cmd, *arguments, **kwargs)  # type: ignore[no-untyped-call]
         BeforeFork.prepare()
         folder = self._loader.get_basedir()
-        code, out, err = run_child(self.MODULE, self._arguments, self._environment, folder, BeforeFork.heard)
+        code, out, err = run_child(self.MODULE, self._arguments, self._environment, folder, self._hear)
         lines = {"stdout_lines": out.splitlines(), "stderr_lines": err.splitlines()}
         return {"rc": code, "stdout": out, "stderr": err, **lines}
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        """Take what the module says while it runs."""
+        BeforeFork.heard(message)
+        if not self._task.no_log:
+            show_line(message, self._host)
 
 
 def _encoded(arguments: Mapping[str, Any]) -> bytes:

@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any, Callable
 
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.preloading import needed
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.progress_lines import send_lines
 
 # Of what a module may write to both its outputs; results are bounded to much less by the modules themselves.
 MAX_OUTPUT = 256 * 1024 * 1024
@@ -171,6 +172,7 @@ def _be_the_module(
         _be_somewhere(environment, folder)
         _be_no_controller()
         _place_arguments(arguments)
+        send_lines(say)
         code = _run_main(module)
         # as at the end of an interpreter: threads that are no daemons are waited for
         getattr(threading, "_shutdown", lambda: None)()

@@ -21,7 +21,7 @@ from .._errors import InvalidContent, OciError, StorageError
 from .._oci.digest import is_digest
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
 from .._oci.reference import Reference
-from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, from_each_place
+from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, UnhashedBlob, from_each_place
 from .layout import CacheEntry, CacheLayout, is_cache, parts_of
 from .notes import CacheNotes
 from .store import CacheStore, checked
@@ -247,6 +247,9 @@ class CachedRepository:
 
     def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
         return self._registry.push_blob(source, mount_from)
+
+    def push_unhashed(self, blob: UnhashedBlob) -> bool:
+        return self._registry.push_unhashed(blob)
 
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
         self._registry.push_manifest(manifest, tag)

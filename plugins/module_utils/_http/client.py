@@ -48,8 +48,6 @@ class HttpClient:
         self.serves_many = False
         self._has_answered = False
         self._gave_up: ConnectionFailed | None = None
-        # called with the count of the bytes of blobs as they arrive, from the threads that read them
-        self.on_bytes: Callable[[int], None] | None = None
         self.pauses = Pauses(sleep, clock)
 
     def repeat(

@@ -26,7 +26,7 @@ from .._errors import (
 )
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.reference import Reference
-from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, read_blob
+from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, UnhashedBlob, read_blob
 from .rules import PullSource
 
 # errors that another source cannot solve
@@ -137,6 +137,9 @@ class MirroredRepository:
         return False
 
     def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
+        raise NotImplementedError("Mirrors are only read: open the repository for writing.")
+
+    def push_unhashed(self, blob: UnhashedBlob) -> bool:
         raise NotImplementedError("Mirrors are only read: open the repository for writing.")
 
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:

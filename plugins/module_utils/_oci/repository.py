@@ -31,6 +31,23 @@ class BlobSource:
     open: Callable[[], BinaryIO]
 
 
+class UnhashedBlob(Protocol):
+    """A blob to publish whose digest is not known yet: it is computed while the blob is sent."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes; None while the blob is still being made."""
+
+    def open(self) -> BinaryIO:
+        """The bytes from the start, as often as needed. Reading waits for what is still being made."""
+
+    def finish(self) -> Descriptor:
+        """Digest and size, once all of it was hashed.
+
+        :raises BuildError: when it cannot be read, or changed meanwhile.
+        """
+
+
 T = TypeVar("T")
 
 
@@ -91,6 +108,15 @@ class Repository(Protocol):
         ``mount_from`` names repositories of the same registry that may hold it.
 
         :raises PushFailed: when the registry refuses it.
+        """
+
+    def push_unhashed(self, blob: UnhashedBlob) -> bool:
+        """Store a blob while its digest is computed; False when this repository does not take it so, or a connection
+        failed: :meth:`push_blob` is the way then.
+
+        It is sent even if the repository holds it.
+
+        :raises PushFailed: when the registry opens no upload.
         """
 
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:

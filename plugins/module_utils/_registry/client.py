@@ -82,6 +82,19 @@ class RegistryClient:
             WAIT_STATUS if method == "HEAD" else RETRY_STATUS,
         )
 
+    def try_once(self, method: str, url: str, *, scope: str) -> None:
+        """Send one request whose answer does not matter. A refusal says nothing about the credentials: deleting may
+        take a right that the task does not need.
+
+        :raises OciError: when there is no answer.
+        """
+        headers = self.auth.header_for(scope) if origin(url) == self._origin else {}
+        action = f"{method} {redacted_url(url)}"
+        response = self.http.repeat(
+            action, lambda: self.http.send(method, url, headers, None, nothing), self.connection.retries
+        )
+        discard(response, self.connection.timeout)
+
     def fetch(self, url: str, *, scope: str, headers: Mapping[str, str] | None = None, limit: int) -> tuple[Any, bytes]:
         """GET a document: the answer and, for status 200, its body of at most ``limit`` bytes.
 

@@ -39,7 +39,7 @@ from .client import RegistryClient, pull_scope, push_scope
 from .urls import RepositoryUrls
 
 if TYPE_CHECKING:
-    from .._oci.repository import BlobSource
+    from .._oci.repository import BlobSource, UnhashedBlob
     from .blobs import BlobTransfers
     from .referrers import Referrers
 
@@ -225,6 +225,9 @@ class RegistryRepository(SinglePlace):
 
     def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
         return self._blobs.push(source, mount_from)
+
+    def push_unhashed(self, blob: UnhashedBlob) -> bool:
+        return self._blobs.push_unhashed(blob)
 
     # Lists
 

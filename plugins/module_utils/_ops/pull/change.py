@@ -115,7 +115,9 @@ class Change:
         key, layers = self._pull.key(self._resolved), placement.layers
         cached = self._pull.task.cached(self._repository)
         is_small = sum(layer.size for layer in layers) <= MAX_IN_MEMORY
-        with opened_layers(self._repository, cached, layers, stage, self._pull.task.transfers) as read:
+        transfers = self._pull.task.transfers
+        shown_while = self._showing_progress(layers, work)
+        with shown_while, opened_layers(self._repository, cached, layers, stage, transfers) as read:
             if is_small:
                 read.take_in(layers)
             with self._pull.task.small_work(is_small):
@@ -169,6 +171,28 @@ class Change:
             diff=diff,
             warnings=self._pull.warnings,
         )
+
+    @contextmanager
+    def _showing_progress(self, layers: list[Descriptor], work: Workplace | None) -> Iterator[None]:
+        """Within the block, say how far the layers are once they take long, also in a file beside the record."""
+        from ..._dest.progress_file import remove_progress, write_progress
+        from ..._oci.progress import Report, transfers
+
+        reference, resolved = self._repository.reference, self._resolved
+        what = str(reference.at(tag=resolved.tag, digest="" if resolved.tag else resolved.digest))
+        with self._pull.destination.opened() as held:
+            control = held.control if work is not None else -1
+
+            def note(report: Report) -> None:
+                write_progress(control, report.as_result())
+
+            listener = note if control >= 0 else None
+            try:
+                with transfers.of(reference.name, what, sum(layer.size for layer in layers), listener):
+                    yield
+            finally:
+                if control >= 0:
+                    remove_progress(control)
 
     def _stage(self, manifest: Manifest, placement: Placement, read: LayerReader, content: int) -> Staged:
         layers = placement.layers

@@ -17,6 +17,7 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import ConnectionFailed, OciError, TlsFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import direct
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import progress
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.pipeline import START_SIZE
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import read_blob
@@ -357,12 +358,15 @@ def test_what_came_before_a_failure_is_not_lost(server: FaultServer) -> None:
 def test_bytes_are_told_as_they_arrive(is_direct: bool, server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     if not is_direct:
         monkeypatch.setattr(direct, "get", lambda *_arguments: None)
-    harness, counts = Harness(server), []
-    harness.client.http.on_bytes = counts.append
-    descriptor = held(server)
+    monkeypatch.setattr(progress, "INTERVAL", 0)
+    harness = Harness(server)
+    reports: list[progress.Report] = []
+    monkeypatch.setattr(progress.transfers, "listeners", [reports.append])
+    descriptor, size = held(server), 0
     for chunk in harness.repository.stream_blob(descriptor):
-        assert counts[-1] == len(chunk)
-    assert sum(counts) == MIB
+        size += len(chunk)
+        assert (reports[-1].done, reports[-1].total) == (size, MIB)
+    assert size == MIB
 
 
 def test_a_time_out_of_a_socket_is_set_once(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
