@@ -62,6 +62,7 @@ class Ground:
         }
         helm = Publisher(registry.host, f"both-ways/{folder.name}/demo")
         helm.publish("1.0.0", [Blob(chart(), HELM_LAYER)], config=Blob(b"{}", HELM_CONFIG))
+        helm.publish("1.2", [Blob(chart(), HELM_LAYER)], config=Blob(b"{}", HELM_CONFIG))
         helm.publish("odd", [Blob(tgz({"x": "y"}), LAYER)], config=Blob(b"{}", CONFIG))
         for name in ("dest", "source", "home", "scratch", "taken/a.yaml"):
             (folder / name).mkdir(parents=True)
@@ -252,6 +253,7 @@ def _others(ground: Ground) -> list[dict[str, Any]]:
         task("logout", LOGIN, {**login, "username": None, "state": "absent"}),
         task("sources", CHARTS, {"sources": {"demo": {"ref": f"{demo}:1.0.0"}}, **cache}),
         task("sources again", CHARTS, {"sources": {"demo": {"ref": f"{demo}:1.0.0"}}, **cache}),
+        task("a tag that differs", CHARTS, {"sources": {"demo": {"ref": f"{demo}:1.2"}}, **cache}),
         task("no chart there", CHARTS, {"sources": {"odd": {"ref": f"{demo}:odd"}}, **cache}),
         task("no sources", CHARTS, {"sources": "demo", **cache}),
         task("no cluster", RELEASES, {"releases": [release], "charts": {}, "kubeconfig": ground.at("none")}),
