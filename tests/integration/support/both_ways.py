@@ -10,6 +10,7 @@ that fail, warn, show differences, hide values or depend on their surroundings a
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ class Ground:
         (folder / "source/.sourceignore").write_text("*.tmp\n")
         (folder / "source/left.tmp").write_text("left")
         (folder / "wrong.json").write_text(json.dumps({"auths": {"x": {"auth": "%%%"}}}))
+        for path in (folder / "source").iterdir():
+            os.utime(path, (1_700_000_000, 1_700_000_000))
         write_layout(folder / "layout", "1", {"l.txt": "layout\n"})
         shutil.copytree(vectors.ROOT / "layouts/chart-bundle-a", folder / "signed")
         return cls(folder, publisher, private, digests)
