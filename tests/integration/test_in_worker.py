@@ -56,7 +56,7 @@ def conditions(ansible: AnsibleRunner, folder: Path) -> dict[str, tuple[bool, di
         "always": (True, {"vars": {"ansible_python_interpreter": other, SWITCH: "always"}}),
         "found by Ansible": (False, {"vars": {"ansible_python_interpreter": "auto_silent"}}),
         "this one by its other name": (True, {"vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}}),
-        "async": (False, {"vars": {**OURS, SWITCH: "always"}, "async": 600, "poll": 1}),
+        "async": (False, {"vars": {**OURS, SWITCH: "always"}, "async": 60, "poll": 0}),
         "the same user": (True, {"vars": OURS, **me}),
         "another user": (False, {"vars": {**OURS, SWITCH: "always"}, **nobody}),
         "environment": (True, {"vars": OURS, "environment": {"TMPDIR": str(folder), "HOME": str(folder)}}),
