@@ -247,8 +247,8 @@ def _others(ground: Ground) -> list[dict[str, Any]]:
     return [
         task("cached", PULL, {"ref": ground.ref("1.0.0"), "dest": ground.at("dest/cached"), **cache}),
         task("the cache", CACHE, cache),
-        task("prune foreseen", CACHE, {**cache, "everything": True}, check_mode=True, diff=True),
-        task("prune", CACHE, {**cache, "everything": True}),
+        task("prune foreseen", CACHE, {**cache, "state": "absent"}, check_mode=True, diff=True),
+        task("prune", CACHE, {**cache, "state": "absent"}),
         task("no cache", CACHE, {"cache_dir": ground.at("source")}),
         task("login refused", LOGIN, {**login, "password": SECRET}, diff=True),
         task("login foreseen", LOGIN, {**login, **account}, check_mode=True, diff=True),
