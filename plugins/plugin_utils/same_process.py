@@ -67,7 +67,8 @@ def interpreter(variables: Mapping[str, Any], templar: Any) -> str:
     """
     config: Any = constants.config
     value = config.get_config_value("INTERPRETER_PYTHON", variables=dict(variables))
-    path = str(templar.template(str(value or "").strip()) or "")
+    # as it is: a text that was converted or cut is no template any more, from ansible-core 2.19 on
+    path = str(templar.template(value) or "").strip()
     if path in _DISCOVERY:
         path = str((variables.get("ansible_facts") or {}).get("discovered_interpreter_python") or "")
     return path

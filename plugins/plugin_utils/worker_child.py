@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, Callable
 
@@ -54,14 +54,15 @@ def run_child(
     :param folder: the working directory of the child.
     :param hear: is called with what the child says beside its outputs, while it runs: see :func:`say`.
     """
-    pipes = [os.pipe() for _each in range(3)]
+    readers, writers = zip(*(os.pipe() for _each in range(3)))
     child = os.fork()
+    for end in readers if child == 0 else writers:
+        # the child, too, has to see that nobody reads any more
+        os.close(end)
     if child == 0:
-        _be_the_module(module, arguments, environment, folder, [writing for _reading, writing in pipes])
-    for _reading, writing in pipes:
-        os.close(writing)
+        _be_the_module(module, arguments, environment, folder, writers)
     try:
-        out, err = _Listener(child, [reading for reading, _writing in pipes], hear).listen()
+        out, err = _Listener(child, readers, hear).listen()
         _pid, status = os.waitpid(child, 0)
     except BaseException as exc:
         with contextlib.suppress(OSError):
@@ -72,9 +73,15 @@ def run_child(
         return 1, "", f"The module wrote more than {MAX_OUTPUT} bytes, and was ended.\n"
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        err += f"\nThe module was ended by signal {-code} ({signal.Signals(-code).name}).\n".encode()
+        err += f"\nThe module was ended by signal {-code} ({_name(-code)}).\n".encode()
         code = 128 - code
     return code, _text(out), _text(err)
+
+
+def _name(number: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(number).name
+    return "of real time"
 
 
 _speaking = -1
@@ -98,7 +105,7 @@ class _Listener:
     that the child itself has ended.
     """
 
-    def __init__(self, child: int, readers: list[int], hear: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, child: int, readers: Sequence[int], hear: Callable[[Mapping[str, Any]], None]) -> None:
         self._out, self._err, self._messages = readers
         self._found = {reader: io.BytesIO() for reader in readers}
         self._hear = hear
@@ -158,7 +165,7 @@ class _Listener:
 
 
 def _be_the_module(
-    module: ModuleType, arguments: bytes, environment: Mapping[str, str], folder: str, writers: list[int]
+    module: ModuleType, arguments: bytes, environment: Mapping[str, str], folder: str, writers: Sequence[int]
 ) -> None:
     """Be the process of a module; never returns."""
     global _speaking

@@ -56,7 +56,7 @@ def conditions(ansible: AnsibleRunner, folder: Path) -> dict[str, tuple[bool, di
         "always": (True, {"vars": {"ansible_python_interpreter": other, SWITCH: "always"}}),
         "found by Ansible": (False, {"vars": {"ansible_python_interpreter": "auto_silent"}}),
         "this one by its other name": (True, {"vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}}),
-        "async": (False, {"vars": {**OURS, SWITCH: "always"}, "async": 600, "poll": 1}),
+        "async": (False, {"vars": {**OURS, SWITCH: "always"}, "async": 60, "poll": 0}),
         "the same user": (True, {"vars": OURS, **me}),
         "another user": (False, {"vars": {**OURS, SWITCH: "always"}, **nobody}),
         "environment": (True, {"vars": OURS, "environment": {"TMPDIR": str(folder), "HOME": str(folder)}}),
@@ -166,7 +166,7 @@ def test_what_ends_a_module_does_not_end_the_run(ansible: AnsibleRunner, trap: T
     assert [result.failed for result in results] == [True, True, True, False]
     assert (crashed["rc"], killed["rc"]) == (139, 137)
     assert "signal 11 (SIGSEGV)" in crashed["module_stderr"] and "signal 9 (SIGKILL)" in killed["module_stderr"]
-    assert "600" in str(late) and "timed out" in str(late).lower() or "timeout" in str(late).lower()
+    assert re.search("timed out|timeout|time frame", str(late), re.IGNORECASE), late
     assert last["changed"] is False
     wait_for(lambda: is_gone(int(trap.note.read_text())), "the module lives on after its time")
 

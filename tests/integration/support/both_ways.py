@@ -10,6 +10,7 @@ that fail, warn, show differences, hide values or depend on their surroundings a
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class Ground:
         }
         helm = Publisher(registry.host, f"both-ways/{folder.name}/demo")
         helm.publish("1.0.0", [Blob(chart(), HELM_LAYER)], config=Blob(b"{}", HELM_CONFIG))
+        helm.publish("1.2", [Blob(chart(), HELM_LAYER)], config=Blob(b"{}", HELM_CONFIG))
         helm.publish("odd", [Blob(tgz({"x": "y"}), LAYER)], config=Blob(b"{}", CONFIG))
         for name in ("dest", "source", "home", "scratch", "taken/a.yaml"):
             (folder / name).mkdir(parents=True)
@@ -70,6 +72,8 @@ class Ground:
         (folder / "source/.sourceignore").write_text("*.tmp\n")
         (folder / "source/left.tmp").write_text("left")
         (folder / "wrong.json").write_text(json.dumps({"auths": {"x": {"auth": "%%%"}}}))
+        for path in (folder / "source").iterdir():
+            os.utime(path, (1_700_000_000, 1_700_000_000))
         write_layout(folder / "layout", "1", {"l.txt": "layout\n"})
         shutil.copytree(vectors.ROOT / "layouts/chart-bundle-a", folder / "signed")
         return cls(folder, publisher, private, digests)
@@ -243,8 +247,8 @@ def _others(ground: Ground) -> list[dict[str, Any]]:
     return [
         task("cached", PULL, {"ref": ground.ref("1.0.0"), "dest": ground.at("dest/cached"), **cache}),
         task("the cache", CACHE, cache),
-        task("prune foreseen", CACHE, {**cache, "everything": True}, check_mode=True, diff=True),
-        task("prune", CACHE, {**cache, "everything": True}),
+        task("prune foreseen", CACHE, {**cache, "state": "absent"}, check_mode=True, diff=True),
+        task("prune", CACHE, {**cache, "state": "absent"}),
         task("no cache", CACHE, {"cache_dir": ground.at("source")}),
         task("login refused", LOGIN, {**login, "password": SECRET}, diff=True),
         task("login foreseen", LOGIN, {**login, **account}, check_mode=True, diff=True),
@@ -252,6 +256,7 @@ def _others(ground: Ground) -> list[dict[str, Any]]:
         task("logout", LOGIN, {**login, "username": None, "state": "absent"}),
         task("sources", CHARTS, {"sources": {"demo": {"ref": f"{demo}:1.0.0"}}, **cache}),
         task("sources again", CHARTS, {"sources": {"demo": {"ref": f"{demo}:1.0.0"}}, **cache}),
+        task("a tag that differs", CHARTS, {"sources": {"demo": {"ref": f"{demo}:1.2"}}, **cache}),
         task("no chart there", CHARTS, {"sources": {"odd": {"ref": f"{demo}:odd"}}, **cache}),
         task("no sources", CHARTS, {"sources": "demo", **cache}),
         task("no cluster", RELEASES, {"releases": [release], "charts": {}, "kubeconfig": ground.at("none")}),

@@ -86,6 +86,7 @@ def eat_memory() -> None:
         (lambda: os._exit(3), 3, "", ""),
         (kill(signal.SIGKILL), 137, "said\n", "signal 9 (SIGKILL)"),
         (kill(signal.SIGSEGV), 139, "said\n", "signal 11 (SIGSEGV)"),
+        (kill(signal.SIGRTMIN + 3), 128 + signal.SIGRTMIN + 3, "said\n", "(of real time)"),
         (kill(signal.SIGTERM), 143, "said\n", "signal 15 (SIGTERM)"),
         (kill(signal.SIGINT), 1, "said\n", "KeyboardInterrupt"),
         (kill(signal.SIGALRM), 142, "said\n", "signal 14 (SIGALRM)"),
@@ -153,6 +154,27 @@ def test_an_interruption_of_the_worker_ends_the_child(tmp_path: Path) -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert not Path(f"/proc/{(tmp_path / 'child').read_text()}").exists()
+
+
+def test_a_module_whose_worker_is_gone_does_not_wait_for_it(tmp_path: Path) -> None:
+    def main() -> None:
+        os.kill(os.getppid(), signal.SIGKILL)
+        try:
+            os.write(1, b"x" * 2**20)
+        finally:
+            (tmp_path / "end").touch()
+
+    worker = os.fork()
+    if worker == 0:
+        module = ModuleType("module")
+        module.main = main  # type: ignore[attr-defined]
+        run_child(module, ARGUMENTS, {}, "/", lambda _message: None)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) == -signal.SIGKILL
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "end").exists():
+        assert time.monotonic() < deadline, "it waits for somebody who reads"
+        time.sleep(0.05)
 
 
 def test_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
