@@ -21,8 +21,8 @@ from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carries_less import CarriesLess
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.worker_child import run_child
 
 VARIABLE, ENVIRONMENT = "oci_artifact_run_in_worker", "OCI_ARTIFACT_RUN_IN_WORKER"
@@ -31,7 +31,7 @@ AUTO, ALWAYS, NEVER = "auto", "always", "never"
 _START_UP = ("PYTHON", "LD_", "DYLD_", "LC_", "LANG", "MALLOC_")
 
 
-class InWorker(ActionBase):
+class InWorker(CarriesLess):
     """An action that runs its own module in the worker, where that makes no difference but for the time it takes.
 
     ``MODULE`` is the module. It is imported with the class of the action, which Ansible loads before it forks workers.
