@@ -30,10 +30,11 @@ class Part(NamedTuple):
     unchanged: tuple[str, ...] = ()
 
 
+_OF_POLICIES = ("budget", "key_uris", "policy", "predicate_path")
 PARTS = (
     Part(
         r'"verify"', ("_trust",),
-        ("_ops.verdicts", "_trust.policy", "_trust.budget", "_trust.key_uris", "_trust.predicate_path", "_files.bounded"),
+        ("_files.bounded", "_ops.verdicts", *(f"_trust.{name}" for name in _OF_POLICIES)),
     ),
     Part(r'"sign', ("_trust",)),
     Part(r'"(?:aws|azure|gcp)"', ("_cloud",), ("_cloud.providers", "_cloud.aws", "_cloud.azure", "_cloud.gcp")),
@@ -72,7 +73,8 @@ def sets(module: str, arguments: Mapping[str, Any], *, expects_change: bool = Fa
     :param module: the name of the module without that of the collection.
     :param expects_change: that the smallest set would not suffice is known.
     """
-    text = json.dumps(arguments, default=lambda value: "")
+    # arguments may be JSON texts themselves
+    text = json.dumps(arguments, default=lambda value: "").replace("\\", "")
     parts = [part for part in PARTS if re.search(part.asked_by, text)]
     found = [_asked(module, parts), closure([f"modules.{module}"], lambda name: True)]
     if module == PULL and not (expects_change or arguments.get("force") or arguments.get("artifacts")):
