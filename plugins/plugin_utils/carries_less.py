@@ -18,7 +18,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from ansible import constants
 from ansible.errors import AnsibleActionFail
@@ -79,7 +79,7 @@ class CarriesLess(ActionBase):
         value = task_vars.get(VARIABLE, os.environ.get(ENVIRONMENT) or ASKED)
         wish = str(self._templar.template(value)).strip().lower()
         if wish not in (ASKED, ALL):
-            raise AnsibleActionFail(
+            raise AnsibleActionFail(  # type: ignore[no-untyped-call]  # typed in part
                 f"{VARIABLE} (or {ENVIRONMENT} in the environment of the controller) is {wish[:50]!r}: "
                 f"wanted {ASKED} or {ALL}."
             )
@@ -97,7 +97,7 @@ class CarriesLess(ActionBase):
         if not self._carried_file or module_name != self._task.action:
             return super()._configure_module(module_name, module_args, task_vars)
         loaders = self._shared_loader_obj
-        self._shared_loader_obj = _Loaders(loaders, self._carried_file)
+        self._shared_loader_obj = cast(Any, _Loaders(loaders, self._carried_file))
         try:
             return super()._configure_module(module_name, module_args, task_vars)
         finally:

@@ -13,6 +13,7 @@ from typing import Any
 import data
 from data import MIB, TAR, TAR_GZIP, TITLE
 from measure import Peer
+from payload import carried
 from plan import OURS, Plan, holds, module, shell, with_tools
 from report import Goal
 from stage import PING, PULL, Stage
@@ -28,12 +29,14 @@ def unchanged(stage: Stage, is_pinned: bool) -> Plan:
     dest = stage.folder("dest") / "x"
     digest = data.Seeder(host, repository).manifest("v1", [_unchanged_layer(host, repository)])
     ref = f"{name}@{digest}" if is_pinned else f"{name}:v1"
-    payload = stage.ansible.payload(PULL, {"ref": ref, "dest": str(dest), "insecure": True})
+    payload = stage.ansible.payload(PULL, {"ref": ref, "dest": str(dest), "insecure": True}, unchanged=True)
     ours = Peer(OURS, payload, minus=PING, result=str(dest))
     peers = [stage.ping(), ours, Peer("oras resolve", [tools.get("oras", ""), "resolve", "--plain-http", f"{name}:v1"])]
     peers.append(Peer("crane digest", [tools.get("crane", ""), "digest", "--insecure", f"{name}:v1"]))
     limit = 0.05 if is_pinned else 0.25
     title = f"Nothing has changed, {'pinned by digest' if is_pinned else 'followed by tag'}"
+    ratios = carried(payload).times(carried(stage.ansible.ping()))
+    print(f"{title}: to a host go {ratios} of a task that does nothing", flush=True)
     plan = Plan(title, peers, "oras resolve", [Goal(OURS, "cpu", limit)], requests={OURS: "read"})
     return with_tools(stage, plan, {"oras resolve": ["oras"], "crane digest": ["crane"]})
 

@@ -212,33 +212,38 @@ def _names(node: ast.Assign) -> list[str]:
     return [target.id for target in node.targets if isinstance(target, ast.Name)]
 
 
-def _run(main: str, **sources: str) -> subprocess.CompletedProcess[str]:
+def _run(folder: Path, main: str, **sources: str) -> subprocess.CompletedProcess[str]:
+    # the packages that Ansible puts into its archive
+    (folder / carried.PLUGINS.replace(".", "/") / "modules").mkdir(parents=True)
     texts = {
         carried.ERRORS: carried_text(carried.ERRORS),
         "modules.a": main,
         **{f"module_utils.{name}": text for name, text in sources.items()},
     }
-    program = f"{carried_text('module_utils._ansible.carried')}\nrun_carried({texts!r}, 'a')\n"
+    place = f"sys.path.insert(0, {str(folder)!r})"
+    program = f"{carried_text('module_utils._ansible.carried')}\n{place}\nrun_carried({texts!r}, 'a')\n"
     return subprocess.run([sys.executable, "-I", "-c", program], check=False, capture_output=True, text=True)
 
 
-def test_a_missing_part_ends_the_run_with_its_name() -> None:
-    done = _run("def main():\n    from ..module_utils._x import y\n")
+def test_a_missing_part_ends_the_run_with_its_name(tmp_path: Path) -> None:
+    done = _run(tmp_path, "def main():\n    from ..module_utils._x import y\n")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == {carried.WANTED: "module_utils._x", carried.REVISION: ""}
 
 
-def test_nothing_that_handles_errors_takes_a_missing_part_for_one() -> None:
+def test_nothing_that_handles_errors_takes_a_missing_part_for_one(tmp_path: Path) -> None:
     main = (
         "def main():\n    try:\n        from ..module_utils._x import y\n    except (ImportError, Exception):\n"
         "        print('handled')\n"
     )
-    assert json.loads(_run(main).stdout)[carried.WANTED] == "module_utils._x"
+    assert json.loads(_run(tmp_path, main).stdout)[carried.WANTED] == "module_utils._x"
 
 
-def test_a_traceback_shows_the_lines_of_carried_sources() -> None:
+def test_a_traceback_shows_the_lines_of_carried_sources(tmp_path: Path) -> None:
     done = _run(
-        "from ..module_utils._x import f\n\ndef main():\n    f()\n", _x="def f():\n    raise ValueError('no')\n"
+        tmp_path,
+        "from ..module_utils._x import f\n\ndef main():\n    f()\n",
+        _x="def f():\n    raise ValueError('no')\n",
     )
     assert done.returncode == 1
     assert "plugins/module_utils/_x.py\", line 2, in f\n    raise ValueError('no')\n" in done.stderr
