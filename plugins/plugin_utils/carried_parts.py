@@ -67,7 +67,26 @@ _TOKENS = ("_ansible.hiding", "_secrets.masking")
 _DIGEST = re.compile(r'"(?:ref|url)": "[^"]*@sha\d+:[^"]*"|"(?:digest|pin)": "')
 
 
-def sets(module: str, arguments: Mapping[str, Any], *, expects_change: bool = False) -> list[list[str]]:
+class CarriedSet(NamedTuple):
+    """A set of modules: what ``module`` and ``roots`` import at once, and inside of functions what is not behind
+    ``closed`` doors; None means that no import inside of a function is followed.
+
+    To say which set it is costs nothing; to list it, the sources are read.
+    """
+
+    module: str
+    roots: tuple[str, ...] = ()
+    closed: tuple[str, ...] | None = ()
+
+    def names(self) -> list[str]:
+        roots = [f"modules.{self.module}", *(f"module_utils.{name}" for name in self.roots)]
+        if self.closed is None:
+            return closure(roots, lambda name: False)
+        behind = tuple(f"module_utils.{door}." for door in self.closed)
+        return closure(roots, lambda name: not f"{name}.".startswith(behind))
+
+
+def sets(module: str, arguments: Mapping[str, Any], *, expects_change: bool = False) -> list[CarriedSet]:
     """The sets of modules to be carried one after the other, until one suffices; the last one always does.
 
     :param module: the name of the module without that of the collection.
@@ -76,20 +95,15 @@ def sets(module: str, arguments: Mapping[str, Any], *, expects_change: bool = Fa
     # arguments may be JSON texts themselves
     text = json.dumps(arguments, default=lambda value: "").replace("\\", "")
     parts = [part for part in PARTS if re.search(part.asked_by, text)]
-    found = [_asked(module, parts), closure([f"modules.{module}"], lambda name: True)]
+    asked = _DOORS.difference(_DOORS_OF_MODULES.get(module, ()), *(part.doors for part in parts))
+    found = [CarriedSet(module, (), tuple(sorted(asked))), CarriedSet(module)]
     if module == PULL and not (expects_change or arguments.get("force") or arguments.get("artifacts")):
-        found.insert(0, _unchanged(module, arguments, parts, text))
-    return [each for number, each in enumerate(found) if each not in found[:number]]
+        found.insert(0, CarriedSet(module, _unchanged(arguments, parts, text), None))
+    return found
 
 
-def _asked(module: str, parts: list[Part]) -> list[str]:
-    closed = _DOORS.difference(_DOORS_OF_MODULES.get(module, ()), *(part.doors for part in parts))
-    behind = tuple(f"module_utils.{door}." for door in closed)
-    return closure([f"modules.{module}"], lambda name: not f"{name}.".startswith(behind))
-
-
-def _unchanged(module: str, arguments: Mapping[str, Any], parts: list[Part], text: str) -> list[str]:
-    names = [name for part in parts for name in part.unchanged]
+def _unchanged(arguments: Mapping[str, Any], parts: list[Part], text: str) -> tuple[str, ...]:
+    names = {name for part in parts for name in part.unchanged}
     if not _DIGEST.search(text) or arguments.get("tag_moved"):
-        names += _REQUEST if arguments.get("insecure") else (*_REQUEST, *_TOKENS)
-    return closure([f"modules.{module}", *(f"module_utils.{name}" for name in names)], lambda name: False)
+        names.update(_REQUEST if arguments.get("insecure") else (*_REQUEST, *_TOKENS))
+    return tuple(sorted(names))

@@ -25,7 +25,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.carried import ERRORS, REVISION, WANTED
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_parts import sets
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_parts import CarriedSet, sets
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_sources import carried_text, core_imports
 
 VARIABLE, ENVIRONMENT = "oci_artifact_carry", "OCI_ARTIFACT_CARRY"
@@ -63,7 +63,7 @@ class CarriesLess(ActionBase):
         module, pin = self.MODULE.__name__.rpartition(".")[2], ""
         for carried in sets(module, arguments, expects_change=expects_change):
             given = {**arguments, "pin": pin} if pin else dict(arguments)
-            with self._carrying(entry_file(module, carried)):
+            with self._carrying(entry_file(carried)):
                 answer = super()._execute_module(module_name, given, **kwargs)
             if WANTED not in answer:
                 break
@@ -123,19 +123,18 @@ class _Loaders:
         return found
 
 
-def entry_file(module: str, carried: list[str]) -> str:
+def entry_file(carried: CarriedSet) -> str:
     """The path of a module that has these sources in it; made once in a run.
 
-    Its folder has the name of the set of sources, since Ansible keeps what it has packed by the name of the module.
+    Its folder is named after the set, since Ansible keeps what it has packed by the name of the module.
     """
-    names = sorted({*carried, ERRORS})
-    of_set = hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
-    path = os.path.join(_run_folder(), _FOLDER, f"set_{of_set}", f"{module}.py")
+    of_set = hashlib.sha256(repr(carried).encode()).hexdigest()[:12]
+    path = os.path.join(_run_folder(), _FOLDER, f"set_{of_set}", f"{carried.module}.py")
     if not os.path.exists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         unfinished = f"{path}.{os.getpid()}"
         with open(unfinished, "w", encoding="utf-8") as stream:
-            stream.write(_entry_text(module, names))
+            stream.write(_entry_text(carried.module, sorted({*carried.names(), ERRORS})))
         os.replace(unfinished, path)
     return path
 

@@ -70,8 +70,9 @@ class Way:
         return self.folder / "remote" / re.sub(r"\W+", "-", name)
 
     def comparable(self, result: TaskResult) -> Any:
-        """A result without what names this way's folder, or a request's port."""
-        return json.loads(json.dumps(result).replace(str(self.folder), "FOLDER"))
+        """A result without the folder of this way, and without times."""
+        text = json.dumps(result).replace(str(self.folder), "FOLDER")
+        return json.loads(re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z", "TIME", text))
 
 
 class Case(NamedTuple):

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import carried
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_parts import PARTS, sets
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_parts import PARTS
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_parts import sets as carried_sets
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_sources import (
     _imports,
     carried_text,
@@ -36,6 +37,10 @@ SOURCES = sorted(
 )
 PINNED = {"ref": f"registry.example.com/a/b@sha256:{'0' * 64}", "dest": "/srv"}
 TAGGED = {"ref": "registry.example.com/a/b:1", "dest": "/srv"}
+
+
+def sets(module: str, arguments: dict[str, Any], **more: Any) -> list[list[str]]:
+    return [each.names() for each in carried_sets(module, arguments, **more)]
 
 
 class WithoutWords(ast.NodeTransformer):
