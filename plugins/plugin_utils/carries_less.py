@@ -25,6 +25,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.carried import ERRORS, REVISION, WANTED
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._unexpected import InternalError
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_parts import CarriedSet, sets
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_sources import carried_text, core_imports
 
@@ -59,9 +60,8 @@ class CarriesLess(ActionBase):
             return super()._execute_module(module_name, module_args, **kwargs)
         arguments = self._task.args if module_args is None else module_args
         note = os.path.join(_run_folder(), f"cloudnative.artifacts.changes.{self._task._uuid}")
-        expects_change = os.path.exists(note)
         module, pin = self.MODULE.__name__.rpartition(".")[2], ""
-        for carried in sets(module, arguments, expects_change=expects_change):
+        for carried in sets(module, arguments, expects_change=os.path.exists(note)):
             given = {**arguments, "pin": pin} if pin else dict(arguments)
             with self._carrying(entry_file(carried)):
                 answer = super()._execute_module(module_name, given, **kwargs)
@@ -70,9 +70,14 @@ class CarriesLess(ActionBase):
             # hosts of one task mostly fare alike
             _touch(note)
             pin = answer.get(REVISION) or ""
-        if expects_change and not answer.get("changed"):
+        if not answer.get("changed"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(note)
+        if WANTED in answer:
+            return InternalError(
+                f"The module {module} did not find {answer[WANTED]}, although all that it imports was carried.",
+                "This is a fault in the collection: please report this message.",
+            ).as_failure()
         return _as_asked(answer, arguments) if pin else answer
 
     def _carry(self, task_vars: Mapping[str, Any]) -> str:
