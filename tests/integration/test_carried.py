@@ -211,7 +211,9 @@ def test_what_is_asked_for_is_there(both: Both, publisher: Publisher) -> None:
         def by_key(key: str) -> dict[str, Any]:
             return pull(signed, folder / "signed", verify={"public_keys": [str(vectors.ROOT / f"keys/key-{key}.pub")]})
 
-        listed = {PULL: {"artifacts": [pull(f"{publisher.name}:1.0", folder / name)[PULL] for name in "ab"]}}
+        listed = {
+            PULL: {"parallel": 1, "artifacts": [pull(f"{publisher.name}:1.0", folder / name)[PULL] for name in "ab"]}
+        }
         return {
             "verified": Case(by_key("a"), 2),
             "verified before": Case(by_key("a"), 1),
