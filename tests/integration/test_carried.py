@@ -220,7 +220,7 @@ def test_what_is_asked_for_is_there(both: Both, publisher: Publisher) -> None:
             "of another": Case(by_key("b"), 2),
             "list": Case(listed, 1),
             "out of bounds": Case(pull(f"{publisher.name}:1.0", folder / "x", retries=-1), 1),
-            "misspelt": Case(pull(f"{publisher.name}:1.0", folder / "x", reties=3), 1),
+            "misspelt": Case(pull(f"{publisher.name}:1.0", folder / "x", reties=3), 2),
         }
 
     found = both.run(cases)
