@@ -21,9 +21,9 @@ from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils import same_process
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carries_less import CarriesLess
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.preloading import BeforeFork
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.progress_lines import show_line
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.worker_child import run_child
@@ -40,7 +40,7 @@ _DEFINITION = {
 }
 
 
-class InWorker(ActionBase):
+class InWorker(CarriesLess):
     """An action that runs its own module in the worker, where that makes no difference but for the time it takes.
 
     ``MODULE`` is the module. It is imported with the class of the action, which Ansible loads before it forks workers.

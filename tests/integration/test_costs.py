@@ -39,7 +39,7 @@ def test_a_pull_with_nothing_to_do_costs_little_more_than_a_ping(
     pinned = {"ref": f"{publisher.name}@{digest}", "dest": str(tmp_path / "pinned"), "insecure": True}
     tagged = {"ref": f"{publisher.name}:1.0", "dest": str(tmp_path / "tagged"), "insecure": True}
     tasks = {"ping": ("ansible.builtin.ping", {}), "digest": (PULL, pinned), "tag": (PULL, tagged)}
-    payloads = payloads_of(ansible, tmp_path, tasks)
+    payloads = payloads_of(ansible, tmp_path, tasks, unchanged=True)
     ping = payloads.pop("ping")
     _result, always = ping.run()
     found: dict[str, float] = {}
@@ -49,8 +49,8 @@ def test_a_pull_with_nothing_to_do_costs_little_more_than_a_ping(
         result, loaded = payload.run()
         assert (result["changed"], result["reason"]) == (False, "ArtifactUpToDate")
         found[f"{what}: requests"] = len(registry.requests(since=mark))
-        found[f"{what}: files carried, of ping's"] = len(payload.files) / len(ping.files)
-        found[f"{what}: bytes carried, of ping's"] = payload.size / ping.size
+        found[f"{what}: files carried, of ping's"] = payload.files / ping.files
+        found[f"{what}: bytes carried, of ping's"] = payload.bytes / ping.bytes
         found[f"{what}: own modules imported"] = len(loaded & set(payload.own))
         found[f"{what}: modules imported more than by ping"] = len(loaded - always)
     least = instructions(ping.command, ping.environment, tmp_path)

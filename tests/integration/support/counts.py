@@ -9,8 +9,6 @@ counted by the registry: ``RegistryServer.requests``.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import os
 import re
@@ -18,12 +16,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support import payload
 from support.ansible_runner import COLLECTION, AnsibleRunner
 
 OWN = f"ansible_collections.{COLLECTION}.plugins.module_utils."
@@ -45,27 +43,13 @@ _IMPORT = re.compile(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)$", re.MULTILINE)
 # Payloads: what Ansible copies to a host
 
 
-class Payload:
-    """One of the files that Ansible copies to hosts."""
+class Payload(payload.Payload):
+    """One of the files that Ansible copies to hosts, and how it is run there."""
 
     def __init__(self, path: Path, python: str, home: Path) -> None:
+        super().__init__(path)
         self.command = [python, str(path)]
         self.environment = clean_environment(home)
-        content = path.read_bytes()
-        self.size = len(content)
-        # the one long literal in it is the archive, whatever it is called in this ansible-core
-        encoded = max(re.findall(rb"[A-Za-z0-9+/=\n]{4096,}", content), key=len)
-        self._archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(encoded)))
-        self.files = [entry for entry in self._archive.infolist() if not entry.is_dir()]
-        self.own = {
-            entry.filename[: -len(".py")].replace("/", "."): entry
-            for entry in self.files
-            if entry.filename.startswith(OWN.replace(".", "/")) and not entry.filename.endswith("__init__.py")
-        }
-
-    def lines(self, names: set[str]) -> int:
-        """The lines of these modules, as far as they are carried and ours."""
-        return sum(self._archive.read(self.own[name]).count(b"\n") for name in names & set(self.own))
 
     def run(self) -> tuple[dict[str, Any], set[str]]:
         """The result, and the names of all modules that were imported."""
@@ -77,12 +61,15 @@ class Payload:
 
 
 def payloads_of(
-    ansible: AnsibleRunner, folder: Path, tasks: Mapping[str, tuple[str, Mapping[str, Any]]]
+    ansible: AnsibleRunner, folder: Path, tasks: Mapping[str, tuple[str, Mapping[str, Any]]], *, unchanged: bool = False
 ) -> dict[str, Payload]:
-    """The payloads of tasks, each given as its module and options; every task is run once.
+    """The payloads of tasks, each given as its module and options; every task is run once, or twice to get those that
+    have nothing to do. Of a task that takes two steps it is the second.
 
     The home of their processes is ``folder``.
     """
+    if unchanged:
+        payloads_of(ansible, folder / "before", tasks)
     results = ansible.tasks(
         [
             {"name": name, module: dict(options), "vars": {"ansible_remote_tmp": str(folder / f"remote-{name}")}}
