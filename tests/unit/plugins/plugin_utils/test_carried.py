@@ -247,7 +247,9 @@ def test_nothing_that_handles_errors_takes_a_missing_part_for_one(tmp_path: Path
 def test_a_traceback_shows_the_lines_of_carried_sources(tmp_path: Path) -> None:
     done = _run(
         tmp_path,
-        "from ..module_utils._x import f\n\ndef main():\n    f()\n",
+        "from ..module_utils._x import f\nimport traceback\n\n"
+        "def main():\n    try:\n        f()\n    except ValueError:\n"
+        "        traceback.print_exc()\n        raise\n",
         _x="def f():\n    raise ValueError('no')\n",
     )
     assert done.returncode == 1
