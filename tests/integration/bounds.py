@@ -39,7 +39,7 @@ BOUNDS: dict[str, float] = {
 }
 
 
-def exceeded(found: Mapping[str, float], bounds: Mapping[str, float] = BOUNDS) -> list[str]:
+def exceeded(found: Mapping[str, float], bounds: Mapping[str, float]) -> list[str]:
     """What costs more than it may, as sentences.
 
     :raises KeyError: when something has no bound, so that nothing is counted in vain.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bounds import exceeded
+from bounds import BOUNDS, exceeded
 from support.ansible_runner import AnsibleRunner
 from support.artifacts import Blob, Publisher
 from support.counts import Calls, instructions, module_command, payloads_of, system_calls
@@ -60,7 +60,7 @@ def test_a_pull_with_nothing_to_do_costs_little_more_than_a_ping(
         assert mine
         found["unchanged by digest: instructions, of ping's"] = round(mine / least, 2)
     print(json.dumps(found, indent=1))
-    assert exceeded(found) == []
+    assert exceeded(found, BOUNDS) == []
 
 
 def test_a_task_in_the_worker_starts_no_interpreter(
@@ -87,7 +87,7 @@ def test_a_task_in_the_worker_starts_no_interpreter(
     found = {"local task (auto): programs started": (programs("auto", 3) - one) / 2}
     # what is counted is there: through the module, a shell and an interpreter are started
     assert programs("never", 1) >= one + 2
-    assert exceeded(found) == []
+    assert exceeded(found, BOUNDS) == []
 
 
 def test_each_file_and_each_layer_costs_few_system_calls(
@@ -128,7 +128,7 @@ def test_each_file_and_each_layer_costs_few_system_calls(
     }
     print(json.dumps(spent, indent=1))
     found = {f"{what}: system calls": round(sum(calls.values()), 1) for what, calls in spent.items()}
-    assert exceeded(found) == [], spent
+    assert exceeded(found, BOUNDS) == [], spent
 
 
 def _layer(number: int) -> Blob:
@@ -157,4 +157,4 @@ def test_what_is_done_takes_few_requests(ansible: AnsibleRunner, registry: Regis
         assert result.get("changed") is not what.endswith("again"), result
         found[f"{what}: requests"] = len(registry.requests(since=mark))
     print(json.dumps(found, indent=1))
-    assert exceeded(found) == []
+    assert exceeded(found, BOUNDS) == []

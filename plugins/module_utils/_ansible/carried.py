@@ -63,6 +63,6 @@ def run_carried(sources: Mapping[str, str], module: str) -> None:
     try:
         importlib.import_module(f"{PLUGINS}modules.{module}").main()
     except missing as exc:
-        print(json.dumps({WANTED: exc.part, REVISION: exc.revision}))
+        sys.stdout.write(json.dumps({WANTED: exc.part, REVISION: exc.revision}) + "\n")
         # a module that returns, and does not exit, has failed for Ansible
-        sys.exit(0)
+        raise SystemExit(0) from None

@@ -119,7 +119,7 @@ class Transfers:
         with self._lock:
             current = self._current.get(name) or []
             if not current and len(self._current) == 1:
-                (current,) = self._current.values()
+                current = next(iter(self._current.values()))
             return current[-1] if current else Progress(name, size or 0, self.listeners, self._clock)
 
 

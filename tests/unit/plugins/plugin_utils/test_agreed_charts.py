@@ -18,9 +18,10 @@ OPTIONS: dict[str, Any] = {"sources": {"demo": {"ref": "registry.example.com/dem
 
 
 def ask(
-    folder: Path, options: dict[str, Any] = OPTIONS, place: str = "localhost me"
+    folder: Path, options: dict[str, Any] | None = None, place: str = "localhost me"
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """What is known; what is not is found by this host."""
+    options = options or OPTIONS
     with agreed_charts(str(folder), place, options) as agreed:
         known = agreed.charts, agreed.pins
         if agreed.charts is None:

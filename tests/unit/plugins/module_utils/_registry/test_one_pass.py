@@ -208,7 +208,8 @@ def test_what_cannot_be_read_is_cancelled(server: FaultServer) -> None:
 def test_what_ends_early_is_cancelled(server: FaultServer) -> None:
     with pytest.raises(BuildError, match="ended after 299999"):
         Harness(server, push=True).repository.push_unhashed(Blob(DATA[:-1]))
-    assert methods(server)[-1] == "DELETE" and server.blobs == {}
+    # the end of the broken request may be seen after the next one
+    assert "DELETE" in methods(server) and server.blobs == {}
 
 
 def test_what_grows_is_sent_as_announced(server: FaultServer) -> None:

@@ -201,7 +201,7 @@ def test_a_file_that_changes_meanwhile(place: Place, change: str) -> None:
             stream.truncate(LARGE - 1) if change == "shrinks" else stream.write(b"other")
         os.utime(place.file, ns=(status.st_atime_ns, status.st_mtime_ns + 10))
 
-    place.server.script("POST", UPLOADS, lambda seen: write(seen))
+    place.server.script("POST", UPLOADS, write)
     with pytest.raises(BuildError, match="changed while it was published"):
         place.push()
     assert place.sent("DELETE") == ["DELETE"] and place.server.uploads == {} and place.server.tags == {}
