@@ -81,11 +81,13 @@ class Handler(Protocol):
 
 
 class TarReader:
-    """Takes the archive's bytes in pieces of any length. ``what`` names the archive in errors."""
+    """Takes the archive's bytes in pieces of any length. ``what`` names the archive in errors, which say that it cannot
+    be ``done``."""
 
-    def __init__(self, handler: Handler, what: str) -> None:
+    def __init__(self, handler: Handler, what: str, done: str = "unpacked") -> None:
         self._handler = handler
         self._what = what
+        self._done = done
         self._left = 0
         self._padding = 0
         self._partial = b""
@@ -136,6 +138,21 @@ class TarReader:
                     block, self._partial = self._partial, b""
                     self._header(block)
 
+    @property
+    def has_ended(self) -> bool:
+        """Return True when the two blocks of zeros came that end an archive."""
+        return self._ended and not self._end_left
+
+    def skip(self) -> int:
+        """Pass over the rest of the current file; return the number of bytes that are not fed, padding included."""
+        if self._record is not None:
+            return 0
+        left, count = self._left, self._left + self._padding
+        self._left = self._padding = 0
+        if left:
+            self._complete()
+        return count
+
     def close(self) -> None:
         """Declare the end of the bytes. The two zero blocks at the end may be missing, as in Go's archive/tar.
 
@@ -153,7 +170,7 @@ class TarReader:
         return NotAnArchive(f"{self._what} is not an archive: it {beginning}.", _COPY_HINT)
 
     def _refuse(self, problem: str) -> LayerError:
-        return LayerError(f"{self._what} cannot be unpacked: {problem}.", _REPACK_HINT)
+        return LayerError(f"{self._what} cannot be {self._done}: {problem}.", _REPACK_HINT)
 
     def _end(self, view: memoryview) -> None:
         """Take what follows the first block of zeros: a second one, and then anything."""

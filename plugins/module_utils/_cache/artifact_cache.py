@@ -245,6 +245,9 @@ class CachedRepository:
     def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
         return self._registry.push_blob(source, mount_from)
 
+    def batch(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext()
+
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
         self._registry.push_manifest(manifest, tag)
 

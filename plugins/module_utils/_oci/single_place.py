@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class SinglePlace:
 
     def distrust(self, descriptor: Descriptor) -> bool:
         return False
+
+    def batch(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def check_attachable(self, subject: str) -> None:
         """Referrers are found in a layout; a registry says whether they are there."""

@@ -47,7 +47,8 @@ def open_repository(
 ) -> Repository:
     """Open the repository of a reference, with its mirrors unless ``push`` is set.
 
-    Content is read from ``cache`` when it is there; a layout uses neither mirrors nor a cache.
+    Content is read from ``cache`` when it is there; a layout uses neither mirrors nor a cache. An archive is opened for
+    reading, see :func:`~.connect_to_write.open_to_write`.
 
     A task that writes sets ``mirrored`` to False in check mode as well, since it compares with the registry itself.
 
@@ -57,6 +58,10 @@ def open_repository(
     :raises AuthenticationFailed: when the given credentials cannot be used, or the provider returns none.
     :raises InvalidOption: when a mirror's path and the repository's name are not a valid repository.
     """
+    if reference.is_archive:
+        from .._layout.archive import ArchiveRepository
+
+        return ArchiveRepository(reference)
     if reference.is_layout:
         from .._layout.repository import LayoutRepository
 

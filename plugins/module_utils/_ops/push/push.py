@@ -36,7 +36,8 @@ from ..._oci.preliminary import find_tag
 from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from ..artifact_result import artifact_result
-from ..connect import cache_warnings, open_cache, open_repository
+from ..connect import cache_warnings, open_cache
+from ..connect_to_write import open_to_write
 from ..resolve import ReferenceOptions, Resolved, parse_target
 from .build import BuildOptions, Built, Layer, build, with_subject
 from .tags import is_immutable, tags_to_write
@@ -116,11 +117,10 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
         built = build(options.build, workspace)
         tags = tags_to_write(target, options.tags, built.tag, has_subject=bool(options.subject))
         cache = open_cache(options.cache)
-        repository = open_repository(
-            reference, options.auth, options.connection, push=not check_mode, mirrored=False, cache=cache
-        )
+        repository = open_to_write(reference, options.auth, options.connection, check_mode=check_mode, cache=cache)
         try:
-            result = _Push(options, repository, built, tags, signer, check_mode, want_diff).run()
+            with repository.batch():
+                result = _Push(options, repository, built, tags, signer, check_mode, want_diff).run()
         finally:
             repository.close()
     result.warnings += cache_warnings(cache)
