@@ -287,3 +287,30 @@ def test_options(ansible: AnsibleRunner, registry: RegistryServer, file: Path) -
     tag, both = run(ansible, info(f"{name}:main", semver="1.x", gather=[]), info(f"{name}:1.0.0", semver_filter="x"))
     assert [warning for warning in tag["warnings"] if "'tag' has no effect" in warning]
     assert [warning for warning in both["warnings"] if "'semver_filter' has no effect" in warning]
+
+
+@pytest.mark.once
+def test_capabilities(
+    ansible: AnsibleRunner, registry: RegistryServer, oci11_registry: RegistryServer, file: Path, tmp_path: Path
+) -> None:
+    """Two registries say what they can do, once for the tasks of a cache, and nothing is left of the questions."""
+    able = {"mount", "chunked_upload", "range", "delete", "catalog", "tag_paging"}
+    known = {"cache_dir": str(tmp_path / "cache")}
+    for server, wanted in ((registry, {*able, "delete_tag"}), (oci11_registry, {"referrers"})):
+        repository = f"{server.host}/info/capabilities"
+        tasks = [push(f"{repository}:{tag}", file) for tag in ("1.0.0", "1.1.0")]
+        *_pushed, first = run(ansible, *tasks, info(repository, gather=["capabilities"], **known))
+        found = first["capabilities"]
+        print(found)
+        assert {name for name in wanted if found[name] is not True} == set(), found
+        assert found["referrers"] is (server is oci11_registry)
+        assert set(found["unknown"]) == {name for name, value in found.items() if value is None}
+        mark = server.mark()
+        again, tags = run(
+            ansible,
+            info(f"{repository}:1.0.0", gather=["capabilities"], **known),
+            info(repository, gather=["tags"]),
+        )
+        assert again["capabilities"] == found and "artifact" not in first
+        assert tags["tags"] == ["1.1.0", "1.0.0"]
+        assert {request.method for request in server.requests(since=mark)} <= {"GET", "HEAD"}

@@ -79,7 +79,7 @@ def open_repository(
                     return _open_registry(place.reference, place.auth(auth), place.connection, clients=clients)
 
                 return MirroredRepository(reference, found, open_place)
-        return _open_registry(reference, auth, connection, push=push, clients=clients)
+        return _open_registry(reference, auth, connection, push=push, clients=clients, cache=cache)
 
     if cache is None:
         return connect()
@@ -105,9 +105,17 @@ def _open_registry(
     *,
     push: bool = False,
     clients: Clients | None = None,
+    cache: ArtifactCache | None = None,
 ) -> Repository:
     from .._registry.repository import RegistryRepository
 
     open_one = open_client if clients is None else clients.client
     client = open_one(reference.registry, reference.repository, auth, connection)
-    return RegistryRepository(reference, client, push=push, shared=clients is not None)
+
+    def has_referrers() -> bool | None:
+        from .capabilities import known_capabilities
+
+        answer = known_capabilities(cache, reference, auth).get("supported", {}).get("referrers")
+        return answer if isinstance(answer, bool) else None
+
+    return RegistryRepository(reference, client, push=push, shared=clients is not None, has_referrers=has_referrers)

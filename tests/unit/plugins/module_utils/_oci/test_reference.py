@@ -113,7 +113,8 @@ def test_any_text_is_a_reference_or_refused(text: str) -> None:
         "a.b//c", "a.b/c:v1:v2", "a.b/C", "a.b/c d", " a.b/c", "a.b/c\n", "a.b/../c", "a.b/c:../v1", "a.b/c?x=1",
         "a.b/c#frag", "a.b/c%2f..", "a.b/c:-x", "a.b/c:.x", "-a.b/c", "a-.b/c", "a..b/c", "a.b:x/c", "a.b:/c",
         "a.b/c@" + DIGEST.upper(), "oci-layout:", "oci-layout::tag", "oci-layout:/a:b:", "oci-layout:/x@y",
-        "oci-layout:/a\tb", "oci-layout:/a\x1b[31mb", "oci-archive:", "oci-archive::1", "oci-archive:/a\nb", "oci-archive:/x@y",
+        "oci-layout:/a\tb", "oci-layout:/a\x1b[31mb", "oci-archive:", "oci-archive::1", "oci-archive:/a\nb",
+        "oci-archive:/x@y",
     ],
 )  # fmt: skip
 def test_what_is_no_reference(text: str) -> None:
