@@ -301,7 +301,6 @@ def test_capabilities(
         tasks = [push(f"{repository}:{tag}", file) for tag in ("1.0.0", "1.1.0")]
         *_pushed, first = run(ansible, *tasks, info(repository, gather=["capabilities"], **known))
         found = first["capabilities"]
-        print(found)
         assert {name for name in wanted if found[name] is not True} == set(), found
         assert found["referrers"] is (server is oci11_registry)
         assert set(found["unknown"]) == {name for name, value in found.items() if value is None}

@@ -111,7 +111,7 @@ class CapabilityProbe:
         if len(tags) > 1:
             return False
         if not more:
-            raise _Open("The repository has fewer than two tags.")
+            raise _Open("At most one tag came, and no link to another page: there may be no more.")
         return True
 
     def _first_tags(self) -> tuple[Mapping[str, Any], bool]:
