@@ -63,7 +63,7 @@ class Blobs(Protocol):
         """The blobs that may be manifests, to be read while the context is open.
 
         :param limit: the most names that are looked at.
-        :param ends: when the listing has to end, as :func:`time.monotonic` counts.
+        :param ends: when the listing has to end, as ``time.monotonic()`` counts.
         """
 
 

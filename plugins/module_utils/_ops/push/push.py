@@ -38,9 +38,10 @@ from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repositor
 from ..artifact_result import artifact_result
 from ..connect import cache_warnings, open_cache
 from ..connect_to_write import open_to_write
+from ..immutable_tags import is_immutable
 from ..resolve import ReferenceOptions, Resolved, parse_target
 from .build import BuildOptions, Built, Layer, build, with_subject
-from .tags import is_immutable, tags_to_write
+from .tags import tags_to_write
 
 if TYPE_CHECKING:
     from ..._oci.manifest import Descriptor, Manifest
