@@ -33,6 +33,7 @@ from .._files.bounded import pieces
 from .._files.directory_handles import DirectoryHandles
 from .._files.regular_file import storage_error
 from .._files.shared_file import write_all
+from .._files.users import is_trusted
 from .._oci import media
 from .._oci.digest import Verifier, verify_bytes
 from .._oci.manifest import Descriptor, Manifest
@@ -235,10 +236,10 @@ class WritableArchive(ArchiveRepository):
                 raise storage_error("read", self.root, exc) from exc
 
     def _keep_mode(self, handle: BinaryIO, handles: DirectoryHandles) -> None:
-        """Give the new file the permissions of the archive that it replaces."""
+        """Give the new file the permissions of the archive that it replaces, unless somebody less trusted set them."""
         with contextlib.suppress(FileNotFoundError):
             status = handles.lstat(self._name)
-            if stat.S_ISREG(status.st_mode):
+            if stat.S_ISREG(status.st_mode) and is_trusted(status.st_uid):
                 os.fchmod(handle.fileno(), stat.S_IMODE(status.st_mode) & 0o777)
 
 

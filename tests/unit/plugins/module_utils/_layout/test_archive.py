@@ -201,6 +201,16 @@ def test_an_archive_grows_by_a_new_file(path: Path) -> None:
     assert at(path).fetch_manifest(first.descriptor.digest) == first, "a tag that moves leaves what it had"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_the_permissions_that_somebody_else_set_are_not_kept(path: Path) -> None:
+    push(to(path), b"one", "1.0")
+    path.chmod(0o666)
+    os.chown(path, 65534, 65534)
+    push(to(path), b"two", "2.0")
+    status = path.stat()
+    assert (status.st_uid, status.st_mode & 0o022) == (0, 0)
+
+
 def test_what_is_there_is_not_written_again(path: Path) -> None:
     push(to(path), b"one", "1.0")
     before = path.stat()
