@@ -183,6 +183,17 @@ def test_from_and_to_a_registry_without_the_referrers_api(tmp_path: Path, server
     assert len(server.requests("PUT")) == count and not server.requests("POST", "^$")
 
 
+def test_a_broken_upload_is_sent_again_from_its_start(tmp_path: Path, server: FaultServer) -> None:
+    large = "0123456789abcdef" * 50_000
+    push(at(tmp_path / "source"), large, "1")
+    server.script("PUT", "/blobs/uploads/", Answer(503, {"Retry-After": "0"}), Answer(503, {"Retry-After": "0"}))
+    options = ConnectionOptions(insecure=True, retries=2)
+    copy(CopyOptions(ReferenceOptions(ref=f"{place(tmp_path / 'source')}:1"), registry(server), to_connection=options))
+    assert server.blobs[digest_of(large.encode())] == large.encode()
+    run(f"{registry(server)}:1", place(tmp_path / "target.tar"))
+    assert at(tmp_path / "target.tar").resolve("1").digest == server.tags["1"]
+
+
 def test_blobs_are_mounted_within_a_registry(server: FaultServer) -> None:
     layer, config = server.add_blob(b"layer"), server.add_blob(b"{}")
     parts = {
