@@ -52,8 +52,9 @@ options:
     required: true
   to_registry:
     description:
-      - What the registry in O(to) needs. Credentials are never those of the source, unless both are the same registry
-        or O(auth_file) or O(auth_config) has some for it. What is left out of the rest is as the task says.
+      - What the registry in O(to) needs. O(username), O(password) and O(client_cert) are for the registry of the
+        source, and are used for that of O(to) only if it is the same. What O(auth_file), O(auth_config), the login of docker or
+        podman, or O(provider) has for it is used, unless credentials are given here. The rest is as the task says.
     type: dict
     suboptions:
       username:
@@ -165,7 +166,6 @@ retryable:
   sample: false
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import (
@@ -200,12 +200,11 @@ TO_REGISTRY_SPEC: dict[str, Any] = {
 }
 
 
-def target_auth(given: dict[str, Any], source: AuthOptions) -> AuthOptions:
-    """The credentials for the target: given ones, otherwise what files and the cloud provider have for its registry."""
-    if any(given.get(name) for name in _CREDENTIALS):
-        return AuthOptions(**{name: given.get(name) or "" for name in _CREDENTIALS})
-    # a user name and a password are for one registry; a file says which ones it is for
-    return replace(source, username="", password="")
+def target_auth(given: dict[str, Any]) -> AuthOptions | None:
+    """The credentials that are given for the target; None when there are none."""
+    if not any(given.get(name) for name in _CREDENTIALS):
+        return None
+    return AuthOptions(**{name: given.get(name) or "" for name in _CREDENTIALS})
 
 
 def target_connection(params: dict[str, Any], given: dict[str, Any]) -> ConnectionOptions:
@@ -215,15 +214,14 @@ def target_connection(params: dict[str, Any], given: dict[str, Any]) -> Connecti
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     params, given = module.params, module.params["to_registry"] or {}
-    auth = auth_options(module)
     options = CopyOptions(
         reference=reference_options(params),
         to=params["to"],
         policy=verify_policy(params["verify"]),
         force=params["force"],
-        auth=auth,
+        auth=auth_options(module),
         connection=connection_options(params),
-        to_auth=target_auth(given, auth),
+        to_auth=target_auth(given),
         to_connection=target_connection(params, given),
         cache=cache_options(module),
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..._errors import InvalidContent, NotFound, TagImmutable
@@ -20,6 +20,7 @@ from ..._files.threads import thread_pool
 from ..._oci.manifest import Descriptor
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.preliminary import answer_or_none, find_tag
+from ..._oci.reference import Reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, Repository, from_each_place
 from ..._trust.policy import VerifyPolicy
 from ..artifact_result import artifact_identity
@@ -39,8 +40,9 @@ COPIED, UP_TO_DATE = "ArtifactCopied", "ArtifactUpToDate"
 
 @dataclass(frozen=True)
 class CopyOptions:
-    """The options of a copy. ``to_auth`` and ``to_connection`` are for the registry that is written to; ``policy`` None
-    means that nothing is verified. A tag that is a version is moved only with ``force``."""
+    """The options of a copy. ``to_auth`` and ``to_connection`` are for the registry that is written to, see
+    :func:`access_to`; ``policy`` None means that nothing is verified. A tag that is a version is moved only with
+    ``force``."""
 
     reference: ReferenceOptions
     to: str
@@ -48,7 +50,7 @@ class CopyOptions:
     force: bool = False
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
-    to_auth: AuthOptions = field(default_factory=AuthOptions)
+    to_auth: AuthOptions | None = None
     to_connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
 
@@ -78,7 +80,8 @@ def copy(options: CopyOptions, *, check_mode: bool = False) -> dict[str, Any]:
                 verification = {"verification": {**finding.verification, "remembered": finding.is_remembered}}
                 warnings += finding.warnings
             place = target_of(options.to, target.reference, resolved.tag)
-            destination = open_to_write(place, options.to_auth, options.to_connection, check_mode=check_mode)
+            auth, connection = access_to(place, target.reference, options)
+            destination = open_to_write(place, auth, connection, check_mode=check_mode)
             try:
                 found = _Copy(source, destination, resolved, place.tag, options.force, check_mode).run()
             finally:
@@ -88,6 +91,18 @@ def copy(options: CopyOptions, *, check_mode: bool = False) -> dict[str, Any]:
             source.close()
     found["warnings"] = [*warnings, *found["warnings"]]
     return {**found, **verification, "artifact": artifact_identity(source.reference, resolved), "to": str(place)}
+
+
+def access_to(place: Reference, source: Reference, options: CopyOptions) -> tuple[AuthOptions, ConnectionOptions]:
+    """Return the credentials and the connection for the registry that is written to.
+
+    A user name, a password and a client certificate are for one registry: another one never gets those of the source.
+    Files and cloud providers know by themselves which registry each of their credentials is for.
+    """
+    if not place.is_layout and place.registry == source.registry:
+        return options.to_auth or options.auth, options.to_connection
+    auth = options.to_auth or replace(options.auth, username="", password="", provider_registry="")
+    return auth, replace(options.to_connection, client_cert="", client_key="", client_key_password="")
 
 
 class _Copy:

@@ -33,7 +33,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
     canonical_json,
     parse_manifest,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import ConnectionOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import (
     BlobSource,
@@ -42,7 +42,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reposit
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy import copy as copy_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy import graph
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy.copy import CopyOptions, copy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy.copy import CopyOptions, access_to, copy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy.place import target_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
@@ -375,6 +375,33 @@ def test_an_index_with_other_content_than_manifests(tmp_path: Path) -> None:
     push_document(source, media.OCI_INDEX, "cache", manifests=[cache.descriptor.as_json()])
     run(f"{place(tmp_path / 'source')}:cache", place(tmp_path / "target"))
     assert b"".join(read_blob(at(tmp_path / "target"), cache.descriptor)) == b"a layer of a build cache"
+
+
+# -- with which credentials
+
+
+@pytest.mark.parametrize(
+    ("to", "given", "wanted"),
+    [
+        ("a.example.com/y", None, ("user", "hush", "cert")),
+        ("b.example.com/y", None, ("", "", "")),
+        ("oci-archive:/x.tar", None, ("", "", "")),
+        ("b.example.com/y", AuthOptions(username="other", password="own"), ("other", "own", "")),
+        ("a.example.com/y", AuthOptions(username="other", password="own"), ("other", "own", "cert")),
+    ],
+)
+def test_another_registry_gets_no_credentials_of_the_source(
+    to: str, given: AuthOptions | None, wanted: tuple[str, str, str]
+) -> None:
+    auth = AuthOptions(username="user", password="hush", auth_file="/auth.json", provider_registry="a")
+    options = CopyOptions(
+        ReferenceOptions(ref="a.example.com/x"), to, auth=auth, to_auth=given,
+        to_connection=ConnectionOptions(client_cert="cert", client_key="key", insecure=True),
+    )  # fmt: skip
+    found, connection = access_to(parse_reference(to), parse_reference("a.example.com/x"), options)
+    assert (found.username, found.password, connection.client_cert) == wanted
+    assert bool(connection.client_key) == bool(wanted[2]) and connection.insecure
+    assert (found.auth_file == "/auth.json") == (given is None)
 
 
 # -- where to
