@@ -53,8 +53,9 @@ options:
   to_registry:
     description:
       - What the registry in O(to) needs. O(username), O(password) and O(client_cert) are for the registry of the
-        source, and are used for that of O(to) only if it is the same. What O(auth_file), O(auth_config), the login of docker or
-        podman, or O(provider) has for it is used, unless credentials are given here. The rest is as the task says.
+        source, and are used for that of O(to) only if it is the same. What O(auth_file), O(auth_config), the login of
+        docker or podman, or O(provider) has for it is used, unless credentials are given here. The rest is as the task
+        says.
     type: dict
     suboptions:
       username:

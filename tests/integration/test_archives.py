@@ -96,7 +96,7 @@ def test_every_module_takes_an_archive(ansible: AnsibleRunner, tmp_path: Path, c
     assert pushed["artifact"]["url"] == archive
     assert [result.changed for result in (pushed, again, packed, signed, unchanged)] == [True, False, True, True, False]
     assert verified["verification"]["verified"] and verified["served_by"] == []
-    assert listed["tags"] == ["6.7.1", "2.3.0", "2.3", "latest"]
+    assert listed["tags"] == ["6.7.1", "2.3.0", "latest", "2.3"]
     assert [each["name"] for each in listed["charts"]] == ["podinfo"]
     assert len(shown["referrers"]) == 1 and shown["manifest"]["layers"]
     assert pulled.changed and pulled["artifact"]["tag"] == "2.3.0" and not kept.changed
