@@ -42,7 +42,8 @@ options:
         C(semver_filter), C(filter_tags) and C(tag_moved). In tags, C(_) is read as C(+), as Helm does.
       - It may have any option of the registry and O(verify) of its own, which then replace those of the task. As soon
         as it has one of O(username), O(password), O(auth_file) and O(auth_config), all of them are its own.
-      - A reference C(oci-layout:PATH) is an OCI image layout on the host that runs the module.
+      - A reference C(oci-layout:PATH) or C(oci-archive:PATH) is an OCI image layout, or one in a tar file, on the host
+        that runs the module.
     type: raw
     required: true
   pins:

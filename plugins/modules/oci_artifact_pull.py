@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Resolves a tag, a SemVer range or a digest to one digest, fetches only what is missing, checks every byte against
     its digest, and puts the content in place, all of it or nothing.
-  - Works for what Flux, Helm, ORAS and container tools publish, from registries and from OCI image layouts on disk.
+  - Works for what Flux, Helm, ORAS and container tools publish, from registries, and from OCI image layouts and
+    archives on disk.
   - A run that finds the artifact unchanged makes one request, or none when it is pinned by digest.
   - With O(artifacts) it does so for many artifacts at once, in a small part of the time that as many tasks take.
   - Most tasks need few options. O(ref), or O(url) with O(semver), O(tag) or O(digest), says which artifact is meant;

@@ -10,7 +10,8 @@ module: oci_artifact_push
 short_description: Build an OCI artifact from files and publish it
 version_added: 0.1.0
 description:
-  - Packs a directory, files or a Helm chart reproducibly, and publishes them to a registry or an OCI image layout.
+  - Packs a directory, files or a Helm chart reproducibly, and publishes them to a registry, an OCI image layout or an
+    OCI archive.
   - The same content gives the same digest, whatever the checkout, umask, clock or Python. A tag that already holds it
     is left alone, and nothing is sent.
   - Tags are written last, and a tag that is a version is never moved to other content unless told so.
@@ -205,6 +206,13 @@ EXAMPLES = r"""
   cloudnative.artifacts.oci_artifact_push:
     path: "{{ playbook_dir }}/deploy"
     ref: oci-layout:/media/transfer/bundle:2.3.0
+
+- name: Put a release and its signature into one file
+  cloudnative.artifacts.oci_artifact_push:
+    path: "{{ playbook_dir }}/deploy"
+    ref: oci-archive:/media/transfer/bundle.tar:2.3.0
+    sign:
+      key: /etc/keys/release.key
 """
 
 RETURN = r"""

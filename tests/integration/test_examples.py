@@ -40,8 +40,8 @@ from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy impor
 pytestmark = pytest.mark.once
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PUSH, PULL, INFO, VERIFY, SIGN = (
-    f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info", "verify", "sign")
+PUSH, PULL, INFO, VERIFY, SIGN, COPY = (
+    f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info", "verify", "sign", "copy")
 )
 LOGIN = "cloudnative.artifacts.oci_registry_login"
 KEYS, PASSWORD = vectors.ROOT / "keys", "vector-password"
@@ -114,6 +114,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "guide_publish: Publish a channel that may move, and builds that may not": {
         "tags": {"build-20261121": "created", "edge": "created"}
     },
+    "oci_artifact_copy: Put a release and its signatures into one file": {"verification.verified": True},
+    "oci_artifact_copy: Mirror the newest release under the same name": {"reason": "ArtifactCopied"},
+    "guide_air_gap: Take a release along, if the release key signed it": {"verification.verified": True, "drifted": []},
+    "guide_air_gap: Bring the release into the registry of the site": {"changed": True, "skipped": 0},
     "guide_air_gap: Pull the newest release": {"artifact.tag": "2.3.0", "reason": "NewRevision"},
     "kubernetes_verify_secret: Use only what one of the keys in Flux's secret signed": {"verification.verified": True},
     "kubernetes_verify_secret: Check keyless signatures with the trusted root of a Sigstore of the site": {
@@ -252,7 +256,12 @@ class Ground:
             ref: registry.example.com/charts/podinfo:6.7.1
             type: helm
         """
-        tasks = yaml.safe_load(self.placed(textwrap.dedent(wanted), "published"))
+        carried = f"""
+        - {PUSH}: {{path: "{{{{ playbook_dir }}}}/deploy", ref: registry.example.com/platform/config:1.4.2}}
+        - {SIGN}: {{ref: registry.example.com/platform/config:1.4.2, key: /etc/keys/release.key}}
+        """
+        tasks = yaml.safe_load(self.placed(textwrap.dedent(carried), "guide_air_gap"))
+        tasks = yaml.safe_load(self.placed(textwrap.dedent(wanted), "published")) + tasks
         results = ansible.tasks(
             tasks,
             module_defaults={name: {"insecure": True} for name in (PUSH, SIGN)},
@@ -262,7 +271,7 @@ class Ground:
         assert len(results) == len(tasks)
         self.digest = results[0]["artifact"]["digest"]
         sigstore = unit_helper("mini_sigstore")
-        self._sign_keyless(sigstore, sigstore.MiniSigstore(), results[-1]["artifact"]["digest"])
+        self._sign_keyless(sigstore, sigstore.MiniSigstore(), results[-3]["artifact"]["digest"])
         self._sign_with_own_pki(sigstore)
         self._sign_with_notation()
 
@@ -471,7 +480,7 @@ def check_examples(
         },
         controller_environment={"K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig)},
         module_defaults={
-            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
+            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN, COPY)},
             LOGIN: {"insecure": True, "config_file": str(ground.folder / "docker/config.json")},
         },
     )

@@ -251,6 +251,9 @@ class CachedRepository:
     def push_unhashed(self, blob: UnhashedBlob) -> bool:
         return self._registry.push_unhashed(blob)
 
+    def batch(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext()
+
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
         self._registry.push_manifest(manifest, tag)
 

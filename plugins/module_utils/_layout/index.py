@@ -23,6 +23,8 @@ from .._oci import media
 from .._oci.manifest import Descriptor, Manifest, descriptor_from_json
 from .._oci.reference import is_tag
 
+LAYOUT_VERSION = "1.0.0"
+
 # Written by containerd and docker beside the standard annotation, with the same meaning.
 _ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
 
@@ -56,6 +58,18 @@ class LayoutIndex:
     def is_saved(self) -> bool:
         """Return True for an index that ``cosign save`` or Hauler wrote, or that keeps entries of theirs."""
         return any(map(kind_of, self.entries))
+
+
+def check_version(document: Mapping[str, Any], place: str) -> None:
+    """Check the content of the file ``oci-layout``.
+
+    :raises InvalidContent: when it names another version than this collection reads.
+    """
+    version = document.get("imageLayoutVersion")
+    if version != LAYOUT_VERSION:
+        raise InvalidContent(
+            f"{place} has version {str(version)[:40]!r}, not {LAYOUT_VERSION!r}.", "Write it again with a current tool."
+        )
 
 
 def parse_index(document: dict[str, Any], what: str) -> LayoutIndex:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Callable, TypeVar
 
 from .._errors import (
@@ -141,6 +142,9 @@ class MirroredRepository:
 
     def push_unhashed(self, blob: UnhashedBlob) -> bool:
         raise NotImplementedError("Mirrors are only read: open the repository for writing.")
+
+    def batch(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
         raise NotImplementedError("Mirrors are only read: open the repository for writing.")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Callable, Protocol, TypeVar
 
@@ -123,6 +124,13 @@ class Repository(Protocol):
         """Store a manifest or index, and point ``tag`` at it when one is given.
 
         :raises PushFailed: when the registry refuses it.
+        """
+
+    def batch(self) -> AbstractContextManager[object]:
+        """A context for several pushes that belong together, and for the reading that leads to them. Blocks may nest.
+
+        An archive, which is written as a whole, is locked meanwhile, written once at the end of the block, and left as
+        it was when the block raises. Elsewhere each push counts by itself.
         """
 
     def list_tags(self) -> list[str]:

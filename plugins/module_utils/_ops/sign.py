@@ -16,7 +16,8 @@ from .._errors import InvalidOption
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._trust.verdict import BUNDLE, LEGACY
 from .artifact_result import artifact_identity
-from .connect import cache_warnings, open_cache, open_repository
+from .connect import cache_warnings, open_cache
+from .connect_to_write import open_to_write
 from .creation_time import creation_time
 from .moved_tag import warnings_of_moved_tag
 from .resolve import ReferenceOptions, parse_target, resolve
@@ -82,14 +83,13 @@ def sign(options: SignOptions, *, check_mode: bool = False, want_diff: bool = Fa
     target = parse_target(options.reference)
     signer = KeySigner(options.signing)
     cache = open_cache(options.cache)
-    repository = open_repository(
-        target.reference, options.auth, options.connection, push=not check_mode, mirrored=False, cache=cache
-    )
+    repository = open_to_write(target.reference, options.auth, options.connection, check_mode=check_mode, cache=cache)
     try:
         resolved = resolve(repository, target)
         moved = warnings_of_moved_tag(repository, target)
         artifact = resolved.descriptor or repository.resolve(resolved.digest)
-        signed = signer.sign(repository, artifact, check_mode=check_mode)
+        with repository.batch():
+            signed = signer.sign(repository, artifact, check_mode=check_mode)
     finally:
         repository.close()
     result: dict[str, Any] = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from .._errors import (
     ConnectionFailed,
@@ -51,15 +51,23 @@ MAX_TAGS = 1_000_000
 class RegistryRepository(SinglePlace):
     """Implements :class:`~._oci.repository.Repository` for a registry.
 
-    A ``shared`` client is closed by whoever shares it.
+    A ``shared`` client is closed by whoever shares it. ``has_referrers`` is called at most once, before the first
+    question for referrers, and returns whether the registry has the API for them; None when that is not known.
     """
 
     def __init__(
-        self, reference: Reference, client: RegistryClient, *, push: bool = False, shared: bool = False
+        self,
+        reference: Reference,
+        client: RegistryClient,
+        *,
+        push: bool = False,
+        shared: bool = False,
+        has_referrers: Callable[[], bool | None] = lambda: None,
     ) -> None:
         self.reference = reference.at()
         self._client = client
         self._is_shared = shared
+        self._has_referrers = has_referrers
         self._urls = RepositoryUrls(client.api, reference.repository)
         # one scope for the whole run, so that a push needs one token and not two
         self._scope = push_scope(reference.repository) if push else pull_scope(reference.repository)
@@ -247,7 +255,7 @@ class RegistryRepository(SinglePlace):
     def _referrers(self) -> Referrers:
         from .referrers import Referrers
 
-        return Referrers(self, self._client, self._urls, self._scope)
+        return Referrers(self, self._client, self._urls, self._scope, self._has_referrers())
 
     def check_attachable(self, subject: str) -> None:
         self._referrers.check_attachable(subject)

@@ -36,13 +36,15 @@ from ..._oci.progress import transfers
 from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from ..artifact_result import artifact_result
-from ..connect import cache_warnings, open_cache, open_repository
+from ..connect import cache_warnings, open_cache
+from ..connect_to_write import open_to_write
+from ..immutable_tags import is_immutable
 from ..resolve import ReferenceOptions, Resolved, parse_target
 from .build import FLUX, HELM, BuildOptions, Built, Layer, build, with_subject
 from .held_tags import HeldTags
 from .known_files import KnownFiles
 from .one_pass import MIN_FILE, OnePass
-from .tags import is_immutable, tags_to_write
+from .tags import tags_to_write
 
 if TYPE_CHECKING:
     from ..._cache.artifact_cache import ArtifactCache
@@ -118,9 +120,7 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     own_tags = tags_to_write(target, options.tags, "", has_subject=bool(options.subject))
 
     def connect() -> Repository:
-        return open_repository(
-            reference, options.auth, options.connection, push=not check_mode, mirrored=False, cache=cache
-        )
+        return open_to_write(reference, options.auth, options.connection, check_mode=check_mode, cache=cache)
 
     held = HeldTags(connect, own_tags, options.immutable_tags, force=options.force)
     shown = str(reference.at(tag=own_tags[0]) if own_tags else reference.at())
@@ -135,7 +135,8 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
             built = build(options.build, workspace, one_pass)
             tags = tags_to_write(target, options.tags, built.tag, has_subject=bool(options.subject))
             sent = set() if one_pass is None else one_pass.sent
-            result = _Push(options, held, built, tags, signer, check_mode, want_diff, sent).run()
+            with held.repository.batch():
+                result = _Push(options, held, built, tags, signer, check_mode, want_diff, sent).run()
     finally:
         held.close()
     result.warnings += cache_warnings(cache)

@@ -37,6 +37,7 @@ QUICK = {"retries": 0, "timeout": "1s", "insecure": True}
 BASE: dict[str, dict[str, Any]] = {
     "oci_artifact_pull": {"ref": f"{NOWHERE}:1", "dest": "dest", **QUICK},
     "oci_artifact_push": {"ref": f"{NOWHERE}:1", "path": "content", **QUICK},
+    "oci_artifact_copy": {"ref": f"{NOWHERE}:1", "to": f"{NOWHERE}:2", **QUICK},
     "oci_artifact_info": {"ref": f"{NOWHERE}:1", **QUICK},
     "oci_artifact_sign": {"ref": f"{NOWHERE}:1", "key": "/none", **QUICK},
     "oci_artifact_verify": {"ref": f"{NOWHERE}:1", "public_keys": ["/none"], **QUICK},
