@@ -6,7 +6,7 @@
 # Every check of this collection: gates, unit tests, integration tests. Needs python3 and git; sets up the rest in
 # .work/ and in the user's caches.
 #
-#   tests/run.sh [all|gates|unit|integration] [--core both|oldest|newest|2.18] [-- pytest arguments]
+#   tests/run.sh [all|gates|unit|integration] [--core both|oldest|newest|2.18] [--module-files] [-- pytest arguments]
 #   tests/run.sh one FILE... [pytest arguments]     some test files alone, on the oldest ansible-core
 set -euo pipefail
 exec python3 "$(dirname "${BASH_SOURCE[0]}")/support/run_tests.py" "$@"

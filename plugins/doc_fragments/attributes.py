@@ -14,6 +14,14 @@ attributes:
     description: Returns details of what changed (or would change in C(check_mode)) in diff mode.
   idempotent:
     description: A second run with the same arguments changes nothing.
+  run_in_worker:
+    description:
+      - Where the connection is local and the interpreter is the one that runs Ansible, the module runs in a child of
+        Ansible's worker, without being packed, copied and started first.
+      - The variable C(oci_artifact_run_in_worker) of a task, play or host, or E(OCI_ARTIFACT_RUN_IN_WORKER) in the
+        environment of the Ansible controller, is V(auto) (the default), V(always) (with whatever interpreter) or
+        V(never).
+    support: full
   platform:
     description: Target operating systems of the module.
     support: full

@@ -37,6 +37,19 @@ class OciError(Exception):
         return {**failure, **self.details}
 
 
+class PartMissing(BaseException):
+    """A module of this collection was imported that was not carried to the host, because the task seemed not to need
+    it. No error: nothing handles it but the one that started the run, which has it carried and starts again.
+
+    ``part`` is the module. ``revision`` is what the registry said that the reference stands for, where it was asked.
+    """
+
+    def __init__(self, part: str) -> None:
+        super().__init__(part)
+        self.part = part
+        self.revision = ""
+
+
 class InvalidReference(OciError):
     """A reference or URL that is outside the grammar."""
 

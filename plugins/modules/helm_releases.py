@@ -10,10 +10,9 @@ module: helm_releases
 short_description: Install, upgrade and remove many Helm releases
 version_added: 0.1.0
 description:
-  - Makes a cluster have the releases of a list, with charts that are at hand as files
-    (M(cloudnative.artifacts.helm_chart_sources)). It decides as Flux's HelmRelease does - a release is upgraded when
-    the digest of its chart or its values changed, and left alone otherwise, whatever the tag or the chart's version
-    say.
+  - Makes a cluster have the releases of a list, with charts that it fetches first (O(sources)) or that are at hand as
+    files (O(charts)). It decides as Flux's HelmRelease does - a release is upgraded when the digest of its chart or its
+    values changed, and left alone otherwise, whatever the tag or the chart's version say.
   - What a release was made of is recorded with it, in labels of its Secret and in its description. To find out that
     nothing has changed takes one request to the Kubernetes API for all releases, and no run of C(helm).
   - Releases that need something done are worked on side by side, in the order that O(releases[].depends_on) demands.
@@ -62,7 +61,7 @@ options:
         default: present
       source:
         description:
-          - The name of the chart in O(charts). Needed unless the release is absent.
+          - The name of the chart in O(sources) or O(charts). Needed unless the release is absent.
         type: str
       values:
         description:
@@ -358,6 +357,34 @@ options:
         it is used.
     type: dict
     default: {}
+  sources:
+    description:
+      - Charts that are fetched first, by this task itself - the option
+        O(cloudnative.artifacts.helm_chart_sources#module:sources), with what that module promises. In one run of
+        C(ansible-playbook) each is resolved, verified and fetched once per host that the task is delegated to. When
+        one is not to be had, no release is worked on.
+      - They are beside those of O(charts), which they replace where a name is the same.
+      - A chart that is fetched does not count as changed.
+    type: raw
+  source_defaults:
+    description:
+      - Options for all O(sources), which each may have as well, such as C(username), C(ca_cert) and
+        O(cloudnative.artifacts.helm_chart_sources#module:verify). They have this place of their own, since options of
+        the same names are those of the connection to the Kubernetes API.
+      - C(module_defaults) for M(cloudnative.artifacts.helm_chart_sources), or for the group
+        C(cloudnative.artifacts.oci), and the variables of the controller such as E(OCI_ARTIFACT_AUTH_FILE) count, too,
+        for what is not said here.
+    type: raw
+  pins:
+    description:
+      - Revisions of O(sources) that were agreed upon elsewhere, as
+        O(cloudnative.artifacts.helm_chart_sources#module:pins).
+    type: dict
+    default: {}
+  cache_dir:
+    description:
+      - The cache that O(sources) are fetched into, as O(cloudnative.artifacts.helm_chart_sources#module:cache_dir).
+    type: path
   values_documents:
     description:
       - The text of O(releases[].values_files) by path. It is filled in by the action plugin of this module.
@@ -380,7 +407,9 @@ options:
     default: 5m
 requirements:
   - Helm 3.10 or newer on the host that runs the module, for releases that need something done
-  - kubernetes >= 28 (the Python package) and PyYAML >= 5.4 on the host that runs the module
+  - kubernetes >= 28 (the Python package) and PyYAML >= 5.4 on the host that runs the module. A kubeconfig with a token
+    or a client certificate is read without the package kubernetes.
+  - requests >= 2.25.1, for O(sources) in registries, and cryptography >= 36 where they are verified, on that host
 notes:
   - A release is locked by a Lease C(cloudnative.artifacts.NAME) in its namespace while it is worked on. Where Leases
     may not be used there is a warning, and Helm's own check has to do.
@@ -393,16 +422,11 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Have the charts at hand
-  cloudnative.artifacts.helm_chart_sources:
+- name: Deploy two releases of one chart
+  cloudnative.artifacts.helm_releases:
     sources:
       podinfo:
         ref: registry.example.com/charts/podinfo:6.7.1
-  register: found
-
-- name: Deploy two releases of one chart
-  cloudnative.artifacts.helm_releases:
-    charts: "{{ found.charts }}"
     kubeconfig: /etc/kubernetes/admin.conf
     defaults:
       namespace: podinfo
@@ -507,6 +531,17 @@ releases:
       returned: when drift was found
       type: list
       elements: dict
+charts:
+  description:
+    - What O(sources) were resolved to, as RV(cloudnative.artifacts.helm_chart_sources#module:charts), also when a
+      release has failed.
+  returned: with sources, once all of them are at hand
+  type: dict
+failed_sources:
+  description:
+    - The O(sources) that are not to be had, with the reason of each.
+  returned: when there are some
+  type: dict
 statistics:
   description: How many processes of Helm were started, and how many requests the module itself made to the API.
   returned: with releases
@@ -530,11 +565,12 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import (
     RELEASES_SPEC,
-    charts_of,
+    fetched_charts,
     kube_options,
     release_items,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.deploy import (
     ReleasesOptions,
@@ -546,12 +582,45 @@ if TYPE_CHECKING:
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
+    releases, kube = release_items(module.params), kube_options(module.params)
+    if module.params["sources"] is None:
+        return _deploy(module, releases, kube, module.params["charts"])
+    found = _fetch(module)
+    charts = found["charts"]
+    try:
+        result = _deploy(module, releases, kube, {**module.params["charts"], **charts})
+    except OciError as exc:
+        # they are in the cache, whatever became of the releases
+        exc.details["charts"] = charts
+        exc.details["warnings"] = [*found["warnings"], *exc.details.get("warnings", [])]
+        raise
+    return {**result, "charts": charts, "warnings": [*found["warnings"], *result.get("warnings", [])]}
+
+
+def _fetch(module: AnsibleModule) -> dict[str, Any]:
+    # imported here: with charts that are at hand, nothing of it is needed
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.charts import (
+        chart_cache,
+        chart_sources,
+        source_defaults,
+    )
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.sources import fetch_charts
+
+    try:
+        return fetch_charts(chart_sources(module, source_defaults(module)), chart_cache(module))
+    except OciError as exc:
+        # a chart that is in the cache is no change of a release
+        exc.details.pop("changed", None)
+        raise
+
+
+def _deploy(module: AnsibleModule, releases: Any, kube: Any, charts: Any) -> dict[str, Any]:
     params = module.params
     options = ReleasesOptions(
-        releases=release_items(params),
-        sources=charts_of(params),
+        releases=releases,
+        sources=fetched_charts(charts),
         documents=params["values_documents"] or {},
-        kube=kube_options(params),
+        kube=kube,
         helm=params["helm"],
         parallel=params["parallel"],
         lock_timeout=parse_duration(params["lock_timeout"]),

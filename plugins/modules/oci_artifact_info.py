@@ -75,6 +75,14 @@ options:
       - Without O(ref), O(url) and O(registry), everything in it is searched.
     type: bool
     default: false
+  dest:
+    description:
+      - A directory or file on the host that runs the module, as given to M(cloudnative.artifacts.oci_artifact_pull), in
+        place of O(ref), O(url) and O(registry). Returns what was pulled to it last as RV(artifact), without any
+        request, and while a pull is running that takes longer than 10 seconds, how far it is, as RV(progress).
+      - Run it as the user that pulls; RV(exists) is false where nothing was pulled yet. Files are not compared with
+        the record; check mode of the pull does that.
+    type: path
   limit:
     description:
       - The most tags to return, and to look at for charts; V(0) for all of them. The default is all tags, and for
@@ -157,6 +165,11 @@ EXAMPLES = r"""
     cache_dir: /var/cache/oci-artifacts
     gather: [charts]
 
+- name: See how far a pull is that runs with "async"
+  cloudnative.artifacts.oci_artifact_info:
+    dest: /srv/models/ranker
+  register: pull
+
 - name: See whether a release was published already
   cloudnative.artifacts.oci_artifact_info:
     ref: oci-layout:/srv/bundle:2.3.0
@@ -167,7 +180,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 exists:
-  description: Whether the artifact, or the list of repositories, is there; only ever false with O(missing_ok).
+  description: Whether the artifact, or the list of repositories, is there; only ever false with O(missing_ok), and
+    with O(dest), when nothing was pulled there.
   returned: success
   type: bool
 missing:
@@ -222,6 +236,38 @@ layers:
   description: Media type, digest, size (bytes) and annotations of each layer; of an index, those of the manifest for
     the platform.
   returned: when gathered
+  type: list
+  elements: dict
+progress:
+  description:
+    - How far the pull is that is running for O(dest); empty when there is none, or it has not run for 10 seconds yet.
+      It is renewed every 10 seconds.
+  returned: with O(dest)
+  type: dict
+  contains:
+    reference:
+      description: What is pulled.
+      type: str
+      sample: registry.example.com/models/ranker:7
+    bytes:
+      description: How many bytes of its layers were received.
+      type: int
+    total_bytes:
+      description: How many there are.
+      type: int
+    bytes_per_second:
+      description: At which rate they came of late.
+      type: int
+    seconds_left:
+      description: How long the rest takes at that rate; V(null) when nothing came of late.
+      type: int
+    updated:
+      description: When this was written, in seconds since 1970.
+      type: float
+records:
+  description: RV(artifact) and RV(progress) of each pull to O(dest); there are several where tasks copy layers into one
+    directory.
+  returned: with O(dest)
   type: list
   elements: dict
 tags:
@@ -366,6 +412,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         name_filter=params["name_filter"] or "",
         max_repositories=params["max_repositories"],
         from_cache=params["from_cache"],
+        dest=params["dest"] or "",
     )
     return info(options)
 
@@ -388,12 +435,20 @@ def main() -> None:
         "name_filter": {"type": "str"},
         "max_repositories": {"type": "int", "default": 100},
         "from_cache": {"type": "bool", "default": False},
+        "dest": {"type": "path"},
         "sort": {"type": "str", "choices": ["policy", "semver", "alphabetical", "registry"], "default": "policy"},
         "platform": {"type": "str"},
         "artifact_type": {"type": "str"},
         "missing_ok": {"type": "bool", "default": False},
     }
-    run_registry_module(spec, run, mutually_exclusive=[("auth_file", "auth_config")])
+    run_registry_module(
+        spec,
+        run,
+        mutually_exclusive=[
+            ("auth_file", "auth_config"),
+            *(("dest", other) for other in ("ref", "url", "registry", "gather")),
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import os
 import random
 import re
 import tarfile
+import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Scale:
 
 
 SCALES = {
-    "full": Scale(1024 * MIB, 2000, 1500 * MIB, 200, 100, 512 * MIB, 100_000, 200),
+    "full": Scale(1024 * MIB, 2000, 1500 * MIB, 200, 50, 512 * MIB, 100_000, 200),
     "small": Scale(64 * MIB, 2000, 94 * MIB, 50, 10, 32 * MIB, 10_000, 10),
 }
 
@@ -183,6 +184,19 @@ def chart(number: int) -> bytes:
         for path, content in files.items():
             add_file(archive, f"{name}/{path}", len(content), io.BytesIO(content))
     return gzip.compress(target.getvalue(), mtime=0)
+
+
+def files_of(archive: bytes) -> list[tuple[str, int]]:
+    """The names and sizes of the files in a packed archive."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        return [(member.name, member.size) for member in opened if member.isfile()]
+
+
+def manifest_of(host: str, repository: str, tag: str) -> bytes:
+    """A manifest as a registry has it."""
+    request = urllib.request.Request(f"http://{host}/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return bytes(response.read())
 
 
 def digest_of_file(path: Path) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 LAUNCHER = Path(__file__).resolve().parent / "launcher.py"
 MIB = 1024 * 1024
+OURS, THEIRS, FLOOR = "ours", "theirs", "floor"
 # a clock that ticks hundreds of times a second cannot tell less
 LEAST = 1e-3
 
@@ -39,7 +40,8 @@ class Peer:
     """A command to measure. ``argv`` may hold ``{out}``, a folder that is empty at the start of each run.
 
     What it makes is in ``result``. ``minus`` names the peer whose cost is taken off: for a module, a task that does
-    nothing. ``prepare`` runs before each run, and is not measured.
+    nothing. ``prepare`` runs before each run, and is not measured. ``kind`` says whether it is this collection's, and
+    whether it is only there to show what Ansible itself costs.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Peer:
     minus: str = ""
     prepare: Callable[[], None] | None = None
     result: str = "{out}/x"
+    kind: str = THEIRS
 
 
 class Failed(Exception):

@@ -8,31 +8,32 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import data
+import measure
+from data import MIB
+from goals import PING
 from measure import Peer
-from report import Goal
-from stage import PING, Stage
-
-OURS = "oci_artifact_pull"
-OURS_PUSH = "oci_artifact_push"
+from stage import Stage
 
 
 @dataclass
 class Plan:
     """A workload that is ready to run. ``check`` says what is wrong with what a peer made, if anything is.
 
-    ``requests`` names the peers whose requests to the registry of that name are listed.
+    ``requests`` names the peers whose requests to the registry of that name are listed; ``absent`` says of each peer
+    that is missing why.
     """
 
     title: str
     peers: list[Peer]
     base: str
-    goals: list[Goal] = field(default_factory=list)
     check: Callable[[Peer, Path], str] | None = None
     requests: Mapping[str, str] = field(default_factory=dict)
-    absent: list[str] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
 
 
 def shell(script: str) -> list[str]:
@@ -44,7 +45,7 @@ def with_tools(stage: Stage, plan: Plan, needed: Mapping[str, Sequence[str]]) ->
     for name, tools in needed.items():
         missing = [tool for tool in tools if tool not in stage.tools]
         if missing:
-            plan.absent.append(f"{name} ({', '.join(missing)})")
+            plan.absent[name] = f"{', '.join(missing)} is not there"
             plan.peers = [peer for peer in plan.peers if peer.name != name]
     return plan
 
@@ -52,14 +53,25 @@ def with_tools(stage: Stage, plan: Plan, needed: Mapping[str, Sequence[str]]) ->
 def module(stage: Stage, name: str, kind: str, options: Mapping[str, Any], result: Path, **more: Any) -> Peer:
     """A module beside the other peers; what it makes is removed before each run."""
     argv = stage.ansible.payload(kind, options)
-    return Peer(name, argv, minus=PING, result=str(result), prepare=lambda: shutil.rmtree(result, True), **more)
+    prepare = partial(shutil.rmtree, result, True)
+    return Peer(name, argv, minus=PING, result=str(result), prepare=prepare, kind=measure.OURS, **more)
+
+
+def source_file(stage: Stage) -> Path:
+    """A file to push, of bytes that do not compress."""
+    path = stage.folder("source") / "model.bin"
+    source = data.Noise(77, stage.scale.push)
+    with open(path, "wb") as target:
+        for piece in iter(lambda: source.read(MIB), b""):
+            target.write(piece)
+    return path
 
 
 def holds(files: int, size: int) -> Callable[[Peer, Path], str]:
     """A check that a peer unpacked so many files, with so many bytes altogether."""
 
     def check(peer: Peer, out: Path) -> str:
-        if peer.name == PING:
+        if peer.kind == measure.FLOOR:
             return ""
         root = Path(peer.result.replace("{out}", str(out)))
         found = [path for path in root.rglob("*") if path.is_file() and ".oci-artifact" not in str(path)]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from picture import embedded, picture
+from picture import embedded, picture, shown
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 GUIDE = CHECKOUT / "docs/docsite/rst/guide_speed.rst"
@@ -22,8 +22,8 @@ PICTURE_BEGIN, PICTURE_END = ".. picture: written by tests/benchmark/run.py", ".
 
 @dataclass(frozen=True)
 class Record:
-    """What one workload cost: tables whose first row is their header, and each peer as a task of Ansible (name, whether
-    it is ours, seconds)."""
+    """What one workload cost: tables whose first row is their header, each peer as a task of Ansible (name, whether it
+    is ours, seconds), and the seconds of tasks that do nothing."""
 
     name: str
     title: str
@@ -34,12 +34,11 @@ class Record:
     goals: Sequence[Sequence[str]] = ()
     notes: Sequence[str] = ()
     tasks: Sequence[tuple[str, bool, float]] = ()
+    floor: float = 0.0
 
     def as_rst(self) -> str:
         lines = [self.title, "^" * len(self.title), "", f"{self.about} {self.taken} To repeat it:", ""]
         lines += [".. code-block:: shell", "", f"   {self.command}", "", *list_table(self.rows), ""]
-        if len(self.goals) > 1:
-            lines += [*list_table(self.goals), ""]
         lines += [f"- {note}" for note in self.notes]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -50,10 +49,30 @@ def keep(records: Iterable[Record], order: Sequence[str]) -> None:
     known.update({record.name: record for record in records})
     kept = [known[name] for name in order if name in known]
     DATA.write_text(json.dumps([asdict(record) for record in kept], indent=1, ensure_ascii=False) + "\n")
-    drawing = picture(kept)
-    PICTURE.write_text(drawing)
-    page = between(GUIDE.read_text(), PICTURE_BEGIN, embedded(drawing), PICTURE_END)
-    GUIDE.write_text(between(page, BEGIN, "\n".join(record.as_rst() for record in kept), END))
+    page = GUIDE.read_text()
+    if shown(kept):
+        drawing = picture(kept)
+        PICTURE.write_text(drawing)
+        page = between(page, PICTURE_BEGIN, embedded(drawing), PICTURE_END)
+    parts = [goals_as_rst(kept), *(record.as_rst() for record in kept)]
+    GUIDE.write_text(between(page, BEGIN, "\n".join(parts), END))
+
+
+def goals_as_rst(records: Iterable[Record]) -> str:
+    """The goals of all workloads in one table, each with what was found, and with the option that measures it alone."""
+    rows = goal_rows(records)
+    rows[1:] = [[*row[:-1], f"``{row[-1]}``"] for row in rows[1:]]
+    met = sum(row[4] == "met" for row in rows)
+    lines = ["Goals", "^^^^^", "", f"{met} of {len(rows) - 1} are met.", "", *list_table(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def goal_rows(records: Iterable[Record]) -> list[list[str]]:
+    """The goals of all workloads; the first row is the header."""
+    rows = [["Workload", "Goal", "At most", "Found", "", "Measured by run.py with"]]
+    for record in records:
+        rows += [[record.title, *goal, f"--only {record.name}"] for goal in record.goals[1:]]
+    return rows
 
 
 def between(page: str, begin: str, text: str, end: str) -> str:

@@ -12,19 +12,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from data import Scale, Seeder
-from measure import Launcher, Peer
+from goals import PING
+from measure import FLOOR, Launcher, Peer
 from payload import Ansible
 from support import servers
 from support.servers import RegistryServer
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-PING = "a task that does nothing"
 PULL = "cloudnative.artifacts.oci_artifact_pull"
 PUSH = "cloudnative.artifacts.oci_artifact_push"
 INFO = "cloudnative.artifacts.oci_artifact_info"
@@ -40,9 +40,11 @@ def _load_fetch() -> Any:
 
 
 def find_tools() -> dict[str, str]:
-    """The tools that are there, by name: those of the tests, and the system's."""
+    """The tools that are there, by name: those of the tests, and the system's. `helm` is the newest Helm."""
     fetch = _load_fetch()
-    found = {name: fetch.locate(name) for name in ("registry", "oras", "crane", "skopeo", "helm")}
+    found = {name: fetch.locate(name) for name in ("registry", "oras", "crane", "skopeo")}
+    found["helm3"] = fetch.locate("helm")
+    found["helm"] = fetch.locate("helm4") or found["helm3"]
     found.update({name: shutil.which(name) for name in ("bash", "curl", "tar", "sha256sum")})
     return {name: str(path) for name, path in found.items() if path}
 
@@ -58,11 +60,18 @@ class Stage:
     ansible: Ansible
     start: Launcher
     stack: ExitStack
+    parent: Stage | None = None
     _registries: dict[str, RegistryServer] = field(default_factory=dict)
-    _seeded: dict[str, Any] = field(default_factory=dict)
+    _floor: list[Peer] = field(default_factory=list)
+
+    def with_stack(self, stack: ExitStack) -> Stage:
+        """The same stage for one workload, whose own servers end with ``stack``; registries stay."""
+        return replace(self, stack=stack, parent=self)
 
     def registry(self, name: str = "read") -> RegistryServer:
         """A registry of this name; what was pushed to it stays for the next run of the benchmark."""
+        if self.parent:
+            return self.parent.registry(name)
         if name not in self._registries:
             folder = self.data / name
             folder.mkdir(parents=True, exist_ok=True)
@@ -92,10 +101,10 @@ class Stage:
         return self.stack.enter_context(_listening([sys.executable, str(HERE / script), *map(str, arguments)]))
 
     def ping(self) -> Peer:
-        if "ping" not in self._seeded:
-            self._seeded["ping"] = Peer(PING, self.ansible.ping())
-        found: Peer = self._seeded["ping"]
-        return found
+        """A task that does nothing, as a process on a host."""
+        if not self._floor:
+            self._floor.append(Peer(PING, self.ansible.ping(), kind=FLOOR))
+        return self._floor[0]
 
     def folder(self, name: str) -> Path:
         """An empty folder for this run."""

@@ -12,16 +12,20 @@ from pathlib import Path
 
 import data
 from data import MIB, TITLE
-from measure import Peer
-from plan import OURS, OURS_PUSH, Plan, module, shell, with_tools
-from report import Goal
-from stage import INFO, PING, PULL, PUSH, Stage
+from goals import OURS, OURS_INFO, OURS_PUSH, PING
+from measure import FLOOR, Peer
+from measure import OURS as KIND
+from plan import Plan, module, shell, source_file, with_tools
+from stage import INFO, PULL, PUSH, Stage
+from workloads_play import PLAYS
 from workloads_pull import (
     compressed,
+    compressed_plain,
     layer,
     layers,
     layers_far,
     small_files,
+    small_files_plain,
     unchanged_digest,
     unchanged_tag,
 )
@@ -43,9 +47,10 @@ def charts(stage: Stage) -> Plan:
     nothing = "a playbook that does nothing"
     peers = [
         stage.ping(),
-        Peer(nothing, stage.ansible.playbook("nothing", [{"ansible.builtin.ping": {}}]), stage.ansible.environment),
+        Peer(nothing, stage.ansible.playbook("nothing", [{"ansible.builtin.ping": {}}]), stage.ansible.environment,
+             kind=FLOOR),
         Peer(looped, stage.ansible.playbook("loop", loop), stage.ansible.environment, nothing,
-             prepare=lambda: shutil.rmtree(dest / "loop", True)),
+             prepare=lambda: shutil.rmtree(dest / "loop", True), kind=KIND),
         Peer(base, shell(script)),
     ]  # fmt: skip
     plan = Plan(f"{count} charts", peers, base)
@@ -53,10 +58,9 @@ def charts(stage: Stage) -> Plan:
     try:
         many = module(stage, OURS, PULL, {"artifacts": artifacts, **copy}, dest / "many")
     except RuntimeError:
-        plan.absent.append("oci_artifact_pull with a list of artifacts (this version has no such option)")
+        plan.absent[OURS] = "this version takes no list of artifacts"
     else:
         plan.peers.insert(2, many)
-        plan.goals = [Goal(OURS, "wall", 0.1, looped), Goal(OURS, "wall", 2.0, base)]
     return with_tools(stage, plan, {base: ["oras"]})
 
 
@@ -78,13 +82,7 @@ def push_unchanged(stage: Stage) -> Plan:
 
 def _push(stage: Stage, is_new: bool) -> Plan:
     size = stage.scale.push
-    folder = stage.folder("source")
-    with open(folder / "model.bin", "wb") as target:
-        source = data.Noise(77, size)
-        piece = source.read(MIB)
-        while piece:
-            target.write(piece)
-            piece = source.read(MIB)
+    folder = source_file(stage).parent
     registry = stage.registry("push")
 
     def forget() -> None:
@@ -113,14 +111,13 @@ def _push(stage: Stage, is_new: bool) -> Plan:
     payload = stage.ansible.payload(PUSH, options)
     peers = [
         stage.ping(),
-        Peer(OURS_PUSH, payload, minus=PING, prepare=forget),
+        Peer(OURS_PUSH, payload, minus=PING, prepare=forget, kind=KIND),
         Peer(base, shell(f"cd {folder}; {' '.join(oras)}"), prepare=forget),
     ]
     if is_new:
         peers.append(Peer("sha256sum + curl (the blob alone)", shell(curl), prepare=forget))
-    goals = [Goal(OURS_PUSH, "wall", 0.95, base), Goal(OURS_PUSH, "memory", 64 * MIB)] if is_new else []
     title = f"Push of {size // MIB} MiB, {'new' if is_new else 'nothing new'}"
-    plan = Plan(title, peers, base, goals, requests={} if is_new else {OURS_PUSH: "push", base: "push"})
+    plan = Plan(title, peers, base, requests={} if is_new else {OURS_PUSH: "push", base: "push"})
     return with_tools(stage, plan, {base: ["oras"], "sha256sum + curl (the blob alone)": ["curl", "sha256sum"]})
 
 
@@ -134,26 +131,28 @@ def tags(stage: Stage) -> Plan:
         payload = stage.ansible.payload(INFO, {**options, "missing_ok": True})
     except RuntimeError as exc:
         raise RuntimeError(f"The tags cannot be ranked: {exc}") from None
-    ours = "oci_artifact_info"
     base = "crane ls"
     peers = [
         stage.ping(),
-        Peer(ours, payload, minus=PING),
+        Peer(OURS_INFO, payload, minus=PING, kind=KIND),
         Peer(base, [tools.get("crane", ""), "ls", "--insecure", name]),
         Peer("oras repo tags", [tools.get("oras", ""), "repo", "tags", "--plain-http", name]),
         Peer("skopeo list-tags", [tools.get("skopeo", ""), "list-tags", "--tls-verify=false", f"docker://{name}"]),
     ]
-    plan = Plan(f"{count} tags, the newest of a range", peers, base, [Goal(ours, "cpu", 1.0)])
+    plan = Plan(f"{count} tags, the newest of a range", peers, base)
     needed = {base: ["crane"], "oras repo tags": ["oras"], "skopeo list-tags": ["skopeo"]}
     return with_tools(stage, plan, needed)
 
 
 WORKLOADS: dict[str, Callable[[Stage], Plan]] = {
+    **PLAYS,
     "unchanged-digest": unchanged_digest,
     "unchanged-tag": unchanged_tag,
     "layer": layer,
     "files": small_files,
+    "files-plain": small_files_plain,
     "gzip": compressed,
+    "gzip-plain": compressed_plain,
     "layers": layers,
     "layers-far": layers_far,
     "charts": charts,

@@ -23,10 +23,12 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from support import vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import Blob, Publisher
-from support.attached import attach_notation, open_repository, unit_helper
+from support.attached import attach_bundle, attach_notation, open_repository, unit_helper
 from support.certificates import PHRASE, create_client_certificate, create_server_certificate
 from support.kube_api import KubeCluster
 from support.newcomer import blocks_of
@@ -45,6 +47,19 @@ LOGIN = "cloudnative.artifacts.oci_registry_login"
 KEYS, PASSWORD = vectors.ROOT / "keys", "vector-password"
 GITHUB = "https://token.actions.githubusercontent.com"
 WORKFLOW = "https://github.com/stefanprodan/podinfo/.github/workflows/release.yml@refs/tags/6.7.1"
+GENERATOR = (
+    "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml"
+    "@refs/tags/v2.1.0"
+)
+COMMIT = "4d1c7f0f0f4d6a2a9d0e3b1e9b7f6f0a1c2d3e4f"
+PROVENANCE = {
+    "builder": {"id": GENERATOR},
+    "buildType": "https://github.com/slsa-framework/slsa-github-generator/container@v1",
+    "invocation": {
+        "configSource": {"uri": "git+https://github.com/example/app@refs/tags/v1.4.2", "digest": {"sha1": COMMIT}}
+    },
+    "materials": [{"digest": {"sha1": COMMIT}}],
+}
 # they publish what they need themselves; the others find it published
 PUBLISHING = {"oci_artifact_push", "guide_publish", "guide_air_gap"}
 # its examples run where there are clouds, in test_cloud_login.py
@@ -83,6 +98,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
     "oci_artifact_verify: Demand two signers and an SBOM": {"verification.verified": True, "reason": "Verified"},
     "oci_artifact_verify: Check a Notation signature": {"verification.provider": "notation", "reason": "Verified"},
+    "oci_artifact_verify: Accept only what was signed for production": {"reason": "Verified"},
+    "guide_verify: Deploy only what the build servers of the company signed": {"reason": "Verified"},
+    "guide_verify: Deploy only what was built from a release of the project": {"reason": "Verified"},
+    "guide_verify: Show the commit": {"msg": COMMIT},
     "oci_artifact_sign: Sign a release": {"reason": "ArtifactUpToDate"},
     "guide_verify: Deploy only what the project's release workflow signed": {"verification.verified": True},
     "guide_verify: Deploy only what both the build and the release team signed": {"verification.verified": True},
@@ -242,12 +261,18 @@ class Ground:
         assert [result.get("msg") for result in results if result.failed] == []
         assert len(results) == len(tasks)
         self.digest = results[0]["artifact"]["digest"]
-        self._sign_keyless(results[-1]["artifact"]["digest"])
+        sigstore = unit_helper("mini_sigstore")
+        self._sign_keyless(sigstore, sigstore.MiniSigstore(), results[-1]["artifact"]["digest"])
+        self._sign_with_own_pki(sigstore)
         self._sign_with_notation()
 
     def attest(self, tools: Tools) -> None:
-        """An SBOM of the release, attested with the release key."""
+        """An SBOM of the release, attested with the release key, and a signature of it for production."""
         reference = f"{self.registry.host}/published/platform/config@{self.digest}"
+        tools.run(
+            "cosign", "sign", "--key", KEYS / "key-a.key", "-a", "env=prod", "--use-signing-config=false",
+            "--tlog-upload=false", "--allow-http-registry", "--yes", reference, env={"COSIGN_PASSWORD": PASSWORD},
+        )  # fmt: skip
         tools.run(
             "cosign", "attest", "--key", KEYS / "key-a.key", "--type", "spdxjson", "--predicate",
             self.folder / "play/build/sbom.spdx.json", "--use-signing-config=false", "--tlog-upload=false",
@@ -319,18 +344,36 @@ class Ground:
             namespace=self.namespace,
         )
 
-    def _sign_keyless(self, digest: str) -> None:
-        """Sign the chart as the release workflow of its project would, in a Sigstore of this test."""
-        mini = unit_helper("mini_sigstore")
-        sigstore = mini.MiniSigstore()
-        leaf = mini.Leaf(
-            names=(mini.general_name(WORKFLOW),), issuer=GITHUB.encode("ascii"), issuer_v2=mini.utf8_string(GITHUB)
-        )
-        layer, payload = sigstore.legacy(sigstore.issue(leaf), mini.claim(digest))
+    def _sign_keyless(self, mini: Any, sigstore: Any, digest: str) -> None:
+        """Sign the chart as the release workflow of its project would, in a Sigstore of this test; and attest what an
+        application was built from, as SLSA's generator does."""
+        layer, payload = sigstore.legacy(sigstore.issue(_leaf_of(mini, WORKFLOW)), mini.claim(digest))
         Publisher(self.registry.host, "published/charts/podinfo").publish(
             digest.replace(":", "-") + ".sig", [Blob(payload, layer.media_type, dict(layer.annotations))]
         )
+        application = Publisher(self.registry.host, "published/platform/app")
+        digest = application.publish("1.4.2", {"app": "app\n"})
+        statement = mini.statement(digest, predicateType="https://slsa.dev/provenance/v0.2", predicate=PROVENANCE)
+        layer, envelope = sigstore.attestation(sigstore.issue(_leaf_of(mini, GENERATOR)), statement)
+        application.publish(
+            digest.replace(":", "-") + ".att", [Blob(envelope, layer.media_type, dict(layer.annotations))]
+        )
         self._write("shared/etc/sigstore/trusted_root.json", json.dumps(sigstore.trusted_root()))
+
+    def _sign_with_own_pki(self, mini: Any) -> None:
+        """Sign the release with a certificate of the company, which has no log."""
+        company, late = mini.MiniSigstore(), mini.NOW + 50 * mini.YEAR
+        root = company.authority("company", path_length=1, ends=late)
+        signing = company.authority("code signing", root, path_length=0, ends=late)
+        leaf = mini.Leaf(names=(x509.DNSName("build.example.com"),), issuer=None, issuer_v2=None, scts=(), ends=late)
+        bundle = company.bundle(company.issue(leaf, issuer=signing), mini.statement(self.digest))
+        del bundle["verificationMaterial"]["tlogEntries"]
+        repository = open_repository(self.registry, "published/platform/config")
+        artifact = repository.fetch_manifest(self.digest).descriptor
+        attach_bundle(repository, artifact, json.dumps(bundle).encode("ascii"))
+        repository.close()
+        for name, authority in (("company-root", root), ("code-signing-ca", signing)):
+            self._write(f"shared/etc/pki/{name}.pem", authority.certificate.public_bytes(Encoding.PEM).decode("ascii"))
 
     def _sign_with_notation(self) -> None:
         lab = unit_helper("notation_lab")
@@ -348,6 +391,13 @@ class Ground:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
+
+
+def _leaf_of(mini: Any, workflow: str) -> Any:
+    """What a certificate for a workflow of GitHub has."""
+    return mini.Leaf(
+        names=(mini.general_name(workflow),), issuer=GITHUB.encode("ascii"), issuer_v2=mini.utf8_string(GITHUB)
+    )
 
 
 def examples(ground: Ground, document: str, blocks: list[str]) -> Iterator[dict[str, Any]]:
@@ -434,4 +484,4 @@ def check_examples(
         for path, wanted in EXPECTED.get(name, {}).items():
             if value_at(result, path) != wanted:
                 failures.append(f"{name}: {path} is {value_at(result, path)!r}, wanted {wanted!r}")
-    assert failures == []
+    assert not failures, "\n".join(failures)

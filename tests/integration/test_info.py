@@ -17,6 +17,7 @@ from support.tools import Tools
 
 PUSH = "cloudnative.artifacts.oci_artifact_push"
 INFO = "cloudnative.artifacts.oci_artifact_info"
+PULL = "cloudnative.artifacts.oci_artifact_pull"
 PARTS = ("manifest", "config", "layers", "tags", "platforms", "referrers")
 NOWHERE = "sha256:" + "0" * 64
 
@@ -287,3 +288,16 @@ def test_options(ansible: AnsibleRunner, registry: RegistryServer, file: Path) -
     tag, both = run(ansible, info(f"{name}:main", semver="1.x", gather=[]), info(f"{name}:1.0.0", semver_filter="x"))
     assert [warning for warning in tag["warnings"] if "'tag' has no effect" in warning]
     assert [warning for warning in both["warnings"] if "'semver_filter' has no effect" in warning]
+
+
+@pytest.mark.once
+def test_what_is_in_dest(ansible: AnsibleRunner, registry: RegistryServer, file: Path, tmp_path: Path) -> None:
+    ref, dest = f"{registry.host}/info/dest:1", tmp_path / "dest"
+    pull = {"name": "pull", PULL: {"ref": ref, "dest": str(dest), "insecure": True}}
+    here = {"name": "look", INFO: {"dest": str(dest)}, "ignore_errors": True}
+    results = ansible.tasks([here, push(ref, file), pull, here, info(ref, dest=str(dest))])
+    before, _pushed, pulled, after, both = results
+    assert (before["exists"], before["artifact"], before["progress"]) == (False, {}, {})
+    assert after["exists"] and after["artifact"]["revision"] == pulled["artifact"]["revision"]
+    assert after["progress"] == {} and len(after["records"]) == 1
+    assert both.failed and "mutually exclusive" in both["msg"] and both["reason"] == "InvalidOption"

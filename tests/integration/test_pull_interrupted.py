@@ -63,7 +63,9 @@ def test_a_kill_at_any_moment_is_healed_by_the_next_run(
     first = {f"old{number}": f"old {number}" for number in range(150)}
     both = {f"both{number}": f"{number}" for number in range(150)}
     changed = {name: content * 2 for name, content in both.items()}
-    revisions = [{**first, **both}, {**changed, "old0/": "", "old0/in": "x"}]
+    # directories come and go as a whole, single files one by one
+    whole = {f"tree{number % 30}/{number % 7}/{number}": f"{number}" for number in range(300)}
+    revisions = [{**first, **both}, {**changed, "old0/": "", "old0/in": "x", **whole}]
     for number, files in enumerate(revisions):
         server.artifact("killed", [Blob(tgz(files))], tag=str(number))
     dest = tmp_path / "dest"

@@ -96,6 +96,35 @@ def test_requests(ansible: AnsibleRunner, registry: RegistryServer, content: Pat
     assert methods(registry.requests(start)) == ["HEAD", "HEAD", "HEAD", "GET", "PUT"]
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("kind", ["registry", "oci11_registry"])
+def test_large_layers_are_sent_while_they_are_built(
+    ansible: AnsibleRunner, tools: Tools, tmp_path: Path, request: pytest.FixtureRequest, kind: str
+) -> None:
+    """One PATCH for each, whose digest the registry checks; and a second tag sends nothing that a note knows of."""
+    server: RegistryServer = request.getfixturevalue(kind)
+    (tmp_path / "tree").mkdir()
+    for path, size in (("model.bin", 64 << 20), ("tree/a", 6 << 20), ("tree/b", 6 << 20)):
+        (tmp_path / path).write_bytes(os.urandom(size))
+    ref, paths = f"{server.host}/push/large", [str(tmp_path / "model.bin"), str(tmp_path / "tree")]
+    options = {"type": "files", "cache_dir": str(tmp_path / "cache")}
+    start = server.mark()
+    first = run(ansible, push(f"{ref}:1", paths, **options))[0]
+    assert first.changed and first["blobs"] == {"existed": 0, "mounted": 0, "uploaded": 3}, first
+    sent = [each for each in server.requests(start) if "/blobs/uploads/" in each.path and each.method != "POST"]
+    assert methods(sent) == [
+        *["PATCH", "PUT"] * 2,
+        "PUT",
+    ], sent
+    start = server.mark()
+    second = run(ansible, push(f"{ref}:2", paths[:1], **options))[0]
+    assert second["blobs"] == {"existed": 2, "mounted": 0, "uploaded": 0}
+    assert "PATCH" not in methods(server.requests(start))
+    tools.run("oras", "pull", "--plain-http", "-o", tmp_path / "pulled", f"{ref}:1")
+    for path in ("model.bin", "tree/a", "tree/b"):
+        assert (tmp_path / "pulled" / path).read_bytes() == (tmp_path / path).read_bytes()
+
+
 def test_check_mode_sends_nothing(ansible: AnsibleRunner, registry: RegistryServer, content: Path) -> None:
     repository = f"{registry.host}/push/check"
     layout = f"oci-layout:{content.parent}/layout"

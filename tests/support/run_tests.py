@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from collection_tree import make_tree
 from gates import Gates
@@ -79,6 +79,7 @@ class Arguments:
     what: str
     cores: str
     pytest: list[str]
+    module_files: bool = False
 
     @property
     def gates(self) -> bool:
@@ -92,6 +93,15 @@ class Arguments:
         return ["unit", "integration"] if self.what == "all" else [self.what] if self.what != "gates" else []
 
 
+class Part(NamedTuple):
+    """The tests of a kind that have these markers, with an ansible-core, and modules on a Python."""
+
+    kind: str
+    core: Core
+    target: Python
+    markers: str
+
+
 def parse(argv: Sequence[str]) -> Arguments:
     if argv[:1] == ["one"]:
         return Arguments("one", "oldest", [_in_checkout(each) for each in argv[1:] if each != "--"])
@@ -99,13 +109,20 @@ def parse(argv: Sequence[str]) -> Arguments:
     if "--" in own:
         split = own.index("--")
         own, pytest = own[:split], own[split + 1 :]
-    parser = argparse.ArgumentParser(prog="tests/run.sh", usage="%(prog)s [what] [--core which] [-- pytest arguments]")
+    parser = argparse.ArgumentParser(
+        prog="tests/run.sh", usage="%(prog)s [what] [--core which] [--module-files] [-- pytest arguments]"
+    )
     parser.add_argument("what", nargs="?", default="all", choices=["all", "gates", "unit", "integration", "one"])
     cores = ["both", "oldest", "newest", *CORES]
     listed = f"ansible-core: {', '.join(cores)}"
     parser.add_argument("--core", default="both", choices=cores, metavar="CORE", help=listed)
+    parser.add_argument(
+        "--module-files",
+        action="store_true",
+        help="no module runs in Ansible's worker with the oldest ansible-core, also in tests that run once",
+    )
     arguments = parser.parse_args(own)
-    return Arguments(arguments.what, arguments.core, pytest)
+    return Arguments(arguments.what, arguments.core, pytest, arguments.module_files)
 
 
 def _in_checkout(argument: str) -> str:
@@ -169,8 +186,8 @@ class Run:
             if kind == "integration":
                 self._prepare_integration(fetch, gates, tree)
                 gates = None
-            for core in self.test_cores:
-                self._run_tests(kind, core, tree, collection)
+            for part in [part for core in self.test_cores for part in self._parts(kind, core)]:
+                self._run_tests(part, tree, collection)
 
     def _prepare_integration(self, fetch: Beside | None, gates: Beside | None, tree: Path) -> None:
         """What is to be over before tests begin that look at the clock."""
@@ -237,14 +254,26 @@ class Run:
             scratch=self.scratch,
         ).run()
 
-    def _selection(self, core: Core) -> str:
-        """The markers of the tests that run with this ansible-core, see pyproject.toml."""
-        left_out = [] if core is self.test_cores[0] else ["once"]
-        left_out += ["newer"] if core.python.minor < NEWER_MINOR else []
-        return " and ".join(f"not {marker}" for marker in left_out)
+    def _parts(self, kind: str, core: Core) -> list[Part]:
+        """What runs with one ansible-core: the markers of the tests, see pyproject.toml, and the Python of modules.
 
-    def _run_tests(self, kind: str, core: Core, tree: Path, collection: Path) -> None:
+        With the oldest one, what depends on ansible-core runs as on a host with an old Python: the module is a file
+        that Ansible copies. All else runs as on a controller, in Ansible's worker, which takes half the time. With the
+        newest one, what depends on it runs in the worker.
+        """
+        too_new = ["not newer"] if core.python.minor < NEWER_MINOR else []
+        if core is not self.test_cores[0]:
+            return [Part(kind, core, core.python, " and ".join(["not once", *too_new]))]
         target = self._target(core)
+        if kind == "unit" or target is core.python or self.arguments.module_files or self.arguments.what == "one":
+            return [Part(kind, core, target, " and ".join(too_new))]
+        return [
+            Part(kind, core, target, " and ".join(["not once", *too_new])),
+            Part(kind, core, core.python, " and ".join(["once", *too_new])),
+        ]
+
+    def _run_tests(self, part: Part, tree: Path, collection: Path) -> None:
+        kind, core, target = part.kind, part.core, part.target
         target_python = self._target_venv(target) / "bin/python" if target is not core.python else None
         environment = child_environment(
             COLLECTIONS_TREE=str(tree),
@@ -254,16 +283,17 @@ class Run:
         environment["DEBIAN_PYTHON"] = str(self._debian_venv() / "bin/python")
         name = f"{kind} tests, ansible-core {core.release}, Python 3.{core.python.minor}"
         if kind == "integration":
-            name += f", modules on 3.{target.minor}"
+            name += f", modules on 3.{target.minor}" if target_python else ", modules in the worker"
             if target_python:
                 environment["TARGET_PYTHON"] = str(target_python)
         command = [self._venv(core) / "bin/python", "-m", "pytest", "-p", "no:cacheprovider", "--durations=5"]
         if self.arguments.what == "one":
             command += self.arguments.pytest
         else:
-            # two workers: each has its own servers, and Ansible's start-up is all CPU
-            command += ["--numprocesses=2", "--dist=worksteal", f"tests/{kind}", *self.arguments.pytest]
-        command += ["-m", self._selection(core)]
+            # each worker has its own servers; Ansible's start-up is all CPU, servers and sleeps leave some of it
+            workers = 3 if kind == "integration" else 2
+            command += [f"--numprocesses={workers}", "--dist=worksteal", f"tests/{kind}", *self.arguments.pytest]
+        command += ["-m", part.markers]
         with self.steps.step(name):
             try:
                 call(command, cwd=collection, env=environment)

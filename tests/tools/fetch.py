@@ -280,6 +280,11 @@ def _unpack_debian_sshd(target: Path) -> None:
     _start_debian_program(target, "usr/sbin/sshd")
 
 
+def _unpack_debian_strace(target: Path) -> None:
+    _unpack_debian(["strace"], target.parent / "root")
+    _start_debian_program(target, "usr/bin/strace")
+
+
 def _unpack_debian_chromium(target: Path) -> None:
     """The browser without a window, with fonts: a machine without a screen often has none."""
     root = target.parent / "root"
@@ -324,8 +329,8 @@ TOOLS = {
             path_names=("docker-registry", "registry"),
         ),
         Tool(
-            "oras", "1.3.3", ("version",), r"Version:\s+1\.[2-9]",
-            _build_go_module("oras.land/oras@v1.3.3", "./cmd/oras"),
+            "oras", "1.3.6", ("version",), r"Version:\s+1\.[2-9]",
+            _build_go_module("oras.land/oras@v1.3.6", "./cmd/oras"),
         ),
         Tool(
             "crane", "0.22.1", ("version",), r"v?0\.(1[5-9]|[2-9]\d)|devel",
@@ -339,12 +344,8 @@ TOOLS = {
         # the oldest Helm that releases are deployed with
         Tool("helm310", "3.10.1", ("version", "--short"), r"v3\.10\.", _take_npm_helm, path_names=("helm310",)),
         Tool(
-            "helm4", "4.3.1", ("version", "--short"), r"v?4\.",
-            _build_go_module("helm.sh/helm/v4@v4.3.1", "./cmd/helm"), path_names=("helm4", "helm"),
-        ),
-        Tool(
-            "helm4", "4.3.1", ("version", "--short"), r"v?4\.",
-            _build_go_module("helm.sh/helm/v4@v4.3.1", "./cmd/helm"), path_names=("helm4", "helm"),
+            "helm4", "4.3.2", ("version", "--short"), r"v?4\.",
+            _build_go_module("helm.sh/helm/v4@v4.3.2", "./cmd/helm"), path_names=("helm4", "helm"),
         ),
         Tool(
             "notation", "1.3.2", ("version",), r"Version:\s+v?1\.[2-9]",
@@ -357,6 +358,7 @@ TOOLS = {
         ),
         Tool("skopeo", "debian", ("--version",), r"version 1\.", _unpack_debian_skopeo, in_place=True),
         Tool("sshd", "debian", ("-V",), r"OpenSSH_", _unpack_debian_sshd, in_place=True),
+        Tool("strace", "debian", ("-V",), r"strace -- version [5-9]\.", _unpack_debian_strace, in_place=True),
         # GitHub's runners have Chrome; Debian and its children have the package
         Tool(
             "chromium", "debian", ("--version",), r"Chrom(e|ium) [1-9]\d\d\.", _unpack_debian_chromium, in_place=True,

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of the module helm_chart_sources as dataclasses."""
+"""The options of the module helm_chart_sources as dataclasses, also where helm_releases has them."""
 
 from __future__ import annotations
 
@@ -48,6 +48,10 @@ SOURCES_SPEC: dict[str, Any] = {
 }
 
 
+# The options of one source, and of a task for all that do not say otherwise.
+_SHARED_SPEC: dict[str, Any] = {**AUTH_SPEC, **CONNECTION_SPEC, **VERIFY_SPEC}
+
+
 def chart_cache(module: AnsibleModule) -> str:
     """The directory of the cache, which charts need: Helm is given a file of it.
 
@@ -61,40 +65,39 @@ def chart_cache(module: AnsibleModule) -> str:
     return root
 
 
-def chart_sources(module: AnsibleModule) -> list[SourceOptions]:
+def chart_sources(module: AnsibleModule, defaults: Mapping[str, Any] | None = None) -> list[SourceOptions]:
     """The option ``sources``: what a source does not say, the options of the task do.
 
+    :param defaults: options in the place of the task's, as :func:`source_defaults` returns them.
     :raises InvalidOption: when a source has options that there are not, or of the wrong type.
     """
     sources = mapping(module.params["sources"], "sources")
     pins = module.params["pins"]
+    task = module.params if defaults is None else defaults
     return [
-        _source(module, name, mapping(source, f"options of the source {name}"), str(pins.get(name) or ""))
+        _source(module, task, name, mapping(source, f"options of the source {name}"), str(pins.get(name) or ""))
         for name, source in sources.items()
     ]
 
 
-def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: str) -> SourceOptions:
-    own = {**AUTH_SPEC, **CONNECTION_SPEC, **VERIFY_SPEC}
-    optional = {key: {part: value for part, value in spec.items() if part != "default"} for key, spec in own.items()}
-    spec = {**REFERENCE_SPEC, **SELECTION_SPEC, **TAG_MOVED_SPEC, **optional}
-    refuse_numbers(spec, source, f"source {name}: ")
-    validator = ArgumentSpecValidator(spec, mutually_exclusive=[["auth_file", "auth_config"]])
-    checked = validator.validate(dict(source))
-    module.no_log_values.update(checked._no_log_values, long_secrets(source, spec))
-    if isinstance(module, ConcealingModule):
-        module.say(concealed(source, spec)[0])
-    refused = refusal(source, spec)
-    if refused:
-        raise InvalidOption(f"The source {name!r}: {refused[0]}", refused[1])
-    if checked.error_messages:
-        raise InvalidOption(f"The source {name!r}: {'; '.join(checked.error_messages)}.")
-    params = {**checked.validated_parameters}
-    if params.get("mirrors"):
-        from .._mirrors.rules import secrets_of_mirrors
+def source_defaults(module: AnsibleModule) -> dict[str, Any]:
+    """The option ``source_defaults``, complete with Ansible's own defaults.
 
-        module.no_log_values.update(secrets_of_mirrors(params["mirrors"]))
-    params.update(inherited(params, module.params, own, [AUTH_UNIT]))
+    :raises InvalidOption: when there is no such option, or it is of the wrong type.
+    """
+    given = mapping(module.params["source_defaults"] or {}, "source defaults")
+    return _checked(module, given, _SHARED_SPEC, "'source_defaults'", "source_defaults: ")
+
+
+def _source(
+    module: AnsibleModule, defaults: Mapping[str, Any], name: str, source: Mapping[str, Any], pin: str
+) -> SourceOptions:
+    optional = {
+        key: {part: value for part, value in spec.items() if part != "default"} for key, spec in _SHARED_SPEC.items()
+    }
+    spec = {**REFERENCE_SPEC, **SELECTION_SPEC, **TAG_MOVED_SPEC, **optional}
+    params = _checked(module, source, spec, f"The source {name!r}", f"source {name}: ")
+    params.update(inherited(params, defaults, _SHARED_SPEC, [AUTH_UNIT]))
     task = cast(AnsibleModule, SimpleNamespace(params=params, no_log_values=module.no_log_values))
     return SourceOptions(
         name=name,
@@ -103,3 +106,30 @@ def _source(module: AnsibleModule, name: str, source: Mapping[str, Any], pin: st
         auth=auth_options(task),
         connection=connection_options(params),
     )
+
+
+def _checked(
+    module: AnsibleModule, given: Mapping[str, Any], spec: dict[str, Any], what: str, above: str
+) -> dict[str, Any]:
+    """Options that Ansible has not checked with those of the task; secrets among them are hidden from now on.
+
+    :param what: what has these options, the beginning of a sentence.
+    :param above: what goes before the name of an option in messages.
+    :raises InvalidOption: when there is no such option, or it is of the wrong type.
+    """
+    refuse_numbers(spec, given, above)
+    checked = ArgumentSpecValidator(spec, mutually_exclusive=[["auth_file", "auth_config"]]).validate(dict(given))
+    module.no_log_values.update(checked._no_log_values, long_secrets(given, spec))
+    if isinstance(module, ConcealingModule):
+        module.say(concealed(given, spec)[0])
+    refused = refusal(given, spec)
+    if refused:
+        raise InvalidOption(f"{what}: {refused[0]}", refused[1])
+    if checked.error_messages:
+        raise InvalidOption(f"{what}: {'; '.join(checked.error_messages)}.")
+    params: dict[str, Any] = {**checked.validated_parameters}
+    if params.get("mirrors"):
+        from .._mirrors.rules import secrets_of_mirrors
+
+        module.no_log_values.update(secrets_of_mirrors(params["mirrors"]))
+    return params

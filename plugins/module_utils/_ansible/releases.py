@@ -126,6 +126,12 @@ RELEASES_SPEC: dict[str, Any] = {
     # merged into each release by the action plugin
     "defaults": {"type": "dict", "default": {}, "no_log": True},
     "charts": {"type": "dict", "default": {}},
+    # the action plugin hands both over as one text each, so that no credential in them is logged
+    "sources": {"type": "raw", "no_log": True},
+    # on their own, since options of the same names are those of the connection to the Kubernetes API
+    "source_defaults": {"type": "raw", "no_log": True},
+    "pins": {"type": "dict", "default": {}},
+    "cache_dir": {"type": "path"},
     "values_documents": {"type": "dict", "no_log": True},
     "helm": {"type": "str", "default": "helm"},
     "parallel": {"type": "int", "default": 4},
@@ -169,13 +175,13 @@ def release_items(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     return items
 
 
-def charts_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The option ``charts``, which helm_chart_sources returns.
+def fetched_charts(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What helm_chart_sources returns, as the option ``charts`` has it.
 
     :raises InvalidOption: when an entry is not what that module returns.
     """
     charts = {}
-    for name, each in params["charts"].items():
+    for name, each in found.items():
         try:
             charts[str(name)] = FetchedChart(
                 path=expanded(each["path"]),

@@ -39,6 +39,8 @@ _DAMAGED_HINT = "Have its publisher build and push it again."
 # zlib copies the input that it leaves over at each output limit and at each member's end. Small pieces keep that cheap.
 _MIN_INPUT = 4 << 10
 _MAX_INPUT = 64 << 10
+# What one call gives stays in a processor's cache until its checksum and its consumer have read it.
+_GZIP_PIECE = 256 << 10
 # A zstd block expands to at most 128 KiB.
 _BLOCKS_AT_ONCE = MAX_PIECE // (128 << 10)
 
@@ -183,7 +185,7 @@ class _Gunzip:
         pending: bytes | memoryview = piece
         while True:
             try:
-                data = member.decompress(pending, MAX_PIECE)
+                data = member.decompress(pending, _GZIP_PIECE)
             except self._zlib.error as exc:
                 raise self._damaged(str(exc)) from None
             if data:
@@ -195,7 +197,7 @@ class _Gunzip:
                 return len(member.unused_data)
             pending = member.unconsumed_tail
             # A full piece may mean that more is waiting inside although the input is used up.
-            if not pending and len(data) < MAX_PIECE:
+            if not pending and len(data) < _GZIP_PIECE:
                 return 0
 
     def _end(self, trailer: bytes) -> None:

@@ -10,6 +10,7 @@ links are created when all is written; until then there is none on disk that cou
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection, Iterator
 from typing import NamedTuple, Union
 
@@ -25,10 +26,11 @@ _LINK_HINT = "Have its publisher pack links that stay inside the artifact, or th
 
 
 class Leaf(NamedTuple):
-    """A file or a symbolic link, and the number of the layer that it came with."""
+    """A file or a symbolic link, the number of the layer that it came with, and a file's modification time (ns)."""
 
     entry: TreeEntry
     layer: int
+    mtime: int = 0
 
 
 class Directory:
@@ -85,15 +87,13 @@ class StagedTree:
         directory.mode = mode
 
     def create_file(self, parent: Directory, name: str, mode: int) -> int:
-        """Create a file, replacing any entry of that name, and open it; its entry is set when it is complete."""
-        self.clear(parent, name)
-        descriptor = os.open(encoded(name), _CREATE, 0o600, dir_fd=self._handles.get(parent.path))
-        try:
-            os.fchmod(descriptor, mode)
-        except OSError:
-            os.close(descriptor)
-            raise
-        return descriptor
+        """Create a file, replacing any entry of that name, and open it; its entry is set when it is complete.
+
+        It may lack some bits of the mode until then, see :func:`completed`.
+        """
+        if name in parent.children:
+            self.clear(parent, name)
+        return os.open(encoded(name), _CREATE, mode, dir_fd=self._handles.get(parent.path))
 
     def open_file(self, parts: list[str]) -> int:
         """Open a file for reading."""
@@ -129,22 +129,34 @@ class StagedTree:
             for name in list(directory.children):
                 self.hide(directory, name, layer)
 
-    def entries(self) -> Iterator[tuple[str, TreeEntry]]:
-        """All paths with their entries, in no particular order."""
+    def entries(self) -> Iterator[tuple[str, TreeEntry, int]]:
+        """All paths with their entries and, of files, their modification times (ns); in no particular order."""
         pending = [self.top]
         while pending:
             directory = pending.pop()
+            start = directory.below("")
             for name, node in directory.children.items():
                 if isinstance(node, Directory):
-                    yield node.path, TreeEntry(DIRECTORY, node.mode)
+                    yield node.path, TreeEntry(DIRECTORY, node.mode), 0
                     pending.append(node)
                 else:
-                    yield directory.below(name), node.entry
+                    yield start + name, node.entry, node.mtime
 
     def create_link(self, path: str, target: str) -> None:
         """Create a symbolic link on disk. Nothing may be written any more after the first one."""
         above, _slash, name = path.rpartition("/")
         os.symlink(encoded(target), encoded(name), dir_fd=self._handles.get(above))
+
+
+def completed(descriptor: int, mode: int) -> int:
+    """Give an open file, to which nothing more is written, its mode; return its modification time (ns).
+
+    The mode that it was created with is what umask and the access control list of its directory left of it.
+    """
+    status = os.fstat(descriptor)
+    if stat.S_IMODE(status.st_mode) != mode:
+        os.fchmod(descriptor, mode)
+    return status.st_mtime_ns
 
 
 def link_error(what: str, path: str, target: str) -> LayerError:

@@ -21,7 +21,7 @@ from .._errors import InvalidContent, OciError, StorageError
 from .._oci.digest import is_digest
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
 from .._oci.reference import Reference
-from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, from_each_place
+from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, UnhashedBlob, from_each_place
 from .layout import CacheEntry, CacheLayout, is_cache, parts_of
 from .notes import CacheNotes
 from .store import CacheStore, checked
@@ -227,7 +227,7 @@ class CachedRepository:
         what = f"The blob {descriptor.digest} of {self.reference.name}"
 
         def hold() -> BinaryIO | None:
-            return self.cache.hold(descriptor, lambda offset: self._registry.stream_blob(descriptor, offset), what)
+            return self.cache.hold(descriptor, lambda offset: self._registry.blob_views(descriptor, offset), what)
 
         return from_each_place(self, descriptor, hold)
 
@@ -235,15 +235,21 @@ class CachedRepository:
         """List an artifact whose layers were used in the cache; ``tag`` is the tag it was resolved from, or empty."""
 
         def fetch(part: Descriptor, offset: int) -> Iterator[bytes]:
-            return self._registry.stream_blob(part, offset)
+            return self._registry.blob_views(part, offset)
 
         self.cache.enter(self.reference.name, tag, manifest, fetch)
+
+    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        return self.stream_blob(descriptor, offset)
 
     def blob_exists(self, descriptor: Descriptor) -> bool:
         return self._registry.blob_exists(descriptor)
 
     def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
         return self._registry.push_blob(source, mount_from)
+
+    def push_unhashed(self, blob: UnhashedBlob) -> bool:
+        return self._registry.push_unhashed(blob)
 
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
         self._registry.push_manifest(manifest, tag)

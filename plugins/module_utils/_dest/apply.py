@@ -14,7 +14,8 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from typing import Callable
 
 from .._files.descriptors import open_entry_at, set_mode, set_owner
@@ -22,6 +23,7 @@ from .._files.directory_handles import DirectoryHandles
 from .._files.names import encoded
 from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 from .drift import has_one_name, has_permissions, is_placed_file
+from .new_directory import is_alike
 from .permissions import Permissions
 from .plan import Plan
 from .state import PlacedEntry
@@ -38,6 +40,7 @@ class Placement:
         removed entries are moved there.
     :param content: the new and changed entries; None where only modes and owners are set.
     :param known: the recorded entries.
+    :param times: the modification times (ns) of files in ``content`` that have the mode of the plan's tree.
     :param unsafe_writes: a file that is a mount point may be written in place, see :mod:`.in_place`.
     :raises OSError: when a file operation fails, from every method unless documented otherwise.
     """
@@ -50,6 +53,7 @@ class Placement:
         stage: int,
         content: DirectoryHandles | None,
         known: Mapping[str, PlacedEntry],
+        times: Mapping[str, int],
         unsafe_writes: bool = False,
     ) -> None:
         # the entry that the current step is about, for messages; empty between the steps
@@ -60,6 +64,7 @@ class Placement:
         self._stage = stage
         self._content = content
         self._known = known
+        self._staged_times = times
         self._unsafe_writes = unsafe_writes
         self._undo: list[Callable[[], None]] = []
         self._times: dict[str, int] = {}
@@ -74,13 +79,25 @@ class Placement:
             self._set_aside(path)
         replaced = set(plan.changed)
         fresh_directories = []
-        for path in sorted({*plan.added, *plan.changed}):
-            self.path, entry = path, plan.tree[path]
+        new = sorted({*plan.added, *plan.changed})
+        # directories that are in their place with all that is in them
+        complete: set[str] = set()
+        for path in new:
+            entry = plan.tree[path]
+            if complete and path.rpartition("/")[0] in complete:
+                if entry.kind == DIRECTORY:
+                    complete.add(path)
+                continue
+            self.path = path
             if entry.kind == DIRECTORY:
                 fresh_directories.append(path)
                 if path in replaced:
                     self._set_aside(path)
                 self._make_directory(path)
+                # what is below a path follows it in the order of the names; "0" is the character after "/"
+                below = new[bisect_left(new, f"{path}/") : bisect_left(new, f"{path}0")]
+                if below and self._place_whole(path, below):
+                    complete.add(path)
             elif self._content is not None:
                 parent, name = self._content.locate(path)
                 self._place(path, entry, parent, name, path in replaced)
@@ -126,6 +143,43 @@ class Placement:
         if not kept:
             self._undo.append(lambda: self._back_out(os.unlink, path))
 
+    def _place_whole(self, path: str, below: Sequence[str]) -> bool:
+        """Move a staged directory with all that is in it to the place of the new, empty one; return True when it is
+        there.
+
+        That is left to single steps where the new directory got something from the one above it (a group, an access
+        control list, a label) that the staged one did not, and where modes would keep us from undoing it.
+        """
+        content, tree = self._content, self._plan.tree
+        if content is None or any(
+            tree[each].kind == DIRECTORY and self._mode_for(tree[each]) & 0o700 != 0o700 for each in below
+        ):
+            return False
+        staged = content.get(path)
+        # as the new one, until all is placed
+        os.fchmod(staged, 0o700)
+        if not is_alike(self._root.get(path), staged):
+            return False
+        for each in reversed(below):
+            self.path, entry = each, tree[each]
+            if each in self._staged_times and not self._changes(entry):
+                self._times[each] = self._staged_times[each]
+            else:
+                source, name = content.locate(each)
+                self._prepare(each, entry, source, name)
+        self.path = path
+        content.forget(path)
+        self._root.forget(path)
+        source, source_name = content.locate(path)
+        parent, name = self._root.locate(path)
+        try:
+            os.rename(source_name, name, src_dir_fd=source, dst_dir_fd=parent)
+        except OSError:
+            # not every file system replaces directories, and somebody else may have put something there
+            return False
+        self._undo.append(lambda: self._back_out_all(below))
+        return True
+
     def _write_in_place(self, path: str, entry: TreeEntry, source: int, source_name: bytes) -> None:
         """Give the file at a path, which is a mount point, the content, mode and owner of a staged one."""
         from . import in_place
@@ -139,7 +193,7 @@ class Placement:
             in_place.copy_into(descriptor, source_name, source)
             if self._sets_owner:
                 set_owner(descriptor, *self._owner())
-            set_mode(descriptor, self._permissions.mode_for(entry.mode, is_directory=False))
+            set_mode(descriptor, self._mode_for(entry))
             self._times[path] = os.fstat(descriptor).st_mtime_ns
         finally:
             os.close(descriptor)
@@ -158,15 +212,26 @@ class Placement:
             os.close(descriptor)
 
     def _prepare(self, path: str, entry: TreeEntry, source: int, name: bytes) -> None:
-        """Set owner and mode of a staged file or link, which no other user can access there."""
+        """Set owner and mode of a staged entry, which no other user can access there."""
+        if path in self._staged_times and not self._changes(entry):
+            self._times[path] = self._staged_times[path]
+            return
         status = os.lstat(name, dir_fd=source)
-        self._times[path] = status.st_mtime_ns
+        if entry.kind == FILE:
+            self._times[path] = status.st_mtime_ns
         if has_permissions(status, entry, self._permissions):
             return
         if self._sets_owner:
             os.chown(name, *self._owner(), dir_fd=source, follow_symlinks=False)
-        if entry.kind == FILE:
-            os.chmod(name, self._permissions.mode_for(entry.mode, is_directory=False), dir_fd=source)
+        if entry.kind != SYMLINK:
+            os.chmod(name, self._mode_for(entry), dir_fd=source)
+
+    def _changes(self, entry: TreeEntry) -> bool:
+        """True when an entry gets another owner than the process has, or another mode than the artifact says."""
+        return self._sets_owner or bool(self._permissions.mode and self._mode_for(entry) != entry.mode)
+
+    def _mode_for(self, entry: TreeEntry) -> int:
+        return self._permissions.mode_for(entry.mode, entry.kind == DIRECTORY)
 
     def _make_directory(self, path: str) -> None:
         parent, name = self._root.locate(path)
@@ -177,6 +242,17 @@ class Placement:
         self._root.forget(path)
         parent, name = self._root.locate(path)
         remove(name, dir_fd=parent)
+
+    def _back_out_all(self, paths: Sequence[str]) -> None:
+        """Remove entries of which each directory comes before what is in it."""
+        failed: OSError | None = None
+        for path in reversed(paths):
+            try:
+                self._back_out(os.rmdir if self._plan.tree[path].kind == DIRECTORY else os.unlink, path)
+            except OSError as exc:
+                failed = exc
+        if failed is not None:
+            raise failed
 
     def _set_aside(self, path: str, keep: bool = False) -> bool:
         """Move an entry that is removed or replaced to the stage.
@@ -226,7 +302,7 @@ class Placement:
             if self._sets_owner:
                 set_owner(descriptor, *self._owner())
                 latest.append(os.fstat(descriptor))
-            set_mode(descriptor, self._permissions.mode_for(entry.mode, entry.kind == DIRECTORY))
+            set_mode(descriptor, self._mode_for(entry))
             latest.append(os.fstat(descriptor))
         finally:
             os.close(descriptor)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from .._errors import StorageError
 from .._files.directory_handles import DirectoryHandles
-from .._files.names import decoded, encoded, escaped, on_disk, shown
+from .._files.names import decoded, encoded, escaped, is_reserved, on_disk, shown
 from .._files.regular_file import storage_error
 from .._files.tree import DIRECTORY, FILE, SYMLINK, Tree, TreeEntry
 from .drift import MAX_NAMED, file_digest, has_one_name, has_permissions
@@ -95,6 +95,9 @@ class _Planner:
         self._absent: set[str] = set()
 
     def run(self) -> Plan:
+        # not even a name that differs in upper and lower case alone, which some file systems take for the same
+        if not (self._state.files or self._state.pending) and self._is_empty():
+            self._absent.add("")
         for path in sorted(self._tree):
             self._decide(path, self._tree[path])
         if self._conflicts:
@@ -129,6 +132,15 @@ class _Planner:
                 self._conflicts.append(path)
             self._plan.changed.append(path)
             self._replaced.add(path)
+
+    def _is_empty(self) -> bool:
+        """True when there is nothing that an artifact could have an entry for, or no directory at all."""
+        try:
+            return all(is_reserved(decoded(name)) for name in self._root.names(""))
+        except FileNotFoundError:
+            return True
+        except OSError as exc:
+            raise storage_error("read", shown(self._name), exc) from None
 
     def _may_replace(self, path: str, status: os.stat_result, entry: TreeEntry) -> bool:
         if stat.S_ISDIR(status.st_mode):

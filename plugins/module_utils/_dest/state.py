@@ -103,8 +103,9 @@ def save_state(control: int, state: State) -> None:
         "format": FORMAT,
         "key": dict(state.key),
         "artifact": dict(state.artifact),
-        "files": {name: (*_fields(placed.entry), placed.mtime) for name, placed in state.files.items()},
-        "pending": {name: _fields(entry) for name, entry in state.pending.items()},
+        # an entry is written as the list of its fields
+        "files": {name: (*entry, mtime) for name, (entry, mtime) in state.files.items()},
+        "pending": dict(state.pending),
         "verification": dict(state.verification),
         "request": state.request,
     }
@@ -121,10 +122,6 @@ def save_state(control: int, state: State) -> None:
         with contextlib.suppress(OSError):
             os.unlink(_NEW, dir_fd=control)
         raise
-
-
-def _fields(entry: TreeEntry) -> tuple[str, int, int, str, str]:
-    return entry.kind, entry.mode, entry.size, entry.digest, entry.target
 
 
 def _parse_path(name: str) -> str:

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from .._errors import StorageError
@@ -30,6 +31,7 @@ from .state import FILE_NAME, State, save_state
 LOCK_WAIT = 600.0
 _LOCK = "lock"
 _MAKE_ATTEMPTS = 5
+_UNKNOWN: Mapping[str, int] = MappingProxyType({})
 
 
 class Workplace:
@@ -53,13 +55,16 @@ class Workplace:
         artifact: Mapping[str, Any],
         verification: Mapping[str, Any] | None = None,
         request: str = "",
+        times: Mapping[str, int] = _UNKNOWN,
     ) -> None:
         """Carry out a plan whose new and changed entries lie in ``content``, a directory of the stage, and record the
         result; see :class:`~._dest.state.State` for what is recorded.
 
+        :param times: the modification times (ns) of files in ``content`` that have the mode of the tree; those that it
+            lacks are looked at.
         :raises StorageError: when a step fails; ``dest`` is then unchanged.
         """
-        with self._placing(plan, content, state) as work:
+        with self._placing(plan, content, state, times) as work:
             pending = {**state.pending, **plan.tree}
             save_state(self._control, state._replace(pending=pending))
             work.run()
@@ -87,7 +92,9 @@ class Workplace:
             work.run()
 
     @contextlib.contextmanager
-    def _placing(self, plan: Plan, content: DirectoryHandles | None, state: State) -> Iterator[Placement]:
+    def _placing(
+        self, plan: Plan, content: DirectoryHandles | None, state: State, times: Mapping[str, int] = _UNKNOWN
+    ) -> Iterator[Placement]:
         work: Placement | None = None
         try:
             destination = self._destination
@@ -98,6 +105,7 @@ class Workplace:
                 self.stage,
                 content,
                 state.files,
+                times,
                 unsafe_writes=destination.unsafe_writes,
             )
             yield work

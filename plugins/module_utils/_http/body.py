@@ -44,13 +44,17 @@ def is_encoded(response: Any) -> bool:
     return not _COMPRESSED.isdisjoint(coding.strip() for coding in codings)
 
 
-def raw_chunks(response: Any, timeout: float) -> Iterator[bytes]:
+def raw_chunks(response: Any, timeout: float, buffer: memoryview | None = None) -> Iterator[bytes]:
     """The bytes of a body as they come over the wire, in pieces of at most 1 MiB.
 
-    ``response`` is one of requests or of urllib3.
+    ``response`` is one of requests, of urllib3 or of :mod:`._http.direct`. With a ``buffer`` the pieces may be views
+    of it, good until the next one is asked for.
 
     :raises BodyBroken: when they end early, or come too slowly.
     """
+    if hasattr(response, "pieces"):
+        yield from response.pieces(buffer)
+        return
     raw = getattr(response, "raw", response)
     # read1 gives what is there instead of waiting for a full piece; urllib3 has it since 2.1. Before, a piece that
     # breaks off is lost: it is kept small.
@@ -144,7 +148,7 @@ def read_plain(response: Any, limit: int, timeout: float) -> bytes:
 def end_after(response: Any, seconds: float) -> None:
     """Bound the time for the rest of a body; a read beyond it fails like a connection that breaks."""
     # an answer of tests, or one that is read already, has no such source
-    source: Any = getattr(response.raw, "_fp", None)
+    source: Any = response if hasattr(response, "end_after") else getattr(response.raw, "_fp", None)
     if hasattr(source, "end_after"):
         source.end_after(seconds)
 

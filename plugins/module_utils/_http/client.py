@@ -92,10 +92,20 @@ class HttpClient:
             self.pauses.pause(attempts, wait)
             attempts += 1
 
-    def send(self, method: str, url: str, headers: dict[str, str], body: Any, rewind: Callable[[], None]) -> Any:
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: Any,
+        rewind: Callable[[], None],
+        *,
+        is_blob: bool = False,
+    ) -> Any:
         """One request with its redirects: at most 5, never from https to http, no credential to another origin.
 
-        All of them together have the time that one may take, but for sending a file again.
+        All of them together have the time that one may take, but for sending a file again. One that gets a blob
+        (``is_blob``) is sent without requests where that is possible, see :mod:`._http.direct`.
         """
         end = time.monotonic() + 2 * self.connection.timeout
         for _redirect in range(MAX_REDIRECTS + 1):
@@ -103,7 +113,7 @@ class HttpClient:
             left = end - time.monotonic() if body is None or isinstance(body, bytes) else self.connection.timeout
             if left <= 0:
                 raise requests.exceptions.ReadTimeout(f"{method} {redacted_url(url)}: redirects took all the time")
-            response = self._send_once(method, url, headers, body, min(left, self.connection.timeout))
+            response = self._send_once(method, url, headers, body, min(left, self.connection.timeout), is_blob=is_blob)
             location = response.headers.get("Location", "")
             if response.status_code not in REDIRECT_STATUS or not location:
                 return response
@@ -122,10 +132,23 @@ class HttpClient:
         raise RegistryError(f"{method} {redacted_url(url)} was redirected more than {MAX_REDIRECTS} times.")
 
     def _send_once(
-        self, method: str, url: str, headers: Mapping[str, str], body: Any, timeout: float | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Any,
+        timeout: float | None = None,
+        *,
+        is_blob: bool = False,
     ) -> Any:
         timeout = self.connection.timeout if timeout is None else timeout
         try:
+            if is_blob:
+                from . import direct
+
+                answer = direct.get(self.session, url, dict(headers), timeout)
+                if answer is not None:
+                    return answer
             response = self.session.request(
                 method,
                 url,

@@ -67,6 +67,9 @@ class PacedReader(io.RawIOBase):
         self.limit: float | None = sock.gettimeout()
         self._raw = raw
         self._sock = sock
+        # what the time-out of the socket was set to, which costs a system call; None to set it for each read, as for
+        # TLS in TLS, where each setting begins a new measurement
+        self._set = self.limit if isinstance(sock, socket.socket) else None
         self._meter = Meter()
         # points of the monotonic clock: for what is read now, and for the whole answer
         self._until = self._end = math.inf
@@ -98,7 +101,9 @@ class PacedReader(io.RawIOBase):
         try:
             if left <= 0:
                 raise socket.timeout("timed out")
-            self._sock.settimeout(left)
+            if left != self._set:
+                self._sock.settimeout(left)
+                self._set = left if self._set is not None else None
             count: int | None = self._raw.readinto(buffer)
         except socket.timeout:
             if self._meter.moved:

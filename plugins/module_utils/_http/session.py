@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from .._errors import ConnectionFailed, OciError
 from .._oci.options import ConnectionOptions
 from .._packages import require
-from .pace import TooSlow, pace
+from .pace import PacedConnection, TooSlow, pace
 from .proxy import check_proxy, proxy_for
 from .tls import breaks_off, explain_tls, suspicion, tls_context
 from .url import origin, redacted_url
@@ -99,6 +99,15 @@ class RegistryAdapter(HTTPAdapter):
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Leave the connection to the context."""
 
+    def direct_pool(self, url: str) -> Any:
+        """Return the pool of the connections that requests without a proxy are sent over, for whoever sends them
+        without this adapter; None when that is of another kind than the one that is known.
+        """
+        scheme, host, port = origin(url)
+        pool = self.poolmanager.connection_from_host(host, port, scheme)
+        is_known = issubclass(pool.ConnectionCls, PacedConnection) and hasattr(pool, "_get_conn")
+        return pool if is_known and hasattr(pool, "_put_conn") else None
+
 
 def _fit(context: ssl.SSLContext | None) -> ssl.SSLContext | None:
     """urllib3 1.26 hides an IP address from the context, which then refuses to connect; where the context does not
@@ -117,11 +126,18 @@ class LateTlsAdapter(RegistryAdapter):
         super().__init__(options)
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        self._make_context()
+        return super().send(request, *args, **kwargs)
+
+    def direct_pool(self, url: str) -> Any:
+        self._make_context()
+        return super().direct_pool(url)
+
+    def _make_context(self) -> None:
         with self._lock:
             if self._context is None:
                 self._context = _fit(tls_context(self._options, client_certificate=False))
                 self.init_poolmanager(POOL_SIZE, POOL_SIZE)
-        return super().send(request, *args, **kwargs)
 
 
 class RegistrySession(BaseSession):
@@ -134,7 +150,7 @@ class RegistrySession(BaseSession):
     def __init__(self, options: ConnectionOptions) -> None:
         super().__init__()
         self.identified: set[tuple[str, str, int]] = set()
-        self._options = options
+        self.options = options
         self.trust_env = False
         self.auth = _no_netrc
         # a registry that sees its cookies come back may take the client for a browser (Harbor)
@@ -156,7 +172,7 @@ class RegistrySession(BaseSession):
 
     def merge_environment_settings(self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any) -> dict[str, Any]:
         """Return the settings of a request: the proxy by this collection's rule, not by that of requests."""
-        proxy = proxy_for(url, self._options)
+        proxy = proxy_for(url, self.options)
         proxies = {urlsplit(url).scheme: proxy} if proxy else {}
         return {"proxies": proxies, "stream": stream, "verify": True, "cert": None}
 

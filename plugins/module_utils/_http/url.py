@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import functools
 from urllib.parse import urljoin, urlsplit
 
 from .._errors import RegistryError
 from .._secrets.known import shortened
 
+# a URL is looked at several times while it is requested
+_REMEMBERED = 64
 MAX_SHOWN = 300
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+@functools.lru_cache(maxsize=_REMEMBERED)
 def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of a URL: what decides whether a credential may go along.
 

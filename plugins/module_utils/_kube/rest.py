@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A client of the Kubernetes API that sends and returns plain JSON, for any resource, and can list metadata alone.
 
-The ``kubernetes`` client makes the connection (kubeconfig, tokens, certificates, proxies). Its models are not used,
-because they cost more time than the requests. Source of the protocol: Kubernetes, reference/using-api/api-concepts.
+Where a kubeconfig is not plain, the ``kubernetes`` client makes the connection. Its models are not used, because they
+cost more time than the requests. Source of the protocol: Kubernetes, reference/using-api/api-concepts.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from .._errors import (
 from .._http.body import BodyBroken, read_plain
 from .._secrets.known import note
 from .api import KubeOptions, make_client
+from .plain_config import plain_connection
 
 # The name of this collection in ``managedFields``.
 MANAGER = "cloudnative.artifacts"
@@ -65,16 +66,20 @@ class KubeRest:
 
         :raises OciError: when the ``kubernetes`` package is not installed, or there is no usable configuration.
         """
-        client = make_client(options)
-        self._configuration = client.configuration
-        self._pool = client.rest_client.pool_manager
+        self._plain = plain_connection(options)
+        if self._plain is not None:
+            self._pool = self._plain.pool
+        else:
+            client = make_client(options)
+            self._configuration = client.configuration
+            self._pool = client.rest_client.pool_manager
         self._timeout = options.timeout
         self.requests = 0
 
     @property
     def server(self) -> str:
         """Return the URL of the API server."""
-        return str(self._configuration.host)
+        return str(self._configuration.host) if self._plain is None else self._plain.server
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return an object.
@@ -222,6 +227,12 @@ class KubeRest:
 
     def _credentials(self, what: str) -> dict[str, str]:
         """Return the headers with the credentials; the client renews expired tokens."""
+        headers = self._headers_of_client(what) if self._plain is None else dict(self._plain.headers)
+        for value in headers.values():
+            note(str(value).rpartition(" ")[2], opaque=True)
+        return headers
+
+    def _headers_of_client(self, what: str) -> dict[str, str]:
         try:
             settings = self._configuration.auth_settings().values()
         except OciError:
@@ -230,10 +241,7 @@ class KubeRest:
             raise AuthenticationFailed(
                 f"There are no credentials for the Kubernetes API ({what}): {str(exc)[:MAX_WORDS]}."
             ) from None
-        headers = {each["key"]: each["value"] for each in settings if each.get("in") == "header" and each.get("value")}
-        for value in headers.values():
-            note(str(value).rpartition(" ")[2], opaque=True)
-        return headers
+        return {each["key"]: each["value"] for each in settings if each.get("in") == "header" and each.get("value")}
 
     def _no_connection(self, what: str, exc: Exception) -> ConnectionFailed:
         import urllib3.exceptions

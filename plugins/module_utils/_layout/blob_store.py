@@ -255,6 +255,7 @@ def _fill(
         hashing = BackgroundWorker(verifier.update)
         try:
             for chunk in chunks:
+                # at once, unless there are so many that `blob_views` gives each its own memory
                 hashing.put(chunk)
                 write_all(handle, chunk, path)
             hashing.close()

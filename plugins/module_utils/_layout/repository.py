@@ -132,6 +132,9 @@ class LayoutRepository(SinglePlace):
         """
         return self.store.stream(descriptor, offset)
 
+    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        return self.stream_blob(descriptor, offset)
+
     def blob_exists(self, descriptor: Descriptor) -> bool:
         """True when the blob exists with the right size; False also when there is no layout."""
         return self.store.has(descriptor)

@@ -26,7 +26,7 @@ from .._errors import (
 )
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.reference import Reference
-from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, read_blob
+from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, UnhashedBlob, read_blob
 from .rules import PullSource
 
 # errors that another source cannot solve
@@ -102,6 +102,9 @@ class MirroredRepository:
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         return self._ask(lambda repository: repository.list_referrers(digest, artifact_type), bool)
 
+    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        return self.stream_blob(descriptor, offset)
+
     def blob_exists(self, descriptor: Descriptor) -> bool:
         return self._ask(lambda repository: repository.blob_exists(descriptor), bool)
 
@@ -134,6 +137,9 @@ class MirroredRepository:
         return False
 
     def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
+        raise NotImplementedError("Mirrors are only read: open the repository for writing.")
+
+    def push_unhashed(self, blob: UnhashedBlob) -> bool:
         raise NotImplementedError("Mirrors are only read: open the repository for writing.")
 
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:

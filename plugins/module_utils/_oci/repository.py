@@ -31,6 +31,23 @@ class BlobSource:
     open: Callable[[], BinaryIO]
 
 
+class UnhashedBlob(Protocol):
+    """A blob to publish whose digest is not known yet: it is computed while the blob is sent."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes; None while the blob is still being made."""
+
+    def open(self) -> BinaryIO:
+        """The bytes from the start, as often as needed. Reading waits for what is still being made."""
+
+    def finish(self) -> Descriptor:
+        """Digest and size, once all of it was hashed.
+
+        :raises BuildError: when it cannot be read, or changed meanwhile.
+        """
+
+
 T = TypeVar("T")
 
 
@@ -77,6 +94,11 @@ class Repository(Protocol):
         :raises NotFound: when there is no such blob.
         """
 
+    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """As :meth:`stream_blob`, for a caller that is done with a chunk when it asks for the next one: the chunks of a
+        blob that is smaller than :data:`~._oci.pipeline.START_SIZE` may be views of one buffer.
+        """
+
     def blob_exists(self, descriptor: Descriptor) -> bool:
         """True when the repository holds the blob."""
 
@@ -86,6 +108,15 @@ class Repository(Protocol):
         ``mount_from`` names repositories of the same registry that may hold it.
 
         :raises PushFailed: when the registry refuses it.
+        """
+
+    def push_unhashed(self, blob: UnhashedBlob) -> bool:
+        """Store a blob while its digest is computed; False when this repository does not take it so, or a connection
+        failed: :meth:`push_blob` is the way then.
+
+        It is sent even if the repository holds it.
+
+        :raises PushFailed: when the registry opens no upload.
         """
 
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:

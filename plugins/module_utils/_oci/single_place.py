@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .manifest import Descriptor
+    from .repository import UnhashedBlob
 
 
 class SinglePlace:
-    """Implements the parts of :class:`~._oci.repository.Repository` about mirrors, for a repository without them."""
+    """Implements the parts of :class:`~._oci.repository.Repository` that a repository without mirrors, or one that is
+    no registry, has no use for."""
 
     has_alternatives = False
 
@@ -25,6 +27,9 @@ class SinglePlace:
         return []
 
     def distrust(self, descriptor: Descriptor) -> bool:
+        return False
+
+    def push_unhashed(self, blob: UnhashedBlob) -> bool:
         return False
 
     def check_attachable(self, subject: str) -> None:

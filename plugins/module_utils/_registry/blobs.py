@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from .._errors import AuthenticationFailed, ConnectionFailed, NotFound, PushFailed, RegistryError, TlsFailed
 from .._http.answer import RETRY_STATUS, check_status, wait_asked_for
-from .._http.body import CHUNK_SIZE, BodyBroken, content_length, discard, is_encoded, raw_chunks, unpacked
-from .._http.url import join, origin
+from .._http.body import CHUNK_SIZE, MAX_ROOM, BodyBroken, content_length, discard, is_encoded, raw_chunks, unpacked
+from .._http.url import join
 from .._oci import media
 from .._oci.manifest import Descriptor
+from .._oci.pipeline import START_SIZE
 from .._oci.preliminary import answer_or_none
+from .._oci.progress import transfers
 from .._oci.reference import Reference
-from .._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource
+from .._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, UnhashedBlob
 from .client import RegistryClient, pull_scope
+from .uploads import OpenedUpload, SentBody, check_encrypted, naming
 from .urls import RepositoryUrls
 
 # an attempt that brought less than this (bytes) before it broke off counts as one without progress
@@ -33,18 +36,43 @@ class BlobTransfers:
         self._urls = urls
         self._repository, self._name = reference.repository, reference.name
         self._scope = scope
+        # those that no stream uses; the methods of a list are atomic
+        self._buffers: list[memoryview] = []
+        # True once the registry has refused a blob that came by PATCH
+        self._refuses_patch = False
 
     def stream(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
         """See :meth:`~._oci.repository.Repository.stream_blob`."""
+        return self._stream(descriptor, offset, None)
+
+    def views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        """See :meth:`~._oci.repository.Repository.blob_views`."""
+        if descriptor.size >= START_SIZE:
+            # they are hashed in another thread while the next ones are read
+            yield from self._stream(descriptor, offset, None)
+            return
+        size = min(MAX_ROOM, max(1, descriptor.size))
+        buffer = self._buffers.pop() if self._buffers else memoryview(b"")
+        if len(buffer) < size:
+            buffer = memoryview(bytearray(size))
+        try:
+            yield from self._stream(descriptor, offset, buffer)
+        finally:
+            self._buffers.append(buffer)
+
+    def _stream(self, descriptor: Descriptor, offset: int, buffer: memoryview | None) -> Iterator[bytes]:
         position, failures = offset, 0
+        progress = transfers.counting(self._name, descriptor.size - offset)
         while position < descriptor.size or (descriptor.size == 0 and failures == 0):
             before = position
             try:
-                for chunk in self._part(descriptor, position, failures):
+                for chunk in self._part(descriptor, position, failures, buffer):
                     position += len(chunk)
-                    yield chunk
+                    progress.add(len(chunk))
                     if position > descriptor.size:
+                        yield bytes(chunk)
                         return  # the verifier refuses what is too long
+                    yield chunk
                 failure = f"ended after {position} of {descriptor.size} bytes"
             except BodyBroken as exc:
                 failure = f"broke off after {position} of {descriptor.size} bytes ({exc})"
@@ -61,7 +89,7 @@ class BlobTransfers:
                 )
             self._client.http.pauses.pause(failures - 1, counts=not has_progress)
 
-    def _part(self, descriptor: Descriptor, position: int, failures: int) -> Iterator[bytes]:
+    def _part(self, descriptor: Descriptor, position: int, failures: int, buffer: memoryview | None) -> Iterator[bytes]:
         # a closed range: some registries answer an open one with 416
         headers = {"Range": f"bytes={position}-{descriptor.size - 1}"} if position else {}
         response = self._get(descriptor, headers, failures)
@@ -76,12 +104,12 @@ class BlobTransfers:
             skip = position
             if response.status_code == 206:
                 skip = position - _range_start(response.headers.get("Content-Range", ""), position)
-            chunks = raw_chunks(response, self._client.connection.timeout)
+            chunks = raw_chunks(response, self._client.connection.timeout, buffer)
             yield from _skip(unpacked(chunks) if _is_packed(response, descriptor.size) else chunks, skip)
 
     def _get(self, descriptor: Descriptor, headers: dict[str, str], attempts: int) -> Any:
         url = self._urls.blob(descriptor.digest)
-        return self._client.request("GET", url, scope=self._scope, headers=headers, attempts=attempts)
+        return self._client.request("GET", url, scope=self._scope, headers=headers, attempts=attempts, is_blob=True)
 
     def exists(self, descriptor: Descriptor) -> bool:
         """See :meth:`~._oci.repository.Repository.blob_exists`; False also where the registry does not say."""
@@ -120,6 +148,17 @@ class BlobTransfers:
         self._upload(source, location)
         return UPLOADED
 
+    def push_unhashed(self, blob: UnhashedBlob) -> bool:
+        """See :meth:`~._oci.repository.Repository.push_unhashed`."""
+        if self._refuses_patch:
+            return False
+        from .one_pass import OnePassUpload
+
+        upload = OnePassUpload(self._client, self._name, self._scope, self._open_upload())
+        is_stored = upload.send(blob, self._has_arrived)
+        self._refuses_patch = self._refuses_patch or upload.is_refused
+        return is_stored
+
     def _mount(self, digest: str, repository: str) -> tuple[bool, str]:
         """Ask for a blob of another repository: whether it was mounted, and if not, the upload that may have been
         opened instead. A refusal is no error: the blob is uploaded then.
@@ -135,14 +174,16 @@ class BlobTransfers:
         discard(response, self._client.connection.timeout)
         return status == 201, join(response.url, location) if status == 202 and location else ""
 
-    def _open_upload(self) -> str:
+    def _open_upload(self) -> OpenedUpload:
         response = self._client.request("POST", self._urls.uploads(), scope=self._scope)
         check_pushed(response, f"Opening an upload to {self._name}")
         location = response.headers.get("Location", "")
+        least = response.headers.get("OCI-Chunk-Min-Length", "")
         discard(response, self._client.connection.timeout)
         if not location:
             raise PushFailed(f"The registry opened an upload to {self._name} without saying where.")
-        return join(response.url, location)
+        min_patch = int(least) if least.isascii() and least.isdigit() and len(least) < 19 else 0
+        return OpenedUpload(join(response.url, location), min_patch)
 
     def _upload(self, source: BlobSource, location: str) -> None:
         """Send the blob in one request. After a passing failure the state of an upload is unknown: another one is
@@ -152,7 +193,7 @@ class BlobTransfers:
         while True:
             wait = None
             try:
-                response = self._put(source, location or self._open_upload())
+                response = self._put(source, location or self._open_upload().location)
             except TlsFailed:
                 raise
             except ConnectionFailed:
@@ -183,16 +224,14 @@ class BlobTransfers:
 
     def _put(self, source: BlobSource, location: str) -> Any:
         descriptor = source.descriptor
-        if origin(location)[0] != "https" and not self._client.connection.insecure:
-            raise PushFailed(f"The registry wants the upload to {self._name} over plain HTTP.")
-        # the query is the registry's state and goes back untouched
-        place = location.partition("#")[0]
-        url = place + ("&" if urlsplit(place).query else "?") + "digest=" + quote(descriptor.digest, safe="")
+        check_encrypted(location, self._client, self._name)
         headers = {"Content-Type": media.OCTET_STREAM, "Content-Length": str(descriptor.size)}
         with source.open() as stream:
-            body: Any = stream if descriptor.size else b""
+            progress = transfers.counting(self._name, descriptor.size)
+            body: Any = SentBody(stream, descriptor.size, progress) if descriptor.size else b""
             # not repeated as it is, see _upload
             attempts = self._client.connection.retries
+            url = naming(location, descriptor.digest)
             return self._client.request("PUT", url, scope=self._scope, headers=headers, body=body, attempts=attempts)
 
 

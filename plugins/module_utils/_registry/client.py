@@ -61,8 +61,10 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         body: bytes | BinaryIO | None = None,
         attempts: int = 0,
+        is_blob: bool = False,
     ) -> Any:
-        """Send a request and return the streaming ``requests.Response``, whatever its status.
+        """Send a request and return the streaming ``requests.Response``, whatever its status; for a blob that is asked
+        for (``is_blob``) it may be a :class:`~._http.direct.DirectAnswer`.
 
         Passing failures are repeated, see :meth:`~._http.client.HttpClient.repeat`, which takes ``attempts``. A body
         that is a file is sent again from where it stood. A repeated POST may leave an upload open that nobody uses;
@@ -75,10 +77,23 @@ class RegistryClient:
         rewind = rewinder(body)
         return self.http.repeat(
             f"{method} {redacted_url(url)}",
-            lambda: self._send_authorized(method, url, scope, dict(headers or {}), body, rewind),
+            lambda: self._send_authorized(method, url, scope, dict(headers or {}), body, rewind, is_blob=is_blob),
             attempts,
             WAIT_STATUS if method == "HEAD" else RETRY_STATUS,
         )
+
+    def try_once(self, method: str, url: str, *, scope: str) -> None:
+        """Send one request whose answer does not matter. A refusal says nothing about the credentials: deleting may
+        take a right that the task does not need.
+
+        :raises OciError: when there is no answer.
+        """
+        headers = self.auth.header_for(scope) if origin(url) == self._origin else {}
+        action = f"{method} {redacted_url(url)}"
+        response = self.http.repeat(
+            action, lambda: self.http.send(method, url, headers, None, nothing), self.connection.retries
+        )
+        discard(response, self.connection.timeout)
 
     def fetch(self, url: str, *, scope: str, headers: Mapping[str, str] | None = None, limit: int) -> tuple[Any, bytes]:
         """GET a document: the answer and, for status 200, its body of at most ``limit`` bytes.
@@ -127,14 +142,22 @@ class RegistryClient:
         return asks
 
     def _send_authorized(
-        self, method: str, url: str, scope: str, headers: dict[str, str], body: Any, rewind: Callable[[], None]
+        self,
+        method: str,
+        url: str,
+        scope: str,
+        headers: dict[str, str],
+        body: Any,
+        rewind: Callable[[], None],
+        *,
+        is_blob: bool = False,
     ) -> Any:
         own = origin(url) == self._origin
         renewed = False
         # at most: a password or an old token, a token of another thread, a new token
         for _challenge in range(3):
             authorization = self.auth.header_for(scope) if own else {}
-            response = self.http.send(method, url, {**headers, **authorization}, body, rewind)
+            response = self.http.send(method, url, {**headers, **authorization}, body, rewind, is_blob=is_blob)
             # a challenge counts only when it is the registry's own, not a redirect target's
             if response.status_code != 401 or not own or origin(response.url) != self._origin:
                 if authorization:

@@ -39,7 +39,7 @@ from .client import RegistryClient, pull_scope, push_scope
 from .urls import RepositoryUrls
 
 if TYPE_CHECKING:
-    from .._oci.repository import BlobSource
+    from .._oci.repository import BlobSource, UnhashedBlob
     from .blobs import BlobTransfers
     from .referrers import Referrers
 
@@ -217,11 +217,17 @@ class RegistryRepository(SinglePlace):
     def stream_blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
         return self._blobs.stream(descriptor, offset)
 
+    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        return self._blobs.views(descriptor, offset)
+
     def blob_exists(self, descriptor: Descriptor) -> bool:
         return self._blobs.exists(descriptor)
 
     def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
         return self._blobs.push(source, mount_from)
+
+    def push_unhashed(self, blob: UnhashedBlob) -> bool:
+        return self._blobs.push_unhashed(blob)
 
     # Lists
 

@@ -49,7 +49,9 @@ class Mask:
         self._short: set[str] = set()
         self._trivial: set[str] = set()
         self._fragments: set[str] = set()
-        self._patterns: tuple[re.Pattern[str] | None, re.Pattern[str] | None] | None = None
+        # made when they are needed: most texts hold no secret, and that is found without the long one
+        self._short_pattern: re.Pattern[str] | None = None
+        self._long_pattern: re.Pattern[str] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._long or self._short or self._trivial)
@@ -68,7 +70,7 @@ class Mask:
                 parts = {secret[start : start + FRAGMENT] for start in range(len(secret) - FRAGMENT + 1)}
                 # a part that could be a word of a sentence is not hidden
                 self._fragments |= {part for part in parts if re.search("[A-Z0-9]", part)}
-            self._patterns = None
+            self._short_pattern = self._long_pattern = None
 
     def add_value(self, value: Any) -> None:
         """Hide all texts, numbers and booleans in a value; not the keys of mappings."""
@@ -96,9 +98,8 @@ class Mask:
             return text
         if not self.holds(text):
             return self._without_fragments(text)
-        short, long = self._compiled()
-        shown = long.sub(HIDDEN, text) if long else text
-        shown = short.sub(HIDDEN, shown) if short else shown
+        shown = self._spelled_long().sub(HIDDEN, text) if self._long else text
+        shown = self._spelled_short().sub(HIDDEN, shown) if self._short else shown
         shown = self._without_fragments(shown)
         if self.holds(shown):
             shown = "\n".join(HIDDEN if self.holds(line) else line for line in shown.split("\n"))
@@ -126,22 +127,23 @@ class Mask:
             secrets = self._starts.get(squeezed[at : at + SHORT])
             if secrets and any(squeezed.startswith(secret, at) for secret in secrets):
                 return True
-        short = self._compiled()[0]
-        return bool(is_text and short and short.search(view))
+        return bool(is_text and self._short and self._spelled_short().search(view))
 
-    def _compiled(self) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
+    def _spelled_short(self) -> re.Pattern[str]:
         with self._lock:
-            if self._patterns is None:
-                # a longer text first: one may be part of another
+            if self._short_pattern is None:
                 short = "|".join(map(_pattern, sorted(self._short, key=len, reverse=True)))
+                self._short_pattern = re.compile(rf"(?<![^\W_])(?:{short})(?![^\W_])")
+            return self._short_pattern
+
+    def _spelled_long(self) -> re.Pattern[str]:
+        with self._lock:
+            if self._long_pattern is None:
+                # a longer text first: one may be part of another
                 spelled = sorted(self._long.values(), key=len, reverse=True)
                 encoded = [core for text in spelled for core in _base64_patterns(text)]
-                long = "|".join([*map(_pattern, spelled), *encoded])
-                self._patterns = (
-                    re.compile(rf"(?<![^\W_])(?:{short})(?![^\W_])") if short else None,
-                    re.compile(long) if long else None,
-                )
-            return self._patterns
+                self._long_pattern = re.compile("|".join([*map(_pattern, spelled), *encoded]))
+            return self._long_pattern
 
     def _without_fragments(self, text: str) -> str:
         if not self._fragments:

@@ -128,7 +128,7 @@ class AnsibleRunner:
         """Run a playbook: a path, or the full name of one in a collection."""
         return self._run("ansible-playbook", str(path), *arguments, extra_vars=extra_vars, environment=environment)
 
-    def start(self, path: str | Path, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, path: str | Path, *arguments: str, start_new_session: bool = False) -> subprocess.Popen[str]:
         """Start a playbook and let it run; its output is to be read by the caller."""
         return subprocess.Popen(
             [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(self._inventory), str(path), *arguments],
@@ -138,6 +138,7 @@ class AnsibleRunner:
             text=True,
             cwd=self._home,
             env=self._environment(None),
+            start_new_session=start_new_session,
         )
 
     def adhoc(
@@ -186,6 +187,10 @@ class AnsibleRunner:
         )
         SEARCH.capture(" ".join([command, *arguments])[:200], _words(done))
         return done
+
+    def environment(self) -> dict[str, str]:
+        """What the commands get, for who starts one in a way of their own."""
+        return self._environment(None)
 
     def _environment(self, results_file: Path | None) -> dict[str, str]:
         kept = {

@@ -32,6 +32,12 @@ def descendants(pid: int) -> dict[int, str]:
         found |= more
 
 
+def parent(pid: int) -> int:
+    """The process that started one."""
+    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    return int(fields[1])
+
+
 def kill(pids: Iterable[int]) -> None:
     """End processes of the test at once; those that are gone are no error."""
     for pid in pids:

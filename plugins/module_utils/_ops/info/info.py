@@ -37,7 +37,7 @@ class InfoOptions:
 
     ``gather`` None means the manifest, or nothing in a search. ``limit`` bounds the tags that are listed, and those
     whose charts are read: 0 is all, None is all tags and ``DEFAULT_CHARTS`` charts. ``registry`` or ``from_cache``
-    without a reference is a search.
+    without a reference is a search. With ``dest``, what a pull placed there is looked at, and nothing else.
     """
 
     reference: ReferenceOptions
@@ -54,6 +54,7 @@ class InfoOptions:
     name_filter: str = ""
     max_repositories: int = 100
     from_cache: bool = False
+    dest: str = ""
 
     @property
     def is_search(self) -> bool:
@@ -79,6 +80,10 @@ def info(options: InfoOptions) -> dict[str, Any]:
         value = getattr(options, name)
         if value is not None and value < 0:
             raise InvalidOption(f"'{name}' is {value}: wanted 0 or more.")
+    if options.dest:
+        from .placed import placed
+
+        return placed(options.dest)
     if options.is_search:
         return _search(options)
     gather = gathered(("manifest",) if options.gather is None else options.gather)

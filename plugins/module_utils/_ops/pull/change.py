@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..._dest.diff import diff_of
 from ..._dest.drift import Drift
 from ..._dest.plan import make_plan
 from ..._dest.state import State
@@ -29,7 +27,6 @@ from ..resolve import Resolved
 from .context import PullContext, verdict_of
 from .layer_reader import LayerReader, opened_layers
 from .options import DRIFT_CORRECTED, LEFT_OUT, NEW_REVISION, PLACEMENT, UP_TO_DATE, PullResult, listed_changes
-from .repair import repair_metadata
 from .staging import Staged, needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
@@ -67,6 +64,8 @@ class Change:
         """
         pull, repository, resolved = self._pull, self._repository, self._resolved
         if drift is not None and not drift.content:
+            from .repair import repair_metadata
+
             result = repair_metadata(pull, state, drift, resolved, self._verification)
             if result is not None:
                 return result
@@ -116,7 +115,9 @@ class Change:
         key, layers = self._pull.key(self._resolved), placement.layers
         cached = self._pull.task.cached(self._repository)
         is_small = sum(layer.size for layer in layers) <= MAX_IN_MEMORY
-        with opened_layers(self._repository, cached, layers, stage, self._pull.task.transfers) as read:
+        transfers = self._pull.task.transfers
+        shown_while = self._showing_progress(layers, work)
+        with shown_while, opened_layers(self._repository, cached, layers, stage, transfers) as read:
             if is_small:
                 read.take_in(layers)
             with self._pull.task.small_work(is_small):
@@ -140,6 +141,8 @@ class Change:
                     trust_times=trust_times,
                 )
                 if self._pull.want_diff:
+                    from ..._dest.diff import diff_of
+
                     diff = diff_of(plan, root, held.root, content)
             healed = dict(state.key) == key
             changed = not (healed and plan.is_empty)
@@ -152,7 +155,7 @@ class Change:
                 diff = diff or self._revision_diff(state, artifact)
             if work is not None:
                 wanted = self._pull.target.wanted
-                work.apply(plan, content, state, key, artifact, self._verification, wanted)
+                work.apply(plan, content, state, key, artifact, self._verification, wanted, staged.times)
         return PullResult(
             changed=changed,
             reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
@@ -168,6 +171,28 @@ class Change:
             diff=diff,
             warnings=self._pull.warnings,
         )
+
+    @contextmanager
+    def _showing_progress(self, layers: list[Descriptor], work: Workplace | None) -> Iterator[None]:
+        """Within the block, say how far the layers are once they take long, also in a file beside the record."""
+        from ..._dest.progress_file import remove_progress, write_progress
+        from ..._oci.progress import Report, transfers
+
+        reference, resolved = self._repository.reference, self._resolved
+        what = str(reference.at(tag=resolved.tag, digest="" if resolved.tag else resolved.digest))
+        with self._pull.destination.opened() as held:
+            control = held.control if work is not None else -1
+
+            def note(report: Report) -> None:
+                write_progress(control, report.as_result())
+
+            listener = note if control >= 0 else None
+            try:
+                with transfers.of(reference.name, what, sum(layer.size for layer in layers), listener):
+                    yield
+            finally:
+                if control >= 0:
+                    remove_progress(control)
 
     def _stage(self, manifest: Manifest, placement: Placement, read: LayerReader, content: int) -> Staged:
         layers = placement.layers
@@ -235,6 +260,8 @@ class Change:
             with locked(self._pull.destination) as work:
                 yield work.stage, work
             return
+        import tempfile
+
         try:
             with tempfile.TemporaryDirectory(prefix="oci-artifact-") as path:
                 stage = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -68,6 +68,13 @@ class PullContext:
             "ignore": self.options.ignore,
         }
 
+    def may_be_in_place(self, state: State) -> bool:
+        """Return False when something is to be done whatever the revision is; without looking at files."""
+        if state.pending or self.options.force or not self.is_verified(state):
+            return False
+        key = dict(state.key)
+        return key == {**self.key(Resolved("", "", None)), "revision": key.get("revision")}
+
     def drift(self, state: State, resolved: Resolved) -> Drift | None:
         """Return the drift of the files from the record; None when the record is of another revision or other options.
 

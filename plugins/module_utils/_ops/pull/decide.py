@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
 from ..._dest.state import State
-from ..._errors import OciError, is_outage
+from ..._errors import OciError, PartMissing, is_outage
 from ..resolve import Resolved
 from ..task import Task
 from .context import PullContext, make_context
@@ -54,6 +54,9 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
         # no request: the content of a digest or a pin cannot change
         result = pull.unchanged(state, UP_TO_DATE, pull.recorded_verification(state))
         return _confirmed(pull, result, pull.target.pin)
+    if not pull.may_be_in_place(state):
+        # needed in any case: where it was not carried to the host, that is known before the first request
+        from . import change  # noqa: F401
     try:
         with closing(pull.task.open(pull.target, options.auth, options.connection)) as repository:
             resolved = _resolve_reference(pull, repository)
@@ -66,6 +69,9 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
         from .keep import keep
 
         return keep(pull, options.last_good, exc, resolved)
+    except PartMissing as exc:
+        exc.revision = resolved.revision if resolved is not None and not options.reference.digest else ""
+        raise
     return _confirmed(pull, result, resolved)
 
 

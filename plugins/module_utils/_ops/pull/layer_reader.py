@@ -119,7 +119,7 @@ def _fetch_to_stage(
         from_each_place(
             repository,
             layer,
-            lambda: store.fetch(layer, lambda offset: repository.stream_blob(layer, offset), what),
+            lambda: store.fetch(layer, lambda offset: repository.blob_views(layer, offset), what),
         )
 
     _fetch_layers(fetch, layers, transfers)

@@ -14,7 +14,7 @@ from ..._archive.left_out import LeftOut
 from ..._dest.drift import file_digest
 from ..._errors import LayerError
 from ..._files.directory_handles import DirectoryHandles
-from ..._files.names import escaped, is_reserved
+from ..._files.names import CONTROL_NAME, escaped, is_reserved
 from ..._files.tree import DIRECTORY, FILE, TreeEntry
 from ..._oci import media
 from ..._oci.digest import digest_of_hash
@@ -37,14 +37,16 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Staged(NamedTuple):
-    """An unpacked artifact: its tree, warnings, how many entries the ignore rules exclude, these entries, and which
-    rules they were (``exclusions`` of :mod:`..placement`)."""
+    """An unpacked artifact: its tree, warnings, how many entries the ignore rules exclude, these entries, which rules
+    they were (``exclusions`` of :mod:`..placement`), and the modification times (ns) of files as far as they are
+    known."""
 
     tree: dict[str, TreeEntry]
     warnings: Sequence[str]
     ignored: int
     left_out: LeftOut
     exclusions: str
+    times: Mapping[str, int] = {}
 
 
 def stage_extracted(
@@ -80,19 +82,21 @@ def stage_extracted(
             whiteouts = placement.is_one_tree and not title_of(layer)
             writer = unpacker.layer(f"The layer {layer.digest}", whiteouts=whiteouts)
             _unpack(read(layer), writer, layer)
-        tree = dict(unpacker.tree())
+        tree = unpacker.tree()
     finally:
         unpacker.abort()
-    tree.update(_stage_files(titled, read, root, tree))
+    if titled:
+        tree.update(_stage_files(titled, read, root, tree))
     warnings = []
-    reserved = {path for path in tree if is_reserved(path)}
+    # most trees hold no such name anywhere, and need no look at each part of each path
+    reserved = {path for path in tree if CONTROL_NAME in path and is_reserved(path)}
     if reserved:
         warnings.append(f"The artifact holds {min(reserved)!r}, which is a reserved name: it was not unpacked.")
     left_out = LeftOut()
     excluded, exclusions = _excluded(tree, root, ignore, left_out, placement.content)
     if excluded or reserved:
         tree = dict(remove_paths(root, tree, excluded | reserved, name))
-    return Staged(tree, warnings, len(excluded), left_out, exclusions)
+    return Staged(tree, warnings, len(excluded), left_out, exclusions, unpacker.times())
 
 
 def needs_digests(layers: Sequence[Descriptor], root: DirectoryHandles, is_strict: bool) -> bool:
@@ -213,8 +217,6 @@ def _excluded(
 ) -> tuple[set[str], str]:
     """The paths that are left out, and by which rules. Only what was made for Flux has default exclusions; a file
     ``.sourceignore`` counts there and in plain archives, which Flux takes as well."""
-    from ..._archive.ignore import PULL_DEFAULTS, VCS_PATTERNS, excluded_paths, has_patterns
-
     rules: dict[str, str] = {}
     is_flux = content == FLUX
     if content in (FLUX, ARCHIVE):
@@ -223,6 +225,10 @@ def _excluded(
             rules = _source_ignore_rules(tree, handles)
         finally:
             handles.close()
+    if not (is_flux or ignore or rules):
+        return set(), NOTHING
+    from ..._archive.ignore import PULL_DEFAULTS, VCS_PATTERNS, excluded_paths, has_patterns
+
     by_user = any(map(has_patterns, (ignore, *rules.values())))
     if not (is_flux or by_user):
         return set(), NOTHING

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build: create layers, a config and a manifest from content on this host; nothing is sent yet.
+"""Build: create layers, a config and a manifest from content on this host; nothing is sent yet, unless large layers are
+delivered meanwhile (see ``one_pass.py``).
 
 Builds are reproducible, the bytes depend on the content alone: order, names, owners, times and modes are normalised
 (see ``pack.py``), JSON is canonical, and times come from ``SOURCE_DATE_EPOCH`` or are 1970-01-01T00:00:00Z
@@ -15,7 +16,8 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, BinaryIO
 
 from ..._archive.left_out import LeftOut
 from ..._errors import BuildError, InvalidContent, InvalidOption
@@ -27,7 +29,7 @@ from ..._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, canonical_
 from ..._oci.repository import BlobSource
 from ..creation_time import creation_time
 from ..layers import is_title
-from .local_blob import blob_of_bytes, blob_of_file, describe_file
+from .local_blob import Delivery, blob_of_bytes, blob_of_file, describe_file
 
 FLUX, HELM, FILES = "flux", "helm", "files"
 # oras, content/file: the default artifact type of a push
@@ -123,15 +125,17 @@ def parse_inputs(value: Any, type_name: str) -> list[Input]:
     return inputs
 
 
-def build(options: BuildOptions, workspace: str) -> Built:
+def build(options: BuildOptions, workspace: str, delivery: Delivery | None = None) -> Built:
     """Build the artifact; created layers are files in ``workspace``, which must exist until they are pushed.
+
+    ``delivery`` reads the files and writes the archives, and may send them meanwhile.
 
     :raises InvalidOption: when options contradict each other.
     :raises BuildError: when the content cannot be packed.
     """
     _check(options)
     maker = {FLUX: _build_flux, HELM: _build_helm, FILES: _build_files}[options.type]
-    built = maker(options, workspace)
+    built = maker(options, workspace, delivery or Delivery())
     left_out = LeftOut()
     for layer in built.layers:
         title = layer.source.descriptor.annotations.get(media.ANNOTATION_TITLE, "")
@@ -178,10 +182,11 @@ def _check(options: BuildOptions) -> None:
             raise BuildError(f"There is no {each.path} on the host that runs the module.", "Check 'path'.")
 
 
-def _build_flux(options: BuildOptions, workspace: str) -> Built:
+def _build_flux(options: BuildOptions, workspace: str, delivery: Delivery) -> Built:
     """Build as `flux push artifact` does: one archive, Flux's media types, annotations created, source and revision."""
     created = creation_time(options.created)
-    layer = _archive_layer(options, options.inputs[0].path, options.layer_media_type or media.FLUX_LAYER, workspace)
+    media_type = options.layer_media_type or media.FLUX_LAYER
+    layer = _archive_layer(options, options.inputs[0].path, media_type, workspace, delivery)
     config = canonical_json(
         {
             "architecture": "",
@@ -196,7 +201,7 @@ def _build_flux(options: BuildOptions, workspace: str) -> Built:
     return _assemble(options, config_source, [layer], {media.ANNOTATION_CREATED: created})
 
 
-def _build_helm(options: BuildOptions, workspace: str) -> Built:
+def _build_helm(options: BuildOptions, workspace: str, delivery: Delivery) -> Built:
     """Build as `helm push` does: the unaltered archive, the metadata as config, the provenance file if there is one."""
     from ..._helm.chart import pack_chart, read_chart
     from ..._helm.provenance import check_provenance, provenance_beside
@@ -236,33 +241,34 @@ def _build_helm(options: BuildOptions, workspace: str) -> Built:
     return replace(built, tag=chart.tag, has_own_time=has_own_time, warnings=warnings, chart=about)
 
 
-def _build_files(options: BuildOptions, workspace: str) -> Built:
+def _build_files(options: BuildOptions, workspace: str, delivery: Delivery) -> Built:
     """Build as `oras push` does: a layer per path, titled with its name; directories are packed, and marked for it."""
-    layers = []
-    for number, each in enumerate(options.inputs):
-        name = each.name or _own_title(each.path)
-        if os.path.isdir(each.path):
-            media_type = each.media_type or options.layer_media_type or media.OCI_LAYER_GZIP
-            layer = _archive_layer(options, each.path, media_type, workspace, number, prefix=name)
-            annotations = {
-                media.ANNOTATION_TITLE: name,
-                media.ANNOTATION_ORAS_UNPACK: "true",
-                media.ANNOTATION_ORAS_DIGEST: layer.diff_id,
-            }
-            layers.append(_annotated(layer, annotations))
-        else:
-            media_type = each.media_type or options.layer_media_type or media.OCTET_STREAM
-            described = describe_file(each.path, media_type)
-            layers.append(_annotated(Layer(blob_of_file(each.path, described)), {media.ANNOTATION_TITLE: name}))
-    names = [layer.source.descriptor.annotations[media.ANNOTATION_TITLE] for layer in layers]
+    names = [each.name or _own_title(each.path) for each in options.inputs]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidOption(f"Two of the paths have the name {twice!r}.", "Give each a name of its own with 'name'.")
-    config = blob_of_bytes(media.EMPTY_JSON, options.config_media_type or media.OCI_EMPTY)
     created = {}
     if options.created or os.environ.get("SOURCE_DATE_EPOCH"):
         created = {media.ANNOTATION_CREATED: creation_time(options.created)}
-    return _assemble(options, config, layers, created)
+    config = blob_of_bytes(media.EMPTY_JSON, options.config_media_type or media.OCI_EMPTY)
+    jobs = [partial(_file_layer, options, number, name, workspace, delivery) for number, name in enumerate(names)]
+    return _assemble(options, config, delivery.gather(jobs), created)
+
+
+def _file_layer(options: BuildOptions, number: int, name: str, workspace: str, delivery: Delivery) -> Layer:
+    each = options.inputs[number]
+    if os.path.isdir(each.path):
+        media_type = each.media_type or options.layer_media_type or media.OCI_LAYER_GZIP
+        layer = _archive_layer(options, each.path, media_type, workspace, delivery, number, prefix=name)
+        annotations = {
+            media.ANNOTATION_TITLE: name,
+            media.ANNOTATION_ORAS_UNPACK: "true",
+            media.ANNOTATION_ORAS_DIGEST: layer.diff_id,
+        }
+        return _annotated(layer, annotations)
+    media_type = each.media_type or options.layer_media_type or media.OCTET_STREAM
+    described = delivery.describe(each.path, media_type)
+    return _annotated(Layer(blob_of_file(each.path, described)), {media.ANNOTATION_TITLE: name})
 
 
 def _own_title(path: str) -> str:
@@ -276,10 +282,16 @@ def _own_title(path: str) -> str:
 
 
 def _archive_layer(
-    options: BuildOptions, path: str, media_type: str, workspace: str, number: int = 0, prefix: str = ""
+    options: BuildOptions,
+    path: str,
+    media_type: str,
+    workspace: str,
+    delivery: Delivery,
+    number: int = 0,
+    prefix: str = "",
 ) -> Layer:
     from ..._archive.ignore import PUSH_DEFAULTS, VCS_PATTERNS, excluded_paths
-    from ..._archive.pack import pack_file, pack_tree
+    from ..._archive.pack import PackResult, pack_file, pack_tree
 
     # `oras push` packs all entries; version control files are excluded here
     defaults = PUSH_DEFAULTS if options.type == FLUX else VCS_PATTERNS
@@ -295,11 +307,12 @@ def _archive_layer(
                 left_out.add(path)
         return found | reserved
 
-    with open(archive, "w+b") as output:
+    def pack(output: BinaryIO) -> PackResult:
         if os.path.isdir(path):
-            packed = pack_tree(path, output, excluded=excluded, prefix=prefix)
-        else:
-            packed = pack_file(path, output, os.path.basename(path))
+            return pack_tree(path, output, excluded=excluded, prefix=prefix)
+        return pack_file(path, output, os.path.basename(path))
+
+    packed = delivery.archive(archive, pack)
     descriptor = Descriptor(media_type, packed.digest, packed.size)
     directory = path if os.path.isdir(path) and not prefix else ""
     return Layer(blob_of_file(archive, descriptor), packed.diff_id, packed.tree, directory, left_out)

@@ -9,14 +9,40 @@ import hashlib
 import io
 import os
 import stat
+from collections.abc import Sequence
 from functools import partial
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Callable, TypeVar
 
 from ..._errors import BuildError
 from ..._files.bounded import pieces
 from ..._oci.digest import digest_of, digest_of_hash
 from ..._oci.manifest import Descriptor
 from ..._oci.repository import BlobSource
+
+if TYPE_CHECKING:
+    from ..._archive.writer import PackResult
+
+T = TypeVar("T")
+
+
+class Delivery:
+    """How a build reads files and writes archives: for itself, so that they are sent when it is done.
+
+    :class:`~._ops.push.one_pass.OnePass` sends them meanwhile.
+    """
+
+    def describe(self, path: str, media_type: str) -> Descriptor:
+        """See :func:`describe_file`."""
+        return describe_file(path, media_type)
+
+    def archive(self, path: str, pack: Callable[[BinaryIO], PackResult]) -> PackResult:
+        """Write an archive to a new file at ``path``; ``pack`` writes it."""
+        with open(path, "w+b") as output:
+            return pack(output)
+
+    def gather(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
+        """The results of jobs that each make one layer."""
+        return [job() for job in jobs]
 
 
 def blob_of_bytes(data: bytes, media_type: str) -> BlobSource:
@@ -35,9 +61,7 @@ def describe_file(path: str, media_type: str) -> Descriptor:
     :raises BuildError: when it cannot be read, or is not a regular file.
     """
     content, size = hashlib.sha256(), 0
-    with _open_blob(path) as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise BuildError(f"{path} is not a regular file.", "Give a file or a directory in 'path'.")
+    with open_file(path) as stream:
         for chunk in pieces(stream):
             content.update(chunk)
             size += len(chunk)
@@ -50,10 +74,26 @@ def _open_unchanged(path: str, size: int) -> BinaryIO:
     if found == size:
         return stream
     stream.close()
-    raise BuildError(
-        f"{path} changed while it was published: it had {size} bytes at first and {found} now.",
-        "Publish it when nothing writes to it any more.",
+    raise changed(path, f"it had {size} bytes at first and {found} now")
+
+
+def changed(path: str, how: str) -> BuildError:
+    """The error for a file that is written to while it is published."""
+    return BuildError(
+        f"{path} changed while it was published: {how}.", "Publish it when nothing writes to it any more."
     )
+
+
+def open_file(path: str) -> BinaryIO:
+    """Open a regular file for reading.
+
+    :raises BuildError: when it cannot be read, or is not a regular file.
+    """
+    stream = _open_blob(path)
+    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        return stream
+    stream.close()
+    raise BuildError(f"{path} is not a regular file.", "Give a file or a directory in 'path'.")
 
 
 def _open_blob(path: str) -> BinaryIO:

@@ -5,7 +5,8 @@
 
 A tag that already has the content is not changed, even if the compressed bytes differ because of another zlib, or the
 time because of another tool. All tags are compared before anything is sent, and are written last, so that a push that
-is refused or interrupted before that is not visible, and no tag ever points to an unsigned artifact.
+is refused or interrupted before that is not visible, and no tag ever points to an unsigned artifact. Large layers for
+tags that are new are sent while they are built.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import (
-    AccessDenied,
     InvalidContent,
     InvalidOption,
     InvalidReference,
@@ -32,16 +32,20 @@ from ..._files.threads import new_thread, thread_pool
 from ..._oci import media
 from ..._oci.digest import digest_of_hash, parse_digest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
-from ..._oci.preliminary import find_tag
+from ..._oci.progress import transfers
 from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from ..artifact_result import artifact_result
 from ..connect import cache_warnings, open_cache, open_repository
 from ..resolve import ReferenceOptions, Resolved, parse_target
-from .build import BuildOptions, Built, Layer, build, with_subject
+from .build import FLUX, HELM, BuildOptions, Built, Layer, build, with_subject
+from .held_tags import HeldTags
+from .known_files import KnownFiles
+from .one_pass import MIN_FILE, OnePass
 from .tags import is_immutable, tags_to_write
 
 if TYPE_CHECKING:
+    from ..._cache.artifact_cache import ArtifactCache
     from ..._oci.manifest import Descriptor, Manifest
     from ..._trust.sign import Signature
     from ..sign import KeySigner, SigningOptions
@@ -110,21 +114,50 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     if options.immutable_tags:
         # so that an invalid expression is found before anything is sent
         is_immutable(DEFAULT_TAG, options.immutable_tags)
-    with tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace:
-        if not reference.is_layout and _is_large(options.build):
-            new_thread(_import_registry).start()
-        built = build(options.build, workspace)
-        tags = tags_to_write(target, options.tags, built.tag, has_subject=bool(options.subject))
-        cache = open_cache(options.cache)
-        repository = open_repository(
+    cache = open_cache(options.cache)
+    own_tags = tags_to_write(target, options.tags, "", has_subject=bool(options.subject))
+
+    def connect() -> Repository:
+        return open_repository(
             reference, options.auth, options.connection, push=not check_mode, mirrored=False, cache=cache
         )
-        try:
-            result = _Push(options, repository, built, tags, signer, check_mode, want_diff).run()
-        finally:
-            repository.close()
+
+    held = HeldTags(connect, own_tags, options.immutable_tags, force=options.force)
+    shown = str(reference.at(tag=own_tags[0]) if own_tags else reference.at())
+    try:
+        with (
+            transfers.of(reference.name, shown, _total(options.build)),
+            tempfile.TemporaryDirectory(prefix="oci-artifact-") as workspace,
+        ):
+            if not reference.is_layout and _is_large(options.build):
+                new_thread(_import_registry).start()
+            one_pass = None if check_mode or reference.is_layout else _one_pass(options, held, cache)
+            built = build(options.build, workspace, one_pass)
+            tags = tags_to_write(target, options.tags, built.tag, has_subject=bool(options.subject))
+            sent = set() if one_pass is None else one_pass.sent
+            result = _Push(options, held, built, tags, signer, check_mode, want_diff, sent).run()
+    finally:
+        held.close()
     result.warnings += cache_warnings(cache)
     return result
+
+
+def _one_pass(options: PushOptions, held: HeldTags, cache: ArtifactCache | None) -> OnePass | None:
+    """What sends large layers while they are hashed or packed; None where there are none, or where their digests may
+    save the transfer: the registry is asked for them in other repositories, or under a tag that the content names."""
+    paths = [each.path for each in options.build.inputs]
+    large = [path for path in paths if not os.path.isdir(path) and _size(path) >= MIN_FILE]
+    archives = paths if options.build.type == FLUX else [path for path in paths if os.path.isdir(path)]
+    if options.build.type == HELM or options.mount_from or options.subject or not (large or archives):
+        return None
+    return OnePass(held, KnownFiles(cache), min(PARALLEL_TRANSFERS, len(large)))
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
 
 
 def _signer(options: SigningOptions) -> KeySigner:
@@ -135,8 +168,13 @@ def _signer(options: SigningOptions) -> KeySigner:
 
 def _is_large(options: BuildOptions) -> bool:
     """True when hashing the files takes as long as the imports that can run in parallel."""
-    sizes = (os.path.getsize(each.path) for each in options.inputs if os.path.isfile(each.path))
-    return sum(sizes) >= MIN_PARALLEL_IMPORT_SIZE
+    return sum(_size(each.path) for each in options.inputs if os.path.isfile(each.path)) >= MIN_PARALLEL_IMPORT_SIZE
+
+
+def _total(options: BuildOptions) -> int:
+    """The bytes to send; 0 when that is not known, since something is packed."""
+    paths = [each.path for each in options.inputs]
+    return 0 if options.type == FLUX or any(map(os.path.isdir, paths)) else sum(map(_size, paths))
 
 
 def _import_registry() -> None:
@@ -150,15 +188,19 @@ class _Push:
     def __init__(
         self,
         options: PushOptions,
-        repository: Repository,
+        held: HeldTags,
         built: Built,
         tags: list[str],
         signer: KeySigner | None,
         check_mode: bool,
         want_diff: bool,
+        sent: set[str],
     ) -> None:
+        """``sent`` has the digests of the blobs that the build has sent already."""
         self._options = options
-        self._repository = repository
+        self._held = held
+        self._repository = held.repository
+        self._sent = sent
         self._built = built
         self._tags = tags
         self._signer = signer
@@ -173,7 +215,7 @@ class _Push:
 
     def run(self) -> PushResult:
         subject = self._find_subject() if self._options.subject else ""
-        held = {tag: self._held(tag) for tag in self._tags}
+        held = {tag: self._held.of(tag) for tag in self._tags}
         outcome = self._compare(held)
         pending = [tag for tag, became in outcome.items() if became != UNCHANGED]
         for tag in pending:
@@ -208,16 +250,6 @@ class _Push:
             diff=diff,
             warnings=self._warnings,
         )
-
-    def _held(self, tag: str) -> Descriptor | None:
-        """Return what a tag holds. One that this account may not see, and may move, counts as absent: whether
-        it may be written is for the registry to say."""
-        try:
-            return find_tag(self._repository, tag)
-        except AccessDenied:
-            if is_immutable(tag, self._options.immutable_tags) and not self._options.force:
-                raise
-            return None
 
     def _compare(self, held: dict[str, Descriptor | None]) -> dict[str, str]:
         """The outcome for each tag. Of several manifests with this content, the first is published."""
@@ -307,7 +339,7 @@ class _Push:
         return any(entry.digest == digest for entry in self._repository.list_referrers(subject))
 
     def _check_movable(self, tag: str, held: Descriptor | None) -> None:
-        if held is None or self._options.force or not is_immutable(tag, self._options.immutable_tags):
+        if held is None or not self._held.is_protected(tag):
             return
         raise TagImmutable(
             f"The tag {self._repository.reference.at(tag=tag)} holds {held.digest} and would move to "
@@ -318,18 +350,19 @@ class _Push:
     def _send(self, pending: list[str], blobs: dict[str, int]) -> None:
         """Send the blobs, and the manifest unless it is sent with its tags: it has to exist before it is signed."""
         if not self._is_there:
-            for outcome in self._send_blobs(self._built.blobs):
+            distinct = {source.descriptor.digest: source for source in self._built.blobs}
+            blobs[UPLOADED] += len(self._sent & set(distinct))
+            for outcome in self._send_blobs([distinct[digest] for digest in distinct if digest not in self._sent]):
                 blobs[outcome] += 1
         if not pending or (self._signer and not self._is_there):
             self._repository.push_manifest(self._manifest)
 
     def _send_blobs(self, sources: list[BlobSource]) -> list[str]:
-        distinct = list({source.descriptor.digest: source for source in sources}.values())
         mount_from = tuple(self._options.mount_from)
-        if len(distinct) == 1:
-            return [self._repository.push_blob(distinct[0], mount_from)]
-        with thread_pool(min(PARALLEL_TRANSFERS, len(distinct))) as pool:
-            pending = [pool.submit(self._repository.push_blob, source, mount_from) for source in distinct]
+        if len(sources) == 1:
+            return [self._repository.push_blob(sources[0], mount_from)]
+        with thread_pool(min(PARALLEL_TRANSFERS, len(sources))) as pool:
+            pending = [pool.submit(self._repository.push_blob, source, mount_from) for source in sources]
             return [each.result() for each in pending]
 
     def _sign(self, signer: KeySigner, held: dict[str, Descriptor | None], outcome: dict[str, str]) -> None:

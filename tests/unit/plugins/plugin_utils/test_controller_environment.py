@@ -22,6 +22,7 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_e
     USERNAME,
     carried_options,
 )
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.registry_action import CARRIED
 
 COLLECTION = Path(__file__).resolve().parents[4]
 LOGIN = {USERNAME: "robot", PASSWORD: "hush-hush"}
@@ -243,19 +244,19 @@ def test_authorities_are_added_as_text(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_every_module_that_logs_in_has_the_action() -> None:
+    """Each module has an action of its own, as only a class of its own can import the module before Ansible forks."""
     runtime = yaml.safe_load((COLLECTION / "meta/runtime.yml").read_text())
-    routed = {
-        name
-        for name, routes in runtime["plugin_routing"]["modules"].items()
-        if routes.get("action_plugin") == "cloudnative.artifacts.oci_artifact_pull"
-    }
-    modules = {
-        path.stem
-        for path in (COLLECTION / "plugins/modules").glob("oci_artifact_*.py")
-        if "AUTH_SPEC" in path.read_text()
-    }
-    assert modules == routed | {"oci_artifact_pull"}
-    assert modules <= set(runtime["action_groups"]["oci"])
+    modules = {path.stem: path.read_text() for path in (COLLECTION / "plugins/modules").glob("*.py")}
+    actions = {path.stem: path.read_text() for path in (COLLECTION / "plugins/action").glob("*.py")}
+    assert set(modules) == set(actions)
+    assert {name for name, text in actions.items() if f"MODULE = {name}\n" not in text} == set()
+    with_login = {name for name, text in modules.items() if name.startswith("oci_artifact_") and "AUTH_SPEC" in text}
+    assert {name for name, text in actions.items() if "(RegistryAction)" in text} == with_login
+    assert with_login <= set(runtime["action_groups"]["oci"])
+
+
+def test_what_reads_the_environment_is_loaded_for_each_of_its_variables() -> None:
+    assert set(CARRIED) == {USERNAME, PASSWORD, AUTH_FILE, CA_CERT}
 
 
 def test_the_registries_of_a_list(auth_file: Path) -> None:

@@ -86,7 +86,10 @@ def test_every_kind_of_entry_takes_the_place_of_every_other(place: Place) -> Non
         assert destination.find_drift(destination.load_state(), check_content=False).is_empty, "times are on record"
 
 
-def test_what_is_in_a_directory_is_set_before_it_is_closed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_what_is_in_a_directory_is_set_before_it_is_closed(
+    place: Place, monkeypatch: pytest.MonkeyPatch, is_whole: bool
+) -> None:
     set_mode, order, modes = apply_module.set_mode, [], []
 
     def watched(descriptor: int, mode: int) -> None:
@@ -95,8 +98,13 @@ def test_what_is_in_a_directory_is_set_before_it_is_closed(place: Place, monkeyp
         set_mode(descriptor, mode)
 
     monkeypatch.setattr(apply_module, "set_mode", watched)
+    if not is_whole:
+        monkeypatch.setattr(apply_module, "is_alike", lambda _one, _other: False)
     place.pull({"a": {"b": {"c": "text"}}})
-    assert order == ["a/b", "a"] and modes == [0o700, 0o700], "nobody else may enter before"
+    # what comes with its directory is set before, where nobody else may enter
+    wanted = ["a"] if is_whole else ["a/b", "a"]
+    assert order == wanted and set(modes) == {0o700}, "nobody else may enter before"
+    assert place.status("a/b")[2] == 0o750 and place.status("a/b/c")[2] == 0o640
     order.clear()
     place.repair(Permissions("0700"))
     assert order == ["a/b/c", "a/b", "a"]

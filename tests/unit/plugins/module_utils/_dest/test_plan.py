@@ -229,6 +229,7 @@ def test_a_directory_that_is_not_there_hides_none_of_its_name(place: Place) -> N
 
 
 def test_what_cannot_be_looked_at_is_an_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place.root / "foreign").touch()
     for number, is_error in (
         (errno.ENOENT, False),
         (errno.ENOTDIR, False),
@@ -247,6 +248,27 @@ def test_what_cannot_be_looked_at_is_an_error(place: Place, monkeypatch: pytest.
             assert place.plan({"a": file("ours")}).added == ["a"]
     monkeypatch.undo()
     (place.root / "a").mkdir()
-    place.own(a=FOLDER)
     monkeypatch.setattr(DirectoryHandles, "names", fail)
     assert os.strerror(errno.EACCES) in place.refused({})
+    place.own(a=FOLDER)
+    assert os.strerror(errno.EACCES) in place.refused({})
+
+
+def test_an_empty_directory_has_nothing_to_look_at(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+    lstat = DirectoryHandles.lstat
+
+    def watched(handles: DirectoryHandles, path: str) -> os.stat_result:
+        looked_at.append(path)
+        return lstat(handles, path)
+
+    monkeypatch.setattr(DirectoryHandles, "lstat", watched)
+    (place.root / ".oci-artifact").mkdir()
+    tree = {"a": file("ours"), "b": FOLDER, "b/c": file("ours")}
+    assert place.plan(tree).added == ["a", "b", "b/c"] and looked_at == []
+    # any other name may be one of the artifact's on a file system that ignores the case
+    (place.root / "A").touch()
+    assert place.plan(tree).added == ["a", "b", "b/c"] and looked_at == ["a", "b"]
+    place.root = place.root / "missing"
+    with contextlib.closing(DirectoryHandles(-1)) as handles:
+        assert make_plan(handles, str(place.root), tree, State(), Permissions()).added == ["a", "b", "b/c"]

@@ -86,6 +86,8 @@ class FaultServer:
         self._lock = threading.Lock()
         self._connections = 0
         self._uploads = 0
+        # what came by PATCH, by the path of the upload
+        self.uploads: dict[str, bytes] = {}
         self._stop = threading.Event()
         handler = type("Handler", (_Handler,), {"owner": self})
         self._server = _Server((address, 0), handler)
@@ -188,11 +190,17 @@ class FaultServer:
             with self._lock:
                 self._uploads += 1
                 return Answer(202, {"Location": f"{seen.path}{self._uploads}?state=a%2Bb&state=2"})
+        if seen.method == "PATCH":
+            data = self.uploads[seen.path] = self.uploads.get(seen.path, b"") + seen.body
+            return Answer(202, {"Location": f"{seen.path}?state=patched", "Range": f"0-{len(data) - 1}"})
+        if seen.method == "DELETE":
+            return Answer(204 if self.uploads.pop(seen.path, None) is not None else 404)
         if seen.method == "PUT":
             digest = query["digest"][0]
-            if "sha256:" + hashlib.sha256(seen.body).hexdigest() != digest:
+            data = self.uploads.pop(seen.path, b"") + seen.body
+            if "sha256:" + hashlib.sha256(data).hexdigest() != digest:
                 return _error(400, "DIGEST_INVALID")
-            self.blobs[digest] = seen.body
+            self.blobs[digest] = data
             return Answer(201, {"Location": seen.path})
         if rest not in self.blobs:
             return _error(404, "BLOB_UNKNOWN")
@@ -249,8 +257,20 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
 
+    def _read_body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _read_chunks(self) -> bytes:
+        pieces = []
+        while True:
+            size = int(self.rfile.readline().partition(b";")[0], 16)
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+            if not size:
+                return b"".join(pieces)
+
     def _do(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._read_chunks() if "chunked" in self.headers.get("Transfer-Encoding", "") else self._read_body()
         answer = self.owner.answer(Seen(self.command, self.path, self.headers, body, self._number, self._client))
         if answer.is_silent:
             self.close_connection = True

@@ -26,6 +26,13 @@ def publish(layout: Path, tag: str, files: dict[str, str]) -> None:
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content.encode()))
+    publish_layer(layout, tag, target.getvalue())
+
+
+def publish_layer(
+    layout: Path, tag: str, data: bytes, media_type: str = "application/vnd.oci.image.layer.v1.tar"
+) -> None:
+    """Put an artifact with this layer into an OCI image layout, beside what it holds."""
     store = layout / "blobs/sha256"
     store.mkdir(parents=True, exist_ok=True)
 
@@ -33,7 +40,7 @@ def publish(layout: Path, tag: str, files: dict[str, str]) -> None:
         (store / digest_of(data)[7:]).write_bytes(data)
         return {"mediaType": media_type, "digest": digest_of(data), "size": len(data)}
 
-    layer = add(target.getvalue(), "application/vnd.oci.image.layer.v1.tar")
+    layer = add(data, media_type)
     config = add(b"{}", "application/vnd.oci.empty.v1+json")
     document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
     entry = {**add(json.dumps(document).encode(), MANIFEST), "annotations": {"org.opencontainers.image.ref.name": tag}}

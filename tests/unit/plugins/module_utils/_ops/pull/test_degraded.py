@@ -209,6 +209,9 @@ def test_an_outage_in_any_step_keeps_what_is_there(
     before = place.snapshot()
     newer = place.publish("two", "stable")
     place.fail(where, answer)
+    if where == HEAD and answer.status >= 500:
+        # HEAD alone is no outage: what it was to save is asked for
+        place.fail(MANIFEST, answer)
     result = place.pull()
     assert (result.changed, result.reason, result.artifact) == (False, "LastGoodKept", first.artifact)
     assert place.snapshot() == before

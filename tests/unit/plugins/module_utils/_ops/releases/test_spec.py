@@ -126,7 +126,7 @@ def as_role_option(option: dict[str, Any]) -> dict[str, Any]:
     description = option["description"]
     texts = [description] if isinstance(description, str) else description
     texts = [text.replace("O(releases[]", "O(helm_release_releases[]") for text in texts]
-    own["description"] = [re.sub(r"O\(charts\)", "O(helm_release_sources)", text) for text in texts]
+    own["description"] = [re.sub(r"O\(sources\) or O\(charts\)", "O(helm_release_sources)", text) for text in texts]
     if "suboptions" in option:
         own["options"] = {name: as_role_option(each) for name, each in option["suboptions"].items()}
     return own

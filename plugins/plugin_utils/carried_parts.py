@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a task asks for decides which parts of the collection are carried to its host.
+
+Three sets of modules, from small to large: what finds that a pull has nothing to do; what the options of the task can
+need; all that the module imports. Options are looked for in the text of all arguments, at any depth: what is found by
+mistake is only carried in vain, and what is missing makes the next larger set be carried.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_sources import closure
+
+PULL = "oci_artifact_pull"
+
+
+class Part(NamedTuple):
+    """What arguments that match ``asked_by`` need. ``doors`` are packages or modules of module_utils that are imported
+    inside of functions and for them alone, before anything is changed; what only these import stays at home with them.
+    ``unchanged`` are modules that a pull imports for them even when it has nothing to do."""
+
+    asked_by: str
+    doors: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+
+
+_OF_POLICIES = ("budget", "key_uris", "policy", "predicate_path")
+PARTS = (
+    Part(
+        r'"verify"', ("_trust",),
+        ("_files.bounded", "_ops.verdicts", *(f"_trust.{name}" for name in _OF_POLICIES)),
+    ),
+    Part(r'"sign', ("_trust",)),
+    Part(r'"(?:aws|azure|gcp)"', ("_cloud",), ("_cloud.providers", "_cloud.aws", "_cloud.azure", "_cloud.gcp")),
+    Part(r'"mirrors"', ("_mirrors",), ("_mirrors.rules", "_mirrors.repository")),
+    Part(r'"(?:cache_dir|artifacts|sources)"', ("_cache.artifact_cache", "_cache.layout"), ("_cache.artifact_cache",)),
+    Part(r"oci-layout:", ("_layout.repository",), ("_layout.repository", "_layout.unlisted")),
+    Part(r'"(?:semver|semver_filter|filter_tags)"', (), ("_oci.selection", "_registry.pages")),
+    Part(r'"tag_moved"', (), ("_ops.moved_tag",)),
+    Part(r'"on_registry_error"', (), ("_ops.pull.last_good", "_ops.pull.keep")),
+    Part(r'"check_content"', (), ("_files.bounded",)),
+    Part(r'"platform"', (), ("_oci.platforms",)),
+    Part(
+        r'"(?:username|password|auth_file|auth_config|client_\w+|proxy)"|://[^/"]*@', (),
+        ("_ansible.hiding", "_secrets.masking", "_files.bounded"),
+    ),
+    Part(r'"ca_cert"', (), ("_files.bounded",)),
+)  # fmt: skip
+# modules that are about what others ask for
+_DOORS_OF_MODULES = {
+    "oci_artifact_verify": ("_trust",),
+    "oci_artifact_sign": ("_trust",),
+    "oci_artifact_cache": ("_cache.artifact_cache", "_cache.layout", "_layout.repository"),
+}
+_DOORS = {door for part in PARTS for door in part.doors}
+
+# what asks a registry for a tag
+_REQUEST = ("_ops.connect", "_ops.clients", "_login.find", "_files.bounded", "_registry.repository")
+# what keeps the tokens of a registry out of the result: one without TLS is given no credentials
+_TOKENS = ("_ansible.hiding", "_secrets.masking")
+_DIGEST = re.compile(r'"(?:ref|url)": "[^"]*@sha\d+:[^"]*"|"(?:digest|pin)": "')
+
+
+class CarriedSet(NamedTuple):
+    """A set of modules: what ``module`` and ``roots`` import at once, and inside of functions what is not behind
+    ``closed`` doors; None means that no import inside of a function is followed.
+
+    To say which set it is costs nothing; to list it, the sources are read.
+    """
+
+    module: str
+    roots: tuple[str, ...] = ()
+    closed: tuple[str, ...] | None = ()
+
+    def names(self) -> list[str]:
+        roots = [f"modules.{self.module}", *(f"module_utils.{name}" for name in self.roots)]
+        if self.closed is None:
+            return closure(roots, lambda name: False)
+        behind = tuple(f"module_utils.{door}." for door in self.closed)
+        return closure(roots, lambda name: not f"{name}.".startswith(behind))
+
+
+def sets(module: str, arguments: Mapping[str, Any], *, expects_change: bool = False) -> list[CarriedSet]:
+    """The sets of modules to be carried one after the other, until one suffices; the last one always does.
+
+    :param module: the name of the module without that of the collection.
+    :param expects_change: that the smallest set would not suffice is known.
+    """
+    # arguments may be JSON texts themselves
+    text = json.dumps(arguments, default=lambda value: "").replace("\\", "")
+    parts = [part for part in PARTS if re.search(part.asked_by, text)]
+    asked = _DOORS.difference(_DOORS_OF_MODULES.get(module, ()), *(part.doors for part in parts))
+    found = [CarriedSet(module, (), tuple(sorted(asked))), CarriedSet(module)]
+    if module == PULL and not (expects_change or arguments.get("force") or arguments.get("artifacts")):
+        found.insert(0, CarriedSet(module, _unchanged(arguments, parts, text), None))
+    return found
+
+
+def _unchanged(arguments: Mapping[str, Any], parts: list[Part], text: str) -> tuple[str, ...]:
+    names = {name for part in parts for name in part.unchanged}
+    if not _DIGEST.search(text) or arguments.get("tag_moved"):
+        names.update(_REQUEST if arguments.get("insecure") else (*_REQUEST, *_TOKENS))
+    return tuple(sorted(names))
