@@ -8,6 +8,9 @@ from __future__ import annotations
 class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
+  _terms:
+    description: This lookup takes no terms.
+    required: false
   namespace:
     description:
       - The namespace to read from.
@@ -87,4 +90,13 @@ requirements:
 notes:
   - Names and environment variables of the options are those of the collection P(kubernetes.core.k8s#lookup), so what
     is set up for it (also by the Kubernetes credential of AWX) works here.
+"""
+
+    SECRET = r"""
+options:
+  secret:
+    description:
+      - The name of the secret.
+    type: str
+    required: true
 """

@@ -19,15 +19,7 @@ author:
   - the cloudnative.artifacts authors (@cloudnative)
 extends_documentation_fragment:
   - cloudnative.artifacts.kubernetes
-options:
-  _terms:
-    description: This lookup takes no terms.
-    required: false
-  secret:
-    description:
-      - The name of the secret.
-    type: str
-    required: true
+  - cloudnative.artifacts.kubernetes.secret
 seealso:
   - plugin: cloudnative.artifacts.kubernetes_pull_secret
     plugin_type: lookup
@@ -54,19 +46,11 @@ _raw:
   sample: ["http://deploy:p%40ss@proxy.example.com:3128"]
 """
 
-from typing import Any
-
-from ansible.plugins.lookup import LookupBase
-
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeApi
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.secrets import read_proxy_url
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.core_errors import plugin_errors
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.kubernetes import kube_api, refuse_terms
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.kubernetes import SecretLookup
 
 
-class LookupModule(LookupBase):
-    def run(self, terms: Any, variables: Any = None, **kwargs: Any) -> list[str]:
-        self.set_options(var_options=variables, direct=kwargs)
-        with plugin_errors():
-            refuse_terms(terms, "lookup('cloudnative.artifacts.kubernetes_proxy_secret', namespace='…', secret='…')")
-            api = kube_api(self.get_option)
-            return [read_proxy_url(api, self.get_option("namespace"), self.get_option("secret"))]
+class LookupModule(SecretLookup):
+    def read(self, api: KubeApi, namespace: str, secret: str) -> str:
+        return read_proxy_url(api, namespace, secret)

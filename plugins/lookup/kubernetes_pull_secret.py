@@ -19,9 +19,6 @@ author:
 extends_documentation_fragment:
   - cloudnative.artifacts.kubernetes
 options:
-  _terms:
-    description: This lookup takes no terms.
-    required: false
   secret:
     description:
       - The name of a pull secret.
@@ -67,21 +64,16 @@ _raw:
 
 from typing import Any
 
-from ansible.plugins.lookup import LookupBase
-
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeApi
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.secrets import read_auth_config
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.core_errors import plugin_errors
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.kubernetes import kube_api, refuse_terms
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.kubernetes import SecretLookup
 
 
-class LookupModule(LookupBase):
-    def run(self, terms: Any, variables: Any = None, **kwargs: Any) -> list[dict[str, Any]]:
-        self.set_options(var_options=variables, direct=kwargs)
-        with plugin_errors():
-            refuse_terms(terms, "lookup('cloudnative.artifacts.kubernetes_pull_secret', namespace='…', secret='…')")
-            secret, service_account = self.get_option("secret") or "", self.get_option("service_account") or ""
-            if not (secret or service_account):
-                raise InvalidOption("Neither 'secret' nor 'service_account' is given.", "Name the pull secret.")
-            api = kube_api(self.get_option)
-            return [read_auth_config(api, self.get_option("namespace"), secret, service_account)]
+class LookupModule(SecretLookup):
+    def check(self) -> None:
+        if not (self.get_option("secret") or self.get_option("service_account")):
+            raise InvalidOption("Neither 'secret' nor 'service_account' is given.", "Name the pull secret.")
+
+    def read(self, api: KubeApi, namespace: str, secret: str) -> dict[str, Any]:
+        return read_auth_config(api, namespace, secret, self.get_option("service_account") or "")

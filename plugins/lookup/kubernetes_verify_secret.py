@@ -21,15 +21,8 @@ author:
   - the cloudnative.artifacts authors (@cloudnative)
 extends_documentation_fragment:
   - cloudnative.artifacts.kubernetes
+  - cloudnative.artifacts.kubernetes.secret
 options:
-  _terms:
-    description: This lookup takes no terms.
-    required: false
-  secret:
-    description:
-      - The name of the secret.
-    type: str
-    required: true
   provider:
     description:
       - What made the signatures. The default is V(notation) for a secret with a C(trustpolicy.json), and V(cosign) for
@@ -91,18 +84,11 @@ _raw:
 
 from typing import Any
 
-from ansible.plugins.lookup import LookupBase
-
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeApi
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.verification_secrets import read_verification
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.core_errors import plugin_errors
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.kubernetes import kube_api, refuse_terms
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.kubernetes import SecretLookup
 
 
-class LookupModule(LookupBase):
-    def run(self, terms: Any, variables: Any = None, **kwargs: Any) -> list[dict[str, Any]]:
-        self.set_options(var_options=variables, direct=kwargs)
-        with plugin_errors():
-            refuse_terms(terms, "lookup('cloudnative.artifacts.kubernetes_verify_secret', namespace='…', secret='…')")
-            provider = self.get_option("provider") or ""
-            api = kube_api(self.get_option)
-            return [read_verification(api, self.get_option("namespace"), self.get_option("secret"), provider)]
+class LookupModule(SecretLookup):
+    def read(self, api: KubeApi, namespace: str, secret: str) -> dict[str, Any]:
+        return read_verification(api, namespace, secret, self.get_option("provider") or "")

@@ -18,10 +18,10 @@ from workloads_play import pull, small
 def record(stage: Stage, name: str, command: str, when: str, versions: str) -> Record:
     """The payloads of a pull that finds nothing new, and of a task that does nothing."""
     options = pull(f"{small(stage)}:v1", stage.folder("dest") / "x")[PULL]
-    stage.ansible.payload(PULL, options)  # puts it in place
-    commands = {PINGS: stage.ansible.ping(), f"{OURS}, unchanged": stage.ansible.payload(PULL, options)}
+    unchanged = stage.ansible.payload(PULL, options, unchanged=True)
+    commands = {PINGS: stage.ansible.ping(), f"{OURS}, unchanged": unchanged}
     payloads = {peer: Payload(Path(argv[1]), argv[0], stage.scratch) for peer, argv in commands.items()}
-    found = {peer: {"size": payload.size, "files": len(payload.files)} for peer, payload in payloads.items()}
+    found = {peer: {"size": payload.bytes, "files": payload.files} for peer, payload in payloads.items()}
     outcomes = [
         Outcome(goal, found[goal.peer][goal.what] / found[goal.base][goal.what]) for goal in GOALS[name]
     ]  # fmt: skip

@@ -152,9 +152,11 @@ def layer(stage: Stage) -> Plan:
     tasks = fetched(name, layer_digest(stage, name), folder, "layer.tar")
     # what the others left would fill the memory
     clean = partial(_emptied, folder)
+    # it has a title: without the option, it would be a file for us as it is for oras
+    task = pull(f"{name}:v1", folder / "x", layers="first")
     peers = [
         ping(stage),
-        *ours(stage, OURS, [pull(f"{name}:v1", folder / "x")], folder / "x", prepare=clean),
+        *ours(stage, OURS, [task], folder / "x", prepare=clean),
         play(stage, BY_ORAS_AND_TAR, oras, folder / "o/model", prepare=clean),
         play(stage, BY_URL, tasks, folder / "x", prepare=clean),
     ]

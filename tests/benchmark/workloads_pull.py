@@ -89,7 +89,8 @@ def layer(stage: Stage) -> Plan:
     peers, needed = _pipes(stage, name, False, digest)
     peers = [
         stage.ping(),
-        module(stage, OURS, PULL, {"ref": f"{name}:v1", "dest": str(dest), "insecure": True}, dest),
+        # it has a title: without this, it would be a file for us as it is for oras
+        module(stage, OURS, PULL, {"ref": f"{name}:v1", "dest": str(dest), "insecure": True, "layers": "first"}, dest),
         Peer(base, shell(f"{oras}; mkdir {{out}}/x; tar xf {{out}}/layer.tar -C {{out}}/x")),
         *peers,
     ]

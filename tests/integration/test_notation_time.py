@@ -110,23 +110,30 @@ def cases() -> Iterator[Case]:
         yield Case(f"stamped late, {name}", EXPIRED, {"time": NOW - HOUR}, policy=policy)
         yield Case(f"stamped early, {name}", EXPIRED, {"time": NOW - 40 * DAY}, policy=policy)
     yield Case("permissive", EXPIRED, {"time": NOW - HOUR}, policy={**ALWAYS, "level": "permissive"}, accepted=True)
-    for changes, accepted in (
-        ({"hash_name": "sha512", "signed_hash": "sha512"}, True), ({"imprint": b"x" * 32}, False),
-        ({"tampered": True}, False), ({"names_signer": False}, False), ({"certificates": []}, False),
-        ({"hash_name": "sha1"}, False), ({"version": 2}, False),
-        ({"content_type": "1.2.840.113549.1.7.1"}, False), ({"policy": "0.4.0.2023.1.1"}, True),
-        ({"time": NOW - DAY, "policy": "0.4.0.2023.1.1"}, False), ({"time": NOW - DAY}, True),
-        ({"time": NOW - DAY, "accuracy": mini_tsa.sequence(mini_tsa.integer(1))}, False),
+    at_the_end = {"time": NOW - DAY}
+    for name, changes, accepted in (
+        ("of SHA-512", {"hash_name": "sha512", "signed_hash": "sha512"}, True),
+        ("of something else", {"imprint": b"x" * 32}, False), ("changed", {"tampered": True}, False),
+        ("without a name of its signer", {"names_signer": False}, False),
+        ("without certificates", {"certificates": []}, False), ("of SHA-1", {"hash_name": "sha1"}, False),
+        ("of version 2", {"version": 2}, False), ("of data", {"content_type": "1.2.840.113549.1.7.1"}, False),
+        ("by a policy", {"policy": "0.4.0.2023.1.1"}, True), ("at the end", at_the_end, True),
+        ("at the end, by a policy", {**at_the_end, "policy": "0.4.0.2023.1.1"}, False),
+        ("at the end, inexact", {**at_the_end, "accuracy": mini_tsa.sequence(mini_tsa.integer(1))}, False),
     ):  # fmt: skip
-        yield Case(f"timestamp {changes}", EXPIRED, {**week, **changes}, policy=ALWAYS, accepted=accepted)
+        yield Case(f"timestamp {name}", EXPIRED, {**week, **changes}, policy=ALWAYS, accepted=accepted)
     usages = mini_tsa.ExtendedKeyUsageOID
-    for options, accepted in (
-        ({"usages": [usages.TIME_STAMPING, usages.CODE_SIGNING]}, False), ({"critical": False}, False),
-        ({"ends": NOW - 8 * DAY}, False), ({"ends": NOW - 6 * DAY}, True), ({"root_ends": NOW - 8 * DAY}, False),
+    for name, options, accepted in (
+        ("of two usages", {"usages": [usages.TIME_STAMPING, usages.CODE_SIGNING]}, False),
+        ("of a usage that is not critical", {"critical": False}, False),
+        ("expired before", {"ends": NOW - 8 * DAY}, False), ("expired since", {"ends": NOW - 6 * DAY}, True),
+        ("of an expired root", {"root_ends": NOW - 8 * DAY}, False),
     ):  # fmt: skip
-        yield Case(f"authority {options}", EXPIRED, week, policy=ALWAYS, tsa=options, accepted=accepted)
-    for time, accepted in ((NOW - 7 * DAY, True), (NOW, False), (NOW - 40 * DAY, False)):
-        yield Case(f"signing authority {time}", EXPIRED, authentic=time, policy=AUTHORITY, accepted=accepted)
+        yield Case(f"authority {name}", EXPIRED, week, policy=ALWAYS, tsa=options, accepted=accepted)
+    for name, time, accepted in (
+        ("in time", NOW - 7 * DAY, True), ("late", NOW, False), ("early", NOW - 40 * DAY, False),
+    ):  # fmt: skip
+        yield Case(f"signing authority, {name}", EXPIRED, authentic=time, policy=AUTHORITY, accepted=accepted)
     yield Case("signing authority, other store", authentic=NOW)
     yield Case("other scheme", policy=AUTHORITY)
 

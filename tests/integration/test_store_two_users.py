@@ -56,7 +56,7 @@ def test_what_another_user_prepared_in_a_cache(ansible: AnsibleRunner, tree: Pub
         dests.append(place / f"dest-{number}")
         tasks += [
             pull(tree, dests[-1], cache),
-            {CACHE: {"cache_dir": str(cache), "everything": True}, "ignore_errors": True},
+            {CACHE: {"cache_dir": str(cache), "state": "absent"}, "ignore_errors": True},
         ]
     ansible.tasks(tasks)
     assert victim.changes() == []

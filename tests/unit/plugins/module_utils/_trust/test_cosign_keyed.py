@@ -235,6 +235,7 @@ def test_predicate_types_keep_an_attestation_from_being_a_signature(repository: 
         (str(vectors.ROOT / "README.md"), "has no PEM block"),
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----", "is damaged"),
     ],
+    ids=["encrypted", "private", "certificate", "absent", "text", "damaged"],
 )
 def test_what_is_no_public_key_is_named(source: str, said: str) -> None:
     with pytest.raises(InvalidPolicy, match=said):
