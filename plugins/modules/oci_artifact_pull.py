@@ -497,12 +497,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
+    RULES_SPEC,
     TAG_MOVED_SPEC,
     VERIFY_SPEC,
     auth_options,
     cache_options,
     connection_options,
     reference_options,
+    rules_of,
     run_registry_module,
     text_lines,
     verify_policy,
@@ -519,6 +521,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.op
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
+
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.rules import Policy
 
 LAYER_SELECTOR_SPEC = {
     "media_type": {"type": "str"},
@@ -553,7 +557,7 @@ OWN_SPEC: dict[str, Any] = {
 }
 
 
-def pull_options(task: AnsibleModule) -> PullOptions:
+def pull_options(task: AnsibleModule, policy: Policy | None) -> PullOptions:
     params = task.params
     last_good = None
     if params["on_registry_error"] is not None:
@@ -577,22 +581,24 @@ def pull_options(task: AnsibleModule) -> PullOptions:
         unsafe_writes=params["unsafe_writes"],
         auth=auth_options(task),
         connection=connection_options(params),
+        policy=policy,
     )
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     modes = {"check_mode": module.check_mode, "want_diff": module._diff}
+    policy = rules_of(module.params["policy"])
     if module.params["artifacts"] is None:
-        return pull(pull_options(module), **modes).as_result()
+        return pull(pull_options(module, policy), **modes).as_result()
     from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.many import check_parallel, pull_many
 
     parallel = check_parallel(module.params["parallel"])
-    items = each_item(module, OWN_SPEC, [AUTH_UNIT], pull_options, ["dest"])
+    items = each_item(module, OWN_SPEC, [AUTH_UNIT], lambda task: pull_options(task, policy), ["dest"])
     return pull_many(items, cache_options(module), parallel, **modes)
 
 
 def main() -> None:
-    spec = {**OWN_SPEC, **CACHE_SPEC, **ARTIFACTS_SPEC}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **ARTIFACTS_SPEC}
     run_registry_module(
         spec,
         run,

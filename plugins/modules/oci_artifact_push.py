@@ -328,10 +328,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
+    RULES_SPEC,
     auth_options,
     cache_options,
     connection_options,
     reference_options,
+    rules_of,
     run_registry_module,
     string_values,
     text_lines,
@@ -377,6 +379,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         auth=auth_options(module),
         connection=connection_options(params),
         cache=cache_options(module),
+        policy=rules_of(params["policy"]),
     )
     result = vars(push(options, check_mode=module.check_mode, want_diff=module._diff))
     if not result["chart"]:
@@ -390,6 +393,7 @@ def main() -> None:
         **AUTH_SPEC,
         **CONNECTION_SPEC,
         **CACHE_SPEC,
+        **RULES_SPEC,
         "path": {"type": "raw", "required": True},
         "type": {"type": "str", "choices": ["flux", "helm", "files"], "default": "flux"},
         "provenance": {"type": "path"},

@@ -144,12 +144,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
+    RULES_SPEC,
     SELECTION_SPEC,
     TAG_MOVED_SPEC,
     auth_options,
     cache_options,
     connection_options,
     reference_options,
+    rules_of,
     run_registry_module,
     string_values,
 )
@@ -167,6 +169,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         auth=auth_options(module),
         connection=connection_options(params),
         cache=cache_options(module),
+        policy=rules_of(params["policy"]),
     )
     return sign(options, check_mode=module.check_mode, want_diff=module._diff)
 
@@ -179,6 +182,7 @@ def main() -> None:
         **AUTH_SPEC,
         **CONNECTION_SPEC,
         **CACHE_SPEC,
+        **RULES_SPEC,
         "key": {"type": "str", "required": True, "no_log": True},
         "key_password": {"type": "str", "no_log": True},
         "format": {"type": "str", "choices": ["both", "bundle", "legacy"], "default": "both"},

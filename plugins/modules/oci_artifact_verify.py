@@ -311,12 +311,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     CACHE_SPEC,
     CONNECTION_SPEC,
     POLICY_SPEC,
+    RULES_SPEC,
     SIGNATURE_PROVIDER,
     TAG_MOVED_SPEC,
     auth_options,
     cache_options,
     connection_options,
     reference_options,
+    rules_of,
     run_registry_module,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
@@ -329,12 +331,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.polic
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.rules import Policy
+
 WHOLE_POLICY_SPEC: dict[str, Any] = {"signature_provider": SIGNATURE_PROVIDER, **POLICY_SPEC}
 # options of one artifact
 OWN_SPEC: dict[str, Any] = {**IDENTITY_SPEC, **TAG_MOVED_SPEC, **WHOLE_POLICY_SPEC, **AUTH_SPEC, **CONNECTION_SPEC}
 
 
-def verify_options(task: AnsibleModule) -> VerifyOptions:
+def verify_options(task: AnsibleModule, rules: Policy | None) -> VerifyOptions:
     params = task.params
     return VerifyOptions(
         reference=reference_options(params),
@@ -342,22 +346,25 @@ def verify_options(task: AnsibleModule) -> VerifyOptions:
         auth=auth_options(task),
         connection=connection_options(params),
         cache=cache_options(task),
+        rules=rules,
     )
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
+    rules = rules_of(module.params["policy"])
     if module.params["artifacts"] is None:
-        return verify(verify_options(module))
+        return verify(verify_options(module, rules))
     from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import check_parallel
 
     parallel = check_parallel(module.params["parallel"])
     # two policies are never merged: the result could accept what neither accepts
-    items = each_item(module, OWN_SPEC, [AUTH_UNIT, tuple(WHOLE_POLICY_SPEC)], verify_options)
+    units = [AUTH_UNIT, tuple(WHOLE_POLICY_SPEC)]
+    items = each_item(module, OWN_SPEC, units, lambda task: verify_options(task, rules))
     return verify_many(items, cache_options(module), parallel)
 
 
 def main() -> None:
-    spec = {**OWN_SPEC, **CACHE_SPEC, **ARTIFACTS_SPEC}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **ARTIFACTS_SPEC}
     run_registry_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive_rules())
 
 

@@ -47,7 +47,9 @@ from .tags import is_immutable, tags_to_write
 if TYPE_CHECKING:
     from ..._cache.artifact_cache import ArtifactCache
     from ..._oci.manifest import Descriptor, Manifest
+    from ..._policy.rules import Policy
     from ..._trust.sign import Signature
+    from ..guard import Guard
     from ..sign import KeySigner, SigningOptions
 
 PARALLEL_TRANSFERS = 4
@@ -62,7 +64,8 @@ CREATED, MOVED, UNCHANGED = "created", "moved", "unchanged"
 class PushOptions:
     """The options of a push.
 
-    ``immutable_tags`` None means tags that are SemVer versions; ``sign`` None means no signature.
+    ``immutable_tags`` None means tags that are SemVer versions; ``sign`` None means no signature. The rules of
+    ``policy`` apply whatever ``force`` says.
     """
 
     reference: ReferenceOptions
@@ -76,6 +79,7 @@ class PushOptions:
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
+    policy: Policy | None = None
 
 
 @dataclass
@@ -105,7 +109,13 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     :raises OciError: for every other failure. Tags are unchanged then, unless writing a tag failed: those before it in
         ``tags`` are written.
     """
-    target = parse_target(options.reference)
+    guard: Guard | None = None
+    if options.policy is None:
+        target = parse_target(options.reference)
+    else:
+        from ..guard import guarded_target
+
+        target, guard = guarded_target(options.reference, options.policy)
     reference = target.reference
     if reference.digest:
         raise InvalidOption(f"{reference} names a digest, which follows from the content.", "Give a tag, or none.")
@@ -116,6 +126,9 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
         is_immutable(DEFAULT_TAG, options.immutable_tags)
     cache = open_cache(options.cache)
     own_tags = tags_to_write(target, options.tags, "", has_subject=bool(options.subject))
+    if guard is not None:
+        for tag in options.tags:
+            guard.check_resolved(Resolved("", tag, None))
 
     def connect() -> Repository:
         return open_repository(
@@ -135,7 +148,7 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
             built = build(options.build, workspace, one_pass)
             tags = tags_to_write(target, options.tags, built.tag, has_subject=bool(options.subject))
             sent = set() if one_pass is None else one_pass.sent
-            result = _Push(options, held, built, tags, signer, check_mode, want_diff, sent).run()
+            result = _Push(options, held, built, tags, signer, check_mode, want_diff, sent, guard).run()
     finally:
         held.close()
     result.warnings += cache_warnings(cache)
@@ -195,12 +208,14 @@ class _Push:
         check_mode: bool,
         want_diff: bool,
         sent: set[str],
+        guard: Guard | None = None,
     ) -> None:
         """``sent`` has the digests of the blobs that the build has sent already."""
         self._options = options
         self._held = held
         self._repository = held.repository
         self._sent = sent
+        self._guard = guard
         self._built = built
         self._tags = tags
         self._signer = signer
@@ -220,6 +235,9 @@ class _Push:
         pending = [tag for tag, became in outcome.items() if became != UNCHANGED]
         for tag in pending:
             self._check_movable(tag, held[tag])
+            if self._guard is not None:
+                version = self._built.chart.get("version", "")
+                self._guard.check_push(self._repository, tag, self._manifest, version, held[tag])
         changed = bool(pending) or bool(subject and not self._is_listed(subject))
         diff = self._diff(held, pending) if self._want_diff and changed else []
         blobs = {EXISTED: 0, MOUNTED: 0, UPLOADED: 0}
