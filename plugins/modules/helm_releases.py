@@ -22,6 +22,7 @@ author:
   - the cloudnative.artifacts authors (@cloudnative)
 extends_documentation_fragment:
   - cloudnative.artifacts.cluster
+  - cloudnative.artifacts.policy
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
