@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import json
-import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import vectors
 from support.ansible_runner import AnsibleRunner
-from support.artifacts import HELM_LAYER, Blob, Publisher, contents, tgz
+from support.artifacts import HELM_LAYER, Blob, Publisher, tgz
 from support.servers import RegistryServer
 
 pytestmark = pytest.mark.once
@@ -23,7 +22,6 @@ PULL, PUSH, INFO, VERIFY, SIGN = (f"cloudnative.artifacts.oci_artifact_{verb}" f
 CHARTS = "cloudnative.artifacts.helm_chart_sources"
 KEYS = vectors.ROOT / "keys"
 GROUP = "group/cloudnative.artifacts.oci"
-VERSION = "org.opencontainers.image.version"
 
 
 class Plays:
@@ -102,61 +100,3 @@ def test_one_policy_for_all_modules(ansible: AnsibleRunner, registry: RegistrySe
     (refused,) = plays.run({registry.host: None}, pull)
     assert refused["reason"] == "PolicyInvalid" and "everybody" in refused["msg"]
     plays.file.chmod(0o600)
-
-
-def test_what_changes_and_when(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path) -> None:
-    place, plays = Publisher(registry.host, "policy/channel"), Plays(ansible, tmp_path)
-    files = tmp_path / "files"
-    files.mkdir()
-
-    def publish(text: str, version: str) -> str:
-        return place.publish("stable", {"a.yaml": text}, annotations={VERSION: version})
-
-    pull = (PULL, {"ref": f"{place.name}:stable", "dest": str(tmp_path / "dest")})
-    match = f"{registry.host}/policy/channel"
-    publish("two", "1.2.0")
-    never, closed = {match: {"never_downgrade": True}}, {match: {"window": f"{_another_day()} 10:00-11:00"}}
-    assert reasons(plays.run(closed, pull)) == ["OutsideWindow"]
-    assert reasons(plays.run(never, pull)) == ["ok"]
-    # what is in place is kept, and repaired, at any time
-    (tmp_path / "dest/a.yaml").write_text("drift")
-    found = plays.run(closed, pull, pull)
-    assert reasons(found) == ["ok", "ok"] and [each["changed"] for each in found] == [True, False]
-    publish("one", "1.1.0")
-    forced = (PULL, {**pull[1], "force": True})
-    for check in (True, False):
-        (refused,) = plays.run(never, forced, check=check)
-        assert refused["reason"] == "DowngradeDenied" and "1.1.0 is older than 1.2.0" in refused["msg"]
-        assert refused["refused_by"]["check"] == "never_downgrade"
-    assert contents(tmp_path / "dest") == {"a.yaml": "two"}
-
-    # the age: of what this host saw first, kept over runs, and not by check mode
-    old = {match: {"min_age": "24h"}}
-    assert reasons(plays.run(old, pull, check=True)) == ["TooYoung"]
-    assert not plays.state.exists()
-    (young,) = plays.run(old, pull)
-    assert young["reason"] == "TooYoung" and young["retryable"]
-    (record,) = plays.state.glob("*.json")
-    assert stat.S_IMODE(plays.state.stat().st_mode) == 0o700
-    document = json.loads(record.read_text())
-    document["digests"] = {digest: moment - 86_400 for digest, moment in document["digests"].items()}
-    record.write_text(json.dumps(document))
-    assert reasons(plays.run(old, pull)) == ["ok"]
-    assert contents(tmp_path / "dest") == {"a.yaml": "one"}
-
-    # a tag that is pushed: protected whatever the task forces, and not to an older version
-    (files / "a.yaml").write_text("three")
-    push = {"path": str(files), "source": "s", "revision": "r", "force": True}
-    older = (PUSH, {**push, "ref": f"{place.name}:stable", "annotations": {VERSION: "1.0.0"}})
-    newer = (PUSH, {**push, "ref": f"{place.name}:stable", "annotations": {VERSION: "2.0.0"}})
-    assert reasons(plays.run({match: {"immutable_tags": ["stable"]}}, newer)) == ["TagImmutable"]
-    assert reasons(plays.run(closed, newer)) == ["OutsideWindow"]
-    assert reasons(plays.run(never, older, newer, newer)) == ["DowngradeDenied", "ok", "ok"]
-
-
-def _another_day() -> str:
-    """A day of the week that is neither today nor tomorrow."""
-    import datetime
-
-    day = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=3)
-    return ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[day.weekday()]

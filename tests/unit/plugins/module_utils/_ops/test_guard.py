@@ -30,7 +30,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign im
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import VerifyOptions, verify
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy, parse_policy
 
-KEYS = Path(__file__).resolve().parents[5] / "vectors/keys"
+KEYS = Path(__file__).resolve().parents[4] / "vectors/keys"
 KEY, OTHER = ({"public_keys": [str(KEYS / name)]} for name in ("ed25519.pub", "p384.pub"))
 VERSION = "org.opencontainers.image.version"
 NEVER, CLOSED = {"never_downgrade": True}, {"window": "Mon 01:00-01:01"}
