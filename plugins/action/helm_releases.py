@@ -47,7 +47,9 @@ class ActionModule(InWorker, ActionBase):
         arguments = self._with_values(plain(self._task.args))
         if arguments.get("policy") is None:
             # of the action group: a policy for charts is one for the releases that are made of them
-            arguments["policy"] = plain(module_defaults(self, SOURCES_MODULE)).get("policy")
+            policy = plain(module_defaults(self, SOURCES_MODULE)).get("policy")
+            if policy is not None:
+                arguments["policy"] = policy
         if arguments.get("sources") is None:
             answer = self._execute_module(module_args=arguments, task_vars=task_vars)
         else:

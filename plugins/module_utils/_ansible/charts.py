@@ -80,7 +80,7 @@ def chart_sources(module: AnsibleModule, defaults: Mapping[str, Any] | None = No
     sources = mapping(module.params["sources"], "sources")
     pins = module.params["pins"]
     task = module.params if defaults is None else defaults
-    policy = rules_of(task["policy"])
+    policy = rules_of(task.get("policy"))
     return [
         _source(module, task, name, mapping(source, f"options of the source {name}"), str(pins.get(name) or ""), policy)
         for name, source in sources.items()

@@ -120,7 +120,7 @@ class Verification:
         }
 
     def _verify(self, repository: Repository, resolved: Resolved) -> Finding:
-        if self._guard is not None:
+        if self._guard is not None and self._guard.policies:
             return self._guard.verify(self._task, repository, resolved)
         fingerprint, policy = next(iter(self._policies.items()))
         return self._task.verify(repository, resolved, policy, fingerprint)

@@ -85,7 +85,7 @@ def _parts_of_match(text: str) -> list[str]:
         return ["**"]
     if place.startswith(_PATHS):
         scheme, _colon, path = place.partition(":")
-        return _path_parts(scheme, expanded(path))
+        return _path_parts(scheme, path)
     place = (place[len(_SCHEME) :] if place.startswith(_SCHEME) else place).rstrip("/")
     if not _WILD.search(place):
         return _literal_parts(place, text)
@@ -114,7 +114,8 @@ def _not_a_match(text: str, problem: str) -> PolicyInvalid:
 
 
 def _path_parts(scheme: str, path: str) -> list[str]:
-    whole = os.path.abspath(path)
+    # links are followed: another name of a directory is no other place
+    whole = os.path.realpath(expanded(path))
     return [f"{scheme}:", *(part for part in whole.split("/") if part)]
 
 

@@ -21,6 +21,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from .._errors import OciError, TagImmutable
@@ -49,6 +50,7 @@ DEFAULT_SOURCES = (SIGNATURE, FIRST_SEEN)
 TAG_MOVED = ("ignore", "warn", "fail")
 CREATED_ANNOTATION = "org.opencontainers.image.created"
 VERSION_ANNOTATION = "org.opencontainers.image.version"
+REVISION_ANNOTATION = "org.opencontainers.image.revision"
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:[Zz]|([+-]\d\d:\d\d))\Z", re.ASCII)
 
 
@@ -65,7 +67,7 @@ class TagRule(NamedTuple):
             return False
         if tag in self.names or (self.versions and _version(tag) is not None):
             return True
-        return any(expression.search_all([tag]) for expression in self.expressions)
+        return bool(self.expressions) and _is_found(self.expressions, tag)
 
 
 class Artifact(NamedTuple):
@@ -155,10 +157,11 @@ class Rules:
         :param check_mode: nothing is stored.
         :raises OciError: with the reason of the check that refuses it.
         """
-        self.check_window(f"{self.reference.at(tag=new.tag, digest=new.digest)} is not put in place")
         if old is not None and old.digest != new.digest:
             self.check_order(new, old)
+        # before the window: what arrives outside of it is seen, and ages
         self.check_arrival(new, old, signed_at=signed_at, check_mode=check_mode)
+        self.check_window(f"{self.reference.at(tag=new.tag, digest=new.digest)} is not put in place")
 
     def check_arrival(
         self,
@@ -182,6 +185,7 @@ class Rules:
     ) -> None:
         """Check a tag that is to name ``digest``; ``held`` is the digest that it names now, empty for a new tag.
 
+        :param tag: empty for a manifest that is written without one.
         :param new: what is known of the digest, and ``old`` of the held one, to compare their versions.
         :raises OciError: with the reason of the check that refuses it.
         """
@@ -196,7 +200,7 @@ class Rules:
                 f"The tag {what} holds {held} and would move to {digest}, but is never moved",
                 "Publish the new content under a new tag.",
             )
-        self.check_window(f"The tag {what} is not written")
+        self.check_window(f"The tag {what} is not written" if tag else f"Nothing is written to {what}")
         if held and new is not None and old is not None:
             self.check_order(new, old)
 
@@ -217,9 +221,10 @@ class Rules:
     def check_order(self, new: Artifact, old: Artifact) -> None:
         """Check under ``never_downgrade`` that ``new`` is not older than ``old``.
 
-        Versions are compared (the chart's own, the tag, the annotation of the version), or else times of creation.
+        Versions are compared (the chart's own, the tag, the annotations of version and revision), or else times of
+        creation.
 
-        :raises DowngradeDenied: when it is older, or only one of them has what can be compared.
+        :raises DowngradeDenied: when it is older, or the two cannot be compared.
         """
         if not self.rule.never_downgrade:
             return
@@ -227,7 +232,7 @@ class Rules:
         times = [_creation_of(each) for each in (new, old)]
         found, there = versions if any(versions) else times
         if found is None and there is None:
-            problem = "neither says its version or when it was made"
+            problem = f"neither says its version (a tag, or the annotation {VERSION_ANNOTATION})"
         elif found is None or there is None:
             problem = f"{_name(new if found is None else old)} does not say its version"
         elif found[0] < there[0]:
@@ -255,7 +260,7 @@ class Rules:
                 "immutable_tags",
                 f"The tag {self.reference.at(tag=new.tag)} names {new.digest} and named {known} before, but tags of "
                 "its kind are never moved",
-                "Find out who moved it and why.",
+                "Find out who moved it and why. The guide on policies says how to accept it.",
             )
 
     def _check_age(self, new: Artifact, signed_at: Collection[str], check_mode: bool) -> None:
@@ -326,6 +331,13 @@ def rules_for(policy: Policy | None, reference: Reference) -> Rules | None:
     return Rules(policy.source, fitting[0], reference.at())
 
 
+@lru_cache(maxsize=4096)
+def _is_found(expressions: tuple[BoundedRegex, ...], tag: str) -> bool:
+    """True when one of the expressions is found in the tag; each tag is looked at once in a task, as threads need a
+    process for it."""
+    return any(expression.search_all([tag]) for expression in expressions)
+
+
 _SOURCE_TEXTS = {
     SIGNATURE: "the time of its signature",
     FIRST_SEEN: "the time at which this host saw it first",
@@ -343,7 +355,9 @@ def _version(text: str) -> Any:
 def _version_of(artifact: Artifact) -> tuple[Any, str] | None:
     """What a version is compared by, and the version; None without one."""
     annotated = artifact.annotations.get(VERSION_ANNOTATION)
-    for text in (artifact.version, artifact.tag, annotated):
+    # Flux writes TAG@ALGORITHM:COMMIT
+    revision = str(artifact.annotations.get(REVISION_ANNOTATION) or "").partition("@")[0]
+    for text in (artifact.version, artifact.tag, annotated, revision):
         found = _version(text) if isinstance(text, str) and text else None
         if found is not None:
             return found, str(text)

@@ -74,12 +74,10 @@ class Seen:
         where = os.path.join(self._folder, self._file)
         try:
             folder = open_trusted(self._folder, make=None if self._read_only else [], mode=0o700)
-        except FileNotFoundError:
-            if not self._read_only:
-                raise
-            yield _empty()
-            return
         except OSError as exc:
+            if self._read_only and isinstance(exc, FileNotFoundError):
+                yield _empty()
+                return
             raise storage_error("open", shown(self._folder), exc) from None
         try:
             if self._read_only:
@@ -91,6 +89,8 @@ class Seen:
                 yield document
                 if json.dumps(document) != before:
                     self._save(folder, document, where)
+        except FileNotFoundError as exc:  # the directory was removed meanwhile
+            raise storage_error("lock", shown(where), exc) from None
         finally:
             os.close(folder)
 

@@ -239,6 +239,8 @@ class _Push:
                 version = self._built.chart.get("version", "")
                 self._guard.check_push(self._repository, tag, self._manifest, version, held[tag])
         changed = bool(pending) or bool(subject and not self._is_listed(subject))
+        if self._guard is not None and changed and not pending:
+            self._guard.check_push(self._repository, "", self._manifest, "", None)
         diff = self._diff(held, pending) if self._want_diff and changed else []
         blobs = {EXISTED: 0, MOUNTED: 0, UPLOADED: 0}
         is_sent = changed and not self._check_mode

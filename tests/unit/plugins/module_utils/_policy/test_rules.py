@@ -31,7 +31,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.seen
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 REFERENCE = parse_reference("registry.example.com/org/app")
-MADE, VERSION = "org.opencontainers.image.created", "org.opencontainers.image.version"
+MADE, VERSION, REVISION = (f"org.opencontainers.image.{name}" for name in ("created", "version", "revision"))
 
 EPOCH, JANUARY, FEBRUARY, MARCH = "1970-01-01T00:00:00Z", *(f"2026-0{month}-01T00:00:00Z" for month in (1, 2, 3))
 
@@ -94,6 +94,16 @@ def test_the_most_specific_match_applies(matches: list[str], name: str, wanted: 
     assert (found and found.rule.match.text) == wanted
 
 
+def test_a_layout_has_one_place_whatever_its_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "oci").mkdir()
+    (tmp_path / "link").symlink_to("oci")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    policy = read_rules([{"match": f"oci-layout:{tmp_path}/oci", "deny_tags": ["a"]}, {"match": "*"}])
+    for name in (f"{tmp_path}/oci", f"{tmp_path}/link", f"{tmp_path}/x/../oci/", "~/link", "$HOME/oci"):
+        found = rules_for(policy, parse_reference(f"oci-layout:{name}:1.0"))
+        assert found is not None and found.rule.match.text != "*", name
+
+
 def test_two_rules_of_which_neither_is_more_specific_are_refused() -> None:
     policy = read_rules([{"match": "ghcr.io/*/app"}, {"match": "ghcr.io/**/app"}, {"match": "quay.io"}])
     assert rules_for(policy, parse_reference("quay.io/app"))
@@ -121,9 +131,9 @@ def test_the_forms_of_a_policy(policy: Any, tmp_path: Path) -> None:
     assert caught.value.details["refused_by"] == {"policy": "", "match": "ghcr.io", "check": "deny_tags"}
     file = tmp_path / "policy.yml"
     file.write_text(policy if isinstance(policy, str) else json.dumps(policy))
-    assert rules_for(read_rules(str(file)), parse_reference("ghcr.io/app")) == Rules(
-        str(file), found.rule, found.reference
-    ) or "match" in str(found)
+    again = rules_for(read_rules(str(file)), parse_reference("ghcr.io/app"))
+    assert again is not None
+    assert (again.source, again.rule.match.text, again.rule.deny_tags) == (str(file), "ghcr.io", found.rule.deny_tags)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +233,9 @@ def test_denied_tags_and_digests() -> None:
         (Artifact(B, "stable"), Artifact(A, "1.1.0"), True),
         (Artifact(B, "1.1.0"), Artifact(A, "stable"), True),
         (Artifact(B, version="1.0.0"), Artifact(A, version="1.1.0"), True),
+        (Artifact(B, "a", {REVISION: "v1.0.0@sha1:b"}), Artifact(A, "a", {REVISION: "v1.1.0@sha1:a"}), True),
+        (Artifact(B, "a", {REVISION: "v1.2.0@sha1:b"}), Artifact(A, "a", {REVISION: "v1.1.0@sha1:a"}), False),
+        (Artifact(B, "a", {REVISION: "main@sha1:b"}), Artifact(A, "a", {REVISION: "main@sha1:a"}), True),
         (Artifact(B, "a", {MADE: JANUARY}), Artifact(A, "a", {MADE: FEBRUARY}), True),
         (Artifact(B, "a", {MADE: MARCH}), Artifact(A, "a", {MADE: FEBRUARY}), False),
         (Artifact(B, "a", {MADE: EPOCH}), Artifact(A, "a", {MADE: FEBRUARY}), True),
@@ -268,6 +281,14 @@ def test_the_first_time_that_a_digest_was_seen_makes_its_age(state: Path) -> Non
     file.write_text("{")
     with pytest.raises(StorageError, match="cannot be understood"):
         rules(now, min_age="24h").check_change(new)
+
+
+def test_what_is_offered_outside_of_a_window_is_seen(state: Path) -> None:
+    with pytest.raises(TooYoung):
+        rules("2026-11-24T12:00:00Z", min_age="1h", window="Wed 12:00-13:00").check_change(Artifact(A, "1"))
+    with pytest.raises(OutsideWindow):
+        rules("2026-11-24T13:00:00Z", min_age="1h", window="Wed 12:00-13:00").check_change(Artifact(A, "1"))
+    rules("2026-11-25T12:00:00Z", min_age="1h", window="Wed 12:00-13:00").check_change(Artifact(A, "1"))
 
 
 def test_the_sources_of_an_age_are_tried_in_their_order(state: Path) -> None:
