@@ -11,8 +11,9 @@ options:
   policy:
     description:
       - What may be used of which registry, a list of rules, or the path of a file in YAML or JSON with them on the host
-        that runs the module. Of the rules that are for a repository, the one with the most specific C(match) applies,
-        and no other. The task's own options can only add to it, and C(force) does not change what it refuses.
+        that runs the module. YAML needs the Python package PyYAML there.
+      - Of the rules that are for a repository, the one with the most specific C(match) applies, and no other. The
+        task's own options can only add to it, and C(force) does not change what it refuses.
       - C(match) is a registry, as in V(ghcr.io), a path in it, as in V(ghcr.io/org), or a pattern, as in
         V(*.example.com/**/charts), and covers all repositories below it. V(*) covers everything, and
         V(oci-layout:/srv/oci) the image layouts below a directory.
