@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -17,28 +18,28 @@ from .._policy.rules import Policy
 from .._trust.policy import parse_policy
 from .exact import refuse_numbers
 from .option_secrets import refusal
-from .specs import VERIFY_SPEC
 
 if TYPE_CHECKING:
     from .._trust.policy import VerifyPolicy
 
 
-def read_rules(option: Any) -> Policy:
+def read_rules(option: Any, verify_spec: Mapping[str, Any]) -> Policy:
     """Read and check the option ``policy``.
 
+    :param verify_spec: the argument spec of the option ``verify``.
     :raises PolicyInvalid: when it cannot be used.
     :raises MissingDependency: when the host lacks what it takes to read it.
     """
-    return parse_rules(read_policy(option), _verify)
+    return parse_rules(read_policy(option), partial(_verify, verify_spec))
 
 
-def _verify(given: Mapping[str, Any]) -> VerifyPolicy:
+def _verify(spec: Mapping[str, Any], given: Mapping[str, Any]) -> VerifyPolicy:
     """The suboptions of ``verify`` in a rule, checked as those of a task are."""
-    refused = refusal({"verify": given}, VERIFY_SPEC)
+    refused = refusal({"verify": given}, spec)
     if refused:
         raise PolicyInvalid(*refused)
-    refuse_numbers(VERIFY_SPEC, {"verify": given})
-    checked = ArgumentSpecValidator(VERIFY_SPEC["verify"]["options"]).validate(dict(given))
+    refuse_numbers(spec, {"verify": given})
+    checked = ArgumentSpecValidator(spec["verify"]["options"]).validate(dict(given))
     if checked.error_messages:
         raise PolicyInvalid(f"'verify': {'; '.join(checked.error_messages)}.")
     return parse_policy(checked.validated_parameters)

@@ -243,7 +243,7 @@ def rules_of(option: Any) -> Policy | None:
         return None
     from .policy import read_rules
 
-    return read_rules(option)
+    return read_rules(option, VERIFY_SPEC)
 
 
 def text_lines(value: Any, name: str) -> str | None:

@@ -94,12 +94,16 @@ def _parse(text: str, source: str) -> Any:
     class Loader(yaml.SafeLoader):  # type: ignore[name-defined]  # a class of a package that may be missing
         """Refuses two values for one key, of which YAML would take the last."""
 
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            keys = [key.value for key, _value in node.value if key.tag != "tag:yaml.org,2002:merge"]
-            for key in keys:
-                if isinstance(key, str) and keys.count(key) > 1:
-                    raise _Twice(key)
-            return super().construct_mapping(node, deep)
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            # as it is written: once merge keys are resolved, what is merged stands beside what replaces it
+            node = super().compose_mapping_node(anchor)
+            found: set[str] = set()
+            for key, _value in node.value:
+                if key.tag != "tag:yaml.org,2002:merge" and isinstance(key.value, str):
+                    if key.value in found:
+                        raise _Twice(key.value)
+                    found.add(key.value)
+            return node
 
     try:
         return yaml.load(text, Loader)  # a SafeLoader

@@ -64,7 +64,10 @@ def _parse_rule(given: Mapping[str, Any], parse_verify: VerifyParser) -> Rule:
     unknown = [str(name) for name in given if name not in (*KEYS, "match")]
     if unknown:
         raise PolicyInvalid(f"it has the unknown key {unknown[0][:100]!r}.", f"Wanted are match, {', '.join(KEYS)}.")
-    given = {name: value for name, value in given.items() if value is not None}
+    empty = next((name for name, value in given.items() if value is None), None)
+    if empty is not None:
+        # as of a variable that is not what somebody thinks: a rule that is silently none
+        raise PolicyInvalid(f"'{empty}' has no value.", "Give one, or remove the key.")
     verify = given.get("verify")
     if verify is not None and not isinstance(verify, Mapping):
         raise PolicyInvalid("'verify' is not a mapping.", "It has the suboptions of 'verify' of oci_artifact_pull.")
@@ -81,11 +84,14 @@ def _parse_rule(given: Mapping[str, Any], parse_verify: VerifyParser) -> Rule:
         deny_tags=_tag_rule(given.get("deny_tags", []), "deny_tags"),
         immutable_tags=_tag_rule(given.get("immutable_tags", []), "immutable_tags"),
         tag_moved=_choice(given.get("tag_moved", TAG_MOVED[0]), "tag_moved", TAG_MOVED),
-        windows=_windows(given.get("window", [])),
+        windows=_windows(given["window"]) if "window" in given else (),
     )
 
 
 def _flag(value: Any, name: str) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        # what a template makes of a truth value
+        return value.lower() == "true"
     if not isinstance(value, bool):
         raise PolicyInvalid(f"'{name}' is {str(value)[:100]!r}: wanted true or false.")
     return value
@@ -149,7 +155,7 @@ def _tag_rule(value: Any, name: str) -> TagRule:
 def _windows(value: Any) -> tuple[Window, ...]:
     texts = _texts(value, "window")
     if not texts:
-        return ()
+        raise PolicyInvalid("'window' is an empty list, so that no change is ever permitted.", "Give a time.")
     from .window import parse_window
 
     return tuple(map(parse_window, texts))

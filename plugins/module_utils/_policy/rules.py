@@ -62,7 +62,7 @@ class TagRule(NamedTuple):
     versions: bool = False
 
     def covers(self, tag: str) -> bool:
-        """:raises InvalidSelection: when an expression does not finish."""
+        """True for a tag of the rule; raises InvalidSelection when an expression does not finish."""
         if not tag:
             return False
         if tag in self.names or (self.versions and _version(tag) is not None):
@@ -120,6 +120,7 @@ class Rules:
 
     @property
     def never_downgrade(self) -> bool:
+        """True when :meth:`check_order` compares versions; what it needs is to be found out then."""
         return self.rule.never_downgrade
 
     def tag_moved(self, wanted: str) -> str:
@@ -205,7 +206,10 @@ class Rules:
             self.check_order(new, old)
 
     def check_window(self, what: str) -> None:
-        """:raises OutsideWindow: when changes are not permitted now; ``what`` begins the message."""
+        """Check that changes are permitted now; ``what`` begins the message.
+
+        :raises OutsideWindow: when they are not.
+        """
         windows = self.rule.windows
         if not windows or any(window.is_open(self.now()) for window in windows):
             return

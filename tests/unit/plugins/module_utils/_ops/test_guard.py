@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.policy import read_rules
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     OciError,
     TagImmutable,
@@ -45,7 +45,7 @@ class Place:
         self.files.mkdir()
 
     def policy(self, rule: dict[str, Any] | None) -> Any:
-        return None if rule is None else read_rules([{"match": self.name, **rule}, {"match": "*"}])
+        return None if rule is None else rules_of([{"match": self.name, **rule}, {"match": "*"}])
 
     def push(self, text: str, tag: str, version: str = "1.0.0", rule: dict[str, Any] | None = None) -> PushResult:
         (self.files / "a").write_text(text)

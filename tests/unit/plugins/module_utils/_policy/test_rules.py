@@ -9,12 +9,13 @@ import calendar
 import json
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.policy import read_rules
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError, StorageError, TagImmutable
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.refusals import (
@@ -26,7 +27,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.refu
     TagDenied,
     TooYoung,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.rules import Artifact, Rules, rules_for
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.rules import (
+    Artifact,
+    Policy,
+    Rules,
+    rules_for,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.seen import Seen
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
@@ -35,12 +41,24 @@ MADE, VERSION, REVISION = (f"org.opencontainers.image.{name}" for name in ("crea
 
 EPOCH, JANUARY, FEBRUARY, MARCH = "1970-01-01T00:00:00Z", *(f"2026-0{month}-01T00:00:00Z" for month in (1, 2, 3))
 
+MERGED = """
+- &one {match: quay.io, deny_tags: [b]}
+- &two {<<: *one, deny_tags: [a], match: registry.example.com}
+- {<<: *two, match: ghcr.io}
+"""
+
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "state"
     monkeypatch.setenv("OCI_ARTIFACT_STATE_DIR", str(folder))
     return folder
+
+
+def read_rules(option: Any) -> Policy:
+    policy = rules_of(option)
+    assert policy is not None
+    return policy
 
 
 def rules(now: str = "2026-11-25T12:00:00Z", **rule: Any) -> Rules:
@@ -51,10 +69,7 @@ def rules(now: str = "2026-11-25T12:00:00Z", **rule: Any) -> Rules:
 
 
 def at(text: str) -> float:
-    return float(calendar.timegm(tuple(int(text[begin:end]) for begin, end in SLICES)))  # type: ignore[arg-type]
-
-
-SLICES = ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19))
+    return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
 
 
 @pytest.mark.parametrize(
@@ -121,6 +136,7 @@ def test_two_rules_of_which_neither_is_more_specific_are_refused() -> None:
         {"ghcr.io": {"deny_tags": ["a"]}, "quay.io": None},
         '[{"match": "ghcr.io", "deny_tags": ["a"]}]',
         "- match: ghcr.io\n  deny_tags: [a]\n",
+        MERGED,
     ],
 )
 def test_the_forms_of_a_policy(policy: Any, tmp_path: Path) -> None:
@@ -164,6 +180,8 @@ def test_the_forms_of_a_policy(policy: Any, tmp_path: Path) -> None:
         ([{"match": "ghcr.io", "deny_tags": ["*-rc"]}], "does not parse"),
         ([{"match": "ghcr.io", "tag_moved": "shout"}], "wanted ignore, warn, fail"),
         ([{"match": "ghcr.io", "window": "always"}], "not a window"),
+        ([{"match": "ghcr.io", "window": []}], "an empty list"),
+        ([{"match": "ghcr.io", "verify": None}], "'verify' has no value"),
         ([{"match": "ghcr.io", "window": "Mon 09:00-09:00"}], "never opens"),
         ([{"match": "ghcr.io", "window": "Mon 09:00-10:00 Europe/Bärlin"}], "which there is not"),
         ([{"match": "ghcr.io", "window": "Mon 09:00-10:00 ../etc/passwd"}], "which there is not"),

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.policy import read_rules
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm import decision as decisions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.release import (
@@ -54,9 +54,10 @@ def refused(
     plan = ReleasePlan(
         ReleaseSpec(ReleaseKey("apps", "demo")), chart, last, decision=decisions.Decision(action, "because")
     )
-    cluster = Cluster(held)
+    cluster, policy = Cluster(held), rules_of([{"match": "registry.example.com", **rule}])
+    assert policy is not None
     try:
-        check_release(read_rules([{"match": "registry.example.com", **rule}]), cast(KubeRest, cluster), plan)
+        check_release(policy, cast(KubeRest, cluster), plan)
     except OciError as exc:
         return exc.reason, len(cluster.asked)
     return "", len(cluster.asked)
