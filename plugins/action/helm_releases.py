@@ -45,6 +45,11 @@ class ActionModule(InWorker, ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         del tmp
         arguments = self._with_values(plain(self._task.args))
+        if arguments.get("policy") is None:
+            # of the action group: a policy for charts is one for the releases that are made of them
+            policy = plain(module_defaults(self, SOURCES_MODULE)).get("policy")
+            if policy is not None:
+                arguments["policy"] = policy
         if arguments.get("sources") is None:
             answer = self._execute_module(module_args=arguments, task_vars=task_vars)
         else:
@@ -111,7 +116,7 @@ class ActionModule(InWorker, ActionBase):
             raise InvalidOption("'sources' is not a mapping of names to sources.")
         if not isinstance(arguments.get("source_defaults") or {}, dict):
             raise InvalidOption("'source_defaults' is not a mapping of options to values.")
-        own = {name: arguments[name] for name in _OWN if arguments.get(name) is not None}
+        own = {name: arguments[name] for name in (*_OWN, "policy") if arguments.get(name) is not None}
         defaults = plain(module_defaults(self, SOURCES_MODULE))
         options = {**defaults, **(arguments.get("source_defaults") or {}), **own}
         task_environment: dict[str, Any] = {}

@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.verify.option
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
+  - cloudnative.artifacts.policy
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -142,6 +143,13 @@ reason:
   description: A stable code for the cause of a failure, as of M(cloudnative.artifacts.oci_artifact_pull).
   returned: failure
   type: str
+refused_by:
+  description:
+    - The rule of O(policy) that refused it. C(policy) is the path of its file, empty where the task has its content;
+      C(match) is that of the rule, and C(check) the key in it.
+  returned: failure, when a rule is the cause
+  type: dict
+  sample: {"policy": "/etc/oci-policy.yml", "match": "ghcr.io/org", "check": "min_age"}
 retryable:
   description:
     - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in

@@ -15,6 +15,7 @@ description:
   - Lists the versions of a Helm chart with application version, deprecation and digest, and searches a registry or the
     local cache for charts.
   - Nothing is downloaded but what is asked for. With O(gather=[]) the module makes one HEAD request.
+  - Looking is never refused. O(policy) is there because it is an option of the whole action group, and has no effect.
 author:
   - the cloudnative.artifacts authors (@cloudnative)
 extends_documentation_fragment:
@@ -23,6 +24,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.policy
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -427,6 +429,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
+    RULES_SPEC,
     SELECTION_SPEC,
     TAG_MOVED_SPEC,
     auth_options,
@@ -472,6 +475,7 @@ def main() -> None:
         **AUTH_SPEC,
         **CONNECTION_SPEC,
         **CACHE_SPEC,
+        **RULES_SPEC,
         "gather": {
             "type": "list",
             "elements": "str",

@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
   - cloudnative.artifacts.sign.option
+  - cloudnative.artifacts.policy
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -320,6 +321,13 @@ reason:
   returned: always
   type: str
   sample: ArtifactPushed
+refused_by:
+  description:
+    - The rule of O(policy) that refused it. C(policy) is the path of its file, empty where the task has its content;
+      C(match) is that of the rule, and C(check) the key in it.
+  returned: failure, when a rule is the cause
+  type: dict
+  sample: {"policy": "/etc/oci-policy.yml", "match": "ghcr.io/org", "check": "min_age"}
 retryable:
   description:
     - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
@@ -336,10 +344,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
+    RULES_SPEC,
     auth_options,
     cache_options,
     connection_options,
     reference_options,
+    rules_of,
     run_registry_module,
     string_values,
     text_lines,
@@ -385,6 +395,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         auth=auth_options(module),
         connection=connection_options(params),
         cache=cache_options(module),
+        policy=rules_of(params["policy"]),
     )
     result = vars(push(options, check_mode=module.check_mode, want_diff=module._diff))
     if not result["chart"]:
@@ -398,6 +409,7 @@ def main() -> None:
         **AUTH_SPEC,
         **CONNECTION_SPEC,
         **CACHE_SPEC,
+        **RULES_SPEC,
         "path": {"type": "raw", "required": True},
         "type": {"type": "str", "choices": ["flux", "helm", "files"], "default": "flux"},
         "provenance": {"type": "path"},

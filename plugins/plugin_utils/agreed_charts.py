@@ -87,4 +87,5 @@ def _key(source: Any, options: Mapping[str, Any]) -> str:
     source = source if isinstance(source, Mapping) else {}
     wanted = {name: source.get(name) for name in _IDENTITY}
     wanted["verify"] = wanted["verify"] or options.get("verify")
+    wanted["policy"] = options.get("policy")
     return hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode("utf-8")).hexdigest()

@@ -31,10 +31,18 @@ class Part(NamedTuple):
 
 
 _OF_POLICIES = ("budget", "key_uris", "policy", "predicate_path")
+# what an unchanged pull imports for signatures that are verified already
+_OF_VERIFIED = ("_files.bounded", "_ops.verdicts", *(f"_trust.{name}" for name in _OF_POLICIES))
+_OF_RULES = (
+    "_ansible.policy", "_ops.guard", "_ops.moved_tag", "_policy.parse", "_policy.rules", "_policy.window", "_packages",
+    "_files.directory_handles", "_files.directory_writers", "_files.trusted_path", "_files.users", "_oci.bounded_regex",
+)  # fmt: skip
 PARTS = (
+    Part(r'"verify"', ("_trust",), _OF_VERIFIED),
+    # not that of filter_tags; a policy that is a file may ask for signatures
     Part(
-        r'"verify"', ("_trust",),
-        ("_files.bounded", "_ops.verdicts", *(f"_trust.{name}" for name in _OF_POLICIES)),
+        r'"policy": (?!\{"(?:semver|numerical|alphabetical)"|null)',
+        ("_policy", "_ansible.policy", "_ops.guard", "_ops.releases.guard", "_trust"), (*_OF_RULES, *_OF_VERIFIED),
     ),
     Part(r'"sign', ("_trust",)),
     Part(r'"(?:aws|azure|gcp)"', ("_cloud",), ("_cloud.providers", "_cloud.aws", "_cloud.azure", "_cloud.gcp")),

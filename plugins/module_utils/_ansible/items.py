@@ -16,7 +16,7 @@ from .._errors import InvalidOption
 from .exact import refuse_numbers
 from .option_secrets import long_secrets
 from .run import TaskModule
-from .specs import AUTH_SPEC, CACHE_SPEC, REFERENCE_SPEC, SELECTION_SPEC
+from .specs import AUTH_SPEC, CACHE_SPEC, REFERENCE_SPEC, RULES_SPEC, SELECTION_SPEC
 
 ARTIFACTS = "artifacts"
 ARTIFACTS_SPEC: dict[str, Any] = {
@@ -27,7 +27,7 @@ ARTIFACTS_SPEC: dict[str, Any] = {
     "resolve_once": {"type": "bool", "default": False},
 }
 # Options of the task as a whole. All others are options of one artifact, which an entry may have as well.
-OF_THE_TASK = frozenset({*ARTIFACTS_SPEC, *CACHE_SPEC})
+OF_THE_TASK = frozenset({*ARTIFACTS_SPEC, *CACHE_SPEC, *RULES_SPEC})
 
 # What a task has for one artifact and has to say for each of several.
 IDENTITY_SPEC: dict[str, Any] = {**REFERENCE_SPEC, **SELECTION_SPEC, "pin": {"type": "str"}}

@@ -18,6 +18,7 @@ from .run import run_module
 
 if TYPE_CHECKING:
     from .._oci.options import MirrorRule
+    from .._policy.rules import Policy
     from .._trust.policy import VerifyPolicy
 
 _ORDER_SPEC = {
@@ -79,6 +80,9 @@ CONNECTION_SPEC: dict[str, Any] = {
 }
 
 CACHE_SPEC: dict[str, Any] = {"cache_dir": {"type": "path"}}
+
+# of the task as a whole: no entry of a list can replace it
+RULES_SPEC: dict[str, Any] = {"policy": {"type": "raw"}}
 
 # Without the provider, which is called signature_provider where these stand beside the registry's options.
 POLICY_SPEC: dict[str, Any] = {
@@ -228,6 +232,18 @@ def verify_policy(value: Mapping[str, Any] | None) -> VerifyPolicy | None:
     from .._trust.policy import parse_policy
 
     return parse_policy(value)
+
+
+def rules_of(option: Any) -> Policy | None:
+    """The rules of the option ``policy``; None when it is not given. An empty one is refused: it would permit all.
+
+    :raises PolicyInvalid: when it cannot be used.
+    """
+    if option is None:
+        return None
+    from .policy import read_rules
+
+    return read_rules(option, VERIFY_SPEC)
 
 
 def text_lines(value: Any, name: str) -> str | None:

@@ -25,7 +25,9 @@ from .resolve import ReferenceOptions, parse_target, resolve
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor
     from .._oci.repository import Repository
+    from .._policy.rules import Policy
     from .._trust.sign import Signature, Signed
+    from .guard import Guard
 
 BOTH = "both"
 FORMATS = {BOTH: (LEGACY, BUNDLE), LEGACY: (LEGACY,), BUNDLE: (BUNDLE,)}
@@ -51,6 +53,7 @@ class SignOptions:
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
+    policy: Policy | None = None
 
 
 class KeySigner:
@@ -80,12 +83,20 @@ def sign(options: SignOptions, *, check_mode: bool = False, want_diff: bool = Fa
     :raises InvalidPolicy: when the key cannot be used.
     :raises OciError: for every other failure.
     """
-    target = parse_target(options.reference)
+    guard: Guard | None = None
+    if options.policy is None:
+        target = parse_target(options.reference)
+    else:
+        from .guard import guarded_target
+
+        target, guard = guarded_target(options.reference, options.policy)
     signer = KeySigner(options.signing)
     cache = open_cache(options.cache)
     repository = open_to_write(target.reference, options.auth, options.connection, check_mode=check_mode, cache=cache)
     try:
         resolved = resolve(repository, target)
+        if guard is not None:
+            guard.check_resolved(resolved)
         moved = warnings_of_moved_tag(repository, target)
         artifact = resolved.descriptor or repository.resolve(resolved.digest)
         with repository.batch():

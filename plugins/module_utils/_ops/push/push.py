@@ -49,7 +49,9 @@ from .tags import tags_to_write
 if TYPE_CHECKING:
     from ..._cache.artifact_cache import ArtifactCache
     from ..._oci.manifest import Descriptor, Manifest
+    from ..._policy.rules import Policy
     from ..._trust.sign import Signature
+    from ..guard import Guard
     from ..sign import KeySigner, SigningOptions
 
 PARALLEL_TRANSFERS = 4
@@ -64,7 +66,8 @@ CREATED, MOVED, UNCHANGED = "created", "moved", "unchanged"
 class PushOptions:
     """The options of a push.
 
-    ``immutable_tags`` None means tags that are SemVer versions; ``sign`` None means no signature.
+    ``immutable_tags`` None means tags that are SemVer versions; ``sign`` None means no signature. The rules of
+    ``policy`` apply whatever ``force`` says.
     """
 
     reference: ReferenceOptions
@@ -78,6 +81,7 @@ class PushOptions:
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
+    policy: Policy | None = None
 
 
 @dataclass
@@ -107,7 +111,13 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     :raises OciError: for every other failure. Tags are unchanged then, unless writing a tag failed: those before it in
         ``tags`` are written.
     """
-    target = parse_target(options.reference)
+    guard: Guard | None = None
+    if options.policy is None:
+        target = parse_target(options.reference)
+    else:
+        from ..guard import guarded_target
+
+        target, guard = guarded_target(options.reference, options.policy)
     reference = target.reference
     if reference.digest:
         raise InvalidOption(f"{reference} names a digest, which follows from the content.", "Give a tag, or none.")
@@ -118,6 +128,9 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
         is_immutable(DEFAULT_TAG, options.immutable_tags)
     cache = open_cache(options.cache)
     own_tags = tags_to_write(target, options.tags, "", has_subject=bool(options.subject))
+    if guard is not None:
+        for tag in options.tags:
+            guard.check_resolved(Resolved("", tag, None))
 
     def connect() -> Repository:
         return open_to_write(reference, options.auth, options.connection, check_mode=check_mode, cache=cache)
@@ -136,7 +149,7 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
             tags = tags_to_write(target, options.tags, built.tag, has_subject=bool(options.subject))
             sent = set() if one_pass is None else one_pass.sent
             with held.repository.batch():
-                result = _Push(options, held, built, tags, signer, check_mode, want_diff, sent).run()
+                result = _Push(options, held, built, tags, signer, check_mode, want_diff, sent, guard).run()
     finally:
         held.close()
     result.warnings += cache_warnings(cache)
@@ -196,12 +209,14 @@ class _Push:
         check_mode: bool,
         want_diff: bool,
         sent: set[str],
+        guard: Guard | None = None,
     ) -> None:
         """``sent`` has the digests of the blobs that the build has sent already."""
         self._options = options
         self._held = held
         self._repository = held.repository
         self._sent = sent
+        self._guard = guard
         self._built = built
         self._tags = tags
         self._signer = signer
@@ -221,7 +236,12 @@ class _Push:
         pending = [tag for tag, became in outcome.items() if became != UNCHANGED]
         for tag in pending:
             self._check_movable(tag, held[tag])
+            if self._guard is not None:
+                version = self._built.chart.get("version", "")
+                self._guard.check_push(self._repository, tag, self._manifest, version, held[tag])
         changed = bool(pending) or bool(subject and not self._is_listed(subject))
+        if self._guard is not None and changed and not pending:
+            self._guard.check_push(self._repository, "", self._manifest, "", None)
         diff = self._diff(held, pending) if self._want_diff and changed else []
         blobs = {EXISTED: 0, MOUNTED: 0, UPLOADED: 0}
         is_sent = changed and not self._check_mode

@@ -130,9 +130,12 @@ ENTRANCES = {
     "_ops.info.info",
     "_ops.info.search",
     "_ops.pull.context",
+    "_ops.push.push",
+    "_ops.releases.deploy",
     "_ops.sign",
     "_ops.task",
     "_ops.verdicts",
+    "_ops.verify",
 }
 
 
@@ -160,6 +163,8 @@ def test_a_task_can_lack_nothing_but_what_it_did_not_ask_for(module: str) -> Non
         ({"semver": "1.x"}, "_oci.selection _registry.pages"),
         ({"on_registry_error": {"use": "last_good"}}, "_ops.pull.last_good _ops.pull.keep"),
         ({"tag_moved": "warn"}, "_ops.moved_tag"),
+        ({"policy": "/etc/oci-policy.yml"}, "_ansible.policy _ops.guard _policy.window _trust.policy _ops.verdicts"),
+        ({"policy": [{"match": "*"}]}, "_ansible.policy _ops.guard _policy.rules"),
         ({"password": "p"}, "_ansible.hiding"),
         ({}, "_ansible.hiding _registry.repository"),
     ],
