@@ -176,6 +176,12 @@ notes:
 """
 
 EXAMPLES = r"""
+- name: Publish something to keep
+  cloudnative.artifacts.oci_artifact_push:
+    path: "{{ playbook_dir }}/deploy"
+    ref: registry.example.com/platform/config:1.4.2
+  register: deployed
+
 - name: See what would go
   cloudnative.artifacts.oci_artifact_prune:
     ref: registry.example.com/platform/config
@@ -195,9 +201,10 @@ EXAMPLES = r"""
         count: 10
       - pattern: ^main-
         age: 30d
-    keep_digests: "{{ groups['all'] | map('extract', hostvars, ['config', 'artifact', 'digest']) | list }}"
+    keep_digests:
+      - "{{ deployed.artifact.revision }}"
     keep_files:
-      - "{{ playbook_dir }}/oci.lock.yml"
+      - "{{ playbook_dir }}/in-use.txt"
 
 - name: Keep the last twenty builds in the order of the time in their tags
   cloudnative.artifacts.oci_artifact_prune:

@@ -115,12 +115,33 @@ notes:
 """
 
 EXAMPLES = r"""
+- name: Publish a release, signed
+  cloudnative.artifacts.oci_artifact_push:
+    path: "{{ playbook_dir }}/deploy"
+    ref: registry.example.com/platform/config:1.4.2
+    created: "2026-01-05T09:00:00Z"
+    sign:
+      key: /etc/keys/release.key
+      key_password: "{{ lookup('ansible.builtin.env', 'SIGNING_PASSWORD') }}"
+
+- name: Put it on stage
+  cloudnative.artifacts.oci_artifact_tag:
+    ref: registry.example.com/platform/config:1.4.2
+    tags: [stage]
+
+- name: Look at production
+  cloudnative.artifacts.oci_artifact_info:
+    ref: registry.example.com/platform/config:prod
+    gather: []
+    missing_ok: true
+  register: production
+
 - name: Promote what stage names, if it is signed and production is still what we looked at
   cloudnative.artifacts.oci_artifact_tag:
     ref: registry.example.com/platform/config:stage
     tags: [prod]
     expect:
-      prod: "{{ looked_at.artifact.revision }}"
+      prod: "{{ production.artifact.revision if production.exists else '' }}"
     require:
       verify:
         public_keys: [/etc/keys/release.pub]
@@ -129,9 +150,9 @@ EXAMPLES = r"""
     record: true
   register: promotion
 
-- name: Go back to what production was before
+- name: Go back to what production was before, if it was anything
   cloudnative.artifacts.oci_artifact_tag:
-    ref: "registry.example.com/platform/config@{{ promotion.before.prod }}"
+    ref: "registry.example.com/platform/config@{{ promotion.before.prod or promotion.after.prod }}"
     tags: [prod]
     record: true
 

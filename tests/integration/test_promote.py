@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""oci_artifact_tag and oci_artifact_prune through ansible against real registries: promotion, retention, what is kept."""
+"""oci_artifact_tag and oci_artifact_prune against real registries: promotion, retention, and what is kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PUSH, SIGN, TAG, PRUNE, VERIFY = (
     f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "sign", "tag", "prune", "verify")
 )
 KEY, PUBLIC = str(vectors.ROOT / "keys/ed25519.raw.pem"), [str(vectors.ROOT / "keys/ed25519.pub")]
-STRANGER = [str(vectors.ROOT / "keys/p256.pub")]
+STRANGER = [str(vectors.ROOT / "keys/p384.pub")]
 
 
 def task(module: str, **arguments: Any) -> dict[str, Any]:

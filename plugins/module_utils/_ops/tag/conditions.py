@@ -32,7 +32,6 @@ class TooYoung(OciError):
     """An artifact that is not as old as it has to be, or whose age is not known."""
 
     reason = "TooYoung"
-    retryable = True
 
 
 class NotSoaked(OciError):
@@ -124,10 +123,12 @@ def check_age(name: str, since: float | None, min_age: float, age_from: Sequence
         )
     age = max(0.0, time.time() - since)
     if age < min_age:
-        raise TooYoung(
+        error = TooYoung(
             f"{name} is known since {time_text(since)}, for {duration_text(age)}: wanted {duration_text(min_age)}.",
             f"It is old enough at {time_text(since + min_age)}.",
         )
+        error.retryable = True
+        raise error
 
 
 def check_soaked(name: str, tag: str, held: str, digest: str) -> None:
