@@ -187,19 +187,18 @@ options:
         type: str
       age_from:
         description:
-          - What may tell the age; of those that know it, the earliest time counts. Where none does, the artifact is too
-            young.
+          - What may tell the age; the first of them that knows it counts. Where none does, the task fails with the
+            reason V(AgeUnknown).
           - V(signature) is the time of a signature that a transparency log or a timestamp authority vouches for, of
             those that satisfy O(require.verify).
           - V(first_seen) is the first time that this module was asked about the artifact by the same user on the same
             host, which is noted in O(cache_dir), and is not without one.
           - V(created) is what the publisher says in the annotation C(org.opencontainers.image.created) or in the config
-            of an image. The time 1970, which reproducible builds write, says nothing. Leave V(created) out where
-            publishers are not to be trusted with it.
+            of an image. The time 1970, which reproducible builds write, says nothing. Publishers can write any time.
         type: list
         elements: str
         choices: [signature, first_seen, created]
-        default: [signature, first_seen, created]
+        default: [signature, first_seen]
       soaked_in:
         description:
           - A tag of the same repository that has to name the artifact, as in V(stage). Otherwise the task fails with
@@ -207,10 +206,10 @@ options:
         type: str
       never_downgrade:
         description:
-          - Refuse, with the reason V(Downgrade), to move a tag to an older version than the one that it holds.
+          - Refuse, with the reason V(DowngradeDenied), to move a tag to an older version than the one that it holds.
           - The version of an artifact is the tag that it was asked by, its annotation
             C(org.opencontainers.image.version), or the newest of the repository's tags that is a version and names it.
-            Where the version of either is not known, the tag is not moved.
+            Where only one of both versions is known, the tag is not moved.
         type: bool
         default: false
       verify:

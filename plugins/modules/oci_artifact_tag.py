@@ -146,6 +146,7 @@ EXAMPLES = r"""
       verify:
         public_keys: [/etc/keys/release.pub]
       min_age: 24h
+      age_from: [signature, created]
       soaked_in: stage
     record: true
   register: promotion
@@ -230,7 +231,8 @@ reason:
   description:
     - A stable code for what happened. On success V(TagsMoved), V(TagsRemoved) or V(TagsUpToDate).
     - On failure among others V(TagMoved) when a tag does not hold what it is expected to, V(TagImmutable) for a
-      version, V(TooYoung), V(NotSoaked), V(Downgrade), V(VerificationError) and V(DeletionRefused).
+      version, V(TooYoung), V(AgeUnknown), V(NotSoaked), V(DowngradeDenied), V(VerificationError) and
+      V(DeletionRefused).
   returned: always
   type: str
   sample: TagsMoved
@@ -268,7 +270,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     run_registry_module,
     verify_policy,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.ages import SOURCES, age_seconds
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.ages import (
+    DEFAULT_SOURCES,
+    SOURCES,
+    age_seconds,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.conditions import Requirements
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.record import RecordOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.tag import TagOptions, tag, tag_many
@@ -281,7 +287,7 @@ REQUIRE_SPEC: dict[str, Any] = {
     "options": {
         **VERIFY_SPEC,
         "min_age": {"type": "str"},
-        "age_from": {"type": "list", "elements": "str", "choices": list(SOURCES), "default": list(SOURCES)},
+        "age_from": {"type": "list", "elements": "str", "choices": list(SOURCES), "default": list(DEFAULT_SOURCES)},
         "soaked_in": {"type": "str"},
         "never_downgrade": {"type": "bool", "default": False},
     },

@@ -12,7 +12,7 @@ from __future__ import annotations
 import calendar
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._errors import OciError
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SIGNATURE, FIRST_SEEN, CREATED = "signature", "first_seen", "created"
 SOURCES = (SIGNATURE, FIRST_SEEN, CREATED)
+# not what the publisher says
+DEFAULT_SOURCES = (SIGNATURE, FIRST_SEEN)
 # Earlier times are no times: reproducible builds write 1970, archives of DOS 1980.
 _FIRST_TIME = calendar.timegm((1990, 1, 1, 0, 0, 0))
 # Seconds that clocks may differ.
@@ -120,8 +122,3 @@ def created_at(repository: Repository, manifest: Manifest) -> float | None:
             raise
         return None
     return parse_time(str(document.get("created") or ""))
-
-
-def oldest(times: Sequence[float | None]) -> float | None:
-    """The earliest of the times that are known."""
-    return min((each for each in times if each is not None), default=None)

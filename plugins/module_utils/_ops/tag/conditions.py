@@ -16,7 +16,7 @@ from ..._oci import media
 from ..._oci.digest import parse_digest
 from ..._oci.reference import check_tag
 from ..._oci.tag_ranking import parse_tag, rank_versions, release_tags
-from ..ages import SOURCES, time_text
+from ..ages import DEFAULT_SOURCES, SOURCES, time_text
 
 if TYPE_CHECKING:
     from ..._oci.manifest import Manifest
@@ -29,9 +29,16 @@ MAX_VERSIONS = 200
 
 
 class TooYoung(OciError):
-    """An artifact that is not as old as it has to be, or whose age is not known."""
+    """An artifact that is not as old as it has to be."""
 
     reason = "TooYoung"
+    retryable = True
+
+
+class AgeUnknown(OciError):
+    """An artifact that has to have an age, which nothing tells."""
+
+    reason = "AgeUnknown"
 
 
 class NotSoaked(OciError):
@@ -40,20 +47,20 @@ class NotSoaked(OciError):
     reason = "NotSoaked"
 
 
-class Downgrade(OciError):
+class DowngradeDenied(OciError):
     """A tag that would move to an older version, or to one that cannot be compared."""
 
-    reason = "Downgrade"
+    reason = "DowngradeDenied"
 
 
 @dataclass(frozen=True)
 class Requirements:
     """What an artifact has to satisfy before a tag is moved to it. ``min_age`` is in seconds, ``age_from`` are the
-    sources that may tell the age (see :mod:`.ages`), ``soaked_in`` is a tag."""
+    sources that may tell the age (see :mod:`.ages`); the first that knows it counts. ``soaked_in`` is a tag."""
 
     verify: VerifyPolicy | None = None
     min_age: float | None = None
-    age_from: Sequence[str] = SOURCES
+    age_from: Sequence[str] = DEFAULT_SOURCES
     soaked_in: str = ""
     never_downgrade: bool = False
 
@@ -113,22 +120,20 @@ def check_age(name: str, since: float | None, min_age: float, age_from: Sequence
 
     :param since: the time since which it is known (seconds since 1970), None when nothing tells it.
     :param min_age: seconds.
-    :raises TooYoung: when it is not.
+    :raises TooYoung: when it is not; AgeUnknown where nothing tells it.
     """
     if since is None:
-        raise TooYoung(
+        raise AgeUnknown(
             f"The age of {name} is not known, and it has to be {duration_text(min_age)}: {', '.join(age_from)} "
             "say nothing about it.",
-            "Sign it with a timestamp, publish it with 'created', or give 'cache_dir', where the first look is noted.",
+            "Give 'cache_dir', where the first look is noted, or verify signatures that have a confirmed time.",
         )
     age = max(0.0, time.time() - since)
     if age < min_age:
-        error = TooYoung(
+        raise TooYoung(
             f"{name} is known since {time_text(since)}, for {duration_text(age)}: wanted {duration_text(min_age)}.",
             f"It is old enough at {time_text(since + min_age)}.",
         )
-        error.retryable = True
-        raise error
 
 
 def check_soaked(name: str, tag: str, held: str, digest: str) -> None:
@@ -168,17 +173,19 @@ def check_downgrade(name: str, before: str, after: str) -> None:
 
     :param name: the reference with the tag.
     :param before: the version that it holds, ``after`` the one that it would move to; empty when not known.
-    :raises Downgrade: when it is older, or one is not known.
+    :raises DowngradeDenied: when it is older, or only one of both is known.
     """
     old, new = _precedence(before), _precedence(after)
+    if old is None and new is None:
+        return
     if old is None or new is None:
         what = "that it would move to" if new is None else "that it holds"
-        raise Downgrade(
+        raise DowngradeDenied(
             f"The tag {name} must never move to an older version, and the version {what} is not known.",
             f"Publish artifacts under a version as their tag, or with the annotation {media.ANNOTATION_VERSION}.",
         )
     if new < old:
-        raise Downgrade(
+        raise DowngradeDenied(
             f"The tag {name} holds version {before} and would move to {after}, which is older.",
             "To go back on purpose, leave out never_downgrade for this task.",
         )

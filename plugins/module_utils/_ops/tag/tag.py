@@ -19,7 +19,7 @@ from ..._errors import InvalidOption, OciError, TagImmutable
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.preliminary import find_tag
 from ..._oci.reference import DEFAULT_TAG, check_tag
-from ..ages import CREATED, FIRST_SEEN, SIGNATURE, created_at, first_seen, oldest, signed_at
+from ..ages import CREATED, FIRST_SEEN, SIGNATURE, created_at, first_seen, signed_at
 from ..artifact_result import artifact_identity
 from ..moved_tag import warnings_of_moved_tag
 from ..push.tags import is_immutable
@@ -297,16 +297,19 @@ class _Move:
         return since
 
     def _known_since(self, resolved: Resolved, finding: Finding | None) -> float | None:
-        """The earliest time that a source that may tell the age knows of."""
-        sources = self._options.require.age_from
-        times = []
-        if SIGNATURE in sources and finding is not None:
-            times.append(signed_at(finding.verification))
-        if CREATED in sources:
-            times.append(created_at(self._repository, self._repository.fetch_manifest(resolved.digest)))
-        if FIRST_SEEN in sources:
-            times.append(first_seen(self._tagging._task.cache, resolved.digest, self._repository.reference.name))
-        return oldest(times)
+        """The time since which the artifact is known, by the first source that knows one."""
+        repository = self._repository
+        for source in self._options.require.age_from:
+            since = None
+            if source == SIGNATURE and finding is not None:
+                since = signed_at(finding.verification)
+            elif source == CREATED:
+                since = created_at(repository, repository.fetch_manifest(resolved.digest))
+            elif source == FIRST_SEEN:
+                since = first_seen(self._tagging._task.cache, resolved.digest, repository.reference.name)
+            if since is not None:
+                return since
+        return None
 
     def _check_versions(self, resolved: Resolved, before: Mapping[str, str]) -> None:
         repository = self._repository

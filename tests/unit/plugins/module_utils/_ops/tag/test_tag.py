@@ -31,7 +31,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_sto
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.ages import time_text
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.conditions import (
-    Downgrade,
+    AgeUnknown,
+    DowngradeDenied,
     NotSoaked,
     Requirements,
     TooYoung,
@@ -129,21 +130,22 @@ def test_versions_stay_without_force(layout: Layout) -> None:
 
 
 def test_age(layout: Layout, tmp_path: Path) -> None:
-    """1970 tells no age, a time of creation does, and a cache remembers the first look."""
+    """1970 tells no age, a time of creation does where it is named, and a cache remembers the first look."""
     layout.publish("reproducible", "stage", **{media.ANNOTATION_CREATED: "1970-01-01T00:00:00Z"})
     layout.publish("young", "young", **created(DAY / 2))
     layout.publish("old", "old", **created(2 * DAY))
-    day = Requirements(min_age=DAY)
-    for name in ("stage", "young"):
-        with pytest.raises(TooYoung):
+    day = Requirements(min_age=DAY, age_from=("first_seen", "created"))
+    for name, error in (("stage", AgeUnknown), ("young", TooYoung)):
+        with pytest.raises(error) as refused:
             layout.tag(f":{name}", "prod", require=day)
-    with pytest.raises(TooYoung):
-        layout.tag(":old", "prod", require=Requirements(min_age=DAY, age_from=("signature", "first_seen")))
+        assert refused.value.retryable == (error is TooYoung)
+    with pytest.raises(AgeUnknown):
+        layout.tag(":old", "prod", require=Requirements(min_age=DAY))
     assert layout.tag(":old", "prod", require=day)["changed"]
     cache = CacheOptions(str(tmp_path / "cache"))
-    with pytest.raises(TooYoung) as refused:
-        layout.tag(":stage", "prod", require=day, cache=cache)
-    assert refused.value.retryable and "known since" in str(refused.value)
+    for name in ("stage", "old"):  # the first source that knows it counts
+        with pytest.raises(TooYoung, match="known since"):
+            layout.tag(f":{name}", "canary", require=day, cache=cache)
     time.sleep(0.02)
     assert layout.tag(":stage", "prod", require=Requirements(min_age=0.01), cache=cache)["changed"]
 
@@ -167,7 +169,7 @@ def test_soaked(layout: Layout) -> None:
     assert layout.tag(":next", "prod", require=soaked)["warnings"] == []
     # moved by another tool: what is known is the age, and that is said
     layout.publish("foreign", "stage", **created(2 * DAY))
-    result = layout.tag(":stage", "prod", require=Requirements(soaked_in="stage", min_age=DAY))
+    result = layout.tag(":stage", "prod", require=Requirements(None, DAY, ("created",), "stage"))
     assert result["changed"] and "record: true" in result["warnings"][0]
 
 
@@ -178,11 +180,12 @@ def test_downgrade(layout: Layout) -> None:
     layout.publish("none", "nameless")
     never = Requirements(never_downgrade=True)
     for ref in (":1.0.0", ":nameless"):
-        with pytest.raises(Downgrade):
+        with pytest.raises(DowngradeDenied):
             layout.tag(ref, "prod", require=never)
-    assert layout.tag(":nameless", "new-channel", require=never)["changed"]
+    layout.publish("also none", "unnamed")
+    assert layout.tag(":nameless", "new-channel", "unnamed", require=never)["changed"]
     assert layout.tag(":next", "prod", require=never)["changed"]
-    with pytest.raises(Downgrade, match="holds version 3.0.0"):
+    with pytest.raises(DowngradeDenied, match="holds version 3.0.0"):
         layout.tag(":2.0.0-rc.1", "prod", require=never)
     assert layout.tag(":1.0.0", "prod")["changed"]
 
