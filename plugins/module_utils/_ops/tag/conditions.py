@@ -42,9 +42,14 @@ class AgeUnknown(OciError):
 
 
 class NotSoaked(OciError):
-    """An artifact that is not, or not long enough, where it has to be tried first."""
+    """An artifact that is not, or not long enough, where it has to be tried first; ``retryable`` when it only has to
+    stay there."""
 
     reason = "NotSoaked"
+
+    def __init__(self, message: str, hint: str = "", *, retryable: bool = False) -> None:
+        super().__init__(message, hint)
+        self.retryable = retryable
 
 
 class DowngradeDenied(OciError):
@@ -159,13 +164,12 @@ def check_soak_time(name: str, tag: str, since: float, min_age: float) -> None:
     """
     age = max(0.0, time.time() - since)
     if age < min_age:
-        error = NotSoaked(
-            f"{name} is under the tag {tag} since {time_text(since)}, which is {duration_text(age)}: "
+        raise NotSoaked(
+            f"{name} is under the tag {tag} since {time_text(since)}, for {duration_text(age)}: "
             f"wanted {duration_text(min_age)}.",
             f"It has been there long enough at {time_text(since + min_age)}.",
+            retryable=True,
         )
-        error.retryable = True
-        raise error
 
 
 def check_downgrade(name: str, before: str, after: str) -> None:

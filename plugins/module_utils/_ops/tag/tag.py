@@ -228,6 +228,8 @@ class _Move:
             "reason": TAGS_MOVED if pending else UP_TO_DATE,
         }
         if pending:
+            if resolved.descriptor is None:
+                repository.resolve(resolved.digest)  # a digest that was given has to be there, in check mode too
             for name in pending:
                 tagging.check_movable(self._place, name, before[name], resolved.digest)
             finding = self._check_requirements(resolved, {name: before[name] for name in pending})

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     InvalidOption,
     InvalidReference,
+    NotFound,
     OciError,
     TagImmutable,
     TagMoved,
@@ -108,6 +109,8 @@ def test_nothing_moves_where_an_expectation_does_not_hold(layout: Layout) -> Non
         with pytest.raises(TagMoved):
             layout.tag(":stage", "canary", "prod", expect=expect)
         assert layout.at("prod") == old and "canary" not in layout.repository.list_tags()
+    with pytest.raises(NotFound):
+        layout.tag(f"@{new[:-1]}0" if new[-1] != "0" else f"@{new[:-1]}1", "prod", check_mode=True)
     expect = {"prod": f"1.0.0@{old}", "canary": "", "stage": new}
     assert layout.tag(":stage", "canary", "prod", expect=expect)["changed"]
     # the same task again: what is where it is to be needs no explanation
