@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..._errors import InvalidContent, NotFound
@@ -48,13 +48,13 @@ class Needs:
         self._attached: dict[str, tuple[list[str], dict[str, str]]] = {}
 
     def manifest(self, digest: str) -> Manifest | None:
-        """A manifest; None when it is not there.
+        """A manifest without its bytes, of which many would fill the memory; None when it is not there.
 
         :raises InvalidContent: when it cannot be read: what it needs is not known then.
         """
         if digest not in self._read:
             try:
-                self._read[digest] = self._repository.fetch_manifest(digest)
+                self._read[digest] = replace(self._repository.fetch_manifest(digest), raw=b"")
             except NotFound:
                 self._read[digest] = None
         return self._read[digest]

@@ -8,6 +8,7 @@ A tag that no rule covers is kept, and so is one that any rule keeps. What is le
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -117,10 +118,21 @@ def digests_in_use(given: Sequence[str], paths: Sequence[str]) -> set[str]:
 
 
 def _content(path: str) -> bytes:
+    """The text of a file; of a directory that a pull has filled, what its record says of the artifact. The digests of
+    the placed files, which are in the record as well, are none of manifests."""
     place = expanded(path)
-    if os.path.isdir(place):
+    is_destination = os.path.isdir(place)
+    if is_destination:
         place = os.path.join(place, CONTROL_NAME, _STATE)
     try:
-        return read_file(place, MAX_KEEP_FILE)
+        content = read_file(place, MAX_KEEP_FILE)
     except FileRefused as exc:
         raise InvalidOption(f"The file {place} in 'keep_files' {exc}.", "Check the path.") from None
+    if not is_destination:
+        return content
+    try:
+        return json.dumps(json.loads(content)["artifact"]).encode("ascii")
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise InvalidOption(
+            f"The file {place} is no record of a pull.", "Run the pull again, or name what is in use in 'keep_digests'."
+        ) from None

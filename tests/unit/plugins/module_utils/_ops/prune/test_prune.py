@@ -210,6 +210,10 @@ def test_a_destination_names_what_is_in_use(layout: Layout, tmp_path: Path) -> N
     state.write_text(f'{{"artifact": {{"revision": "1.0.0@{artifact.descriptor.digest}"}}}}')
     result = layout.prune(ALL, keep_files=[str(tmp_path / "dest")])
     assert kept(result) == {"1.0.0": "in_use"} and not result["changed"]
+    for damaged in ("[]", '{"artifact"', f'{{"files": "{artifact.descriptor.digest}"}}'):
+        state.write_text(damaged)
+        with pytest.raises(InvalidOption):
+            layout.prune(ALL, keep_files=[str(tmp_path / "dest")])
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,22 @@ def test_soaked(layout: Layout) -> None:
     assert result["changed"] and "record: true" in result["warnings"][0]
 
 
+def test_a_record_names_account_and_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    github = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "o/r", "GITHUB_RUN_ID": "7"}
+    for name in (*github, "CI_JOB_URL", "BUILD_URL", "BUILD_BUILDURI", "JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    filled = RecordOptions().checked()
+    assert filled.run == "" and "@" in filled.who
+    monkeypatch.setenv("JOB_ID", "42")
+    assert RecordOptions(who="alice").checked() == RecordOptions("alice", "42")
+    for name, value in github.items():
+        monkeypatch.setenv(name, value)
+    assert RecordOptions().checked().run == "https://github.com/o/r/actions/runs/7"
+    assert RecordOptions(run="mine").checked().run == "mine"
+    with pytest.raises(InvalidOption):
+        RecordOptions(who="x" * 1001).checked()
+
+
 def test_downgrade(layout: Layout) -> None:
     layout.publish("one", "1.0.0")
     layout.publish("two", "prod", "2.0.0-rc.1")
