@@ -171,7 +171,7 @@ notes:
     removal; when one has moved, nothing is removed. What somebody tags during the removal itself is not seen, as
     registries have no lock.
   - A run that is cut short leaves artifacts without some of their signatures, or manifests without a tag. The former
-    are removed by the next run, the latter when the registry collects garbage.
+    are removed by the next run, the latter by a garbage collection of the registry that takes untagged manifests.
   - Registries do not list manifests without a tag. They are not looked for.
   - Where no tag may go, the list of tags is all that is asked for; otherwise there is one request for each tag, and a
     few for each artifact that goes.

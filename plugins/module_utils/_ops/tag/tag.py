@@ -108,29 +108,29 @@ class Tagging:
     """
 
     def __init__(self, options: TagOptions, task: Task) -> None:
-        self._options = options
-        self._task = task
-        self._target = parse_target(options.reference)
-        self._tags = self._tags_of(options)
+        self.options = options
+        self.task = task
+        self.target = parse_target(options.reference)
+        self.tags = self._tags_of(options)
         self._expected = expected_digests(options.expect)
         options.require.check()
-        self._record = options.record.checked() if options.record is not None else None
+        self.record = options.record.checked() if options.record is not None else None
         if options.immutable_tags:
             # so that an invalid expression is found before any request
             is_immutable(DEFAULT_TAG, options.immutable_tags)
-        self._fingerprint = ""
+        self.fingerprint = ""
         if options.require.verify is not None:
             from ..verdicts import policy_fingerprint
 
-            self._fingerprint = policy_fingerprint(options.require.verify)
-            task.verdicts.check(options.require.verify, self._fingerprint)
-        self._warnings = list(self._target.warnings)
+            self.fingerprint = policy_fingerprint(options.require.verify)
+            task.verdicts.check(options.require.verify, self.fingerprint)
+        self.warnings = list(self.target.warnings)
 
     def run(self, *, check_mode: bool, want_diff: bool) -> dict[str, Any]:
         """Move or remove the tags; return the module's result. Raises as :func:`tag`."""
-        options = self._options
+        options = self.options
         place = open_tag_place(
-            self._target.reference, options.auth, options.connection, self._task.clients, check_mode=check_mode
+            self.target.reference, options.auth, options.connection, self.task.clients, check_mode=check_mode
         )
         try:
             if options.state == ABSENT:
@@ -141,19 +141,19 @@ class Tagging:
             place.repository.close()
         if want_diff and result["changed"]:
             result["diff"] = [tags_diff(place.repository.reference.name, result["before"], result["after"])]
-        result["warnings"] = [*self._warnings, *place.repository.warnings, *self._cache_warnings()]
+        result["warnings"] = [*self.warnings, *place.repository.warnings, *self._cache_warnings()]
         return result
 
     def _cache_warnings(self) -> list[str]:
-        cache = self._task.cache
+        cache = self.task.cache
         return [] if cache is None else list(cache.warnings)
 
     def _tags_of(self, options: TagOptions) -> list[str]:
         tags = list(dict.fromkeys(check_tag(each) for each in options.tags))
-        reference = self._target.reference
+        reference = self.target.reference
         if options.state == ABSENT:
-            names_one = self._target.is_explicit and bool(reference.tag)
-            if reference.digest or self._target.selector or (names_one and tags):
+            names_one = self.target.is_explicit and bool(reference.tag)
+            if reference.digest or self.target.selector or (names_one and tags):
                 raise InvalidOption(
                     f"{reference} and 'tags' do not say together which tags are to be removed.",
                     "Name the repository in 'ref' and the tags in 'tags'; say in 'expect' what they have to hold.",
@@ -169,7 +169,7 @@ class Tagging:
 
     def held(self, place: TagPlace) -> dict[str, Descriptor | None]:
         """Look up the tags of the task, and those that are expected to hold something."""
-        return {each: find_tag(place.repository, each) for each in dict.fromkeys([*self._tags, *self._expected])}
+        return {each: find_tag(place.repository, each) for each in dict.fromkeys([*self.tags, *self._expected])}
 
     def check_expected(self, place: TagPlace, held: Mapping[str, Descriptor | None], wanted: str) -> None:
         """Check ``expect``; a tag of the task that is where it is to be satisfies it, so that a task can be repeated.
@@ -178,12 +178,12 @@ class Tagging:
         """
         for name, digest in self._expected.items():
             found = _digest(held[name])
-            if not (name in self._tags and found == wanted):
+            if not (name in self.tags and found == wanted):
                 check_expected(str(place.repository.reference.at(tag=name)), found, digest)
 
     def check_movable(self, place: TagPlace, name: str, held: str, after: str) -> None:
         """:raises TagImmutable: when a tag holds something and must not be moved."""
-        if not held or self._options.force or not is_immutable(name, self._options.immutable_tags):
+        if not held or self.options.force or not is_immutable(name, self.options.immutable_tags):
             return
         what = f"would move to {after}" if after else "would be removed"
         raise TagImmutable(
@@ -193,11 +193,11 @@ class Tagging:
         )
 
     def attach_record(self, place: TagPlace, artifact: Descriptor, name: str, before: str, after: str) -> list[str]:
-        if self._record is None:
+        if self.record is None:
             return []
         from .record import attach_record
 
-        return [attach_record(place.repository, artifact, name, before, after, self._record)]
+        return [attach_record(place.repository, artifact, name, before, after, self.record)]
 
 
 class _Move:
@@ -205,17 +205,17 @@ class _Move:
 
     def __init__(self, tagging: Tagging, place: TagPlace) -> None:
         self._tagging = tagging
-        self._options = tagging._options
+        self._options = tagging.options
         self._place = place
         self._repository = place.repository
 
     def run(self, *, check_mode: bool) -> dict[str, Any]:
         tagging, repository = self._tagging, self._repository
-        resolved = resolve(repository, tagging._target)
-        tagging._warnings += warnings_of_moved_tag(repository, tagging._target)
+        resolved = resolve(repository, tagging.target)
+        tagging.warnings += warnings_of_moved_tag(repository, tagging.target)
         held = tagging.held(self._place)
         tagging.check_expected(self._place, held, resolved.digest)
-        before = {name: _digest(held[name]) for name in tagging._tags}
+        before = {name: _digest(held[name]) for name in tagging.tags}
         outcome = {name: _outcome(found, resolved.digest) for name, found in before.items()}
         pending = [name for name, became in outcome.items() if became != UNCHANGED]
         result: dict[str, Any] = {
@@ -241,7 +241,7 @@ class _Move:
 
     def _write(self, resolved: Resolved, pending: Sequence[str], before: Mapping[str, str]) -> list[str]:
         manifest = self._repository.fetch_manifest(resolved.digest)
-        if self._tagging._record is not None:
+        if self._tagging.record is not None:
             self._repository.check_attachable(resolved.digest)
         records: list[str] = []
         written: dict[str, str] = {}
@@ -267,10 +267,10 @@ class _Move:
         require, repository = self._options.require, self._repository
         finding = None
         if require.verify is not None:
-            cache = self._tagging._task.cache
-            fingerprint = self._tagging._fingerprint
-            finding = self._tagging._task.verdicts.find(repository, resolved, require.verify, fingerprint, cache)
-            self._tagging._warnings += finding.warnings_of_use(repository, resolved)
+            cache = self._tagging.task.cache
+            fingerprint = self._tagging.fingerprint
+            finding = self._tagging.task.verdicts.find(repository, resolved, require.verify, fingerprint, cache)
+            self._tagging.warnings += finding.warnings_of_use(repository, resolved)
         soaked_since = self._check_soaked(resolved) if require.soaked_in else None
         if require.min_age is not None and soaked_since is None:
             since = self._known_since(resolved, finding)
@@ -290,7 +290,7 @@ class _Move:
             return None
         since = recorded_since(self._repository, resolved.digest, require.soaked_in)
         if since is None:
-            self._tagging._warnings.append(
+            self._tagging.warnings.append(
                 f"Since when {require.soaked_in} names {name} is not known, as no record says it: min_age was compared "
                 "with the age of the artifact. Move that tag with record: true."
             )
@@ -308,7 +308,7 @@ class _Move:
             elif source == CREATED:
                 since = created_at(repository, repository.fetch_manifest(resolved.digest))
             elif source == FIRST_SEEN:
-                since = first_seen(self._tagging._task.cache, resolved.digest, repository.reference.name)
+                since = first_seen(self._tagging.task.cache, resolved.digest, repository.reference.name)
             if since is not None:
                 return since
         return None
@@ -337,7 +337,7 @@ class _Removal:
         tagging, repository = self._tagging, self._place.repository
         held = tagging.held(self._place)
         tagging.check_expected(self._place, held, "")
-        before = {name: _digest(held[name]) for name in tagging._tags}
+        before = {name: _digest(held[name]) for name in tagging.tags}
         pending = [name for name, found in before.items() if found]
         for name in pending:
             tagging.check_movable(self._place, name, before[name], "")

@@ -131,6 +131,7 @@ ENTRANCES = {
     "_ops.info.search",
     "_ops.pull.context",
     "_ops.sign",
+    "_ops.tag_place",
     "_ops.task",
     "_ops.verdicts",
 }
