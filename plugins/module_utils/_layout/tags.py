@@ -41,6 +41,10 @@ class LayoutTags(LayoutRepository):
                 _remove_name(index.document, tag)
                 self._write_index(index.document)
 
+    def named_otherwise(self) -> set[str]:
+        tags = self._index().tags.values()
+        return {entry.digest for found in tags if len(found) > 1 for entry in found}
+
     def remove_manifests(self, digests: Collection[str]) -> None:
         """Remove manifests, and the blobs that only they lead to. Blobs that nothing of this led to are left alone.
 

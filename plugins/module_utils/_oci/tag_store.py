@@ -36,6 +36,9 @@ class TagStore(Protocol):
         :raises DeletionRefused: when the repository cannot do that.
         """
 
+    def named_otherwise(self) -> set[str]:
+        """Return the digests that tags name which no list has, since each names several manifests."""
+
     def remove_manifests(self, digests: Collection[str]) -> None:
         """Remove manifests with the tags that name them, in the order given; those that are not there are passed over.
 

@@ -95,6 +95,9 @@ class RegistryTags:
         if found:
             raise moved_meanwhile(self._repository.named(tag), found, "")
 
+    def named_otherwise(self) -> set[str]:
+        return set()
+
     def remove_manifests(self, digests: Collection[str]) -> None:
         for digest in digests:
             self._delete(digest, {})

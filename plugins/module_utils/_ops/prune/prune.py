@@ -193,6 +193,7 @@ class Pruning:
         needs = Needs(place.repository, set(tags).difference(releases))
         going = self._old_enough(place, needs, verdicts.candidates, held, plan.kept)
         roots: list[Descriptor | str] = [*(held[tag] for tag in plan.kept if tag in held), *sorted(self._in_use)]
+        roots += sorted(place.tags.named_otherwise())
         protected = needs.protected(roots)
         named = {held[tag].digest for tag in plan.kept if tag in held}
         removed: dict[str, list[str]] = {}

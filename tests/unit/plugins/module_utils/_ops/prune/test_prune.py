@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,6 +202,19 @@ def test_what_is_in_use_or_needed_stays(layout: Layout, tmp_path: Path) -> None:
         "stable": "not_covered",
     }
     assert all(map(layout.holds, (child, running, locked, signature, both))) and "1.2.0" not in layout.tags()
+
+
+def test_a_tag_of_several_manifests_keeps_each(layout: Layout) -> None:
+    """No list has such a tag, which other tools may write."""
+    first, second = layout.publish("first", "1.0.0", "twice"), layout.publish("second")
+    path = layout.path / "index.json"
+    document = json.loads(path.read_text())
+    entry = next(each for each in document["manifests"] if each["digest"] == second.descriptor.digest)
+    document["manifests"].append({**entry, "annotations": {media.ANNOTATION_REF_NAME: "twice"}})
+    path.write_text(json.dumps(document))
+    assert layout.tags() == ["1.0.0"]
+    assert kept(layout.prune(ALL)) == {"1.0.0": "part"}
+    assert layout.holds(first) and layout.holds(second)
 
 
 def test_a_destination_names_what_is_in_use(layout: Layout, tmp_path: Path) -> None:
