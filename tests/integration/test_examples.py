@@ -40,8 +40,9 @@ from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy impor
 pytestmark = pytest.mark.once
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PUSH, PULL, INFO, VERIFY, SIGN, COPY = (
-    f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info", "verify", "sign", "copy")
+PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE = (
+    f"cloudnative.artifacts.oci_artifact_{verb}"
+    for verb in ("push", "pull", "info", "verify", "sign", "copy", "tag", "prune")
 )
 LOGIN = "cloudnative.artifacts.oci_registry_login"
 KEYS, PASSWORD = vectors.ROOT / "keys", "vector-password"
@@ -61,7 +62,14 @@ PROVENANCE = {
     "materials": [{"digest": {"sha1": COMMIT}}],
 }
 # they publish what they need themselves; the others find it published
-PUBLISHING = {"oci_artifact_push", "guide_publish", "guide_air_gap"}
+PUBLISHING = {
+    "oci_artifact_push",
+    "oci_artifact_tag",
+    "oci_artifact_prune",
+    "guide_publish",
+    "guide_promote",
+    "guide_air_gap",
+}
 # its examples run where there are clouds, in test_cloud_login.py
 ELSEWHERE = {"guide_login_cloud"}
 NOT_RUN: set[str] = set()
@@ -134,6 +142,12 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "artifact.url": "oci://docker.io/bitnamicharts/nginx",
         "reason": "NewRevision",
     },
+    "oci_artifact_tag: Promote what stage names, if it is signed and production is still what we looked at": {
+        "reason": "TagsMoved",
+        "verification.verified": True,
+    },
+    "guide_promote: Promote it": {"tags": {"prod": "created"}, "verification.verified": True},
+    "guide_promote: Remove what nobody needs": {"reason": "Pruned"},
     "README: Resolve a range": {"artifact.tag": "1.4.2"},
 }
 
@@ -188,6 +202,7 @@ class Ground:
             "site/index.html": "<img src=logo.png>\n",
             "site/logo.png": "picture\n",
             "site/archive.zip": "archive\n",
+            "in-use.txt": f"platform/config@sha256:{EXAMPLE_DIGEST}\n",
         }
         for name, content in files.items():
             path = folder / "play" / name
@@ -480,7 +495,7 @@ def check_examples(
         },
         controller_environment={"K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig)},
         module_defaults={
-            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN, COPY)},
+            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE)},
             LOGIN: {"insecure": True, "config_file": str(ground.folder / "docker/config.json")},
         },
     )

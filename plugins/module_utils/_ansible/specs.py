@@ -151,7 +151,7 @@ def reference_options(params: Mapping[str, Any]) -> ReferenceOptions:
         digest=params.get("digest") or "",
         semver=params.get("semver") or "",
         semver_filter=params.get("semver_filter") or "",
-        filter_tags=_without_none(filter_tags) if filter_tags else None,
+        filter_tags=without_none(filter_tags) if filter_tags else None,
         pin=params.get("pin") or "",
         tag_moved=params.get("tag_moved") or IGNORE,
     )
@@ -299,8 +299,8 @@ def _expanded(path: str) -> str:
     return expanded(path)
 
 
-def _without_none(value: Any) -> Any:
+def without_none(value: Any) -> Any:
     """Return a value without the suboptions that are None, which is how Ansible fills those that are not given."""
     if isinstance(value, Mapping):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
+        return {key: without_none(item) for key, item in value.items() if item is not None}
     return value

@@ -9,7 +9,7 @@ it, and a broken download goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Callable
@@ -147,8 +147,8 @@ class RegistryRepository(SinglePlace):
         if manifest.subject is not None and not has_subject:
             self._referrers.add(manifest, manifest.subject.digest)
 
-    def put_manifest(self, manifest: Manifest, identifier: str) -> bool:
-        """Store a manifest under a tag or its digest; whether the registry lists it as a referrer of its subject.
+    def put_manifest(self, manifest: Manifest, identifier: str, condition: Mapping[str, str] | None = None) -> bool:
+        """Store a manifest under a tag or its digest, on ``condition`` (headers); whether it is listed as a referrer.
 
         Where the answer is lost, or is no plain yes, the registry is asked what it holds.
         """
@@ -161,7 +161,7 @@ class RegistryRepository(SinglePlace):
                 "PUT",
                 self._manifest_url(identifier),
                 scope=self._scope,
-                headers={"Content-Type": descriptor.media_type},
+                headers={"Content-Type": descriptor.media_type, **(condition or {})},
                 body=manifest.raw,
             )
         except ConnectionFailed as exc:

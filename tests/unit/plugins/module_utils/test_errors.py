@@ -12,6 +12,8 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils import _errors
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy import refusals
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_store import DeletionRefused
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag import conditions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.blobs import check_pushed
 
 GUIDE = (Path(__file__).resolve().parents[4] / "docs/docsite/rst/guide_errors.rst").read_text()
@@ -68,14 +70,17 @@ RETRYABLE = [
             refusals.DigestDenied,
             refusals.DowngradeDenied,
             refusals.AgeUnknown,
+            DeletionRefused,
+            conditions.NotSoaked,
         )
     ),
     (refusals.TooYoung("x"), True),
     (refusals.OutsideWindow("x"), True),
+    (conditions.NotSoaked("x", retryable=True), True),
 ]
 CLASSES = {
     each
-    for each in [*vars(_errors).values(), *vars(refusals).values()]
+    for each in [*vars(_errors).values(), *vars(refusals).values(), *vars(conditions).values(), DeletionRefused]
     if isinstance(each, type) and issubclass(each, _errors.OciError)
 }
 # they stand for several codes: each error that is raised has a more precise one

@@ -133,6 +133,7 @@ ENTRANCES = {
     "_ops.push.push",
     "_ops.releases.deploy",
     "_ops.sign",
+    "_ops.tag_place",
     "_ops.task",
     "_ops.verdicts",
     "_ops.verify",

@@ -41,6 +41,8 @@ BASE: dict[str, dict[str, Any]] = {
     "oci_artifact_info": {"ref": f"{NOWHERE}:1", **QUICK},
     "oci_artifact_sign": {"ref": f"{NOWHERE}:1", "key": "/none", **QUICK},
     "oci_artifact_verify": {"ref": f"{NOWHERE}:1", "public_keys": ["/none"], **QUICK},
+    "oci_artifact_tag": {"ref": f"{NOWHERE}:1", "tags": ["prod"], **QUICK},
+    "oci_artifact_prune": {"ref": NOWHERE, "rules": [{"count": 1}], **QUICK},
     "oci_artifact_cache": {"cache_dir": "cache"},
     "oci_registry_login": {"registry": "127.0.0.1:9", "state": "absent", "config_file": "login.json", **QUICK},
     "helm_chart_sources": {"sources": {"a": {"ref": f"{NOWHERE}:1"}}, "cache_dir": "cache", **QUICK},

@@ -1,0 +1,138 @@
+# Copyright (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules of a retention: which tags each covers, and which of them it keeps.
+
+A tag that no rule covers is kept, and so is one that any rule keeps. What is left may go.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..._errors import InvalidOption
+from ..._files.bounded import FileRefused, expanded, read_file
+from ..._files.names import CONTROL_NAME
+from ..._oci.digest import parse_digest
+from ..._oci.selection import FilterTags, Selection, TagSelector
+from ..ages import age_seconds
+
+MAX_RULES = 100
+# Bytes of a file that names digests in use; the record of a large directory has some tens of MiB.
+MAX_KEEP_FILE = 128 * 1024 * 1024
+_STATE = "state"
+_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}(?![0-9a-f])|sha512:[0-9a-f]{128}(?![0-9a-f])")
+
+COUNT, AGE, ALWAYS, NOT_COVERED, AGE_UNKNOWN = "count", "age", "always", "not_covered", "age_unknown"
+# why a tag that no rule keeps stays all the same
+IN_USE, SHARED, PART, REFERRER = "in_use", "shared", "part", "referrer"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A selection of tags, of which the best ``count`` are kept, and those younger than ``age`` seconds; None for both
+    keeps all that it covers."""
+
+    selector: TagSelector
+    count: int | None = None
+    age: float | None = None
+
+
+@dataclass
+class Verdicts:
+    """What the rules say before any digest is known: why a tag is kept; and those that may go, each with the ages in
+    seconds that it must have reached for that, one for each rule with an age."""
+
+    kept: dict[str, str]
+    candidates: dict[str, list[float]]
+
+
+def parse_rule(number: int, option: Mapping[str, Any]) -> Rule:
+    """One entry of the option ``rules``: ``semver``, ``pattern``, ``filter_tags``, ``count``, ``age``.
+
+    :param number: of the entry, for messages.
+    :raises OciError: when it cannot be used.
+    """
+    count, filter_tags = option.get("count"), option.get("filter_tags")
+    if count is not None and count < 0:
+        raise InvalidOption(f"Item {number} of 'rules': 'count' is {count}: wanted 0 or more.")
+    selection = Selection(
+        semver=option.get("semver") or "",
+        semver_filter=option.get("pattern") or "",
+        filter_tags=FilterTags.from_options(filter_tags) if filter_tags else None,
+    )
+    age = option.get("age")
+    # a chart's version is tagged with _ for +
+    return Rule(TagSelector(selection, chart_tags=True), count, None if age is None else age_seconds(age))
+
+
+def judge(rules: Sequence[Rule], tags: Iterable[str]) -> Verdicts:
+    """Apply the rules to tags that are no signatures and no referrers.
+
+    :raises InvalidSelection: when an expression needs too much CPU time.
+    """
+    listed = list(tags)
+    kept: dict[str, str] = {}
+    candidates: dict[str, list[float]] = {}
+    for rule in rules:
+        for position, tag in enumerate(rule.selector.rank(listed)):
+            ages = candidates.setdefault(tag, [])
+            if rule.count is None and rule.age is None:
+                kept.setdefault(tag, ALWAYS)
+            elif rule.count is not None and position < rule.count:
+                kept.setdefault(tag, COUNT)
+            elif rule.age is not None:
+                ages.append(rule.age)
+    for tag in listed:
+        if tag not in candidates:
+            kept[tag] = NOT_COVERED
+    return Verdicts(kept, {tag: ages for tag, ages in candidates.items() if tag not in kept})
+
+
+def digests_in_use(given: Sequence[str], paths: Sequence[str]) -> set[str]:
+    """The digests that are named as in use: by themselves, in a revision or reference (``…@digest``), or anywhere in
+    the text of files: lock files, records of deployments. A directory stands for the record that a pull keeps in it.
+
+    :raises InvalidReference: when one given is no digest.
+    :raises InvalidOption: when a file cannot be read, or names no digest at all.
+    """
+    found = set()
+    for text in given:
+        digest = text.strip().rpartition("@")[2]
+        parse_digest(digest)
+        found.add(digest)
+    for path in paths:
+        names = {each.decode("ascii") for each in _DIGEST.findall(_content(path))}
+        if not names:
+            raise InvalidOption(
+                f"The file {path} in 'keep_files' names no digest: what is in use is not known.",
+                "Check the path: nothing is removed on the word of an empty or a wrong file.",
+            )
+        found |= names
+    return found
+
+
+def _content(path: str) -> bytes:
+    """The text of a file; of a directory that a pull has filled, what its record says of the artifact. The digests of
+    the placed files, which are in the record as well, are none of manifests."""
+    place = expanded(path)
+    is_destination = os.path.isdir(place)
+    if is_destination:
+        place = os.path.join(place, CONTROL_NAME, _STATE)
+    try:
+        content = read_file(place, MAX_KEEP_FILE)
+    except FileRefused as exc:
+        raise InvalidOption(f"The file {place} in 'keep_files' {exc}.", "Check the path.") from None
+    if not is_destination:
+        return content
+    try:
+        return json.dumps(json.loads(content)["artifact"]).encode("ascii")
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise InvalidOption(
+            f"The file {place} is no record of a pull.", "Run the pull again, or name what is in use in 'keep_digests'."
+        ) from None
