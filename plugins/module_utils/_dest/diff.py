@@ -83,7 +83,7 @@ def _shown_file(root: DirectoryHandles | None, path: str, budget: int) -> str:
         size = os.fstat(descriptor).st_size
         if size <= min(MAX_TEXT, budget):
             with os.fdopen(os.dup(descriptor), "rb") as stream:
-                text = _text(stream.read(size))
+                text = plain_text(stream.read(size))
             if text is not None:
                 os.close(descriptor)
                 return text
@@ -93,8 +93,8 @@ def _shown_file(root: DirectoryHandles | None, path: str, budget: int) -> str:
         return f"unreadable: {exc.strerror}\n"
 
 
-def _text(raw: bytes) -> str | None:
-    """The content, None when it is not text that is safe for a terminal."""
+def plain_text(raw: bytes) -> str | None:
+    """The content of a file, None when it is not text that is safe for a terminal."""
     if _NOT_TEXT.search(raw):
         return None
     try:

@@ -14,6 +14,7 @@ import ctypes
 import hashlib
 import os
 import re
+import resource
 import shlex
 import shutil
 import signal
@@ -21,7 +22,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
@@ -30,6 +31,12 @@ OLDEST = (3, 10)
 # characters of Helm's output that are shown, and that are read; more are read so that secrets are hidden before cutting
 MAX_WORDS, MAX_READ = 2000, 64 * 1024
 VERSION_TIMEOUT = 60.0
+# bytes that a chart may render to, bytes of memory and seconds of the processor that this may take
+MAX_RENDERED = 16 * 1024 * 1024
+RENDER_MEMORY = 4 * 1024 * 1024 * 1024
+RENDER_SECONDS = 120
+# the name of the release for which charts are rendered: the one that Helm itself takes
+RENDERED_RELEASE = "release-name"
 
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
 # variables that would make Helm use another cluster or storage than the options
@@ -177,6 +184,24 @@ class Helm:
             words += ["--filter", each]
         return self._call(words, timeout)
 
+    def template(self, chart: str) -> Outcome:
+        """Run ``helm template`` on the chart in a directory, with its own values and without a cluster.
+
+        The output has at most ``MAX_RENDERED`` bytes, and Helm takes at most ``RENDER_SECONDS`` seconds of its
+        processor and ``RENDER_MEMORY`` bytes of memory.
+        """
+        words = ["template", RENDERED_RELEASE, chart, "--namespace", "default"]
+        path = os.path.join(self._scratch, "rendered.yaml")
+        with open(path, "w+b") as output:
+            outcome = self._call(words, RENDER_SECONDS / 12, output=output)
+            if not outcome.ok:
+                return outcome
+            output.seek(0)
+            text = output.read(MAX_RENDERED + 1)
+        if len(text) > MAX_RENDERED:
+            return Outcome(False, f"it renders more than {MAX_RENDERED} bytes")
+        return Outcome(True, output=text)
+
     def _deploy(
         self,
         verb: str,
@@ -293,7 +318,9 @@ class Helm:
         environment: Mapping[str, str] | None = None,
         *,
         keep_output: bool = False,
+        output: BinaryIO | None = None,
     ) -> Outcome:
+        """``output`` is a file for what Helm prints; writing to files, and what Helm may take, is limited then."""
         self.runs += 1
         # Helm's timeout is for each thing that it waits for: hooks, resources, deletions
         limit = timeout * 12 + 60
@@ -301,16 +328,16 @@ class Helm:
             process = subprocess.Popen(
                 [self.path, *words],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE if keep_output else subprocess.DEVNULL,
+                stdout=output or (subprocess.PIPE if keep_output else subprocess.DEVNULL),
                 stderr=subprocess.PIPE,
                 env={**self._environment, **(environment or {})},
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent if output is None else _be_limited,
             )
         except OSError as exc:
             raise HelmFailed(f"{self.path} cannot be run: {exc.strerror or exc}.") from None
         with process:
             try:
-                output, errors = process.communicate(text, limit)
+                printed, errors = process.communicate(text, limit)
             except subprocess.TimeoutExpired:
                 process.kill()
                 return Outcome(False, f"it did not end within {limit:g} s, and was ended")
@@ -319,7 +346,7 @@ class Helm:
                 raise
         if process.returncode < 0:
             return Outcome(False, f"it was ended by signal {-process.returncode}")
-        return Outcome(process.returncode == 0, _words(errors) if process.returncode else "", output or b"")
+        return Outcome(process.returncode == 0, _words(errors) if process.returncode else "", printed or b"")
 
 
 def _words(errors: bytes) -> str:
@@ -350,6 +377,14 @@ def _die_with_parent() -> None:
     """Make Helm end when this process ends; the next run detects and repairs the unfinished release."""
     if _PRCTL is not None:
         _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _be_limited() -> None:
+    """Bound what Helm may take to render a chart, which may be made to take everything."""
+    _die_with_parent()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_RENDERED + 1, MAX_RENDERED + 1))
+    resource.setrlimit(resource.RLIMIT_DATA, (RENDER_MEMORY, RENDER_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (RENDER_SECONDS, RENDER_SECONDS))
 
 
 _PLUGIN = """\
