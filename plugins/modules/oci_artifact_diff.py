@@ -135,23 +135,23 @@ notes:
 EXAMPLES = r"""
 - name: Show what an update would bring
   cloudnative.artifacts.oci_artifact_diff:
-    from: registry.example.com/platform/config:1.4.2
+    from: registry.example.com/platform/config:1.2.0
     to:
       url: oci://registry.example.com/platform/config
       semver: 1.x
   register: update
 
-- name: Compare what is deployed with what is published, and report a change where they differ
+- name: Compare a directory with what is published, and report a change where they differ
   cloudnative.artifacts.oci_artifact_diff:
-    from: /etc/platform
+    from: "{{ playbook_dir }}/deploy"
     to: registry.example.com/platform/config:1.4.2
-  register: deployed
-  changed_when: deployed.differs
+  register: found
+  changed_when: found.differs
 
 - name: Compare two versions of a chart by their rendered manifests
   cloudnative.artifacts.oci_artifact_diff:
     from: contoso.azurecr.io/marketing/campaign1/chart:1.1
-    to: oci-layout:/srv/bundle:1.2
+    to: registry.example.com/charts/podinfo:6.7.1
 """
 
 RETURN = r"""

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from support.ansible_runner import AnsibleRunner, TaskResult
-from support.artifacts import TITLE, Blob, Entry, Publisher, special, tgz, write_layout
+from support.artifacts import TITLE, Blob, Entry, Publisher, special, write_layout
 from support.helm import chart, publish_chart, write_chart_layout
 from support.servers import RegistryServer, Request
 from support.tools import Tools

@@ -65,8 +65,13 @@ class _ShortForms(AnsibleModule):
         super()._load_params()  # type: ignore[no-untyped-call]  # typed in part
         for name in SIDES:
             given = self.params.get(name)
-            if isinstance(given, str) and given:
-                self.params[name] = {"path" if is_path(given) else "ref": given}
+            if not isinstance(given, str) or not given:
+                continue
+            if is_path(given):
+                self.params[name] = {"path": given}
+            elif not ("=" in given or given.lstrip().startswith("{")):
+                # a mapping as JSON or key=value, which no reference looks like, is left for Ansible to read
+                self.params[name] = {"ref": given}
 
 
 class SidesModule(TaskModule, _ShortForms):
