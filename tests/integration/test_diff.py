@@ -228,11 +228,14 @@ def test_charts(ansible: AnsibleRunner, publisher: Publisher, tools: Tools, tmp_
     (source / "left.swp").write_text("left out\n")
     (source / "templates/shown.yaml").chmod(0o600)
     helm = str(tools["helm"])
-    rendered, bare, directory = ansible.tasks(
+    endless = "{{- range until 400000 }}\n# {{ repeat 60 .Values.color }}\n{{- end }}\n"
+    write_chart_layout(tmp_path / "endless", "1", chart(**{"templates__endless.yaml": endless}))
+    rendered, bare, directory, large = ansible.tasks(
         [
             task(f"{publisher.name}:1.0.0", f"oci-layout:{layout}:1.1.0", helm=helm),
             task(f"{publisher.name}:1.0.0", f"oci-layout:{layout}:1.1.0", helm="/nowhere/helm"),
             task(str(source), f"oci-layout:{layout}:1.1.0", helm=helm),
+            task(f"{publisher.name}:1.0.0", f"oci-layout:{tmp_path}/endless:1", helm=helm),
         ],
         diff=True,
     )
@@ -255,3 +258,4 @@ def test_charts(ansible: AnsibleRunner, publisher: Publisher, tools: Tools, tmp_
     assert bare["changes"] == rendered["changes"]
     assert any("/nowhere/helm" in warning for warning in bare["warnings"])
     assert directory["changes"] == {"added": [], "removed": [".helmignore"], "changed": [], "modes": []}, directory
+    assert "renders more than" in large["chart"]["notes"][0] and large["changes"]["added"] == ["templates/endless.yaml"]

@@ -44,16 +44,12 @@ def with_entries(task: Mapping[str, Any]) -> dict[str, Any]:
 
     :param task: the argument spec that the module declares.
     """
-    own = {name: spec for name, spec in task.items() if name not in OF_THE_TASK}
-    return {**task, ARTIFACTS: {**task[ARTIFACTS], "options": entry_spec(own)}}
-
-
-def entry_spec(own: Mapping[str, Any]) -> dict[str, Any]:
-    """The suboptions of an option that may have the options ``own``; see :func:`with_entries`."""
-    return {
+    options = {
         name: {key: value for key, value in spec.items() if key not in ("default", "required", "options")}
-        for name, spec in own.items()
+        for name, spec in task.items()
+        if name not in OF_THE_TASK
     }
+    return {**task, ARTIFACTS: {**task[ARTIFACTS], "options": options}}
 
 
 def exclusive_rules(*further: str) -> list[tuple[str, str]]:
@@ -82,22 +78,13 @@ def each_item(
     for number, item in enumerate(module.params[ARTIFACTS], 1):
 
         def convert(item: Mapping[str, Any] = item) -> Options:
-            return read(entry_task(module, item, own, units))
+            params = checked(module, item, own)
+            params = {**module.params, **inherited(params, module.params, own, units)}
+            return read(as_task(module, params))
 
         label = {name: item[name] for name in (*IDENTITY_SPEC, *labels) if item.get(name) is not None}
         found.append((numbered(number, convert), label))
     return found
-
-
-def entry_task(
-    module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, Any], units: Sequence[Collection[str]]
-) -> AnsibleModule:
-    """Return the module with the options of an entry in the place of the task's; arguments as for :func:`each_item`.
-
-    :raises InvalidOption: when an option of the entry cannot be used.
-    """
-    params = _checked(module, item, own)
-    return _as_task(module, {**module.params, **inherited(params, module.params, own, units)})
 
 
 def inherited(
@@ -118,7 +105,8 @@ def inherited(
     return result
 
 
-def _checked(module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def checked(module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of an entry, converted to their types; see :func:`each_item`."""
     optional = {
         name: {key: value for key, value in spec.items() if key not in ("default", "required")}
         for name, spec in own.items()
@@ -137,7 +125,7 @@ def _checked(module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, A
     return parameters
 
 
-def _as_task(module: AnsibleModule, params: dict[str, Any]) -> AnsibleModule:
+def as_task(module: AnsibleModule, params: dict[str, Any]) -> AnsibleModule:
     """The options of an entry in the place of a task's."""
     task = SimpleNamespace(params=params, no_log_values=module.no_log_values, check_mode=module.check_mode)
     return cast(AnsibleModule, task)

@@ -12,7 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._errors import InvalidOption
 from .._ops.diff.options import is_path
-from .items import AUTH_UNIT, entry_spec, entry_task
+from .items import ARTIFACTS, AUTH_UNIT, as_task, checked, inherited, with_entries
 from .run import TaskModule
 from .specs import REFERENCE_SPEC, SELECTION_SPEC, TAG_MOVED_SPEC
 
@@ -29,7 +29,7 @@ def with_sides(task: Mapping[str, Any]) -> dict[str, Any]:
 
     :param task: the argument spec that the module declares.
     """
-    options = entry_spec(_of_side(task))
+    options = with_entries({**_of_side(task), ARTIFACTS: {}})[ARTIFACTS]["options"]
     return {**task, **{name: {**task[name], "type": "dict", "options": options} for name in SIDES}}
 
 
@@ -38,9 +38,10 @@ def side_task(module: AnsibleModule, name: str, task: Mapping[str, Any]) -> Ansi
 
     :raises InvalidOption: when an option of the side cannot be used, or it names no place, or two.
     """
-    given = module.params[name]
+    given, own = module.params[name], _of_side(task)
     try:
-        found = entry_task(module, given, _of_side(task), [AUTH_UNIT])
+        params = inherited(checked(module, given, own), module.params, own, [AUTH_UNIT])
+        found = as_task(module, {**module.params, **params})
         named = [key for key in ("ref", "url", "path") if found.params.get(key)]
         if len(named) != 1:
             have = f"{' and '.join(named)} are" if named else "none is"

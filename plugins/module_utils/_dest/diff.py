@@ -21,6 +21,8 @@ MAX_TOTAL = 1024 * 1024
 MAX_FILES = 1000
 # control characters other than white space: the terminal would interpret an escape sequence in a diff
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+# those beyond ASCII, which UTF-8 has in two bytes: the first begins an escape sequence for many a terminal
+_CONTROL = re.compile("[\x80-\x84\x86-\x9f]")
 
 
 def diff_of(plan: Plan, name: str, root: DirectoryHandles, stage: DirectoryHandles) -> list[dict[str, str]]:
@@ -98,9 +100,10 @@ def plain_text(raw: bytes) -> str | None:
     if _NOT_TEXT.search(raw):
         return None
     try:
-        return raw.decode("utf-8")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError:
         return None
+    return None if _CONTROL.search(text) else text
 
 
 def _short(digest: str) -> str:

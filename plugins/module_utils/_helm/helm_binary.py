@@ -20,9 +20,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
@@ -191,16 +192,12 @@ class Helm:
         processor and ``RENDER_MEMORY`` bytes of memory.
         """
         words = ["template", RENDERED_RELEASE, chart, "--namespace", "default"]
-        path = os.path.join(self._scratch, "rendered.yaml")
-        with open(path, "w+b") as output:
-            outcome = self._call(words, RENDER_SECONDS / 12, output=output)
-            if not outcome.ok:
-                return outcome
+        with tempfile.TemporaryFile(dir=self._scratch) as output, tempfile.TemporaryFile(dir=self._scratch) as errors:
+            outcome = self._call(words, RENDER_SECONDS / 12, files=(output, errors))
+            if os.fstat(output.fileno()).st_size > MAX_RENDERED:
+                return Outcome(False, f"it renders more than {MAX_RENDERED} bytes")
             output.seek(0)
-            text = output.read(MAX_RENDERED + 1)
-        if len(text) > MAX_RENDERED:
-            return Outcome(False, f"it renders more than {MAX_RENDERED} bytes")
-        return Outcome(True, output=text)
+            return Outcome(True, output=output.read()) if outcome.ok else outcome
 
     def _deploy(
         self,
@@ -318,9 +315,9 @@ class Helm:
         environment: Mapping[str, str] | None = None,
         *,
         keep_output: bool = False,
-        output: BinaryIO | None = None,
+        files: tuple[IO[bytes], IO[bytes]] | None = None,
     ) -> Outcome:
-        """``output`` is a file for what Helm prints; writing to files, and what Helm may take, is limited then."""
+        """``files`` are for the output and for errors; what Helm may write and take is limited then."""
         self.runs += 1
         # Helm's timeout is for each thing that it waits for: hooks, resources, deletions
         limit = timeout * 12 + 60
@@ -328,10 +325,10 @@ class Helm:
             process = subprocess.Popen(
                 [self.path, *words],
                 stdin=subprocess.PIPE,
-                stdout=output or (subprocess.PIPE if keep_output else subprocess.DEVNULL),
-                stderr=subprocess.PIPE,
+                stdout=files[0] if files else subprocess.PIPE if keep_output else subprocess.DEVNULL,
+                stderr=files[1] if files else subprocess.PIPE,
                 env={**self._environment, **(environment or {})},
-                preexec_fn=_die_with_parent if output is None else _be_limited,
+                preexec_fn=_be_limited if files else _die_with_parent,
             )
         except OSError as exc:
             raise HelmFailed(f"{self.path} cannot be run: {exc.strerror or exc}.") from None
@@ -344,6 +341,9 @@ class Helm:
             except BaseException:
                 process.kill()
                 raise
+        if files:
+            files[1].seek(0)
+            errors = files[1].read(MAX_READ)
         if process.returncode < 0:
             return Outcome(False, f"it was ended by signal {-process.returncode}")
         return Outcome(process.returncode == 0, _words(errors) if process.returncode else "", printed or b"")

@@ -22,6 +22,7 @@ from ..._helm.file_text import FileTexts
 from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess
 from ..._helm.values import read_values
 from .content import CHART_FILE, Content
+from .texts import printable
 
 VALUES_FILE = "values.yaml"
 
@@ -96,7 +97,8 @@ class ChartDiff:
         return read_values(content.read(name, MAX_FILE), f"{name} of {content.name}")
 
     def _note(self, text: str) -> None:
-        shown = self._texts.mask.text(text[:MAX_WORDS])
+        # the words of Helm repeat what the chart says; secrets are hidden before anything is cut off
+        shown = printable(self._texts.mask.text(text))[:MAX_WORDS]
         if shown not in self.notes:
             self.notes.append(shown)
 

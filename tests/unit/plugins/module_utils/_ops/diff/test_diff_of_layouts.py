@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.diff import plain_text
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.diff import diff as verb
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.diff import texts
@@ -46,6 +47,12 @@ def test_what_is_too_much_to_show_is_said(tmp_path: Path) -> None:
     assert notes["long"] == "more than 65536 bytes" and notes["escape"] == "binary"
     shown = "".join(text for each in found["diff"] for text in each.values())
     assert "\x1b" not in shown and "a" * 100 not in shown
+
+
+@pytest.mark.parametrize("raw", [b"a\x1b[31m", "a\x9b31m".encode(), b"a\0", b"a\xff"])
+def test_what_a_terminal_would_interpret_is_no_text(raw: bytes) -> None:
+    assert plain_text(raw) is None
+    assert plain_text("a\tü\n".encode()) == "a\tü\n"
 
 
 def test_all_texts_together_are_bounded(tmp_path: Path) -> None:
