@@ -58,11 +58,11 @@ def test_what_a_terminal_would_interpret_is_no_text(raw: bytes) -> None:
 def test_all_texts_together_are_bounded(tmp_path: Path) -> None:
     names = [f"{number:03}" for number in range(40)]
     limits = Limits(16 << 20, 1000)
-    found = compared(tmp_path, dict.fromkeys(names, "a\n" * 20_000), dict.fromkeys(names, "b\n" * 20_000), limits)
+    found = compared(tmp_path / "lines", dict.fromkeys(names, "a\n" * 20_000), dict.fromkeys(names, "b\n" * 20_000), limits)
     notes = [each.get("note") for each in found["files"]]
     assert set(notes) == {"too many lines differ"}
     words = {name: f"{name} {'word ' * 10_000}" for name in names}
-    found = compared(tmp_path, words, {name: f"{text}." for name, text in words.items()}, limits)
+    found = compared(tmp_path / "words", words, {name: f"{text}." for name, text in words.items()}, limits)
     assert found["files"][0]["text"] and found["files"][-1]["note"].startswith("there is more to show")
     assert sum(len(each["text"]) for each in found["files"]) <= 2 * texts.MAX_TOTAL
 
