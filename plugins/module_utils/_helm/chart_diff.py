@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +19,10 @@ MAX_LISTED = 1000
 # characters of one value
 MAX_VALUE = 1000
 MAX_OBJECTS = 2000
+# aliases in all rendered manifests: some dozens may stand for a million values
+MAX_ALIASES = 1000
+
+_ALIAS = re.compile(r"\*\w")
 
 
 class ObjectDiff(NamedTuple):
@@ -61,12 +67,17 @@ def compare_objects(before: str, after: str, mask: Mask) -> list[ObjectDiff]:
     :raises ValuesError: when a manifest is not YAML.
     :raises ChartError: when there are too many.
     """
-    old, new = _objects(before, mask), _objects(after, mask)
+    old, new = _objects(before), _objects(after)
     found = []
     for key in sorted({*old, *new}):
-        texts = old.get(key, ""), new.get(key, "")
-        if texts[0] != texts[1]:
-            found.append(ObjectDiff(*key[:3], *texts))
+        # as text: for Python True is 1
+        if key in old and key in new and repr(old[key]) == repr(new[key]):
+            continue
+        old_text = object_text(old[key], mask) if key in old else ""
+        new_text = object_text(new[key], mask) if key in new else ""
+        found.append(ObjectDiff(key[0], key[1], key[2], old_text, new_text))
+        if len(found) == MAX_LISTED:
+            break
     return found
 
 
@@ -104,18 +115,19 @@ def _shown(leaf: _Leaf, mask: Mask, named: bool) -> Any:
     return value[:MAX_VALUE] if isinstance(value, str) else value
 
 
-def _objects(manifests: str, mask: Mask) -> dict[tuple[str, str, str, int], str]:
-    found: dict[tuple[str, str, str, int], str] = {}
+def _objects(manifests: str) -> dict[tuple[str, str, str, int], dict[str, Any]]:
+    if len(_ALIAS.findall(manifests)) > MAX_ALIASES:
+        raise ChartError(f"It renders more than {MAX_ALIASES} aliases of YAML.")
+    found: dict[tuple[str, str, str, int], dict[str, Any]] = {}
+    numbers: Counter[tuple[str, str, str]] = Counter()
     for document in documents(manifests, "the chart"):
         if len(found) >= MAX_OBJECTS:
             raise ChartError(f"It renders more than {MAX_OBJECTS} objects.")
         metadata = document.get("metadata")
         metadata = metadata if isinstance(metadata, Mapping) else {}
         key = _name(document.get("kind")), _name(metadata.get("namespace")), _name(metadata.get("name"))
-        number = 0
-        while (key[0], key[1], key[2], number) in found:
-            number += 1
-        found[(key[0], key[1], key[2], number)] = object_text(document, mask)
+        found[key[0], key[1], key[2], numbers[key]] = document
+        numbers[key] += 1
     return found
 
 

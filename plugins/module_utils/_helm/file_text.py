@@ -26,11 +26,14 @@ from .manifest_text import (
 
 # documents that are read to look for Secrets in them; others are hidden when they hold the word
 MAX_READ = 500
+# aliases in a document that is read: a few more may stand for a million values
+MAX_ALIASES = 10
 
 _START = re.compile(r"^(---(?=[ \t]|$))", re.MULTILINE)
 _SIGNS = ("Secret", "\\", "!!")
 # a text that says, in YAML or JSON, that it is a Secret
-_KIND = re.compile(r"kind[\"']?\s*:[^\n#]{0,100}?\s*[^\n#]{0,100}?(?<![A-Za-z])Secret(?:List)?(?![A-Za-z])")
+_KIND = re.compile(r"kind[\"']?\s{0,9}:\s{0,40}[^\n#]{0,40}?(?<![A-Za-z])Secret(?:List)?(?![A-Za-z])")
+_ALIAS = re.compile(r"\*\w")
 # of a file of values that cannot be read as YAML
 _NAMED_LINE = re.compile(
     r"^([ \t-]*[\"']?[\w.-]*(?:pass|pwd|token|secret|key|auth|cred)[\w.-]*[\"']?[ \t]*:[ \t]+)(\S.*)$", re.I | re.M
@@ -50,7 +53,8 @@ class FileTexts:
 
     def learn(self, manifests: str) -> None:
         """Take in the values of the Secrets in manifests."""
-        for secret in secrets_of_release({"manifest": manifests}):
+        readable = [piece for piece in _START.split(manifests) if not _is_folded(piece)]
+        for secret in secrets_of_release({"manifest": "\n".join(readable)}):
             self.mask.add(secret)
 
     def shown(self, path: str, text: str) -> str:
@@ -72,6 +76,8 @@ class FileTexts:
         self._left -= 1
         if self._left < 0:
             return _hidden(text) if "Secret" in text else text
+        if _is_folded(text):
+            return _hidden(text) if "kind" in text else text
         document = only_document(text)
         if document is None:
             return _hidden(text) if _KIND.search(text) else text
@@ -79,9 +85,14 @@ class FileTexts:
         return f"\n{dump(without)}\n" if changed else text
 
 
+def _is_folded(text: str) -> bool:
+    """Return True for a document with so many aliases that it is not read."""
+    return len(_ALIAS.findall(text)) > MAX_ALIASES
+
+
 def _without_named(text: str) -> str:
     mask, is_read = Mask(), False
-    for document in documents_in(text):
+    for document in () if _is_folded(text) else documents_in(text):
         is_read = True
         for secret in named_secrets(document):
             mask.add(secret)

@@ -33,7 +33,7 @@ OLDEST = (3, 10)
 MAX_WORDS, MAX_READ = 2000, 64 * 1024
 VERSION_TIMEOUT = 60.0
 # bytes that a chart may render to, bytes of memory and seconds of the processor that this may take
-MAX_RENDERED = 16 * 1024 * 1024
+MAX_RENDERED = 8 * 1024 * 1024
 RENDER_MEMORY = 4 * 1024 * 1024 * 1024
 RENDER_SECONDS = 120
 # the name of the release for which charts are rendered: the one that Helm itself takes
@@ -382,9 +382,14 @@ def _die_with_parent() -> None:
 def _be_limited() -> None:
     """Bound what Helm may take to render a chart, which may be made to take everything."""
     _die_with_parent()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_RENDERED + 1, MAX_RENDERED + 1))
-    resource.setrlimit(resource.RLIMIT_DATA, (RENDER_MEMORY, RENDER_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (RENDER_SECONDS, RENDER_SECONDS))
+    for kind, most in (
+        (resource.RLIMIT_FSIZE, MAX_RENDERED + 1),
+        (resource.RLIMIT_DATA, RENDER_MEMORY),
+        (resource.RLIMIT_CPU, RENDER_SECONDS),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (limit, limit))
 
 
 _PLUGIN = """\

@@ -12,7 +12,7 @@ import os
 import tempfile
 from typing import Any
 
-from ..._errors import MissingDependency, OciError
+from ..._errors import OciError
 from ..._files.bounded import MAX_CHART
 from ..._files.names import native
 from ..._files.tree import FILE
@@ -68,7 +68,12 @@ class ChartDiff:
                 return
             for number, content in enumerate(self._sides):
                 folder = os.path.join(scratch, str(number))
-                if not _copy_chart(content, folder):
+                try:
+                    is_copied = _copy_chart(content, folder)
+                except OSError as exc:
+                    self._note(f"The chart {content.name} is not rendered: it cannot be copied: {exc.strerror or exc}.")
+                    return
+                if not is_copied:
                     self._note(f"The chart {content.name} is not rendered: it is larger than Helm accepts.")
                     return
                 outcome = helm.template(folder)
@@ -82,9 +87,6 @@ class ChartDiff:
     def _compare_file(self, name: str, *, named: bool) -> list[dict[str, Any]]:
         try:
             before, after = (self._read(content, name) for content in self._sides)
-        except MissingDependency as exc:
-            self._note(f"{name} is compared as text only: {exc}")
-            return []
         except OciError as exc:
             self._note(f"{name} is compared as text only: {exc}")
             return []

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any, Callable, TypeVar
 
-from ..._dest.diff import MAX_FILES, MAX_TEXT
+from ..._dest.diff import MAX_FILES, MAX_TEXT, MAX_TOTAL
 from ..._errors import InvalidOption, OciError
 from ..._files.names import escaped
 from ..._files.regular_file import storage_error
@@ -35,8 +35,8 @@ from .texts import ABSENT, REMOVED, FileTexts, TextBudget, printable
 
 IDENTICAL, DIFFERENT = "Identical", "Different"
 MAX_LAYERS_SHOWN = 1000
-# bytes of a file up to which its Secrets are looked for
-MAX_SEARCHED = MAX_TEXT
+# bytes of all files in which Secrets are looked for; a larger file than one that is shown is not
+MAX_SEARCHED = 8 * MAX_TOTAL
 
 Result = TypeVar("Result")
 
@@ -183,15 +183,15 @@ class _Comparison:
 
     def _learn(self, before: Content, after: Content, differences: Sequence[Difference]) -> None:
         """Take in the values of the Secrets that differ, so that they are shown nowhere else."""
-        for content, entries in (
-            (before, [(each.path, each.before) for each in differences[:MAX_FILES]]),
-            (after, [(each.path, each.after) for each in differences[:MAX_FILES]]),
-        ):
-            for path, entry in entries:
-                if entry is not None and entry.kind == FILE and entry.size <= MAX_SEARCHED and content.has_bytes(path):
-                    raw = content.read(path, MAX_SEARCHED)
-                    if b"Secret" in raw or b"\\" in raw:
-                        self._secrets.learn(raw.decode("utf-8", "replace"))
+        left = MAX_SEARCHED
+        for each in differences[:MAX_FILES]:
+            for content, entry in ((before, each.before), (after, each.after)):
+                if entry is None or entry.kind != FILE or entry.size > MAX_TEXT or not content.has_bytes(each.path):
+                    continue
+                raw = content.read(each.path, MAX_TEXT)
+                if len(raw) <= left and any(sign in raw for sign in (b"Secret", b"\\", b"!!")):
+                    left -= len(raw)
+                    self._secrets.learn(raw.decode("utf-8", "replace"))
 
     def _result(self, sides: Sequence[dict[str, Any]], found: _Found) -> dict[str, Any]:
         differs = found.differs
@@ -255,7 +255,9 @@ class _Found:
         listed = []
         for each in objects[:MAX_FILES]:
             title = printable(each.title)
-            text, note = budget.unified(each.before, each.after, (f"a/{title}", f"b/{title}"))
+            text, note = "", budget.take(each.before, each.after)
+            if not note:
+                text, note = budget.unified(each.before, each.after, (f"a/{title}", f"b/{title}"))
             change = CHANGED if each.before and each.after else "added" if each.after else "removed"
             entry = {"kind": each.kind, "namespace": each.namespace, "name": each.name, "change": change, "text": text}
             listed.append({**entry, "note": note} if note else entry)

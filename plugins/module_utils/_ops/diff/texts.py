@@ -22,6 +22,8 @@ from .content import Content
 MAX_STEPS = 4_000_000
 MAX_ALL_STEPS = 40_000_000
 ABSENT, REMOVED = "(absent)", "(removed)"
+# characters of a digest for people: the algorithm and 12 hex digits
+SHORT_DIGEST = len("sha256:") + 12
 
 # Returns the text of a file without secrets: path, text.
 Shown = Callable[[str, str], str]
@@ -31,13 +33,19 @@ class TextBudget:
     """What may still be shown: characters of text, and steps of comparing lines."""
 
     def __init__(self) -> None:
-        self.left = MAX_TOTAL
+        self._left = MAX_TOTAL
         self._steps = MAX_ALL_STEPS
 
+    def take(self, before: str, after: str) -> str:
+        """Take two texts that are to be looked at; return an empty text, or why they are not shown."""
+        size = len(before) + len(after)
+        if size > self._left:
+            return "there is more to show than is shown at once"
+        self._left -= size
+        return ""
+
     def unified(self, before: str, after: str, names: tuple[str, str]) -> tuple[str, str]:
-        """Return the unified diff of two texts, or an empty text and why there is none."""
-        if len(before) + len(after) > self.left:
-            return "", "there is more to show than is shown at once"
+        """Return the unified diff of two texts that were taken, or an empty text and why there is none."""
         old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
         same = _common(old, new)
         tail = _common(old[same:][::-1], new[same:][::-1])
@@ -45,7 +53,6 @@ class TextBudget:
         if steps > min(MAX_STEPS, self._steps):
             return "", "too many lines differ"
         self._steps -= steps
-        self.left -= len(before) + len(after)
         return "".join(_unified(old, new, names)), ""
 
 
@@ -87,7 +94,8 @@ class FileTexts:
         old = _Text.of(self._before, found.path, found.before)
         new = _Text.of(self._after, found.path, found.after)
         before, after = old.description, new.description
-        note = old.note or new.note
+        # taken before secrets are looked for in them, which is work as well
+        note = old.note or new.note or self._budget.take(old.text, new.text)
         if not note:
             old_text, new_text = self._shown(found.path, old.text), self._shown(found.path, new.text)
             result["text"], note = self._budget.unified(old_text, new_text, (f"a/{path}", f"b/{path}"))
@@ -122,7 +130,7 @@ class _Text(NamedTuple):
             return cls(note="directory", description="directory\n")
         if entry.kind != FILE:
             return cls(note="special file", description="special file\n")
-        short = f"{content.digest(path)[:19]}" if entry.size <= MAX_TEXT or entry.digest else "not read"
+        short = content.digest(path)[:SHORT_DIGEST] if entry.size <= MAX_TEXT or entry.digest else "not read"
         description = f"file of {entry.size} bytes, {short}\n"
         if entry.size > MAX_TEXT:
             return cls(note=f"more than {MAX_TEXT} bytes", description=description)

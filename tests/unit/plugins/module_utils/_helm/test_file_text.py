@@ -79,6 +79,17 @@ def test_reading_is_bounded_and_then_hides() -> None:
     assert "a: b" not in texts.shown("b.yaml", "a: b # Secret\n")
 
 
+def test_documents_that_would_unfold_are_not_read() -> None:
+    """Ten aliases in each of a few lines stand for more values than there is time to look at."""
+    lines = ["a: &a0 [x]", *(f"b{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 9)}]" for number in range(1, 9))]
+    bomb = "\n".join(["kind: Secret", *lines, f"stringData: {{password: {HUSH}}}"])
+    texts = FileTexts()
+    texts.learn(bomb)
+    assert not texts.mask and HUSH not in texts.shown("a.yaml", bomb)
+    with pytest.raises(ChartError):
+        chart_diff.compare_objects("---\n".join([f"{bomb}\n"] * 20), "", Mask())
+
+
 def test_values_are_compared_by_path() -> None:
     before = {"a": {"b": [1, 2], "gone": None}, "password": "one", "flag": 1, "empty": {}}
     after = {"a": {"b": [1, 3], "x.y": "new"}, "password": "two", "flag": True, "empty": {}}
