@@ -228,9 +228,7 @@ def test_charts(ansible: AnsibleRunner, publisher: Publisher, tools: Tools, tmp_
     (source / "left.swp").write_text("left out\n")
     (source / "templates/shown.yaml").chmod(0o600)
     helm = str(tools["helm"])
-    endless = (
-        'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: endless}\ndata:\n  text: {{ repeat 10000000 "x" }}\n'
-    )
+    endless = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: endless}\ndata:\n  text: {{ repeat 10000000 "x" }}\n'
     write_chart_layout(tmp_path / "endless", "1", chart(**{"templates__endless.yaml": endless}))
     rendered, bare, directory, large = ansible.tasks(
         [

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Callable, TypeVar
 
 from ..._dest.diff import MAX_FILES, MAX_TEXT, MAX_TOTAL
-from ..._errors import InvalidOption, OciError
+from ..._errors import InvalidOption, LayerError, OciError
 from ..._files.names import escaped
 from ..._files.regular_file import storage_error
 from ..._files.tree import FILE
@@ -106,35 +106,35 @@ class _Comparison:
         shared: frozenset[str] = frozenset()
         found = _Found()
         if before is not None and after is not None:
-            shared = self._shared(before, after)
+            shared = _shared_layers(before, after)
         try:
-            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="oci-artifact-"))
-        except OSError as exc:
-            raise storage_error("make", "a temporary directory for what is compared", exc) from None
-        contents = [
-            named(name, partial(self._content, each, side, name, folder, shared, chosen))
-            for (name, side), each in zip(self._sides(), chosen)
-        ]
+            contents = self._contents(chosen, shared)
+        except LayerError:
+            if not shared:
+                raise
+            # a layer may need one that both sides have: a hard link in it may lead there
+            shared = frozenset()
+            contents = self._contents(chosen, shared)
         self._compare_content(contents[0], contents[1], chosen, found, bool(shared))
         if before is not None and after is not None:
+            if _is_stacked_on(before, after, shared):
+                self._warnings.append(
+                    f"{len(shared)} layers are on both sides, and were not fetched: a file of theirs that a layer of "
+                    "one side replaces is listed as added or removed, and one that it only removes is not listed."
+                )
             # at last, when all secrets are known
             found.add_manifests(before, after, self._secrets.mask)
         return found
 
-    def _shared(self, before: ChosenLayers, after: ChosenLayers) -> frozenset[str]:
-        """The digests of layers that both have, and that mean the same for both."""
-        if not before.is_placed_as(after):
-            return frozenset()
-        ours, theirs = ({layer.digest for layer in each.placement.layers} for each in (before, after))
-        shared = frozenset(ours & theirs)
-        lower = [layer for layer in before.placement.layers if layer.digest in shared]
-        is_stacked = before.placement.is_one_tree and any(not title_of(layer) for layer in lower)
-        if is_stacked and (ours | theirs) - shared:
-            self._warnings.append(
-                f"{len(shared)} layers are on both sides, and were not fetched: a file of theirs that a layer of one "
-                "side replaces is listed as added or removed, and one that it only removes is not listed."
-            )
-        return shared
+    def _contents(self, chosen: Sequence[ChosenLayers | None], shared: frozenset[str]) -> list[Content]:
+        try:
+            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="oci-artifact-"))
+        except OSError as exc:
+            raise storage_error("make", "a temporary directory for what is compared", exc) from None
+        return [
+            named(name, partial(self._content, each, side, name, folder, shared, chosen))
+            for (name, side), each in zip(self._sides(), chosen)
+        ]
 
     def _content(
         self,
@@ -285,6 +285,21 @@ class _Found:
             "layers": self.layers,
         }
         return {**result, "chart": self.chart} if self.chart else result
+
+
+def _shared_layers(before: ChosenLayers, after: ChosenLayers) -> frozenset[str]:
+    """The digests of layers that both have, and that mean the same for both."""
+    if not before.is_placed_as(after):
+        return frozenset()
+    ours, theirs = ({layer.digest for layer in each.placement.layers} for each in (before, after))
+    return frozenset(ours & theirs)
+
+
+def _is_stacked_on(before: ChosenLayers, after: ChosenLayers, shared: frozenset[str]) -> bool:
+    """Return True when layers that were fetched may replace what is in shared ones, as those of images do."""
+    layers = [*before.placement.layers, *after.placement.layers]
+    is_stack = before.placement.is_one_tree and any(layer.digest in shared and not title_of(layer) for layer in layers)
+    return is_stack and any(layer.digest not in shared for layer in layers)
 
 
 def named(name: str, call: Callable[[], Result]) -> Result:

@@ -58,7 +58,9 @@ def test_what_a_terminal_would_interpret_is_no_text(raw: bytes) -> None:
 def test_all_texts_together_are_bounded(tmp_path: Path) -> None:
     names = [f"{number:03}" for number in range(40)]
     limits = Limits(16 << 20, 1000)
-    found = compared(tmp_path / "lines", dict.fromkeys(names, "a\n" * 20_000), dict.fromkeys(names, "b\n" * 20_000), limits)
+    found = compared(
+        tmp_path / "lines", dict.fromkeys(names, "a\n" * 20_000), dict.fromkeys(names, "b\n" * 20_000), limits
+    )
     notes = [each.get("note") for each in found["files"]]
     # what is looked at counts, whether it is shown or not
     assert notes[0] == "too many lines differ" and notes[-1].startswith("there is more to show")
