@@ -36,7 +36,7 @@ attributes:
     details:
       - Shows manifests, files of up to 64 KiB and rendered manifests before and after, although the task is not
         changed. At most 1 MiB of text is shown of files, and of rendered manifests; the rest as size and digest.
-      - Callbacks such as C(ansible.posix.json), whose output is read by programs, have it as C(diff) of the result alone.
+      - Callbacks such as C(ansible.posix.json), whose output is read by programs, have it as C(diff) of the result.
         So have tasks with a C(changed_when) of their own; where that is true, the callback shows it.
   idempotent:
     support: full
