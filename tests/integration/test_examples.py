@@ -40,9 +40,9 @@ from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy impor
 pytestmark = pytest.mark.once
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE = (
+PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE, DIFF = (
     f"cloudnative.artifacts.oci_artifact_{verb}"
-    for verb in ("push", "pull", "info", "verify", "sign", "copy", "tag", "prune")
+    for verb in ("push", "pull", "info", "verify", "sign", "copy", "tag", "prune", "diff")
 )
 LOGIN = "cloudnative.artifacts.oci_registry_login"
 KEYS, PASSWORD = vectors.ROOT / "keys", "vector-password"
@@ -126,6 +126,13 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "oci_artifact_copy: Mirror the newest release under the same name": {"reason": "ArtifactCopied"},
     "guide_air_gap: Take a release along, if the release key signed it": {"verification.verified": True, "drifted": []},
     "guide_air_gap: Bring the release into the registry of the site": {"changed": True, "skipped": 0},
+    "guide_diff: Show what the candidate brings": {
+        "changes": {"added": [], "removed": ["notes.txt"], "changed": ["base/app.yaml"], "modes": []}
+    },
+    "guide_diff: Compare what is in use with the newest release, which has to be signed": {"reason": "Identical"},
+    "guide_diff: Compare a directory with what is published": {"changed": True, "counts.changed": 1},
+    "guide_diff: Compare two versions of a chart": {"reason": "Identical"},
+    "oci_artifact_diff: Show what an update would bring": {"to.tag": "1.4.2"},
     "guide_air_gap: Pull the newest release": {"artifact.tag": "2.3.0", "reason": "NewRevision"},
     "kubernetes_verify_secret: Use only what one of the keys in Flux's secret signed": {"verification.verified": True},
     "kubernetes_verify_secret: Check keyless signatures with the trusted root of a Sigstore of the site": {
@@ -495,7 +502,7 @@ def check_examples(
         },
         controller_environment={"K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig)},
         module_defaults={
-            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE)},
+            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE, DIFF)},
             LOGIN: {"insecure": True, "config_file": str(ground.folder / "docker/config.json")},
         },
     )

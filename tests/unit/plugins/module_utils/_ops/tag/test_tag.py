@@ -31,18 +31,17 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.referen
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_store import DeletionRefused
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.ages import time_text
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.conditions import (
-    AgeUnknown,
-    DowngradeDenied,
-    NotSoaked,
-    Requirements,
-    TooYoung,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.conditions import NotSoaked, Requirements
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.record import (
     ARTIFACT_TYPE,
     RecordOptions,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.tag import TagOptions, tag
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.refusals import (
+    AgeUnknown,
+    DowngradeDenied,
+    TooYoung,
+)
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
