@@ -18,9 +18,10 @@ from .._errors import InvalidContent, NotFound, OciError
 from .._oci import media
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.tag_store import moved_meanwhile
-from .blob_store import blob_name
+from .blobs import blob_name
 from .index import LayoutIndex, list_manifest
-from .repository import MAX_SCANNED, LayoutRepository
+from .reader import MAX_SCANNED
+from .repository import LayoutRepository
 
 _IMAGE_NAME = "io.containerd.image.name"
 

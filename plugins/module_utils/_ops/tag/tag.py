@@ -21,8 +21,8 @@ from ..._oci.preliminary import find_tag
 from ..._oci.reference import DEFAULT_TAG, check_tag
 from ..ages import CREATED, FIRST_SEEN, SIGNATURE, created_at, first_seen, signed_at
 from ..artifact_result import artifact_identity
+from ..immutable_tags import is_immutable
 from ..moved_tag import warnings_of_moved_tag
-from ..push.tags import is_immutable
 from ..resolve import ReferenceOptions, Resolved, parse_target, resolve
 from ..tag_place import TagPlace, open_tag_place
 from ..task import Task

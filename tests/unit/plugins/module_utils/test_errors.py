@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils import _errors
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy import refusals
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_store import DeletionRefused
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag import conditions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy import refusals
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.blobs import check_pushed
 
 GUIDE = (Path(__file__).resolve().parents[4] / "docs/docsite/rst/guide_errors.rst").read_text()
