@@ -10,14 +10,14 @@ meanwhile, and bytes are never changed. The tag is written last: whoever follows
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..._errors import InvalidContent, NotFound, TagImmutable
+from ..._errors import InvalidContent, NotFound, OciError, TagImmutable
 from ..._files.threads import thread_pool
-from ..._oci.manifest import Descriptor
+from ..._oci.manifest import Descriptor, Manifest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.preliminary import answer_or_none, find_tag
 from ..._oci.reference import Reference
@@ -27,22 +27,44 @@ from ..artifact_result import artifact_identity
 from ..connect_to_write import open_to_write
 from ..immutable_tags import is_immutable
 from ..moved_tag import warnings_of_moved_tag
-from ..resolve import ReferenceOptions, Resolved, parse_target
+from ..resolve import ReferenceOptions, Resolved, parse_target, resolve
 from ..task import Task
-from ..verdicts import policy_fingerprint
 from .blob_stream import blob_of
 from .graph import Graph, Part
+from .known import KnownCopies
 from .place import target_of
+from .report import (
+    COPIED,
+    CREATED,
+    MOVED,
+    UNCHANGED,
+    UP_TO_DATE,
+    as_drifted,
+    as_refused,
+    copy_diff,
+    no_change,
+    part_record,
+)
+from .rules import CopyRules
+from .sides import Destination, Source
+
+if TYPE_CHECKING:
+    from ..._policy.rules import Policy
 
 PARALLEL_TRANSFERS = 4
-COPIED, UP_TO_DATE = "ArtifactCopied", "ArtifactUpToDate"
+# values of "prune"
+NO_PRUNE, REPORT, PRUNE = "false", "report", "true"
 
 
 @dataclass(frozen=True)
 class CopyOptions:
     """The options of a copy. ``to_auth`` and ``to_connection`` are for the registry that is written to, see
-    :func:`access_to`; ``policy`` None means that nothing is verified. A tag that is a version is moved only with
-    ``force``."""
+    :func:`access_to`; ``policy`` None means that the task itself asks for no signatures, ``rules`` None that it has no
+    policy file. A tag that is a version is moved only with ``force``.
+
+    ``limit`` is the number of tags that the selection picks, 0 for all; None for the one artifact that a pull would
+    take. ``prune`` is for tags of the target that the selection does not have: NO_PRUNE, REPORT or PRUNE.
+    """
 
     reference: ReferenceOptions
     to: str
@@ -53,6 +75,9 @@ class CopyOptions:
     to_auth: AuthOptions | None = None
     to_connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
+    limit: int | None = None
+    prune: str = NO_PRUNE
+    rules: Policy | None = None
 
 
 def copy(options: CopyOptions, *, check_mode: bool = False) -> dict[str, Any]:
@@ -62,35 +87,126 @@ def copy(options: CopyOptions, *, check_mode: bool = False) -> dict[str, Any]:
     :raises TagImmutable: when the tag at the target is a version that has other content.
     :raises OciError: for every other failure. The tag is unchanged then, and what arrived is not sent again.
     """
-    target = parse_target(options.reference)
-    # what is wrong with it is said before anything is asked
-    target_of(options.to, target.reference, "")
     with Task(options.cache) as task:
-        fingerprint = ""
-        if options.policy is not None:
-            fingerprint = policy_fingerprint(options.policy)
-            task.verdicts.check(options.policy, fingerprint)
-        source = task.open(target, options.auth, options.connection)
+        entry = Entry(options, task, check_mode=check_mode)
+        source = Source(entry.open_source())
         try:
-            resolved = task.resolve(source, target, options.auth, options.connection)
-            warnings = [*target.warnings, *warnings_of_moved_tag(source, target)]
-            verification: dict[str, Any] = {}
-            if options.policy is not None:
-                finding = task.verify(source, resolved, options.policy, fingerprint)
-                verification = {"verification": {**finding.verification, "remembered": finding.is_remembered}}
-                warnings += finding.warnings
-            place = target_of(options.to, target.reference, resolved.tag)
-            auth, connection = access_to(place, target.reference, options)
-            destination = open_to_write(place, auth, connection, check_mode=check_mode)
+            destination = Destination(entry.open_target(), task.transfers, is_single=True)
             try:
-                found = _Copy(source, destination, resolved, place.tag, options.force, check_mode).run()
+                result = entry.run(source, destination)
             finally:
-                destination.close()
-            warnings += source.warnings
+                destination.repository.close()
         finally:
-            source.close()
-    found["warnings"] = [*warnings, *found["warnings"]]
-    return {**found, **verification, "artifact": artifact_identity(source.reference, resolved), "to": str(place)}
+            source.repository.close()
+        entry.known.save()
+    result["served_by"] = source.repository.served_by
+    result["warnings"] = [*entry.target.warnings, *result["warnings"], *source.repository.warnings]
+    return result
+
+
+class Entry:
+    """What is copied and where to, for one artifact or one selection. It is checked without a request.
+
+    ``place`` is the repository that is written to, with a tag when the option ``to`` has one. ``known`` are the notes
+    of earlier tasks, to be saved in the end.
+
+    :raises OciError: when the options cannot be used.
+    """
+
+    def __init__(self, options: CopyOptions, task: Task, *, check_mode: bool) -> None:
+        self.options = options
+        self.task = task
+        self.check_mode = check_mode
+        reference = parse_target(options.reference, lists_tags=True).reference
+        self.place = target_of(options.to, reference, "")
+        self.auth, self.connection = access_to(self.place, reference, options)
+        lists_tags = options.limit is not None
+        self.rules = CopyRules(options.reference, self.place, options.policy, options.rules, lists_tags=lists_tags)
+        self.target = self.rules.target
+        for fingerprint, policy in self.rules.policies.items():
+            task.verdicts.check(policy, fingerprint)
+        scope = "\n".join(sorted(self.rules.policies))
+        self.known = KnownCopies(task.cache, reference, self.place, scope)
+
+    def open_source(self) -> Repository:
+        return self.task.open(self.target, self.options.auth, self.options.connection)
+
+    def open_target(self) -> Repository:
+        clients = None if self.place.is_layout else self.task.clients
+        return open_to_write(self.place, self.auth, self.connection, check_mode=self.check_mode, clients=clients)
+
+    def run(self, source: Source, destination: Destination, tag: str = "") -> dict[str, Any]:
+        """Copy one artifact between two open repositories; return the module's result. Raises as :func:`copy`; what
+        was refused is among the details of the error.
+
+        :param tag: one of those that the selection picks; empty for what the options name by themselves.
+        """
+        resolved = Resolved("", tag, None)
+        try:
+            resolved = self._wanted(source, tag)
+            place_tag = self.place.tag or resolved.tag
+            moved = warnings_of_moved_tag(source.repository, self.target)
+            known = self.known.find(resolved.tag or resolved.digest, place_tag)
+            if known is not None and not known.is_current(source, destination, place_tag):
+                known = None
+            if not resolved.digest:
+                # with force, a version that was published anew is to be found
+                lasts = not self.options.force and self.rules.is_immutable(resolved.tag, place_tag)
+                known_digest = known.digest if known is not None and lasts else ""
+                resolved = resolved._replace(digest=known_digest) if known_digest else self._resolve(source, resolved)
+            self.rules.check_resolved(resolved, place_tag)
+            if known is not None and known.digest == resolved.digest:
+                result = no_change(len(known.parts), place_tag)
+                # nothing is copied: of many, only what is copied is verified
+                if destination.is_single:
+                    self._verify(source, resolved, result)
+            else:
+                with destination.sent.turn(f"artifact {resolved.digest}"):
+                    result = self._copy(source, destination, resolved, place_tag)
+        except OciError as exc:
+            exc.details.setdefault("refused", [as_refused(source.repository.reference, resolved, exc)])
+            raise
+        result["artifact"] = artifact_identity(source.repository.reference, resolved)
+        result["to"] = str(self.place.at(tag=place_tag))
+        result["warnings"] = [*moved, *result["warnings"]]
+        return result
+
+    def _wanted(self, source: Source, tag: str) -> Resolved:
+        """Return the tag or the digest that is to be copied; the digest is empty where the source has to be asked."""
+        if tag or self.target.known is None:
+            if not tag and self.target.selector is not None:
+                tag = self.target.selector.select(source.tags.all())
+            elif not tag and not self.target.is_any_of_layout:
+                tag = self.target.reference.tag
+            return Resolved("", tag, None)
+        return self.target.known
+
+    def _resolve(self, source: Source, wanted: Resolved) -> Resolved:
+        if not wanted.tag:
+            return resolve(source.repository, self.target)
+        descriptor = source.repository.resolve(wanted.tag)
+        return Resolved(descriptor.digest, wanted.tag, descriptor)
+
+    def _copy(self, source: Source, destination: Destination, resolved: Resolved, tag: str) -> dict[str, Any]:
+        """Look at an artifact in full, verify it, and copy what is missing."""
+        verdict: dict[str, Any] = {}
+        self._verify(source, resolved, verdict)
+        one = _Copy(self, source, destination, resolved, tag, verdict.get("verification", {}))
+        result = one.run()
+        if not result["warnings"] and not self.check_mode:
+            self.known.note(resolved.tag or resolved.digest, tag, resolved.digest, one.digests, source)
+        result["warnings"] += verdict.pop("warnings", [])
+        return {**result, **verdict}
+
+    def _verify(self, source: Source, resolved: Resolved, result: dict[str, Any]) -> None:
+        """Verify an artifact where that is asked for, and add what was found to a result."""
+        finding = self.rules.verify(self.task, source.repository, resolved)
+        if finding is not None:
+            result["verification"] = {**finding.verification, "remembered": finding.is_remembered}
+            result["warnings"] = [
+                *result.get("warnings", ()),
+                *finding.warnings_of_use(source.repository, resolved),
+            ]
 
 
 def access_to(place: Reference, source: Reference, options: CopyOptions) -> tuple[AuthOptions, ConnectionOptions]:
@@ -109,51 +225,71 @@ class _Copy:
     """The copy of one artifact from ``source`` to ``target``, where it gets a tag unless that is empty."""
 
     def __init__(
-        self, source: Repository, target: Repository, resolved: Resolved, tag: str, force: bool, check_mode: bool
+        self,
+        entry: Entry,
+        source: Source,
+        destination: Destination,
+        resolved: Resolved,
+        tag: str,
+        verdict: Mapping[str, Any],
     ) -> None:
-        self._source = source
-        self._target = target
+        """``verdict`` is the value ``verification``."""
+        self.digests: list[str] = []
+        self._rules = entry.rules
+        self._force = entry.options.force
+        self._check_mode = entry.check_mode
+        self._source_tags = source.tags
+        self._source = source.repository
+        self._target = destination.repository
+        self._sent = destination.sent
+        self._resolved = resolved
         self._digest = resolved.digest
         self._tag = tag
-        self._force = force
-        self._check_mode = check_mode
-        self._sent: set[str] = set()
+        self._verdict = verdict
         self._blobs = {EXISTED: 0, MOUNTED: 0, UPLOADED: 0}
         self._listed: dict[str, set[str]] = {}
-        self._drifted: list[dict[str, str]] = []
-        same = not source.reference.is_layout and source.reference.registry == target.reference.registry
-        self._mount_from = (source.reference.repository,) if same else ()
+        self._drifted: list[dict[str, Any]] = []
+        origin = self._source.reference
+        same = not origin.is_layout and origin.registry == self._target.reference.registry
+        self._mount_from = (origin.repository,) if same else ()
 
     def run(self) -> dict[str, Any]:
-        root = self._source.fetch_manifest(self._digest)
-        graph = Graph(self._source)
-        parts = graph.parts(root)
+        graph = Graph(self._source, self._source_tags)
+        known = self._sent.parts_of(self._digest)
+        parts = known or graph.parts(self._source.fetch_manifest(self._digest))
+        root = next(part.manifest for part in parts if part.digest == self._digest and not part.tag)
+        self.digests = [part.digest for part in parts]
         together: AbstractContextManager[object] = nullcontext() if self._check_mode else self._target.batch()
         with together:
             held = find_tag(self._target, self._tag) if self._tag else None
             moves = bool(self._tag) and (held is None or held.digest != self._digest)
             if moves and held is not None:
                 self._check_movable(held)
-            missing = self._missing(parts, is_complete=bool(self._tag) and not moves)
+            missing = [] if known else self._missing(parts, is_complete=bool(self._tag) and not moves)
+            if missing or moves:
+                self._check_rules(root, parts, held)
             if not self._check_mode:
                 for part in missing:
                     self._send(part)
                 if moves:
                     self._target.push_manifest(root, self._tag)
+                self._sent.note(self._digest, parts)
         changed = bool(missing) or moves
         left = [self._target.reference.at(tag=each["tag"]) for each in self._drifted]
         return {
             "changed": changed,
-            "copied": [_record(part) for part in missing],
+            "copied": [part_record(part) for part in missing],
             "skipped": len(parts) - len(missing),
             "drifted": self._drifted,
+            "refused": [],
             "blobs": self._blobs,
+            "tags": {self._tag: (MOVED if held else CREATED) if moves else UNCHANGED} if self._tag else {},
             "reason": COPIED if changed else UP_TO_DATE,
             "warnings": [
                 *graph.warnings,
                 *(f"{tag} has signatures that the source lacks, and was left as it is." for tag in left),
             ],
-            "diff": _diff(parts, missing, self._tag, held, self._digest) if changed else [],
+            "diff": copy_diff(parts, missing, self._tag, held, self._digest) if changed else [],
         }
 
     def _check_movable(self, held: Descriptor) -> None:
@@ -163,6 +299,14 @@ class _Copy:
             f"The tag {self._target.reference.at(tag=self._tag)} holds {held.digest} and would move to {self._digest}, "
             "but tags that are versions are never moved.",
             "Find out why the two differ, or move the tag with force: true.",
+            {"drifted": [as_drifted(self._target.reference, self._tag, self._digest, held.digest)]},
+        )
+
+    def _check_rules(self, root: Manifest, parts: Sequence[Part], held: Descriptor | None) -> None:
+        """:raises OciError: when the policy refuses the artifact, before anything is sent."""
+        manifests = [root, *(part.manifest for part in parts if part.manifest is not root)]
+        self._rules.check_change(
+            manifests, self._resolved, self._tag, held, self._target, self._verdict, check_mode=self._check_mode
         )
 
     # -- what the target lacks
@@ -192,7 +336,7 @@ class _Copy:
         there = self._target.fetch_manifest(held.digest)
         if {layer.digest for layer in there.layers} <= {layer.digest for layer in part.manifest.layers}:
             return False
-        self._drifted.append({"tag": part.tag, "source": part.digest, "target": held.digest})
+        self._drifted.append(as_drifted(self._target.reference, part.tag, part.digest, held.digest))
         return True
 
     def _referrers_of(self, subject: str) -> set[str]:
@@ -205,18 +349,20 @@ class _Copy:
     # -- sending
 
     def _send(self, part: Part) -> None:
-        blobs = {each.digest: each for each in part.blobs if each.digest not in self._sent}
+        blobs = {each.digest: each for each in part.blobs}
         if len(blobs) > 1:
             with thread_pool(min(PARALLEL_TRANSFERS, len(blobs))) as pool:
                 outcomes = list(pool.map(self._send_blob, blobs.values()))
         else:
             outcomes = [self._send_blob(each) for each in blobs.values()]
-        for outcome in outcomes:
+        for outcome in filter(None, outcomes):
             self._blobs[outcome] += 1
-        self._sent.update(blobs)
         self._target.push_manifest(part.manifest, part.tag)
 
     def _send_blob(self, blob: Descriptor) -> str:
+        return self._sent.blob(blob.digest, lambda: self._transfer(blob))
+
+    def _transfer(self, blob: Descriptor) -> str:
         source = blob_of(self._source, blob)
         try:
             return from_each_place(self._source, blob, lambda: self._target.push_blob(source, self._mount_from))
@@ -225,30 +371,3 @@ class _Copy:
                 f"{self._source.reference.name} lacks a blob of what is copied. {exc.message}",
                 "The source is incomplete: publish the artifact there again.",
             ) from None
-
-
-def _record(part: Part) -> dict[str, Any]:
-    found = part.manifest
-    return {
-        "digest": part.digest,
-        "tag": part.tag,
-        "media_type": found.descriptor.media_type,
-        "artifact_type": found.effective_artifact_type,
-        "size": len(found.raw) + sum(blob.size for blob in part.blobs),
-    }
-
-
-def _diff(
-    parts: Sequence[Part], missing: Sequence[Part], tag: str, held: Descriptor | None, digest: str
-) -> list[dict[str, str]]:
-    """The tag and the manifests at the target before and after, one per line, for the diff of a task."""
-    before = [f"{tag} -> {held.digest}"] if held else []
-    after = [f"{tag} -> {digest}"] if tag else []
-    absent = {(part.digest, part.tag) for part in missing}
-    for part in parts:
-        line = f"{part.digest} {part.tag or part.manifest.effective_artifact_type}".rstrip()
-        after.append(line)
-        if (part.digest, part.tag) not in absent:
-            before.append(line)
-    texts = ["".join(f"{line}\n" for line in lines) for lines in (before, after)]
-    return [{"before_header": "target", "after_header": "target", "before": texts[0], "after": texts[1]}]

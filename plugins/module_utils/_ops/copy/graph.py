@@ -9,15 +9,14 @@ Source: distribution-spec v1.1, "Listing Referrers"; cosign, specs/SIGNATURE_SPE
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..._errors import InvalidContent, NotFound
 from ..._oci import media
 from ..._oci.manifest import Descriptor, Manifest
-from ..._oci.preliminary import answer_or_none
 from ..._oci.reference import is_tag
 from ..._oci.repository import Repository
+from .tags import Tags
 
 TAG_SUFFIXES = (".sig", ".att", ".sbom")
 
@@ -53,12 +52,12 @@ def is_manifest(descriptor: Descriptor) -> bool:
 
 
 class Graph:
-    """Finds the parts of artifacts in one repository. The tags are listed once, for all its artifacts."""
+    """Finds the parts of artifacts in one repository. Its ``tags`` are listed once, for all its artifacts."""
 
-    def __init__(self, source: Repository) -> None:
+    def __init__(self, source: Repository, tags: Tags | None = None) -> None:
         self.warnings: list[str] = []
         self._source = source
-        self._tags: Collection[str] | None = None
+        self._tags = tags or Tags(source)
 
     def parts(self, root: Manifest) -> list[Part]:
         """Return an artifact and all that belongs to it, in the order in which they can be pushed: what a manifest
@@ -77,17 +76,8 @@ class Graph:
         """Return the tags of cosign that exist for a digest."""
         wanted = [digest.replace(":", "-") + suffix for suffix in TAG_SUFFIXES]
         # a layout of "cosign save" has no such tags, and knows what belongs there when it is asked for one
-        known = wanted if self._source.reference.is_layout else self._listed()
+        known = wanted if self._source.reference.is_layout else self._tags.known()
         return [tag for tag in wanted if is_tag(tag) and (known is None or tag in known)]
-
-    def _listed(self) -> Collection[str] | None:
-        """Return all tags; None where the account may not list them, so that each is asked for."""
-        if self._tags is None:
-            listed = answer_or_none(self._source.list_tags)
-            if listed is None:
-                return None
-            self._tags = frozenset(listed)
-        return self._tags
 
 
 class _Search:

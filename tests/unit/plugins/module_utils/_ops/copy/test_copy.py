@@ -266,7 +266,14 @@ def test_signatures_that_only_the_target_has_stay(tmp_path: Path) -> None:
     fewer = sign(at(source), ours)
     kept = run(f"{place(source)}:1", place(target))
     assert not kept["changed"] and at(target).fetch_manifest(tag) == both
-    assert kept["drifted"] == [{"tag": tag, "source": fewer.descriptor.digest, "target": both.descriptor.digest}]
+    assert kept["drifted"] == [
+        {
+            "to": f"{place(target)}:{tag}",
+            "tag": tag,
+            "source": fewer.descriptor.digest,
+            "target": both.descriptor.digest,
+        }
+    ]
     assert "signatures that the source lacks" in kept["warnings"][0]
 
 
