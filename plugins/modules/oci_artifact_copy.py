@@ -176,7 +176,7 @@ results:
   description:
     - What became of each of O(artifacts), in their order. Each has the values that a task without O(artifacts) returns,
       and C(item), the options that name the entry.
-    - For the task as a whole RV(copied), RV(skipped), RV(drifted), RV(refused), RV(pruned), RV(blobs), RV(served_by)
+    - For the task as a whole RV(copied), RV(present), RV(drifted), RV(refused), RV(pruned), RV(blobs), RV(served_by)
       and RV(reason) are returned; the last is that of the first failure, else V(ArtifactCopied) when it is for any.
   returned: when O(artifacts) is given and its entries can be used, also on failure
   type: list
@@ -220,8 +220,9 @@ copied:
   returned: success, and with O(artifacts) or O(limit) also on failure
   type: list
   elements: dict
-skipped:
-  description: The number of manifests that the target had.
+present:
+  description: The number of manifests that were skipped, as the target had them. (Ansible counts a task with a value
+    named C(skipped) as one that was not run.)
   returned: success, and with O(artifacts) or O(limit) also on failure
   type: int
 drifted:

@@ -125,7 +125,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "oci_artifact_copy: Put a release and its signatures into one file": {"verification.verified": True},
     "oci_artifact_copy: Mirror the newest release under the same name": {"reason": "ArtifactCopied"},
     "guide_air_gap: Take a release along, if the release key signed it": {"verification.verified": True, "drifted": []},
-    "guide_air_gap: Bring the release into the registry of the site": {"changed": True, "skipped": 0},
+    "guide_air_gap: Bring the release into the registry of the site": {"changed": True, "present": 0},
     "guide_diff: Show what the candidate brings": {
         "changes": {"added": [], "removed": ["notes.txt"], "changed": ["base/app.yaml"], "modes": []}
     },

@@ -279,7 +279,7 @@ class _Copy:
         return {
             "changed": changed,
             "copied": [part_record(part) for part in missing],
-            "skipped": len(parts) - len(missing),
+            "present": len(parts) - len(missing),
             "drifted": self._drifted,
             "refused": [],
             "blobs": self._blobs,

@@ -28,7 +28,7 @@ from .sides import Destination, Source
 from .work import Unit, Work, noting_failure
 
 # for the task as a whole; tags of several repositories may have the same names
-_TOTALS = ("copied", "skipped", "drifted", "refused", "blobs")
+_TOTALS = ("copied", "present", "drifted", "refused", "blobs")
 _Side = TypeVar("_Side", Source, Destination)
 _Thing = TypeVar("_Thing")
 

@@ -35,12 +35,12 @@ def as_drifted(place: Reference, tag: str, source: str, target: str) -> dict[str
     return {"to": str(place.at(tag=tag)), "tag": tag, "source": source, "target": target}
 
 
-def no_change(skipped: int, tag: str) -> dict[str, Any]:
-    """The report on an artifact that is there in full, with ``skipped`` manifests."""
+def no_change(present: int, tag: str) -> dict[str, Any]:
+    """The report on an artifact that is there in full, with ``present`` manifests."""
     return {
         "changed": False,
         "copied": [],
-        "skipped": skipped,
+        "present": present,
         "drifted": [],
         "refused": [],
         "blobs": {EXISTED: 0, MOUNTED: 0, UPLOADED: 0},
@@ -58,7 +58,7 @@ def total(reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         found["changed"] = found["changed"] or report.get("changed", False)
         for name in ("copied", "drifted", "refused", "diff"):
             found[name] += report.get(name, ())
-        found["skipped"] += report.get("skipped", 0)
+        found["present"] += report.get("present", 0)
         for name, count in report.get("blobs", {}).items():
             found["blobs"][name] += count
         found["tags"].update(report.get("tags", {}))

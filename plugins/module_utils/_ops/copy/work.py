@@ -81,11 +81,12 @@ class Work:
         """Return the result for all tags of the selection together. Raises as :meth:`outcome`."""
         failed = [(unit.tag, unit.error) for unit in self.units if unit.error is not None]
         reports = [unit.report for unit in self.units]
-        result = total([*reports, self.pruned])
+        result = total(reports)
+        result["changed"] = result["changed"] or self.pruned.get("changed", False)
         result["tags"].update((tag, REFUSED) for tag, _error in failed)
         place = self.entry.place.name
         result.update(
-            diff=one_diff(result["diff"], place),
+            diff=[*one_diff(result["diff"], place), *self.pruned.get("diff", ())],
             pruned=self.pruned.get("pruned", []),
             artifacts=[unit.result["artifact"] for unit in self.units if unit.error is None],
             to=place,

@@ -113,7 +113,7 @@ def test_what_the_selection_picks_is_copied_under_its_tags(
     assert done["diff"][0]["before"] == "" and all(f"{tag} -> " in done["diff"][0]["after"] for tag in picked)
     again = run(entry)
     assert (again["changed"], again["reason"], again["copied"]) == (False, "ArtifactUpToDate", [])
-    assert again["skipped"] == len(picked) + len(attached) and "diff" not in again
+    assert again["present"] == len(picked) + len(attached) and "diff" not in again
     assert signed
 
 
@@ -324,7 +324,7 @@ def test_notes_of_an_earlier_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert run(entry, check_mode=True)["changed"]
         assert second()[0]["changed"], "a check mode remembers nothing"
         done, asked, told = second()
-        assert not done["changed"] and done["skipped"] == 10
+        assert not done["changed"] and done["present"] == 10
         assert set(done["results"][0]["tags"].values()) == {"unchanged"}
         lists = ["GET /v2/org/app/tags/list?n=1000"]
         heads = [f"HEAD /v2/org/app/manifests/{tag}" for tag in ("edge", "stable")]
