@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..._errors import InvalidContent, NotFound, TagImmutable
+from ..._errors import InvalidContent, NotFound, PushFailed, TagImmutable
 from ..._files.threads import thread_pool
 from ..._oci.manifest import Descriptor
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
@@ -30,24 +30,34 @@ from ..moved_tag import warnings_of_moved_tag
 from ..resolve import ReferenceOptions, Resolved, parse_target
 from ..task import Task
 from ..verdicts import policy_fingerprint
-from .blob_stream import blob_of
+from .blob_stream import BlobStreams, SourceFailed
 from .graph import Graph, Part
 from .place import target_of
+from .platforms import ChosenPlatforms, refused_index
 
 PARALLEL_TRANSFERS = 4
 COPIED, UP_TO_DATE = "ArtifactCopied", "ArtifactUpToDate"
+# beside the outcomes of pushing a blob: the other side has it
+LEFT_OUT = "left_out"
 
 
 @dataclass(frozen=True)
 class CopyOptions:
     """The options of a copy. ``to_auth`` and ``to_connection`` are for the registry that is written to, see
     :func:`access_to`; ``policy`` None means that nothing is verified. A tag that is a version is moved only with
-    ``force``."""
+    ``force``.
+
+    ``platforms`` are those of which the manifests are copied, ``differential`` says what the other side of a layout or
+    archive has, and ``include`` what is copied beside a chart: see :mod:`.platforms`, :mod:`.differential` and
+    :mod:`.include`."""
 
     reference: ReferenceOptions
     to: str
     policy: VerifyPolicy | None = None
     force: bool = False
+    platforms: Sequence[str] = ()
+    differential: Sequence[str] = ()
+    include: Sequence[str] = ()
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     to_auth: AuthOptions | None = None
@@ -63,8 +73,9 @@ def copy(options: CopyOptions, *, check_mode: bool = False) -> dict[str, Any]:
     :raises OciError: for every other failure. The tag is unchanged then, and what arrived is not sent again.
     """
     target = parse_target(options.reference)
-    # what is wrong with it is said before anything is asked
+    # what is wrong with the options is said before anything is asked
     target_of(options.to, target.reference, "")
+    platforms = ChosenPlatforms(options.platforms)
     with Task(options.cache) as task:
         fingerprint = ""
         if options.policy is not None:
@@ -81,16 +92,37 @@ def copy(options: CopyOptions, *, check_mode: bool = False) -> dict[str, Any]:
                 warnings += finding.warnings
             place = target_of(options.to, target.reference, resolved.tag)
             auth, connection = access_to(place, target.reference, options)
+            # the artifact comes after what it needs: whoever finds it finds that, too
+            included = _include(source, resolved, replace(options, to_auth=auth, to_connection=connection), check_mode)
+            warnings += included.pop("warnings", [])
             destination = open_to_write(place, auth, connection, check_mode=check_mode)
             try:
-                found = _Copy(source, destination, resolved, place.tag, options.force, check_mode).run()
+                running = _Copy(source, destination, resolved, place.tag, options.force, check_mode)
+                found = running.run(platforms, options.differential)
             finally:
                 destination.close()
             warnings += source.warnings
         finally:
             source.close()
     found["warnings"] = [*warnings, *found["warnings"]]
-    return {**found, **verification, "artifact": artifact_identity(source.reference, resolved), "to": str(place)}
+    if any(each["changed"] for each in included.get("included", ())):
+        found.update(changed=True, reason=COPIED)
+    return {
+        **found,
+        **included,
+        **verification,
+        "artifact": artifact_identity(source.reference, resolved),
+        "to": str(place),
+    }
+
+
+def _include(source: Repository, resolved: Resolved, options: CopyOptions, check_mode: bool) -> dict[str, Any]:
+    """Copy what ``include`` names of a chart; return what is known of it, as parts of the module's result."""
+    if not options.include:
+        return {}
+    from .include import Included
+
+    return Included(source, options, lambda one: copy(one, check_mode=check_mode)).run(resolved)
 
 
 def access_to(place: Reference, source: Reference, options: CopyOptions) -> tuple[AuthOptions, ConnectionOptions]:
@@ -117,27 +149,34 @@ class _Copy:
         self._tag = tag
         self._force = force
         self._check_mode = check_mode
-        self._sent: set[str] = set()
+        self._streams = BlobStreams(source, verifies=not target.reference.is_layout)
+        self._left_out: set[str] = set()
         self._blobs = {EXISTED: 0, MOUNTED: 0, UPLOADED: 0}
         self._listed: dict[str, set[str]] = {}
         self._drifted: list[dict[str, str]] = []
         same = not source.reference.is_layout and source.reference.registry == target.reference.registry
         self._mount_from = (source.reference.repository,) if same else ()
 
-    def run(self) -> dict[str, Any]:
+    def run(self, platforms: ChosenPlatforms, differential: Sequence[str]) -> dict[str, Any]:
         root = self._source.fetch_manifest(self._digest)
-        graph = Graph(self._source)
+        graph = Graph(self._source, platforms)
         parts = graph.parts(root)
+        self._leave_out(parts, platforms, differential)
         together: AbstractContextManager[object] = nullcontext() if self._check_mode else self._target.batch()
         with together:
             held = find_tag(self._target, self._tag) if self._tag else None
             moves = bool(self._tag) and (held is None or held.digest != self._digest)
             if moves and held is not None:
                 self._check_movable(held)
-            missing = self._missing(parts, is_complete=bool(self._tag) and not moves)
+            missing = self._missing(parts, is_tagged=bool(self._tag) and not moves)
+            if self._source.reference.is_layout:
+                from .differential import check_complete
+
+                check_complete(self._source, self._target, missing, self._left_out)
             if not self._check_mode:
+                self._send_blobs(missing)
                 for part in missing:
-                    self._send(part)
+                    self._push(part, len(platforms.left_out))
                 if moves:
                     self._target.push_manifest(root, self._tag)
         changed = bool(missing) or moves
@@ -151,6 +190,7 @@ class _Copy:
             "reason": COPIED if changed else UP_TO_DATE,
             "warnings": [
                 *graph.warnings,
+                *platforms.warnings,
                 *(f"{tag} has signatures that the source lacks, and was left as it is." for tag in left),
             ],
             "diff": _diff(parts, missing, self._tag, held, self._digest) if changed else [],
@@ -167,20 +207,37 @@ class _Copy:
 
     # -- what the target lacks
 
-    def _missing(self, parts: Sequence[Part], *, is_complete: bool) -> list[Part]:
+    def _leave_out(self, parts: Sequence[Part], platforms: ChosenPlatforms, differential: Sequence[str]) -> None:
+        """Note the blobs that the other side has, and let a layout or an archive do without them and without the
+        manifests of other platforms."""
+        if differential:
+            from .differential import OtherSide, check_target
+
+            check_target(self._target)
+            with OtherSide(differential, self._source) as other:
+                self._left_out = other.blobs_of(parts)
+            self._blobs[LEFT_OUT] = len(self._left_out)
+        if self._left_out or platforms.left_out:
+            from .differential import may_lack
+
+            may_lack(self._target, self._left_out | platforms.left_out)
+
+    def _missing(self, parts: Sequence[Part], *, is_tagged: bool) -> list[Part]:
         """Return the parts that the target lacks.
 
-        :param is_complete: the tag, which is written last, stands for the artifact there already.
+        :param is_tagged: the tag, which is written last, stands for the artifact there already. Its platforms are
+            looked for all the same: an earlier copy may have been of some of them.
         """
-        return [part for part in parts if not ((part.is_content and is_complete) or self._has(part))]
+        known = self._digest if is_tagged and not self._target.reference.is_layout else ""
+        return [part for part in parts if not (part.digest == known or self._has(part))]
 
     def _has(self, part: Part) -> bool:
         if part.tag:
             return self._has_tagged(part)
         subject = part.manifest.subject
         if subject is not None and not part.is_content:
-            return part.digest in self._referrers_of(subject.digest)
-        return answer_or_none(lambda: self._target.resolve(part.digest)) is not None
+            return part.digest in self._referrers_of(subject.digest) and self._has_blobs(part)
+        return answer_or_none(lambda: self._target.resolve(part.digest)) is not None and self._has_blobs(part)
 
     def _has_tagged(self, part: Part) -> bool:
         """Return whether a tag of cosign has what the source has, or more that would be lost; note the latter."""
@@ -188,7 +245,7 @@ class _Copy:
         if held is None:
             return False
         if held.digest == part.digest:
-            return True
+            return self._has_blobs(part)
         there = self._target.fetch_manifest(held.digest)
         if {layer.digest for layer in there.layers} <= {layer.digest for layer in part.manifest.layers}:
             return False
@@ -202,24 +259,45 @@ class _Copy:
             self._listed[subject] = {each.digest for each in found}
         return self._listed[subject]
 
+    def _has_blobs(self, part: Part) -> bool:
+        """Return whether a layout or an archive that has a manifest has its blobs, too; of a registry it is known.
+
+        They are missing where it was written with ``differential``, or a file was lost.
+        """
+        if not self._target.reference.is_layout:
+            return True
+        return all(blob.digest in self._left_out or self._target.blob_exists(blob) for blob in part.blobs)
+
     # -- sending
 
-    def _send(self, part: Part) -> None:
-        blobs = {each.digest: each for each in part.blobs if each.digest not in self._sent}
-        if len(blobs) > 1:
-            with thread_pool(min(PARALLEL_TRANSFERS, len(blobs))) as pool:
-                outcomes = list(pool.map(self._send_blob, blobs.values()))
-        else:
-            outcomes = [self._send_blob(each) for each in blobs.values()]
-        for outcome in outcomes:
-            self._blobs[outcome] += 1
-        self._sent.update(blobs)
-        self._target.push_manifest(part.manifest, part.tag)
+    def _send_blobs(self, parts: Sequence[Part]) -> None:
+        found = {each.digest: each for part in parts for each in part.blobs if each.digest not in self._left_out}
+        # the largest first: at the end, none is left that the others wait for
+        blobs = sorted(found.values(), key=lambda each: -each.size)
+        with thread_pool(min(PARALLEL_TRANSFERS, len(blobs))) as pool:
+            pending = [pool.submit(self._send_blob, each) for each in blobs]
+            try:
+                for each in pending:
+                    self._blobs[each.result()] += 1
+            except BaseException:
+                # what waits for its turn is in vain
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _push(self, part: Part, without: int) -> None:
+        try:
+            self._target.push_manifest(part.manifest, part.tag)
+        except PushFailed as exc:
+            if without and part.is_content and part.manifest.is_index:
+                raise refused_index(exc, without) from None
+            raise
 
     def _send_blob(self, blob: Descriptor) -> str:
-        source = blob_of(self._source, blob)
+        source = self._streams.source(blob)
         try:
             return from_each_place(self._source, blob, lambda: self._target.push_blob(source, self._mount_from))
+        except SourceFailed as exc:
+            raise exc.error from None
         except NotFound as exc:
             raise InvalidContent(
                 f"{self._source.reference.name} lacks a blob of what is copied. {exc.message}",
