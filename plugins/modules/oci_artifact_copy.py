@@ -80,6 +80,37 @@ options:
       ca_cert:
         description: As O(ca_cert).
         type: str
+  platforms:
+    description:
+      - Copy only these manifests of an index, as in V(linux/amd64), with what refers to them. The index itself is not
+        changed, since its digest and signatures would be others; it still lists all of its manifests. What it lists for
+        no platform is copied, too, and so is an artifact that is no index.
+      - Layouts and archives take such an index. A registry may refuse an index of which manifests are missing.
+    type: list
+    elements: str
+    default: []
+  differential:
+    description:
+      - Write a layout or an archive without the blobs that the other side has. All manifests are in it.
+      - What the other side has are all blobs of a layout or an archive, as in V(oci-archive:/media/last.tar), and
+        digests, each of a blob or of an artifact of the source.
+      - A copy from there succeeds where the target has the rest. Nothing is sent if it has not.
+    type: list
+    elements: str
+    default: []
+  include:
+    description:
+      - What is copied beside a Helm chart. Each is copied by its digest to the place that O(to) names for it, before
+        the chart.
+      - V(dependencies) are the charts in C(dependencies) of C(Chart.yaml) whose repository is C(oci://), in the version
+        of C(Chart.lock) if there is one, and theirs in turn. Others are listed in RV(not_included).
+      - V(images) are those of the manifests that the chart renders with its own values, and those in its annotations
+        C(artifacthub.io/images) and C(images). It takes the program C(helm) in PATH.
+      - O(verify) is for the chart alone. It has no effect on what is no chart.
+    type: list
+    elements: str
+    choices: [dependencies, images]
+    default: []
   force:
     description:
       - Move a tag at the target that is a version, and has other content there. Other tags are moved without it.
@@ -127,6 +158,8 @@ options:
         other.
     type: int
     default: 4
+requirements:
+  - PyYAML on the host that runs the module, for O(include), and Helm 3.10 or newer for V(images) in it
 seealso:
   - module: cloudnative.artifacts.oci_artifact_pull
   - module: cloudnative.artifacts.oci_artifact_push
@@ -149,6 +182,12 @@ EXAMPLES = r"""
     url: oci://registry.example.com/platform/config
     semver: 1.x
     to: registry.example.com/mirror/{repository}
+
+- name: Take along what changed since the last time
+  cloudnative.artifacts.oci_artifact_copy:
+    ref: registry.example.com/platform/config:1.4.2
+    to: oci-archive:/media/transfer/update.tar
+    differential: [oci-archive:/media/transfer/config.tar]
 
 - name: Keep a mirror of what the site uses, and remove there what is not among the newest any more
   cloudnative.artifacts.oci_artifact_copy:
@@ -287,10 +326,49 @@ pruned:
         for a tag that the registry does not remove by itself; else empty.
       type: str
 blobs:
-  description: The number of blobs that were there already, that were mounted, and that were uploaded.
+  description: The number of blobs that were there already, that were mounted, and that were uploaded. With
+    O(differential) also C(left_out), the number of those that the other side has.
   returned: success, and with O(artifacts) or O(limit) also on failure
   type: dict
   sample: {"existed": 1, "mounted": 0, "uploaded": 3}
+included:
+  description: The artifacts that were copied beside the chart, in their order.
+  returned: with O(include)
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: V(dependency) or V(image).
+      type: str
+    url:
+      description: The repository that it comes from.
+      type: str
+    revision:
+      description: V(tag@digest), or the digest.
+      type: str
+    tag:
+      description: The tag that it was found by; empty for a digest alone.
+      type: str
+    digest:
+      description: The digest of the manifest or index.
+      type: str
+    to:
+      description: The place that it was copied to, with the tag there.
+      type: str
+    changed:
+      description: Whether anything was copied.
+      type: bool
+    copied:
+      description: The number of manifests that the target did not have.
+      type: int
+    present:
+      description: The number of manifests that the target had.
+      type: int
+not_included:
+  description: Kind, name and repository of what the chart names and was not copied, and C(why).
+  returned: with O(include)
+  type: list
+  elements: dict
 verification:
   description: What RV(cloudnative.artifacts.oci_artifact_verify#module:verification) has.
   returned: with O(verify) or such a rule of O(policy), without O(artifacts) and O(limit)
@@ -356,12 +434,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options
     AuthOptions,
     ConnectionOptions,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy.copy import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy.copy import copy
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy.options import (
     NO_PRUNE,
     PRUNE,
     REPORT,
     CopyOptions,
-    copy,
 )
 
 if TYPE_CHECKING:
@@ -386,6 +464,9 @@ OWN_SPEC: dict[str, Any] = {
     **CONNECTION_SPEC,
     "to": {"type": "str"},
     "to_registry": {"type": "dict", "options": TO_REGISTRY_SPEC},
+    "platforms": {"type": "list", "elements": "str", "default": []},
+    "differential": {"type": "list", "elements": "str", "default": []},
+    "include": {"type": "list", "elements": "str", "choices": ["dependencies", "images"], "default": []},
     "force": {"type": "bool", "default": False},
     "limit": {"type": "int"},
     "prune": {"type": "str", "choices": [NO_PRUNE, REPORT, PRUNE], "default": NO_PRUNE},
@@ -415,6 +496,9 @@ def copy_options(task: AnsibleModule, rules: Policy | None) -> CopyOptions:
         to=params["to"],
         policy=verify_policy(params["verify"]),
         force=params["force"],
+        platforms=params["platforms"],
+        differential=params["differential"],
+        include=params["include"],
         auth=auth_options(task),
         connection=connection_options(params),
         to_auth=target_auth(given),

@@ -15,6 +15,7 @@ PING = "a task that does nothing"
 OURS = "oci_artifact_pull"
 OURS_PUSH = "oci_artifact_push"
 OURS_INFO = "oci_artifact_info"
+OURS_COPY = "oci_artifact_copy"
 
 # whole runs of ansible-playbook
 PINGS = "ansible.builtin.ping"
@@ -77,6 +78,11 @@ GOALS: Mapping[str, Sequence[Goal]] = {
         Goal(OURS, "wall", 2.0, "a shell loop of oras pull"),
     ],
     "push": [Goal(OURS_PUSH, "wall", 0.8, "oras push"), Goal(OURS_PUSH, "memory", MEMORY)],
+    "copy": [
+        Goal(OURS_COPY, "wall", 1.1, "crane copy"),
+        Goal(OURS_COPY, "cpu", 1.1, "crane copy"),
+        Goal(OURS_COPY, "memory", MEMORY),
+    ],
     "tags": [Goal(OURS_INFO, "cpu", 1.0)],
     "releases": [
         Goal("role, unchanged", "cpu", 0.25, "kubernetes.core.helm, unchanged"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..._errors import InvalidOption
 from ..._oci.selection import Selection, TagSelector
 from ..._policy.match import name_parts
-from .copy import NO_PRUNE
+from .options import NO_PRUNE
 
 if TYPE_CHECKING:
     from ..._oci.reference import Reference

@@ -12,27 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-from ..._errors import InvalidContent, NotFound, OciError, TagImmutable
+from ..._errors import InvalidContent, NotFound, OciError, PushFailed, TagImmutable
 from ..._files.threads import thread_pool
 from ..._oci.manifest import Descriptor, Manifest
-from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.preliminary import answer_or_none, find_tag
-from ..._oci.reference import Reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, Repository, from_each_place
-from ..._trust.policy import VerifyPolicy
 from ..artifact_result import artifact_identity
 from ..connect_to_write import open_to_write
 from ..immutable_tags import is_immutable
 from ..moved_tag import warnings_of_moved_tag
-from ..resolve import ReferenceOptions, Resolved, parse_target, resolve
+from ..resolve import Resolved, parse_target, resolve
 from ..task import Task
-from .blob_stream import blob_of
+from .blob_stream import BlobStreams, SourceFailed
 from .graph import Graph, Part
 from .known import KnownCopies
+from .options import NO_PRUNE, CopyOptions, access_to
 from .place import target_of
+from .platforms import ChosenPlatforms, refused_index
 from .report import (
     COPIED,
     CREATED,
@@ -48,36 +47,11 @@ from .report import (
 from .rules import CopyRules
 from .sides import Destination, Source
 
-if TYPE_CHECKING:
-    from ..._policy.rules import Policy
+__all__ = ["CopyOptions", "Entry", "access_to", "copy"]
 
 PARALLEL_TRANSFERS = 4
-# values of "prune"
-NO_PRUNE, REPORT, PRUNE = "false", "report", "true"
-
-
-@dataclass(frozen=True)
-class CopyOptions:
-    """The options of a copy. ``to_auth`` and ``to_connection`` are for the registry that is written to, see
-    :func:`access_to`; ``policy`` None means that the task itself asks for no signatures, ``rules`` None that it has no
-    policy file. A tag that is a version is moved only with ``force``.
-
-    ``limit`` is the number of tags that the selection picks, 0 for all; None for the one artifact that a pull would
-    take. ``prune`` is for tags of the target that the selection does not have: NO_PRUNE, REPORT or PRUNE.
-    """
-
-    reference: ReferenceOptions
-    to: str
-    policy: VerifyPolicy | None = None
-    force: bool = False
-    auth: AuthOptions = field(default_factory=AuthOptions)
-    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
-    to_auth: AuthOptions | None = None
-    to_connection: ConnectionOptions = field(default_factory=ConnectionOptions)
-    cache: CacheOptions = field(default_factory=CacheOptions)
-    limit: int | None = None
-    prune: str = NO_PRUNE
-    rules: Policy | None = None
+# beside the outcomes of pushing a blob: the other side has it
+LEFT_OUT = "left_out"
 
 
 def copy(options: CopyOptions, *, check_mode: bool = False) -> dict[str, Any]:
@@ -125,8 +99,11 @@ class Entry:
         self.target = self.rules.target
         for fingerprint, policy in self.rules.policies.items():
             task.verdicts.check(policy, fingerprint)
-        scope = "\n".join(sorted(self.rules.policies))
-        self.known = KnownCopies(task.cache, reference, self.place, scope)
+        # said before anything is asked
+        ChosenPlatforms(options.platforms)
+        # what is to be copied of an artifact, and under which conditions
+        self.scope = "\n".join([*sorted(self.rules.policies), *sorted(set(options.platforms))])
+        self.known = KnownCopies(task.cache, reference, self.place, self.scope)
 
     def open_source(self) -> Repository:
         return self.task.open(self.target, self.options.auth, self.options.connection)
@@ -147,6 +124,8 @@ class Entry:
             place_tag = self.place.tag or resolved.tag
             moved = warnings_of_moved_tag(source.repository, self.target)
             known = self.known.find(resolved.tag or resolved.digest, place_tag)
+            if self.options.include or self.options.differential:
+                known = None  # which depends on more than the artifact
             if known is not None and not known.is_current(source, destination, place_tag):
                 known = None
             if not resolved.digest:
@@ -191,12 +170,28 @@ class Entry:
         """Look at an artifact in full, verify it, and copy what is missing."""
         verdict: dict[str, Any] = {}
         self._verify(source, resolved, verdict)
+        # the artifact comes after what it needs: whoever finds it finds that, too
+        included = self._include(source, resolved)
         one = _Copy(self, source, destination, resolved, tag, verdict.get("verification", {}))
-        result = one.run()
+        result = one.run(ChosenPlatforms(self.options.platforms), self.options.differential)
         if not result["warnings"] and not self.check_mode:
             self.known.note(resolved.tag or resolved.digest, tag, resolved.digest, one.digests, source)
-        result["warnings"] += verdict.pop("warnings", [])
-        return {**result, **verdict}
+        for part in (verdict, included):
+            result["warnings"] += part.pop("warnings", [])
+        if any(each["changed"] for each in included.get("included", ())):
+            result.update(changed=True, reason=COPIED)
+        return {**result, **verdict, **included}
+
+    def _include(self, source: Source, resolved: Resolved) -> dict[str, Any]:
+        """Copy what ``include`` names of a chart; return what is known of it, as parts of the result."""
+        if not self.options.include:
+            return {}
+        from .include import Included
+
+        options = replace(
+            self.options, to_auth=self.auth, to_connection=self.connection, limit=None, prune=NO_PRUNE
+        )  # fmt: skip
+        return Included(source.repository, options, lambda one: copy(one, check_mode=self.check_mode)).run(resolved)
 
     def _verify(self, source: Source, resolved: Resolved, result: dict[str, Any]) -> None:
         """Verify an artifact where that is asked for, and add what was found to a result."""
@@ -207,18 +202,6 @@ class Entry:
                 *result.get("warnings", ()),
                 *finding.warnings_of_use(source.repository, resolved),
             ]
-
-
-def access_to(place: Reference, source: Reference, options: CopyOptions) -> tuple[AuthOptions, ConnectionOptions]:
-    """Return the credentials and the connection for the registry that is written to.
-
-    A user name, a password and a client certificate are for one registry: another one never gets those of the source.
-    Files and cloud providers know by themselves which registry each of their credentials is for.
-    """
-    if not place.is_layout and place.registry == source.registry:
-        return options.to_auth or options.auth, options.to_connection
-    auth = options.to_auth or replace(options.auth, username="", password="", provider_registry="")
-    return auth, replace(options.to_connection, client_cert="", client_key="", client_key_password="")
 
 
 class _Copy:
@@ -236,6 +219,7 @@ class _Copy:
         """``verdict`` is the value ``verification``."""
         self.digests: list[str] = []
         self._rules = entry.rules
+        self._scope = entry.scope
         self._force = entry.options.force
         self._check_mode = entry.check_mode
         self._source_tags = source.tags
@@ -246,6 +230,8 @@ class _Copy:
         self._digest = resolved.digest
         self._tag = tag
         self._verdict = verdict
+        self._streams = BlobStreams(self._source, verifies=not self._target.reference.is_layout)
+        self._left_out: set[str] = set()
         self._blobs = {EXISTED: 0, MOUNTED: 0, UPLOADED: 0}
         self._listed: dict[str, set[str]] = {}
         self._drifted: list[dict[str, Any]] = []
@@ -253,29 +239,36 @@ class _Copy:
         same = not origin.is_layout and origin.registry == self._target.reference.registry
         self._mount_from = (origin.repository,) if same else ()
 
-    def run(self) -> dict[str, Any]:
-        graph = Graph(self._source, self._source_tags)
-        known = self._sent.parts_of(self._digest)
+    def run(self, platforms: ChosenPlatforms, differential: Sequence[str]) -> dict[str, Any]:
+        graph = Graph(self._source, platforms, self._source_tags)
+        # another tag of it, of which the task has just copied all
+        known = () if differential else self._sent.parts_of(f"{self._digest} {self._scope}")
         parts = known or graph.parts(self._source.fetch_manifest(self._digest))
         root = next(part.manifest for part in parts if part.digest == self._digest and not part.tag)
         self.digests = [part.digest for part in parts]
+        self._leave_out(parts, platforms, differential)
         together: AbstractContextManager[object] = nullcontext() if self._check_mode else self._target.batch()
         with together:
             held = find_tag(self._target, self._tag) if self._tag else None
             moves = bool(self._tag) and (held is None or held.digest != self._digest)
             if moves and held is not None:
                 self._check_movable(held)
-            missing = [] if known else self._missing(parts, is_complete=bool(self._tag) and not moves)
+            missing = [] if known else self._missing(parts, is_tagged=bool(self._tag) and not moves)
+            if self._source.reference.is_layout:
+                from .differential import check_complete
+
+                check_complete(self._source, self._target, missing, self._left_out)
             if missing or moves:
                 self._check_rules(root, parts, held)
             if not self._check_mode:
+                self._send_blobs(missing)
                 for part in missing:
-                    self._send(part)
+                    self._push(part, len(platforms.left_out))
                 if moves:
                     self._target.push_manifest(root, self._tag)
-                self._sent.note(self._digest, parts)
+                self._sent.note(f"{self._digest} {self._scope}", parts)
         changed = bool(missing) or moves
-        left = [self._target.reference.at(tag=each["tag"]) for each in self._drifted]
+        left = [each["to"] for each in self._drifted]
         return {
             "changed": changed,
             "copied": [part_record(part) for part in missing],
@@ -287,6 +280,7 @@ class _Copy:
             "reason": COPIED if changed else UP_TO_DATE,
             "warnings": [
                 *graph.warnings,
+                *platforms.warnings,
                 *(f"{tag} has signatures that the source lacks, and was left as it is." for tag in left),
             ],
             "diff": copy_diff(parts, missing, self._tag, held, self._digest) if changed else [],
@@ -311,20 +305,37 @@ class _Copy:
 
     # -- what the target lacks
 
-    def _missing(self, parts: Sequence[Part], *, is_complete: bool) -> list[Part]:
+    def _leave_out(self, parts: Sequence[Part], platforms: ChosenPlatforms, differential: Sequence[str]) -> None:
+        """Note the blobs that the other side has, and let a layout or an archive do without them and without the
+        manifests of other platforms."""
+        if differential:
+            from .differential import OtherSide, check_target
+
+            check_target(self._target)
+            with OtherSide(differential, self._source) as other:
+                self._left_out = other.blobs_of(parts)
+            self._blobs[LEFT_OUT] = len(self._left_out)
+        if self._left_out or platforms.left_out:
+            from .differential import may_lack
+
+            may_lack(self._target, self._left_out | platforms.left_out)
+
+    def _missing(self, parts: Sequence[Part], *, is_tagged: bool) -> list[Part]:
         """Return the parts that the target lacks.
 
-        :param is_complete: the tag, which is written last, stands for the artifact there already.
+        :param is_tagged: the tag, which is written last, stands for the artifact there already. Its platforms are
+            looked for all the same: an earlier copy may have been of some of them.
         """
-        return [part for part in parts if not ((part.is_content and is_complete) or self._has(part))]
+        known = self._digest if is_tagged and not self._target.reference.is_layout else ""
+        return [part for part in parts if not (part.digest == known or self._has(part))]
 
     def _has(self, part: Part) -> bool:
         if part.tag:
             return self._has_tagged(part)
         subject = part.manifest.subject
         if subject is not None and not part.is_content:
-            return part.digest in self._referrers_of(subject.digest)
-        return answer_or_none(lambda: self._target.resolve(part.digest)) is not None
+            return part.digest in self._referrers_of(subject.digest) and self._has_blobs(part)
+        return answer_or_none(lambda: self._target.resolve(part.digest)) is not None and self._has_blobs(part)
 
     def _has_tagged(self, part: Part) -> bool:
         """Return whether a tag of cosign has what the source has, or more that would be lost; note the latter."""
@@ -332,7 +343,7 @@ class _Copy:
         if held is None:
             return False
         if held.digest == part.digest:
-            return True
+            return self._has_blobs(part)
         there = self._target.fetch_manifest(held.digest)
         if {layer.digest for layer in there.layers} <= {layer.digest for layer in part.manifest.layers}:
             return False
@@ -346,26 +357,48 @@ class _Copy:
             self._listed[subject] = {each.digest for each in found}
         return self._listed[subject]
 
+    def _has_blobs(self, part: Part) -> bool:
+        """Return whether a layout or an archive that has a manifest has its blobs, too; of a registry it is known.
+
+        They are missing where it was written with ``differential``, or a file was lost.
+        """
+        if not self._target.reference.is_layout:
+            return True
+        return all(blob.digest in self._left_out or self._target.blob_exists(blob) for blob in part.blobs)
+
     # -- sending
 
-    def _send(self, part: Part) -> None:
-        blobs = {each.digest: each for each in part.blobs}
-        if len(blobs) > 1:
-            with thread_pool(min(PARALLEL_TRANSFERS, len(blobs))) as pool:
-                outcomes = list(pool.map(self._send_blob, blobs.values()))
-        else:
-            outcomes = [self._send_blob(each) for each in blobs.values()]
-        for outcome in filter(None, outcomes):
-            self._blobs[outcome] += 1
-        self._target.push_manifest(part.manifest, part.tag)
+    def _send_blobs(self, parts: Sequence[Part]) -> None:
+        found = {each.digest: each for part in parts for each in part.blobs if each.digest not in self._left_out}
+        # the largest first: at the end, none is left that the others wait for
+        blobs = sorted(found.values(), key=lambda each: -each.size)
+        with thread_pool(min(PARALLEL_TRANSFERS, len(blobs))) as pool:
+            pending = [pool.submit(self._send_blob, each) for each in blobs]
+            try:
+                for outcome in filter(None, (each.result() for each in pending)):
+                    self._blobs[outcome] += 1
+            except BaseException:
+                # what waits for its turn is in vain
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _push(self, part: Part, without: int) -> None:
+        try:
+            self._target.push_manifest(part.manifest, part.tag)
+        except PushFailed as exc:
+            if without and part.is_content and part.manifest.is_index:
+                raise refused_index(exc, without) from None
+            raise
 
     def _send_blob(self, blob: Descriptor) -> str:
         return self._sent.blob(blob.digest, lambda: self._transfer(blob))
 
     def _transfer(self, blob: Descriptor) -> str:
-        source = blob_of(self._source, blob)
+        source = self._streams.source(blob)
         try:
             return from_each_place(self._source, blob, lambda: self._target.push_blob(source, self._mount_from))
+        except SourceFailed as exc:
+            raise exc.error from None
         except NotFound as exc:
             raise InvalidContent(
                 f"{self._source.reference.name} lacks a blob of what is copied. {exc.message}",

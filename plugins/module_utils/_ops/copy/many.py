@@ -22,7 +22,8 @@ from ..._unexpected import as_error
 from ..many import Item, ItemsFailed, numbered, run_items
 from ..task import Task
 from .conflicts import check_entry, check_names, check_prune, place_key, selector_of
-from .copy import NO_PRUNE, CopyOptions, Entry
+from .copy import Entry
+from .options import NO_PRUNE, CopyOptions
 from .report import COPIED, UP_TO_DATE, total
 from .sides import Destination, Source
 from .work import Unit, Work, noting_failure
@@ -183,15 +184,18 @@ class _Copying:
             work.units = [Unit(work, tag) for tag in picked]
 
     def _jobs(self, units: Iterable[Unit]) -> list[Callable[[], None]]:
-        """What can be done at the same time: an archive, which is written as a whole, is one piece of work."""
+        """What can be done at the same time: an archive, which is written as a whole, is one piece of work, and so is a
+        layout that is to do without some blobs, which is a state of it."""
         jobs: list[Callable[[], None]] = []
-        archives: dict[int, list[Unit]] = {}
+        wholes: dict[int, list[Unit]] = {}
         for unit in units:
-            if unit.work.entry.place.is_archive and not self._check_mode:
-                archives.setdefault(id(unit.work.place), []).append(unit)
+            entry = unit.work.entry
+            lacks_some = entry.place.is_layout and (entry.options.platforms or entry.options.differential)
+            if (entry.place.is_archive or lacks_some) and not self._check_mode:
+                wholes.setdefault(id(unit.work.place), []).append(unit)
             else:
                 jobs.append(partial(_copy_unit, unit))
-        return [*(partial(_copy_to_archive, each) for each in archives.values()), *jobs]
+        return [*(partial(_copy_as_whole, each) for each in wholes.values()), *jobs]
 
     def _prune(self, work: Work) -> None:
         """Prune the target of an entry, unless something failed there: what is wanted there may not have arrived."""
@@ -221,11 +225,15 @@ def _copy_unit(unit: Unit) -> None:
             unit.result = work.entry.run(work.source, work.place, unit.tag)
 
 
-def _copy_to_archive(units: Sequence[Unit]) -> None:
+def _copy_as_whole(units: Sequence[Unit]) -> None:
     """Copy all that goes into one archive, and write it once. Where one of them spoils the whole, each is copied by
-    itself."""
+    itself, and so they are where the archive may get something else in between."""
     place = units[0].work.place
     if place is None:
+        return
+    if any(unit.work.entry.options.include for unit in units):
+        for unit in units:
+            _copy_unit(unit)
         return
     try:
         with place.repository.batch():

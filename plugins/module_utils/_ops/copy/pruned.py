@@ -13,7 +13,7 @@ from ..prune.prune import ABSENT, PruneOptions, Pruning
 from ..prune.prune import REPORT as REPORT_ONLY
 from ..prune.rules import PART, REFERRER, SHARED, Rule
 from ..resolve import ReferenceOptions
-from .copy import PRUNE
+from .options import PRUNE
 
 if TYPE_CHECKING:
     from .copy import Entry

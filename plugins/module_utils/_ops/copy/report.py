@@ -60,7 +60,7 @@ def total(reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             found[name] += report.get(name, ())
         found["present"] += report.get("present", 0)
         for name, count in report.get("blobs", {}).items():
-            found["blobs"][name] += count
+            found["blobs"][name] = found["blobs"].get(name, 0) + count
         found["tags"].update(report.get("tags", {}))
     del found["warnings"], found["reason"]
     return found
