@@ -159,7 +159,10 @@ def test_the_report_of_a_list(
         {"1.1.0": "refused", "1.0.0": "created"},
         {"stable": "created", "beta": "refused"},
     ]
-    assert len(done["copied"]) == 3 and [each["failed"] for each in done["results"]] == [True] * 4
+    assert [each["failed"] for each in done["results"]] == [True] * 4
+    counts = [len(each.get("copied", ())) for each in done["results"]]
+    assert counts[0] > 1, "the signature is copied, too"
+    assert counts[1:] == [0, 1, 0] and len(done["copied"]) == sum(counts)
     assert done["refused"][2]["refused_by"]["check"] == "deny_tags"
     # the signature went along, and is found there
     (verified,) = ansible.tasks(
@@ -195,7 +198,7 @@ def test_what_is_copied_is_what_was_verified_however_often_the_tag_moves(
     mover.start()
     try:
         to = {"to": f"{oci11_registry.host}/moving/app", "verify": {"public_keys": PUBLIC}}
-        results = ansible.tasks([copy(ref=f"{registry.host}/{name}:stable", **to)] * 6)
+        results = ansible.tasks([copy(ref=f"{registry.host}/{name}:stable", **to)] * 3)
     finally:
         done.set()
         mover.join()

@@ -17,6 +17,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     TagImmutable,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Manifest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions, ConnectionOptions
@@ -35,6 +36,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     at,
     place,
     push,
+    push_document,
     tag_of,
 )
 
@@ -278,6 +280,42 @@ def test_tags_of_one_artifact_are_written_without_looking_at_it_again(tmp_path: 
     assert len(done["copied"]) == 1 and done["blobs"]["uploaded"] == 2
     assert len(server.requests("PUT", "/blobs/uploads/")) == 2
     assert len(server.requests("", f"/manifests/{manifest.descriptor.digest}")) == 3, "looked for twice, and sent"
+
+
+@pytest.mark.parametrize("target", ["target", "target.tar"])
+def test_a_selection_without_what_the_other_side_has(tmp_path: Path, target: str) -> None:
+    """Two artifacts that the other side has none and all of, one of them under two tags."""
+    source, last = tmp_path / "source", tmp_path / "last.tar"
+    released = publish(source, "1.0.0", "1.1.0")
+    push(at(source), "content of 1.0.0", "oldest")
+    run(options(place(last), place(source), tag="1.0.0"))
+    entry = options(place(tmp_path / target), place(source), limit=0, differential=[place(last)])
+    done = run(entry)
+    assert tags_at(tmp_path / target) == ["1.0.0", "1.1.0", "oldest"]
+    (old, new) = (released[tag].layers[0] for tag in ("1.0.0", "1.1.0"))
+    assert [at(tmp_path / target).blob_exists(each) for each in (old, new)] == [False, True]
+    assert done["blobs"]["left_out"] and not run(entry)["changed"]
+    site = tmp_path / "site"
+    run(options(place(site), place(last), limit=0))
+    assert run(options(place(site), place(tmp_path / target), limit=0))["changed"]
+    assert tags_at(site) == ["1.0.0", "1.1.0", "oldest"] and at(site).blob_exists(new)
+
+
+def test_entries_for_other_platforms_of_one_artifact(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    children = [push(at(source), name) for name in ("amd64", "arm64")]
+    listed = [
+        {**child.descriptor.as_json(), "platform": {"os": "linux", "architecture": name}}
+        for child, name in zip(children, ("amd64", "arm64"))
+    ]
+    for tag in ("1.0.0", "stable"):
+        push_document(at(source), media.OCI_INDEX, tag, manifests=listed)
+    given = {"to": place(target), "ref": f"{place(source)}:1.0.0", "platforms": ["linux/amd64"]}
+    first = run(options(**given), parallel=1)
+    assert first["present"] == 0 and len(first["copied"]) == 2
+    both = [{**given, "platforms": [], "to": f"{place(target)}:all"}, {**given, "to": f"{place(target)}:some"}]
+    done = run(*(options(**each) for each in both), parallel=1)
+    assert [each["digest"] for each in done["copied"]] == [children[1].descriptor.digest]
 
 
 # -- targets that refuse
