@@ -83,6 +83,8 @@ class Included:
         self._warnings: list[str] = []
         # where each artifact goes; what goes there
         self._taken: dict[str, str] = {}
+        # charts, by repository and digest
+        self._known: set[tuple[str, str]] = set()
 
     def run(self, resolved: Resolved) -> dict[str, Any]:
         """Copy what the artifact needs, if it is a chart; return ``included``, ``not_included`` and ``warnings``.
@@ -95,6 +97,7 @@ class Included:
         if manifest is not None:
             what = str(source.reference.at(tag=resolved.tag, digest=resolved.digest))
             self._claim(source.reference, resolved.tag)
+            self._known.add((source.reference.name, resolved.digest))
             with tempfile.TemporaryDirectory(prefix="oci-artifact-") as scratch:
                 data = _chart_bytes(source, manifest, what)
                 needs = _read(data, what)
@@ -143,17 +146,20 @@ class Included:
 
     def _copy_dependencies(self, needs: Needs, what: str) -> None:
         pending = deque((each, what, 1) for each in needs.dependencies)
-        known: set[str] = set()
+        asked: set[str] = set()
         while pending:
             dependency, parent, depth = pending.popleft()
             if depth > MAX_DEPTH:
                 raise ChartError(f"The dependencies of {what} are nested more than {MAX_DEPTH} deep.")
             target = self._dependency_target(dependency, parent)
-            if target is None or target.wanted in known:
+            if target is None or target.wanted in asked:
                 continue
-            known.add(target.wanted)
+            asked.add(target.wanted)
             with self._explained(target.reference, parent), self._opened(target) as repository:
                 pinned = resolve(repository, target)
+                if (target.reference.name, pinned.digest) in self._known:
+                    continue
+                self._known.add((target.reference.name, pinned.digest))
                 place = target.reference.at(tag=pinned.tag, digest=pinned.digest)
                 self._claim(place, place.tag)
                 # before anything of it is used
@@ -246,7 +252,10 @@ class Included:
     def _leave_out(self, kind: str, name: str, repository: str, why: str) -> None:
         noun = {IMAGES: "image", DEPENDENCIES: "dependency"}[kind]
         shown, place = name[:300], redacted_url(repository) if repository else ""
-        self._not_included.append({"kind": noun, "name": shown, "repository": place, "why": why})
+        found = {"kind": noun, "name": shown, "repository": place, "why": why}
+        if found in self._not_included:
+            return
+        self._not_included.append(found)
         self._warnings.append(f"The {noun} {shown}{f' of {place}' if place else ''} is not copied: {why}.")
 
     @contextlib.contextmanager
