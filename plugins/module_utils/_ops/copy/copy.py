@@ -122,7 +122,13 @@ def _include(source: Repository, resolved: Resolved, options: CopyOptions, check
         return {}
     from .include import Included
 
-    return Included(source, options, lambda one: copy(one, check_mode=check_mode)).run(resolved)
+    def copy_one(reference: ReferenceOptions, auth: AuthOptions, connection: ConnectionOptions) -> dict[str, Any]:
+        # the signatures of what others publish are for the rules of a policy
+        one = replace(options, reference=reference, policy=None, include=(), auth=auth, connection=connection)
+        return copy(one, check_mode=check_mode)
+
+    access = (options.auth, options.connection)
+    return Included(source, options.include, options.to, access, copy_one).run(resolved)
 
 
 def access_to(place: Reference, source: Reference, options: CopyOptions) -> tuple[AuthOptions, ConnectionOptions]:
