@@ -18,13 +18,14 @@ from typing import Any
 from ..._errors import InvalidContent, NotFound, OciError, PushFailed, TagImmutable
 from ..._files.threads import thread_pool
 from ..._oci.manifest import Descriptor, Manifest
+from ..._oci.options import AuthOptions, ConnectionOptions
 from ..._oci.preliminary import answer_or_none, find_tag
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, Repository, from_each_place
 from ..artifact_result import artifact_identity
 from ..connect_to_write import open_to_write
 from ..immutable_tags import is_immutable
 from ..moved_tag import warnings_of_moved_tag
-from ..resolve import Resolved, parse_target, resolve
+from ..resolve import ReferenceOptions, Resolved, parse_target, resolve
 from ..task import Task
 from .blob_stream import BlobStreams, SourceFailed
 from .graph import Graph, Part
@@ -188,10 +189,17 @@ class Entry:
             return {}
         from .include import Included
 
-        options = replace(
-            self.options, to_auth=self.auth, to_connection=self.connection, limit=None, prune=NO_PRUNE
-        )  # fmt: skip
-        return Included(source.repository, options, lambda one: copy(one, check_mode=self.check_mode)).run(resolved)
+        options = self.options
+        # each is one artifact; the signatures of what others publish are for the rules of a policy
+        alone = replace(options, policy=None, include=(), limit=None, prune=NO_PRUNE)
+        alone = replace(alone, to_auth=self.auth, to_connection=self.connection)
+
+        def copy_one(reference: ReferenceOptions, auth: AuthOptions, connection: ConnectionOptions) -> dict[str, Any]:
+            one = replace(alone, reference=reference, auth=auth, connection=connection)
+            return copy(one, check_mode=self.check_mode)
+
+        own_access = (options.auth, options.connection)
+        return Included(source.repository, options.include, options.to, own_access, copy_one).run(resolved)
 
     def _verify(self, source: Source, resolved: Resolved, result: dict[str, Any]) -> None:
         """Verify an artifact where that is asked for, and add what was found to a result."""

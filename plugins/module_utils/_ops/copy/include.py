@@ -17,7 +17,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from ..._errors import (
     BuildError,
@@ -43,9 +43,6 @@ from ..layers import check_sizes, find_chart, layers_of_type
 from ..resolve import ReferenceOptions, Resolved, Target, parse_target, resolve
 from .place import target_of
 
-if TYPE_CHECKING:
-    from .options import CopyOptions
-
 DEPENDENCIES, IMAGES = "dependencies", "images"
 # The most artifacts that are copied beside one chart, and how deep charts may depend on each other.
 MAX_INCLUDED = 500
@@ -59,23 +56,29 @@ class Included:
     """The artifacts that are copied beside one.
 
     :param source: the repository of the artifact.
-    :param options: those of its copy, with the access to the place that is written to.
-    :param copy: copies one artifact; returns the result of the module for it.
-    :raises InvalidOption: when ``include`` names something else than dependencies and images.
+    :param include: what is copied, DEPENDENCIES or IMAGES or both.
+    :param to: as in the options of the copy.
+    :param access: the credentials and the connection for the registry of the artifact.
+    :param copy: copies one artifact, by reference, credentials and connection; returns the result of the module for it.
+    :raises InvalidOption: when ``include`` names something else.
     """
 
     def __init__(
         self,
         source: Repository,
-        options: CopyOptions,
-        copy: Callable[[CopyOptions], dict[str, Any]],
+        include: Sequence[str],
+        to: str,
+        access: tuple[AuthOptions, ConnectionOptions],
+        copy: Callable[[ReferenceOptions, AuthOptions, ConnectionOptions], dict[str, Any]],
         helm: str = "helm",
     ) -> None:
-        unknown = set(options.include) - {DEPENDENCIES, IMAGES}
+        unknown = set(include) - {DEPENDENCIES, IMAGES}
         if unknown:
             raise InvalidOption(f"'include' has {sorted(unknown)[0]!r}: wanted {DEPENDENCIES} and {IMAGES}.")
         self._source = source
-        self._options = options
+        self._include = include
+        self._to = to
+        self._access = access
         self._copy = copy
         self._helm = helm
         self._found: list[dict[str, Any]] = []
@@ -101,11 +104,11 @@ class Included:
             with tempfile.TemporaryDirectory(prefix="oci-artifact-") as scratch:
                 data = _chart_bytes(source, manifest, what)
                 needs = _read(data, what)
-                if IMAGES in self._options.include:
+                if IMAGES in self._include:
                     # all of them are known, and their places free, before the first is copied
                     for target in self._image_targets(self._images(data, needs, what, scratch)):
                         self._copy_one(target, IMAGES, what)
-                if DEPENDENCIES in self._options.include:
+                if DEPENDENCIES in self._include:
                     self._copy_dependencies(needs, what)
         return {"included": self._found, "not_included": self._not_included, "warnings": self._warnings}
 
@@ -192,7 +195,7 @@ class Included:
 
     @contextlib.contextmanager
     def _opened(self, target: Target) -> Iterator[Repository]:
-        auth, connection = self._access(target.reference)
+        auth, connection = self._access_to(target.reference)
         clients = Clients()
         try:
             yield open_repository(target.reference, auth, connection, clients=clients)
@@ -205,13 +208,9 @@ class Included:
         if len(self._found) >= MAX_INCLUDED:
             raise ChartError(f"{parent} needs more than the {MAX_INCLUDED} artifacts that are copied beside a chart.")
         reference = target.reference
-        auth, connection = self._access(reference)
-        options = replace(
-            self._options,
-            reference=ReferenceOptions(ref=str(reference)), policy=None, include=(), auth=auth, connection=connection,
-        )  # fmt: skip
+        auth, connection = self._access_to(reference)
         with self._explained(reference, parent):
-            done = self._copy(options)
+            done = self._copy(ReferenceOptions(ref=str(reference)), auth, connection)
         self._warnings += done["warnings"]
         self._found.append(
             {
@@ -224,10 +223,10 @@ class Included:
             }
         )
 
-    def _access(self, reference: Reference) -> tuple[AuthOptions, ConnectionOptions]:
+    def _access_to(self, reference: Reference) -> tuple[AuthOptions, ConnectionOptions]:
         """Return credentials and connection for another artifact: what was given for the registry of the chart goes to
         no other one."""
-        auth, connection = self._options.auth, self._options.connection
+        auth, connection = self._access
         if reference.registry == self._source.reference.registry:
             return auth, connection
         return (
@@ -240,7 +239,7 @@ class Included:
 
         :raises InvalidOption: when another one gets it.
         """
-        place = target_of(self._options.to, reference, tag)
+        place = target_of(self._to, reference, tag)
         owner = self._taken.setdefault(str(place), reference.name)
         if place.tag and owner != reference.name:
             raise InvalidOption(
