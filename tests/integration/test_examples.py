@@ -132,7 +132,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "guide_air_gap: Mirror what the site uses": {"reason": "ArtifactCopied", "refused": [], "drifted": []},
     "guide_air_gap: Have in the mirror the three newest releases, and no older ones": {
         "changed": False,
-        "present": 2,
+        "present": 3,
         "pruned": [],
     },
     "guide_air_gap: Take a release along, if the release key signed it": {"verification.verified": True, "drifted": []},

@@ -23,7 +23,7 @@ _Row = TypeVar("_Row", bound=tuple[Any, ...])
 _VersionRow = tuple[int, int, int, int, Identifiers, Identifiers, str]
 
 # cosign's tags and the referrers fallback tag of the distribution specification: they hold signatures, not releases
-_ATTACHED = re.compile(r"sha(?:256|512)-([0-9a-f]{64,128})(?:\.(?:sig|att|sbom))?\Z")
+_ATTACHED = re.compile(r"sha(?:256|512)-[0-9a-f]{64,128}(?:\.(?:sig|att|sbom))?\Z")
 _DIGITS = "[0-9](?:_?[0-9])*"
 _NUMBER = re.compile(rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?\Z", re.ASCII)
 _MAX_NUMBER_LENGTH = 310  # the longest that a float64 of Go can hold, and short enough for int() to be fast
@@ -33,12 +33,6 @@ _INFINITY = float("inf")
 def release_tags(tags: Iterable[str]) -> list[str]:
     """The valid tags without duplicates, without signature and referrers tags."""
     return [tag for tag in set(tags) if is_tag(tag) and not (tag[:3] == "sha" and _ATTACHED.match(tag))]
-
-
-def attached_digits(tag: str) -> str:
-    """The digits of the digest that a signature or referrers tag belongs to; empty for any other tag."""
-    match = _ATTACHED.match(tag) if tag[:3] == "sha" else None
-    return match[1] if match else ""
 
 
 def parse_tag(text: str, chart_tags: bool = False) -> tuple[Precedence, str] | None:

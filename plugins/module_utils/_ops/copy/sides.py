@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..._oci.preliminary import answer_or_none, find_tag
-from ..._oci.tag_ranking import attached_digits
+from .graph import TAG_SUFFIXES
 from .sent import Sent
 from .tags import Tags
 
@@ -39,7 +39,7 @@ class Source:
 
     @cached_property
     def _attached(self) -> Counter[str]:
-        found = (attached_digits(tag) for tag in self.tags.known() or ())
+        found = (_attached_to(tag) for tag in self.tags.known() or ())
         return Counter(digits[:SHORT] for digits in found if digits)
 
 
@@ -70,3 +70,10 @@ class Destination:
             held = answer_or_none(lambda: find_tag(self.repository, tag or digest))
             return held is not None and held.digest == digest
         return tag in (self._tags.known() or ())
+
+
+def _attached_to(tag: str) -> str:
+    """The digits of the digest that a tag of a signature or of referrers belongs to; empty for any other tag."""
+    name, dot, suffix = tag.partition(".")
+    is_attached = name[:7] in ("sha256-", "sha512-") and len(name) >= 71 and f"{dot}{suffix}" in ("", *TAG_SUFFIXES)
+    return name[7:] if is_attached else ""

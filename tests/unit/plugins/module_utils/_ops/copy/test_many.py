@@ -334,6 +334,7 @@ def test_a_target_that_refuses_half_way(tmp_path: Path, server: FaultServer, sta
     entry = options(f"{server.host}/org/app", place(tmp_path / "source"), limit=0)
     with pytest.raises(ItemsFailed, match="quota exceeded") as caught:
         run(entry, parallel=1)
+    assert not caught.value.retryable, "nothing of it passes by itself"
     assert (caught.value.reason, server.tags) == (reason, {"1.0.0": released["1.0.0"].descriptor.digest})
     assert [each["tag"] for each in caught.value.details["refused"]] == ["1.1.0"]
     count = len(server.requests("PUT", "/blobs/uploads/"))
