@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Callable, TypeVar
 
-from ..._errors import NoMatch, StorageError
+from ..._errors import InvalidContent, NoMatch, StorageError
 from ..._files.threads import thread_pool
 from ..._oci.options import CacheOptions
 from ..._oci.selection import Selection, TagSelector
@@ -28,6 +28,8 @@ from .report import COPIED, UP_TO_DATE, total
 from .sides import Destination, Source
 from .work import Unit, Work, noting_failure
 
+# The most tags of one entry: a registry may list a million.
+MAX_TAGS = 10_000
 # for the task as a whole; tags of several repositories may have the same names
 _TOTALS = ("copied", "present", "drifted", "refused", "blobs")
 _Side = TypeVar("_Side", Source, Destination)
@@ -180,6 +182,12 @@ class _Copying:
                     f"No tag of {work.entry.target.reference.name} is to be copied: none of the {len(listed)} that it "
                     "lists is a release, or matches.",
                     "Check the name of the repository, and that something was pushed to it.",
+                )
+            if len(picked) > MAX_TAGS:
+                raise InvalidContent(
+                    f"Of {work.entry.target.reference.name} {len(picked)} tags are to be copied, more than the "
+                    f"{MAX_TAGS} of one entry.",
+                    "Narrow the selection, or give 'limit'.",
                 )
             work.units = [Unit(work, tag) for tag in picked]
 

@@ -12,27 +12,31 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    InvalidContent,
     InvalidOption,
     NoMatch,
     OciError,
     TagImmutable,
+    VerificationFailed,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Manifest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions, ConnectionOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy import known
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy import known, many
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy.copy import CopyOptions, copy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy.many import copy_many, copy_selection
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import ItemsFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.document import Document
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.parse import parse_rules
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
 )
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.copy.test_copy import (
+    KEYS,
     at,
     place,
     push,
@@ -135,6 +139,15 @@ def test_nothing_to_pick(tmp_path: Path) -> None:
     push(at(tmp_path / "untagged"), "it")
     with pytest.raises(NoMatch, match="No tag of .* is to be copied"):
         copy_selection(options(place(tmp_path / "target"), place(tmp_path / "untagged"), limit=0), 4)
+
+
+def test_a_source_with_too_many_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(tmp_path / "source", "1.0.0", "1.1.0")
+    monkeypatch.setattr(many, "MAX_TAGS", 1)
+    entry = options(place(tmp_path / "target"), place(tmp_path / "source"), limit=0)
+    with pytest.raises(InvalidContent, match="2 tags are to be copied, more than the 1"):
+        copy_selection(entry, 1)
+    assert not (tmp_path / "target").exists()
 
 
 A, B = "registry.example.com/a/app", "registry.example.com/b/app"
@@ -520,6 +533,21 @@ def test_rules_for_both_sides_apply(
         assert tags_at(tmp_path / "target") == ["1.0.0"]
     else:
         assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_signatures_that_a_rule_asks_for(tmp_path: Path, side: str) -> None:
+    """For either side, and beside what the task asks for."""
+    publish(tmp_path / "source", "1.0.0")
+    keys = [str(KEYS / name) for name in ("ed25519.pub", "p384.pub")]
+    policy = parse_rules(
+        Document("a test", [{"match": place(tmp_path / side), "verify": {"public_keys": keys[:1]}}]), parse_policy
+    )
+    to, url = place(tmp_path / "target"), place(tmp_path / "source")
+    for own in (None, parse_policy({"public_keys": keys[1:]})):
+        with pytest.raises(VerificationFailed):
+            copy(options(to, url, tag="1.0.0", rules=policy, policy=own))
+    assert not (tmp_path / "target").exists()
 
 
 def test_a_channel_does_not_go_back(tmp_path: Path) -> None:
