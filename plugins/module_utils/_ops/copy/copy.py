@@ -155,7 +155,7 @@ class _Copy:
         self._tag = tag
         self._force = force
         self._check_mode = check_mode
-        self._streams = BlobStreams(source, verifies=not target.reference.is_layout)
+        self._streams = BlobStreams(source, for_uploads=not target.reference.is_layout)
         self._left_out: set[str] = set()
         self._blobs = {EXISTED: 0, MOUNTED: 0, UPLOADED: 0}
         self._listed: dict[str, set[str]] = {}
