@@ -137,8 +137,8 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
     "guide_air_gap: Take a release along, if the release key signed it": {"verification.verified": True, "drifted": []},
     "guide_air_gap: Bring the release into the registry of the site": {"changed": True, "present": 0},
-    "guide_air_gap: Take along what is new since the last release": {"blobs.left_out": 1},
-    "guide_air_gap: Bring it into the registry that has the rest": {"blobs.existed": 1, "changed": True},
+    "guide_air_gap: Take along what is new since the last release": {"blobs.left_out": 2},
+    "guide_air_gap: Bring it into the registry that has the rest": {"blobs.existed": 2, "changed": True},
     "guide_air_gap: Take the image of the site's platform along": {"changed": True, "warnings": []},
     "guide_air_gap: Mirror a chart with all that an installation of it pulls": {"included": [], "not_included": []},
     "oci_artifact_copy: Take along what changed since the last time": {"blobs.uploaded": 0},
@@ -266,9 +266,6 @@ class Ground:
         - {PUSH}: {{path: "{{{{ playbook_dir }}}}/deploy", tags: [1.2.0, 1.4.2, stable], {config}}}
         - {PUSH}: {{path: "{{{{ playbook_dir }}}}/candidate", tag: 1.5.0-rc.1, {config}}}
         - {PUSH}:
-            path: "{{{{ playbook_dir }}}}/candidate"
-            ref: {self.registry.host}/guide_air_gap/platform/config:1.5.0
-        - {PUSH}:
             path: "{{{{ playbook_dir }}}}/charts/podinfo"
             ref: {self.registry.host}/guide_air_gap/charts/podinfo:6.7.1
             type: helm
@@ -318,6 +315,14 @@ class Ground:
         assert [result.get("msg") for result in results if result.failed] == []
         assert len(results) == len(tasks)
         self.digest = results[0]["artifact"]["digest"]
+        # a release with the same content
+        config = open_repository(self.registry, "guide_air_gap/platform/config")
+        release = json.loads(config.fetch_manifest("1.4.2").raw)
+        release["annotations"] = {"org.opencontainers.image.version": "1.5.0"}
+        Publisher(self.registry.host, "guide_air_gap/platform/config").put_manifest(
+            "1.5.0", json.dumps(release).encode()
+        )
+        config.close()
         web = Publisher(self.registry.host, "guide_air_gap/apps/web")
         platforms = ("linux/amd64", "linux/arm64")
         web.publish_index("1.0.0", {name: web.publish(name[6:], {"name": name}) for name in platforms})

@@ -36,21 +36,22 @@ class BlobStreams:
 
     Buffers of streams that are closed are used again.
 
-    :param verifies: compare each blob with its digest, where the other repository does not do so itself.
+    :param for_uploads: the other repository is a registry. Each blob is compared with its digest here, as layouts and
+        archives do themselves, and a lost connection is told from one to the registry.
     """
 
-    def __init__(self, repository: Repository, *, verifies: bool) -> None:
+    def __init__(self, repository: Repository, *, for_uploads: bool) -> None:
         self.repository = repository
-        self.verifies = verifies
+        self.for_uploads = for_uploads
         # those that no stream uses; the methods of a list are atomic
         self.buffers: list[memoryview] = []
 
     def source(self, descriptor: Descriptor) -> BlobSource:
         """Return a blob to be pushed. What is read of it are views of a buffer, good until the next read.
 
-        The last bytes of one that is verified are handed out when all of it was compared with its digest, so that no
-        upload of other content is ever completed. Reading raises DigestMismatch otherwise, SourceFailed for a lost
-        connection, and what else the repository raises.
+        The last bytes for an upload are handed out when all of the blob was compared with its digest, so that no upload
+        of other content is ever completed. Reading raises DigestMismatch otherwise, SourceFailed for a lost connection,
+        and what else the repository raises.
         """
         return BlobSource(descriptor, lambda: cast(BinaryIO, _BlobStream(self, descriptor)))
 
@@ -109,6 +110,8 @@ class _BlobStream(io.RawIOBase):
         try:
             piece = next(pieces, b"")
         except ConnectionFailed as exc:
+            if not self._streams.for_uploads:
+                raise
             raise SourceFailed(exc) from None
         if self._verifier is not None:
             # in this thread: there are as many transfers at a time as keep the processors busy
@@ -119,7 +122,7 @@ class _BlobStream(io.RawIOBase):
 
     def _start(self) -> Iterator[bytes]:
         blob, repository, buffers = self._descriptor, self._streams.repository, self._streams.buffers
-        if self._streams.verifies:
+        if self._streams.for_uploads:
             what = f"The blob {blob.digest} of {repository.reference.name}"
             self._verifier = Verifier(blob.digest, blob.size, what)
         size = min(BUFFER_SIZE, max(1, blob.size))

@@ -238,7 +238,7 @@ class _Copy:
         self._digest = resolved.digest
         self._tag = tag
         self._verdict = verdict
-        self._streams = BlobStreams(self._source, verifies=not self._target.reference.is_layout)
+        self._streams = BlobStreams(self._source, for_uploads=not self._target.reference.is_layout)
         self._left_out: set[str] = set()
         self._blobs = {EXISTED: 0, MOUNTED: 0, UPLOADED: 0}
         self._listed: dict[str, set[str]] = {}

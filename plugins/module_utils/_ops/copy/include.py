@@ -99,6 +99,7 @@ class Included:
         manifest = find_chart(source, source.fetch_manifest(resolved.digest))
         if manifest is not None:
             what = str(source.reference.at(tag=resolved.tag, digest=resolved.digest))
+            self._check_tag()
             self._claim(source.reference, resolved.tag)
             self._known.add((source.reference.name, resolved.digest))
             with tempfile.TemporaryDirectory(prefix="oci-artifact-") as scratch:
@@ -233,6 +234,15 @@ class Included:
             replace(auth, username="", password="", provider_registry=""),
             replace(connection, client_cert="", client_key="", client_key_password=""),
         )
+
+    def _check_tag(self) -> None:
+        """:raises InvalidOption: when all artifacts would get one tag."""
+        tag = target_of(self._to, self._source.reference, "").tag
+        if tag:
+            raise InvalidOption(
+                f"'to' names the tag {tag}, which all that 'include' copies would get.",
+                "Leave it out: each artifact keeps its own tag.",
+            )
 
     def _claim(self, reference: Reference, tag: str) -> None:
         """Take the tag that an artifact gets.

@@ -304,7 +304,7 @@ def test_an_upload_of_other_content_is_never_completed(server: FaultServer) -> N
         assert layer not in target.blobs and not target.tags
 
 
-def test_a_source_that_is_gone_is_not_taken_for_the_target(server: FaultServer) -> None:
+def test_a_source_that_is_gone_is_not_taken_for_the_target(server: FaultServer, tmp_path: Path) -> None:
     layer = large(server, DATA)
     server.always("GET", f"/org/app/blobs/{layer}", Answer(200, {}, DATA, cut=100))
     with FaultServer() as target:
@@ -313,6 +313,10 @@ def test_a_source_that_is_gone_is_not_taken_for_the_target(server: FaultServer) 
         assert len(target.requests("POST", "uploads")) == 2, "one for each blob, none again"
     # the first attempt and its retry
     assert len(server.requests("GET", layer)) == 2
+    for kind in ("target", "target.tar"):
+        with pytest.raises(ConnectionFailed, match="broke off"):
+            run(f"{server.host}/org/app:1", place(tmp_path / kind))
+        assert not (tmp_path / "target.tar").exists()
 
 
 def test_a_blob_is_moved_through_one_buffer(server: FaultServer) -> None:
@@ -321,7 +325,7 @@ def test_a_blob_is_moved_through_one_buffer(server: FaultServer) -> None:
     from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.connect import open_repository
 
     source = open_repository(parse_reference(f"{server.host}/org/app"), AuthOptions(), ConnectionOptions(insecure=True))
-    streams = BlobStreams(source, verifies=True)
+    streams = BlobStreams(source, for_uploads=True)
     for _time in range(2):
         with streams.source(Descriptor("", layer, len(DATA))).open() as stream:
             digests = []

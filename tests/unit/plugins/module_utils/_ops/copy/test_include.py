@@ -123,6 +123,8 @@ def test_what_cannot_be_included(server: FaultServer, tmp_path: Path, monkeypatc
     with pytest.raises(InvalidOption, match="'include' has 'values'"):
         run(f"{server.host}/x:1", to, "values")
     publish_chart(server, "shop", "1.0.0", type="application")
+    with pytest.raises(InvalidOption, match="'to' names the tag edge"):
+        run(f"{server.host}/shop:1.0.0", f"{to}:edge", "images")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingDependency, match="'helm' is not on this host"):
         run(f"{server.host}/shop:1.0.0", to, "images")
