@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ..._errors import InvalidOption
 from ..._files.bounded import FileRefused, expanded, read_file
@@ -33,12 +33,19 @@ COUNT, AGE, ALWAYS, NOT_COVERED, AGE_UNKNOWN = "count", "age", "always", "not_co
 IN_USE, SHARED, PART, REFERRER = "in_use", "shared", "part", "referrer"
 
 
+class Ranking(Protocol):
+    """What selects and orders tags."""
+
+    def rank(self, tags: Iterable[str]) -> list[str]:
+        """The tags that are covered, the best first."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """A selection of tags, of which the best ``count`` are kept, and those younger than ``age`` seconds; None for both
     keeps all that it covers."""
 
-    selector: TagSelector
+    selector: Ranking
     count: int | None = None
     age: float | None = None
 
