@@ -20,17 +20,19 @@ from ..._files.bounded import FileRefused, expanded, read_file
 from ..._files.names import CONTROL_NAME
 from ..._oci.digest import parse_digest
 from ..._oci.selection import FilterTags, Selection, TagSelector
-from ..ages import age_seconds
+from ..._oci.times import age_seconds
 
 MAX_RULES = 100
 # Bytes of a file that names digests in use; the record of a large directory has some tens of MiB.
 MAX_KEEP_FILE = 128 * 1024 * 1024
 _STATE = "state"
+# what the record of a pull says of files
+_OF_FILES = ("files", "pending")
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}(?![0-9a-f])|sha512:[0-9a-f]{128}(?![0-9a-f])")
 
 COUNT, AGE, ALWAYS, NOT_COVERED, AGE_UNKNOWN = "count", "age", "always", "not_covered", "age_unknown"
 # why a tag that no rule keeps stays all the same
-IN_USE, SHARED, PART, REFERRER = "in_use", "shared", "part", "referrer"
+IMMUTABLE, IN_USE, SHARED, PART, REFERRER = "immutable", "in_use", "shared", "part", "referrer"
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,8 @@ def digests_in_use(given: Sequence[str], paths: Sequence[str]) -> set[str]:
 
 
 def _content(path: str) -> bytes:
-    """The text of a file; of a directory that a pull has filled, what its record says of the artifact. The digests of
-    the placed files, which are in the record as well, are none of manifests."""
+    """The text of a file; of a directory that a pull has filled, its record without the digests of the placed files,
+    which are none of manifests."""
     place = expanded(path)
     is_destination = os.path.isdir(place)
     if is_destination:
@@ -131,7 +133,10 @@ def _content(path: str) -> bytes:
     if not is_destination:
         return content
     try:
-        return json.dumps(json.loads(content)["artifact"]).encode("ascii")
+        record = json.loads(content)
+        if not isinstance(record["artifact"], dict):
+            raise TypeError
+        return json.dumps({key: value for key, value in record.items() if key not in _OF_FILES}).encode("ascii")
     except (ValueError, LookupError, TypeError, RecursionError):
         raise InvalidOption(
             f"The file {place} is no record of a pull.", "Run the pull again, or name what is in use in 'keep_digests'."
