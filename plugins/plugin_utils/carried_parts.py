@@ -42,8 +42,12 @@ PARTS = (
     # not that of filter_tags; a policy that is a file may ask for signatures
     Part(
         r'"policy": (?!\{"(?:semver|numerical|alphabetical)"|null)',
-        ("_policy", "_ansible.policy", "_ops.guard", "_ops.releases.guard", "_trust"), (*_OF_RULES, *_OF_VERIFIED),
+        ("_policy", "_ansible.policy", "_ops.guard", "_ops.releases.guard", "_ops.tag.conditions", "_trust"),
+        (*_OF_RULES, *_OF_VERIFIED),
     ),
+    # what a move of a tag demands itself is a rule as that of a policy; ages that retention cannot read are recorded
+    Part(r'"require"', ("_policy", "_ops.guard", "_ops.tag.conditions")),
+    Part(r'"age"', ("_policy",)),
     Part(r'"sign', ("_trust",)),
     Part(r'"(?:aws|azure|gcp)"', ("_cloud",), ("_cloud.providers", "_cloud.aws", "_cloud.azure", "_cloud.gcp")),
     Part(r'"mirrors"', ("_mirrors",), ("_mirrors.rules", "_mirrors.repository")),
