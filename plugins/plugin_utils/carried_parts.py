@@ -51,8 +51,12 @@ PARTS = (
     Part(r'"sign', ("_trust",)),
     Part(r'"(?:aws|azure|gcp)"', ("_cloud",), ("_cloud.providers", "_cloud.aws", "_cloud.azure", "_cloud.gcp")),
     Part(r'"mirrors"', ("_mirrors",), ("_mirrors.rules", "_mirrors.repository")),
-    Part(r'"(?:cache_dir|artifacts|sources)"', ("_cache.artifact_cache", "_cache.layout"), ("_cache.artifact_cache",)),
+    Part(
+        r'"(?:cache_dir|artifacts|sources)"', ("_cache.artifact_cache", "_cache.layout", "_ops.capabilities"),
+        ("_cache.artifact_cache",),
+    ),
     Part(r"oci-layout:", ("_layout.repository", "_layout.tags"), ("_layout.repository", "_layout.unlisted")),
+    Part(r"oci-archive:", ("_layout.archive", "_layout.archive_writer"), ("_layout.archive", "_layout.unlisted")),
     Part(r'"(?:semver|semver_filter|filter_tags)"', (), ("_oci.selection", "_registry.pages")),
     Part(r'"tag_moved"', (), ("_ops.moved_tag",)),
     Part(r'"on_registry_error"', (), ("_ops.pull.last_good", "_ops.pull.keep")),

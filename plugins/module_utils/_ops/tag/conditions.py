@@ -68,6 +68,8 @@ class MoveConditions:
         self._guard = guard
         self._signed_at = signed_at
         self._check_mode = check_mode
+        # the digests of the tags that were looked at for versions
+        self._versions: dict[str, str] = {}
         self.warnings: list[str] = []
 
     def check(self, before: Mapping[str, str]) -> None:
@@ -146,12 +148,17 @@ class MoveConditions:
         if says_version(artifact):
             return artifact
         for each in rank_versions([(tag, tag) for tag in release_tags(tags)], None, True, MAX_VERSIONS):
-            try:
-                if self._repository.resolve(each).digest == artifact.digest:
-                    return artifact._replace(version=each)
-            except (NotFound, InvalidContent):
-                continue
+            if self._digest_of(each) == artifact.digest:
+                return artifact._replace(version=each)
         return artifact
+
+    def _digest_of(self, version: str) -> str:
+        if version not in self._versions:
+            try:
+                self._versions[version] = self._repository.resolve(version).digest
+            except (NotFound, InvalidContent):
+                self._versions[version] = ""
+        return self._versions[version]
 
     def _check_soaked(self) -> float | None:
         """Check the tag under which the artifact is tried; return since when it is there, where a record says it.
