@@ -136,7 +136,8 @@ options:
       - Files on the host that runs the module that name digests in use, anywhere in their text; as lock files, the
         output of C(helm history -o json) for releases of M(cloudnative.artifacts.helm_releases), or results that a
         playbook has saved.
-      - A directory stands for the record that M(cloudnative.artifacts.oci_artifact_pull) keeps in its destination.
+      - What M(cloudnative.artifacts.oci_artifact_pull) has placed, a directory or a file, stands for the record of that
+        pull.
       - A file that cannot be read, or that names no digest, is an error, before anything is asked.
     type: list
     elements: str

@@ -15,7 +15,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..._errors import InvalidOption, NotFound, OciError, StorageError, TagMoved
+from ..._errors import (
+    DigestMismatch,
+    InvalidContent,
+    InvalidOption,
+    NotFound,
+    OciError,
+    StorageError,
+    TagMoved,
+)
+from ..._oci.digest import is_digest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.tag_ranking import release_tags
 from ..._oci.tag_store import DeletionRefused
@@ -210,7 +219,9 @@ class Pruning:
         needs = Needs(place.repository, set(tags).difference(releases))
         going = self._old_enough(place, needs, verdicts.candidates, held, plan.kept, check_mode=check_mode)
         going = self._without_parts_in_use(needs, going, held, plan.kept)
-        roots: list[Descriptor | str] = [*(held[tag] for tag in plan.kept if tag in held), *sorted(self._in_use)]
+        roots: list[Descriptor | str] = [held[tag] for tag in plan.kept if tag in held]
+        # the tags of what is in use are kept by now
+        roots += self._resolve(place, sorted(self._in_use.difference(plan.digests.values()))).values()
         roots += sorted(place.tags.named_otherwise())
         protected = needs.protected(roots)
         named = {held[tag].digest for tag in plan.kept if tag in held}
@@ -326,23 +337,30 @@ class Pruning:
                 self._warnings.append(f"What has no time of creation stays, as nothing tells its age. {exc.message}")
         return found
 
-    def _resolve(self, place: TagPlace, tags: Iterable[str]) -> dict[str, Descriptor]:
-        """What tags name; those that are gone by now are left out."""
+    def _resolve(self, place: TagPlace, names: Iterable[str]) -> dict[str, Descriptor]:
+        """The manifests that tags and digests name; those that are gone by now are left out, and digests of blobs that
+        are none, as records of pulls name layers as well."""
 
-        def look(tag: str) -> tuple[str, Descriptor | None]:
+        def look(name: str) -> tuple[str, Descriptor | None]:
             try:
-                return tag, place.repository.resolve(tag)
+                return name, place.repository.resolve(name)
             except NotFound:
-                return tag, None
+                return name, None
+            except DigestMismatch:
+                raise
+            except InvalidContent:
+                if not is_digest(name):
+                    raise
+                return name, None
 
         if self._reference.is_layout:
-            found = [look(tag) for tag in tags]
+            found = [look(name) for name in names]
         else:
             from ..._files.threads import thread_pool
 
             with thread_pool(PARALLEL) as pool:
-                found = list(pool.map(look, tags))
-        return {tag: descriptor for tag, descriptor in found if descriptor is not None}
+                found = list(pool.map(look, names))
+        return {name: descriptor for name, descriptor in found if descriptor is not None}
 
     # the removal
 

@@ -38,8 +38,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_store import DeletionRefused
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.times import time_text
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.prune.prune import PruneOptions, prune
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.prune.rules import parse_rule
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.refusals import OutsideWindow
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
@@ -277,6 +280,17 @@ def test_a_destination_names_what_is_in_use(layout: Layout, tmp_path: Path) -> N
     artifact = layout.publish("x", "1.0.0")
     state = tmp_path / "dest/.oci-artifact/state"
     state.parent.mkdir(parents=True)
+    # what pulls have written, into a directory and as a file, with the digest of a layer in it; and a saved result
+    (tmp_path / "folder").mkdir()
+    for name in ("folder", "file"):
+        reference = ReferenceOptions(ref=f"oci-layout:{layout.path}:1.0.0")
+        selector = LayerSelector(operation="copy")
+        pulled = pull(PullOptions(reference, str(tmp_path / name), selector, Limits(1 << 20, 100)))
+        assert kept(layout.prune(ALL, keep_files=[str(tmp_path / name)])) == {"1.0.0": "in_use"}
+    assert (tmp_path / "file").is_file()
+    saved = tmp_path / "saved.json"
+    saved.write_text(json.dumps(pulled.as_result()))
+    assert kept(layout.prune(ALL, keep_files=[str(saved)])) == {"1.0.0": "in_use"}
     state.write_text(f'{{"artifact": {{}}, "before": ["1.0.0@{artifact.descriptor.digest}"]}}')
     result = layout.prune(ALL, keep_files=[str(tmp_path / "dest")])
     assert kept(result) == {"1.0.0": "in_use"} and not result["changed"]
