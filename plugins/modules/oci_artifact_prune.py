@@ -175,8 +175,9 @@ notes:
   - The plan is made from what the tags name when the task begins. They are looked at once more before the first
     removal; when one has moved, nothing is removed. What somebody tags during the removal itself is not seen, as
     registries have no lock.
-  - A run that is cut short leaves artifacts without some of their signatures, or manifests without a tag. The former
-    are removed by the next run, the latter by a garbage collection of the registry that takes untagged manifests.
+  - A run that is cut short leaves artifacts in a registry without some of their signatures, or manifests without a tag.
+    The former are removed by the next run, the latter by a garbage collection of the registry that takes untagged
+    manifests. A layout has all or nothing removed then, and the next run frees the space.
   - Registries do not list manifests without a tag. They are not looked for.
   - O(cache_dir) is there because it is an option of the whole action group, and has no effect. What is removed is
     looked at in the repository itself.
