@@ -63,19 +63,19 @@ class Guard:
         :param recorded: the artifact in the record of the last pull; empty without one.
         :raises OciError: when the policy refuses it.
         """
-        self._check_parts(resolved, manifests)
+        self.check_parts(resolved, manifests)
         old = _recorded(recorded, self.rules.reference)
         if old is None or old.digest != resolved.digest:
             new = _artifact(resolved, manifests)
-            self.rules.check_change(new, old, signed_at=_signing_times(verdict), check_mode=check_mode)
+            self.rules.check_change(new, old, signed_at=signing_times(verdict), check_mode=check_mode)
 
     def check_chart(self, resolved: Resolved, manifest: Manifest, verdict: Mapping[str, Any]) -> None:
         """Check a chart before it is fetched. When a release may change, and to which version, is checked there.
 
         :raises OciError: when the policy refuses it.
         """
-        self._check_parts(resolved, [manifest])
-        self.rules.check_arrival(_artifact(resolved, [manifest]), signed_at=_signing_times(verdict))
+        self.check_parts(resolved, [manifest])
+        self.rules.check_arrival(_artifact(resolved, [manifest]), signed_at=signing_times(verdict))
 
     def check_push(
         self, repository: Repository, tag: str, manifest: Manifest, version: str, held: Descriptor | None
@@ -86,7 +86,7 @@ class Guard:
         :raises OciError: when the policy refuses it.
         """
         digest, old = manifest.descriptor.digest, None
-        self._check_parts(Resolved(digest, tag, None), [manifest])
+        self.check_parts(Resolved(digest, tag, None), [manifest])
         if held is not None and self.rules.never_downgrade:
             old = Artifact(held.digest, tag, repository.fetch_manifest(held.digest).annotations)
         new = Artifact(digest, tag, manifest.annotations, version)
@@ -110,7 +110,7 @@ class Guard:
         :param verdict: the modules' value ``verification``; empty without a verification.
         :raises OciError: when the policy refuses it.
         """
-        self._check_parts(resolved, manifests)
+        self.check_parts(resolved, manifests)
         old = None
         if held is not None:
             if held.digest == resolved.digest:  # something is added to what is in place
@@ -121,7 +121,11 @@ class Guard:
         new = _artifact(resolved, manifests[:1])
         self.rules.check_change(new, old, signed_at=_signing_times(verdict), check_mode=check_mode)
 
-    def _check_parts(self, resolved: Resolved, manifests: Sequence[Manifest]) -> None:
+    def check_parts(self, resolved: Resolved, manifests: Sequence[Manifest]) -> None:
+        """Check what a reference stands for, with the digests of manifests, their configs and layers.
+
+        :raises OciError: when the rule denies the tag or one of the digests.
+        """
         digests = [resolved.digest]
         for manifest in manifests:
             parts = [*manifest.layers, *([manifest.config] if manifest.config else ())]
@@ -184,10 +188,10 @@ def verify_each(
     :raises VerificationFailed: when the signatures do not satisfy one of them.
     """
     found = [task.verify(repository, resolved, policy, key, anew=anew) for key, policy in policies.items()]
-    return found[0] if len(found) == 1 else _joined(found)
+    return found[0] if len(found) == 1 else joined(found)
 
 
-def _joined(found: Sequence[Finding]) -> Finding:
+def joined(found: Sequence[Finding]) -> Finding:
     """One result of several: verified when all are, with the signers of all."""
     signers: list[Any] = []
     refused: list[Any] = []
@@ -200,7 +204,7 @@ def _joined(found: Sequence[Finding]) -> Finding:
     return Finding(verification, list(warnings), all(each.is_remembered for each in found))
 
 
-def _signing_times(verdict: Mapping[str, Any]) -> list[str]:
+def signing_times(verdict: Mapping[str, Any]) -> list[str]:
     """The trusted times of the signatures that count."""
     return [str(signer["signed_at"]) for signer in verdict.get("signers", ()) if signer.get("signed_at")]
 
