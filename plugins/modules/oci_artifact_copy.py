@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -173,6 +174,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
+    LOCK_SPEC,
     REFERENCE_SPEC,
     SELECTION_SPEC,
     TAG_MOVED_SPEC,
@@ -239,6 +241,7 @@ def main() -> None:
         **AUTH_SPEC,
         **CONNECTION_SPEC,
         **CACHE_SPEC,
+        **LOCK_SPEC,
         "to": {"type": "str", "required": True},
         "to_registry": {"type": "dict", "options": TO_REGISTRY_SPEC},
         "force": {"type": "bool", "default": False},

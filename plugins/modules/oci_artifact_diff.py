@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -352,6 +353,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
+    LOCK_SPEC,
     VERIFY_SPEC,
     auth_options,
     cache_options,
@@ -382,6 +384,7 @@ SPEC: dict[str, Any] = {
     **AUTH_SPEC,
     **CONNECTION_SPEC,
     **CACHE_SPEC,
+    **LOCK_SPEC,
     **VERIFY_SPEC,
     "layer_selector": {"type": "dict", "options": LAYER_SELECTOR_SPEC},
     "layers": {"type": "str", "choices": ["auto", "first", "all"], "default": "auto"},
