@@ -257,7 +257,7 @@ def _renovate(ground: Ground, new: str) -> None:
     outside = ground.file.read_text().replace(wanted, wanted.replace("1.5.0", "2.0.0"))
     ground.file.write_text(outside)
     refused = ground.run("use", ground.pull("first"), limit="one")[0]
-    assert refused["reason"] == "InvalidOption" and "nothing that the reference can stand for" in refused["msg"]
+    assert refused["reason"] == "InvalidOption" and "run with lock: update" in refused["msg"]
     unsigned = ground.app.publish("unsigned", {"version.txt": "unsigned\n"})
     ground.file.write_text(text[: ranged.start()] + wanted.replace(new, unsigned) + text[ranged.end() :])
     assert ground.run("use", ground.pull("first"), limit="one")[0]["reason"] == "VerificationError"
