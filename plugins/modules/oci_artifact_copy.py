@@ -31,6 +31,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.policy
   - cloudnative.artifacts.attributes
 attributes:
@@ -416,6 +417,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
+    LOCK_SPEC,
     REFERENCE_SPEC,
     RULES_SPEC,
     SELECTION_SPEC,
@@ -541,7 +543,7 @@ def _copied(module: AnsibleModule, rules: Policy | None) -> dict[str, Any]:
 
 def main() -> None:
     several = {name: ARTIFACTS_SPEC[name] for name in ("artifacts", "parallel")}
-    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **several}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **LOCK_SPEC, **several}
     exclusive = [*EXCLUSIVE_RULES, *(("artifacts", name) for name in _IDENTITY)]
     run_registry_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive)
 

@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -362,6 +363,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
+    LOCK_SPEC,
     RULES_SPEC,
     VERIFY_SPEC,
     auth_options,
@@ -394,6 +396,7 @@ SPEC: dict[str, Any] = {
     **AUTH_SPEC,
     **CONNECTION_SPEC,
     **CACHE_SPEC,
+    **LOCK_SPEC,
     **RULES_SPEC,
     **VERIFY_SPEC,
     "layer_selector": {"type": "dict", "options": LAYER_SELECTOR_SPEC},

@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -319,6 +320,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
+    LOCK_SPEC,
     REFERENCE_SPEC,
     RULES_SPEC,
     SELECTION_SPEC,
@@ -392,7 +394,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     several = {name: ARTIFACTS_SPEC[name] for name in ("artifacts", "parallel")}
-    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **several}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **LOCK_SPEC, **several}
     exclusive = [*EXCLUSIVE_RULES, *(("artifacts", name) for name in PLACE_SPEC)]
     run_registry_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive)
 

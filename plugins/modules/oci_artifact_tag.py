@@ -30,6 +30,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 requirements:
   - cryptography >= 36 on the host that runs the module, for O(require.verify); 38 or newer for keyless signatures
@@ -272,6 +273,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
+    LOCK_SPEC,
     RULES_SPEC,
     TAG_MOVED_SPEC,
     VERIFY_SPEC,
@@ -371,7 +373,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **ARTIFACTS_SPEC}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **LOCK_SPEC, **ARTIFACTS_SPEC}
     run_registry_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive_rules())
 
 

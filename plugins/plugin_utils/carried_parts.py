@@ -35,7 +35,7 @@ _OF_POLICIES = ("budget", "key_uris", "policy", "predicate_path")
 _OF_VERIFIED = ("_files.bounded", "_ops.verdicts", *(f"_trust.{name}" for name in _OF_POLICIES))
 _OF_RULES = (
     "_ansible.policy", "_ops.guard", "_ops.moved_tag", "_policy.parse", "_policy.rules", "_policy.window", "_packages",
-    "_files.directory_handles", "_files.directory_writers", "_files.trusted_path", "_files.users", "_oci.bounded_regex",
+    "_files.trusted_file", "_oci.bounded_regex",
 )  # fmt: skip
 PARTS = (
     Part(r'"verify"', ("_trust",), _OF_VERIFIED),

@@ -84,6 +84,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "oci_artifact_verify: Check what a site is made of, with one policy for all and another one for the chart": {
         "reason": "Verified"
     },
+    "oci_artifact_pull: Pull what the lock file has for the range, and enter there what it stands for when the play is "
+    "told to": {"artifact.tag": "1.4.2"},
+    "guide_lock: Pull the version that the lock file has for the range": {"artifact.tag": "1.4.2"},
+    "guide_lock: See whether the registry has something newer than the lock file": {"reason": "LockCurrent"},
     "guide_pull: Pull what a site is made of": {"reason": "NewRevision"},
     "guide_pull: Pull a digest, which needs no request when it is unchanged": {"artifact.tag": ""},
     "guide_pull: Put the same revision on all hosts, whatever becomes of the tag meanwhile": {"artifact.tag": "stable"},
@@ -530,6 +534,7 @@ def check_examples(
         [task for task in found if task.get("name") not in NOT_RUN],
         extra_vars={
             "registry_password": "not-asked-for",
+            "oci_lock": "update",
             "proxy_password": PROXY_PASSWORD,
             "host_key": ground.host_key,
             "host_key_password": PHRASE,

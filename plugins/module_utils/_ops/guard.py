@@ -119,7 +119,7 @@ class Guard:
             annotations = target.fetch_manifest(held.digest).annotations if self.rules.never_downgrade else {}
             old = Artifact(held.digest, tag, annotations)
         new = _artifact(resolved, manifests[:1])
-        self.rules.check_change(new, old, signed_at=_signing_times(verdict), check_mode=check_mode)
+        self.rules.check_change(new, old, signed_at=signing_times(verdict), check_mode=check_mode)
 
     def check_parts(self, resolved: Resolved, manifests: Sequence[Manifest]) -> None:
         """Check what a reference stands for, with the digests of manifests, their configs and layers.
