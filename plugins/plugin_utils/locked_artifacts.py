@@ -103,7 +103,7 @@ def _request(module: str, item: Any, task: Mapping[str, Any]) -> Request | None:
     request = request_of({**identity, "filter_tags": _mapping(item.get("filter_tags"))})
     if request is None or (module in REWRITTEN and _is_of_repository(item, request)):
         return None
-    if module == "oci_artifact_copy" and str(plain(item.get("limit", task.get("limit"))) or "1") != "1":
+    if module == "oci_artifact_copy" and item.get("limit", task.get("limit")) is not None:
         raise InvalidOption(
             "'limit' chooses several tags, and a lock file has one revision for each reference.",
             "Leave out 'lock_file' here (lock_file: ''), or name each tag.",
