@@ -447,10 +447,6 @@ def test_there_is_no_archive(path: Path) -> None:
         LayoutRepository(Reference(layout=str(path))).list_tags()
 
 
-def docker_of_old(path: Path) -> Path:
-    return write_tar(path, entry("manifest.json", b"[]"), entry("abc/VERSION", b"1.0"))
-
-
 def with_its_folder(path: Path) -> Path:
     return write_tar(path, *[entry(f"release/{info.name}", data) for info, data in entries_of(path)])
 
@@ -478,7 +474,6 @@ def bytes_of(data: bytes) -> Callable[[Path], Path]:
 @pytest.mark.parametrize(
     ("alter", "words"),
     [
-        (docker_of_old, "no OCI image layout: there is no file oci-layout in it. It is in docker's own format"),
         (with_its_folder, "It has one in its folder 'release'"),
         (lambda path: write_tar(path, entry("a.txt", b"a")), "Check that it was written as an OCI archive"),
         (changed("oci-layout", b'{"imageLayoutVersion": "2.0.0"}'), "has version '2.0.0'"),
