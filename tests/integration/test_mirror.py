@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 from support import servers
 from support.ansible_runner import AnsibleRunner, TaskResult
+from support.artifacts import contents
 from support.cut_off import cut_off
 from support.servers import RegistryServer
-from support.signed_release import ATTESTED, KEYS, TAG, TAGGED, Check, Signers, in_files, in_registry
+from support.signed_release import ATTESTED, KEYS, TAG, TAGGED, Belongings, Check, Signers, in_files, in_registry
 from support.tools import Tools
 
 pytestmark = pytest.mark.once
@@ -88,21 +90,108 @@ def test_a_mirror_verifies_behind_a_cut_network(
                 assert result.changed and len(result["copied"]) == MANIFESTS
             places = [*direct, *carried]
             checks = signers.checks(there)
-            assert failures(checks, [f"{place}@{digest}" for place in places for digest in (index, arm64)]) == []
+            assert failures(checks, [f"{place}@{index}" for place in places]) == []
             checks = signers.checks(there, attested=False)
-            assert failures(checks, [f"{place}@{sbom}" for place in places]) == []
+            assert failures(checks, [f"{place}@{digest}" for place in places for digest in (arm64, sbom)]) == []
             assert failures(signers.refusals(there), [f"{carried[0]}@{amd64}"], wanted=False) == []
             local = ("verify", "--oci-layout", "--scope", "local/layout", f"{tmp_path}/layout@{index}")
             experimental = {"XDG_CONFIG_HOME": str(signers.notation.folder), "NOTATION_EXPERIMENTAL": "1"}
             there.run("notation", *local, env=experimental)
-            ours = [
-                task(VERIFY, ref=f"{place}:{TAG}", **policy)
-                for place in (*places, layout, archive)
-                for policy in signers.policies()
-            ]
-            for result in done(cut.tasks(ours), 18):
+            by_tags, by_bundles, by_notation = signers.policies()
+            both = {**by_tags, "public_keys": by_tags["public_keys"] + by_bundles["public_keys"], "min_signers": 2}
+            rows = [(each, options) for each in (layout, archive) for options in (by_tags, by_bundles, by_notation)]
+            rows += [(each, options) for each in carried for options in (both, by_notation)]
+            ours = cut.tasks([task(VERIFY, ref=f"{place}:{TAG}", **options) for place, options in rows])
+            for result in done(ours, 10):
                 assert result["verification"]["verified"] and result["artifact"]["digest"] == index
     for place in places:
         host, _slash, repository = place.partition("/")
         assert in_registry(host, repository) == wanted, place
     assert in_files(tmp_path / "layout") == wanted == in_files(tmp_path / "archive.tar")
+
+
+def test_mirrors_pass_through_oras_skopeo_and_crane(
+    ansible: AnsibleRunner, tools: Tools, registry: RegistryServer, oci11_registry: RegistryServer, tmp_path: Path
+) -> None:
+    """What they wrote is copied on, and what was copied they read: the same manifests each time."""
+    (tmp_path / "signers").mkdir()
+    signers, run, host = Signers(tools, tmp_path / "signers"), tools.run, registry.host
+    origin = f"{oci11_registry.host}/directions/origin"
+    index, *platforms, _sbom = signers.publish(origin)
+    wanted = in_registry(oci11_registry.host, "directions/origin")
+
+    def assert_part(found: Belongings, where: str) -> None:
+        """The platforms, and the index, which skopeo alone writes in its own words."""
+        strange = found.manifests.keys() - wanted.manifests.keys()
+        assert found.manifests.keys() >= set(platforms), where
+        assert len(strange) == 1 if "skopeo" in where else index in found.manifests and not strange, where
+
+    source = f"docker://{origin}:{TAG}"
+    written = {each: tmp_path / each for each in ("oras", "backup.tar", "skopeo", "skopeo.tar", "crane")}
+    run("oras", "cp", "-r", "--from-plain-http", "--to-oci-layout", f"{origin}:{TAG}", f"{written['oras']}:{TAG}")
+    run("oras", "backup", "--plain-http", "--include-referrers", "--output", written["backup.tar"], f"{origin}:{TAG}")
+    as_it_is = ("copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false")
+    run("skopeo", *as_it_is, source, f"oci:{written['skopeo']}:{TAG}")
+    run("skopeo", *as_it_is, source, f"oci-archive:{written['skopeo.tar']}:{TAG}")
+    run("crane", "pull", "--insecure", "--format=oci", "--annotate-ref", f"{origin}:{TAG}", written["crane"])
+    kinds = {each: "archive" if path.suffix else "layout" for each, path in written.items()}
+    copies = [copy(f"oci-{kinds[each]}:{path}", f"{host}/theirs/{each}") for each, path in written.items()]
+    ours = [copy(origin, place) for place in (f"oci-layout:{tmp_path}/ours", f"oci-archive:{tmp_path}/ours.tar")]
+    assert all(result.changed for result in done(ansible.tasks([*copies, *ours]), 7))
+    counts = {}
+    for each, path in written.items():
+        found = in_registry(host, f"theirs/{each}")
+        assert found == in_files(path), each
+        assert_part(found, each)
+        counts[each] = len(found.manifests)
+    # without what has tags of cosign: nobody else looks for them
+    referrers = MANIFESTS - len(set(wanted.tags.values()))
+    assert counts == {"oras": referrers, "backup.tar": referrers, "skopeo": 3, "skopeo.tar": 3, "crane": 3}
+
+    plain = ("--to-plain-http", f"{host}/ours/oras:{TAG}")
+    run("oras", "cp", "-r", "--from-oci-layout", f"{tmp_path}/ours:{TAG}", *plain)
+    run("oras", "restore", "--plain-http", "--input", tmp_path / "ours.tar", f"{host}/ours/restored")
+    run("skopeo", *as_it_is, f"oci:{tmp_path}/ours:{TAG}", f"docker://{host}/ours/skopeo:{TAG}")
+    run("skopeo", *as_it_is, f"oci-archive:{tmp_path}/ours.tar:{TAG}", f"docker://{host}/ours/skopeo-archive:{TAG}")
+    run("crane", "push", "--insecure", "--index", tmp_path / "ours", f"{host}/ours/crane:all")
+    assert in_registry(host, "ours/restored") == wanted
+    assert len(in_registry(host, "ours/oras").manifests) == referrers
+    for each in ("skopeo", "skopeo-archive"):
+        assert_part(in_registry(host, f"ours/{each}"), each)
+    assert in_registry(host, "ours/crane", "all").manifests.items() >= wanted.manifests.items()
+    bundles = {
+        name: check for name, check in signers.checks(tools).items() if ".sig" not in name and ".att" not in name
+    }
+    places = ("theirs/oras", "theirs/backup.tar", "ours/oras", "ours/restored")
+    assert failures(bundles, [f"{host}/{each}@{index}" for each in places]) == []
+
+
+def test_images_in_the_format_of_docker(
+    ansible: AnsibleRunner, tools: Tools, registry: RegistryServer, tmp_path: Path
+) -> None:
+    """As skopeo and podman save, and as crane pulls: pulled from, and copied on to where crane reads them."""
+    (tmp_path / "layer").mkdir()
+    (tmp_path / "layer/name.txt").write_text("it")
+    with tarfile.open(tmp_path / "layer.tar", "w") as tar:
+        tar.add(tmp_path / "layer/name.txt", "name.txt")
+    image = f"{registry.host}/docker/image"
+    tools.run("crane", "append", "--insecure", "--oci-empty-base", "-f", tmp_path / "layer.tar", "-t", f"{image}:{TAG}")
+    name = f"docker.io/library/image:{TAG}"
+    place = f"docker-archive:{tmp_path}/skopeo.tar:{name}"
+    tools.run("skopeo", "copy", "--src-tls-verify=false", f"docker://{image}:{TAG}", place)
+    tools.run("crane", "pull", "--insecure", f"{image}:{TAG}", tmp_path / "crane.tar")
+    tasks = []
+    for saved in ("skopeo", "crane"):
+        ref = f"oci-archive:{tmp_path}/{saved}.tar"
+        tasks.append(copy(ref, f"{registry.host}/docker/{saved}"))
+        tasks.append(task(PULL, ref=f"{ref}:{TAG}", dest=str(tmp_path / f"from-{saved}")))
+    results = done(ansible.tasks(tasks), 4)
+    for number, saved in enumerate(("skopeo", "crane")):
+        copied, pulled = results[2 * number : 2 * number + 2]
+        assert copied["artifact"]["digest"] == pulled["artifact"]["digest"]
+        assert contents(tmp_path / f"from-{saved}") == {"name.txt": "it"}
+        tools.run("crane", "export", "--insecure", copied["to"], tmp_path / f"{saved}-exported.tar")
+        with tarfile.open(tmp_path / f"{saved}-exported.tar") as exported:
+            assert exported.getnames() == ["name.txt"]
+        configs = [tools.run("crane", "config", "--insecure", each).stdout for each in (f"{image}:{TAG}", copied["to"])]
+        assert configs[0] == configs[1]

@@ -54,13 +54,13 @@ class Signers:
         run, options = self._tools.run, "--plain-http"
         for platform in ("linux/amd64", "linux/arm64"):
             (self._folder / "name.txt").write_text(platform)
-            pushed = ("push", options, "--artifact-platform", platform, f"{name}:{platform[6:]}", "name.txt")
+            pushed = ("push", options, "--artifact-platform", platform, f"{name}:{platform[6:]}", "name.txt:text/plain")
             run("oras", *pushed, cwd=self._folder)
         run("oras", "manifest", "index", "create", options, f"{name}:{TAG}", "amd64", "arm64")
         digests = [run("oras", "resolve", options, f"{name}:{tag}").stdout.strip() for tag in (TAG, "amd64", "arm64")]
         (self._folder / "sbom.json").write_text("{}")
         attach = ("attach", options, "--artifact-type", "application/spdx+json", "--format", "json")
-        done = run("oras", *attach, f"{name}@{digests[0]}", "sbom.json", cwd=self._folder)
+        done = run("oras", *attach, f"{name}@{digests[0]}", "sbom.json:text/plain", cwd=self._folder)
         digests.append(json.loads(done.stdout)["digest"])
         for digest in digests:
             self._sign(f"{name}@{digest}", attested=digest != digests[3])

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.tar_header import tar_header
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     DigestMismatch,
     InvalidContent,
@@ -563,6 +564,15 @@ def test_what_cannot_be_read_is_refused(
         push(to(path), b"two", "2.0")
     assert path.read_bytes() == before, "it is never overwritten"
     assert os.listdir(path.parent) == ["it.tar"]
+
+
+def test_a_hundred_thousand_other_members_are_passed_over(path: Path) -> None:
+    push(to(path), b"one", "1.0")
+    members = b"".join(tar_header(f"other/{number}", b"0", 0o644) for number in range(100_000))
+    path.write_bytes(members + path.read_bytes())
+    reader = at(path)
+    assert content_of(reader, "1.0") == b"one"
+    assert len(reader.file.members.others) == tar_members.MAX_OTHERS, "what is kept of them is bounded"
 
 
 def test_an_archive_that_was_cut_short_is_refused_wherever_it_was_cut(path: Path) -> None:

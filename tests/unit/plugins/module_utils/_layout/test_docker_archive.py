@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reposit
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy.copy import CopyOptions, copy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 
+VECTORS = Path(__file__).resolve().parents[4] / "vectors/archives"
 Member = tuple[str, Any]
 
 
@@ -163,6 +165,18 @@ def test_an_image_of_docker_is_read_and_copied(tmp_path: Path, shape: Callable[[
 def test_the_same_image_has_the_same_digest_in_whatever_it_is_saved(tmp_path: Path) -> None:
     found = [at(shape(tmp_path / "saved.tar")).resolve("1.0").digest for shape in (of_docker, of_podman, of_docker)]
     assert len(set(found)) == 1
+
+
+def test_what_podman_itself_saved(tmp_path: Path) -> None:
+    """One image with two names."""
+    shutil.copy(VECTORS / "podman-save-4.3.1.tar", tmp_path / "saved.tar")
+    reader = at(tmp_path / "saved.tar")
+    assert reader.list_tags() == ["1.0", "2.0"]
+    manifest = reader.fetch_manifest("2.0")
+    assert manifest == reader.fetch_manifest("1.0")
+    (layer,) = manifest.layers
+    with tarfile.open(fileobj=io.BytesIO(b"".join(read_blob(reader, layer)))) as tar:
+        assert tar.getnames() == ["name.txt"]
 
 
 def test_several_images_share_layers(tmp_path: Path) -> None:
