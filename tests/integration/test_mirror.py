@@ -86,8 +86,11 @@ def test_a_mirror_verifies_behind_a_cut_network(
             assert tools.run("crane", "digest", "--insecure", f"{source}:{TAG}").stdout.strip() == index
             refused = there.run("crane", "digest", "--insecure", f"{source}:{TAG}", check=False)
             assert "connection refused" in refused.stderr, "the origin is not to be reached"
-            for result in done(cut.tasks([copy(each, to) for each, to in zip((layout, archive), carried)]), 2):
-                assert result.changed and len(result["copied"]) == MANIFESTS
+            once = [copy(each, to) for each, to in zip((layout, archive), carried)]
+            results = done(cut.tasks([*once, *once]), 4)
+            assert [result.changed for result in results] == [True, True, False, False]
+            assert [len(result["copied"]) for result in results] == [MANIFESTS, MANIFESTS, 0, 0]
+            assert [result["skipped"] for result in results] == [0, 0, MANIFESTS, MANIFESTS]
             places = [*direct, *carried]
             checks = signers.checks(there)
             assert failures(checks, [f"{place}@{index}" for place in places]) == []

@@ -170,13 +170,7 @@ def get(url: str) -> bytes | None:
 
 def in_files(path: Path, tag: str = TAG) -> Belongings:
     """What a layout or an archive has; all of its blobs are compared with their digests, and each is needed."""
-    files = _files_of(path)
-    blobs = {f"sha256:{name[13:]}": data for name, data in files.items() if name.startswith("blobs/sha256/")}
-    assert all(f"sha256:{hashlib.sha256(data).hexdigest()}" == digest for digest, data in blobs.items())
-    entries = json.loads(files["index.json"])["manifests"]
-    names = {
-        each.get("annotations", {}).get("org.opencontainers.image.ref.name", ""): each["digest"] for each in entries
-    }
+    entries, names, blobs = sound_files(path)
     named = {name: digest for name, digest in names.items() if name.startswith("sha256-")}
     found = Belongings(tags=named)
     pending = [each["digest"] for each in entries]
@@ -198,10 +192,13 @@ def sound_files(path: Path) -> tuple[list[dict[str, Any]], dict[str, str], dict[
     blobs = {f"sha256:{name[13:]}": data for name, data in files.items() if name.startswith("blobs/sha256/")}
     assert all(f"sha256:{hashlib.sha256(data).hexdigest()}" == digest for digest, data in blobs.items())
     entries = json.loads(files["index.json"])["manifests"] if "index.json" in files else []
-    names = {
-        each.get("annotations", {}).get("org.opencontainers.image.ref.name", ""): each["digest"] for each in entries
-    }
+    names = {_name_of(each).rpartition(":")[2]: each["digest"] for each in entries}
     return entries, names, blobs
+
+
+def _name_of(entry: dict[str, Any]) -> str:
+    """The name of an entry: a tag, or a whole reference, as crane writes it."""
+    return str(entry.get("annotations", {}).get("org.opencontainers.image.ref.name", ""))
 
 
 def _files_of(path: Path) -> dict[str, bytes]:
