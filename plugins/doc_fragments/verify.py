@@ -191,10 +191,12 @@ options:
             reason V(AgeUnknown).
           - V(signature) is the time of a signature that a transparency log or a timestamp authority vouches for, of
             those that satisfy O(require.verify).
-          - V(first_seen) is the first time that this module was asked about the artifact by the same user on the same
-            host, which is noted in O(cache_dir), and is not without one.
+          - V(first_seen) is the first time that the same user on the same host met the digest in this repository, with
+            this module, with O(policy) or with M(cloudnative.artifacts.oci_artifact_prune). It is recorded in
+            E(OCI_ARTIFACT_STATE_DIR), see O(policy).
           - V(created) is what the publisher says in the annotation C(org.opencontainers.image.created) or in the config
-            of an image. The time 1970, which reproducible builds write, says nothing. Publishers can write any time.
+            of an image. Times before 1990, which reproducible builds write, say nothing, nor do those in the future.
+            Publishers can write any time.
         type: list
         elements: str
         choices: [signature, first_seen, created]
@@ -208,8 +210,9 @@ options:
         description:
           - Refuse, with the reason V(DowngradeDenied), to move a tag to an older version than the one that it holds.
           - The version of an artifact is the tag that it was asked by, its annotation
-            C(org.opencontainers.image.version), or the newest of the repository's tags that is a version and names it.
-            Where only one of both versions is known, the tag is not moved.
+            C(org.opencontainers.image.version), that part of C(org.opencontainers.image.revision) that is before its
+            C(@), or the newest of the repository's tags that is a version and names it. Where neither artifact has one,
+            the times of creation are compared. What cannot be compared is not moved.
         type: bool
         default: false
       verify:

@@ -157,8 +157,9 @@ def is_outage(error: OciError) -> bool:
 
 
 def _is_trouble(status: int) -> bool:
-    """Return True for an HTTP status that says that the server, not the request, is the problem."""
-    return status >= 500 or status in (408, 425, 429)
+    """Return True for an HTTP status that says that the server, not the request, is the problem, and that this may
+    pass by itself; a full one (507) does not."""
+    return (status >= 500 and status != 507) or status in (408, 425, 429)
 
 
 class InvalidContent(OciError):

@@ -23,6 +23,7 @@ author:
 extends_documentation_fragment:
   - cloudnative.artifacts.cluster
   - cloudnative.artifacts.policy
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:

@@ -16,14 +16,18 @@ description:
     renders from these.
   - Two references to one digest are equal, and nothing is fetched for them. Of others the manifests are fetched, and
     the layers that only one side has.
-  - A policy in O(verify) has to be satisfied by each artifact before anything of it is fetched.
+  - A policy in O(verify) has to be satisfied by each artifact before anything of it is fetched. Of the rule of
+    O(policy) for its repository, C(verify), C(deny_tags), C(deny_digests) and C(tag_moved) count as well; the others
+    are about changes, and this module makes none.
 author:
   - the cloudnative.artifacts authors (@cloudnative)
 extends_documentation_fragment:
   - cloudnative.artifacts.verify.option
+  - cloudnative.artifacts.policy
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -51,8 +55,8 @@ options:
         C(/), C(./), C(../), C(~) or C($). One side has to be an artifact.
       - As a mapping, one of C(ref), C(url) and C(path) (the directory), with C(tag), C(digest), C(semver),
         C(semver_filter), C(filter_tags) and C(tag_moved), which mean what they do for
-        M(cloudnative.artifacts.oci_artifact_pull). Any other option of this module but O(helm) and O(cache_dir) may be
-        there as well, and counts for this side in place of the task's.
+        M(cloudnative.artifacts.oci_artifact_pull). Any other option of this module but O(helm), O(policy) and
+        O(cache_dir) may be there as well, and counts for this side in place of the task's.
       - As soon as a mapping has one of the options that say who logs in (O(username), O(password), O(auth_file),
         O(auth_config), O(provider), O(provider_registry)), all of them are its own.
       - A directory is compared as a pull would place the artifact. The records of pulls are not part of it. What
@@ -206,7 +210,7 @@ from:
       sample: chart
     verification:
       description: The verification, as M(cloudnative.artifacts.oci_artifact_verify) returns it.
-      returned: when O(verify) is given
+      returned: when O(verify) is given, or O(policy) asks for signatures
       type: dict
 to:
   description: The side O(to).
@@ -332,6 +336,13 @@ reason:
   returned: always
   type: str
   sample: Different
+refused_by:
+  description:
+    - The rule of O(policy) that refused it. C(policy) is the path of its file, empty where the task has its content;
+      C(match) is that of the rule, and C(check) the key in it.
+  returned: failure, when a rule is the cause
+  type: dict
+  sample: {"policy": "/etc/oci-policy.yml", "match": "ghcr.io/org", "check": "deny_tags"}
 retryable:
   description:
     - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
@@ -352,11 +363,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
+    LOCK_SPEC,
+    RULES_SPEC,
     VERIFY_SPEC,
     auth_options,
     cache_options,
     connection_options,
     reference_options,
+    rules_of,
     run_registry_module,
     text_lines,
     verify_policy,
@@ -382,6 +396,8 @@ SPEC: dict[str, Any] = {
     **AUTH_SPEC,
     **CONNECTION_SPEC,
     **CACHE_SPEC,
+    **LOCK_SPEC,
+    **RULES_SPEC,
     **VERIFY_SPEC,
     "layer_selector": {"type": "dict", "options": LAYER_SELECTOR_SPEC},
     "layers": {"type": "str", "choices": ["auto", "first", "all"], "default": "auto"},
@@ -415,6 +431,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         after=named("to", lambda: side_options(after)),
         helm=module.params["helm"],
         cache=cache_options(module),
+        policy=rules_of(module.params["policy"]),
     )
     return diff(options, want_diff=module._diff)
 

@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
   - cloudnative.artifacts.policy
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:

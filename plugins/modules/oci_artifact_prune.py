@@ -16,12 +16,16 @@ description:
   - What is in use (O(keep_digests), O(keep_files)), what another tag names, and what these need is never removed, as
     the platforms of an index and what is signed.
   - What goes takes its signatures, attestations, SBOMs and other referrers with it, for each platform.
+  - Of the rule of O(policy) for the repository C(immutable_tags) and C(window) count. Tags that never move are kept,
+    and nothing is removed outside of the window; what a rule denies may go.
 author:
   - the cloudnative.artifacts authors (@cloudnative)
 extends_documentation_fragment:
+  - cloudnative.artifacts.policy
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -118,8 +122,9 @@ options:
           - Keep those that are younger, as a number of seconds or with units, as in V(36h), V(30d) or V(12w). With
             O(rules[].count) a tag stays that either keeps.
           - The age is that of the time in the annotation C(org.opencontainers.image.created) or in the config of an
-            image; where neither says it, or says 1970, the time since this user first pruned or tagged it on this host,
-            with O(cache_dir). A tag whose age is not known stays.
+            image. Where neither says it, or says a time before 1990 as reproducible builds do, it is the time since
+            this user of this host first met the digest (with this module, M(cloudnative.artifacts.oci_artifact_tag)
+            or O(policy)), as recorded in E(OCI_ARTIFACT_STATE_DIR). A tag whose age is not known stays.
         type: str
   keep_digests:
     description:
@@ -132,7 +137,8 @@ options:
       - Files on the host that runs the module that name digests in use, anywhere in their text; as lock files, the
         output of C(helm history -o json) for releases of M(cloudnative.artifacts.helm_releases), or results that a
         playbook has saved.
-      - A directory stands for the record that M(cloudnative.artifacts.oci_artifact_pull) keeps in its destination.
+      - What M(cloudnative.artifacts.oci_artifact_pull) has placed, a directory or a file, stands for the record of that
+        pull.
       - A file that cannot be read, or that names no digest, is an error, before anything is asked.
     type: list
     elements: str
@@ -147,9 +153,9 @@ options:
   artifacts:
     description:
       - Several repositories in this one task, in place of O(ref) or O(url).
-      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir) and O(parallel),
-        which are for the task as a whole. It says which repository is meant; any other option that it leaves out is as
-        the task says.
+      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(policy) and
+        O(parallel), which are for the task as a whole. It says which repository is meant; any other option that it
+        leaves out is as the task says.
       - As soon as an entry has one of the options that say who logs in (O(username), O(password), O(auth_file),
         O(auth_config), O(provider), O(provider_registry)), all of them are its own.
       - All entries are checked before anything is asked. Then one that fails keeps no other from being worked on; the
@@ -170,9 +176,12 @@ notes:
   - The plan is made from what the tags name when the task begins. They are looked at once more before the first
     removal; when one has moved, nothing is removed. What somebody tags during the removal itself is not seen, as
     registries have no lock.
-  - A run that is cut short leaves artifacts without some of their signatures, or manifests without a tag. The former
-    are removed by the next run, the latter by a garbage collection of the registry that takes untagged manifests.
+  - A run that is cut short leaves artifacts in a registry without some of their signatures, or manifests without a tag.
+    The former are removed by the next run, the latter by a garbage collection of the registry that takes untagged
+    manifests. A layout has all or nothing removed then, and the next run frees the space.
   - Registries do not list manifests without a tag. They are not looked for.
+  - O(cache_dir) is there because it is an option of the whole action group, and has no effect. What is removed is
+    looked at in the repository itself.
   - Where no tag may go, the list of tags is all that is asked for; otherwise there is one request for each tag, and a
     few for each artifact that goes.
 """
@@ -263,8 +272,8 @@ keep:
   description:
     - The tags that stay, each with C(tag), C(digest), which is empty where it was not asked for, and C(why).
     - C(why) is V(not_covered) by any rule, V(count), V(age), V(always) for a rule that keeps all, V(age_unknown),
-      V(in_use), V(part) of an index that stays, V(referrer) of what stays, or V(shared) for a tag that the registry
-      does not remove by itself.
+      V(immutable) by O(policy), V(in_use), V(part) of an index that stays, V(referrer) of what stays, or V(shared) for
+      a tag that the registry does not remove by itself.
   returned: success, without O(artifacts)
   type: list
   elements: dict
@@ -276,10 +285,18 @@ served_by:
 reason:
   description:
     - A stable code, V(PruneReported), V(Pruned), or V(PruneUpToDate) when there is nothing to remove;
-      V(DeletionRefused) when the registry removes no manifests.
+      V(DeletionRefused) when the registry removes no manifests, V(OutsideWindow) at a time at which O(policy) permits
+      no change.
   returned: always
   type: str
   sample: PruneReported
+refused_by:
+  description:
+    - The rule of O(policy) that refused it. C(policy) is the path of its file, empty where the task has its content;
+      C(match) is that of the rule, and C(check) the key in it.
+  returned: failure, when a rule is the cause
+  type: dict
+  sample: {"policy": "/etc/oci-policy.yml", "match": "ghcr.io/org", "check": "window"}
 retryable:
   description:
     - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
@@ -303,12 +320,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
+    LOCK_SPEC,
     REFERENCE_SPEC,
+    RULES_SPEC,
     SELECTION_SPEC,
     auth_options,
-    cache_options,
     connection_options,
     reference_options,
+    rules_of,
     run_registry_module,
     without_none,
 )
@@ -321,6 +340,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.prune.r
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
+
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.rules import Policy
 
 PLACE_SPEC: dict[str, Any] = {name: REFERENCE_SPEC[name] for name in ("ref", "url")}
 # options of one repository
@@ -345,7 +366,7 @@ OWN_SPEC: dict[str, Any] = {
 }
 
 
-def prune_options(task: AnsibleModule) -> PruneOptions:
+def prune_options(task: AnsibleModule, policy: Policy | None) -> PruneOptions:
     params = task.params
     return PruneOptions(
         reference=reference_options(params),
@@ -355,24 +376,25 @@ def prune_options(task: AnsibleModule) -> PruneOptions:
         state=params["state"],
         auth=auth_options(task),
         connection=connection_options(params),
-        cache=cache_options(task),
+        policy=policy,
     )
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     modes = {"check_mode": module.check_mode, "want_diff": module._diff}
+    policy = rules_of(module.params["policy"])
     if module.params["artifacts"] is None:
-        return prune(prune_options(module), **modes)
+        return prune(prune_options(module, policy), **modes)
     from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import check_parallel
 
     parallel = check_parallel(module.params["parallel"])
-    items = each_item(module, OWN_SPEC, [AUTH_UNIT], prune_options)
-    return prune_many(items, cache_options(module), parallel, **modes)
+    items = each_item(module, OWN_SPEC, [AUTH_UNIT], lambda task: prune_options(task, policy))
+    return prune_many(items, parallel, **modes)
 
 
 def main() -> None:
     several = {name: ARTIFACTS_SPEC[name] for name in ("artifacts", "parallel")}
-    spec = {**OWN_SPEC, **CACHE_SPEC, **several}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **LOCK_SPEC, **several}
     exclusive = [*EXCLUSIVE_RULES, *(("artifacts", name) for name in PLACE_SPEC)]
     run_registry_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive)
 

@@ -30,6 +30,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
   - cloudnative.artifacts.policy
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -226,6 +227,14 @@ EXAMPLES = r"""
   cloudnative.artifacts.oci_artifact_pull:
     ref: registry.example.com/models/ranker:7
     dest: /srv/ranker
+
+- name: Pull what the lock file has for the range, and enter there what it stands for when the play is told to
+  cloudnative.artifacts.oci_artifact_pull:
+    url: oci://registry.example.com/platform/config
+    semver: 1.x
+    dest: /etc/platform
+    lock_file: oci.lock.yml
+    lock: "{{ oci_lock | default('use') }}"
 
 - name: Pull many artifacts at once, with one login
   cloudnative.artifacts.oci_artifact_pull:

@@ -31,6 +31,7 @@ extends_documentation_fragment:
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
   - cloudnative.artifacts.policy
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 requirements:
   - cryptography >= 36 on the host that runs the module

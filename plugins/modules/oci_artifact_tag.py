@@ -15,6 +15,9 @@ description:
   - All conditions are checked before the first tag is moved, see O(expect) and O(require). The result says what the
     tags held before.
   - A tag that is a version is never moved or removed without O(force).
+  - The rule of O(policy) for the repository has to be satisfied as well, and O(force) does not change that. Its
+    C(verify), C(min_age) and C(deny_digests) are for what tags are moved to, C(never_downgrade),
+    C(immutable_tags), C(deny_tags) and C(window) for the tags. For a removal C(immutable_tags) and C(window) count.
   - With O(state=absent) tags are removed, and nothing else of what they name.
 author:
   - the cloudnative.artifacts authors (@cloudnative)
@@ -23,9 +26,11 @@ extends_documentation_fragment:
   - cloudnative.artifacts.selection
   - cloudnative.artifacts.artifacts
   - cloudnative.artifacts.verify.require
+  - cloudnative.artifacts.policy
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 requirements:
   - cryptography >= 36 on the host that runs the module, for O(require.verify); 38 or newer for keyless signatures
@@ -91,9 +96,9 @@ options:
   artifacts:
     description:
       - Several artifacts in this one task, in place of O(ref) or O(url).
-      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(parallel) and
-        O(resolve_once), which are for the task as a whole. It says which artifact is meant; any other option that it
-        leaves out is as the task says.
+      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(policy),
+        O(parallel) and O(resolve_once), which are for the task as a whole. It says which artifact is meant; any other
+        option that it leaves out is as the task says.
       - As soon as an entry has one of the options that say who logs in (O(username), O(password), O(auth_file),
         O(auth_config), O(provider), O(provider_registry)), all of them are its own.
       - All entries are checked before anything is asked. Then one that fails keeps no other from being worked on; the
@@ -220,7 +225,7 @@ records:
   elements: str
 verification:
   description: What the signatures say, as in RV(cloudnative.artifacts.oci_artifact_verify#module:verification).
-  returned: when O(require.verify) is given and a tag is to be moved
+  returned: when O(require.verify) is given, or O(policy) asks for signatures, and a tag is to be moved
   type: dict
 served_by:
   description: Always empty; the tags of several artifacts are those of their own registries, not of mirrors.
@@ -231,11 +236,18 @@ reason:
   description:
     - A stable code for what happened. On success V(TagsMoved), V(TagsRemoved) or V(TagsUpToDate).
     - On failure among others V(TagMoved) when a tag does not hold what it is expected to, V(TagImmutable) for a
-      version, V(TooYoung), V(AgeUnknown), V(NotSoaked), V(DowngradeDenied), V(VerificationError) and
-      V(DeletionRefused).
+      version, V(TooYoung), V(AgeUnknown), V(NotSoaked), V(DowngradeDenied), V(VerificationError),
+      V(TagDenied), V(DigestDenied), V(OutsideWindow) and V(DeletionRefused).
   returned: always
   type: str
   sample: TagsMoved
+refused_by:
+  description:
+    - The rule of O(policy) that refused it. C(policy) is the path of its file, empty where the task has its content;
+      C(match) is that of the rule, and C(check) the key in it.
+  returned: failure, when a rule is the cause
+  type: dict
+  sample: {"policy": "/etc/oci-policy.yml", "match": "ghcr.io/org", "check": "min_age"}
 retryable:
   description:
     - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
@@ -261,33 +273,43 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
+    LOCK_SPEC,
+    RULES_SPEC,
     TAG_MOVED_SPEC,
     VERIFY_SPEC,
     auth_options,
     cache_options,
     connection_options,
     reference_options,
+    rules_of,
     run_registry_module,
     verify_policy,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.ages import (
-    DEFAULT_SOURCES,
-    SOURCES,
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.times import (
+    AGE_SOURCES,
+    DEFAULT_AGE_SOURCES,
     age_seconds,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.conditions import Requirements
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.options import Requirements, TagOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.record import RecordOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.tag import TagOptions, tag, tag_many
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.tag import tag, tag_many
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
+
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.rules import Policy
 
 REQUIRE_SPEC: dict[str, Any] = {
     "type": "dict",
     "options": {
         **VERIFY_SPEC,
         "min_age": {"type": "str"},
-        "age_from": {"type": "list", "elements": "str", "choices": list(SOURCES), "default": list(DEFAULT_SOURCES)},
+        "age_from": {
+            "type": "list",
+            "elements": "str",
+            "choices": list(AGE_SOURCES),
+            "default": list(DEFAULT_AGE_SOURCES),
+        },
         "soaked_in": {"type": "str"},
         "never_downgrade": {"type": "bool", "default": False},
     },
@@ -321,7 +343,7 @@ def requirements(value: dict[str, Any] | None) -> Requirements:
     )
 
 
-def tag_options(task: AnsibleModule) -> TagOptions:
+def tag_options(task: AnsibleModule, policy: Policy | None) -> TagOptions:
     params = task.params
     return TagOptions(
         reference=reference_options(params),
@@ -334,22 +356,24 @@ def tag_options(task: AnsibleModule) -> TagOptions:
         auth=auth_options(task),
         connection=connection_options(params),
         cache=cache_options(task),
+        policy=policy,
     )
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     modes = {"check_mode": module.check_mode, "want_diff": module._diff}
+    policy = rules_of(module.params["policy"])
     if module.params["artifacts"] is None:
-        return tag(tag_options(module), **modes)
+        return tag(tag_options(module, policy), **modes)
     from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import check_parallel
 
     parallel = check_parallel(module.params["parallel"])
-    items = each_item(module, OWN_SPEC, [AUTH_UNIT], tag_options, ("tags",))
+    items = each_item(module, OWN_SPEC, [AUTH_UNIT], lambda task: tag_options(task, policy), ("tags",))
     return tag_many(items, cache_options(module), parallel, **modes)
 
 
 def main() -> None:
-    spec = {**OWN_SPEC, **CACHE_SPEC, **ARTIFACTS_SPEC}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **LOCK_SPEC, **ARTIFACTS_SPEC}
     run_registry_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive_rules())
 
 

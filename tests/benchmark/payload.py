@@ -65,23 +65,49 @@ class Ansible:
         }
         self.playbook_command = str(Path(sys.executable).parent / "ansible-playbook")
 
-    def payload(self, module: str, options: Mapping[str, Any], *, unchanged: bool = False) -> list[str]:
-        """The command that a host runs for a task: one process, or two in turn. The task is run once for it.
+    def payload(
+        self, module: str, options: Mapping[str, Any], *, unchanged: bool = False, first: bool = False
+    ) -> list[str]:
+        """The command that a host runs for a task.
+
+        A pull that has something to do takes two processes on the first host of its task, and one on those that come
+        after it; see the guide to speed. ``dest`` is not there before, unless the pull is to be unchanged.
 
         :param unchanged: the task is run twice, and the command is the one that a host runs when nothing is to be done.
-            Without it, ``dest`` is emptied first, so that the command is the one of a task that has something to do.
+        :param first: the command is the one of the first host of the task, and not of those after it.
         :raises RuntimeError: when the task fails.
         """
         if unchanged:
-            self.payload(module, options)
+            self._run(module, options, ["localhost"])
         elif options.get("dest") and module.endswith("_pull"):
-            shutil.rmtree(str(options["dest"]), ignore_errors=True)
+            return self._pull(module, options, first)
+        (step,) = self._run(module, options, ["localhost"])
+        return [sys.executable, str(step)]
+
+    def _pull(self, module: str, options: Mapping[str, Any], first: bool) -> list[str]:
+        """The command of a pull that has something to do: each of two hosts pulls to a directory of its own."""
+        dest = str(options["dest"])
+        folder, end = dest.rstrip("/"), "/" if dest.endswith("/") else ""
+        measured, other = ("first", "second") if first else ("second", "first")
+        for path in (folder, f"{folder}.{other}"):
+            shutil.rmtree(path, ignore_errors=True)
+        place = f"{folder}{{{{ '.{other}' if inventory_hostname == '{other}' else '' }}}}{end}"
+        steps = self._run(module, {**options, "dest": place}, ["first", "second"])
+        shutil.rmtree(f"{folder}.{other}")
+        if not first:
+            return [sys.executable, str(steps[1])]
+        # Ansible has put the second step in the place of the first, which is that of a pull that has nothing to do
+        (small,) = self._run(module, options, ["first"])
+        return ["/bin/sh", "-c", 'for step; do "$0" "$step" || exit; done', sys.executable, str(small), str(steps[0])]
+
+    def _run(self, module: str, options: Mapping[str, Any], hosts: Sequence[str]) -> list[Path]:
+        """Run a task on hosts, one after the other; return the file that each of them started last."""
         self._payloads += 1
         remote = self._folder / f"payload{self._payloads}"
         done = subprocess.run(
             [
-                str(Path(sys.executable).parent / "ansible"), "localhost", "-c", "local", "-m", module,
-                *(["-a", json.dumps(dict(options))] if options else []),
+                str(Path(sys.executable).parent / "ansible"), "all", "-i", ",".join([*hosts, ""]), "-f", "1",
+                "-c", "local", "-m", module, *(["-a", json.dumps(dict(options))] if options else []),
             ],
             check=False, capture_output=True, text=True, cwd=self._folder,
             env={
@@ -94,11 +120,7 @@ class Ansible:
         if done.returncode:
             raise RuntimeError(f"{module} failed\n{done.stdout[-3000:]}\n{done.stderr[-2000:]}")
         name = f"AnsiballZ_{module.rpartition('.')[2]}.py"
-        steps = sorted(remote.glob(f"*/{name}"), key=lambda path: path.stat().st_mtime_ns)
-        if len(steps) == 1:
-            return [sys.executable, str(steps[0])]
-        # a pull that has something to do takes two: see the guide to speed
-        return ["sh", "-c", 'for step; do "$0" "$step" || exit; done', sys.executable, *map(str, steps)]
+        return sorted(remote.glob(f"*/{name}"), key=lambda path: path.stat().st_mtime_ns)
 
     def ping(self) -> list[str]:
         """A task that does nothing."""

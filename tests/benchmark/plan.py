@@ -50,9 +50,14 @@ def with_tools(stage: Stage, plan: Plan, needed: Mapping[str, Sequence[str]]) ->
     return plan
 
 
-def module(stage: Stage, name: str, kind: str, options: Mapping[str, Any], result: Path, **more: Any) -> Peer:
-    """A module beside the other peers; what it makes is removed before each run."""
-    argv = stage.ansible.payload(kind, options)
+def module(
+    stage: Stage, name: str, kind: str, options: Mapping[str, Any], result: Path, *, first: bool = False, **more: Any
+) -> Peer:
+    """A module beside the other peers; what it makes is removed before each run.
+
+    :param first: of a pull, what the first host of a task runs, and not those after it.
+    """
+    argv = stage.ansible.payload(kind, options, first=first)
     prepare = partial(shutil.rmtree, result, True)
     return Peer(name, argv, minus=PING, result=str(result), prepare=prepare, kind=measure.OURS, **more)
 

@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 PULL = "cloudnative.artifacts.oci_artifact_pull"
 PUSH = "cloudnative.artifacts.oci_artifact_push"
 INFO = "cloudnative.artifacts.oci_artifact_info"
+COPY = "cloudnative.artifacts.oci_artifact_copy"
 
 
 def _load_fetch() -> Any:
@@ -112,6 +113,13 @@ class Stage:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         return path
+
+    def without(self, *packages: str) -> Path:
+        """A folder that hides optional packages of this environment: they cannot be imported out of it."""
+        target = self.folder("without")
+        for name in packages:
+            (target / f"{name}.py").write_text(f'raise ImportError("{name} is left out here")\n')
+        return target
 
     def accelerator(self, package: str) -> str | None:
         """A folder with an optional package, from the package index; None when it cannot be had."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import data
 from data import MIB, TAR, TAR_GZIP, TITLE
-from goals import OURS, PING
+from goals import FIRST, OURS, PING
 from measure import OURS as KIND
 from measure import Peer
 from payload import carried
@@ -178,7 +178,7 @@ def _without_digest(plan: Plan) -> Plan:
 
     The pipes are left out: they do the same for both.
     """
-    plan.peers = [peer for peer in plan.peers if peer.name in (PING, OURS, plan.base)]
+    plan.peers = [peer for peer in plan.peers if peer.name in (PING, OURS, FIRST, plan.base)]
     plan.title += ", without the digest of the content"
     return plan
 
@@ -190,9 +190,12 @@ def _unpacked(stage: Stage, name: str, title: str, tag: str = "v1") -> Plan:
     base = "oras pull"
     peers, needed = _pipes(stage, name, True, digest)
     oras = [stage.tools.get("oras", ""), "pull", "--plain-http", "--no-tty", "-o", "{out}/x", f"{name}:{tag}"]
+    options = {"ref": f"{name}:{tag}", "dest": str(dest), "insecure": True}
+    plain = {"PYTHONPATH": str(stage.without("isal", "zlib_ng"))}
     peers = [
         stage.ping(),
-        module(stage, OURS, PULL, {"ref": f"{name}:{tag}", "dest": str(dest), "insecure": True}, dest),
+        module(stage, OURS, PULL, options, dest, environment=plain),
+        module(stage, FIRST, PULL, options, dest, environment=plain, first=True),
         Peer(base, oras),
         *peers,
     ]
@@ -226,6 +229,7 @@ def _layers(stage: Stage, delay: float) -> Plan:
     peers = [
         stage.ping(),
         module(stage, OURS, PULL, options, dest),
+        module(stage, FIRST, PULL, options, dest, first=True),
         Peer(base, [*oras, f"{name}:v1"]),
         Peer("oras pull --concurrency 10", [*oras, "--concurrency", "10", f"{name}:v1"]),
         Peer("crane pull", shell(crane)),

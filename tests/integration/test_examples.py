@@ -84,6 +84,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "oci_artifact_verify: Check what a site is made of, with one policy for all and another one for the chart": {
         "reason": "Verified"
     },
+    "oci_artifact_pull: Pull what the lock file has for the range, and enter there what it stands for when the play is "
+    "told to": {"artifact.tag": "1.4.2"},
+    "guide_lock: Pull the version that the lock file has for the range": {"artifact.tag": "1.4.2"},
+    "guide_lock: See whether the registry has something newer than the lock file": {"reason": "LockCurrent"},
     "guide_pull: Pull what a site is made of": {"reason": "NewRevision"},
     "guide_pull: Pull a digest, which needs no request when it is unchanged": {"artifact.tag": ""},
     "guide_pull: Put the same revision on all hosts, whatever becomes of the tag meanwhile": {"artifact.tag": "stable"},
@@ -124,8 +128,24 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
     "oci_artifact_copy: Put a release and its signatures into one file": {"verification.verified": True},
     "oci_artifact_copy: Mirror the newest release under the same name": {"reason": "ArtifactCopied"},
+    "oci_artifact_copy: Keep a mirror of what the site uses, and remove there what is not among the newest any more": {
+        "reason": "ArtifactCopied",
+        "refused": [],
+        "pruned": [],
+    },
+    "guide_air_gap: Mirror what the site uses": {"reason": "ArtifactCopied", "refused": [], "drifted": []},
+    "guide_air_gap: Have in the mirror the three newest releases, and no older ones": {
+        "changed": False,
+        "present": 3,
+        "pruned": [],
+    },
     "guide_air_gap: Take a release along, if the release key signed it": {"verification.verified": True, "drifted": []},
-    "guide_air_gap: Bring the release into the registry of the site": {"changed": True, "skipped": 0},
+    "guide_air_gap: Bring the release into the registry of the site": {"changed": True, "present": 0},
+    "guide_air_gap: Take along what is new since the last release": {"blobs.left_out": 2},
+    "guide_air_gap: Bring it into the registry that has the rest": {"blobs.existed": 2, "changed": True},
+    "guide_air_gap: Take the image of the site's platform along": {"changed": True, "warnings": []},
+    "guide_air_gap: Mirror a chart with all that an installation of it pulls": {"included": [], "not_included": []},
+    "oci_artifact_copy: Take along what changed since the last time": {"blobs.uploaded": 0},
     "guide_diff: Show what the candidate brings": {
         "changes": {"added": [], "removed": ["notes.txt"], "changed": ["base/app.yaml"], "modes": []}
     },
@@ -250,6 +270,10 @@ class Ground:
         - {PUSH}: {{path: "{{{{ playbook_dir }}}}/deploy", tags: [1.2.0, 1.4.2, stable], {config}}}
         - {PUSH}: {{path: "{{{{ playbook_dir }}}}/candidate", tag: 1.5.0-rc.1, {config}}}
         - {PUSH}:
+            path: "{{{{ playbook_dir }}}}/charts/podinfo"
+            ref: {self.registry.host}/guide_air_gap/charts/podinfo:6.7.1
+            type: helm
+        - {PUSH}:
             path: "{{{{ playbook_dir }}}}/candidate"
             url: oci://registry.example.com/app/manifests
             tags: [main-9f8e7d-9]
@@ -279,7 +303,10 @@ class Ground:
             type: helm
         """
         carried = f"""
-        - {PUSH}: {{path: "{{{{ playbook_dir }}}}/deploy", ref: registry.example.com/platform/config:1.4.2}}
+        - {PUSH}:
+            path: "{{{{ playbook_dir }}}}/deploy"
+            ref: registry.example.com/platform/config:1.4.2
+            tags: [stable]
         - {SIGN}: {{ref: registry.example.com/platform/config:1.4.2, key: /etc/keys/release.key}}
         """
         tasks = yaml.safe_load(self.placed(textwrap.dedent(carried), "guide_air_gap"))
@@ -292,6 +319,17 @@ class Ground:
         assert [result.get("msg") for result in results if result.failed] == []
         assert len(results) == len(tasks)
         self.digest = results[0]["artifact"]["digest"]
+        # a release with the same content
+        config = open_repository(self.registry, "guide_air_gap/platform/config")
+        release = json.loads(config.fetch_manifest("1.4.2").raw)
+        release["annotations"] = {"org.opencontainers.image.version": "1.5.0"}
+        Publisher(self.registry.host, "guide_air_gap/platform/config").put_manifest(
+            "1.5.0", json.dumps(release).encode()
+        )
+        config.close()
+        web = Publisher(self.registry.host, "guide_air_gap/apps/web")
+        platforms = ("linux/amd64", "linux/arm64")
+        web.publish_index("1.0.0", {name: web.publish(name[6:], {"name": name}) for name in platforms})
         sigstore = unit_helper("mini_sigstore")
         self._sign_keyless(sigstore, sigstore.MiniSigstore(), results[-3]["artifact"]["digest"])
         self._sign_with_own_pki(sigstore)
@@ -496,11 +534,15 @@ def check_examples(
         [task for task in found if task.get("name") not in NOT_RUN],
         extra_vars={
             "registry_password": "not-asked-for",
+            "oci_lock": "update",
             "proxy_password": PROXY_PASSWORD,
             "host_key": ground.host_key,
             "host_key_password": PHRASE,
         },
-        controller_environment={"K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig)},
+        controller_environment={
+            "K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig),
+            "PATH": f"{Path(tools['helm']).parent}:{os.environ['PATH']}",
+        },
         module_defaults={
             **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE, DIFF)},
             LOGIN: {"insecure": True, "config_file": str(ground.folder / "docker/config.json")},

@@ -17,8 +17,8 @@ from support.servers import RegistryServer
 
 pytestmark = pytest.mark.once
 
-NAMES = ("pull", "push", "info", "verify", "sign")
-PULL, PUSH, INFO, VERIFY, SIGN = (f"cloudnative.artifacts.oci_artifact_{verb}" for verb in NAMES)
+NAMES = ("pull", "push", "info", "verify", "sign", "tag", "prune", "diff")
+PULL, PUSH, INFO, VERIFY, SIGN, TAG, PRUNE, DIFF = (f"cloudnative.artifacts.oci_artifact_{verb}" for verb in NAMES)
 CHARTS = "cloudnative.artifacts.helm_chart_sources"
 KEYS = vectors.ROOT / "keys"
 GROUP = "group/cloudnative.artifacts.oci"
@@ -64,15 +64,18 @@ def test_one_policy_for_all_modules(ansible: AnsibleRunner, registry: RegistrySe
             (SIGN, {"ref": ref, "key": str(KEYS / "ed25519.raw.pem")}),
             (CHARTS, {"sources": {"demo": {"ref": ref}}, "cache_dir": str(tmp_path / "cache")}),
             (PULL, {"artifacts": [{"ref": ref, "dest": str(tmp_path / "many")}]}),
+            (TAG, {"ref": ref, "tags": ["prod"]}),
+            (TAG, {"artifacts": [{"ref": ref, "tags": ["prod"]}]}),
+            (DIFF, {"from": ref, "to": str(tmp_path / "files")}),
         ]
 
     mark = registry.mark()
     found = plays.run({registry.host: {"deny_tags": ["bad"]}}, *every("bad"))
-    assert reasons(found) == ["TagDenied"] * 6
+    assert reasons(found) == ["TagDenied"] * 9
     assert registry.requests(since=mark) == []
     assert found[0]["refused_by"] == {"policy": str(plays.file), "match": registry.host, "check": "deny_tags"}
     found = plays.run({registry.host: {"deny_digests": [digest]}}, *every("1.0.0"), (INFO, {"ref": ref}))
-    assert [reasons(found)[number] for number in (0, 2, 3, 4, 5, 6)] == ["DigestDenied"] * 5 + ["ok"]
+    assert [reasons(found)[number] for number in (0, *range(2, 10))] == ["DigestDenied"] * 8 + ["ok"]
     assert not Path(dest).exists() and not (tmp_path / "many").exists()
 
     # signatures: the rule's and the task's, each of them
@@ -93,6 +96,25 @@ def test_one_policy_for_all_modules(ansible: AnsibleRunner, registry: RegistrySe
     assert [found[number]["changed"] for number in (2, 3)] == [True, False]
     for verification in (found[2]["verification"], found[4]["verification"]):
         assert verification["verified"] and len({signer["key"] for signer in verification["signers"]}) == 1
+
+    # tags: each is checked before one moves, a removal as well; retention keeps what is protected, in its window
+    kept = {registry.host: {"immutable_tags": True, "deny_tags": ["bad"], "verify": key}}
+    prune = (PRUNE, {"ref": place.name, "state": "absent", "rules": [{"count": 0}]})
+    found = plays.run(
+        kept,
+        (TAG, {"ref": ref, "tags": ["prod", "bad"]}),
+        (TAG, {"ref": ref, "tags": ["prod"]}),
+        (TAG, {"ref": ref, "state": "absent", "force": True}),
+        (TAG, {"ref": f"{place.name}:bad", "state": "absent"}),
+    )
+    assert reasons(found) == ["TagDenied", "ok", "TagImmutable", "ok"]
+    assert found[1]["verification"]["verified"] and found[1]["before"] == {"prod": ""}
+    closed = {registry.host: {"window": "Mon 01:00-01:01"}}
+    found = plays.run(closed, (TAG, {"ref": ref, "tags": ["other"]}), prune, (DIFF, {"from": ref, "to": ref}))
+    assert reasons(found) == ["OutsideWindow", "OutsideWindow", "ok"]
+    (pruned,) = plays.run(kept, prune)
+    assert [(each["tag"], each["why"]) for each in pruned["keep"]] == [("1.0.0", "immutable")]
+    assert [each["tag"] for each in pruned["untag"]] == ["prod"]
 
     # a digest that is denied is refused even where it is in place; a file that others can write is not read
     assert reasons(plays.run({registry.host: {"deny_digests": [digest]}}, pull)) == ["DigestDenied"]

@@ -156,12 +156,19 @@ def prepare(path: Path, kind: str, victim: Victim, *, uid: int = NOBODY) -> None
 
 
 def make_directories(path: Path, uid: int, mode: int = 0o755) -> None:
-    """Make a directory, and those above it that are missing, for a user."""
+    """Make a directory, and those above it that are missing, for a user.
+
+    :raises OSError: when somebody puts a link in the place of the new directory, which is not followed.
+    """
     if not os.path.lexists(path):
         make_directories(path.parent, uid, mode)
         path.mkdir()
-        path.chmod(mode)
-        os.chown(path, uid, uid)
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.fchmod(handle, mode)
+            os.fchown(handle, uid, uid)
+        finally:
+            os.close(handle)
 
 
 def give(path: Path, uid: int = NOBODY) -> None:

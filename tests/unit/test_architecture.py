@@ -11,6 +11,8 @@ from pathlib import Path
 import architecture
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "plugins"
 LAYERS = architecture.contract_layers((ROOT / "pyproject.toml").read_text())

@@ -20,6 +20,8 @@ BEGINNING = re.compile(
     re.MULTILINE,
 )
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_begins_with_what_to_write_what_it_does_and_where_to_look_next(page: Path) -> None:

@@ -10,6 +10,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.once
+
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 ROLE = re.compile(r":(?:mod|class|func|meth|attr|exc|data):`~?([^`]+)`")
 FILES = sorted(path for path in PLUGINS.rglob("*.py") if path.parent.name not in ("modules", "doc_fragments", "lookup"))

@@ -81,8 +81,14 @@ CONNECTION_SPEC: dict[str, Any] = {
 
 CACHE_SPEC: dict[str, Any] = {"cache_dir": {"type": "path"}}
 
+# about a file on the controller: action plugins take both out, and no module is given a value
+LOCK_SPEC: dict[str, Any] = {
+    "lock_file": {"type": "str"},
+    "lock": {"type": "str", "choices": ["use", "update", "check"], "default": "use"},
+}
+
 # of the task as a whole: no entry of a list can replace it
-RULES_SPEC: dict[str, Any] = {"policy": {"type": "raw"}}
+RULES_SPEC: dict[str, Any] = {"policy": {"type": "raw"}, **LOCK_SPEC}
 
 # Without the provider, which is called signature_provider where these stand beside the registry's options.
 POLICY_SPEC: dict[str, Any] = {

@@ -239,7 +239,9 @@ class CachedRepository:
 
         self.cache.enter(self.reference.name, tag, manifest, fetch)
 
-    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+    def blob_views(self, descriptor: Descriptor, offset: int = 0, buffer: memoryview | None = None) -> Iterator[bytes]:
+        if buffer is not None and descriptor.size > MAX_SMALL_BLOB:
+            return self._registry.blob_views(descriptor, offset, buffer)
         return self.stream_blob(descriptor, offset)
 
     def blob_exists(self, descriptor: Descriptor) -> bool:

@@ -110,7 +110,7 @@ def list_manifest(document: dict[str, Any], manifest: Manifest, tag: str) -> boo
     for entry in named:
         entries.remove(entry)
         if not any(other["digest"] == entry["digest"] for other in entries):
-            entries.append(_without_name(entry))
+            entries.append(without_name(entry))
     # an entry without a name only lists the manifest, and can get the name
     unnamed = next((entry for entry in entries if entry["digest"] == digest and not _raw_name(entry)), None)
     new = dict(unnamed or _entry_of(manifest))
@@ -133,7 +133,8 @@ def _raw_name(entry: Mapping[str, Any]) -> str:
     return str((entry.get("annotations") or {}).get(media.ANNOTATION_REF_NAME, ""))
 
 
-def _without_name(entry: Mapping[str, Any]) -> dict[str, Any]:
+def without_name(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry without the annotations that give it a tag."""
     names = (media.ANNOTATION_REF_NAME, _ANNOTATION_IMAGE_NAME)
     annotations = {key: value for key, value in entry["annotations"].items() if key not in names}
     rest = {key: value for key, value in entry.items() if key != "annotations"}

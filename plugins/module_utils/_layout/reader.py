@@ -9,7 +9,7 @@ Source: image-spec, image-layout.md; where it leaves a choice, the behaviour of 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,8 @@ class LayoutReader(SinglePlace):
         self.reference = reference
         self.root = root
         self._place = place
+        # digests that manifests may name although they are not here: they are to be had elsewhere
+        self.absent: Collection[str] = ()
         self._scanned: dict[str, _Scanned] = {}
         self._known_unlisted: UnlistedManifests | None = None
 
@@ -118,7 +120,7 @@ class LayoutReader(SinglePlace):
         """
         return self.store.stream(descriptor, offset)
 
-    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+    def blob_views(self, descriptor: Descriptor, offset: int = 0, buffer: memoryview | None = None) -> Iterator[bytes]:
         return self.stream_blob(descriptor, offset)
 
     def blob_exists(self, descriptor: Descriptor) -> bool:
@@ -248,13 +250,13 @@ class LayoutReader(SinglePlace):
     # -- writing
 
     def _check_parts(self, manifest: Manifest) -> None:
-        """Check that what a manifest names, other than its subject, is there.
+        """Check that what a manifest names, other than its subject and what is ``absent``, is there.
 
         :raises PushFailed: when a blob or manifest is missing.
         """
         parts = [*([manifest.config] if manifest.config else []), *manifest.layers, *manifest.manifests]
         for part in parts:
-            if not self.store.has(part):
+            if part.digest not in self.absent and not self.store.has(part):
                 raise PushFailed(
                     f"{self._place} cannot take the manifest {manifest.descriptor.digest}: "
                     f"the {part.media_type or 'blob'} {part.digest} ({part.size} bytes) that it names is missing.",

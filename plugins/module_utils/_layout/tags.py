@@ -5,25 +5,30 @@
 
 All of it takes place under the lock for writing, with ``index.json`` replaced as a whole: no other task of this
 collection can come between the look at a tag and its move.
+
+Blobs are removed after the manifests that led to them have left ``index.json``, so that no tag is ever without its
+content. What is to be removed is listed in the file ``.removal`` until it is: a run that was cut short leaves that
+file, and the next one goes on from it.
 """
 
 from __future__ import annotations
 
-import os
+import json
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from .._errors import InvalidContent, NotFound, OciError
 from .._oci import media
+from .._oci.digest import is_digest
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.tag_store import moved_meanwhile
 from .blobs import blob_name
-from .index import LayoutIndex, list_manifest
-from .reader import MAX_SCANNED
+from .index import LayoutIndex, list_manifest, without_name
+from .reader import MAX_INDEX_SIZE, MAX_SCANNED
 from .repository import LayoutRepository
 
-_IMAGE_NAME = "io.containerd.image.name"
+REMOVAL_FILE = ".removal"
 
 
 class LayoutTags(LayoutRepository):
@@ -67,10 +72,34 @@ class LayoutTags(LayoutRepository):
             needed = self._reached(each for each in index.entries if each.digest not in gone)
             superfluous = self._reached([self._entry(digest) for digest in digests], lenient=True) | gone
             index.document["manifests"] = kept
-            # first the list: a run that ends here leaves blobs that take space, and no tag without its content
+            listed = [*self._listed_for_removal(), *sorted(superfluous - needed)]
+            self.store.replace_file(REMOVAL_FILE, json.dumps(listed).encode("ascii"))
             self._write_index(index.document)
-            for digest in sorted(superfluous - needed):
-                self._unlink(digest)
+            self._remove_blobs(listed, needed)
+
+    def finish_removal(self) -> None:
+        if self.store.directory.size(REMOVAL_FILE) is None:
+            return
+        with self._locked():
+            index = self._load_index()
+            if not index.is_saved:
+                self._remove_blobs(self._listed_for_removal(), self._reached(index.entries))
+
+    def _listed_for_removal(self) -> list[str]:
+        """Return the digests that a run which was cut short has left to be removed."""
+        try:
+            with self.store.directory.open_file(REMOVAL_FILE) as stream:
+                found = json.loads(stream.read(MAX_INDEX_SIZE))
+        except (FileNotFoundError, ValueError, RecursionError):
+            return []
+        # the file may be anybody's who may write to the layout
+        return [each for each in found if isinstance(each, str) and is_digest(each)] if isinstance(found, list) else []
+
+    def _remove_blobs(self, digests: Iterable[str], needed: Collection[str]) -> None:
+        for digest in digests:
+            if digest not in needed:
+                self.store.directory.remove(blob_name(digest))
+        self.store.directory.remove(REMOVAL_FILE)
 
     def _at(self, tag: str, before: str) -> LayoutIndex:
         """Return what is listed now, when the tag is still where it was found."""
@@ -108,17 +137,6 @@ class LayoutTags(LayoutRepository):
             pending.extend(manifest.manifests)
         return reached
 
-    def _unlink(self, digest: str) -> None:
-        name = blob_name(digest)
-        try:
-            with self.store.directory.changing() as handles:
-                parent, base = handles.locate(name)
-                os.unlink(base, dir_fd=parent)
-        except FileNotFoundError:
-            pass
-        except OSError as exc:
-            raise self.store.directory.refusal("remove", name, exc) from exc
-
 
 def _remove_name(document: dict[str, Any], tag: str) -> None:
     """Take a tag from the entries of ``index.json``; they stay listed without it, for what they are."""
@@ -126,7 +144,7 @@ def _remove_name(document: dict[str, Any], tag: str) -> None:
     rest = [entry for entry in entries if not _is_named(entry, tag)]
     for entry in entries:
         if _is_named(entry, tag) and not any(other["digest"] == entry["digest"] for other in rest):
-            rest.append(_unnamed(entry))
+            rest.append(without_name(entry))
     document["manifests"] = rest
 
 
@@ -134,10 +152,3 @@ def _is_named(entry: Mapping[str, Any], tag: str) -> bool:
     """True when an entry has the tag as its name, or at the end of a whole reference."""
     name = str((entry.get("annotations") or {}).get(media.ANNOTATION_REF_NAME, ""))
     return name == tag or ("@" not in name and name.endswith(f":{tag}"))
-
-
-def _unnamed(entry: Mapping[str, Any]) -> dict[str, Any]:
-    names = (media.ANNOTATION_REF_NAME, _IMAGE_NAME)
-    annotations = {key: value for key, value in entry["annotations"].items() if key not in names}
-    rest = {key: value for key, value in entry.items() if key != "annotations"}
-    return {**rest, "annotations": annotations} if annotations else rest

@@ -95,9 +95,10 @@ class Repository(Protocol):
         :raises NotFound: when there is no such blob.
         """
 
-    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+    def blob_views(self, descriptor: Descriptor, offset: int = 0, buffer: memoryview | None = None) -> Iterator[bytes]:
         """As :meth:`stream_blob`, for a caller that is done with a chunk when it asks for the next one: the chunks of a
-        blob that is smaller than :data:`~._oci.pipeline.START_SIZE` may be views of one buffer.
+        blob that is smaller than :data:`~._oci.pipeline.START_SIZE` may be views of one buffer, and those of any blob
+        views of ``buffer`` when one is given.
         """
 
     def blob_exists(self, descriptor: Descriptor) -> bool:

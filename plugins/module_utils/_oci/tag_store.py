@@ -45,6 +45,9 @@ class TagStore(Protocol):
         :raises DeletionRefused: when the repository cannot do that.
         """
 
+    def finish_removal(self) -> None:
+        """Remove what an earlier :meth:`remove_manifests` that was cut short has left behind, and nothing else."""
+
 
 def moved_meanwhile(name: str, found: str, before: str) -> TagMoved:
     """Return the error for a tag that somebody else has moved.

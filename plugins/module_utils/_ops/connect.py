@@ -113,6 +113,8 @@ def _open_registry(
     client = open_one(reference.registry, reference.repository, auth, connection)
 
     def has_referrers() -> bool | None:
+        if cache is None:
+            return None
         from .capabilities import known_capabilities
 
         answer = known_capabilities(cache, reference, auth).get("supported", {}).get("referrers")

@@ -14,6 +14,7 @@ from .connect import open_repository
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache
     from .._oci.repository import Repository
+    from .clients import Clients
 
 
 def open_to_write(
@@ -23,6 +24,7 @@ def open_to_write(
     *,
     check_mode: bool,
     cache: ArtifactCache | None = None,
+    clients: Clients | None = None,
 ) -> Repository:
     """Open the repository of a reference, without its mirrors: what is compared is what would be replaced.
 
@@ -32,4 +34,6 @@ def open_to_write(
         from .._layout.archive_writer import WritableArchive
 
         return WritableArchive(reference)
-    return open_repository(reference, auth, connection, push=not check_mode, mirrored=False, cache=cache)
+    return open_repository(
+        reference, auth, connection, push=not check_mode, mirrored=False, cache=cache, clients=clients
+    )

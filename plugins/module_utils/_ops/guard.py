@@ -45,8 +45,7 @@ class Guard:
 
         :raises VerificationFailed: when the signatures do not satisfy one of them.
         """
-        found = [task.verify(repository, resolved, policy, key, anew=anew) for key, policy in self.policies.items()]
-        return found[0] if len(found) == 1 else _joined(found)
+        return verify_each(task, repository, resolved, self.policies, anew=anew)
 
     def check_change(
         self,
@@ -64,19 +63,19 @@ class Guard:
         :param recorded: the artifact in the record of the last pull; empty without one.
         :raises OciError: when the policy refuses it.
         """
-        self._check_parts(resolved, manifests)
+        self.check_parts(resolved, manifests)
         old = _recorded(recorded, self.rules.reference)
         if old is None or old.digest != resolved.digest:
             new = _artifact(resolved, manifests)
-            self.rules.check_change(new, old, signed_at=_signing_times(verdict), check_mode=check_mode)
+            self.rules.check_change(new, old, signed_at=signing_times(verdict), check_mode=check_mode)
 
     def check_chart(self, resolved: Resolved, manifest: Manifest, verdict: Mapping[str, Any]) -> None:
         """Check a chart before it is fetched. When a release may change, and to which version, is checked there.
 
         :raises OciError: when the policy refuses it.
         """
-        self._check_parts(resolved, [manifest])
-        self.rules.check_arrival(_artifact(resolved, [manifest]), signed_at=_signing_times(verdict))
+        self.check_parts(resolved, [manifest])
+        self.rules.check_arrival(_artifact(resolved, [manifest]), signed_at=signing_times(verdict))
 
     def check_push(
         self, repository: Repository, tag: str, manifest: Manifest, version: str, held: Descriptor | None
@@ -87,13 +86,46 @@ class Guard:
         :raises OciError: when the policy refuses it.
         """
         digest, old = manifest.descriptor.digest, None
-        self._check_parts(Resolved(digest, tag, None), [manifest])
+        self.check_parts(Resolved(digest, tag, None), [manifest])
         if held is not None and self.rules.never_downgrade:
             old = Artifact(held.digest, tag, repository.fetch_manifest(held.digest).annotations)
         new = Artifact(digest, tag, manifest.annotations, version)
         self.rules.check_write(tag, digest, "" if held is None else held.digest, new=new, old=old)
 
-    def _check_parts(self, resolved: Resolved, manifests: Sequence[Manifest]) -> None:
+    def check_copy(
+        self,
+        resolved: Resolved,
+        manifests: Sequence[Manifest],
+        tag: str,
+        held: Descriptor | None,
+        target: Repository,
+        verdict: Mapping[str, Any],
+        *,
+        check_mode: bool,
+    ) -> None:
+        """Check what is to be copied into ``target``; under ``never_downgrade`` what its tag holds is fetched.
+
+        :param manifests: the artifact first, then those of its platforms and what refers to it.
+        :param tag: the one that is to be written, empty for none; ``held`` is what it names now.
+        :param verdict: the modules' value ``verification``; empty without a verification.
+        :raises OciError: when the policy refuses it.
+        """
+        self.check_parts(resolved, manifests)
+        old = None
+        if held is not None:
+            if held.digest == resolved.digest:  # something is added to what is in place
+                self.rules.check_window(f"Nothing is written to {target.reference.at(tag=tag)}")
+                return
+            annotations = target.fetch_manifest(held.digest).annotations if self.rules.never_downgrade else {}
+            old = Artifact(held.digest, tag, annotations)
+        new = _artifact(resolved, manifests[:1])
+        self.rules.check_change(new, old, signed_at=signing_times(verdict), check_mode=check_mode)
+
+    def check_parts(self, resolved: Resolved, manifests: Sequence[Manifest]) -> None:
+        """Check what a reference stands for, with the digests of manifests, their configs and layers.
+
+        :raises OciError: when the rule denies the tag or one of the digests.
+        """
         digests = [resolved.digest]
         for manifest in manifests:
             parts = [*manifest.layers, *([manifest.config] if manifest.config else ())]
@@ -102,7 +134,12 @@ class Guard:
 
 
 def guarded_target(
-    options: ReferenceOptions, policy: Policy, verify: VerifyPolicy | None = None, layer_media_type: str = ""
+    options: ReferenceOptions,
+    policy: Policy,
+    verify: VerifyPolicy | None = None,
+    layer_media_type: str = "",
+    *,
+    lists_tags: bool = False,
 ) -> tuple[Target, Guard | None]:
     """Parse a reference as :func:`~.resolve.parse_target` does, and check it before any request.
 
@@ -112,14 +149,14 @@ def guarded_target(
     :returns: the target, and the guard; None when no rule is for this repository.
     :raises OciError: when a rule denies the tag or the digest.
     """
-    target = parse_target(options, layer_media_type)
+    target = parse_target(options, layer_media_type, lists_tags=lists_tags)
     rules = rules_for(policy, target.reference)
     if rules is None:
         return target, None
     tag_moved = rules.tag_moved(options.tag_moved)
     if tag_moved != options.tag_moved:
         # whether a tag beside a digest counts depends on it
-        target = parse_target(options._replace(tag_moved=tag_moved), layer_media_type)
+        target = parse_target(options._replace(tag_moved=tag_moved), layer_media_type, lists_tags=lists_tags)
     policies = {policy_fingerprint(each): each for each in (rules.verify, verify) if each is not None}
     guard = Guard(rules, policies)
     reference = target.reference
@@ -130,7 +167,31 @@ def guarded_target(
     return target, guard
 
 
-def _joined(found: Sequence[Finding]) -> Finding:
+def guard_of(policy: Policy, place: Reference) -> Guard | None:
+    """The guard for a place that is written to, with what its rule asks of signatures; None without a rule for it."""
+    rules = rules_for(policy, place)
+    if rules is None:
+        return None
+    return Guard(rules, {} if rules.verify is None else {policy_fingerprint(rules.verify): rules.verify})
+
+
+def verify_each(
+    task: Task,
+    repository: Repository,
+    resolved: Resolved,
+    policies: Mapping[str, VerifyPolicy],
+    *,
+    anew: bool = False,
+) -> Finding:
+    """Verify a digest under each of the policies, of which there is one; return what was found as one result.
+
+    :raises VerificationFailed: when the signatures do not satisfy one of them.
+    """
+    found = [task.verify(repository, resolved, policy, key, anew=anew) for key, policy in policies.items()]
+    return found[0] if len(found) == 1 else joined(found)
+
+
+def joined(found: Sequence[Finding]) -> Finding:
     """One result of several: verified when all are, with the signers of all."""
     signers: list[Any] = []
     refused: list[Any] = []
@@ -143,7 +204,7 @@ def _joined(found: Sequence[Finding]) -> Finding:
     return Finding(verification, list(warnings), all(each.is_remembered for each in found))
 
 
-def _signing_times(verdict: Mapping[str, Any]) -> list[str]:
+def signing_times(verdict: Mapping[str, Any]) -> list[str]:
     """The trusted times of the signatures that count."""
     return [str(signer["signed_at"]) for signer in verdict.get("signers", ()) if signer.get("signed_at")]
 

@@ -9,10 +9,8 @@ It is refused unless only root and the user of the task may.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import stat
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -24,7 +22,6 @@ from .refusals import PolicyInvalid
 MAX_RULES = 1000
 #: Values in a policy, also those that YAML's aliases stand for.
 MAX_VALUES = 100_000
-MAX_LINKS = 40
 GIVEN = "the option 'policy'"
 RULES = "rules"
 
@@ -156,8 +153,10 @@ def _read_file(path: str) -> str:
 
     :raises PolicyInvalid: when it cannot be read, or others can change it.
     """
+    from .._files.trusted_file import open_trusted_file
+
     try:
-        descriptor = _open_trusted_file(path)
+        descriptor = open_trusted_file(path, "what it permits")
         with os.fdopen(descriptor, "rb") as stream:
             content = stream.read(MAX_POLICY_FILE + 1)
     except StorageError as exc:
@@ -174,32 +173,3 @@ def _read_file(path: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise PolicyInvalid(f"The policy {shown(path)} is not text in UTF-8.") from None
-
-
-def _open_trusted_file(path: str) -> int:
-    from .._files.directory_handles import open_file_at
-    from .._files.directory_writers import entry_error, other_writers, user_name
-    from .._files.trusted_path import open_trusted
-    from .._files.users import OTHERS_WRITE, is_trusted
-
-    for _number in range(MAX_LINKS):
-        folder, name = os.path.split(path)
-        parent = open_trusted(folder)
-        try:
-            status = os.lstat(name, dir_fd=parent)
-            if not is_trusted(status.st_uid):
-                raise entry_error(path, path, status)
-            if stat.S_ISLNK(status.st_mode):
-                path = os.path.join(folder, os.readlink(name, dir_fd=parent))
-                continue
-            descriptor = open_file_at(os.fsencode(name), parent)
-        finally:
-            os.close(parent)
-        status = os.fstat(descriptor)
-        writers = other_writers(descriptor, status) if status.st_mode & OTHERS_WRITE else ""
-        if writers or not is_trusted(status.st_uid):
-            os.close(descriptor)
-            finding = f"may be written to by {writers}" if writers else f"belongs to {user_name(status.st_uid)}"
-            raise StorageError(f"It {finding}, who would decide what it permits.", f"chmod go-w {shown(path)}")
-        return descriptor
-    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))

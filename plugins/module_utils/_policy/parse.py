@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._errors import InvalidOption, InvalidReference, InvalidSelection
 from .._oci.digest import parse_digest
-from .._oci.options import parse_duration
 from .._oci.reference import is_tag
+from .._oci.times import AGE_SOURCES, DEFAULT_AGE_SOURCES, age_seconds
 from .document import Document
 from .match import Match
 from .refusals import PolicyInvalid
-from .rules import AGE_SOURCES, DEFAULT_SOURCES, TAG_MOVED, Policy, Rule, TagRule
+from .rules import TAG_MOVED, Policy, Rule, TagRule
 
 if TYPE_CHECKING:
     from .._trust.policy import VerifyPolicy
@@ -79,7 +78,7 @@ def _parse_rule(given: Mapping[str, Any], parse_verify: VerifyParser) -> Rule:
         verify=None if verify is None else parse_verify(verify),
         never_downgrade=_flag(given.get("never_downgrade", False), "never_downgrade"),
         min_age=_age(given["min_age"]) if age else 0.0,
-        age_from=_choices(given.get("age_from", list(DEFAULT_SOURCES))),
+        age_from=_choices(given.get("age_from", list(DEFAULT_AGE_SOURCES))),
         deny_digests=frozenset(map(_digest, _texts(given.get("deny_digests", []), "deny_digests"))),
         deny_tags=_tag_rule(given.get("deny_tags", []), "deny_tags"),
         immutable_tags=_tag_rule(given.get("immutable_tags", []), "immutable_tags"),
@@ -107,11 +106,9 @@ def _texts(value: Any, name: str) -> list[str]:
 
 
 def _age(value: Any) -> float:
-    text = str(value).strip()
-    days = re.match(r"(\d{1,5})d\Z", text, re.ASCII)
     if isinstance(value, bool):
         raise PolicyInvalid(f"'min_age' is {value}: wanted a duration such as 24h or 7d.")
-    return parse_duration(f"{int(days[1]) * 24}h" if days else text)
+    return age_seconds(str(value))
 
 
 def _choice(value: Any, name: str, choices: Sequence[str]) -> str:

@@ -8,26 +8,36 @@ A verb asks :func:`rules_for` for the rules of a repository, and calls them at u
 1. before any request :meth:`Rules.check_identity`, with the tag and the digest that the reference has;
 2. after the resolve :meth:`Rules.check_identity` again, and it verifies :attr:`Rules.verify` beside what the task asks;
 3. before something is placed :meth:`Rules.check_change`;
-4. before a tag is written :meth:`Rules.check_write`.
+4. before a tag is written :meth:`Rules.check_write`, and before it is removed :meth:`Rules.check_removal`.
 
 Each refusal is an error with a reason of its own; ``refused_by`` among its details names the policy, the rule and the
-check. Nothing that a task says makes a rule weaker: ``force`` has no effect on them.
+check. Nothing that a task says makes a rule weaker: ``force`` has no effect on them. What a task demands beyond them is
+a rule as well, see :func:`own_rules`.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from .._errors import OciError, TagImmutable
+from .._oci import media
 from .._oci.reference import Reference
+from .._oci.times import (
+    CREATED,
+    DEFAULT_AGE_SOURCES,
+    FIRST_SEEN,
+    SIGNATURE,
+    duration_text,
+    parse_time,
+    time_text,
+)
 from .document import GIVEN
-from .match import Match
+from .match import EVERYTHING, Match
 from .refusals import (
     AgeUnknown,
     DigestDenied,
@@ -43,15 +53,8 @@ if TYPE_CHECKING:
     from .._trust.policy import VerifyPolicy
     from .window import Window
 
-SIGNATURE, FIRST_SEEN, CREATED = "signature", "first_seen", "created"
-AGE_SOURCES = (SIGNATURE, FIRST_SEEN, CREATED)
-DEFAULT_SOURCES = (SIGNATURE, FIRST_SEEN)
 #: Values of ``tag_moved``, from weak to strict.
 TAG_MOVED = ("ignore", "warn", "fail")
-CREATED_ANNOTATION = "org.opencontainers.image.created"
-VERSION_ANNOTATION = "org.opencontainers.image.version"
-REVISION_ANNOTATION = "org.opencontainers.image.revision"
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:[Zz]|([+-]\d\d:\d\d))\Z", re.ASCII)
 
 
 class TagRule(NamedTuple):
@@ -72,12 +75,14 @@ class TagRule(NamedTuple):
 
 class Artifact(NamedTuple):
     """An artifact that is to be used, or is in use: ``digest`` of what the reference resolved to, ``tag``, the
-    ``annotations`` of its manifest, its ``version`` where it says one itself (a chart's)."""
+    ``annotations`` of its manifest, its ``version`` where it says one itself (a chart's), and the time at which it was
+    ``created`` (seconds since 1970) where more than annotations tells it."""
 
     digest: str
     tag: str = ""
     annotations: Mapping[str, Any] = {}
     version: str = ""
+    created: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class Rule:
     verify: VerifyPolicy | None = None
     never_downgrade: bool = False
     min_age: float = 0.0
-    age_from: tuple[str, ...] = DEFAULT_SOURCES
+    age_from: tuple[str, ...] = DEFAULT_AGE_SOURCES
     deny_digests: frozenset[str] = frozenset()
     deny_tags: TagRule = TagRule()
     immutable_tags: TagRule = TagRule()
@@ -112,6 +117,8 @@ class Rules:
     rule: Rule
     reference: Reference
     now: Callable[[], float] = field(default=time.time, repr=False, compare=False)
+    #: The option of the task that is the rule; empty for one of a policy.
+    option: str = ""
 
     @property
     def verify(self) -> VerifyPolicy | None:
@@ -122,6 +129,11 @@ class Rules:
     def never_downgrade(self) -> bool:
         """True when :meth:`check_order` compares versions; what it needs is to be found out then."""
         return self.rule.never_downgrade
+
+    @property
+    def asks_for_creation(self) -> bool:
+        """True when the time of creation may tell the age; what it needs is to be found out then."""
+        return bool(self.rule.min_age) and CREATED in self.rule.age_from
 
     def tag_moved(self, wanted: str) -> str:
         """The stricter of the rule's and the task's ``tag_moved``."""
@@ -194,7 +206,7 @@ class Rules:
         if held == digest:
             return
         what = str(self.reference.at(tag=tag))
-        if held and self.rule.immutable_tags.covers(tag):
+        if held and self.is_immutable(tag):
             raise self._refusal(
                 TagImmutable,
                 "immutable_tags",
@@ -204,6 +216,26 @@ class Rules:
         self.check_window(f"The tag {what} is not written" if tag else f"Nothing is written to {what}")
         if held and new is not None and old is not None:
             self.check_order(new, old)
+
+    def check_removal(self, tag: str, held: str) -> None:
+        """Check a tag that is to be removed; ``held`` is the digest that it names.
+
+        :raises TagImmutable: for a protected tag: it could be written anew with another digest.
+        :raises OutsideWindow: when changes are not permitted now.
+        """
+        what = str(self.reference.at(tag=tag))
+        if self.is_immutable(tag):
+            raise self._refusal(
+                TagImmutable,
+                "immutable_tags",
+                f"The tag {what} holds {held} and would be removed, but tags of its kind stay",
+                "Leave it, or take the rule out for this change.",
+            )
+        self.check_window(f"The tag {what} is not removed")
+
+    def is_immutable(self, tag: str) -> bool:
+        """True for a tag that ``immutable_tags`` covers."""
+        return self.rule.immutable_tags.covers(tag)
 
     def check_window(self, what: str) -> None:
         """Check that changes are permitted now; ``what`` begins the message.
@@ -233,10 +265,10 @@ class Rules:
         if not self.rule.never_downgrade:
             return
         versions = [_version_of(each) for each in (new, old)]
-        times = [_creation_of(each) for each in (new, old)]
+        times = [self._creation_of(each) for each in (new, old)]
         found, there = versions if any(versions) else times
         if found is None and there is None:
-            problem = f"neither says its version (a tag, or the annotation {VERSION_ANNOTATION})"
+            problem = f"neither says its version (a tag, or the annotation {media.ANNOTATION_VERSION})"
         elif found is None or there is None:
             problem = f"{_name(new if found is None else old)} does not say its version"
         elif found[0] < there[0]:
@@ -247,11 +279,11 @@ class Rules:
             DowngradeDenied,
             "never_downgrade",
             f"{self.reference.name} is not changed from {_name(old)} to {_name(new)}: {problem}",
-            "Publish what is wanted under a higher version, or take the rule out for this change.",
+            "Publish what is wanted under a higher version, or leave 'never_downgrade' out for this change.",
         )
 
     def _check_immutable(self, new: Artifact, old: Artifact | None, check_mode: bool) -> None:
-        if not self.rule.immutable_tags.covers(new.tag):
+        if not self.is_immutable(new.tag):
             return
         known = old.digest if old is not None and old.tag == new.tag else ""
         if not known or known == new.digest:
@@ -281,17 +313,17 @@ class Rules:
             raise self._refusal(
                 TooYoung,
                 "min_age",
-                f"{what} is {_duration(max(0.0, age))} old by {_SOURCE_TEXTS[source]}, and has to be "
-                f"{_duration(self.rule.min_age)}",
-                f"Run the task again after {_shown_time(since + self.rule.min_age)}.",
+                f"{what} is {duration_text(max(0.0, age))} old by {_SOURCE_TEXTS[source]}, and has to be "
+                f"{duration_text(self.rule.min_age)}",
+                f"Run the task again after {time_text(since + self.rule.min_age + 1)}.",
             )
         raise self._refusal(
             AgeUnknown,
             "min_age",
-            f"{what} has to be {_duration(self.rule.min_age)} old, and its age is not known from "
+            f"{what} has to be {duration_text(self.rule.min_age)} old, and its age is not known from "
             f"{', '.join(self.rule.age_from)}",
             "A signature tells a time when it is verified, and a log or time authority has confirmed it. Otherwise add "
-            "first_seen to 'age_from' of the rule.",
+            "first_seen to 'age_from'.",
         )
 
     def _since(self, source: str, new: Artifact, signed_at: Collection[str], check_mode: bool) -> float | None:
@@ -300,12 +332,23 @@ class Rules:
 
             return Seen(self.reference.name, read_only=check_mode).first_seen(new.digest, self.now())
         if source == CREATED:
-            created = _creation_of(new)
+            created = self._creation_of(new)
             return None if created is None else created[0]
         # the earliest: a signature proves that the digest was there
-        return min((moment for moment in map(_seconds, signed_at) if moment is not None), default=None)
+        moments = [parse_time(text, self.now()) for text in signed_at]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _creation_of(self, artifact: Artifact) -> tuple[float, str] | None:
+        """The time of creation that the publisher says, in seconds and as text; None where that is none."""
+        text = artifact.annotations.get(media.ANNOTATION_CREATED)
+        moment = parse_time(text, self.now()) if isinstance(text, str) else None
+        if moment is not None:
+            return moment, str(text)
+        return None if artifact.created is None else (artifact.created, time_text(artifact.created))
 
     def _refusal(self, kind: type[OciError], check: str, problem: str, hint: str) -> OciError:
+        if self.option:
+            return kind(f"{problem} ('{check}' in '{self.option}' of the task).", hint)
         where = self.rule.match.text
         error = kind(f"{problem} (rule {where!r} of the policy in {self.source}, '{check}').", hint)
         policy = "" if self.source == GIVEN else self.source
@@ -335,6 +378,20 @@ def rules_for(policy: Policy | None, reference: Reference) -> Rules | None:
     return Rules(policy.source, fitting[0], reference.at())
 
 
+def own_rules(reference: Reference, option: str, **checks: Any) -> Rules:
+    """What a task itself demands of a repository, as a rule beside that of a policy.
+
+    :param option: the option that says it, for messages.
+    :param checks: fields of :class:`Rule`.
+    """
+    return Rules(GIVEN, Rule(Match(EVERYTHING[0]), **checks), reference.at(), option=option)
+
+
+def says_version(artifact: Artifact) -> bool:
+    """True when an artifact says its version, by which :meth:`Rules.check_order` compares it."""
+    return _version_of(artifact) is not None
+
+
 @lru_cache(maxsize=4096)
 def _is_found(expressions: tuple[BoundedRegex, ...], tag: str) -> bool:
     """True when one of the expressions is found in the tag; each tag is looked at once in a task, as threads need a
@@ -345,7 +402,7 @@ def _is_found(expressions: tuple[BoundedRegex, ...], tag: str) -> bool:
 _SOURCE_TEXTS = {
     SIGNATURE: "the time of its signature",
     FIRST_SEEN: "the time at which this host saw it first",
-    CREATED: f"its annotation {CREATED_ANNOTATION}",
+    CREATED: "the time of creation that its publisher says",
 }
 
 
@@ -358,9 +415,9 @@ def _version(text: str) -> Any:
 
 def _version_of(artifact: Artifact) -> tuple[Any, str] | None:
     """What a version is compared by, and the version; None without one."""
-    annotated = artifact.annotations.get(VERSION_ANNOTATION)
+    annotated = artifact.annotations.get(media.ANNOTATION_VERSION)
     # Flux writes TAG@ALGORITHM:COMMIT
-    revision = str(artifact.annotations.get(REVISION_ANNOTATION) or "").partition("@")[0]
+    revision = str(artifact.annotations.get(media.ANNOTATION_REVISION) or "").partition("@")[0]
     for text in (artifact.version, artifact.tag, annotated, revision):
         found = _version(text) if isinstance(text, str) and text else None
         if found is not None:
@@ -368,34 +425,5 @@ def _version_of(artifact: Artifact) -> tuple[Any, str] | None:
     return None
 
 
-def _creation_of(artifact: Artifact) -> tuple[float, str] | None:
-    """The time of creation that the publisher says; 1970, which stands for none in reproducible artifacts, is none."""
-    text = artifact.annotations.get(CREATED_ANNOTATION)
-    moment = _seconds(text) if isinstance(text, str) else None
-    return (moment, str(text)) if moment else None
-
-
-def _seconds(text: str) -> float | None:
-    match = _TIME.match(text)
-    if not match:
-        return None
-    try:
-        moment = datetime.fromisoformat(f"{match[1]}T{match[2]}{match[3] or '+00:00'}").timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment > 0 else None
-
-
 def _name(artifact: Artifact) -> str:
     return artifact.version or artifact.tag or artifact.digest
-
-
-def _shown_time(moment: float) -> str:
-    return datetime.fromtimestamp(moment + 1, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _duration(seconds: float) -> str:
-    whole = int(seconds)
-    if whole < 120:
-        return f"{whole}s"
-    return f"{whole // 3600}h{whole % 3600 // 60}m" if whole >= 3600 else f"{whole // 60}m"

@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .._errors import StorageError
@@ -60,8 +60,19 @@ class Seen:
 
     def first_seen(self, digest: str, now: float) -> float:
         """The time (seconds since 1970) at which the digest was seen first; ``now``, which is stored, if it is new."""
+        return self.all_first_seen([digest], now)[digest]
+
+    def all_first_seen(self, digests: Iterable[str], now: float) -> dict[str, float]:
+        """The time of each of several digests, as :meth:`first_seen` tells it."""
+        found = {}
         with self._document() as document:
-            return float(document["digests"].setdefault(digest, int(now)))
+            times = document["digests"]
+            for digest in digests:
+                # what comes from the future was noted by a wrong clock
+                if times.get(digest, now + 1) > now:
+                    times[digest] = int(now)
+                found[digest] = float(times[digest])
+        return found
 
     def digest_of(self, tag: str, digest: str) -> str:
         """The digest that the tag named when it was seen first; ``digest``, which is stored, if the tag is new."""

@@ -225,8 +225,8 @@ class RegistryRepository(SinglePlace):
     def stream_blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
         return self._blobs.stream(descriptor, offset)
 
-    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        return self._blobs.views(descriptor, offset)
+    def blob_views(self, descriptor: Descriptor, offset: int = 0, buffer: memoryview | None = None) -> Iterator[bytes]:
+        return self._blobs.views(descriptor, offset, buffer)
 
     def blob_exists(self, descriptor: Descriptor) -> bool:
         return self._blobs.exists(descriptor)

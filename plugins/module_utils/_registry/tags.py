@@ -102,6 +102,9 @@ class RegistryTags:
         for digest in digests:
             self._delete(digest, {})
 
+    def finish_removal(self) -> None:
+        """Do nothing: each request removes one thing as a whole."""
+
     def _held(self, tag: str, before: str, scope: str) -> _Held:
         held = self._look(tag, scope)
         if held.digest != before:

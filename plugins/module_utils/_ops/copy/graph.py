@@ -9,15 +9,16 @@ Source: distribution-spec v1.1, "Listing Referrers"; cosign, specs/SIGNATURE_SPE
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..._errors import InvalidContent, NotFound
 from ..._oci import media
 from ..._oci.manifest import Descriptor, Manifest
-from ..._oci.preliminary import answer_or_none
 from ..._oci.reference import is_tag
 from ..._oci.repository import Repository
+from .platforms import ChosenPlatforms, missing_at_source
+from .tags import Tags
 
 TAG_SUFFIXES = (".sig", ".att", ".sbom")
 
@@ -53,12 +54,16 @@ def is_manifest(descriptor: Descriptor) -> bool:
 
 
 class Graph:
-    """Finds the parts of artifacts in one repository. The tags are listed once, for all its artifacts."""
+    """Finds the parts of artifacts in one repository. Its ``tags`` are listed once, for all its artifacts.
 
-    def __init__(self, source: Repository) -> None:
+    :param platforms: of the manifests that the artifact lists for platforms, those for others are left out.
+    """
+
+    def __init__(self, source: Repository, platforms: ChosenPlatforms | None = None, tags: Tags | None = None) -> None:
         self.warnings: list[str] = []
+        self.platforms = platforms or ChosenPlatforms(())
         self._source = source
-        self._tags: Collection[str] | None = None
+        self._tags = tags or Tags(source)
 
     def parts(self, root: Manifest) -> list[Part]:
         """Return an artifact and all that belongs to it, in the order in which they can be pushed: what a manifest
@@ -67,7 +72,7 @@ class Graph:
         A referrer that is listed and not there is left out; ``warnings`` says so.
 
         :raises NotFound: when the manifest of a platform is not there.
-        :raises InvalidContent: when there is more than the limits allow.
+        :raises InvalidContent: when there is more than the limits allow, or none of the chosen platforms.
         """
         search = _Search(self, self._source)
         search.visit(Part(root, is_content=True), 0)
@@ -77,17 +82,8 @@ class Graph:
         """Return the tags of cosign that exist for a digest."""
         wanted = [digest.replace(":", "-") + suffix for suffix in TAG_SUFFIXES]
         # a layout of "cosign save" has no such tags, and knows what belongs there when it is asked for one
-        known = wanted if self._source.reference.is_layout else self._listed()
+        known = wanted if self._source.reference.is_layout else self._tags.known()
         return [tag for tag in wanted if is_tag(tag) and (known is None or tag in known)]
-
-    def _listed(self) -> Collection[str] | None:
-        """Return all tags; None where the account may not list them, so that each is asked for."""
-        if self._tags is None:
-            listed = answer_or_none(self._source.list_tags)
-            if listed is None:
-                return None
-            self._tags = frozenset(listed)
-        return self._tags
 
 
 class _Search:
@@ -105,9 +101,11 @@ class _Search:
         if is_known:
             self.found.append(part)
             return
-        for child in part.manifest.manifests:
-            if is_manifest(child):
+        for child in self._children(part):
+            try:
                 self._go_on(child.digest, depth, is_content=part.is_content)
+            except NotFound as exc:
+                raise missing_at_source(exc, self._source.reference.name) from None
         self.found.append(part)
         for referrer in self._source.list_referrers(part.digest):
             try:
@@ -121,6 +119,12 @@ class _Search:
                 continue
             if (manifest.descriptor.digest, tag) not in self._seen:
                 self.visit(Part(manifest, tag), depth + 1)
+
+    def _children(self, part: Part) -> Sequence[Descriptor]:
+        children = [each for each in part.manifest.manifests if is_manifest(each)]
+        if not part.is_content:
+            return children
+        return self._graph.platforms.of(children, str(self._source.reference.at(digest=part.digest)))
 
     def _go_on(self, digest: str, depth: int, *, is_content: bool = False) -> None:
         if (digest, "") not in self._seen:

@@ -28,6 +28,10 @@ from .options import Side
 
 if TYPE_CHECKING:
     from ..._oci.repository import Repository
+    from ..._policy.rules import Policy
+    from ..._trust.policy import VerifyPolicy
+    from ..guard import Guard
+    from ..verdicts import Finding
 
 
 class Artifact:
@@ -36,16 +40,25 @@ class Artifact:
     :raises OciError: when the options cannot be used.
     """
 
-    def __init__(self, side: Side, task: Task) -> None:
+    def __init__(self, side: Side, task: Task, policy: Policy | None = None) -> None:
         self._side = side
         self._task = task
-        self._target = parse_target(side.reference, side.selector.media_type)
-        self._fingerprint = ""
-        if side.verify is not None:
+        self._guard: Guard | None = None
+        self._policies: Mapping[str, VerifyPolicy] = {}
+        if policy is None:
+            self._target = parse_target(side.reference, side.selector.media_type)
+        else:
+            from ..guard import guarded_target
+
+            self._target, self._guard = guarded_target(side.reference, policy, side.verify, side.selector.media_type)
+        if self._guard is not None:
+            self._policies = self._guard.policies
+        elif side.verify is not None:
             from ..verdicts import policy_fingerprint
 
-            self._fingerprint = policy_fingerprint(side.verify)
-            task.verdicts.check(side.verify, self._fingerprint)
+            self._policies = {policy_fingerprint(side.verify): side.verify}
+        for fingerprint, each in self._policies.items():
+            task.verdicts.check(each, fingerprint)
         task.expect(self._target, side.auth, side.connection)
 
     def resolve(self) -> ResolvedArtifact:
@@ -58,14 +71,16 @@ class Artifact:
         repository = task.open(self._target, side.auth, side.connection)
         try:
             resolved = task.resolve(repository, self._target, side.auth, side.connection)
-            found = ResolvedArtifact(side, task, repository, resolved)
+            if self._guard is not None:
+                self._guard.check_resolved(resolved)
+            found = ResolvedArtifact(side, task, repository, resolved, self._guard)
             found.warnings += self._target.warnings
             if self._target.asks_for_tag:
                 from ..moved_tag import warnings_of_moved_tag
 
                 found.warnings += warnings_of_moved_tag(repository, self._target)
-            if side.verify is not None:
-                finding = task.verify(repository, resolved, side.verify, self._fingerprint)
+            if self._policies:
+                finding = self._verify(repository, resolved)
                 found.warnings += finding.warnings_of_use(repository, resolved)
                 found.verification = finding.verification
             return found
@@ -73,12 +88,21 @@ class Artifact:
             repository.close()
             raise
 
+    def _verify(self, repository: Repository, resolved: Resolved) -> Finding:
+        if self._guard is not None:
+            return self._guard.verify(self._task, repository, resolved)
+        fingerprint, policy = next(iter(self._policies.items()))
+        return self._task.verify(repository, resolved, policy, fingerprint)
+
 
 class ResolvedArtifact:
     """An artifact with its digest. ``name`` is the artifact in headers; ``warnings`` are for the user."""
 
-    def __init__(self, side: Side, task: Task, repository: Repository, resolved: Resolved) -> None:
+    def __init__(
+        self, side: Side, task: Task, repository: Repository, resolved: Resolved, guard: Guard | None = None
+    ) -> None:
         self.side = side
+        self._guard = guard
         self.task = task
         self.repository = repository
         self.resolved = resolved
@@ -96,6 +120,8 @@ class ResolvedArtifact:
         what = str(repository.reference.at(tag=self.resolved.tag, digest=self.resolved.digest))
         top = repository.fetch_manifest(self.resolved.digest)
         manifest = choose_manifest(repository, top, side.platform, side.selector.media_type)
+        if self._guard is not None:
+            self._guard.check_parts(self.resolved, [top, manifest])
         placement = placement_of(manifest, side.selector, what)
         self.warnings += placement.warnings
         return ChosenLayers(self, top, manifest, placement)

@@ -65,7 +65,8 @@ class _Comparison:
         self._want_diff = want_diff
         self._secrets = Secrets()
         self._artifacts = [
-            None if side.path else named(name, partial(Artifact, side, task)) for name, side in self._sides()
+            None if side.path else named(name, partial(Artifact, side, task, options.policy))
+            for name, side in self._sides()
         ]
         self._opened: list[ResolvedArtifact] = []
         self._warnings: list[str] = []

@@ -13,6 +13,7 @@ from ..layer_selector import LayerSelector, Limits
 from ..resolve import ReferenceOptions
 
 if TYPE_CHECKING:
+    from ..._policy.rules import Policy
     from ..._trust.policy import VerifyPolicy
 
 # The beginnings of a path. No reference begins so.
@@ -35,12 +36,14 @@ class Side(NamedTuple):
 
 @dataclass(frozen=True)
 class DiffOptions:
-    """The options of the module. ``helm`` is the program that renders charts, a path or a name in PATH."""
+    """The options of the module. ``helm`` is the program that renders charts, a path or a name in PATH. Of the rules of
+    ``policy`` those count that say what may be used at all: what is denied, and which signatures are wanted."""
 
     before: Side
     after: Side
     helm: str = "helm"
     cache: CacheOptions = CacheOptions()
+    policy: Policy | None = None
 
 
 def is_path(text: str) -> bool:

@@ -15,11 +15,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..._errors import InvalidOption, NotFound, OciError, TagMoved
+from ..._errors import (
+    DigestMismatch,
+    InvalidContent,
+    InvalidOption,
+    NotFound,
+    OciError,
+    StorageError,
+    TagMoved,
+)
+from ..._oci.digest import is_digest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.tag_ranking import release_tags
 from ..._oci.tag_store import DeletionRefused
-from ..ages import created_at, first_seen
+from ..ages import created_at
 from ..resolve import ReferenceOptions, parse_target
 from ..tag_place import TagPlace, open_tag_place
 from ..task import Task
@@ -27,6 +36,7 @@ from .needed import Needs, tags_attached_to
 from .rules import (
     AGE,
     AGE_UNKNOWN,
+    IMMUTABLE,
     IN_USE,
     MAX_RULES,
     PART,
@@ -39,6 +49,7 @@ from .rules import (
 
 if TYPE_CHECKING:
     from ..._oci.manifest import Descriptor
+    from ..._policy.rules import Policy, Rules
 
 REPORT, ABSENT = "report", "absent"
 REPORTED, PRUNED, UP_TO_DATE = "PruneReported", "Pruned", "PruneUpToDate"
@@ -48,7 +59,8 @@ PARALLEL = 8
 
 @dataclass(frozen=True)
 class PruneOptions:
-    """The options of the module. ``keep_digests`` and ``keep_files`` as :func:`~.rules.digests_in_use` takes them."""
+    """The options of the module. ``keep_digests`` and ``keep_files`` as :func:`~.rules.digests_in_use` takes them. Of
+    the rule of ``policy`` the protected tags and the window count."""
 
     reference: ReferenceOptions
     rules: Sequence[Rule] = ()
@@ -57,7 +69,7 @@ class PruneOptions:
     state: str = REPORT
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
-    cache: CacheOptions = field(default_factory=CacheOptions)
+    policy: Policy | None = None
 
 
 @dataclass
@@ -97,13 +109,12 @@ def prune(options: PruneOptions, *, check_mode: bool = False, want_diff: bool = 
     :raises OciError: for every other failure. Before the first removal nothing is changed; after it, what is removed
         stays removed, and the next run goes on.
     """
-    with Task(options.cache) as task:
+    with Task(CacheOptions()) as task:
         return Pruning(options, task).run(check_mode=check_mode, want_diff=want_diff)
 
 
 def prune_many(
     items: Sequence[tuple[PruneOptions, Mapping[str, Any]]],
-    cache: CacheOptions,
     parallel: int,
     *,
     check_mode: bool = False,
@@ -116,7 +127,7 @@ def prune_many(
     """
     from ..many import Item, numbered, run_items
 
-    with Task(cache) as task:
+    with Task(CacheOptions()) as task:
         work = []
         for number, (options, label) in enumerate(items, 1):
             one = numbered(number, partial(Pruning, options, task))
@@ -145,6 +156,11 @@ class Pruning:
                 "A tag that no rule covers is kept: say which tags may go.",
             )
         self._reference = target.reference.at()
+        self._policy: Rules | None = None
+        if options.policy is not None:
+            from ..._policy.rules import rules_for
+
+            self._policy = rules_for(options.policy, self._reference)
         self._in_use = digests_in_use(options.keep_digests, options.keep_files)
         self._warnings: list[str] = []
 
@@ -153,11 +169,17 @@ class Pruning:
         options = self._options
         removes = options.state == ABSENT
         is_dry = check_mode or not removes
+        self._warnings = []
         place = open_tag_place(self._reference, options.auth, options.connection, self._task.clients, check_mode=is_dry)
         try:
             tags = place.repository.list_tags()
-            plan = self._plan(place, tags)
+            plan = self._plan(place, tags, check_mode=check_mode)
             has_work = bool(plan.removals or plan.untagged)
+            if has_work and removes and self._policy is not None:
+                self._policy.check_window(f"Nothing of {self._reference.name} is removed")
+            if not is_dry:
+                # of a run that was cut short
+                place.tags.finish_removal()
             if has_work and not is_dry:
                 self._carry_out(place, plan, tags)
                 has_work = bool(plan.removals or plan.untagged)
@@ -182,17 +204,24 @@ class Pruning:
 
     # the plan
 
-    def _plan(self, place: TagPlace, tags: Sequence[str]) -> Plan:
+    def _plan(self, place: TagPlace, tags: Sequence[str], *, check_mode: bool) -> Plan:
         releases = release_tags(tags)
         verdicts = judge(self._options.rules, releases)
+        if self._policy is not None:
+            for tag in [each for each in verdicts.candidates if self._policy.is_immutable(each)]:
+                del verdicts.candidates[tag]
+                verdicts.kept[tag] = IMMUTABLE
         plan = Plan(kept=verdicts.kept)
         if not verdicts.candidates:
             return plan
         held = self._resolve(place, tags)
         plan.digests = {tag: descriptor.digest for tag, descriptor in held.items()}
         needs = Needs(place.repository, set(tags).difference(releases))
-        going = self._old_enough(place, needs, verdicts.candidates, held, plan.kept)
-        roots: list[Descriptor | str] = [*(held[tag] for tag in plan.kept if tag in held), *sorted(self._in_use)]
+        going = self._old_enough(place, needs, verdicts.candidates, held, plan.kept, check_mode=check_mode)
+        going = self._without_parts_in_use(needs, going, held, plan.kept)
+        roots: list[Descriptor | str] = [held[tag] for tag in plan.kept if tag in held]
+        # the tags of what is in use are kept by now
+        roots += self._resolve(place, sorted(self._in_use.difference(plan.digests.values()))).values()
         roots += sorted(place.tags.named_otherwise())
         protected = needs.protected(roots)
         named = {held[tag].digest for tag in plan.kept if tag in held}
@@ -220,12 +249,27 @@ class Pruning:
         tree = needs.tree(digest, protected)
         return [*tree.tags, *(tag for each in tree.own for tag in tags_attached_to(each))]
 
+    def _without_parts_in_use(
+        self, needs: Needs, going: Sequence[str], held: Mapping[str, Descriptor], kept: dict[str, str]
+    ) -> list[str]:
+        """The tags without those of what is in use, or has a part that is; these are added to ``kept``.
+
+        An index stays with the platform that is in use: its signatures are those of the platform.
+        """
+        if not self._in_use:
+            return list(going)
+        found = []
+        for tag in going:
+            if self._in_use.isdisjoint(needs.protected([held[tag]])):
+                found.append(tag)
+            else:
+                kept[tag] = IN_USE
+        return found
+
     def _keep_or_untag(self, plan: Plan, tag: str, digest: str, named: set[str]) -> None:
-        """Sort in a tag whose artifact stays: the tag alone goes where another tag keeps the artifact; where the digest
-        is in use, or part of an index, the tag is what is left to find it by."""
-        if digest in self._in_use:
-            plan.kept[tag] = IN_USE
-        elif digest in named:
+        """Sort in a tag whose artifact stays: the tag alone goes where another tag keeps the artifact; where it is part
+        of an index, the tag is what is left to find it by."""
+        if digest in named:
             plan.untagged[tag] = (digest, SHARED)
         else:
             plan.kept[tag] = PART
@@ -254,45 +298,69 @@ class Pruning:
         candidates: Mapping[str, Sequence[float]],
         held: Mapping[str, Descriptor],
         kept: dict[str, str],
+        *,
+        check_mode: bool,
     ) -> list[str]:
         """The candidates that have reached their ages; the others are added to ``kept``. An age that is not known is
         none that was reached."""
-        going = []
-        now = time.time()
-        for tag, ages in candidates.items():
-            if tag not in held:
-                continue  # it is gone by now
+        # what is gone by now needs no verdict
+        there = {tag: ages for tag, ages in candidates.items() if tag in held}
+        aged = list(dict.fromkeys(held[tag].digest for tag, ages in there.items() if ages))
+        since = self._since(place, needs, aged, check_mode=check_mode)
+        going, now = [], time.time()
+        for tag, ages in there.items():
             if ages:
-                since = self._since(place, needs, held[tag].digest)
-                if since is None or now - since < max(ages):
-                    kept[tag] = AGE_UNKNOWN if since is None else AGE
+                known = since.get(held[tag].digest)
+                if known is None or now - known < max(ages):
+                    kept[tag] = AGE_UNKNOWN if known is None else AGE
                     continue
             going.append(tag)
         return going
 
-    def _since(self, place: TagPlace, needs: Needs, digest: str) -> float | None:
-        """When an artifact was made; where nothing says it, when this user first saw it here."""
-        manifest = needs.manifest(digest)
-        since = created_at(place.repository, manifest) if manifest is not None else None
-        return since if since is not None else first_seen(self._task.cache, digest, self._reference.name)
+    def _since(self, place: TagPlace, needs: Needs, digests: Sequence[str], *, check_mode: bool) -> dict[str, float]:
+        """When artifacts were made; where nothing says it, when this user first saw them here, which is recorded."""
+        found, unknown = {}, []
+        for digest in digests:
+            manifest = needs.manifest(digest)
+            since = created_at(place.repository, manifest) if manifest is not None else None
+            if since is None:
+                unknown.append(digest)
+            else:
+                found[digest] = since
+        if unknown:
+            from ..._policy.seen import Seen
 
-    def _resolve(self, place: TagPlace, tags: Iterable[str]) -> dict[str, Descriptor]:
-        """What tags name; those that are gone by now are left out."""
-
-        def look(tag: str) -> tuple[str, Descriptor | None]:
             try:
-                return tag, place.repository.resolve(tag)
+                seen = Seen(self._reference.name, read_only=check_mode)
+                found.update(seen.all_first_seen(unknown, time.time()))
+            except StorageError as exc:
+                self._warnings.append(f"What has no time of creation stays, as nothing tells its age. {exc.message}")
+        return found
+
+    def _resolve(self, place: TagPlace, names: Iterable[str]) -> dict[str, Descriptor]:
+        """The manifests that tags and digests name; those that are gone by now are left out, and digests of blobs that
+        are none, as records of pulls name layers as well."""
+
+        def look(name: str) -> tuple[str, Descriptor | None]:
+            try:
+                return name, place.repository.resolve(name)
             except NotFound:
-                return tag, None
+                return name, None
+            except DigestMismatch:
+                raise
+            except InvalidContent:
+                if not is_digest(name):
+                    raise
+                return name, None
 
         if self._reference.is_layout:
-            found = [look(tag) for tag in tags]
+            found = [look(name) for name in names]
         else:
             from ..._files.threads import thread_pool
 
             with thread_pool(PARALLEL) as pool:
-                found = list(pool.map(look, tags))
-        return {tag: descriptor for tag, descriptor in found if descriptor is not None}
+                found = list(pool.map(look, names))
+        return {name: descriptor for name, descriptor in found if descriptor is not None}
 
     # the removal
 

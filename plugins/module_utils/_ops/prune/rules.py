@@ -13,24 +13,33 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ..._errors import InvalidOption
 from ..._files.bounded import FileRefused, expanded, read_file
 from ..._files.names import CONTROL_NAME
 from ..._oci.digest import parse_digest
 from ..._oci.selection import FilterTags, Selection, TagSelector
-from ..ages import age_seconds
+from ..._oci.times import age_seconds
 
 MAX_RULES = 100
 # Bytes of a file that names digests in use; the record of a large directory has some tens of MiB.
 MAX_KEEP_FILE = 128 * 1024 * 1024
 _STATE = "state"
+# what the record of a pull says of files
+_OF_FILES = ("files", "pending")
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}(?![0-9a-f])|sha512:[0-9a-f]{128}(?![0-9a-f])")
 
 COUNT, AGE, ALWAYS, NOT_COVERED, AGE_UNKNOWN = "count", "age", "always", "not_covered", "age_unknown"
 # why a tag that no rule keeps stays all the same
-IN_USE, SHARED, PART, REFERRER = "in_use", "shared", "part", "referrer"
+IMMUTABLE, IN_USE, SHARED, PART, REFERRER = "immutable", "in_use", "shared", "part", "referrer"
+
+
+class Ranking(Protocol):
+    """What selects and orders tags."""
+
+    def rank(self, tags: Iterable[str]) -> list[str]:
+        """The tags that are covered, the best first."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Rule:
     """A selection of tags, of which the best ``count`` are kept, and those younger than ``age`` seconds; None for both
     keeps all that it covers."""
 
-    selector: TagSelector
+    selector: Ranking
     count: int | None = None
     age: float | None = None
 
@@ -96,7 +105,7 @@ def judge(rules: Sequence[Rule], tags: Iterable[str]) -> Verdicts:
 
 def digests_in_use(given: Sequence[str], paths: Sequence[str]) -> set[str]:
     """The digests that are named as in use: by themselves, in a revision or reference (``…@digest``), or anywhere in
-    the text of files: lock files, records of deployments. A directory stands for the record that a pull keeps in it.
+    the text of files: lock files, records of deployments. What a pull has placed stands for the record of the pull.
 
     :raises InvalidReference: when one given is no digest.
     :raises InvalidOption: when a file cannot be read, or names no digest at all.
@@ -118,21 +127,51 @@ def digests_in_use(given: Sequence[str], paths: Sequence[str]) -> set[str]:
 
 
 def _content(path: str) -> bytes:
-    """The text of a file; of a directory that a pull has filled, what its record says of the artifact. The digests of
-    the placed files, which are in the record as well, are none of manifests."""
-    place = expanded(path)
-    is_destination = os.path.isdir(place)
-    if is_destination:
-        place = os.path.join(place, CONTROL_NAME, _STATE)
+    """The text of a file; of a directory or a file that pulls have placed, their records."""
+    place = os.path.abspath(expanded(path))
+    records = _records(place)
+    if not records and not os.path.isdir(place):
+        return _read(place)
+    if not records:
+        raise InvalidOption(
+            f"The directory {place} in 'keep_files' has no record of a pull: what is in use is not known.",
+            "Check the path, or name what is in use in 'keep_digests'.",
+        )
+    return b"\n".join(map(_record, records))
+
+
+def _records(place: str) -> list[str]:
+    """The paths of the records of pulls: of a directory its own, and one for each copy into it; of a file the one
+    beside it."""
+    if os.path.isdir(place):
+        folder = place
+        try:
+            names = sorted(os.listdir(place))
+        except OSError as exc:
+            raise InvalidOption(f"The directory {place} in 'keep_files' cannot be read: {exc.strerror}.") from None
+        controls = [name for name in names if name == CONTROL_NAME or name.startswith(f"{CONTROL_NAME}.")]
+    else:
+        folder, name = os.path.split(place)
+        controls = [f".{name}{CONTROL_NAME}"]
+    paths = [os.path.join(folder, control, _STATE) for control in controls]
+    return [path for path in paths if os.path.lexists(path)]
+
+
+def _record(path: str) -> bytes:
+    """A record without the digests of the placed files, which are none of manifests."""
     try:
-        content = read_file(place, MAX_KEEP_FILE)
-    except FileRefused as exc:
-        raise InvalidOption(f"The file {place} in 'keep_files' {exc}.", "Check the path.") from None
-    if not is_destination:
-        return content
-    try:
-        return json.dumps(json.loads(content)["artifact"]).encode("ascii")
+        record = json.loads(_read(path))
+        if not isinstance(record["artifact"], dict):
+            raise TypeError
+        return json.dumps({key: value for key, value in record.items() if key not in _OF_FILES}).encode("ascii")
     except (ValueError, LookupError, TypeError, RecursionError):
         raise InvalidOption(
-            f"The file {place} is no record of a pull.", "Run the pull again, or name what is in use in 'keep_digests'."
+            f"The file {path} is no record of a pull.", "Run the pull again, or name what is in use in 'keep_digests'."
         ) from None
+
+
+def _read(path: str) -> bytes:
+    try:
+        return read_file(path, MAX_KEEP_FILE)
+    except FileRefused as exc:
+        raise InvalidOption(f"The file {path} in 'keep_files' {exc}.", "Check the path.") from None

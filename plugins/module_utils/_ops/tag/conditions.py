@@ -1,32 +1,37 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The conditions under which a tag is moved, each by itself: what it is to hold, its age, where it was tried, its
-version."""
+"""The conditions under which tags are moved to an artifact.
+
+The rules are those of :mod:`..._policy.rules`: what the task itself requires is one of them, beside that of its policy,
+so that both are checked alike and each can only add to the other. Here is what a move needs to be checked by them (the
+versions, the age, the digests that an artifact is made of), and where an artifact has to be tried first.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..._errors import InvalidContent, InvalidOption, NotFound, OciError, TagMoved
-from ..._oci import media
-from ..._oci.digest import parse_digest
-from ..._oci.reference import check_tag
-from ..._oci.tag_ranking import parse_tag, rank_versions, release_tags
-from ..._policy.refusals import AgeUnknown, DowngradeDenied, TooYoung
-from ..ages import DEFAULT_SOURCES, SOURCES, time_text
+from ..._errors import InvalidContent, NotFound, OciError
+from ..._oci.preliminary import find_tag
+from ..._oci.tag_ranking import rank_versions, release_tags
+from ..._oci.times import duration_text, time_text
+from ..._policy.rules import Artifact, own_rules, says_version
+from ..resolve import Resolved
 
 if TYPE_CHECKING:
     from ..._oci.manifest import Manifest
     from ..._oci.repository import Repository
-    from ..._oci.semver_range import Precedence
-    from ..._trust.policy import VerifyPolicy
+    from ..._policy.rules import Rules
+    from ..guard import Guard
+    from .options import Requirements
 
 # The most tags that are resolved to find out which version a digest is.
 MAX_VERSIONS = 200
+# The most parts of an index that are looked at for digests that a rule denies.
+MAX_PARTS = 1000
 
 
 class NotSoaked(OciError):
@@ -40,185 +45,156 @@ class NotSoaked(OciError):
         self.retryable = retryable
 
 
-@dataclass(frozen=True)
-class Requirements:
-    """What an artifact has to satisfy before a tag is moved to it. ``min_age`` is in seconds, ``age_from`` are the
-    sources that may tell the age (see :mod:`.ages`); the first that knows it counts. ``soaked_in`` is a tag."""
+class MoveConditions:
+    """What an artifact has to satisfy before tags are moved to it.
 
-    verify: VerifyPolicy | None = None
-    min_age: float | None = None
-    age_from: Sequence[str] = DEFAULT_SOURCES
-    soaked_in: str = ""
-    never_downgrade: bool = False
+    :param guard: the rule of a policy, None without one.
+    :param signed_at: the trusted times of the signatures that count.
+    """
 
-    def check(self) -> None:
-        """Check the options themselves.
+    def __init__(
+        self,
+        repository: Repository,
+        resolved: Resolved,
+        require: Requirements,
+        guard: Guard | None,
+        signed_at: Sequence[str],
+        *,
+        check_mode: bool,
+    ) -> None:
+        self._repository = repository
+        self._resolved = resolved
+        self._require = require
+        self._guard = guard
+        self._signed_at = signed_at
+        self._check_mode = check_mode
+        # the digests of the tags that were looked at for versions
+        self._versions: dict[str, str] = {}
+        self.warnings: list[str] = []
 
-        :raises InvalidOption: when one cannot be used.
+    def check(self, before: Mapping[str, str]) -> None:
+        """Check everything; nothing is changed but the record of what was seen.
+
+        :param before: the tags that are to be moved, each with the digest that it holds, empty for none.
+        :raises OciError: for the first condition that does not hold.
         """
-        if self.soaked_in:
-            check_tag(self.soaked_in)
-        if not self.age_from:
-            raise InvalidOption(
-                "'age_from' is empty: nothing could tell an age.", f"Give some of {', '.join(SOURCES)}."
+        require, resolved = self._require, self._resolved
+        since = self._check_soaked() if require.soaked_in else None
+        own = self._own_rules(has_age=since is None)
+        rules = [*([self._guard.rules] if self._guard is not None else ()), *([own] if own is not None else ())]
+        if not rules:
+            return
+        manifest = self._repository.fetch_manifest(resolved.digest)
+        if self._guard is not None:
+            self._check_parts(self._guard, manifest)
+        new = Artifact(resolved.digest, resolved.tag, manifest.annotations, created=self._created(rules, manifest))
+        for each in rules:
+            each.check_arrival(new, signed_at=self._signed_at, check_mode=self._check_mode)
+        self._check_writes(rules, new, before)
+
+    def _own_rules(self, *, has_age: bool) -> Rules | None:
+        require = self._require
+        age = require.min_age if has_age and require.min_age is not None else 0.0
+        if not (age or require.never_downgrade):
+            return None
+        reference = self._repository.reference
+        checks: dict[str, Any] = {"never_downgrade": require.never_downgrade, "min_age": age}
+        return own_rules(reference, "require", **checks, age_from=tuple(require.age_from))
+
+    def _check_parts(self, guard: Guard, top: Manifest) -> None:
+        """Check the digests of what the artifact is made of; of an index also those of its parts."""
+        guard.check_parts(self._resolved, [top])
+        if not (guard.rules.rule.deny_digests and top.manifests):
+            return
+        guard.rules.check_identity(self._resolved.tag, [part.digest for part in top.manifests])
+        if len(top.manifests) > MAX_PARTS:
+            raise InvalidContent(
+                f"{self._name} has {len(top.manifests)} parts: the digests in more than {MAX_PARTS} are not looked at."
             )
+        for part in top.manifests:
+            try:
+                guard.check_parts(self._resolved, [self._repository.fetch_manifest(part.digest)])
+            except NotFound:
+                continue  # a repository may hold some platforms of an index only
 
+    def _created(self, rules: Sequence[Rules], manifest: Manifest) -> float | None:
+        if not any(each.asks_for_creation for each in rules):
+            return None
+        from ..ages import created_at
 
-def expected_digests(expect: Mapping[str, str | None]) -> dict[str, str]:
-    """Read the option ``expect``: for each tag a digest, or empty where there is to be no such tag.
+        return created_at(self._repository, manifest)
 
-    A value is a revision (``tag@digest``), a digest, or empty.
+    def _check_writes(self, rules: Sequence[Rules], new: Artifact, before: Mapping[str, str]) -> None:
+        compares = any(each.never_downgrade for each in rules)
+        held: dict[str, Artifact | None] = {}
+        if compares and any(before.values()):
+            tags = self._repository.list_tags()
+            new = self._with_version(new, tags)
+            held = {digest: self._held(digest, tags) for digest in set(before.values()) if digest}
+        for tag, digest in before.items():
+            for each in rules:
+                each.check_write(tag, new.digest, digest, new=new, old=held.get(digest))
 
-    :raises InvalidReference: when one is neither.
-    :raises InvalidOption: when one is no text.
-    """
-    found = {}
-    for tag, text in expect.items():
-        if not isinstance(text, (str, type(None))):
-            raise InvalidOption(
-                f"The value of {str(tag)[:200]!r} in 'expect' is not text: wanted a revision or nothing."
-            )
-        digest = (text or "").strip().rpartition("@")[2]
-        if digest:
-            parse_digest(digest)
-        found[check_tag(str(tag))] = digest
-    return found
-
-
-def check_expected(name: str, held: str, wanted: str) -> None:
-    """Pass when a tag holds what it is expected to.
-
-    :param name: the reference with the tag.
-    :param held: the digest that it names, empty for none; ``wanted`` likewise.
-    :raises TagMoved: when it does not.
-    """
-    if held == wanted:
-        return
-    found = f"names {held}" if held else "is not there"
-    expected = f"it is expected to name {wanted}" if wanted else "it is expected not to be there"
-    raise TagMoved(
-        f"The tag {name} {found}, and {expected}: nothing was moved.",
-        "Find out who moved it and why. Then give in 'expect' what you have seen.",
-    )
-
-
-def check_age(name: str, since: float | None, min_age: float, age_from: Sequence[str]) -> None:
-    """Pass when an artifact is known since long enough.
-
-    :param since: the time since which it is known (seconds since 1970), None when nothing tells it.
-    :param min_age: seconds.
-    :raises TooYoung: when it is not; AgeUnknown where nothing tells it.
-    """
-    if since is None:
-        raise AgeUnknown(
-            f"The age of {name} is not known, and it has to be {duration_text(min_age)}: {', '.join(age_from)} "
-            "say nothing about it.",
-            "Give 'cache_dir', where the first look is noted, or verify signatures that have a confirmed time.",
-        )
-    age = max(0.0, time.time() - since)
-    if age < min_age:
-        raise TooYoung(
-            f"{name} is known since {time_text(since)}, for {duration_text(age)}: wanted {duration_text(min_age)}.",
-            f"It is old enough at {time_text(since + min_age)}.",
-        )
-
-
-def check_soaked(name: str, tag: str, held: str, digest: str) -> None:
-    """Pass when the tag that an artifact has to be tried under names it.
-
-    :param held: the digest that the tag names, empty for none.
-    :raises NotSoaked: when it does not.
-    """
-    if held != digest:
-        found = f"names {held}" if held else "is not there"
-        raise NotSoaked(
-            f"{name} has to be under the tag {tag} before it is moved on, and that tag {found}.",
-            f"Move {tag} to it first.",
-        )
-
-
-def check_soak_time(name: str, tag: str, since: float, min_age: float) -> None:
-    """Pass when an artifact has been under a tag for long enough.
-
-    :param since: seconds since 1970.
-    :param min_age: seconds.
-    :raises NotSoaked: when it has not.
-    """
-    age = max(0.0, time.time() - since)
-    if age < min_age:
-        raise NotSoaked(
-            f"{name} is under the tag {tag} since {time_text(since)}, for {duration_text(age)}: "
-            f"wanted {duration_text(min_age)}.",
-            f"It has been there long enough at {time_text(since + min_age)}.",
-            retryable=True,
-        )
-
-
-def check_downgrade(name: str, before: str, after: str) -> None:
-    """Pass when a version is not older than the one that a tag holds.
-
-    :param name: the reference with the tag.
-    :param before: the version that it holds, ``after`` the one that it would move to; empty when not known.
-    :raises DowngradeDenied: when it is older, or only one of both is known.
-    """
-    old, new = _precedence(before), _precedence(after)
-    if old is None and new is None:
-        return
-    if old is None or new is None:
-        what = "that it would move to" if new is None else "that it holds"
-        raise DowngradeDenied(
-            f"The tag {name} must never move to an older version, and the version {what} is not known.",
-            f"Publish artifacts under a version as their tag, or with the annotation {media.ANNOTATION_VERSION}.",
-        )
-    if new < old:
-        raise DowngradeDenied(
-            f"The tag {name} holds version {before} and would move to {after}, which is older.",
-            "To go back on purpose, leave out never_downgrade for this task.",
-        )
-
-
-def version_of(repository: Repository, digest: str, tag: str, tags: Sequence[str]) -> str:
-    """The version of an artifact: a tag that is one and that it was found under, the annotation
-    ``org.opencontainers.image.version``, or the newest tag that is one and names it; empty when nothing tells it.
-
-    :param tag: that it was resolved by, empty for none.
-    :param tags: of the repository; at most MAX_VERSIONS of them are resolved, a request for each.
-    """
-    if _precedence(tag) is not None:
-        return tag
-    found = _annotated_version(repository, digest)
-    if found:
-        return found
-    rows = [(each, each) for each in release_tags(tags)]
-    for each in rank_versions(rows, None, True, MAX_VERSIONS):
+    def _held(self, digest: str, tags: Sequence[str]) -> Artifact:
         try:
-            if repository.resolve(each).digest == digest:
-                return each
+            annotations = self._repository.fetch_manifest(digest).annotations
         except (NotFound, InvalidContent):
-            continue
-    return ""
+            annotations = {}
+        return self._with_version(Artifact(digest, "", annotations), tags)
 
+    def _with_version(self, artifact: Artifact, tags: Sequence[str]) -> Artifact:
+        """The artifact with the newest tag of the repository that is a version and names it, where nothing else tells
+        its version; at most MAX_VERSIONS tags are resolved, a request for each."""
+        if says_version(artifact):
+            return artifact
+        for each in rank_versions([(tag, tag) for tag in release_tags(tags)], None, True, MAX_VERSIONS):
+            if self._digest_of(each) == artifact.digest:
+                return artifact._replace(version=each)
+        return artifact
 
-def _annotated_version(repository: Repository, digest: str) -> str:
-    try:
-        manifest: Manifest = repository.fetch_manifest(digest)
-    except (NotFound, InvalidContent):
-        return ""
-    text = manifest.annotations.get(media.ANNOTATION_VERSION, "")
-    return text if _precedence(text) is not None else ""
+    def _digest_of(self, version: str) -> str:
+        if version not in self._versions:
+            try:
+                self._versions[version] = self._repository.resolve(version).digest
+            except (NotFound, InvalidContent):
+                self._versions[version] = ""
+        return self._versions[version]
 
+    def _check_soaked(self) -> float | None:
+        """Check the tag under which the artifact is tried; return since when it is there, where a record says it.
 
-def _precedence(text: str) -> Precedence | None:
-    """The order of a version, None for other text; ``_`` stands for ``+`` as in the tags of charts."""
-    parsed = parse_tag(text, True)
-    return parsed[0] if parsed else None
+        :raises NotSoaked: when it is not there, or not for long enough.
+        """
+        from .record import recorded_since
 
+        require, resolved = self._require, self._resolved
+        held = find_tag(self._repository, require.soaked_in)
+        if held is None or held.digest != resolved.digest:
+            found = f"names {held.digest}" if held is not None else "is not there"
+            raise NotSoaked(
+                f"{self._name} has to be under the tag {require.soaked_in} before it is moved on, and that tag "
+                f"{found}.",
+                f"Move {require.soaked_in} to it first.",
+            )
+        if require.min_age is None:
+            return None
+        since = recorded_since(self._repository, resolved.digest, require.soaked_in)
+        if since is None:
+            self.warnings.append(
+                f"Since when {require.soaked_in} names {self._name} is not known, as no record says it: min_age was "
+                "compared with the age of the artifact. Move that tag with record: true."
+            )
+            return None
+        age = max(0.0, time.time() - since)
+        if age < require.min_age:
+            raise NotSoaked(
+                f"{self._name} is under the tag {require.soaked_in} since {time_text(since)}, for "
+                f"{duration_text(age)}: wanted {duration_text(require.min_age)}.",
+                f"It has been there long enough at {time_text(since + require.min_age)}.",
+                retryable=True,
+            )
+        return since
 
-def duration_text(seconds: float) -> str:
-    """A duration for readers, as in ``1d 2h``; the two largest units of it."""
-    rest, words = int(seconds), []
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, rest = divmod(rest, size)
-        if count:
-            words.append(f"{count}{unit}")
-    return " ".join(words[:2]) or "0s"
+    @property
+    def _name(self) -> str:
+        return str(self._repository.reference.at(tag=self._resolved.tag, digest=self._resolved.digest))

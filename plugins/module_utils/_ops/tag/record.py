@@ -23,7 +23,7 @@ from ..._oci import media
 from ..._oci.digest import digest_of
 from ..._oci.manifest import Descriptor, canonical_json, parse_manifest
 from ..._oci.repository import BlobSource
-from ..ages import parse_time, time_text
+from ..._oci.times import parse_time, time_text
 
 if TYPE_CHECKING:
     from ..._oci.repository import Repository

@@ -11,59 +11,31 @@ that a task whose tags are all in place asks for nothing but them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..._errors import InvalidOption, OciError, TagImmutable
-from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
+from ..._errors import InvalidOption, OciError, TagImmutable, TagMoved
+from ..._oci.options import CacheOptions
 from ..._oci.preliminary import find_tag
 from ..._oci.reference import DEFAULT_TAG, check_tag
-from ..ages import CREATED, FIRST_SEEN, SIGNATURE, created_at, first_seen, signed_at
 from ..artifact_result import artifact_identity
 from ..immutable_tags import is_immutable
 from ..moved_tag import warnings_of_moved_tag
-from ..resolve import ReferenceOptions, Resolved, parse_target, resolve
+from ..resolve import Resolved, Target, parse_target, resolve
 from ..tag_place import TagPlace, open_tag_place
 from ..task import Task
-from .conditions import (
-    Requirements,
-    check_age,
-    check_downgrade,
-    check_expected,
-    check_soak_time,
-    check_soaked,
-    expected_digests,
-    version_of,
-)
+from .options import ABSENT, Requirements, TagOptions, expected_digests
 
 if TYPE_CHECKING:
     from ..._oci.manifest import Descriptor
+    from ..._policy.rules import Rules
+    from ..._trust.policy import VerifyPolicy
+    from ..guard import Guard
     from ..verdicts import Finding
-    from .record import RecordOptions
 
-PRESENT, ABSENT = "present", "absent"
 CREATED_TAG, MOVED, UNCHANGED, REMOVED = "created", "moved", "unchanged", "removed"
 TAGS_MOVED, TAGS_REMOVED, UP_TO_DATE = "TagsMoved", "TagsRemoved", "TagsUpToDate"
 MAX_TAGS = 1000
-
-
-@dataclass(frozen=True)
-class TagOptions:
-    """The options of the module. ``expect`` has a revision, a digest or nothing for each tag; ``immutable_tags`` None
-    means tags that are SemVer versions; ``record`` None means no record."""
-
-    reference: ReferenceOptions
-    tags: Sequence[str] = ()
-    state: str = PRESENT
-    expect: Mapping[str, str | None] = field(default_factory=dict)
-    require: Requirements = field(default_factory=Requirements)
-    immutable_tags: str | None = None
-    force: bool = False
-    record: RecordOptions | None = None
-    auth: AuthOptions = field(default_factory=AuthOptions)
-    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
-    cache: CacheOptions = field(default_factory=CacheOptions)
 
 
 def tag(options: TagOptions, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
@@ -110,7 +82,11 @@ class Tagging:
     def __init__(self, options: TagOptions, task: Task) -> None:
         self.options = options
         self.task = task
-        self.target = parse_target(options.reference)
+        self.guard: Guard | None = None
+        # the rule for tags that are removed
+        self.rules: Rules | None = None
+        self.policies: Mapping[str, VerifyPolicy] = {}
+        self.target = self._parse_target(options)
         self.tags = self._tags_of(options)
         self._expected = expected_digests(options.expect)
         options.require.check()
@@ -118,13 +94,42 @@ class Tagging:
         if options.immutable_tags:
             # so that an invalid expression is found before any request
             is_immutable(DEFAULT_TAG, options.immutable_tags)
-        self.fingerprint = ""
-        if options.require.verify is not None:
+        for fingerprint, policy in self.policies.items():
+            task.verdicts.check(policy, fingerprint)
+        if self.guard is not None:
+            for name in self.tags:
+                self.guard.rules.check_identity(name)
+        self.warnings = list(self.target.warnings)
+
+    def _parse_target(self, options: TagOptions) -> Target:
+        """Parse the reference, and find the rule of the policy that is for it."""
+        verify, policy = options.require.verify, options.policy
+        if options.state == ABSENT:
+            if options.require != Requirements():
+                raise InvalidOption(
+                    "'require' is about the artifact that tags are moved to: it has no meaning for a removal.",
+                    "Say in 'expect' what the tags have to hold.",
+                )
+            # what a rule denies may be removed
+            target = parse_target(options.reference)
+            if policy is not None:
+                from ..._policy.rules import rules_for
+
+                self.rules = rules_for(policy, target.reference)
+            return target
+        if policy is not None:
+            from ..guard import guarded_target
+
+            target, self.guard = guarded_target(options.reference, policy, verify)
+        else:
+            target = parse_target(options.reference)
+        if self.guard is not None:
+            self.policies = self.guard.policies
+        elif verify is not None:
             from ..verdicts import policy_fingerprint
 
-            self.fingerprint = policy_fingerprint(options.require.verify)
-            task.verdicts.check(options.require.verify, self.fingerprint)
-        self.warnings = list(self.target.warnings)
+            self.policies = {policy_fingerprint(verify): verify}
+        return target
 
     def run(self, *, check_mode: bool, want_diff: bool) -> dict[str, Any]:
         """Move or remove the tags; return the module's result. Raises as :func:`tag`."""
@@ -175,11 +180,18 @@ class Tagging:
         """Check ``expect``; a tag of the task that is where it is to be satisfies it, so that a task can be repeated.
 
         :param wanted: the digest that the tags of the task are to hold, empty for none.
+        :raises TagMoved: when a tag holds something else.
         """
         for name, digest in self._expected.items():
             found = _digest(held[name])
-            if not (name in self.tags and found == wanted):
-                check_expected(str(place.repository.reference.at(tag=name)), found, digest)
+            if found == digest or (name in self.tags and found == wanted):
+                continue
+            there = f"names {found}" if found else "is not there"
+            expected = f"it is expected to name {digest}" if digest else "it is expected not to be there"
+            raise TagMoved(
+                f"The tag {place.repository.reference.at(tag=name)} {there}, and {expected}: nothing was moved.",
+                "Find out who moved it and why. Then give in 'expect' what you have seen.",
+            )
 
     def check_movable(self, place: TagPlace, name: str, held: str, after: str) -> None:
         """:raises TagImmutable: when a tag holds something and must not be moved."""
@@ -212,6 +224,8 @@ class _Move:
     def run(self, *, check_mode: bool) -> dict[str, Any]:
         tagging, repository = self._tagging, self._repository
         resolved = resolve(repository, tagging.target)
+        if tagging.guard is not None:
+            tagging.guard.check_resolved(resolved)
         tagging.warnings += warnings_of_moved_tag(repository, tagging.target)
         held = tagging.held(self._place)
         tagging.check_expected(self._place, held, resolved.digest)
@@ -232,9 +246,10 @@ class _Move:
                 repository.resolve(resolved.digest)  # a digest that was given has to be there, in check mode too
             for name in pending:
                 tagging.check_movable(self._place, name, before[name], resolved.digest)
-            finding = self._check_requirements(resolved, {name: before[name] for name in pending})
+            finding = self._verify(resolved)
             if finding is not None:
                 result["verification"] = {**finding.verification, "remembered": finding.is_remembered}
+            self._check_conditions(resolved, {name: before[name] for name in pending}, finding, check_mode=check_mode)
             if not check_mode:
                 result["records"] = self._write(resolved, pending, before)
         return result
@@ -259,71 +274,42 @@ class _Move:
             written[name] = _outcome(before[name], resolved.digest)
         return records
 
-    def _check_requirements(self, resolved: Resolved, before: Mapping[str, str]) -> Finding | None:
-        """Check what the artifact has to satisfy; return what its signatures say, where that is asked.
+    def _verify(self, resolved: Resolved) -> Finding | None:
+        """Verify what the policy and the task ask of signatures, each of it; None when they ask nothing."""
+        tagging = self._tagging
+        if not tagging.policies:
+            return None
+        found = [
+            tagging.task.verdicts.find(self._repository, resolved, policy, fingerprint, tagging.task.cache)
+            for fingerprint, policy in tagging.policies.items()
+        ]
+        finding = found[0]
+        if len(found) > 1:
+            from ..guard import joined
 
-        :param before: the digests that the tags to be moved hold.
-        """
-        require, repository = self._options.require, self._repository
-        finding = None
-        if require.verify is not None:
-            cache = self._tagging.task.cache
-            fingerprint = self._tagging.fingerprint
-            finding = self._tagging.task.verdicts.find(repository, resolved, require.verify, fingerprint, cache)
-            self._tagging.warnings += finding.warnings_of_use(repository, resolved)
-        soaked_since = self._check_soaked(resolved) if require.soaked_in else None
-        if require.min_age is not None and soaked_since is None:
-            since = self._known_since(resolved, finding)
-            check_age(self._name(resolved), since, require.min_age, require.age_from)
-        if require.never_downgrade:
-            self._check_versions(resolved, before)
+            finding = joined(found)
+        tagging.warnings += finding.warnings_of_use(self._repository, resolved)
         return finding
 
-    def _check_soaked(self, resolved: Resolved) -> float | None:
-        """Check the tag under which the artifact is tried; return since when it is there, where a record says it."""
-        from .record import recorded_since
+    def _check_conditions(
+        self, resolved: Resolved, before: Mapping[str, str], finding: Finding | None, *, check_mode: bool
+    ) -> None:
+        """Check what the task and its policy demand of a move.
 
-        require, name = self._options.require, self._name(resolved)
-        held = find_tag(self._repository, require.soaked_in)
-        check_soaked(name, require.soaked_in, _digest(held), resolved.digest)
-        if require.min_age is None:
-            return None
-        since = recorded_since(self._repository, resolved.digest, require.soaked_in)
-        if since is None:
-            self._tagging.warnings.append(
-                f"Since when {require.soaked_in} names {name} is not known, as no record says it: min_age was compared "
-                "with the age of the artifact. Move that tag with record: true."
-            )
-            return None
-        check_soak_time(name, require.soaked_in, since, require.min_age)
-        return since
+        :param before: the tags to be moved, each with the digest that it holds.
+        """
+        tagging, require = self._tagging, self._options.require
+        if tagging.guard is None and require == Requirements(verify=require.verify, age_from=require.age_from):
+            return
+        from ..guard import signing_times
+        from .conditions import MoveConditions
 
-    def _known_since(self, resolved: Resolved, finding: Finding | None) -> float | None:
-        """The time since which the artifact is known, by the first source that knows one."""
-        repository = self._repository
-        for source in self._options.require.age_from:
-            since = None
-            if source == SIGNATURE and finding is not None:
-                since = signed_at(finding.verification)
-            elif source == CREATED:
-                since = created_at(repository, repository.fetch_manifest(resolved.digest))
-            elif source == FIRST_SEEN:
-                since = first_seen(self._tagging.task.cache, resolved.digest, repository.reference.name)
-            if since is not None:
-                return since
-        return None
-
-    def _check_versions(self, resolved: Resolved, before: Mapping[str, str]) -> None:
-        repository = self._repository
-        tags = repository.list_tags()
-        after = version_of(repository, resolved.digest, resolved.tag, tags)
-        for name, digest in before.items():
-            if digest:
-                known = version_of(repository, digest, "", tags)
-                check_downgrade(str(repository.reference.at(tag=name)), known, after)
-
-    def _name(self, resolved: Resolved) -> str:
-        return str(self._repository.reference.at(tag=resolved.tag, digest=resolved.digest))
+        signed_at = signing_times(finding.verification) if finding is not None else []
+        conditions = MoveConditions(
+            self._repository, resolved, require, tagging.guard, signed_at, check_mode=check_mode
+        )
+        conditions.check(before)
+        tagging.warnings += conditions.warnings
 
 
 class _Removal:
@@ -341,6 +327,8 @@ class _Removal:
         pending = [name for name, found in before.items() if found]
         for name in pending:
             tagging.check_movable(self._place, name, before[name], "")
+            if tagging.rules is not None:
+                tagging.rules.check_removal(name, before[name])
         records: list[str] = []
         removed: dict[str, str] = {}
         for name in () if check_mode else pending:

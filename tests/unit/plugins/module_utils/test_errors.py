@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils import _errors
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._lock import refusals as lock_refusals
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_store import DeletionRefused
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag import conditions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy import refusals
@@ -70,6 +71,9 @@ RETRYABLE = [
             refusals.DigestDenied,
             refusals.DowngradeDenied,
             refusals.AgeUnknown,
+            lock_refusals.LockInvalid,
+            lock_refusals.LockMissing,
+            lock_refusals.LockOutdated,
             DeletionRefused,
             conditions.NotSoaked,
         )
@@ -80,7 +84,8 @@ RETRYABLE = [
 ]
 CLASSES = {
     each
-    for each in [*vars(_errors).values(), *vars(refusals).values(), *vars(conditions).values(), DeletionRefused]
+    for module in (_errors, refusals, lock_refusals, conditions)
+    for each in [*vars(module).values(), DeletionRefused]
     if isinstance(each, type) and issubclass(each, _errors.OciError)
 }
 # they stand for several codes: each error that is raised has a more precise one

@@ -19,6 +19,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.cosig
 
 from .test_budget import MIB, Place, check, peak, refusal
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def place() -> Any:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.diff import plain_text
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, StorageError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import LayerError, OciError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.diff import diff as verb
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.diff import texts
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.diff.options import (
@@ -21,7 +22,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.diff.op
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
-from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.small_artifacts import publish
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.small_artifacts import (
+    digest_of,
+    packed,
+    publish,
+    publish_layers,
+)
 
 LIMITS = Limits(1 << 20, 1000)
 
@@ -82,6 +88,48 @@ def test_a_directory_that_somebody_else_could_replace_is_refused(tmp_path: Path)
     there = Side(ReferenceOptions(), LayerSelector(), LIMITS, path=str(tmp_path / "open/dest"))
     with pytest.raises(StorageError, match="'from': "):
         verb.diff(DiffOptions(there, side(tmp_path / "layout", "1")))
+
+
+def test_layers_that_need_those_below_them_are_compared_with_these(tmp_path: Path) -> None:
+    """A hard link into a layer that both sides have: that layer is fetched as well, and nothing is reported twice."""
+    image = "application/vnd.oci.image.config.v1+json"
+    base, first = packed({"a": "a\n", "b": "b\n"}), packed({"c": "1\n"})
+    for name, top in (("plain", packed({"c": "2\n"})), ("linked", packed({"c": "2\n"}, {"d": "a"}))):
+        layout = tmp_path / name
+        publish_layers(layout, "1", [base, first], config_type=image)
+        publish_layers(layout, "2", [base, top], config_type=image)
+        found = verb.diff(DiffOptions(side(layout, "1"), side(layout, "2")), want_diff=True)
+        added = ["d"] if name == "linked" else []
+        assert found["changes"] == {"added": added, "removed": [], "changed": ["c"], "modes": []}
+        # the shared layer was left out where it could be, which is said
+        assert bool(found["warnings"]) == (name == "plain")
+    broken = packed({"c": "2\n"}, {"d": "nowhere"})
+    publish_layers(tmp_path / "linked", "3", [base, broken], config_type=image)
+    with pytest.raises(LayerError, match="'to': .*nowhere"):
+        verb.diff(DiffOptions(side(tmp_path / "linked", "1"), side(tmp_path / "linked", "3")))
+
+
+def test_a_policy_says_what_may_be_compared(tmp_path: Path) -> None:
+    """What is denied, and signatures; age and window are about changes, and there are none."""
+    layout = tmp_path / "layout"
+    publish(layout, "1", {"a": "a"})
+    publish(layout, "2", {"a": "b"})
+    sides = side(layout, "1"), side(layout, "2")
+
+    def under(**rule: Any) -> DiffOptions:
+        return DiffOptions(*sides, policy=rules_of([{"match": f"oci-layout:{layout}", **rule}]))
+
+    assert verb.diff(under(window="Mon 01:00-01:01", min_age="7d", never_downgrade=True))["differs"]
+    layer = digest_of(packed({"a": "b"}))
+    keys = Path(__file__).resolve().parents[5] / "vectors/keys"
+    for rule, reason in (
+        ({"deny_tags": ["2"]}, "TagDenied"),
+        ({"deny_digests": [layer]}, "DigestDenied"),
+        ({"verify": {"public_keys": [str(keys / "ed25519.pub")]}}, "VerificationError"),
+    ):
+        with pytest.raises(OciError, match="'(from|to)': ") as refused:
+            verb.diff(under(**rule))
+        assert refused.value.reason == reason
 
 
 @pytest.mark.parametrize("text", ["/srv/a", "./a", "../a", "~/a", "$HOME/a", ".", ".."])

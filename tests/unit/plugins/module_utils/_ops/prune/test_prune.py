@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     InvalidContent,
     InvalidOption,
@@ -36,10 +37,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_store import DeletionRefused
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.ages import time_text
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.times import time_text
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.prune.prune import PruneOptions, prune
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.prune.rules import parse_rule
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.refusals import OutsideWindow
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
@@ -102,6 +107,13 @@ class Layout:
         return prune(given, check_mode=check_mode, want_diff=True)
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "state"
+    monkeypatch.setenv("OCI_ARTIFACT_STATE_DIR", str(folder))
+    return folder
+
+
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path / "layout")
@@ -119,8 +131,10 @@ def aged(days: float) -> dict[str, str]:
     return {media.ANNOTATION_CREATED: time_text(time.time() - days * DAY)}
 
 
-def test_rules(layout: Layout) -> None:
+def test_rules(layout: Layout, state: Path) -> None:
     """By count in the order of versions, by age, by pattern; what is not covered and whose age is not known stays."""
+    state.mkdir()
+    state.chmod(0o777)  # nothing is believed, or recorded, where anybody may write
     for version in ("1.9.0", "1.10.0", "2.0.0", "2.1.0-rc.1"):
         layout.publish(version, version)
     for name, days in (("main-a", 1), ("main-b", 40), ("main-c", 50)):
@@ -143,6 +157,7 @@ def test_rules(layout: Layout) -> None:
         "main-d": "age_unknown",
         "prod": "not_covered",
     }
+    assert "may be written to by everybody" in report["warnings"][0]
     foreseen = layout.prune(*rules, check_mode=True)
     assert foreseen["changed"] and len(layout.tags()) == 9
     done = layout.prune(*rules)
@@ -150,6 +165,38 @@ def test_rules(layout: Layout) -> None:
     assert layout.tags() == sorted(kept(report))
     again = layout.prune(*rules)
     assert (again["changed"], again["reason"], again["remove"]) == (False, "PruneUpToDate", [])
+
+
+def test_what_says_no_age_is_as_old_as_its_first_look(layout: Layout, state: Path) -> None:
+    for name, text in (("a", "1970-01-01T00:00:01Z"), ("b", "1980-01-01T00:00:01Z"), ("c", "yesterday")):
+        layout.publish(name, name, **{media.ANNOTATION_CREATED: text})
+    assert kept(layout.prune({"age": "1d"}, check_mode=True)) == dict.fromkeys("abc", "age")
+    assert not state.exists()
+    assert kept(layout.prune({"age": "1d"}, state="report")) == dict.fromkeys("abc", "age")
+    (file,) = state.glob("*.json")
+    document = json.loads(file.read_text())
+    document["digests"] = {digest: moment - DAY for digest, moment in document["digests"].items()}
+    file.write_text(json.dumps(document))
+    layout.publish("d", "d")
+    assert gone(layout.prune({"age": "1d"})) == ["a", "b", "c"] and layout.tags() == ["d"]
+
+
+def test_a_policy_keeps_protected_tags_and_its_window(layout: Layout) -> None:
+    for name in ("1.0.0", "main"):
+        layout.publish(name, name)
+    place = f"oci-layout:{layout.path}"
+    closed = rules_of([{"match": place, "window": "Mon 01:00-01:01"}])
+    assert layout.prune(ALL, policy=closed, state="report")["remove"]
+    for check_mode in (True, False):
+        with pytest.raises(OutsideWindow) as refused:
+            layout.prune(ALL, policy=closed, check_mode=check_mode)
+        assert refused.value.details["refused_by"]["check"] == "window"
+    assert layout.tags() == ["1.0.0", "main"]
+    # nothing to remove needs no leave, and what is denied may go
+    assert not layout.prune({"count": 2}, policy=closed)["changed"]
+    rule = {"match": place, "immutable_tags": True, "deny_tags": ["main"], "min_age": "1h"}
+    assert kept(layout.prune(ALL, policy=rules_of([rule]))) == {"1.0.0": "immutable"}
+    assert layout.tags() == ["1.0.0"]
 
 
 def test_what_goes_takes_all_that_is_its_own_and_nothing_else(layout: Layout) -> None:
@@ -204,6 +251,18 @@ def test_what_is_in_use_or_needed_stays(layout: Layout, tmp_path: Path) -> None:
     assert all(map(layout.holds, (child, running, locked, signature, both))) and "1.2.0" not in layout.tags()
 
 
+def test_an_index_stays_with_a_platform_that_is_in_use(layout: Layout) -> None:
+    """By its digest, and by that of an index in it; with the signature, which is that of the index."""
+    arm, amd = layout.publish("arm"), layout.publish("amd")
+    layout.push(index_of(layout.push(index_of(arm))), "nested")
+    index = layout.push(index_of(arm, amd), "1.0.0")
+    signature = layout.publish("signature", subject=index)
+    layout.push(index_of(amd), "2.0.0")
+    result = layout.prune(ALL, keep_digests=[arm.descriptor.digest])
+    assert kept(result) == {"nested": "in_use", "1.0.0": "in_use"} and gone(result) == ["2.0.0"]
+    assert all(map(layout.holds, (arm, amd, index, signature)))
+
+
 def test_a_tag_of_several_manifests_keeps_each(layout: Layout) -> None:
     """No list has such a tag, which other tools may write."""
     first, second = layout.publish("first", "1.0.0", "twice"), layout.publish("second")
@@ -221,10 +280,22 @@ def test_a_destination_names_what_is_in_use(layout: Layout, tmp_path: Path) -> N
     artifact = layout.publish("x", "1.0.0")
     state = tmp_path / "dest/.oci-artifact/state"
     state.parent.mkdir(parents=True)
-    state.write_text(f'{{"artifact": {{"revision": "1.0.0@{artifact.descriptor.digest}"}}}}')
+    # what pulls have written, into a directory and as a file, with the digest of a layer in it; and a saved result
+    (tmp_path / "folder").mkdir()
+    for name in ("folder", "file"):
+        reference = ReferenceOptions(ref=f"oci-layout:{layout.path}:1.0.0")
+        selector = LayerSelector(operation="copy")
+        pulled = pull(PullOptions(reference, str(tmp_path / name), selector, Limits(1 << 20, 100)))
+        assert kept(layout.prune(ALL, keep_files=[str(tmp_path / name)])) == {"1.0.0": "in_use"}
+    assert (tmp_path / "file").is_file()
+    saved = tmp_path / "saved.json"
+    saved.write_text(json.dumps(pulled.as_result()))
+    assert kept(layout.prune(ALL, keep_files=[str(saved)])) == {"1.0.0": "in_use"}
+    state.write_text(f'{{"artifact": {{}}, "before": ["1.0.0@{artifact.descriptor.digest}"]}}')
     result = layout.prune(ALL, keep_files=[str(tmp_path / "dest")])
     assert kept(result) == {"1.0.0": "in_use"} and not result["changed"]
-    for damaged in ("[]", '{"artifact"', f'{{"files": "{artifact.descriptor.digest}"}}'):
+    files = f'"files": "{artifact.descriptor.digest}"'
+    for damaged in ("[]", '{"artifact"', f"{{{files}}}", f'{{"artifact": {{}}, {files}}}'):
         state.write_text(damaged)
         with pytest.raises(InvalidOption):
             layout.prune(ALL, keep_files=[str(tmp_path / "dest")])

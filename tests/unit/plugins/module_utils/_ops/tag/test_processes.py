@@ -20,8 +20,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.tags import LayoutTags
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.options import TagOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.record import RecordOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.tag import TagOptions, tag
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.tag import tag
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._registry.registry_harness import (
     manifest_of,
     source_of,

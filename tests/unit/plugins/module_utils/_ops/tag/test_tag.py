@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Callable
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     InvalidOption,
     InvalidReference,
@@ -19,29 +21,33 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     TagImmutable,
     TagMoved,
+    VerificationFailed,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.tags import LayoutTags
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import canonical_json, parse_manifest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
     AuthOptions,
-    CacheOptions,
     ConnectionOptions,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_store import DeletionRefused
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.ages import time_text
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.times import time_text
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.conditions import NotSoaked, Requirements
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import SigningOptions, SignOptions, sign
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.conditions import NotSoaked
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.options import Requirements, TagOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.record import (
     ARTIFACT_TYPE,
     RecordOptions,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.tag import TagOptions, tag
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.tag import tag
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.refusals import (
     AgeUnknown,
     DowngradeDenied,
     TooYoung,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
@@ -52,6 +58,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
 )
 
 DAY = 86400.0
+KEYS = Path(__file__).resolve().parents[5] / "vectors/keys"
 
 
 class Layout:
@@ -78,7 +85,8 @@ class Layout:
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    monkeypatch.setenv("OCI_ARTIFACT_STATE_DIR", str(tmp_path / "state"))
     return Layout(tmp_path / "layout")
 
 
@@ -131,25 +139,48 @@ def test_versions_stay_without_force(layout: Layout) -> None:
     assert layout.tag(":stage", "1.2.3", force=True)["changed"] and layout.at("1.2.3") == new
 
 
+def later(path: Path, seconds: float) -> None:
+    """Let the time pass for what was seen."""
+    (file,) = (path / "state").glob("*.json")
+    document = json.loads(file.read_text())
+    document["digests"] = {digest: moment - seconds for digest, moment in document["digests"].items()}
+    file.write_text(json.dumps(document))
+
+
 def test_age(layout: Layout, tmp_path: Path) -> None:
-    """1970 tells no age, a time of creation does where it is named, and a cache remembers the first look."""
+    """1970 tells no age, a time of creation does where it is named, and the first look is recorded."""
     layout.publish("reproducible", "stage", **{media.ANNOTATION_CREATED: "1970-01-01T00:00:00Z"})
     layout.publish("young", "young", **created(DAY / 2))
     layout.publish("old", "old", **created(2 * DAY))
-    day = Requirements(min_age=DAY, age_from=("first_seen", "created"))
+    day = Requirements(min_age=DAY, age_from=("created",))
     for name, error in (("stage", AgeUnknown), ("young", TooYoung)):
         with pytest.raises(error) as refused:
             layout.tag(f":{name}", "prod", require=day)
-        assert refused.value.retryable == (error is TooYoung)
+        assert refused.value.retryable == (error is TooYoung) and "'require'" in refused.value.message
+        assert "refused_by" not in refused.value.details
     with pytest.raises(AgeUnknown):
-        layout.tag(":old", "prod", require=Requirements(min_age=DAY))
+        layout.tag(":old", "prod", require=Requirements(min_age=DAY, age_from=("signature",)))
     assert layout.tag(":old", "prod", require=day)["changed"]
-    cache = CacheOptions(str(tmp_path / "cache"))
+    seen = Requirements(min_age=DAY, age_from=("first_seen", "created"))
     for name in ("stage", "old"):  # the first source that knows it counts
-        with pytest.raises(TooYoung, match="known since"):
-            layout.tag(f":{name}", "canary", require=day, cache=cache)
-    time.sleep(0.02)
-    assert layout.tag(":stage", "prod", require=Requirements(min_age=0.01), cache=cache)["changed"]
+        with pytest.raises(TooYoung, match="saw it first"):
+            layout.tag(f":{name}", "canary", require=seen, check_mode=True)
+        with pytest.raises(TooYoung, match="saw it first"):
+            layout.tag(f":{name}", "canary", require=seen)
+        later(tmp_path, DAY - 60)
+        with pytest.raises(TooYoung, match="23h 59min old"):
+            layout.tag(f":{name}", "canary", require=seen)
+        later(tmp_path, 60)
+        assert layout.tag(f":{name}", "canary", require=seen)["changed"]
+
+
+def test_the_age_of_an_image_is_in_its_config(layout: Layout) -> None:
+    config = source_of(json.dumps({"created": time_text(time.time() - 2 * DAY)}).encode())
+    layout.repository.push_blob(config)
+    image = manifest_of(config={**config.descriptor.as_json(), "mediaType": media.OCI_CONFIG})
+    layout.repository.push_manifest(image, "image")
+    require = Requirements(min_age=DAY, age_from=("created",))
+    assert layout.tag(":image", "prod", require=require)["changed"]
 
 
 def test_soaked(layout: Layout) -> None:
@@ -201,10 +232,17 @@ def test_downgrade(layout: Layout) -> None:
         with pytest.raises(DowngradeDenied):
             layout.tag(ref, "prod", require=never)
     layout.publish("also none", "unnamed")
-    assert layout.tag(":nameless", "new-channel", "unnamed", require=never)["changed"]
+    with pytest.raises(DowngradeDenied, match="neither says its version"):
+        layout.tag(":nameless", "new-channel", "unnamed", require=never)
+    assert layout.tag(":nameless", "new-channel", require=never)["changed"]
     assert layout.tag(":next", "prod", require=never)["changed"]
-    with pytest.raises(DowngradeDenied, match="holds version 3.0.0"):
+    with pytest.raises(DowngradeDenied, match=r"2\.0\.0-rc\.1 is older than 3\.0\.0"):
         layout.tag(":2.0.0-rc.1", "prod", require=never)
+    for name, age in (("january", 40), ("february", 10)):
+        layout.publish(name, name, **created(age * DAY))
+    assert layout.tag(":january", "dated")["changed"] and layout.tag(":february", "dated", require=never)["changed"]
+    with pytest.raises(DowngradeDenied):
+        layout.tag(":january", "dated", require=never)
     assert layout.tag(":1.0.0", "prod")["changed"]
 
 
@@ -220,6 +258,109 @@ def test_a_removed_tag_leaves_what_it_named(layout: Layout) -> None:
     for ref, tags in (("", ()), (":a", ("b",)), (f"@{digest}", ("b",))):
         with pytest.raises(InvalidOption):
             layout.tag(ref, *tags, state="absent")
+    with pytest.raises(InvalidOption, match="'require'"):
+        layout.tag("", "older", state="absent", require=Requirements(never_downgrade=True))
+
+
+CLOSED = {"window": "Mon 01:00-01:01"}
+
+
+def refusal(layout: Layout, rule: dict[str, Any], ref: str, *tags: str, **options: Any) -> str:
+    """The reason of a refusal, in check mode and without it; empty when the task may be done."""
+    policy = rules_of([{"match": layout.name, **rule}, {"match": "*"}])
+    reasons = []
+    for check_mode in (True, False):
+        try:
+            layout.tag(ref, *tags, check_mode=check_mode, policy=policy, force=True, **options)
+            reasons.append("")
+        except OciError as exc:
+            reasons.append(exc.reason)
+            assert exc.details["refused_by"]["match"] == layout.name
+    assert reasons[0] == reasons[1]
+    return reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ({"deny_tags": ["prod"]}, "TagDenied"),
+        ({"deny_tags": ["stage"]}, "TagDenied"),
+        ({"deny_digests": ["{new}"]}, "DigestDenied"),
+        ({"deny_digests": ["{layer}"]}, "DigestDenied"),
+        ({"immutable_tags": ["prod"]}, "TagImmutable"),
+        ({"never_downgrade": True}, "DowngradeDenied"),
+        ({"min_age": "1h"}, "TooYoung"),
+        ({"min_age": "1h", "age_from": ["signature"]}, "AgeUnknown"),
+        (CLOSED, "OutsideWindow"),
+        ({"deny_tags": ["other"], "min_age": "1h", "age_from": ["created"]}, ""),
+    ],
+)
+def test_a_policy_is_checked_before_anything_moves(layout: Layout, rule: dict[str, Any], reason: str) -> None:
+    layer = source_of(b"layer")
+    layout.repository.push_blob(layer)
+    newest = {media.ANNOTATION_VERSION: "2.0.0"}
+    old = layout.publish("old", "prod", "canary", **newest)
+    annotations = {media.ANNOTATION_VERSION: "1.0.0", **created(DAY)}
+    made = manifest_of(layers=[layer.descriptor.as_json()], annotations=annotations)
+    layout.repository.push_manifest(made, "stage")
+    texts = {"{new}": made.descriptor.digest, "{layer}": layer.descriptor.digest}
+    if "deny_digests" in rule:
+        rule = {"deny_digests": [texts[each] for each in rule["deny_digests"]]}
+    found = refusal(layout, rule, ":stage", "fresh", "prod")
+    assert found == reason
+    assert layout.at("prod") == (made.descriptor.digest if not reason else old)
+    assert ("fresh" in layout.repository.list_tags()) == (not reason)
+
+
+def test_a_policy_looks_into_an_index(layout: Layout) -> None:
+    part = manifest_of(annotations={"text": "part"})
+    layout.repository.push_manifest(part)
+    document = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [part.descriptor.as_json()]}
+    layout.repository.push_manifest(parse_manifest(canonical_json(document), media.OCI_INDEX, "The index"), "stage")
+    assert part.config is not None
+    for digest in (part.descriptor.digest, part.config.digest):
+        assert refusal(layout, {"deny_digests": [digest]}, ":stage", "prod") == "DigestDenied"
+
+
+def test_what_is_in_place_needs_no_leave_and_what_is_denied_may_go(layout: Layout) -> None:
+    layout.publish("x", "prod", "1.0.0", "canary")
+    assert refusal(layout, {**CLOSED, "min_age": "1h", "immutable_tags": True}, ":prod", "canary") == ""
+    assert refusal(layout, {"deny_tags": ["prod"]}, ":canary", "prod") == "TagDenied"
+    assert refusal(layout, CLOSED, "", "canary", state="absent") == "OutsideWindow"
+    assert refusal(layout, {"immutable_tags": True}, "", "1.0.0", state="absent") == "TagImmutable"
+    assert layout.repository.list_tags() == ["1.0.0", "canary", "prod"]
+    assert refusal(layout, {"deny_tags": ["prod", "canary"]}, ":canary", state="absent") == ""
+    assert layout.repository.list_tags() == ["1.0.0", "prod"]
+
+
+def test_what_a_task_requires_adds_to_its_policy(layout: Layout) -> None:
+    """Each by itself: an age that the task wants longer, and one that the policy does."""
+    layout.publish("x", "stage", **created(3600))
+    policy = {"min_age": "1s", "age_from": ["created"]}
+    loose = Requirements(min_age=1, age_from=("created",))
+    assert refusal(layout, {**policy, "min_age": "2h"}, ":stage", "prod", require=loose) == "TooYoung"
+    with pytest.raises(TooYoung, match="'require'"):
+        layout.tag(
+            ":stage",
+            "prod",
+            policy=rules_of([{"match": layout.name, **policy}]),
+            require=Requirements(min_age=7200, age_from=("created",)),
+        )
+    assert refusal(layout, policy, ":stage", "prod", require=loose) == ""
+
+
+def test_signatures_satisfy_the_policy_and_the_task(layout: Layout) -> None:
+    digest = layout.publish("x", "stage")
+    sign(SignOptions(ReferenceOptions(ref=f"{layout.name}:stage"), SigningOptions(str(KEYS / "ed25519.raw.pem"))))
+    signed, foreign = ({"public_keys": [str(KEYS / name)]} for name in ("ed25519.pub", "p384.pub"))
+    for rule, own in ((foreign, None), (signed, foreign), (foreign, signed)):
+        require = Requirements(verify=parse_policy(own) if own else None)
+        with pytest.raises(VerificationFailed):
+            layout.tag(":stage", "prod", policy=rules_of([{"match": "*", "verify": rule}]), require=require)
+    assert "prod" not in layout.repository.list_tags()
+    policy = rules_of([{"match": "*", "verify": signed}])
+    done = layout.tag(":stage", "prod", policy=policy, require=Requirements(verify=parse_policy(signed)))
+    assert done["verification"]["verified"] and layout.at("prod") == digest
 
 
 # a registry
