@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Image layouts in one tar file: every module on one, and the same bytes from and to skopeo and oras."""
+"""Image layouts in one tar file: every module on one, and what skopeo, oras and docker write."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from support.ansible_runner import AnsibleRunner
 from support.artifacts import contents
 from support.servers import RegistryServer
 from support.tools import Tools
-
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.archive import ArchiveRepository
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 
 pytestmark = pytest.mark.once
 
@@ -104,31 +101,6 @@ def test_every_module_takes_an_archive(ansible: AnsibleRunner, tmp_path: Path, c
     assert Path(fetched["charts"]["podinfo"]["path"]).is_file()
     assert none["reason"] == "OCIArtifactPullFailed" and "The archive" in none["msg"] and "It has " in none["msg"]
     assert [each.name for each in path.parent.iterdir()] == ["bundle.tar"]
-
-
-def at(path: Path) -> ArchiveRepository:
-    return ArchiveRepository(Reference(layout=str(path), is_archive=True))
-
-
-def test_archives_of_ours_are_read_by_skopeo_and_oras(
-    ansible: AnsibleRunner, tools: Tools, registry: RegistryServer, tmp_path: Path, content: Path
-) -> None:
-    ours, home = tmp_path / "ours.tar", f"{registry.host}/archives/restored"
-    for tag in ("1.0.0", "2.0.0"):
-        (content / "a.yaml").write_text(f"a: {tag}\n")
-        options = {"path": str(content), "ref": f"oci-archive:{ours}:{tag}", "sign": {**KEY, "format": "bundle"}}
-        assert not ansible.task(PUSH, **options).failed
-    manifest = at(ours).fetch_manifest("2.0.0")
-    inspected = tools.run("skopeo", "inspect", "--raw", f"oci-archive:{ours}:2.0.0").stdout
-    assert inspected.encode() == manifest.raw
-    tools.run("skopeo", "copy", f"oci-archive:{ours}:2.0.0", f"oci:{tmp_path}/copied:2.0.0")
-    assert (tmp_path / "copied/blobs/sha256" / manifest.layers[0].digest[7:]).is_file()
-    tools.run("oras", "restore", "--plain-http", "--input", ours, home)
-    digest = manifest.descriptor.digest
-    restored = ansible.task(VERIFY, ref=f"{home}:2.0.0", insecure=True, public_keys=PUBLIC)
-    assert not restored.failed and restored["artifact"]["digest"] == digest
-    found = json.loads(tools.run("oras", "discover", "--plain-http", "--format", "json", f"{home}@{digest}").stdout)
-    assert len(found.get("referrers") or found["manifests"]) == 1
 
 
 def test_archives_of_skopeo_and_oras_and_docker_are_read(

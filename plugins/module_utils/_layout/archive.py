@@ -4,7 +4,8 @@
 """An OCI image layout in one tar file as a repository, for reading: ``oci-archive:PATH``.
 
 It is read where it is. Only one that is compressed as a whole is first decompressed to a temporary file, since gzip and
-zstd cannot be read from the middle.
+zstd cannot be read from the middle. An archive of docker without a layout is read as if it had one, see
+:mod:`~._layout.docker_archive`.
 
 The file stays open from the first read on: one that is replaced meanwhile does not change what is read.
 """
@@ -74,7 +75,10 @@ class ArchiveFile:
         handle, members = self._open()
         section = members.sections[name]
         start = min(offset, section.size)
-        return io.BufferedReader(_SectionReader(handle, section.offset + start, section.size - start), CHUNK_SIZE)
+        document = members.documents.get(name)
+        if document is not None:
+            return io.BytesIO(document[start:])
+        return _open_section(handle, Section(section.offset + start, section.size - start))
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -90,7 +94,7 @@ class ArchiveFile:
                     source = stack.enter_context(self._open_file())
                     try:
                         handle = stack.enter_context(self._decompressed(source))
-                        members = read_members(handle, os.fstat(handle.fileno()).st_size, self.what)
+                        members = self._members_of(handle)
                     except OSError as exc:
                         raise storage_error("read", self.path, exc) from exc
                     if handle is not source:
@@ -98,6 +102,14 @@ class ArchiveFile:
                     self._opened = handle, members
                     stack.pop_all()
             return self._opened
+
+    def _members_of(self, handle: BinaryIO) -> TarMembers:
+        members = read_members(handle, os.fstat(handle.fileno()).st_size, self.what)
+        if members.is_docker:
+            from .docker_archive import with_layout
+
+            return with_layout(members, partial(_open_section, handle), self.what)
+        return members
 
     def _open_file(self) -> BinaryIO:
         folder, name = os.path.split(self.path)
@@ -147,6 +159,10 @@ class ArchiveFile:
             plain.seek(0)
             stack.pop_all()
         return plain
+
+
+def _open_section(handle: BinaryIO, section: Section) -> BinaryIO:
+    return io.BufferedReader(_SectionReader(handle, section.offset, section.size), CHUNK_SIZE)
 
 
 class _SectionReader(io.RawIOBase):
@@ -292,9 +308,4 @@ def _hint(members: TarMembers) -> str:
     """Say what the archive is in place of one with a layout."""
     if members.below:
         return f"It has one in its folder {members.below!r}: pack what is in there, as with tar -C FOLDER -cf ARCHIVE ."
-    if members.is_docker:
-        return (
-            "It is in docker's own format, which is not read. Save it with Docker 25 or newer, or with podman save "
-            "--format oci-archive, or convert it: skopeo copy docker-archive:OLD.tar oci-archive:NEW.tar."
-        )
     return "Check that it was written as an OCI archive."

@@ -7,9 +7,9 @@ An archive is never changed in place. What is pushed is kept in mind, with a way
 what the archive has to a new file, which takes the archive's name when it is complete and on the disk. So readers see
 the old archive or the new one, a killed writer leaves the old one, and blobs are written once.
 
-The same content makes the same bytes: ``oci-layout``, ``index.json``, and the blobs in the order of their names, with
-fixed modes, owners and times, uncompressed. The headers are those of Go's archive/tar, which skopeo, podman, docker and
-oras write with.
+The same content makes the same bytes: ``oci-layout``, ``index.json`` with sorted entries, and the blobs in the order of
+their names, with fixed modes, owners and times, uncompressed. The headers are those of Go's archive/tar, which skopeo,
+podman, docker and oras write with.
 
 Writers of this collection take turns, by a lock on a file beside the archive, which is removed afterwards.
 """
@@ -23,7 +23,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from .._archive.tar_header import tar_header
@@ -50,6 +50,7 @@ _FILE_MODE, _DIRECTORY_MODE = 0o644, 0o755
 _PACKED_NAMES = (".gz", ".tgz", ".zst", ".zstd", ".tzst", ".bz2", ".xz")
 # Bytes after which a writer shows those that wait for its lock that it goes on.
 _PROGRESS = 64 * 1024 * 1024
+_LOCK = ".lock"
 # Characters of the archive's name in the names of the lock and of temporary files, which may have 255 bytes.
 _MAX_BASE = 50
 
@@ -88,6 +89,9 @@ class WritableArchive(ArchiveRepository):
                 yield
                 if self._lock is not None:
                     self._write(self._lock)
+                else:
+                    # what a writer left that was killed after its last step
+                    self._files.sweep()
             finally:
                 self._batch = self._lock = self._new_index = None
                 self._staged.pending.clear()
@@ -206,7 +210,9 @@ class WritableArchive(ArchiveRepository):
         if self._new_index is None and not self._staged.pending:
             return
         # escaped, because a document of another tool may hold text that is not valid Unicode
-        index = json.dumps(self._current_index(), sort_keys=True, separators=(",", ":")).encode("ascii")
+        document = self._current_index()
+        document["manifests"] = sorted(document["manifests"] or (), key=_place_in_index)
+        index = json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
         with self._files.temporary(self._files.base, "") as temporary:
             self._keep_mode(temporary.handle, temporary.handles)
             output = _TarOutput(temporary.handle, self._files.directory.path(temporary.name), lock)
@@ -243,6 +249,15 @@ class WritableArchive(ArchiveRepository):
                 os.fchmod(handle.fileno(), stat.S_IMODE(status.st_mode) & 0o777)
 
 
+def _place_in_index(entry: Mapping[str, Any]) -> tuple[bool, str, str]:
+    """Return the key that entries of ``index.json`` are sorted by, so that the order of pushes makes no difference.
+
+    Entries for a platform without a name keep their order, by which other tools choose.
+    """
+    name = (entry.get("annotations") or {}).get(media.ANNOTATION_REF_NAME, "")
+    return not name, str(name), "" if entry.get("platform") else str(entry["digest"])
+
+
 class _StagedBlobs(ArchiveBlobs):
     """The blobs of the archive, and those that are to be written: ``pending``, by their names in the layout."""
 
@@ -275,12 +290,12 @@ class _ArchiveFiles(StoreFiles):
     def __init__(self, folder: str, name: str) -> None:
         super().__init__(folder)
         self.base = f".{name[:_MAX_BASE]}"
-        self._leftover = re.compile(re.escape(self.base) + r"-[0-9a-f]{16}" + re.escape(TEMPORARY) + r"\Z")
+        self._leftover = re.compile(re.escape(self.base) + rf"(-[0-9a-f]{{16}}{re.escape(TEMPORARY)}|{_LOCK})\Z")
 
     @contextlib.contextmanager
     def turn(self, timeout: float) -> Iterator[BinaryIO]:
         """Hold the lock, and yield its file, which grows to show that its holder makes progress."""
-        name = f"{self.base}.lock"
+        name = f"{self.base}{_LOCK}"
         with self.locked(name, timeout) as (handle, handles):
             try:
                 yield handle

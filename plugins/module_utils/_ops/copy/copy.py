@@ -259,7 +259,7 @@ class _Copy:
         with together:
             held = find_tag(self._target, self._tag) if self._tag else None
             moves = bool(self._tag) and (held is None or held.digest != self._digest)
-            if moves and held is not None:
+            if moves:
                 self._check_movable(held)
             missing = [] if known else self._missing(parts, is_tagged=bool(self._tag) and not moves)
             if self._source.reference.is_layout:
@@ -273,6 +273,7 @@ class _Copy:
                 for part in missing:
                     self._push(part, len(platforms.left_out))
                 if moves:
+                    self._check_movable(find_tag(self._target, self._tag))
                     self._target.push_manifest(root, self._tag)
                 self._sent.note(f"{self._digest} {self._scope}", parts)
         changed = bool(missing) or moves
@@ -294,8 +295,12 @@ class _Copy:
             "diff": copy_diff(parts, missing, self._tag, held, self._digest) if changed else [],
         }
 
-    def _check_movable(self, held: Descriptor) -> None:
-        if self._force or not is_immutable(self._tag, None):
+    def _check_movable(self, held: Descriptor | None) -> None:
+        """Check what the tag holds, before anything is sent and once more before the tag is written.
+
+        :raises TagImmutable: when it is a version that has other content.
+        """
+        if held is None or held.digest == self._digest or self._force or not is_immutable(self._tag, None):
             return
         raise TagImmutable(
             f"The tag {self._target.reference.at(tag=self._tag)} holds {held.digest} and would move to {self._digest}, "

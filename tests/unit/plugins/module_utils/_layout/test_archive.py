@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.tar_header import tar_header
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     DigestMismatch,
     InvalidContent,
@@ -188,6 +189,33 @@ def test_the_same_content_makes_the_same_bytes(path: Path) -> None:
     assert {each.mode for each in members} == {0o644, 0o755}
 
 
+def test_the_order_of_pushes_makes_no_difference(path: Path) -> None:
+    one, two = path, path.with_name("two.tar")
+    subject = push(to(path.with_name("other.tar")), b"subject", "1").descriptor.as_json()
+    attached = [b"sbom", b"signature", b"signature of a platform"]
+    for place, order in ((one, [0, 1, 2]), (two, [2, 0, 1])):
+        repository = to(place)
+        with repository.batch():
+            push(repository, b"subject", "1")
+            for number in order:
+                push(repository, attached[number], subject=subject)
+    assert one.read_bytes() == two.read_bytes()
+    names = [each["digest"] for each in json.loads(files_of(one)["index.json"])["manifests"]]
+    assert names == [subject["digest"], *sorted(names[1:])] and len(names) == 4
+
+
+def test_entries_for_platforms_keep_their_order(path: Path) -> None:
+    push(to(path), b"one", "1.0")
+    files = files_of(path)
+    index = json.loads(files["index.json"])
+    listed = [manifest_of(arch.encode()).descriptor.as_json() for arch in ("a", "b", "c", "d")]
+    platforms = [{**each, "platform": {"os": "linux", "architecture": arch}} for each, arch in zip(listed, "abcd")]
+    changed("index.json", json.dumps({**index, "manifests": platforms}).encode())(path)
+    push(to(path), b"two", "2.0")
+    found = json.loads(files_of(path)["index.json"])["manifests"]
+    assert [each.get("platform", {}).get("architecture") for each in found] == [None, "a", "b", "c", "d"]
+
+
 def test_an_archive_grows_by_a_new_file(path: Path) -> None:
     first = push(to(path), b"one", "1.0")
     path.chmod(0o640)
@@ -332,6 +360,24 @@ def test_a_killed_writer_leaves_the_old_archive_and_the_next_one_completes(path:
     assert sorted(os.listdir(path.parent)) == ["it.tar", "other.tmp"], "leftovers are gone, other files are not"
 
 
+def test_what_a_writer_left_that_was_killed_after_its_last_step_goes_with_the_next_run(path: Path) -> None:
+    push(to(path), b"one", "1.0")
+    left = [path.parent / f".it.tar{end}" for end in (".lock", "-0123456789abcdef.tmp")]
+    others = [path.parent / name for name in (".it.tar.locked", ".other.tar.lock")]
+    for each in (*left, *others):
+        each.write_bytes(b"")
+    before = path.stat().st_ino
+    with left[0].open("rb") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with to(path).batch():
+            pass
+        assert left[0].exists(), "somebody holds it"
+    with to(path).batch():
+        push(to(path.with_name("second.tar")), b"one", "1.0")
+    assert sorted(os.listdir(path.parent)) == sorted(["it.tar", "second.tar", *(each.name for each in others)])
+    assert path.stat().st_ino == before, "nothing was to be written"
+
+
 def test_two_writers_at_once_lose_nothing(path: Path) -> None:
     children = []
     for number in range(6):
@@ -447,10 +493,6 @@ def test_there_is_no_archive(path: Path) -> None:
         LayoutRepository(Reference(layout=str(path))).list_tags()
 
 
-def docker_of_old(path: Path) -> Path:
-    return write_tar(path, entry("manifest.json", b"[]"), entry("abc/VERSION", b"1.0"))
-
-
 def with_its_folder(path: Path) -> Path:
     return write_tar(path, *[entry(f"release/{info.name}", data) for info, data in entries_of(path)])
 
@@ -478,7 +520,6 @@ def bytes_of(data: bytes) -> Callable[[Path], Path]:
 @pytest.mark.parametrize(
     ("alter", "words"),
     [
-        (docker_of_old, "no OCI image layout: there is no file oci-layout in it. It is in docker's own format"),
         (with_its_folder, "It has one in its folder 'release'"),
         (lambda path: write_tar(path, entry("a.txt", b"a")), "Check that it was written as an OCI archive"),
         (changed("oci-layout", b'{"imageLayoutVersion": "2.0.0"}'), "has version '2.0.0'"),
@@ -523,6 +564,15 @@ def test_what_cannot_be_read_is_refused(
         push(to(path), b"two", "2.0")
     assert path.read_bytes() == before, "it is never overwritten"
     assert os.listdir(path.parent) == ["it.tar"]
+
+
+def test_a_hundred_thousand_other_members_are_passed_over(path: Path) -> None:
+    push(to(path), b"one", "1.0")
+    members = b"".join(tar_header(f"other/{number}", b"0", 0o644) for number in range(100_000))
+    path.write_bytes(members + path.read_bytes())
+    reader = at(path)
+    assert content_of(reader, "1.0") == b"one"
+    assert len(reader.file.members.others) == tar_members.MAX_OTHERS, "what is kept of them is bounded"
 
 
 def test_an_archive_that_was_cut_short_is_refused_wherever_it_was_cut(path: Path) -> None:

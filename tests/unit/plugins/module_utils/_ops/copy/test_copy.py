@@ -245,6 +245,25 @@ def test_tags_at_the_target(tmp_path: Path) -> None:
     assert not run(f"{place(source)}@{digest}", place(tmp_path / "untagged"))["changed"]
 
 
+@pytest.mark.parametrize("name", ["target", "target.tar"])
+def test_a_version_that_somebody_else_wrote_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    push(at(tmp_path / "source"), "mine", "1.0.0")
+    original = copy_module._Copy._missing
+
+    def missing(self: Any, *arguments: Any, **options: Any) -> Any:
+        found = original(self, *arguments, **options)
+        push(at(tmp_path / name), "theirs", "1.0.0")
+        return found
+
+    monkeypatch.setattr(copy_module._Copy, "_missing", missing)
+    with pytest.raises(TagImmutable, match="would move to"):
+        run(f"{place(tmp_path / 'source')}:1.0.0", place(tmp_path / name))
+    (layer,) = at(tmp_path / name).fetch_manifest("1.0.0").layers
+    assert b"".join(read_blob(at(tmp_path / name), layer)) == b"theirs"
+
+
 def test_signatures_that_only_the_target_has_stay(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     manifest = push(at(source), "it", "1")
