@@ -55,8 +55,8 @@ options:
     description:
       - Several artifacts to verify in this one task, in place of O(ref) or O(url).
       - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(policy),
-        O(parallel) and O(resolve_once), which are for the task as a whole. It says which artifact is meant; any other
-        option that it leaves out is as the task says.
+        O(lock_file), O(lock), O(parallel) and O(resolve_once), which are for the task as a whole. It says which
+        artifact is meant; any other option that it leaves out is as the task says.
       - As soon as an entry has one of the options that say who logs in (O(username), O(password), O(auth_file),
         O(auth_config), O(provider), O(provider_registry)), all of them are its own; and as soon as it has one of those
         that make the policy (from O(signature_provider) to O(trust_store)), the whole policy is.
