@@ -153,9 +153,9 @@ options:
   artifacts:
     description:
       - Several repositories in this one task, in place of O(ref) or O(url).
-      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(policy) and
-        O(parallel), which are for the task as a whole. It says which repository is meant; any other option that it
-        leaves out is as the task says.
+      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(policy),
+        O(lock_file), O(lock) and O(parallel), which are for the task as a whole. It says which repository is meant;
+        any other option that it leaves out is as the task says.
       - As soon as an entry has one of the options that say who logs in (O(username), O(password), O(auth_file),
         O(auth_config), O(provider), O(provider_registry)), all of them are its own.
       - All entries are checked before anything is asked. Then one that fails keeps no other from being worked on; the
@@ -320,7 +320,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
-    LOCK_SPEC,
     REFERENCE_SPEC,
     RULES_SPEC,
     SELECTION_SPEC,
@@ -394,7 +393,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     several = {name: ARTIFACTS_SPEC[name] for name in ("artifacts", "parallel")}
-    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **LOCK_SPEC, **several}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **several}
     exclusive = [*EXCLUSIVE_RULES, *(("artifacts", name) for name in PLACE_SPEC)]
     run_registry_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive)
 

@@ -97,8 +97,8 @@ options:
     description:
       - Several artifacts in this one task, in place of O(ref) or O(url).
       - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(policy),
-        O(parallel) and O(resolve_once), which are for the task as a whole. It says which artifact is meant; any other
-        option that it leaves out is as the task says.
+        O(lock_file), O(lock), O(parallel) and O(resolve_once), which are for the task as a whole. It says which
+        artifact is meant; any other option that it leaves out is as the task says.
       - As soon as an entry has one of the options that say who logs in (O(username), O(password), O(auth_file),
         O(auth_config), O(provider), O(provider_registry)), all of them are its own.
       - All entries are checked before anything is asked. Then one that fails keeps no other from being worked on; the
@@ -273,7 +273,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
-    LOCK_SPEC,
     RULES_SPEC,
     TAG_MOVED_SPEC,
     VERIFY_SPEC,
@@ -373,7 +372,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **LOCK_SPEC, **ARTIFACTS_SPEC}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **ARTIFACTS_SPEC}
     run_registry_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive_rules())
 
 

@@ -14,14 +14,14 @@ from .._errors import InvalidOption
 from .._ops.diff.options import is_path
 from .items import ARTIFACTS, AUTH_UNIT, as_task, checked, inherited, with_entries
 from .run import TaskModule
-from .specs import LOCK_SPEC, REFERENCE_SPEC, RULES_SPEC, SELECTION_SPEC, TAG_MOVED_SPEC
+from .specs import REFERENCE_SPEC, RULES_SPEC, SELECTION_SPEC, TAG_MOVED_SPEC
 
 SIDES = ("from", "to")
 SIDES_SPEC: dict[str, Any] = {name: {"type": "raw", "required": True} for name in SIDES}
 # what only a side has, and not the task
 _OWN: dict[str, Any] = {**REFERENCE_SPEC, **SELECTION_SPEC, **TAG_MOVED_SPEC, "path": {"type": "path"}}
 # options of the task as a whole
-_OF_THE_TASK = frozenset({*SIDES, *RULES_SPEC, *LOCK_SPEC, "cache_dir", "helm"})
+_OF_THE_TASK = frozenset({*SIDES, *RULES_SPEC, "cache_dir", "helm"})
 
 
 def with_sides(task: Mapping[str, Any]) -> dict[str, Any]:
