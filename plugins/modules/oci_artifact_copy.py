@@ -160,7 +160,7 @@ options:
     type: int
     default: 4
 requirements:
-  - PyYAML on the host that runs the module, for O(include), and Helm 3.10 or newer for V(images) in it
+  - PyYAML >= 5.4 on the host that runs the module, for O(include), and Helm 3.10 or newer for V(images) in it
 seealso:
   - module: cloudnative.artifacts.oci_artifact_pull
   - module: cloudnative.artifacts.oci_artifact_push

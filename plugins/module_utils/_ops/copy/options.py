@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.reference import Reference
-from ..._trust.policy import VerifyPolicy
 from ..resolve import ReferenceOptions
 
 if TYPE_CHECKING:
     from ..._policy.rules import Policy
+    from ..._trust.policy import VerifyPolicy
 
 # values of "prune"
 NO_PRUNE, REPORT, PRUNE = "false", "report", "true"

@@ -128,6 +128,7 @@ ENTRANCES = {
     "_ops.clients",
     "_ops.connect",
     "_ops.connect_to_write",
+    "_ops.copy.rules",
     "_ops.diff.artifact",
     "_ops.info.info",
     "_ops.info.search",

@@ -94,7 +94,7 @@ class Place:
         self.write("one")
 
         def open_repository(
-            reference: Reference, *_options: Any, push: bool = False, mirrored: bool = True, cache: Any = None
+            reference: Reference, *_options: Any, push: bool = False, mirrored: bool = True, **_shared: Any
         ) -> Spy:
             assert not mirrored, "what is written, or compared with, is the registry's own"
             self.opened.append(push)
