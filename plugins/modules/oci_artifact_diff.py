@@ -121,7 +121,8 @@ options:
     default: helm
 requirements:
   - zstandard >= 0.21 on the host that runs the module, for layers compressed with zstd (Python 3.14 needs none)
-  - PyYAML >= 5.4 and Helm 3.10 or newer on the host that runs the module, for what is compared of charts beside their files
+  - PyYAML >= 5.4 and Helm 3.10 or newer on the host that runs the module, for what is compared of charts beside their
+    files
 seealso:
   - module: cloudnative.artifacts.oci_artifact_pull
   - module: cloudnative.artifacts.oci_artifact_info
