@@ -480,7 +480,8 @@ def target_auth(given: dict[str, Any]) -> AuthOptions | None:
     """The credentials that are given for the target; None when there are none."""
     if not any(given.get(name) for name in _CREDENTIALS):
         return None
-    return AuthOptions(**{name: given.get(name) or "" for name in _CREDENTIALS})
+    known: dict[str, Any] = {name: given.get(name) or "" for name in _CREDENTIALS}
+    return AuthOptions(**known)
 
 
 def target_connection(params: dict[str, Any], given: dict[str, Any]) -> ConnectionOptions:
