@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._dest.drift import Drift
@@ -24,14 +25,17 @@ from ..layer_selector import COPY
 from ..layers import check_sizes, choose_manifest, file_name
 from ..placement import Placement, placement_of
 from ..resolve import Resolved
-from .context import PullContext, verdict_of
+from .context import PullContext, observed, verdict_of
 from .layer_reader import LayerReader, opened_layers
 from .options import DRIFT_CORRECTED, LEFT_OUT, NEW_REVISION, PLACEMENT, UP_TO_DATE, PullResult, listed_changes
 from .staging import Staged, needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
+    from ..._cache.artifact_cache import CachedRepository
+    from ..._dest.history import Kept
     from ..._oci.repository import Repository
     from ..verdicts import Finding
+    from .keeping import Keeper
 
 # Bytes of layers that are read into memory before the first of them is unpacked.
 MAX_IN_MEMORY = 1024 * 1024
@@ -56,6 +60,8 @@ class Change:
         self._resolved = resolved
         self._verification = verification
         self._turn = turn
+        # the manifests that lead to the content, where they are to be kept
+        self._seen: Mapping[str, Manifest] = {}
 
     def carry_out(self, state: State, drift: Drift | None) -> PullResult:
         """Correct drift, or fetch and place all content; ``drift`` is None for another revision.
@@ -70,6 +76,11 @@ class Change:
             if result is not None:
                 return result
         what = str(repository.reference.at(tag=resolved.tag, digest=resolved.digest))
+        if pull.options.keep:
+            from .keeping import SeenManifests
+
+            looked_at = SeenManifests(repository)
+            repository, self._seen = looked_at.as_repository(), looked_at.seen
         top = repository.fetch_manifest(resolved.digest)
         manifest = choose_manifest(repository, top, pull.options.platform, pull.options.selector.media_type)
         placement = placement_of(manifest, pull.options.selector, what, is_to_file=bool(pull.name))
@@ -117,10 +128,11 @@ class Change:
     ) -> PullResult:
         key, layers = self._pull.key(self._resolved), placement.layers
         cached = self._pull.task.cached(self._repository)
+        keeper = self._keeper(stage, cached, state) if work is not None else None
         is_small = sum(layer.size for layer in layers) <= MAX_IN_MEMORY
         transfers = self._pull.task.transfers
         shown_while = self._showing_progress(layers, work)
-        with shown_while, opened_layers(self._repository, cached, layers, stage, transfers) as read:
+        with shown_while, opened_layers(self._repository, keeper or cached, layers, stage, transfers) as read:
             if is_small:
                 read.take_in(layers)
             with self._pull.task.small_work(is_small):
@@ -156,9 +168,31 @@ class Change:
             artifact[PLACEMENT] = placement.as_result(staged.exclusions)
             if self._pull.want_diff:
                 diff = diff or self._revision_diff(state, artifact)
+            standing = state.standing
             if work is not None:
                 wanted = self._pull.target.wanted
-                work.apply(plan, content, state, key, artifact, self._verification, wanted, staged.times)
+                placed = self._kept(keeper, key, layers, wanted)
+                standing = self._standing_after(state, placed)
+                place = partial(
+                    work.apply,
+                    plan,
+                    content,
+                    state,
+                    key,
+                    artifact,
+                    self._verification,
+                    wanted,
+                    staged.times,
+                    standing=standing,
+                    going=self._going,
+                )
+                if (options.validate or options.health) and (changed or state.pending):
+                    from .checks import place_checked
+
+                    standing = place_checked(self._pull, work, content, plan, state, artifact, place, standing)
+                else:
+                    place()
+                self._forget_others(standing)
         return PullResult(
             changed=changed,
             reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
@@ -173,7 +207,61 @@ class Change:
             verification=verdict_of(self._verification),
             diff=diff,
             warnings=self._pull.warnings,
+            observed=observed(key, str(self._verification.get("policy", ""))),
+            standing=standing,
         )
+
+    # The number of the kept revision that this leads back to, 0 for another one.
+    _going = 0
+
+    def _standing_after(self, state: State, placed: Kept | None) -> Mapping[str, Any]:
+        """Return what the record remembers once the content is in place; ``placed`` is the revision if it is kept."""
+        keep = self._pull.options.keep
+        if keep is None and not state.standing:
+            return state.standing
+        from ..._dest.history import with_placed
+
+        return with_placed(state.standing, placed, keep)
+
+    def _keeper(self, stage: int, cached: CachedRepository | None, state: State) -> Keeper | None:
+        """Return what keeps the layers; None where they are not to be kept."""
+        if not self._pull.options.keep:
+            return None
+        from .keeping import Keeper
+
+        with self._pull.destination.opened() as held, self._explained():
+            return Keeper(held.control, stage, self._repository, cached, state.standing)
+
+    def _kept(
+        self, keeper: Keeper | None, key: Mapping[str, Any], layers: Sequence[Descriptor], wanted: str
+    ) -> Kept | None:
+        """Keep the manifests, too; return what is to be remembered of the revision."""
+        if keeper is None:
+            return None
+        from .keeping import kept_revision
+
+        with self._explained():
+            keeper.keep_manifests(self._seen)
+        options = self._pull.options
+        return kept_revision(options, key, self._resolved, self._seen, layers, self._verification, wanted)
+
+    def _forget_others(self, standing: Mapping[str, Any]) -> None:
+        """Remove kept blobs that no kept revision needs any more. The content is in place: a failure does not matter,
+        and the next run that changes something tries again."""
+        if self._pull.options.keep is None:
+            return
+        from ..._dest.history import kept_blobs
+        from ..._dest.kept_blobs import KeptBlobs
+
+        with suppress(OSError), self._pull.destination.opened() as held:
+            KeptBlobs(held.control).remove_others(kept_blobs(standing))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise self._pull.destination.refused(exc) from None
 
     @contextmanager
     def _showing_progress(self, layers: list[Descriptor], work: Workplace | None) -> Iterator[None]:
@@ -230,7 +318,9 @@ class Change:
         if drift is not None:
             reason, changes = DRIFT_CORRECTED, listed_changes(changed=drift.content, permissions=drift.metadata)
         verdict = verdict_of(self._verification)
-        return PullResult(True, reason, artifact, changes, verdict, warnings=self._pull.warnings)
+        policy = str(self._verification.get("policy", ""))
+        rules = observed(self._pull.key(self._resolved), policy)
+        return PullResult(True, reason, artifact, changes, verdict, warnings=self._pull.warnings, observed=rules)
 
     def _revision_diff(self, state: State, artifact: Mapping[str, Any]) -> list[dict[str, str]]:
         """The diff of the revisions, when no file differs."""

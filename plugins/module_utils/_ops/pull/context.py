@@ -81,19 +81,29 @@ class PullContext:
 
     def may_be_in_place(self, state: State) -> bool:
         """Return False when something is to be done whatever the revision is; without looking at files."""
-        if state.pending or self.options.force or not self.is_verified(state):
+        if state.pending or self.options.force or not self.is_verified(state) or self.must_keep(state):
             return False
         key = dict(state.key)
         return key == {**self.key(Resolved("", "", None)), "revision": key.get("revision")}
 
     def drift(self, state: State, resolved: Resolved) -> Drift | None:
-        """Return the drift of the files from the record; None when the record is of another revision or other options.
+        """Return the drift of the files from the record; None when the record is of another revision or other options,
+        or the content is to be fetched in any case.
 
         :raises StorageError: when ``dest`` cannot be read.
         """
-        if dict(state.key) != self.key(resolved) or state.pending or self.options.force:
+        if dict(state.key) != self.key(resolved) or state.pending or self.options.force or self.must_keep(state):
             return None
-        return self.destination.find_drift(state, self.options.check_content)
+        return self.destination.find_drift(state, self.options.check_content or self.is_requested(state))
+
+    def must_keep(self, state: State) -> bool:
+        """Return True when the revision in ``dest`` is to be kept and is not yet."""
+        return bool(self.options.keep) and not state.standing.get("current")
+
+    def is_requested(self, state: State) -> bool:
+        """Return True when ``requested_at`` has a token that no pull has handled yet."""
+        token = self.options.requested_at
+        return bool(token) and state.standing.get("requested_at", {}).get("token") != token
 
     def is_verified(self, state: State) -> bool:
         """Return True when no policy is given, or the record says that it was satisfied: a verification of a digest
@@ -121,7 +131,10 @@ class PullContext:
     def unchanged(self, state: State, reason: str, verification: Mapping[str, Any]) -> PullResult:
         """Return the result for an artifact that is in place already."""
         artifact, verdict = dict(state.artifact), verdict_of(verification)
-        return PullResult(False, reason, artifact, listed_changes(), verdict, warnings=self.warnings)
+        result = PullResult(False, reason, artifact, listed_changes(), verdict, warnings=self.warnings)
+        result.observed = observed(state.key, state.verification.get("policy", ""))
+        result.standing = state.standing
+        return result
 
 
 def make_context(options: PullOptions, task: Task, *, check_mode: bool = False, want_diff: bool = False) -> PullContext:
@@ -151,6 +164,13 @@ def make_context(options: PullOptions, task: Task, *, check_mode: bool = False, 
     destination, name = _open_destination(options, target)
     warnings = list(target.warnings)
     return PullContext(target, options, task, destination, name, policies, check_mode, want_diff, warnings, guard)
+
+
+def observed(key: Mapping[str, Any], policy: str) -> dict[str, Any]:
+    """Return the module's value ``observed`` for a key of the record and the fingerprint of a policy."""
+    selector = {name: key.get(name, "") for name in ("media_type", "operation")}
+    rules = {name: key.get(name) for name in ("layers", "platform", "ignore")}
+    return {"layer_selector": selector, **rules, "policy": policy} if key else {}
 
 
 def verdict_of(verification: Mapping[str, Any]) -> Mapping[str, Any]:

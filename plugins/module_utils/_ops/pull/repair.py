@@ -13,7 +13,7 @@ from ..._dest.drift import Drift
 from ..._dest.state import State
 from ..._dest.workplace import locked
 from ..resolve import Resolved
-from .context import PullContext, verdict_of
+from .context import PullContext, observed, verdict_of
 from .options import DRIFT_CORRECTED, UP_TO_DATE, PullResult, listed_changes
 
 
@@ -39,4 +39,6 @@ def repair_metadata(
         diff = permissions_diff(pull.destination.root, drift.metadata)
     changes = listed_changes(permissions=drift.metadata)
     artifact, verdict = dict(state.artifact), verdict_of(verification)
-    return PullResult(True, DRIFT_CORRECTED, artifact, changes, verdict, diff, warnings=pull.warnings)
+    result = PullResult(True, DRIFT_CORRECTED, artifact, changes, verdict, diff, warnings=pull.warnings)
+    result.observed, result.standing = observed(state.key, str(verification.get("policy", ""))), state.standing
+    return result
