@@ -63,6 +63,13 @@ class State(NamedTuple):
         return path in self.files or path in self.pending
 
 
+def observed(key: Mapping[str, Any], verification: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the modules' value ``observed``: the rules in a key and a verification of a record, if there is a key."""
+    selector = {name: key.get(name) for name in ("media_type", "operation")}
+    rules = {name: key.get(name) for name in ("layers", "platform", "ignore")}
+    return {"layer_selector": selector, **rules, "policy": verification.get("policy") or ""} if key else {}
+
+
 def load_state(control: int) -> State:
     """Read the record in an open control directory; an empty one when there is none.
 

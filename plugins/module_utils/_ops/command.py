@@ -8,14 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import shlex
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
-
-from .._errors import InvalidOption
 
 # bytes of output that are kept, from its end
 MAX_OUTPUT = 4000
@@ -28,20 +25,6 @@ class Ended(NamedTuple):
 
     status: int
     how: str
-
-
-def parse_words(option: str, text: str) -> list[str]:
-    """Return the words of a command line, as a shell would split it.
-
-    :raises InvalidOption: when there are none, or a quotation mark has no partner.
-    """
-    try:
-        words = shlex.split(text)
-    except ValueError as exc:
-        raise InvalidOption(f"'{option}' is not a command: {exc}.") from None
-    if not words:
-        raise InvalidOption(f"'{option}' is empty: wanted a command.")
-    return words
 
 
 def with_path(words: Sequence[str], path: str) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._dest.drift import Drift
 from ..._dest.plan import make_plan
-from ..._dest.state import State
+from ..._dest.state import State, observed
 from ..._dest.workplace import Workplace, locked
 from ..._files.directory_handles import DirectoryHandles
 from ..._files.names import shown
@@ -25,7 +25,7 @@ from ..layer_selector import COPY
 from ..layers import check_sizes, choose_manifest, file_name
 from ..placement import Placement, placement_of
 from ..resolve import Resolved
-from .context import PullContext, observed, verdict_of
+from .context import PullContext, verdict_of
 from .layer_reader import LayerReader, opened_layers
 from .options import DRIFT_CORRECTED, LEFT_OUT, NEW_REVISION, PLACEMENT, UP_TO_DATE, PullResult, listed_changes
 from .staging import Staged, needs_digests, stage_copied, stage_extracted
@@ -62,6 +62,8 @@ class Change:
         self._turn = turn
         # the manifests that lead to the content, where they are to be kept
         self._seen: Mapping[str, Manifest] = {}
+        # the number of the kept revision that this leads back to, 0 for another one
+        self._going = 0
 
     def carry_out(self, state: State, drift: Drift | None) -> PullResult:
         """Correct drift, or fetch and place all content; ``drift`` is None for another revision.
@@ -113,6 +115,10 @@ class Change:
         content = _make_content(stage)
         try:
             return self._place_content(manifest, placement, stage, content, work, state, artifact)
+        except BaseException:
+            if work is not None:
+                self._forget_others(state.standing)
+            raise
         finally:
             content.close()
 
@@ -130,13 +136,14 @@ class Change:
         cached = self._pull.task.cached(self._repository)
         keeper = self._keeper(stage, cached, state) if work is not None else None
         is_small = sum(layer.size for layer in layers) <= MAX_IN_MEMORY
+        is_strict = self._pull.options.force or self._pull.compares_content(state)
         transfers = self._pull.task.transfers
         shown_while = self._showing_progress(layers, work)
         with shown_while, opened_layers(self._repository, keeper or cached, layers, stage, transfers) as read:
             if is_small:
                 read.take_in(layers)
             with self._pull.task.small_work(is_small):
-                staged = self._stage(manifest, placement, read, content.get(""))
+                staged = self._stage(manifest, placement, read, content.get(""), is_strict)
             if cached is not None:
                 # of an index, the cache has one platform's manifest, which is not the tag's
                 is_whole = artifact["digest"] == manifest.descriptor.digest
@@ -144,7 +151,6 @@ class Change:
         options, root = self._pull.options, self._pull.destination.root
         diff: list[dict[str, str]] = []
         with self._turn, self._pull.task.small_work(is_small):
-            trust_times = not (options.force or options.check_content)
             with self._pull.destination.opened() as held:
                 plan = make_plan(
                     held.root,
@@ -153,7 +159,7 @@ class Change:
                     state,
                     options.permissions,
                     force=options.force,
-                    trust_times=trust_times,
+                    trust_times=not is_strict,
                 )
                 if self._pull.want_diff:
                     from ..._dest.diff import diff_of
@@ -207,12 +213,9 @@ class Change:
             verification=verdict_of(self._verification),
             diff=diff,
             warnings=self._pull.warnings,
-            observed=observed(key, str(self._verification.get("policy", ""))),
+            observed=observed(key, self._verification),
             standing=standing,
         )
-
-    # The number of the kept revision that this leads back to, 0 for another one.
-    _going = 0
 
     def _standing_after(self, state: State, placed: Kept | None) -> Mapping[str, Any]:
         """Return what the record remembers once the content is in place; ``placed`` is the revision if it is kept."""
@@ -246,8 +249,7 @@ class Change:
         return kept_revision(options, key, self._resolved, self._seen, layers, self._verification, wanted)
 
     def _forget_others(self, standing: Mapping[str, Any]) -> None:
-        """Remove kept blobs that no kept revision needs any more. The content is in place: a failure does not matter,
-        and the next run that changes something tries again."""
+        """Remove blobs that no kept revision needs. A failure does not matter: the next run tries again."""
         if self._pull.options.keep is None:
             return
         from ..._dest.history import kept_blobs
@@ -285,7 +287,9 @@ class Change:
                 if control >= 0:
                     remove_progress(control)
 
-    def _stage(self, manifest: Manifest, placement: Placement, read: LayerReader, content: int) -> Staged:
+    def _stage(
+        self, manifest: Manifest, placement: Placement, read: LayerReader, content: int, is_strict: bool
+    ) -> Staged:
         layers = placement.layers
         if self._pull.options.selector.operation == COPY:
             names = self._copy_names(manifest, layers)
@@ -298,15 +302,14 @@ class Change:
             self._pull.options.limits,
             name=shown(self._pull.destination.root),
             ignore=self._pull.options.ignore or "",
-            digests=self._needs_digests(layers),
+            digests=self._needs_digests(layers, is_strict),
         )
         self._pull.warnings.extend(staged.warnings)
         return staged
 
-    def _needs_digests(self, layers: list[Descriptor]) -> bool:
-        options = self._pull.options
+    def _needs_digests(self, layers: list[Descriptor], is_strict: bool) -> bool:
         with self._pull.destination.opened() as held:
-            return needs_digests(layers, held.root, options.check_content or options.force)
+            return needs_digests(layers, held.root, is_strict)
 
     def _copy_names(self, manifest: Manifest, layers: list[Descriptor]) -> list[str]:
         if self._pull.name:
@@ -318,8 +321,7 @@ class Change:
         if drift is not None:
             reason, changes = DRIFT_CORRECTED, listed_changes(changed=drift.content, permissions=drift.metadata)
         verdict = verdict_of(self._verification)
-        policy = str(self._verification.get("policy", ""))
-        rules = observed(self._pull.key(self._resolved), policy)
+        rules = observed(self._pull.key(self._resolved), self._verification)
         return PullResult(True, reason, artifact, changes, verdict, warnings=self._pull.warnings, observed=rules)
 
     def _revision_diff(self, state: State, artifact: Mapping[str, Any]) -> list[dict[str, str]]:

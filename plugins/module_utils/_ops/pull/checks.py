@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Callable
 
 from ..._dest.diff import diff_of
@@ -16,31 +15,21 @@ from ..._dest.history import Hold, current_revision, listed, now, with_failure, 
 from ..._dest.plan import Plan
 from ..._dest.state import State
 from ..._dest.workplace import Workplace
-from ..._errors import InvalidOption, OciError, StorageError
+from ..._errors import OciError, StorageError
 from ..._files.directory_handles import DirectoryHandles
 from ..._files.directory_writers import other_writers
 from ..._files.names import native, shown
 from ..._files.users import is_trusted
-from ..._oci.options import parse_duration
-from ..command import parse_words, run_words, with_path
+from ..command import run_words, with_path
 from .context import PullContext
+from .host_options import ROLLBACK, Health
 from .keeping import account
 from .options import listed_changes
 
-ROLLBACK, NONE = "rollback", "none"
 # seconds that a command before the placement may take
 VALIDATE_TIMEOUT = 600.0
 # characters of a diff in a message
 MAX_DIFF = 4000
-
-
-@dataclass(frozen=True)
-class Health:
-    """The command that is run once a revision is in place, its time in seconds, and what its failure leads to."""
-
-    words: tuple[str, ...]
-    timeout: float
-    remediation: str
 
 
 class ValidationFailed(OciError):
@@ -53,28 +42,6 @@ class HealthCheckFailed(OciError):
     """The command that is run once the content is in place failed."""
 
     reason = "HealthCheckFailed"
-
-
-def parse_validate(text: str) -> tuple[str, ...]:
-    """Return the words of the option ``validate``.
-
-    :raises InvalidOption: when it is no command, or has no place for the path.
-    """
-    words = parse_words("validate", text)
-    if not any("%s" in word for word in words):
-        raise InvalidOption(
-            f"'validate' is {text[:200]!r}: it has to say with %s where the path of the staged content goes."
-        )
-    return tuple(words)
-
-
-def parse_health(option: Mapping[str, Any]) -> Health:
-    """Return the option ``health``.
-
-    :raises InvalidOption: when its command or its time cannot be used.
-    """
-    timeout = parse_duration(option["timeout"])
-    return Health(tuple(parse_words("health.command", option["command"])), timeout, option["remediation"])
 
 
 def place_checked(
@@ -156,9 +123,7 @@ def _validate(
         f"{command!r} of 'validate' {how}.",
         f"{_place(pull)} is as it was. What would have changed:\n{_short(diff)}",
     )
-    changes = listed_changes(
-        added=plan.added, changed=plan.changed, removed=plan.removed, permissions=plan.metadata
-    )
+    changes = listed_changes(added=plan.added, changed=plan.changed, removed=plan.removed, permissions=plan.metadata)
     error.details.update(changes=changes, **({"diff": diff} if pull.want_diff else {}))
     if state.standing.get("current"):
         work.record_standing(state, with_failure(state.standing, error.message))
@@ -175,10 +140,11 @@ def _staged_path(pull: PullContext, content: DirectoryHandles) -> tuple[str, tup
         root = held.root.get("")
         status = os.fstat(root)
         is_safe = is_trusted(status.st_uid) and not other_writers(root, status)
-    directory, descriptors = os.path.join(destination.control, "stage", "content"), ()
+    directory = os.path.join(destination.control, "stage", "content")
+    descriptors: tuple[int, ...] = ()
     if not is_safe:
-        descriptor = content.get("")
-        directory, descriptors = f"/proc/self/fd/{descriptor}", (descriptor,)
+        descriptors = (content.get(""),)
+        directory = f"/proc/self/fd/{descriptors[0]}"
         if not os.path.isdir(directory):
             raise StorageError(
                 f"{shown(destination.root)} may be written to by others, and this system has no way to hand an open "
@@ -264,7 +230,7 @@ def _hold(
 
 
 def _again(pull: PullContext) -> str:
-    """Run the command once more over what is there again, so that what it loads is loaded again; return how it ended."""
+    """Run the command once more over what is there again, so that what it loads is loaded again; return how it went."""
     health = pull.options.health
     if health is None:
         return ""

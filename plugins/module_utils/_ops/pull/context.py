@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._dest.destination import Destination
 from ..._dest.drift import Drift
-from ..._dest.state import State
+from ..._dest.state import State, observed
 from ..._errors import StorageError
 from ..._files.names import CONTROL_NAME, native, shown
 from ..layer_selector import ALL, COPY
@@ -94,11 +94,15 @@ class PullContext:
         """
         if dict(state.key) != self.key(resolved) or state.pending or self.options.force or self.must_keep(state):
             return None
-        return self.destination.find_drift(state, self.options.check_content or self.is_requested(state))
+        return self.destination.find_drift(state, self.compares_content(state))
 
     def must_keep(self, state: State) -> bool:
         """Return True when the revision in ``dest`` is to be kept and is not yet."""
         return bool(self.options.keep) and not state.standing.get("current")
+
+    def compares_content(self, state: State) -> bool:
+        """Return True when files are to be compared by their digests."""
+        return self.options.check_content or self.is_requested(state)
 
     def is_requested(self, state: State) -> bool:
         """Return True when ``requested_at`` has a token that no pull has handled yet."""
@@ -132,7 +136,7 @@ class PullContext:
         """Return the result for an artifact that is in place already."""
         artifact, verdict = dict(state.artifact), verdict_of(verification)
         result = PullResult(False, reason, artifact, listed_changes(), verdict, warnings=self.warnings)
-        result.observed = observed(state.key, state.verification.get("policy", ""))
+        result.observed = observed(state.key, state.verification)
         result.standing = state.standing
         return result
 
@@ -164,13 +168,6 @@ def make_context(options: PullOptions, task: Task, *, check_mode: bool = False, 
     destination, name = _open_destination(options, target)
     warnings = list(target.warnings)
     return PullContext(target, options, task, destination, name, policies, check_mode, want_diff, warnings, guard)
-
-
-def observed(key: Mapping[str, Any], policy: str) -> dict[str, Any]:
-    """Return the module's value ``observed`` for a key of the record and the fingerprint of a policy."""
-    selector = {name: key.get(name, "") for name in ("media_type", "operation")}
-    rules = {name: key.get(name) for name in ("layers", "platform", "ignore")}
-    return {"layer_selector": selector, **rules, "policy": policy} if key else {}
 
 
 def verdict_of(verification: Mapping[str, Any]) -> Mapping[str, Any]:

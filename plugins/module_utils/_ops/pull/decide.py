@@ -149,7 +149,8 @@ def _confirmed(pull: PullContext, result: PullResult, resolved: Resolved | None)
         from .last_good import note_confirmation
 
         result.warnings += note_confirmation(pull.destination, pull.target, pull.key(resolved))
-    if pull.options.requested_at and not pull.check_mode:
+    token = pull.options.requested_at
+    if token and not pull.check_mode and result.standing.get("requested_at", {}).get("token") != token:
         from .standing import note_request
 
         result.standing = note_request(pull)

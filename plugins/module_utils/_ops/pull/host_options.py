@@ -5,15 +5,27 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..._errors import InvalidOption
+from ..._oci.options import parse_duration
 from .options import PullOptions
+
+ROLLBACK = "rollback"
 
 # as in _dest.history, which an unchanged pull does without
 MAX_KEPT = 100
 MAX_TOKEN = 200
+
+
+class Health(NamedTuple):
+    """The command that is run once a revision is in place, its time in seconds, and what its failure leads to."""
+
+    words: tuple[str, ...]
+    timeout: float
+    remediation: str
 
 
 def with_host_options(options: PullOptions, params: Mapping[str, Any]) -> PullOptions:
@@ -26,11 +38,41 @@ def with_host_options(options: PullOptions, params: Mapping[str, Any]) -> PullOp
         raise InvalidOption(f"'keep' is {keep}: wanted 0 to {MAX_KEPT}.")
     if len(token) > MAX_TOKEN:
         raise InvalidOption(f"'requested_at' has {len(token)} characters: wanted at most {MAX_TOKEN}.")
-    options = options._replace(keep=keep, requested_at=token)
-    if params["validate"] is not None or params["health"] is not None:
-        from .checks import parse_health, parse_validate
+    validate, health = params["validate"], params["health"]
+    return options._replace(
+        keep=keep,
+        requested_at=token,
+        validate=() if validate is None else parse_validate(validate),
+        health=None if health is None else parse_health(health),
+    )
 
-        validate = () if params["validate"] is None else parse_validate(params["validate"])
-        health = None if params["health"] is None else parse_health(params["health"])
-        options = options._replace(validate=validate, health=health)
-    return options
+
+def parse_validate(text: str) -> tuple[str, ...]:
+    """Return the words of the option ``validate``.
+
+    :raises InvalidOption: when it is no command, or has no place for the path.
+    """
+    words = _words("validate", text)
+    if not any("%s" in word for word in words):
+        raise InvalidOption("'validate' has to say with %s where the path of the new content goes.")
+    return words
+
+
+def parse_health(option: Mapping[str, Any]) -> Health:
+    """Return the option ``health``.
+
+    :raises InvalidOption: when its command or its time cannot be used.
+    """
+    timeout = parse_duration(option["timeout"])
+    return Health(_words("health.command", option["command"]), timeout, option["remediation"])
+
+
+def _words(option: str, text: str) -> tuple[str, ...]:
+    """Split a command line as a shell would."""
+    try:
+        words = shlex.split(text)
+    except ValueError as exc:
+        raise InvalidOption(f"'{option}' is not a command: {exc}.") from None
+    if not words:
+        raise InvalidOption(f"'{option}' is empty: wanted a command.")
+    return tuple(words)

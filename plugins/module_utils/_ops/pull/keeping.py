@@ -147,4 +147,3 @@ def account() -> str:
     name = user_name(os.geteuid())
     person = os.environ.get("SUDO_USER", "")[:256]
     return f"{name} ({person} by sudo)" if person and person != name else name
-

@@ -18,7 +18,7 @@ from ..resolve import ReferenceOptions
 if TYPE_CHECKING:
     from ..._policy.rules import Policy
     from ..._trust.policy import VerifyPolicy
-    from .checks import Health
+    from .host_options import Health
     from .last_good import Degradation, LastGood
 
 # Values of the module's "reason".

@@ -10,10 +10,10 @@ from typing import Any
 
 from ..._dest.diff import permissions_diff
 from ..._dest.drift import Drift
-from ..._dest.state import State
+from ..._dest.state import State, observed
 from ..._dest.workplace import locked
 from ..resolve import Resolved
-from .context import PullContext, observed, verdict_of
+from .context import PullContext, verdict_of
 from .options import DRIFT_CORRECTED, UP_TO_DATE, PullResult, listed_changes
 
 
@@ -40,5 +40,5 @@ def repair_metadata(
     changes = listed_changes(permissions=drift.metadata)
     artifact, verdict = dict(state.artifact), verdict_of(verification)
     result = PullResult(True, DRIFT_CORRECTED, artifact, changes, verdict, diff, warnings=pull.warnings)
-    result.observed, result.standing = observed(state.key, str(verification.get("policy", ""))), state.standing
+    result.observed, result.standing = observed(state.key, verification), state.standing
     return result

@@ -90,15 +90,12 @@ class Replay(Change):
         self, pull: PullContext, repository: Repository, resolved: Resolved, kept: Kept, hold: Hold | None
     ) -> None:
         super().__init__(pull, repository, resolved, kept.verification, nullcontext())
-        self._kept = kept
+        self._revision = kept
         self._hold = hold
-
-    @property
-    def _going(self) -> int:
-        return self._kept.number
+        self._going = kept.number
 
     def _standing_after(self, state: State, _placed: Kept | None) -> Mapping[str, Any]:
-        return standing_after(state.standing, self._kept, self._hold)
+        return standing_after(state.standing, self._revision, self._hold)
 
 
 def standing_after(standing: Mapping[str, Any], kept: Kept, hold: Hold | None) -> Mapping[str, Any]:

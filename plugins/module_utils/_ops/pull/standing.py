@@ -25,7 +25,8 @@ def suspended(pull: PullContext, state: State) -> PullResult:
     note = state.standing["suspended"]
     reason = f": {note['reason']}" if note.get("reason") else ""
     pull.warn_once(
-        f"Pulls into {shown(pull.destination.root)} are suspended since {note.get('since')} by {note.get('who')}{reason}. "
+        f"Pulls into {shown(pull.destination.root)} are suspended since {note.get('since')} by {note.get('who')}"
+        f"{reason}. "
         "oci_artifact_rollback resumes them with state: resumed."
     )
     return pull.unchanged(state, SUSPENDED, {})
