@@ -300,9 +300,9 @@ EXAMPLES = r"""
     semver: 1.x
     dest: /etc/judged
     keep: 3
-    validate: test -s %s/base/deploy.yaml
+    validate: test -s %s/base/app.yaml
     health:
-      command: test -r /etc/judged/base/deploy.yaml
+      command: test -r /etc/judged/base/app.yaml
       timeout: 30s
 """
 
@@ -765,11 +765,9 @@ def pull_options(task: AnsibleModule, policy: Policy | None) -> PullOptions:
         policy=policy,
     )
     if any(params[name] is not None for name in ("keep", "validate", "health", "requested_at")):
-        from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.host_options import (
-            with_host_options,
-        )
+        from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.host_options import host_options
 
-        return with_host_options(options, params)
+        options = options._replace(**host_options(params))
     return options
 
 

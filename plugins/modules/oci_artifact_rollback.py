@@ -81,24 +81,29 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Pull the newest release, and keep three of them
+- name: Pull a release, and keep three of them
   cloudnative.artifacts.oci_artifact_pull:
-    url: oci://registry.example.com/platform/config
-    semver: 1.x
+    ref: registry.example.com/platform/config:1.4.2
     dest: /etc/kept
     keep: 3
+
+- name: Try a release candidate
+  cloudnative.artifacts.oci_artifact_pull:
+    ref: registry.example.com/platform/config:1.5.0-rc.1
+    dest: /etc/kept
+    keep: 3
+
+- name: Go back to the release before it, without the registry, and hold the candidate back
+  cloudnative.artifacts.oci_artifact_rollback:
+    dest: /etc/kept
+    to: previous
+    reason: requests fail
 
 - name: Let nobody pull while we look
   cloudnative.artifacts.oci_artifact_rollback:
     dest: /etc/kept
     state: suspended
-    reason: the new release is being looked at
-
-- name: Place a kept release again, by its tag, and hold back the one that is left
-  cloudnative.artifacts.oci_artifact_rollback:
-    dest: /etc/kept
-    to: "{{ kept_tag | default('1.4.2') }}"
-    reason: requests fail
+    reason: the candidate is being looked at
 
 - name: Let pulls run again
   cloudnative.artifacts.oci_artifact_rollback:

@@ -57,7 +57,10 @@ PARTS = (
     Part(r'"(?:semver|semver_filter|filter_tags)"', (), ("_oci.selection", "_registry.pages")),
     Part(r'"tag_moved"', (), ("_ops.moved_tag",)),
     Part(r'"on_registry_error"', (), ("_ops.pull.last_good", "_ops.pull.keep")),
-    Part(r'"(?:keep|validate|health|requested_at)"', _OF_HISTORY, ("_ops.pull.host_options", "_dest.history")),
+    Part(
+        r'"(?:keep|validate|health|requested_at)"', _OF_HISTORY,
+        ("_ops.pull.host_options", "_ops.pull.standing", "_dest.history"),
+    ),
     Part(r'"check_content"', (), ("_files.bounded",)),
     Part(r'"platform"', (), ("_oci.platforms",)),
     Part(

@@ -185,6 +185,15 @@ def with_failure(standing: Standing, message: str) -> Standing:
     return _without_empty({**standing, "history": [each._asdict() for each in kept]})
 
 
+def with_verification(standing: Standing, verification: Mapping[str, Any]) -> Standing:
+    """Remember a verification of the revision that is in ``dest``, if that one is kept."""
+    kept = [
+        each._replace(verification=verification) if each.number == standing.get("current") else each
+        for each in kept_revisions(standing)
+    ]
+    return _without_empty({**standing, "history": [each._asdict() for each in kept]})
+
+
 def kept_blobs(standing: Standing) -> set[str]:
     """The digests of all that is kept."""
     return {digest for kept in kept_revisions(standing) for digest in kept.blobs}

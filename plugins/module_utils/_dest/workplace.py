@@ -99,6 +99,10 @@ class Workplace:
 
         :raises StorageError: when the record cannot be written.
         """
+        if state.standing:
+            from .history import with_verification
+
+            state = state._replace(standing=with_verification(state.standing, verification))
         try:
             save_state(self._control, state._replace(verification=verification))
         except OSError as exc:

@@ -99,7 +99,7 @@ class Change:
             # another run may have placed the same artifact while this one waited for the lock
             state = pull.load_state()
             drift = pull.drift(state, resolved)
-            if drift is not None and drift.is_empty:
+            if drift is not None and drift.is_empty and not pull.must_keep(state):
                 return pull.unchanged(state, UP_TO_DATE, self._verification)
             return self._place(manifest, placement, stage, work, state, artifact)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ..._dest.diff import diff_of
-from ..._dest.history import Hold, current_revision, listed, now, with_failure, with_hold
+from ..._dest.history import Hold, listed, now, with_failure, with_hold
 from ..._dest.plan import Plan
 from ..._dest.state import State
 from ..._dest.workplace import Workplace
@@ -87,20 +87,6 @@ def place_checked(
     return standing
 
 
-def restore_interrupted(pull: PullContext, error: OciError) -> None:
-    """After a failed health check that began where an earlier run had ended: place what the record has, if it is kept.
-
-    What that run had replaced is gone, so that undoing the steps of this one does not suffice.
-    """
-    current = current_revision(pull.load_state().standing)
-    if not isinstance(error, HealthCheckFailed) or current is None:
-        return
-    from .replay import replay
-
-    replay(pull.destination, pull.name, current, pull.task)
-    error.hint = f"{_place(pull)} holds {current.revision} again, and that revision is held back. {_again(pull)}"
-
-
 def _validate(
     pull: PullContext,
     work: Workplace,
@@ -119,9 +105,9 @@ def _validate(
     with pull.destination.opened() as held:
         diff = diff_of(plan, pull.destination.root, held.root, content)
     error = ValidationFailed(
-        f"{artifact['revision']} of {pull.target.reference.name} is not placed in {_place(pull)}: the command "
-        f"{command!r} of 'validate' {how}.",
-        f"{_place(pull)} is as it was. What would have changed:\n{_short(diff)}",
+        f"{artifact['revision']} of {pull.target.reference.name} is not placed in {place_of_content(pull)}: the "
+        f"command {command!r} of 'validate' {how}.",
+        f"{place_of_content(pull)} is as it was. What would have changed:\n{_short(diff)}",
     )
     changes = listed_changes(added=plan.added, changed=plan.changed, removed=plan.removed, permissions=plan.metadata)
     error.details.update(changes=changes, **({"diff": diff} if pull.want_diff else {}))
@@ -188,8 +174,8 @@ def _check_health(pull: PullContext, health: Health, artifact: Mapping[str, Any]
     ended = run_words(with_path(health.words, _native_place(pull)), health.timeout)
     if ended.status:
         raise HealthCheckFailed(
-            f"{artifact['revision']} of {pull.target.reference.name} was placed in {_place(pull)}, and the command "
-            f"{health.words[0]!r} of 'health' {ended.how}."
+            f"{artifact['revision']} of {pull.target.reference.name} was placed in {place_of_content(pull)}, and the "
+            f"command {health.words[0]!r} of 'health' {ended.how}."
         )
 
 
@@ -206,7 +192,7 @@ def _leave_in_place(pull: PullContext, work: Workplace, error: HealthCheckFailed
 def _hold(
     pull: PullContext, work: Workplace, state: State, artifact: Mapping[str, Any], error: HealthCheckFailed
 ) -> None:
-    """Record that the revision is held back. ``dest`` is as it was before."""
+    """Record that the revision is held back, unless it was in place before. ``dest`` is as it was."""
     reason = error.message.rpartition(" and the command ")[2].rstrip(".")[:500]
     hold = Hold(
         digest=str(artifact["digest"]),
@@ -217,19 +203,28 @@ def _hold(
         who=account(),
         since=now(),
     )
-    after = with_hold(with_failure(state.standing, error.message), hold)
+    after = with_failure(state.standing, error.message)
+    is_other = state.artifact.get("digest") != artifact["digest"]
+    if is_other:
+        after = with_hold(after, hold)
     work.record_standing(state, after)
     error.details.update(rolled_back=True, **listed(after))
     if not state.key:
-        error.hint = f"{_place(pull)} had nothing before: what was placed is removed, and that revision is held back."
+        error.hint = (
+            f"{place_of_content(pull)} had nothing before: what was placed is removed, and that revision is held back."
+        )
+    elif not is_other:
+        error.hint = f"{place_of_content(pull)} is as it was. {command_again(pull)}"
     elif not state.pending:
         kept = str(state.artifact.get("revision") or "what it had")
-        error.hint = f"{_place(pull)} holds {kept} again, and that revision is held back. {_again(pull)}"
+        error.hint = (
+            f"{place_of_content(pull)} holds {kept} again, and that revision is held back. {command_again(pull)}"
+        )
     else:
         error.hint = "That revision is held back."
 
 
-def _again(pull: PullContext) -> str:
+def command_again(pull: PullContext) -> str:
     """Run the command once more over what is there again, so that what it loads is loaded again; return how it went."""
     health = pull.options.health
     if health is None:
@@ -242,5 +237,5 @@ def _native_place(pull: PullContext) -> str:
     return os.path.join(pull.destination.root, native(pull.name)) if pull.name else pull.destination.root
 
 
-def _place(pull: PullContext) -> str:
+def place_of_content(pull: PullContext) -> str:
     return shown(_native_place(pull))

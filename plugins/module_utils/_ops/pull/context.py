@@ -87,12 +87,11 @@ class PullContext:
         return key == {**self.key(Resolved("", "", None)), "revision": key.get("revision")}
 
     def drift(self, state: State, resolved: Resolved) -> Drift | None:
-        """Return the drift of the files from the record; None when the record is of another revision or other options,
-        or the content is to be fetched in any case.
+        """Return the drift of the files from the record; None when the record is of another revision or other options.
 
         :raises StorageError: when ``dest`` cannot be read.
         """
-        if dict(state.key) != self.key(resolved) or state.pending or self.options.force or self.must_keep(state):
+        if dict(state.key) != self.key(resolved) or state.pending or self.options.force:
             return None
         return self.destination.find_drift(state, self.compares_content(state))
 

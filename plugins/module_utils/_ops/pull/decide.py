@@ -99,7 +99,7 @@ def _held_back(pull: PullContext, state: State, resolved: Resolved) -> PullResul
 
 def _is_in_place(pull: PullContext, state: State, known: Resolved) -> bool:
     drift = pull.drift(state, known)
-    return drift is not None and drift.is_empty and pull.is_verified(state)
+    return drift is not None and drift.is_empty and pull.is_verified(state) and not pull.must_keep(state)
 
 
 def _resolve_reference(pull: PullContext, repository: Repository) -> Resolved:
@@ -129,6 +129,8 @@ def _make_so(
         from .change import verify_resolved
 
         verification = verify_resolved(pull, repository, resolved, is_intact=is_intact)
+    if pull.must_keep(state):
+        drift = None
     if drift is not None and drift.is_empty:
         return pull.unchanged(state, UP_TO_DATE, verification)
     from .change import Change
@@ -137,7 +139,7 @@ def _make_so(
         return Change(pull, repository, resolved, verification, turn).carry_out(state, drift)
     except OciError as exc:
         if pull.options.health is not None and state.pending:
-            from .checks import restore_interrupted
+            from .standing import restore_interrupted
 
             restore_interrupted(pull, exc)
         raise

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from ..._errors import InvalidOption
 from ..._oci.options import parse_duration
-from .options import PullOptions
 
 ROLLBACK = "rollback"
 
@@ -28,8 +27,8 @@ class Health(NamedTuple):
     remediation: str
 
 
-def with_host_options(options: PullOptions, params: Mapping[str, Any]) -> PullOptions:
-    """Return the options of a pull with ``keep``, ``validate``, ``health`` and ``requested_at``.
+def host_options(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``keep``, ``validate``, ``health`` and ``requested_at`` of :class:`.options.PullOptions`.
 
     :raises InvalidOption: when one of them cannot be used.
     """
@@ -39,12 +38,12 @@ def with_host_options(options: PullOptions, params: Mapping[str, Any]) -> PullOp
     if len(token) > MAX_TOKEN:
         raise InvalidOption(f"'requested_at' has {len(token)} characters: wanted at most {MAX_TOKEN}.")
     validate, health = params["validate"], params["health"]
-    return options._replace(
-        keep=keep,
-        requested_at=token,
-        validate=() if validate is None else parse_validate(validate),
-        health=None if health is None else parse_health(health),
-    )
+    return {
+        "keep": keep,
+        "requested_at": token,
+        "validate": () if validate is None else parse_validate(validate),
+        "health": None if health is None else parse_health(health),
+    }
 
 
 def parse_validate(text: str) -> tuple[str, ...]:

@@ -11,12 +11,10 @@ from typing import Any
 
 from ..._dest.history import Hold, current_revision, hold_on, holds, now
 from ..._dest.state import State
-from ..._dest.workplace import locked
 from ..._errors import OciError
 from ..._files.names import shown
 from ..resolve import Resolved
 from .context import PullContext
-from .last_good import Degradation, placed_at
 from .options import HELD_BACK, SUSPENDED, PullResult
 
 
@@ -49,6 +47,8 @@ def held_without_registry(pull: PullContext, state: State, error: OciError) -> P
     found = [hold for hold in holds(state.standing) if hold.request == pull.target.wanted]
     if not found or not state.key:
         return None
+    from .last_good import Degradation, placed_at
+
     result = _passed_over(pull, state, found[-1])
     since = placed_at(state) or time.time()
     result.degradation = Degradation(since, max(0, int(time.time() - since)), error.reason, str(error))
@@ -86,11 +86,30 @@ def warning(hold: Hold, state: State) -> str:
     )
 
 
+def restore_interrupted(pull: PullContext, error: OciError) -> None:
+    """After a failed health check that began where an earlier run had ended: place what the record has, if it is kept.
+
+    What that run had replaced is gone, so that undoing the steps of this one does not suffice.
+    """
+    from .checks import HealthCheckFailed, command_again, place_of_content
+
+    current = current_revision(pull.load_state().standing)
+    if not isinstance(error, HealthCheckFailed) or current is None:
+        return
+    from .replay import replay
+
+    replay(pull.destination, pull.name, current, pull.task)
+    place = place_of_content(pull)
+    error.hint = f"{place} holds {current.revision} again, and that revision is held back. {command_again(pull)}"
+
+
 def note_request(pull: PullContext) -> Mapping[str, Any]:
     """Record that ``requested_at`` was handled; return what is remembered then.
 
     :raises StorageError: when it cannot be recorded.
     """
+    from ..._dest.workplace import locked
+
     with locked(pull.destination) as work:
         state = pull.load_state()
         if pull.is_requested(state):

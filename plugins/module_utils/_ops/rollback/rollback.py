@@ -34,7 +34,7 @@ from ..._files.bounded import expanded
 from ..._files.names import native, shown
 from ..._oci.options import CacheOptions
 from ..pull.keeping import account
-from ..pull.options import UP_TO_DATE
+from ..pull.options import LEFT_OUT, PLACEMENT, UP_TO_DATE
 from ..pull.replay import replay, standing_after
 from ..task import Task
 from .choice import choose
@@ -137,12 +137,13 @@ def _hold(options: RollbackOptions, state: State, target: Kept) -> Hold | None:
     artifact = state.artifact
     left = (str(artifact.get("digest") or ""), str(artifact.get("revision") or ""), str(artifact.get("url") or ""))
     request = state.request
-    if state.key == target.key or left[0] == target.digest:
+    if state.key == target.key:
         newest = kept_revisions(state.standing)[-1]
         if newest.number <= target.number:
             return None
         left, request = (newest.digest, newest.revision, str(newest.key["url"])), newest.request
-    if not left[0] or hold_on(state.standing, left[0]) is not None:
+    # the digest that is placed again is not held back with another of its tags
+    if left[0] in ("", target.digest) or hold_on(state.standing, left[0]) is not None:
         return None
     return Hold(*left, request, options.reason, options.who or account(), now())
 
@@ -161,7 +162,7 @@ def _say(options: RollbackOptions, destination: Destination, check_mode: bool) -
     return {
         "changed": changed,
         "reason": _REASONS[options.state] if changed else UP_TO_DATE,
-        "artifact": {key: value for key, value in state.artifact.items() if key not in ("left_out", "placement")},
+        "artifact": {key: value for key, value in state.artifact.items() if key not in (LEFT_OUT, PLACEMENT)},
         **listed(after),
     }
 

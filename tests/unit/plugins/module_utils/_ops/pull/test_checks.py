@@ -20,9 +20,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.ch
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.host_options import (
     Health,
+    host_options,
     parse_health,
     parse_validate,
-    with_host_options,
 )
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.pull.test_decisions import Lab
 
@@ -49,10 +49,10 @@ def health(command: str, remediation: str = "rollback") -> Health:
     ],
     ids=["negative", "too many", "no path", "quote", "empty", "time", "token"],
 )
-def test_options_that_cannot_be_used(lab: Lab, options: dict[str, Any], words: str) -> None:
+def test_options_that_cannot_be_used(options: dict[str, Any], words: str) -> None:
     params = {"keep": None, "validate": None, "health": None, "requested_at": None, **options}
     with pytest.raises(InvalidOption, match=words):
-        with_host_options(lab.options(), params)
+        host_options(params)
 
 
 def test_new_content_is_looked_at_before_it_is_placed(lab: Lab) -> None:
@@ -165,3 +165,12 @@ def test_a_command_that_hangs_has_failed(lab: Lab) -> None:
     with pytest.raises(HealthCheckFailed, match="did not end within 0.2 s"):
         lab.pull("2", health=check)
     assert (lab.dest / "dir/b").read_text() == "two"
+
+
+def test_what_was_in_place_already_is_not_held_back(lab: Lab) -> None:
+    lab.pull("1")
+    (lab.dest / "a").unlink()
+    with pytest.raises(HealthCheckFailed, match="is as it was") as raised:
+        lab.pull("1", health=health("test ! -e %s/a"))
+    assert not (lab.dest / "a").exists() and raised.value.details["held"] == []
+    assert lab.pull("1", health=health("test -e %s/a")).reason == "DriftCorrected"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from two_users import NOBODY, public_place
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import workplace
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
@@ -24,6 +25,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     StorageError,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.host_options import parse_health
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.last_good import LastGood
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollback.choice import HeldBack, NotKept
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollback.rollback import (
     RollbackOptions,
@@ -223,6 +225,29 @@ def test_several_copies_into_one_directory(tmp_path: Path) -> None:
         rollback(RollbackOptions(str(lab.dest)))
 
 
+def test_what_another_user_has_prepared_is_not_placed() -> None:
+    with public_place() as path:
+        host = Host(path)
+        os.chown(host.dest, NOBODY, NOBODY)
+        host.off()
+        control = host.dest / ".oci-artifact"
+        # who owns dest may move what is in it, and put a copy of their own there
+        shutil.copytree(control, host.dest / "copy")
+        for each in [host.dest / "copy", *(host.dest / "copy").rglob("*")]:
+            os.chown(each, NOBODY, NOBODY)
+        control.rename(host.dest / "moved")
+        (host.dest / "copy").rename(control)
+        with pytest.raises(StorageError, match="belongs to nobody"):
+            host.back()
+        shutil.rmtree(control)
+        control.symlink_to(host.dest / "moved")
+        with pytest.raises(StorageError, match="is not a directory"):
+            host.back()
+        control.unlink()
+        (host.dest / "moved").rename(control)
+        assert host.back()["changed"] and host.files == TWO
+
+
 def test_what_is_kept_is_bounded(host: Host) -> None:
     host.on()
     host.pull("4", keep=2)
@@ -246,6 +271,19 @@ def test_a_revision_that_is_in_place_already_is_kept_once(tmp_path: Path) -> Non
     assert (result.changed, result.reason, len(result.standing["history"])) == (False, "ArtifactUpToDate", 1)
     lab.forget_layers()
     assert lab.pull("1", keep=2).reason == "ArtifactUpToDate"
+
+
+def test_content_that_is_to_be_kept_is_good_enough_without_a_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(tmp_path)
+    lab.pull("1")
+
+    def down(*_arguments: Any) -> Any:
+        raise ConnectionFailed("The registry is down.")
+
+    monkeypatch.setattr(Task, "open", down)
+    assert lab.pull("1", keep=2, last_good=LastGood()).reason == "LastGoodKept"
 
 
 def test_suspended_pulls_say_who_and_why(host: Host) -> None:
