@@ -86,7 +86,8 @@ options:
     description:
       - A directory or file on the host that runs the module, as given to M(cloudnative.artifacts.oci_artifact_pull), in
         place of O(ref), O(url) and O(registry). Returns what was pulled to it last as RV(artifact), without any
-        request, and while a pull is running that takes longer than 10 seconds, how far it is, as RV(progress).
+        request, with what the host keeps, as RV(history), and while a pull is running that takes longer than 10
+        seconds, how far it is, as RV(progress).
       - Run it as the user that pulls; RV(exists) is false where nothing was pulled yet. Files are not compared with
         the record; check mode of the pull does that.
     type: path
@@ -277,9 +278,34 @@ progress:
     updated:
       description: When this was written, in seconds since 1970.
       type: float
+observed:
+  description: The rules that the content of O(dest) was placed by, as
+    RV(cloudnative.artifacts.oci_artifact_pull#module:observed).
+  returned: with O(dest)
+  type: dict
+history:
+  description: The revisions that this host keeps for O(dest), the newest first, as
+    RV(cloudnative.artifacts.oci_artifact_pull#module:history).
+  returned: with O(dest)
+  type: list
+  elements: dict
+held:
+  description: The digests that pulls into O(dest) pass over, as
+    RV(cloudnative.artifacts.oci_artifact_pull#module:held).
+  returned: with O(dest)
+  type: list
+  elements: dict
+suspended:
+  description: Who has suspended pulls into O(dest) (C(who)), why (C(reason)) and since when (C(since)); else empty.
+  returned: with O(dest)
+  type: dict
+requested_at:
+  description: As RV(cloudnative.artifacts.oci_artifact_pull#module:requested_at).
+  returned: with O(dest)
+  type: dict
 records:
-  description: RV(artifact) and RV(progress) of each pull to O(dest); there are several where tasks copy layers into one
-    directory.
+  description: RV(artifact), RV(progress), RV(observed), and where there is any, RV(history) and the values after it, of
+    each pull to O(dest); there are several where tasks copy layers into one directory.
   returned: with O(dest)
   type: list
   elements: dict

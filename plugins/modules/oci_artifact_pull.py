@@ -120,7 +120,8 @@ options:
     type: raw
   suspend:
     description:
-      - Do nothing, and return what the last pull put in place.
+      - Do nothing, and return what the last pull put in place. It is for this task;
+        M(cloudnative.artifacts.oci_artifact_rollback) suspends pulls on a host whoever runs them.
     type: bool
     default: false
   force:
@@ -149,6 +150,57 @@ options:
         is what the artifact says; setuid, setgid and sticky bits are never kept.
       - With an octal mode, directories get the execute bit wherever it grants the read bit.
     type: raw
+  keep:
+    description:
+      - How many revisions to keep in the control directory beside the record, with all their bytes, the one that is in
+        O(dest) included; at most 100. M(cloudnative.artifacts.oci_artifact_rollback) places one of them again without
+        the registry.
+      - A revision that is in place but was pulled without this option is fetched once more, to be kept. The oldest go
+        when another one is placed, those that are held back first. V(0) keeps none from the next placement on.
+      - Without it nothing more is kept, and what is kept already stays.
+    type: int
+  validate:
+    description:
+      - A command that looks at the new content before it is placed, as in V(nginx -t -c %s/nginx.conf), with the path
+        of the directory (of the file, for a copy to a file) that holds it in the place of C(%s). There is no shell.
+      - When it fails, does not end within 10 minutes or alters what it looks at, the task fails with the reason
+        V(ValidationFailed), O(dest) is as it was, and the message shows what would have changed.
+      - The directory holds the whole artifact and nothing else, so files of other origin in O(dest) are not in it. In
+        check mode, and when nothing is to be placed, the command is not run.
+    type: str
+  health:
+    description:
+      - A command that is run once something was placed, and says by its exit status whether the revision works.
+      - When it fails, the task fails with the reason V(HealthCheckFailed). In check mode, and when nothing was placed,
+        it is not run.
+    type: dict
+    suboptions:
+      command:
+        description:
+          - The command, without a shell, as in V(/usr/local/bin/reload-and-check %s). C(%s) stands for O(dest).
+        type: str
+        required: true
+      timeout:
+        description:
+          - How long it may take, as a number of seconds or a Go duration. Then it is killed, and has failed.
+        type: str
+        default: 60s
+      remediation:
+        description:
+          - With V(rollback), a failure puts everything in O(dest) back as it was before, without any request, and holds
+            the digest back on this host, so that no run places it again; see RV(held). The command is then run once
+            more, so that what it reloads is loaded again.
+          - With V(none) the revision stays in place, and the next run asks again.
+        type: str
+        choices: [rollback, none]
+        default: rollback
+  requested_at:
+    description:
+      - A token, such as a time, that asks for one thorough run, as the annotation
+        C(reconcile.fluxcd.io/requestedAt) does for Flux. The first run with a token that is not the last one handled
+        compares files by their digests, as with O(check_content). It is recorded when the run succeeds.
+      - It does not resume what is suspended, and does not release what is held back.
+    type: str
   unsafe_writes:
     description:
       - Write a file in place when it cannot be replaced because it is a mount point, as a single file that is mounted
@@ -199,6 +251,9 @@ requirements:
 seealso:
   - module: cloudnative.artifacts.oci_artifact_push
   - module: cloudnative.artifacts.oci_artifact_info
+  - module: cloudnative.artifacts.oci_artifact_rollback
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_rollback
+    description: Revisions that a host keeps, commands that judge a revision, holding back and suspending.
   - ref: ansible_collections.cloudnative.artifacts.docsite.guide_pull
     description: How an artifact is selected, unpacked and kept in place, with an example for each case.
   - ref: ansible_collections.cloudnative.artifacts.docsite.guide_selection
@@ -247,6 +302,17 @@ EXAMPLES = r"""
           operation: copy  # a Helm chart stays the archive that it is
     username: deploy
     password: "{{ registry_password }}"
+
+- name: Keep three revisions, look at each before it is placed, and go back when it does not work
+  cloudnative.artifacts.oci_artifact_pull:
+    url: oci://registry.example.com/platform/config
+    semver: 1.x
+    dest: /etc/judged
+    keep: 3
+    validate: test -s %s/base/app.yaml
+    health:
+      command: test -r /etc/judged/base/app.yaml
+      timeout: 30s
 """
 
 RETURN = r"""
@@ -255,8 +321,8 @@ results:
     - What became of each of O(artifacts), in their order. Each has the values that a task with one artifact returns,
       and C(item).
     - Those that are returned for the task as a whole are RV(reason) (of the first failure; else V(NewRevision) when any
-      artifact has it, then V(DriftCorrected), V(LastGoodKept), V(Suspended) and V(ArtifactUpToDate)), RV(served_by) and
-      RV(degraded), which is true when it is for any.
+      artifact has it, then V(DriftCorrected), V(HeldBack), V(LastGoodKept), V(Suspended) and V(ArtifactUpToDate)),
+      RV(served_by) and RV(degraded), which is true when it is for any.
   returned: when O(artifacts) is given and its entries can be used, also on failure
   type: list
   elements: dict
@@ -313,6 +379,15 @@ results:
       description: As RV(degraded), with what belongs to it.
       returned: when it did not fail
       type: bool
+    observed:
+      description: As RV(observed).
+      returned: when it did not fail
+      type: dict
+    history:
+      description: As RV(history), with RV(held), RV(suspended) and RV(requested_at).
+      returned: when there is anything of it
+      type: list
+      elements: dict
 artifact:
   description:
     - The artifact that O(dest) holds (in check mode, would hold), in the shape of C(.status.artifact) of Flux's
@@ -377,7 +452,7 @@ verification:
 reason:
   description:
     - A stable code for what happened. On success V(NewRevision), V(DriftCorrected), V(ArtifactUpToDate),
-      V(LastGoodKept) or V(Suspended). On failure one of the codes in the guide on errors.
+      V(HeldBack), V(LastGoodKept) or V(Suspended). On failure one of the codes in the guide on errors.
   returned: always
   type: str
   sample: NewRevision
@@ -430,6 +505,94 @@ degraded_message:
   returned: when RV(degraded) is true
   type: str
   sample: "HEAD https://registry.example.com/v2/platform/config/manifests/stable failed: Connection refused."
+observed:
+  description:
+    - The rules that the content of O(dest) was placed by (in check mode, would be). With the reason V(Suspended) or
+      V(HeldBack) they are those of the record; empty when there is none.
+  returned: success, without O(artifacts)
+  type: dict
+  contains:
+    layer_selector:
+      description: C(media_type) and C(operation) of O(layer_selector).
+      type: dict
+    layers:
+      description: The value of O(layers).
+      type: str
+    platform:
+      description: The value of O(platform), empty for the host's own.
+      type: str
+    ignore:
+      description: The patterns in O(ignore), null without any.
+      type: str
+    policy:
+      description: A fingerprint of what signatures had to satisfy, empty when nothing was asked for.
+      type: str
+history:
+  description: The revisions that this host keeps, the newest first.
+  returned: success, without O(artifacts), when anything is kept, held back, suspended or requested
+  type: list
+  elements: dict
+  contains:
+    number:
+      description: The number by which M(cloudnative.artifacts.oci_artifact_rollback) knows it.
+      type: int
+    url:
+      description: The repository.
+      type: str
+    revision:
+      description: As RV(artifact.revision).
+      type: str
+    tag:
+      description: As RV(artifact.tag).
+      type: str
+    digest:
+      description: As RV(artifact.digest).
+      type: str
+    source_revision:
+      description: The revision of its source, from the annotation C(org.opencontainers.image.revision).
+      type: str
+    signers:
+      description: Who signed it, as far as it was verified.
+      type: list
+      elements: dict
+    placed_at:
+      description: When a pull placed it (UTC).
+      type: str
+    placed_by:
+      description: The user of the host whose pull placed it, and who became that user by sudo.
+      type: str
+    current:
+      description: Whether it is what O(dest) holds.
+      type: bool
+    held:
+      description: Whether its digest is held back.
+      type: bool
+    failures:
+      description: How many pulls have failed at O(validate) or O(health) since it is in place.
+      type: int
+    last_failure:
+      description: What the last of them said.
+      type: str
+  sample: [{"number": 2, "revision": "1.4.2@sha256:…", "current": true, "held": false, "failures": 0}]
+held:
+  description:
+    - The digests that pulls on this host pass over, with RV(reason=HeldBack), until there is another one. C(digest),
+      C(revision), C(url), C(reason), C(who) and C(since) of each.
+  returned: as RV(history), also when O(health) failed
+  type: list
+  elements: dict
+suspended:
+  description: Who has suspended pulls into O(dest) (C(who)), why (C(reason)) and since when (C(since)); else empty.
+  returned: as RV(history)
+  type: dict
+requested_at:
+  description: The last C(token) of O(requested_at), and when it was C(handled); empty without any.
+  returned: as RV(history)
+  type: dict
+rolled_back:
+  description: Whether O(dest) is again as it was before.
+  returned: failure, with the reason V(HealthCheckFailed)
+  type: bool
 changes:
   description:
     - What was done to which path in O(dest), at most 1,000 paths of each kind; in check mode without C(--diff) only
@@ -546,6 +709,11 @@ LAYER_SELECTOR_SPEC = {
     "media_type": {"type": "str"},
     "operation": {"type": "str", "choices": ["extract", "copy"], "default": "extract"},
 }
+HEALTH_SPEC = {
+    "command": {"type": "str", "required": True},
+    "timeout": {"type": "str", "default": "60s"},
+    "remediation": {"type": "str", "choices": ["rollback", "none"], "default": "rollback"},
+}
 ON_REGISTRY_ERROR_SPEC = {
     "use": {"type": "str", "choices": ["last_good", "fail"], "required": True},
     "max_age": {"type": "str"},
@@ -572,6 +740,10 @@ OWN_SPEC: dict[str, Any] = {
     "max_size": {"type": "str", "default": "8GiB"},
     "max_files": {"type": "int", "default": 200000},
     "on_registry_error": {"type": "dict", "options": ON_REGISTRY_ERROR_SPEC},
+    "keep": {"type": "int"},
+    "validate": {"type": "str"},
+    "health": {"type": "dict", "options": HEALTH_SPEC},
+    "requested_at": {"type": "str"},
 }
 
 
@@ -582,7 +754,7 @@ def pull_options(task: AnsibleModule, policy: Policy | None) -> PullOptions:
         from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.last_good import parse_last_good
 
         last_good = parse_last_good(params["on_registry_error"])
-    return PullOptions(
+    options = PullOptions(
         reference=reference_options(params),
         dest=params["dest"] or "",
         selector=parse_layer_selector(params["layer_selector"], params["layers"]),
@@ -601,6 +773,11 @@ def pull_options(task: AnsibleModule, policy: Policy | None) -> PullOptions:
         connection=connection_options(params),
         policy=policy,
     )
+    if any(params[name] is not None for name in ("keep", "validate", "health", "requested_at")):
+        from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.host_options import host_options
+
+        options = options._replace(**host_options(params))
+    return options
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:

@@ -37,6 +37,11 @@ _OF_RULES = (
     "_ansible.policy", "_ops.guard", "_ops.moved_tag", "_policy.parse", "_policy.rules", "_policy.window", "_packages",
     "_files.trusted_file", "_oci.bounded_regex",
 )  # fmt: skip
+# what hosts remember beside the record, and commands that judge a revision
+_OF_HISTORY = (
+    "_dest.history", "_dest.kept_blobs", "_ops.command",
+    *(f"_ops.pull.{name}" for name in ("checks", "host_options", "keeping", "replay", "standing")),
+)  # fmt: skip
 PARTS = (
     Part(r'"verify"', ("_trust",), _OF_VERIFIED),
     # not that of filter_tags; a policy that is a file may ask for signatures
@@ -60,6 +65,10 @@ PARTS = (
     Part(r'"(?:semver|semver_filter|filter_tags)"', (), ("_oci.selection", "_registry.pages")),
     Part(r'"tag_moved"', (), ("_ops.moved_tag",)),
     Part(r'"on_registry_error"', (), ("_ops.pull.last_good", "_ops.pull.keep")),
+    Part(
+        r'"(?:keep|validate|health|requested_at)"', _OF_HISTORY,
+        ("_ops.pull.host_options", "_ops.pull.standing", "_dest.history"),
+    ),
     Part(r'"check_content"', (), ("_files.bounded",)),
     Part(r'"platform"', (), ("_oci.platforms",)),
     Part(
@@ -73,6 +82,8 @@ _DOORS_OF_MODULES = {
     "oci_artifact_verify": ("_trust",),
     "oci_artifact_sign": ("_trust",),
     "oci_artifact_cache": ("_cache.artifact_cache", "_cache.layout", "_layout.repository"),
+    "oci_artifact_info": ("_dest.history",),
+    "oci_artifact_rollback": _OF_HISTORY,
 }
 _DOORS = {door for part in PARTS for door in part.doors}
 

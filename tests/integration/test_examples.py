@@ -80,6 +80,16 @@ EXAMPLE_DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a
 
 EXPECTED: dict[str, dict[str, Any]] = {
     "oci_artifact_pull: Unpack the newest 1.x release of a configuration bundle": {"artifact.tag": "1.4.2"},
+    "oci_artifact_pull: Keep three revisions, look at each before it is placed, and go back when it does not work": {
+        "history.0.tag": "1.4.2"
+    },
+    "oci_artifact_rollback: Go back to the release before it, without the registry, and hold the candidate back": {
+        "reason": "RolledBack",
+        "artifact.tag": "1.4.2",
+    },
+    "guide_rollback: Go back": {"reason": "RolledBack", "artifact.tag": "1.4.2"},
+    "guide_rollback: Pull again": {"reason": "HeldBack", "artifact.tag": "1.4.2"},
+    "guide_rollback: See what this host keeps": {"history.0.held": True},
     "oci_artifact_pull: Pull many artifacts at once, with one login": {"reason": "NewRevision", "degraded": False},
     "oci_artifact_verify: Check what a site is made of, with one policy for all and another one for the chart": {
         "reason": "Verified"
@@ -491,7 +501,7 @@ def names_of(tasks: list[dict[str, Any]]) -> list[str]:
 def value_at(result: TaskResult, path: str) -> Any:
     value: Any = result
     for part in path.split("."):
-        value = value[part]
+        value = value[int(part) if isinstance(value, list) else part]
     return value
 
 

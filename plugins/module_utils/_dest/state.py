@@ -45,8 +45,8 @@ class State(NamedTuple):
     ``key`` has everything that determines the content: url, digest, revision, selector, ignore rules. ``artifact`` is
     the result that the pull returned. ``pending`` has the entries of an unfinished placement; it is empty unless a run
     was killed. ``verification`` has the policy under which the artifact's signatures were checked, and the outcome; it
-    is empty without verification. ``request`` is the reference and selection, see ``Target.wanted``. ``is_damaged`` is
-    True for a record that exists but cannot be parsed.
+    is empty without verification. ``request`` is the reference and selection, see ``Target.wanted``. ``standing`` is
+    what else is remembered, see :mod:`.history`. ``is_damaged`` is True for a record that exists but cannot be parsed.
     """
 
     key: Mapping[str, Any] = _NOTHING
@@ -55,11 +55,19 @@ class State(NamedTuple):
     pending: Mapping[str, TreeEntry] = _NOTHING
     verification: Mapping[str, Any] = _NOTHING
     request: str = ""
+    standing: Mapping[str, Any] = _NOTHING
     is_damaged: bool = False
 
     def owns(self, path: str) -> bool:
         """True when an earlier run placed ``path``, or had begun to."""
         return path in self.files or path in self.pending
+
+
+def observed(key: Mapping[str, Any], verification: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the modules' value ``observed``: the rules in a key and a verification of a record, if there is a key."""
+    selector = {name: key.get(name) for name in ("media_type", "operation")}
+    rules = {name: key.get(name) for name in ("layers", "platform", "ignore")}
+    return {"layer_selector": selector, **rules, "policy": verification.get("policy") or ""} if key else {}
 
 
 def load_state(control: int) -> State:
@@ -89,6 +97,7 @@ def load_state(control: int) -> State:
             pending={_parse_path(name): _entry(item) for name, item in document["pending"].items()},
             verification=dict(document.get("verification") or {}),
             request=str(document.get("request") or ""),
+            standing=_standing(document["standing"]) if "standing" in document else _NOTHING,
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return State(is_damaged=True)
@@ -109,6 +118,8 @@ def save_state(control: int, state: State) -> None:
         "verification": dict(state.verification),
         "request": state.request,
     }
+    if state.standing:
+        document["standing"] = dict(state.standing)
     # leftover of a killed run
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_NEW, dir_fd=control)
@@ -128,6 +139,12 @@ def _parse_path(name: str) -> str:
     if not name or "/".join(split_path(name)) != name:
         raise ValueError(name)
     return name
+
+
+def _standing(document: Any) -> Mapping[str, Any]:
+    from .history import checked_standing
+
+    return checked_standing(document)
 
 
 def _placed(item: list[Any]) -> PlacedEntry:

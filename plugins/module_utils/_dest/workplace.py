@@ -14,7 +14,7 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Callable
 
 from .._errors import StorageError
 from .._files.descriptors import remove_tree_at
@@ -56,27 +56,53 @@ class Workplace:
         verification: Mapping[str, Any] | None = None,
         request: str = "",
         times: Mapping[str, int] = _UNKNOWN,
+        standing: Mapping[str, Any] | None = None,
+        going: int = 0,
+        check: Callable[[], None] | None = None,
     ) -> None:
         """Carry out a plan whose new and changed entries lie in ``content``, a directory of the stage, and record the
         result; see :class:`~._dest.state.State` for what is recorded.
 
         :param times: the modification times (ns) of files in ``content`` that have the mode of the tree; those that it
             lacks are looked at.
+        :param standing: what else is remembered once it is done; None for what is remembered now.
+        :param going: the number of the kept revision that the plan leads back to; 0 for another one.
+        :param check: called when everything is in place; what it raises undoes everything.
         :raises StorageError: when a step fails; ``dest`` is then unchanged.
         """
+        begun = {name: value for name, value in state.standing.items() if name != "going"}
+        if going:
+            begun["going"] = going
         with self._placing(plan, content, state, times) as work:
             pending = {**state.pending, **plan.tree}
-            save_state(self._control, state._replace(pending=pending))
+            save_state(self._control, state._replace(pending=pending, standing=begun))
             work.run()
             placed = work.placed_entries()
-            done = State(key, artifact, placed, verification=verification or {}, request=request)
+            if check is not None:
+                check()
+            after = begun if standing is None else standing
+            done = State(key, artifact, placed, verification=verification or {}, request=request, standing=after)
             save_state(self._control, done)
+
+    def record_standing(self, state: State, standing: Mapping[str, Any]) -> None:
+        """Record what else is remembered of ``dest``, beside the content that ``state`` has.
+
+        :raises StorageError: when the record cannot be written.
+        """
+        try:
+            save_state(self._control, state._replace(standing=standing))
+        except OSError as exc:
+            raise self._destination.refused(exc) from None
 
     def record_verification(self, state: State, verification: Mapping[str, Any]) -> None:
         """Record the verification of the artifact in ``dest``.
 
         :raises StorageError: when the record cannot be written.
         """
+        if state.standing:
+            from .history import with_verification
+
+            state = state._replace(standing=with_verification(state.standing, verification))
         try:
             save_state(self._control, state._replace(verification=verification))
         except OSError as exc:
@@ -141,7 +167,7 @@ class Workplace:
 
     def _restore(self, state: State) -> None:
         with contextlib.suppress(OSError):
-            if state.key:
+            if state.key or state.standing:
                 save_state(self._control, state)
             else:
                 os.unlink(FILE_NAME, dir_fd=self._control)

@@ -23,8 +23,8 @@ from support.helm import HELM_CONFIG, chart
 from support.servers import RegistryServer
 
 NAME = "cloudnative.artifacts."
-PULL, PUSH, INFO, VERIFY, SIGN, CACHE = (
-    f"{NAME}oci_artifact_{verb}" for verb in ("pull", "push", "info", "verify", "sign", "cache")
+PULL, PUSH, INFO, VERIFY, SIGN, CACHE, ROLLBACK = (
+    f"{NAME}oci_artifact_{verb}" for verb in ("pull", "push", "info", "verify", "sign", "cache", "rollback")
 )
 LOGIN, CHARTS, RELEASES = f"{NAME}oci_registry_login", f"{NAME}helm_chart_sources", f"{NAME}helm_releases"
 KEYS = vectors.ROOT / "keys"
@@ -98,7 +98,7 @@ class Ground:
 
 
 def task(name: str, module: str, options: dict[str, Any], **keywords: Any) -> dict[str, Any]:
-    insecure = {} if module in (CACHE, RELEASES) else {"insecure": True}
+    insecure = {} if module in (CACHE, RELEASES, ROLLBACK) else {"insecure": True}
     return {"name": name, module: {**insecure, **options}, "ignore_errors": True, **keywords}
 
 
@@ -152,6 +152,26 @@ def _pulls(ground: Ground) -> list[dict[str, Any]]:
         task("several", PULL, {"artifacts": several, "parallel": 2}),
         task("agreed", PULL, {"artifacts": several[:1], "resolve_once": True}, loop=[1, 2]),
         task("no dest", PULL, {"ref": ground.ref("1.0.0")}),
+        *_history(ground),
+    ]
+
+
+def _history(ground: Ground) -> list[dict[str, Any]]:
+    """What a host keeps, and commands that it runs."""
+    dest = {"dest": ground.at("dest/kept")}
+    first, second = ({"ref": ground.ref(tag), "keep": 2, **dest} for tag in ("1.0.0", "1.1.0"))
+    unhealthy = {"command": "sh -c 'echo $PWD; grep nothing $0/a.yaml' %s", "timeout": "30s"}
+    return [
+        task("kept", PULL, first),
+        task("refused", PULL, {**second, "validate": "grep nothing %s/new.yaml"}, diff=True),
+        task("unhealthy", PULL, {**second, "health": unhealthy}),
+        task("held back", PULL, second),
+        task("released", ROLLBACK, {**dest, "state": "released"}),
+        task("replaced", PULL, second),
+        task("suspended on the host", ROLLBACK, {**dest, "state": "suspended", "reason": "a look"}),
+        task("rolled back", ROLLBACK, {**dest, "to": "previous", "reason": "no"}, diff=True),
+        task("not kept", ROLLBACK, {**dest, "to": "3.0.0"}),
+        task("what is kept", INFO, dest),
     ]
 
 

@@ -9,25 +9,23 @@ import os
 from typing import Any
 
 from ..._dest.destination import Destination
-from ..._dest.permissions import Permissions
+from ..._dest.places import destinations_at
 from ..._dest.progress_file import load_progress
-from ..._dest.state import load_state
+from ..._dest.state import load_state, observed
 from ..._errors import StorageError
 from ..._files.bounded import expanded
-from ..._files.names import CONTROL_NAME, native
+from ..._files.names import native
 from ..._files.regular_file import storage_error
-
-# records of tasks that copy into one directory
-MAX_RECORDS = 1000
 
 
 def placed(dest: str) -> dict[str, Any]:
-    """Return the module's result: ``exists``, ``artifact``, ``progress`` and ``records``.
+    """Return the module's result: ``exists``, ``artifact``, ``progress``, ``records``, and of the first record that has
+    them, ``observed``, ``history``, ``held``, ``suspended`` and ``requested_at``.
 
     :raises StorageError: when ``dest``, or the record in it, may not be read or is not safe to use.
     """
     path = os.path.abspath(native(expanded(dest)))
-    records = [record for record in map(_look, _destinations(path)) if record["artifact"] or record["progress"]]
+    records = [record for record in map(_look, destinations_at(path)) if any(record.values())]
     artifacts = [record["artifact"] for record in records if record["artifact"]]
     running = [record["progress"] for record in records if record["progress"]]
     return {
@@ -35,29 +33,23 @@ def placed(dest: str) -> dict[str, Any]:
         "exists": bool(artifacts),
         "artifact": artifacts[0] if artifacts else {},
         "progress": running[0] if running else {},
+        "observed": next((record["observed"] for record in records if record["observed"]), {}),
+        **_standing(records),
         "records": records,
         "served_by": [],
     }
 
 
-def _destinations(path: str) -> list[Destination]:
-    """Those that a pull to this path may use: the directory, one for each copy into it, or the directory of a file."""
-    if os.path.isdir(path):
-        try:
-            names = sorted(name for name in os.listdir(path) if name.startswith(f"{CONTROL_NAME}."))
-        except OSError as exc:
-            raise storage_error("read", path, exc) from None
-        return [Destination(path, Permissions(), name) for name in [CONTROL_NAME, *names[:MAX_RECORDS]]]
-    parent, name = os.path.split(path)
-    return (
-        [Destination(parent, Permissions(), f".{name}{CONTROL_NAME}", is_parent=True)] if os.path.isdir(parent) else []
-    )
+def _standing(records: list[dict[str, Any]]) -> dict[str, Any]:
+    names = ("history", "held", "suspended", "requested_at")
+    found = next((record for record in records if any(record.get(name) for name in names)), {})
+    return {name: found.get(name, [] if name in ("history", "held") else {}) for name in names}
 
 
 def _look(destination: Destination) -> dict[str, Any]:
     with destination.opened() as held:
         if held.control < 0:
-            return {"artifact": {}, "progress": {}}
+            return {"artifact": {}, "progress": {}, "observed": {}}
         try:
             state = load_state(held.control)
         except OSError as exc:
@@ -67,4 +59,10 @@ def _look(destination: Destination) -> dict[str, Any]:
                 f"The record of the last pull in {destination.control} is damaged, or is another user's.",
                 "Run the task as the user that pulls, or pull again with force: true.",
             )
-        return {"artifact": dict(state.artifact), "progress": load_progress(held.control)}
+        found = {"artifact": dict(state.artifact), "progress": load_progress(held.control)}
+        found["observed"] = observed(state.key, state.verification)
+        if state.standing:
+            from ..._dest.history import listed
+
+            found.update(listed(state.standing))
+        return found

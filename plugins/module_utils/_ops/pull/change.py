@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._dest.drift import Drift
 from ..._dest.plan import make_plan
-from ..._dest.state import State
+from ..._dest.state import State, observed
 from ..._dest.workplace import Workplace, locked
 from ..._files.directory_handles import DirectoryHandles
 from ..._files.names import shown
@@ -30,8 +31,11 @@ from .options import DRIFT_CORRECTED, LEFT_OUT, NEW_REVISION, PLACEMENT, UP_TO_D
 from .staging import Staged, needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
+    from ..._cache.artifact_cache import CachedRepository
+    from ..._dest.history import Kept
     from ..._oci.repository import Repository
     from ..verdicts import Finding
+    from .keeping import Keeper
 
 # Bytes of layers that are read into memory before the first of them is unpacked.
 MAX_IN_MEMORY = 1024 * 1024
@@ -56,6 +60,10 @@ class Change:
         self._resolved = resolved
         self._verification = verification
         self._turn = turn
+        # the manifests that lead to the content, where they are to be kept
+        self._seen: Mapping[str, Manifest] = {}
+        # the number of the kept revision that this leads back to, 0 for another one
+        self._going = 0
 
     def carry_out(self, state: State, drift: Drift | None) -> PullResult:
         """Correct drift, or fetch and place all content; ``drift`` is None for another revision.
@@ -70,6 +78,11 @@ class Change:
             if result is not None:
                 return result
         what = str(repository.reference.at(tag=resolved.tag, digest=resolved.digest))
+        if pull.options.keep:
+            from .keeping import SeenManifests
+
+            looked_at = SeenManifests(repository)
+            repository, self._seen = looked_at.as_repository(), looked_at.seen
         top = repository.fetch_manifest(resolved.digest)
         manifest = choose_manifest(repository, top, pull.options.platform, pull.options.selector.media_type)
         placement = placement_of(manifest, pull.options.selector, what, is_to_file=bool(pull.name))
@@ -86,7 +99,7 @@ class Change:
             # another run may have placed the same artifact while this one waited for the lock
             state = pull.load_state()
             drift = pull.drift(state, resolved)
-            if drift is not None and drift.is_empty:
+            if drift is not None and drift.is_empty and not pull.must_keep(state):
                 return pull.unchanged(state, UP_TO_DATE, self._verification)
             return self._place(manifest, placement, stage, work, state, artifact)
 
@@ -102,6 +115,10 @@ class Change:
         content = _make_content(stage)
         try:
             return self._place_content(manifest, placement, stage, content, work, state, artifact)
+        except BaseException:
+            if work is not None:
+                self._forget_others(state.standing)
+            raise
         finally:
             content.close()
 
@@ -117,14 +134,16 @@ class Change:
     ) -> PullResult:
         key, layers = self._pull.key(self._resolved), placement.layers
         cached = self._pull.task.cached(self._repository)
+        keeper = self._keeper(stage, cached, state) if work is not None else None
         is_small = sum(layer.size for layer in layers) <= MAX_IN_MEMORY
+        is_strict = self._pull.options.force or self._pull.compares_content(state)
         transfers = self._pull.task.transfers
         shown_while = self._showing_progress(layers, work)
-        with shown_while, opened_layers(self._repository, cached, layers, stage, transfers) as read:
+        with shown_while, opened_layers(self._repository, keeper or cached, layers, stage, transfers) as read:
             if is_small:
                 read.take_in(layers)
             with self._pull.task.small_work(is_small):
-                staged = self._stage(manifest, placement, read, content.get(""))
+                staged = self._stage(manifest, placement, read, content.get(""), is_strict)
             if cached is not None:
                 # of an index, the cache has one platform's manifest, which is not the tag's
                 is_whole = artifact["digest"] == manifest.descriptor.digest
@@ -132,7 +151,6 @@ class Change:
         options, root = self._pull.options, self._pull.destination.root
         diff: list[dict[str, str]] = []
         with self._turn, self._pull.task.small_work(is_small):
-            trust_times = not (options.force or options.check_content)
             with self._pull.destination.opened() as held:
                 plan = make_plan(
                     held.root,
@@ -141,7 +159,7 @@ class Change:
                     state,
                     options.permissions,
                     force=options.force,
-                    trust_times=trust_times,
+                    trust_times=not is_strict,
                 )
                 if self._pull.want_diff:
                     from ..._dest.diff import diff_of
@@ -156,9 +174,31 @@ class Change:
             artifact[PLACEMENT] = placement.as_result(staged.exclusions)
             if self._pull.want_diff:
                 diff = diff or self._revision_diff(state, artifact)
+            standing = state.standing
             if work is not None:
                 wanted = self._pull.target.wanted
-                work.apply(plan, content, state, key, artifact, self._verification, wanted, staged.times)
+                placed = self._kept(keeper, key, layers, wanted)
+                standing = self._standing_after(state, placed)
+                place = partial(
+                    work.apply,
+                    plan,
+                    content,
+                    state,
+                    key,
+                    artifact,
+                    self._verification,
+                    wanted,
+                    staged.times,
+                    standing=standing,
+                    going=self._going,
+                )
+                if (options.validate or options.health) and (changed or state.pending):
+                    from .checks import place_checked
+
+                    standing = place_checked(self._pull, work, content, plan, state, artifact, place, standing)
+                else:
+                    place()
+                self._forget_others(standing)
         return PullResult(
             changed=changed,
             reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
@@ -173,7 +213,57 @@ class Change:
             verification=verdict_of(self._verification),
             diff=diff,
             warnings=self._pull.warnings,
+            observed=observed(key, self._verification),
+            standing=standing,
         )
+
+    def _standing_after(self, state: State, placed: Kept | None) -> Mapping[str, Any]:
+        """Return what the record remembers once the content is in place; ``placed`` is the revision if it is kept."""
+        keep = self._pull.options.keep
+        if keep is None and not state.standing:
+            return state.standing
+        from ..._dest.history import with_placed
+
+        return with_placed(state.standing, placed, keep)
+
+    def _keeper(self, stage: int, cached: CachedRepository | None, state: State) -> Keeper | None:
+        """Return what keeps the layers; None where they are not to be kept."""
+        if not self._pull.options.keep:
+            return None
+        from .keeping import Keeper
+
+        with self._pull.destination.opened() as held, self._explained():
+            return Keeper(held.control, stage, self._repository, cached, state.standing)
+
+    def _kept(
+        self, keeper: Keeper | None, key: Mapping[str, Any], layers: Sequence[Descriptor], wanted: str
+    ) -> Kept | None:
+        """Keep the manifests, too; return what is to be remembered of the revision."""
+        if keeper is None:
+            return None
+        from .keeping import kept_revision
+
+        with self._explained():
+            keeper.keep_manifests(self._seen)
+        options = self._pull.options
+        return kept_revision(options, key, self._resolved, self._seen, layers, self._verification, wanted)
+
+    def _forget_others(self, standing: Mapping[str, Any]) -> None:
+        """Remove blobs that no kept revision needs. A failure does not matter: the next run tries again."""
+        if self._pull.options.keep is None:
+            return
+        from ..._dest.history import kept_blobs
+        from ..._dest.kept_blobs import KeptBlobs
+
+        with suppress(OSError), self._pull.destination.opened() as held:
+            KeptBlobs(held.control).remove_others(kept_blobs(standing))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise self._pull.destination.refused(exc) from None
 
     @contextmanager
     def _showing_progress(self, layers: list[Descriptor], work: Workplace | None) -> Iterator[None]:
@@ -197,7 +287,9 @@ class Change:
                 if control >= 0:
                     remove_progress(control)
 
-    def _stage(self, manifest: Manifest, placement: Placement, read: LayerReader, content: int) -> Staged:
+    def _stage(
+        self, manifest: Manifest, placement: Placement, read: LayerReader, content: int, is_strict: bool
+    ) -> Staged:
         layers = placement.layers
         if self._pull.options.selector.operation == COPY:
             names = self._copy_names(manifest, layers)
@@ -210,15 +302,14 @@ class Change:
             self._pull.options.limits,
             name=shown(self._pull.destination.root),
             ignore=self._pull.options.ignore or "",
-            digests=self._needs_digests(layers),
+            digests=self._needs_digests(layers, is_strict),
         )
         self._pull.warnings.extend(staged.warnings)
         return staged
 
-    def _needs_digests(self, layers: list[Descriptor]) -> bool:
-        options = self._pull.options
+    def _needs_digests(self, layers: list[Descriptor], is_strict: bool) -> bool:
         with self._pull.destination.opened() as held:
-            return needs_digests(layers, held.root, options.check_content or options.force)
+            return needs_digests(layers, held.root, is_strict)
 
     def _copy_names(self, manifest: Manifest, layers: list[Descriptor]) -> list[str]:
         if self._pull.name:
@@ -230,7 +321,8 @@ class Change:
         if drift is not None:
             reason, changes = DRIFT_CORRECTED, listed_changes(changed=drift.content, permissions=drift.metadata)
         verdict = verdict_of(self._verification)
-        return PullResult(True, reason, artifact, changes, verdict, warnings=self._pull.warnings)
+        rules = observed(self._pull.key(self._resolved), self._verification)
+        return PullResult(True, reason, artifact, changes, verdict, warnings=self._pull.warnings, observed=rules)
 
     def _revision_diff(self, state: State, artifact: Mapping[str, Any]) -> list[dict[str, str]]:
         """The diff of the revisions, when no file differs."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._dest.destination import Destination
 from ..._dest.drift import Drift
-from ..._dest.state import State
+from ..._dest.state import State, observed
 from ..._errors import StorageError
 from ..._files.names import CONTROL_NAME, native, shown
 from ..layer_selector import ALL, COPY
@@ -81,7 +81,7 @@ class PullContext:
 
     def may_be_in_place(self, state: State) -> bool:
         """Return False when something is to be done whatever the revision is; without looking at files."""
-        if state.pending or self.options.force or not self.is_verified(state):
+        if state.pending or self.options.force or not self.is_verified(state) or self.must_keep(state):
             return False
         key = dict(state.key)
         return key == {**self.key(Resolved("", "", None)), "revision": key.get("revision")}
@@ -93,7 +93,20 @@ class PullContext:
         """
         if dict(state.key) != self.key(resolved) or state.pending or self.options.force:
             return None
-        return self.destination.find_drift(state, self.options.check_content)
+        return self.destination.find_drift(state, self.compares_content(state))
+
+    def must_keep(self, state: State) -> bool:
+        """Return True when the revision in ``dest`` is to be kept and is not yet."""
+        return bool(self.options.keep) and not state.standing.get("current")
+
+    def compares_content(self, state: State) -> bool:
+        """Return True when files are to be compared by their digests."""
+        return self.options.check_content or self.is_requested(state)
+
+    def is_requested(self, state: State) -> bool:
+        """Return True when ``requested_at`` has a token that no pull has handled yet."""
+        token = self.options.requested_at
+        return bool(token) and state.standing.get("requested_at", {}).get("token") != token
 
     def is_verified(self, state: State) -> bool:
         """Return True when no policy is given, or the record says that it was satisfied: a verification of a digest
@@ -121,7 +134,10 @@ class PullContext:
     def unchanged(self, state: State, reason: str, verification: Mapping[str, Any]) -> PullResult:
         """Return the result for an artifact that is in place already."""
         artifact, verdict = dict(state.artifact), verdict_of(verification)
-        return PullResult(False, reason, artifact, listed_changes(), verdict, warnings=self.warnings)
+        result = PullResult(False, reason, artifact, listed_changes(), verdict, warnings=self.warnings)
+        result.observed = observed(state.key, state.verification)
+        result.standing = state.standing
+        return result
 
 
 def make_context(options: PullOptions, task: Task, *, check_mode: bool = False, want_diff: bool = False) -> PullContext:

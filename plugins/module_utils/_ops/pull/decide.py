@@ -45,25 +45,39 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
     state, options, resolved = pull.load_state(), pull.options, None
     if options.suspend:
         return pull.unchanged(state, SUSPENDED, {})
+    if state.standing.get("suspended"):
+        from .standing import suspended
+
+        return suspended(pull, state)
     if not pull.check_mode and pull.destination.has_leftovers():
         from ..._dest.workplace import remove_abandoned_stage
 
         remove_abandoned_stage(pull.destination)
     known = pull.target.known
-    if known is not None and not pull.target.asks_for_tag and _is_in_place(pull, state, known):
+    if known is not None and not pull.target.asks_for_tag:
         # no request: the content of a digest or a pin cannot change
-        result = pull.unchanged(state, UP_TO_DATE, pull.recorded_verification(state))
-        return _confirmed(pull, result, pull.target.pin)
+        result = _held_back(pull, state, known)
+        if result is None and _is_in_place(pull, state, known):
+            result = pull.unchanged(state, UP_TO_DATE, pull.recorded_verification(state))
+        if result is not None:
+            return _confirmed(pull, result, pull.target.pin)
     if not pull.may_be_in_place(state):
         # needed in any case: where it was not carried to the host, that is known before the first request
         from . import change  # noqa: F401
     try:
         with closing(pull.task.open(pull.target, options.auth, options.connection)) as repository:
             resolved = _resolve_reference(pull, repository)
-            result = _make_so(pull, repository, resolved, state, turn or nullcontext())
+            held_back = _held_back(pull, state, resolved)
+            result = held_back or _make_so(pull, repository, resolved, state, turn or nullcontext())
         result.served_by = repository.served_by
         result.warnings = [*result.warnings, *repository.warnings]
     except OciError as exc:
+        if is_outage(exc) and state.standing.get("held"):
+            from .standing import held_without_registry
+
+            held_back = held_without_registry(pull, state, exc)
+            if held_back is not None:
+                return held_back
         if options.last_good is None or not is_outage(exc):
             raise
         from .keep import keep
@@ -75,9 +89,17 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
     return _confirmed(pull, result, resolved)
 
 
+def _held_back(pull: PullContext, state: State, resolved: Resolved) -> PullResult | None:
+    if not state.standing.get("held"):
+        return None
+    from .standing import held_back
+
+    return held_back(pull, state, resolved)
+
+
 def _is_in_place(pull: PullContext, state: State, known: Resolved) -> bool:
     drift = pull.drift(state, known)
-    return drift is not None and drift.is_empty and pull.is_verified(state)
+    return drift is not None and drift.is_empty and pull.is_verified(state) and not pull.must_keep(state)
 
 
 def _resolve_reference(pull: PullContext, repository: Repository) -> Resolved:
@@ -107,11 +129,20 @@ def _make_so(
         from .change import verify_resolved
 
         verification = verify_resolved(pull, repository, resolved, is_intact=is_intact)
+    if pull.must_keep(state):
+        drift = None
     if drift is not None and drift.is_empty:
         return pull.unchanged(state, UP_TO_DATE, verification)
     from .change import Change
 
-    return Change(pull, repository, resolved, verification, turn).carry_out(state, drift)
+    try:
+        return Change(pull, repository, resolved, verification, turn).carry_out(state, drift)
+    except OciError as exc:
+        if pull.options.health is not None and state.pending:
+            from .standing import restore_interrupted
+
+            restore_interrupted(pull, exc)
+        raise
 
 
 def _confirmed(pull: PullContext, result: PullResult, resolved: Resolved | None) -> PullResult:
@@ -120,4 +151,9 @@ def _confirmed(pull: PullContext, result: PullResult, resolved: Resolved | None)
         from .last_good import note_confirmation
 
         result.warnings += note_confirmation(pull.destination, pull.target, pull.key(resolved))
+    token = pull.options.requested_at
+    if token and not pull.check_mode and result.standing.get("requested_at", {}).get("token") != token:
+        from .standing import note_request
+
+        result.standing = note_request(pull)
     return result

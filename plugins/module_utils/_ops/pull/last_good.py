@@ -106,7 +106,7 @@ def judge(
     :raises OciError: ``error`` itself, with the reason why nothing could be kept.
     """
     confirmed = confirmation.last_confirmed(destination, _fingerprint(target, state.key))
-    since = max(filter(None, (confirmed, _placed_at(state))), default=None)
+    since = max(filter(None, (confirmed, placed_at(state))), default=None)
     seconds = max(0, int(time.time() - since)) if since is not None else 0
     problem = ""
     if not state.key:
@@ -163,7 +163,8 @@ def _is_same_request(state: State, target: Target) -> bool:
     return state.request == target.wanted
 
 
-def _placed_at(state: State) -> float | None:
+def placed_at(state: State) -> float | None:
+    """Return when the content was last put in place (seconds since 1970); None when the record does not say."""
     try:
         moment = time.strptime(str(state.artifact.get("last_update_time", "")), TIME_FORMAT)
     except ValueError:

@@ -10,14 +10,13 @@ import io
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from ..._oci.manifest import Descriptor
 from ..._oci.repository import Repository, from_each_place, read_blob
 from ..task import MAX_TRANSFERS
 
 if TYPE_CHECKING:
-    from ..._cache.artifact_cache import CachedRepository
     from .staged_layers import StagedLayers
 
 # A few parallel transfers of large layers use the full bandwidth; small layers are limited by latency, and need more.
@@ -27,16 +26,23 @@ BYTES_IN_TRANSIT = 32 * 1024 * 1024
 SPARE_OPEN_FILES = 256
 
 
+class Holder(Protocol):
+    """A cache of layers, or the kept layers of a destination."""
+
+    def hold_blob(self, descriptor: Descriptor, /) -> BinaryIO | None:
+        """Open a layer, which is fetched when it is missing; None where it cannot be stored."""
+
+
 @contextlib.contextmanager
 def opened_layers(
     repository: Repository,
-    cached: CachedRepository | None,
+    cached: Holder | None,
     layers: Sequence[Descriptor],
     stage: int,
     transfers: threading.Semaphore,
 ) -> Iterator[LayerReader]:
-    """Yield a reader of the layers: from the cache (``cached`` is the repository with one), from files in the open
-    directory ``stage``, into which they are downloaded in parallel within ``transfers``, or from the repository itself.
+    """Yield a reader of the layers: from a cache (``cached``), from files in the open directory ``stage``, into which
+    they are downloaded in parallel within ``transfers``, or from the repository itself.
 
     A single layer without a cache streams from the repository in one pass, without a copy on disk, unless there is
     another source to use after a digest mismatch. Cached layers are not removed from the cache within the block.
@@ -87,7 +93,7 @@ class LayerReader:
 
 
 def _hold_all(
-    repository: CachedRepository,
+    cached: Holder,
     layers: Sequence[Descriptor],
     stack: contextlib.ExitStack,
     transfers: threading.Semaphore,
@@ -96,7 +102,7 @@ def _hold_all(
     held: dict[str, BinaryIO] = {}
 
     def hold(layer: Descriptor) -> None:
-        found = repository.hold_blob(layer)
+        found = cached.hold_blob(layer)
         if found is not None:
             held[layer.digest] = stack.enter_context(found)
 

@@ -18,6 +18,7 @@ from ..resolve import ReferenceOptions
 if TYPE_CHECKING:
     from ..._policy.rules import Policy
     from ..._trust.policy import VerifyPolicy
+    from .host_options import Health
     from .last_good import Degradation, LastGood
 
 # Values of the module's "reason".
@@ -26,6 +27,7 @@ DRIFT_CORRECTED = "DriftCorrected"
 UP_TO_DATE = "ArtifactUpToDate"
 SUSPENDED = "Suspended"
 LAST_GOOD_KEPT = "LastGoodKept"
+HELD_BACK = "HeldBack"
 
 MAX_LISTED_PATHS = 1000
 # The key of excluded entries in the record of an artifact.
@@ -35,9 +37,10 @@ PLACEMENT = "placement"
 
 
 class PullOptions(NamedTuple):
-    """The options of a pull. None means no rules (``ignore``, ``policy``), no signatures (``verify``), and no content
-    that is kept when the registry fails (``last_good``). With ``unsafe_writes`` files that are mount points are written
-    in place."""
+    """The options of a pull. None means no rules (``ignore``, ``policy``), no signatures (``verify``), no content that
+    is kept when the registry fails (``last_good``), and no change to how many revisions are kept (``keep``). With
+    ``unsafe_writes`` files that are mount points are written in place. ``validate`` has the words of a command, none
+    for no command."""
 
     reference: ReferenceOptions
     dest: str
@@ -56,13 +59,17 @@ class PullOptions(NamedTuple):
     auth: AuthOptions = AuthOptions()
     connection: ConnectionOptions = ConnectionOptions()
     policy: Policy | None = None
+    keep: int | None = None
+    validate: Sequence[str] = ()
+    health: Health | None = None
+    requested_at: str = ""
 
 
 @dataclass(eq=False)
 class PullResult:
     """The module's result. ``changes`` lists paths by kind of change, at most 1,000 of each. ``degradation`` describes
     why and since when content is kept without the registry's confirmation. ``served_by`` lists the hosts that
-    answered."""
+    answered. ``observed`` has the rules that the content was placed by, ``standing`` what else the record remembers."""
 
     changed: bool
     reason: str
@@ -73,6 +80,8 @@ class PullResult:
     degradation: Degradation | None = None
     warnings: list[str] = field(default_factory=list)
     served_by: list[str] = field(default_factory=list)
+    observed: Mapping[str, Any] = field(default_factory=dict)
+    standing: Mapping[str, Any] = field(default_factory=dict)
 
     def as_result(self) -> dict[str, Any]:
         """The result as the module returns it."""
@@ -85,7 +94,11 @@ class PullResult:
             result.update({name: left_out[name] for name in ("ignored", "ignored_count") if name in left_out})
         if not self.verification:
             del result["verification"]
-        del result["degradation"]
+        del result["degradation"], result["standing"]
+        if self.standing:
+            from ..._dest.history import listed
+
+            result.update(listed(self.standing))
         result["degraded"] = self.degradation is not None
         if self.degradation is not None:
             result.update(self.degradation.as_result())

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._dest.diff import permissions_diff
 from ..._dest.drift import Drift
-from ..._dest.state import State
+from ..._dest.state import State, observed
 from ..._dest.workplace import locked
 from ..resolve import Resolved
 from .context import PullContext, verdict_of
@@ -39,4 +39,6 @@ def repair_metadata(
         diff = permissions_diff(pull.destination.root, drift.metadata)
     changes = listed_changes(permissions=drift.metadata)
     artifact, verdict = dict(state.artifact), verdict_of(verification)
-    return PullResult(True, DRIFT_CORRECTED, artifact, changes, verdict, diff, warnings=pull.warnings)
+    result = PullResult(True, DRIFT_CORRECTED, artifact, changes, verdict, diff, warnings=pull.warnings)
+    result.observed, result.standing = observed(state.key, verification), state.standing
+    return result

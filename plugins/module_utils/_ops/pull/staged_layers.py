@@ -34,7 +34,7 @@ class StagedLayers:
         :raises StorageError: when a file operation fails.
         """
         try:
-            descriptor = os.open(_staged_name(layer), _WRITE, 0o600, dir_fd=self._stage)
+            descriptor = os.open(staged_name(layer), _WRITE, 0o600, dir_fd=self._stage)
         except OSError as exc:
             raise storage_error("create", what, exc) from exc
         with os.fdopen(descriptor, "r+b", buffering=0) as handle:
@@ -46,7 +46,7 @@ class StagedLayers:
         :raises StorageError: when a file operation fails.
         """
         try:
-            with os.fdopen(os.open(_staged_name(layer), _READ, dir_fd=self._stage), "rb", buffering=0) as handle:
+            with os.fdopen(os.open(staged_name(layer), _READ, dir_fd=self._stage), "rb", buffering=0) as handle:
                 yield from pieces(handle, CHUNK_SIZE)
         except OSError as exc:
             raise self._unreadable(layer, exc) from exc
@@ -56,11 +56,12 @@ class StagedLayers:
 
         :raises OSError: when the rename fails.
         """
-        os.rename(_staged_name(layer), name, src_dir_fd=self._stage, dst_dir_fd=parent)
+        os.rename(staged_name(layer), name, src_dir_fd=self._stage, dst_dir_fd=parent)
 
     def _unreadable(self, layer: Descriptor, error: OSError) -> StorageError:
         return storage_error("read", f"the staged layer {layer.digest}", error)
 
 
-def _staged_name(layer: Descriptor) -> str:
+def staged_name(layer: Descriptor) -> str:
+    """Return the name of a layer's file in the stage."""
     return ".layer-" + layer.digest.replace(":", "-")

@@ -121,9 +121,13 @@ def test_imports_are_those_that_the_parser_finds() -> None:
 
 # Who may import what a task did not ask for: it reads options or opens what the task works with, before any change.
 ENTRANCES = {
+    "modules.oci_artifact_pull",
     "_ansible.charts",
     "_ansible.items",
     "_ansible.specs",
+    # the record is read first, and lacks what it does not remember
+    "_dest.state",
+    "_dest.workplace",
     "_ops.charts.sources",
     "_ops.clients",
     "_ops.connect",
@@ -133,7 +137,10 @@ ENTRANCES = {
     "_ops.info.info",
     "_ops.info.search",
     "_ops.prune.prune",
+    "_ops.pull.change",
     "_ops.pull.context",
+    "_ops.pull.decide",
+    "_ops.pull.options",
     "_ops.push.push",
     "_ops.releases.deploy",
     "_ops.sign",
@@ -170,6 +177,8 @@ def test_a_task_can_lack_nothing_but_what_it_did_not_ask_for(module: str) -> Non
         ({"semver": "1.x"}, "_oci.selection _registry.pages"),
         ({"on_registry_error": {"use": "last_good"}}, "_ops.pull.last_good _ops.pull.keep"),
         ({"tag_moved": "warn"}, "_ops.moved_tag"),
+        ({"keep": 3}, "_ops.pull.host_options _dest.history"),
+        ({"health": {"command": "true"}}, "_ops.pull.host_options _dest.history"),
         ({"policy": "/etc/oci-policy.yml"}, "_ansible.policy _ops.guard _policy.window _trust.policy _ops.verdicts"),
         ({"policy": [{"match": "*"}]}, "_ansible.policy _ops.guard _policy.rules"),
         ({"password": "p"}, "_ansible.hiding"),
