@@ -18,7 +18,7 @@ from .option_secrets import long_secrets
 from .run import TaskModule
 from .specs import AUTH_SPEC, CACHE_SPEC, REFERENCE_SPEC, RULES_SPEC, SELECTION_SPEC
 
-ARTIFACTS = "artifacts"
+ARTIFACTS, VIA = "artifacts", "via"
 ARTIFACTS_SPEC: dict[str, Any] = {
     # What an entry may have is added by ItemsModule. It is not part of what modules declare: the documentation would
     # have to repeat nearly all options of the module below this one.
@@ -27,7 +27,7 @@ ARTIFACTS_SPEC: dict[str, Any] = {
     "resolve_once": {"type": "bool", "default": False},
 }
 # Options of the task as a whole. All others are options of one artifact, which an entry may have as well.
-OF_THE_TASK = frozenset({*ARTIFACTS_SPEC, *CACHE_SPEC, *RULES_SPEC})
+OF_THE_TASK = frozenset({*ARTIFACTS_SPEC, *CACHE_SPEC, *RULES_SPEC, VIA})
 
 # What a task has for one artifact and has to say for each of several.
 IDENTITY_SPEC: dict[str, Any] = {**REFERENCE_SPEC, **SELECTION_SPEC, "pin": {"type": "str"}}
@@ -131,6 +131,18 @@ def as_task(module: AnsibleModule, params: dict[str, Any]) -> AnsibleModule:
     return cast(AnsibleModule, task)
 
 
+def run_handed_over(
+    module: AnsibleModule, own: Mapping[str, Any], read: Callable[[AnsibleModule, Any], Any]
+) -> dict[str, Any] | None:
+    """The result of a module whose action handed something over (``via``), None otherwise; see :func:`.via.run_via`."""
+    text = vars(module).get("handed_over")
+    if text is None:
+        return None
+    from .via import run_via
+
+    return run_via(module, text, own, read)
+
+
 class ItemsModule(TaskModule):
     """A module whose option ``artifacts`` is a list of mappings with the module's own options.
 
@@ -141,6 +153,8 @@ class ItemsModule(TaskModule):
     def _load_params(self) -> None:
         self.argument_spec = with_entries(self.argument_spec)
         super()._load_params()
+        # long, and of no interest to logs and results
+        self.handed_over = self.params.pop(VIA, None) if VIA in self.argument_spec else None
 
     def fail_json(self, msg: str, **kwargs: Any) -> Any:
         if "reason" not in kwargs:  # it is Ansible that says so, before the module runs

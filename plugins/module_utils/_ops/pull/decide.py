@@ -50,7 +50,7 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
 
         remove_abandoned_stage(pull.destination)
     known = pull.target.known
-    if known is not None and not pull.target.asks_for_tag and _is_in_place(pull, state, known):
+    if known is not None and not pull.target.asks_for_tag and is_in_place(pull, state, known):
         # no request: the content of a digest or a pin cannot change
         result = pull.unchanged(state, UP_TO_DATE, pull.recorded_verification(state))
         return _confirmed(pull, result, pull.target.pin)
@@ -75,7 +75,8 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
     return _confirmed(pull, result, resolved)
 
 
-def _is_in_place(pull: PullContext, state: State, known: Resolved) -> bool:
+def is_in_place(pull: PullContext, state: State, known: Resolved) -> bool:
+    """Return True when ``dest`` holds a revision as the record says, verified if a policy asks for that."""
     drift = pull.drift(state, known)
     return drift is not None and drift.is_empty and pull.is_verified(state)
 

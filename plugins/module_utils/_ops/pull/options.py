@@ -37,7 +37,7 @@ PLACEMENT = "placement"
 class PullOptions(NamedTuple):
     """The options of a pull. None means no rules (``ignore``, ``policy``), no signatures (``verify``), and no content
     that is kept when the registry fails (``last_good``). With ``unsafe_writes`` files that are mount points are written
-    in place."""
+    in place. ``vouched`` is the fingerprint of policies that another machine found satisfied."""
 
     reference: ReferenceOptions
     dest: str
@@ -56,6 +56,7 @@ class PullOptions(NamedTuple):
     auth: AuthOptions = AuthOptions()
     connection: ConnectionOptions = ConnectionOptions()
     policy: Policy | None = None
+    vouched: str = ""
 
 
 @dataclass(eq=False)
