@@ -208,8 +208,9 @@ options:
         all are arguments of that one run. Larger ones are sent as one file between two runs, above 32 MiB as several.
         They are kept beside the record in C(.oci-artifact) until they are placed, so that a transfer that broke off is
         continued by the next run.
-      - In check mode nothing is sent but small layers for C(--diff). For larger ones the result says which revision it
-        would be, without a diff of files.
+      - In check mode nothing is sent but small layers for C(--diff). To show it for larger ones, the host returns its
+        record and small texts, and the controller compares, without what no pull put there, owners and groups. Of
+        several O(artifacts) with larger layers, the result says which revisions it would be.
       - It cannot be used with C(async), and not with connections to hosts that run no modules of this collection, as
         C(winrm) and C(network_cli); the lookup P(cloudnative.artifacts.oci_artifact#lookup) is for those.
     type: raw

@@ -39,7 +39,7 @@ _OF_RULES = (
 )  # fmt: skip
 _OF_VIA = ("_ops.pull.delivery", "_ops.pull.delivered", "_ops.pull.delivered_blobs", "_ansible.via")
 # so that the first run of a host can say what it lacks
-_TO_ASK = ("_dest.incoming", "_archive.decompress", "_oci.platforms")
+_TO_ASK = ("_dest.incoming", "_dest.stand_in", "_archive.decompress", "_oci.platforms")
 PARTS = (
     Part(r'"verif(?:y|ied)"', ("_trust",), _OF_VERIFIED),
     # not that of filter_tags; a policy that is a file may ask for signatures; of a delivery, it is a list of rules

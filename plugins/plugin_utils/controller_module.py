@@ -31,6 +31,7 @@ def run_on_controller(
     folder: str,
     *,
     check_mode: bool = False,
+    diff: bool = False,
     hear: Callable[[Mapping[str, Any]], None] = lambda message: None,
 ) -> dict[str, Any]:
     """Run a module in a child of this process; return its result, which may be a failure.
@@ -43,6 +44,7 @@ def run_on_controller(
     name = module.__name__.rpartition(".")[2]
     internal = {
         "_ansible_check_mode": check_mode,
+        "_ansible_diff": diff,
         "_ansible_module_name": f"cloudnative.artifacts.{name}",
         # what is asked for is in the log of the task that asks
         "_ansible_no_log": False,

@@ -10,9 +10,13 @@ own connection, as files that the host puts beside ``dest``.
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from typing import Any, Callable
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.stand_in import as_of_host, make_stand_in
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, MissingDependency
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.delivery import (
     WANTS,
@@ -20,6 +24,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.de
     Delivery,
     Parcel,
 )
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_module import run_on_controller
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.provided import CONTROLLER, Provided
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.run_artifacts import WAY
@@ -73,7 +78,11 @@ class FanOut:
             wants = answer.get(WANTS)
             if wants is None:
                 break
-            items = self._provided.fetch(str(wants.get("platform") or ""))
+            if "compare" in wants:
+                answer = self._compare(wants["compare"])
+                break
+            is_compared = self._is_here and bool(self._action._task.diff)
+            items = self._provided.fetch(str(wants.get("platform") or ""), to_compare=is_compared)
             _check_readable(items, wants)
             answer = self._send(items, wants) if wants.get("folder") else self._run(items)
         if WANTS in answer:
@@ -83,10 +92,33 @@ class FanOut:
             ).as_failure()
         return self._finished(answer, items)
 
+    def _compare(self, description: Mapping[str, Any]) -> dict[str, Any]:
+        """In check mode, compare large content here with what the host said of its ``dest``: nothing is sent."""
+        items = self._provided.fetch("", to_compare=True)
+        folder = tempfile.mkdtemp(dir=self._provided.folder)
+        try:
+            stand_in = os.path.join(folder, "dest")
+            dest = make_stand_in(stand_in, description)
+            parcel = Parcel(self._via, items, store=self._provided.store)
+            # users and groups are those of the host
+            options = {name: value for name, value in self._for_host().items() if name not in ("owner", "group")}
+            options.update(dest=dest, via=parcel.as_text())
+            directory = self._action._loader.get_basedir()
+            result = run_on_controller(self._action.MODULE, options, directory, check_mode=True, diff=True)
+            return as_of_host(result, stand_in, description)
+        except (OSError, ValueError, LookupError, TypeError) as exc:
+            raise InvalidOption(f"What the host said of 'dest' cannot be used for a comparison: {exc}.") from None
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _run(self, items: list[Delivery], **more: Any) -> dict[str, Any]:
         """Run the module on the host; ``more`` are fields of the parcel."""
         store = self._provided.store if self._is_here else ""
         parcel = Parcel(self._via, items, store=store, **more)
+        return self._run_module({**self._for_host(), "via": parcel.as_text()})
+
+    def _for_host(self) -> dict[str, Any]:
+        """The options of the task that are about the host."""
         options = {name: value for name, value in self._arguments.items() if name not in FOR_PROVIDER}
         if isinstance(options.get("artifacts"), list):
             options["artifacts"] = [
@@ -95,7 +127,7 @@ class FanOut:
                 else item
                 for item in options["artifacts"]
             ]
-        return self._run_module({**options, "via": parcel.as_text()})
+        return options
 
     def _send(self, items: list[Delivery], wants: Mapping[str, Any]) -> dict[str, Any]:
         """Send the parts that the host lacks, and have it place them."""

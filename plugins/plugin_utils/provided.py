@@ -59,7 +59,7 @@ class Provided:
         self._via = via
         self._arguments = arguments
         self._task_vars = task_vars
-        self._folder = str(constants.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]  # set at run time
+        self.folder = str(constants.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]  # set at run time
         self._check_mode = bool(action._task.check_mode)
         # large layers are not sent for the sake of a diff
         self._in_check_mode = ("diff" if action._task.diff else "check") if self._check_mode else ""
@@ -72,12 +72,15 @@ class Provided:
         """
         return self._made(self._in_check_mode or "look", "")
 
-    def fetch(self, platform: str) -> list[Delivery]:
-        """The same with all layers fetched.
+    def fetch(self, platform: str, *, to_compare: bool = False) -> list[Delivery]:
+        """The same with all layers fetched; in check mode only to compare with what is in ``dest``.
 
         :param platform: that of the host, empty where it does not matter.
         :raises OciError: when nothing can be said.
         """
+        if to_compare and self._in_check_mode:
+            self._in_check_mode = "compare"
+            return self._made("fetch", platform)
         return self._made(self._in_check_mode or "fetch", platform)
 
     def files(self, archive: Archive, parts: Mapping[str, tuple[int, int]]) -> Iterator[tuple[str, str]]:
@@ -90,7 +93,7 @@ class Provided:
                 # the whole of one blob, which is a file already
                 yield name, os.path.join(self.store, blob_name(archive.order[0][0]))
                 continue
-            path = os.path.join(self._folder, f"{FILE_NAME}.{name}")
+            path = os.path.join(self.folder, f"{FILE_NAME}.{name}")
             with locked_file(path, PATIENCE) as part:
                 if os.fstat(part.fileno()).st_size != size:
                     part.truncate(0)
@@ -117,7 +120,7 @@ class Provided:
     def _made(self, degree: str, platform: str) -> list[Delivery]:
         since = time.time()
         key = self._key(platform)
-        path = os.path.join(self._folder, f"{FILE_NAME}.{key}")
+        path = os.path.join(self.folder, f"{FILE_NAME}.{key}")
         with locked_file(path, PATIENCE) as record:
             known: dict[str, Any] = json.loads(record.read() or b"{}")
             if not self._is_enough(known, degree, since):
@@ -152,7 +155,7 @@ class Provided:
             answers.append(self._run(options, degree, platform, file))
             return answers[-1]
 
-        agreed, _failure = pinned(self._arguments, self._folder, ask)
+        agreed, _failure = pinned(self._arguments, self.folder, ask)
         answer = answers[-1] if answers else ask(agreed)
         at = time.time()
         if answer.get("failed") and "store" not in answer:
@@ -169,7 +172,7 @@ class Provided:
     def _run(self, options: Mapping[str, Any], degree: str, platform: str, file: str) -> dict[str, Any]:
         # that of the host is not the one which is asked for
         options = {name: value for name, value in options.items() if name not in ("via", "suspend", "resolve_once")}
-        store = os.path.join(self._folder, f"{FILE_NAME}.store")
+        store = os.path.join(self.folder, f"{FILE_NAME}.store")
         request = {"degree": degree, "file": file, "store": store, "platform": platform}
         text = json.dumps({"request": request})
         BeforeFork.prepare()

@@ -177,6 +177,14 @@ def test_what_a_host_without_network_packages_and_trust_gets(
         assert result["via"]["files_sent"] == sent
         assert "not for hosts" not in result.stdout
     assert sorted(contents(fleet.dest(0))) == ["app.conf", "noise"]
+    # the next version is compared on the controller, with what the host says of this one
+    (tmp_path / "files/app.conf").write_text("port = 8080\n")
+    assert not ansible.task(f"{PULL[:-4]}push", ref=f"{publisher.name}:next", **push).failed
+    [result] = fleet.pull(ref=f"{publisher.name}:next", check=True, diff=True, **verify)
+    header = str(fleet.dest(0) / "app.conf")
+    shown = {"before": "port = 80\n", "after": "port = 8080\n", "before_header": header, "after_header": header}
+    assert result.changed and result["diff"] == [shown], result
+    assert result["artifact"]["path"] == str(fleet.dest(0)) and result["changes"]["changed"] == ["app.conf"]
     # what is not signed is placed nowhere, and what is there stays
     publisher.publish("unsigned", {"app.conf": "port = 81\n"})
     [result] = fleet.pull(ref=f"{publisher.name}:unsigned", **verify)

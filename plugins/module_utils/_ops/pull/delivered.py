@@ -120,6 +120,9 @@ def pull_delivered(
     look = _look(task, pairs, check_mode=check_mode, want_diff=want_diff)
     wanted = [parcel.items[number] for number in look.needing]
     if check_mode and _missing(wanted, parcel):
+        comparison = _comparison(look) if want_diff else None
+        if comparison is not None:
+            return {"changed": False, WANTS: {"compare": comparison}}
         # nothing large is sent for the sake of a diff: which revisions differ is known without it
         want_diff = False
     reads_content = not check_mode or want_diff
@@ -224,6 +227,18 @@ def _ask(parcel: Parcel, look: _Look, missing: Mapping[str, int], is_lacking: bo
     answer["have"] = [offset for name, (offset, size) in parts.items() if sizes.get(name) == size]
     is_complete = len(answer["have"]) == len(parts)
     return None if is_complete and not is_lacking else {"changed": False, WANTS: answer}
+
+
+def _comparison(look: _Look) -> dict[str, Any] | None:
+    """What the other machine compares the content with; None for several artifacts, and for what is too large."""
+    if len(look.contexts) != 1:
+        return None
+    from ..._dest.stand_in import describe
+
+    pull = look.contexts[0]
+    state = pull.load_state()
+    drift = pull.destination.find_drift(state, pull.options.check_content)
+    return describe(pull.destination, pull.name, state, drift)
 
 
 def _readable() -> list[str]:

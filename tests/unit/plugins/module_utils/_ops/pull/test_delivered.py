@@ -170,10 +170,12 @@ def test_what_is_in_the_parcel_or_a_store_is_not_asked_for(tmp_path: Path) -> No
 
 def test_check_mode_needs_no_content_and_leaves_nothing(tmp_path: Path) -> None:
     host = Host(tmp_path)
-    for want_diff in (False, True):
-        result = host.pull(delivery_of(FILES), check_mode=True, want_diff=want_diff)
-        assert (result["changed"], result["reason"]) == (True, "NewRevision")
-        assert not host.dest.exists()
+    result = host.pull(delivery_of(FILES), check_mode=True)
+    assert (result["changed"], result["reason"]) == (True, "NewRevision")
+    # a diff is made where the content is
+    asked = host.pull(delivery_of(FILES), check_mode=True, want_diff=True)[WANTS]
+    assert (asked["compare"]["root"], asked["compare"]["record"]) == (str(host.dest), "")
+    assert not host.dest.exists()
 
 
 def test_a_failure_elsewhere_concerns_only_who_needs_something(tmp_path: Path) -> None:
