@@ -110,13 +110,11 @@ def test_two_hundred_hosts_read_everything_once(
 ) -> None:
     """Batches, forks and two strategies, in Ansible's workers; signed, of two layers."""
     files = {"one.bin": noise(200_000, 2), "two.bin": noise(300_000, 3)}
-    (tmp_path / "files").mkdir()
-    for name, data in files.items():
-        (tmp_path / "files" / name).write_bytes(data)
-    push = {"files": [{"path": str(tmp_path / "files" / name)} for name in files], "ref": f"{publisher.name}:1.0.0"}
-    sign = {"key": str(KEYS / "ed25519.raw.pem")}
-    pushed = ansible.task(f"{PULL[:-4]}push", insecure=True, sign=sign, **push)
-    assert not pushed.failed, pushed
+    layers = [Blob(data, "application/octet-stream", {TITLE: name}) for name, data in files.items()]
+    publisher.publish("1.0.0", layers)
+    key = str(KEYS / "ed25519.raw.pem")
+    signed = ansible.task(f"{PULL[:-4]}sign", ref=f"{publisher.name}:1.0.0", key=key, insecure=True)
+    assert not signed.failed, signed
     fleet = Fleet(ansible, tmp_path, 200, python=sys.executable)
     options = {
         "url": publisher.url,

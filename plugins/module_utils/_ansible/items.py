@@ -140,7 +140,12 @@ def run_handed_over(
         return None
     from .via import run_via
 
-    return run_via(module, text, own, read)
+    def read_all(policy: Any) -> list[tuple[Any, Mapping[str, Any]]]:
+        if module.params[ARTIFACTS] is None:
+            return [(read(module, policy), {})]
+        return each_item(module, own, [AUTH_UNIT], lambda task: read(task, policy), ["dest"])
+
+    return run_via(module, text, read_all)
 
 
 class ItemsModule(TaskModule):

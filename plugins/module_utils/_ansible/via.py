@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from .._ops.pull.delivery import parse_parcel
-from .items import AUTH_UNIT, each_item
 from .specs import VERIFY_SPEC, rules_of
 
 if TYPE_CHECKING:
@@ -19,15 +18,14 @@ if TYPE_CHECKING:
     from .._ops.pull.options import PullOptions
     from .._policy.rules import Policy
 
-ReadOptions = Callable[[AnsibleModule, "Policy | None"], "PullOptions"]
+ReadItems = Callable[["Policy | None"], "list[tuple[PullOptions, Mapping[str, Any]]]"]
 
 
-def run_via(module: AnsibleModule, text: Any, own: Mapping[str, Any], read: ReadOptions) -> dict[str, Any]:
+def run_via(module: AnsibleModule, text: Any, read_items: ReadItems) -> dict[str, Any]:
     """Provide artifacts for hosts, or pull what was handed over; return the module's result.
 
     :param text: what was handed over.
-    :param own: the argument spec of one artifact.
-    :param read: turns parameters into the options of a pull.
+    :param read_items: returns the options of each artifact of the task, under a policy, and what names it in results.
     :raises OciError: for every failure.
     """
     if '"request"' in str(text)[:20]:
@@ -37,20 +35,20 @@ def run_via(module: AnsibleModule, text: Any, own: Mapping[str, Any], read: Read
         if request is not None:
             policy = rules_of(module.params["policy"])
             return provide(
-                [options for options, _label in _items(module, own, read, policy)],
+                [options for options, _label in read_items(policy)],
                 request,
                 check_mode=module.check_mode,
             )
-    return _deliver(module, own, read, text)
+    return _deliver(module, read_items, text)
 
 
-def _deliver(module: AnsibleModule, own: Mapping[str, Any], read: ReadOptions, text: Any) -> dict[str, Any]:
+def _deliver(module: AnsibleModule, read_items: ReadItems, text: Any) -> dict[str, Any]:
     from .._ops.pull.context import make_context
     from .._ops.pull.decide import run
     from .._ops.pull.delivered import DeliveredTask, pull_delivered
 
     parcel = parse_parcel(text)
-    given = _items(module, own, read, None)
+    given = read_items(None)
     pairs = [(_of_delivery(options, each), label) for (options, label), each in zip(given, parcel.items)]
 
     def go_on(task: DeliveredTask, want_diff: bool) -> dict[str, Any]:
@@ -63,14 +61,6 @@ def _deliver(module: AnsibleModule, own: Mapping[str, Any], read: ReadOptions, t
 
     options = [each for each, _label in pairs]
     return pull_delivered(parcel, options, go_on, check_mode=module.check_mode, want_diff=module._diff)
-
-
-def _items(
-    module: AnsibleModule, own: Mapping[str, Any], read: ReadOptions, policy: Policy | None
-) -> list[tuple[PullOptions, Mapping[str, Any]]]:
-    if module.params["artifacts"] is None:
-        return [(read(module, policy), {})]
-    return each_item(module, own, [AUTH_UNIT], lambda task: read(task, policy), ["dest"])
 
 
 def _of_delivery(options: PullOptions, delivery: Delivery) -> PullOptions:
