@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from support import vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
-from support.artifacts import TITLE, Blob, Publisher, contents
+from support.artifacts import TITLE, Blob, Publisher, contents, write_layout
 from support.servers import RegistryServer
 from support.ssh_host import SshHost
 from two_users import NOBODY, public_place
@@ -237,3 +237,57 @@ def test_over_ssh_as_another_user_and_what_is_refused(
             by_name["in the background"]["reason"] == "InvalidOption" and "async" in by_name["in the background"]["msg"]
         )
         assert "cloudnative.artifacts.oci_artifact" in by_name["windows"]["msg"]
+
+
+@pytest.mark.once
+def test_lists_policies_platforms_layouts_and_a_registry_that_is_off(
+    ansible: AnsibleRunner, registry: RegistryServer, publisher: Publisher, tmp_path: Path
+) -> None:
+    publisher.publish("1.0.0", {"a": "old\n"})
+    digest = publisher.publish("2.0.0", {"a": "new\n", "noise": noise(400_000, 6)})
+    publisher.publish_index("any", {"linux/amd64": digest, "linux/arm64": digest})
+    write_layout(tmp_path / "layout", "1", {"b": "of a layout\n"})
+    python = {"ansible_python_interpreter": ansible.target_python, "ansible_connection": "local"}
+
+    def pull(**options: Any) -> dict[str, Any]:
+        given = {"insecure": True, "via": "controller", "retries": 0, **options}
+        return {PULL: given, "vars": python, "ignore_errors": True}
+
+    def dest(name: str) -> str:
+        return str(tmp_path / name)
+
+    guarded = {"dest": dest("guarded"), "policy": [{"match": "*", "never_downgrade": True}]}
+    kept = {"dest": dest("kept"), "on_registry_error": {"use": "last_good"}}
+    off = {"mirrors": {registry.host: [{"url": "http://127.0.0.1:9", "mode": "replace"}]}}
+    artifacts = [
+        {"ref": f"{publisher.name}:2.0.0", "dest": dest("list/two")},
+        {"ref": f"{publisher.name}:1.0.0", "dest": dest("list/one")},
+        {"ref": f"{publisher.name}:absent", "dest": dest("list/none")},
+    ]
+    results = ansible.tasks(
+        [
+            pull(ref=f"{publisher.name}:2.0.0", **guarded),
+            pull(ref=f"{publisher.name}:1.0.0", **guarded),
+            pull(ref=f"{publisher.name}:any", dest=dest("any")),
+            pull(ref=f"oci-layout:{tmp_path}/layout:1", dest=dest("of layout")),
+            pull(artifacts=artifacts),
+            pull(ref=f"{publisher.name}:1.0.0", **kept),
+        ]
+    )
+    assert [(result.failed, result["reason"]) for result in results] == [
+        (False, "NewRevision"),
+        (True, "DowngradeDenied"),
+        (False, "NewRevision"),
+        (False, "NewRevision"),
+        (True, "OCIArtifactPullFailed"),
+        (False, "NewRevision"),
+    ]
+    assert (tmp_path / "guarded/a").read_text() == (tmp_path / "any/a").read_text() == "new\n"
+    assert (tmp_path / "of layout/b").read_text() == "of a layout\n"
+    assert [each.get("reason") for each in results[4]["results"]][:2] == ["NewRevision"] * 2
+    assert (tmp_path / "list/two/a").read_text() == "new\n" and (tmp_path / "list/one/a").read_text() == "old\n"
+    # of a run in which the registry is off
+    results = ansible.tasks([pull(ref=f"{publisher.name}:1.0.0", **kept, **off)])
+    assert [(result["reason"], result["degraded"]) for result in results] == [("LastGoodKept", True)], results
+    results = ansible.tasks([pull(ref=f"{publisher.name}:1.0.0", dest=dest("fresh"), **off)])
+    assert results[0].failed and results[0]["reason"] == "ConnectionFailed" and not (tmp_path / "fresh").exists()
