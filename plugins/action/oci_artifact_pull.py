@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.modules import oci_artifact_pull
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.preloading import BeforeFork, needed
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.registry_action import RegistryAction
 
 
@@ -24,7 +26,11 @@ class ActionModule(RegistryAction):
         arguments = {**self._task.args, **self._carried}
         if module_args is not None or arguments.get("via") is None:
             return super()._execute_module(module_name, module_args, **kwargs)
+        before = frozenset(sys.modules)
         from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.fan_out import FanOut
+
+        # the workers of other hosts need it as well
+        BeforeFork.heard({"imported": needed(before)})
 
         def run_module(options: Any) -> Any:
             return super(ActionModule, self)._execute_module(module_name, options, **kwargs)

@@ -112,8 +112,8 @@ EXAMPLES = r"""
 - name: Fill in a template of the newest 1.x release, if the release key signed it
   ansible.builtin.template:
     src: "{{ lookup('cloudnative.artifacts.oci_artifact', 'registry.example.com/platform/config', semver='1.x',
-      want='path', file='app.conf.j2', verify={'public_keys': ['/etc/keys/release.pub']}) }}"
-    dest: /etc/app.conf
+      want='path', file='base/app.yaml', verify={'public_keys': ['/etc/keys/release.pub']}) }}"
+    dest: /etc/app.yaml
     mode: "0644"
 
 - name: Send the whole release to hosts on which no module of this collection runs

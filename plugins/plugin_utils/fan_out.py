@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.stand_in import as_of_host, make_stand_in
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, MissingDependency
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.delivery import (
     WANTS,
@@ -94,6 +93,11 @@ class FanOut:
 
     def _compare(self, description: Mapping[str, Any]) -> dict[str, Any]:
         """In check mode, compare large content here with what the host said of its ``dest``: nothing is sent."""
+        from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.stand_in import (
+            as_of_host,
+            make_stand_in,
+        )
+
         items = self._provided.fetch("", to_compare=True)
         folder = tempfile.mkdtemp(dir=self._provided.folder)
         try:

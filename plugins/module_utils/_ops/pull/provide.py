@@ -196,7 +196,7 @@ class _Provider:
             verdict = found.verification
             made = made._replace(
                 verdict=found.verification,
-                verdict_warnings=found.warnings_of_use(repository, resolved),
+                verdict_warnings=found.warnings,
                 verify=self._portable_policies(),
             )
             if recorder.size <= MAX_INLINE:
