@@ -48,8 +48,8 @@ options:
     description:
       - Several artifacts to pull in this one task, in place of O(ref) or O(url) and O(dest).
       - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(policy),
-        O(parallel), O(resolve_once) and O(via), which are for the task as a whole. It says which artifact is meant and
-        its O(dest); any other option that it leaves out is as the task says.
+        O(parallel) and O(resolve_once), which are for the task as a whole, as is O(via). It says which artifact is
+        meant and its O(dest); any other option that it leaves out is as the task says.
       - As soon as an entry has one of the options that say who logs in (O(username), O(password), O(auth_file),
         O(auth_config), O(provider), O(provider_registry)), all of them are its own.
       - All entries are checked before anything is asked. Then one that fails keeps no other from being pulled; the task

@@ -27,7 +27,7 @@ ARTIFACTS_SPEC: dict[str, Any] = {
     "resolve_once": {"type": "bool", "default": False},
 }
 # Options of the task as a whole. All others are options of one artifact, which an entry may have as well.
-OF_THE_TASK = frozenset({*ARTIFACTS_SPEC, *CACHE_SPEC, *RULES_SPEC, VIA})
+OF_THE_TASK = frozenset({*ARTIFACTS_SPEC, *CACHE_SPEC, *RULES_SPEC})
 
 # What a task has for one artifact and has to say for each of several.
 IDENTITY_SPEC: dict[str, Any] = {**REFERENCE_SPEC, **SELECTION_SPEC, "pin": {"type": "str"}}
@@ -47,7 +47,7 @@ def with_entries(task: Mapping[str, Any]) -> dict[str, Any]:
     options = {
         name: {key: value for key, value in spec.items() if key not in ("default", "required", "options")}
         for name, spec in task.items()
-        if name not in OF_THE_TASK
+        if name not in OF_THE_TASK and name != VIA
     }
     return {**task, ARTIFACTS: {**task[ARTIFACTS], "options": options}}
 
