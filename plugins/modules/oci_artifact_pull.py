@@ -49,8 +49,8 @@ options:
     description:
       - Several artifacts to pull in this one task, in place of O(ref) or O(url) and O(dest).
       - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(policy),
-        O(lock_file), O(lock), O(parallel) and O(resolve_once), which are for the task as a whole. It says which
-        artifact is meant and its O(dest); any other option that it leaves out is as the task says.
+        O(lock_file), O(lock), O(parallel) and O(resolve_once), which are for the task as a whole, as is O(via). It says
+        which artifact is meant and its O(dest); any other option that it leaves out is as the task says.
       - As soon as an entry has one of the options that say who logs in (O(username), O(password), O(auth_file),
         O(auth_config), O(provider), O(provider_registry)), all of them are its own.
       - All entries are checked before anything is asked. Then one that fails keeps no other from being pulled; the task
@@ -246,6 +246,27 @@ options:
             C(.oci-artifact); where there is no note, the time when the content was put in place counts.
           - Without it, any age will do.
         type: str
+  via:
+    description:
+      - Who asks the registry for the hosts of the task. V(controller) is the Ansible controller. Once in a run of
+        C(ansible-playbook) it resolves the reference, verifies the signatures and fetches the layers, whatever the
+        number of hosts, forks, batches and the strategy. Hosts are sent what they lack over the connection of the
+        task, check every byte again, and need neither a way to the registry nor any Python package.
+      - Everything that is about the registry is then about the controller, and hosts see nothing of it, credentials
+        included. That are the options for login, connection, O(verify), O(policy) and O(cache_dir) with their paths.
+        The rule C(never_downgrade) of O(policy) is checked on each host, against what it has.
+      - A host with C(cryptography) verifies the signatures itself as well. They travel along, with the policy and the
+        keys that it names, where both are below 256 KiB and can be used without the network.
+      - Where nothing is to be done, the module runs once on the host, and nothing is sent. Layers of up to 256 KiB in
+        all are arguments of that one run. Larger ones are sent as one file between two runs, above 32 MiB as several.
+        They are kept beside the record in C(.oci-artifact) until they are placed, so that a transfer that broke off is
+        continued by the next run.
+      - In check mode nothing is sent but small layers for C(--diff). To show it for larger ones, the host returns its
+        record and small texts, and the controller compares, without what no pull put there, owners and groups. Of
+        several O(artifacts) with larger layers, the result says which revisions it would be.
+      - It cannot be used with C(async), and not with connections to hosts that run no modules of this collection, as
+        C(winrm) and C(network_cli); the lookup P(cloudnative.artifacts.oci_artifact#lookup) is for those.
+    type: raw
 requirements:
   - zstandard >= 0.21 on the host that runs the module, for layers compressed with zstd (Python 3.14 needs none)
 seealso:
@@ -260,6 +281,8 @@ seealso:
     description: Ranges, tag policies and pre-releases.
   - ref: ansible_collections.cloudnative.artifacts.docsite.guide_verify
     description: What a policy in O(verify) may demand.
+  - ref: ansible_collections.cloudnative.artifacts.docsite.guide_fleets
+    description: Many hosts, and hosts that reach no registry.
   - ref: ansible_collections.cloudnative.artifacts.docsite.guide_errors
     description: All reason codes, and what to do about each.
 """
@@ -290,6 +313,14 @@ EXAMPLES = r"""
     dest: /etc/platform
     lock_file: oci.lock.yml
     lock: "{{ oci_lock | default('use') }}"
+
+- name: Bring a release to hosts that reach no registry, which is asked once for all of them
+  cloudnative.artifacts.oci_artifact_pull:
+    ref: registry.example.com/platform/config:1.4.2
+    dest: /etc/fleet/platform
+    via: controller
+    verify:
+      public_keys: [/etc/keys/release.pub]
 
 - name: Pull many artifacts at once, with one login
   cloudnative.artifacts.oci_artifact_pull:
@@ -593,6 +624,22 @@ rolled_back:
   description: Whether O(dest) is again as it was before.
   returned: failure, with the reason V(HealthCheckFailed)
   type: bool
+via:
+  description: Who asked the registry, and what this host did itself.
+  returned: success, when O(via) is given
+  type: dict
+  contains:
+    place:
+      description: O(via) of the task.
+      type: str
+      sample: controller
+    verified_here:
+      description: Whether the host checked the signatures itself, after the controller did.
+      type: bool
+    files_sent:
+      description: How many files with layers were sent to the host.
+      type: int
+      sample: 1
 changes:
   description:
     - What was done to which path in O(dest), at most 1,000 paths of each kind; in check mode without C(--diff) only
@@ -673,6 +720,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.ite
     ItemsModule,
     each_item,
     exclusive_rules,
+    run_handed_over,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import (
     AUTH_SPEC,
@@ -781,7 +829,10 @@ def pull_options(task: AnsibleModule, policy: Policy | None) -> PullOptions:
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
-    modes = {"check_mode": module.check_mode, "want_diff": module._diff}
+    modes: dict[str, Any] = {"check_mode": module.check_mode, "want_diff": module._diff}
+    result = run_handed_over(module, OWN_SPEC, pull_options)
+    if result is not None:
+        return result
     policy = rules_of(module.params["policy"])
     if module.params["artifacts"] is None:
         return pull(pull_options(module, policy), **modes).as_result()
@@ -793,7 +844,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **ARTIFACTS_SPEC}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **ARTIFACTS_SPEC, "via": {"type": "raw"}}
     run_registry_module(
         spec,
         run,

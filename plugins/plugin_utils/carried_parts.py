@@ -42,11 +42,14 @@ _OF_HISTORY = (
     "_dest.history", "_dest.kept_blobs", "_ops.command",
     *(f"_ops.pull.{name}" for name in ("checks", "host_options", "keeping", "replay", "standing")),
 )  # fmt: skip
+_OF_VIA = ("_ops.pull.delivery", "_ops.pull.delivered", "_ops.pull.delivered_blobs", "_ansible.via")
+# so that the first run of a host can say what it lacks
+_TO_ASK = ("_dest.incoming", "_dest.stand_in", "_archive.decompress", "_oci.platforms")
 PARTS = (
-    Part(r'"verify"', ("_trust",), _OF_VERIFIED),
-    # not that of filter_tags; a policy that is a file may ask for signatures
+    Part(r'"verif(?:y|ied)"', ("_trust",), _OF_VERIFIED),
+    # not that of filter_tags; a policy that is a file may ask for signatures; of a delivery, it is a list of rules
     Part(
-        r'"policy": (?!\{"(?:semver|numerical|alphabetical)"|null)',
+        r'"policy": (?!\{"(?:semver|numerical|alphabetical)"|null)|"rules": \[',
         ("_policy", "_ansible.policy", "_ops.guard", "_ops.releases.guard", "_ops.tag.conditions", "_trust"),
         (*_OF_RULES, *_OF_VERIFIED),
     ),
@@ -69,6 +72,9 @@ PARTS = (
         r'"(?:keep|validate|health|requested_at)"', _OF_HISTORY,
         ("_ops.pull.host_options", "_ops.pull.standing", "_dest.history"),
     ),
+    # in place of a registry
+    Part(r'"via"', _OF_VIA, ("_ansible.via", "_ops.pull.delivery", "_ops.pull.delivered", *_TO_ASK)),
+    Part(r'"request": ', ("_ops.pull.provide",)),
     Part(r'"check_content"', (), ("_files.bounded",)),
     Part(r'"platform"', (), ("_oci.platforms",)),
     Part(
@@ -124,7 +130,9 @@ def sets(module: str, arguments: Mapping[str, Any], *, expects_change: bool = Fa
     parts = [part for part in PARTS if re.search(part.asked_by, text)]
     asked = _DOORS.difference(_DOORS_OF_MODULES.get(module, ()), *(part.doors for part in parts))
     found = [CarriedSet(module, (), tuple(sorted(asked))), CarriedSet(module)]
-    if module == PULL and not (expects_change or arguments.get("force") or arguments.get("artifacts")):
+    # what is handed over with its content is placed in the first step
+    is_large = arguments.get("force") or arguments.get("artifacts") or '"is_fetched": true' in text
+    if module == PULL and not (expects_change or is_large):
         found.insert(0, CarriedSet(module, _unchanged(arguments, parts, text), None))
     return found
 

@@ -124,7 +124,7 @@ class InWorker(CarriesLess):
     def _configure_module(self, module_name: Any, module_args: Any, task_vars: Any) -> Any:
         if not self._is_here:
             return super()._configure_module(module_name, module_args, task_vars)
-        self._arguments = _encoded(module_args)
+        self._arguments = encoded_arguments(module_args)
         return _nothing_to_carry(str(self.MODULE.__file__))
 
     def _low_level_execute_command(self, cmd: Any, *arguments: Any, **kwargs: Any) -> Any:
@@ -143,7 +143,7 @@ class InWorker(CarriesLess):
             show_line(message, self._host)
 
 
-def _encoded(arguments: Mapping[str, Any]) -> bytes:
+def encoded_arguments(arguments: Mapping[str, Any]) -> bytes:
     """The arguments of a module as Ansible writes them into its archive."""
     document = {"ANSIBLE_MODULE_ARGS": arguments}
     try:

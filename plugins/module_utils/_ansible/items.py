@@ -18,7 +18,7 @@ from .option_secrets import long_secrets
 from .run import TaskModule
 from .specs import AUTH_SPEC, CACHE_SPEC, REFERENCE_SPEC, RULES_SPEC, SELECTION_SPEC
 
-ARTIFACTS = "artifacts"
+ARTIFACTS, VIA = "artifacts", "via"
 ARTIFACTS_SPEC: dict[str, Any] = {
     # What an entry may have is added by ItemsModule. It is not part of what modules declare: the documentation would
     # have to repeat nearly all options of the module below this one.
@@ -47,7 +47,7 @@ def with_entries(task: Mapping[str, Any]) -> dict[str, Any]:
     options = {
         name: {key: value for key, value in spec.items() if key not in ("default", "required", "options")}
         for name, spec in task.items()
-        if name not in OF_THE_TASK
+        if name not in OF_THE_TASK and name != VIA
     }
     return {**task, ARTIFACTS: {**task[ARTIFACTS], "options": options}}
 
@@ -131,6 +131,23 @@ def as_task(module: AnsibleModule, params: dict[str, Any]) -> AnsibleModule:
     return cast(AnsibleModule, task)
 
 
+def run_handed_over(
+    module: AnsibleModule, own: Mapping[str, Any], read: Callable[[AnsibleModule, Any], Any]
+) -> dict[str, Any] | None:
+    """The result of a module whose action handed something over (``via``), None otherwise; see :func:`.via.run_via`."""
+    text = vars(module).get("handed_over")
+    if text is None:
+        return None
+    from .via import run_via
+
+    def read_all(policy: Any) -> list[tuple[Any, Mapping[str, Any]]]:
+        if module.params[ARTIFACTS] is None:
+            return [(read(module, policy), {})]
+        return each_item(module, own, [AUTH_UNIT], lambda task: read(task, policy), ["dest"])
+
+    return run_via(module, text, read_all)
+
+
 class ItemsModule(TaskModule):
     """A module whose option ``artifacts`` is a list of mappings with the module's own options.
 
@@ -141,6 +158,8 @@ class ItemsModule(TaskModule):
     def _load_params(self) -> None:
         self.argument_spec = with_entries(self.argument_spec)
         super()._load_params()
+        # long, and of no interest to logs and results
+        self.handed_over = self.params.pop(VIA, None) if VIA in self.argument_spec else None
 
     def fail_json(self, msg: str, **kwargs: Any) -> Any:
         if "reason" not in kwargs:  # it is Ansible that says so, before the module runs

@@ -400,6 +400,14 @@ class _Unzstd:
         return LayerError(f"{self._what} is damaged zstd data: {reason}.", _DAMAGED_HINT)
 
 
+def check_zstd() -> None:
+    """Check that zstd can be read here, without reading any.
+
+    :raises MissingDependency: when no package that reads zstd is installed.
+    """
+    _zstd()
+
+
 def _zstd() -> tuple[Callable[[], Any], type[Exception]]:
     """Return a factory of decompressors for one frame, and the class of errors that they raise.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +159,11 @@ def make_context(options: PullOptions, task: Task, *, check_mode: bool = False, 
         from ..verdicts import policy_fingerprint
 
         policies = {policy_fingerprint(options.verify): options.verify}
+    if options.vouched:
+        from ..._trust.policy import VerifyPolicy
+
+        policies = {options.vouched: VerifyPolicy()}
+        guard = guard and replace(guard, policies=policies)
     for policy in policies.values():
         if policy.most_signers > 1:
             from ..._trust.verifier import check_number_of_signers

@@ -57,7 +57,7 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
     if known is not None and not pull.target.asks_for_tag:
         # no request: the content of a digest or a pin cannot change
         result = _held_back(pull, state, known)
-        if result is None and _is_in_place(pull, state, known):
+        if result is None and is_in_place(pull, state, known):
             result = pull.unchanged(state, UP_TO_DATE, pull.recorded_verification(state))
         if result is not None:
             return _confirmed(pull, result, pull.target.pin)
@@ -97,7 +97,8 @@ def _held_back(pull: PullContext, state: State, resolved: Resolved) -> PullResul
     return held_back(pull, state, resolved)
 
 
-def _is_in_place(pull: PullContext, state: State, known: Resolved) -> bool:
+def is_in_place(pull: PullContext, state: State, known: Resolved) -> bool:
+    """Return True when ``dest`` holds a revision as the record says, verified if a policy asks for that."""
     drift = pull.drift(state, known)
     return drift is not None and drift.is_empty and pull.is_verified(state) and not pull.must_keep(state)
 

@@ -51,7 +51,7 @@ def opened_layers(
     with contextlib.ExitStack() as stack:
         held: dict[str, BinaryIO] = {}
         if cached is not None:
-            held = _hold_all(cached, list(distinct.values()), stack, transfers)
+            held = hold_all(cached, list(distinct.values()), stack, transfers)
         rest = [layer for digest, layer in distinct.items() if digest not in held]
         store = _fetch_to_stage(repository, rest, len(distinct), stage, transfers)
         yield LayerReader(repository, held, store, Counter(layer.digest for layer in layers))
@@ -92,7 +92,7 @@ class LayerReader:
         return True
 
 
-def _hold_all(
+def hold_all(
     cached: Holder,
     layers: Sequence[Descriptor],
     stack: contextlib.ExitStack,

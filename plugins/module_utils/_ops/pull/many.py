@@ -29,13 +29,15 @@ def pull_many(
     *,
     check_mode: bool = False,
     want_diff: bool = False,
+    task: Task | None = None,
 ) -> dict[str, Any]:
     """Pull several artifacts, each with its label in the result; return the module's result.
 
+    :param task: one that has the artifacts; a new one by default.
     :raises OciError: when the options of one cannot be used, or two conflict, before any request.
     :raises ItemsFailed: when some failed, after all were tried; the others are in place.
     """
-    with Task(cache) as task:
+    with task or Task(cache) as task:
         pulls = []
         for number, (options, _label) in enumerate(items, 1):
             one = numbered(number, partial(make_context, options, task, check_mode=check_mode, want_diff=want_diff))

@@ -40,7 +40,7 @@ class PullOptions(NamedTuple):
     """The options of a pull. None means no rules (``ignore``, ``policy``), no signatures (``verify``), no content that
     is kept when the registry fails (``last_good``), and no change to how many revisions are kept (``keep``). With
     ``unsafe_writes`` files that are mount points are written in place. ``validate`` has the words of a command, none
-    for no command."""
+    for no command. ``vouched`` is the fingerprint of policies that another machine found satisfied."""
 
     reference: ReferenceOptions
     dest: str
@@ -63,6 +63,7 @@ class PullOptions(NamedTuple):
     validate: Sequence[str] = ()
     health: Health | None = None
     requested_at: str = ""
+    vouched: str = ""
 
 
 @dataclass(eq=False)
