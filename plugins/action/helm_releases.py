@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible import constants
 from ansible.errors import AnsibleError, AnsibleFileNotFound
@@ -20,14 +20,19 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.bound
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values import merge
 from ansible_collections.cloudnative.artifacts.plugins.modules import helm_releases
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.agreed_charts import agreed_charts, place_of
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.check_mode import in_check_mode
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_environment import carried_options
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.in_worker import InWorker
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.module_defaults import module_defaults
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain, sealed
 
+if TYPE_CHECKING:
+    from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.locked_charts import LockedCharts
+
 SOURCES_MODULE = "cloudnative.artifacts.helm_chart_sources"
 # options of that module that are options of helm_releases, too; the others are source_defaults
 _OWN = ("sources", "pins", "cache_dir")
+_LOCK = ("lock_file", "lock")
 # parts of two results of the module that are not those of the second alone
 _JOINED = ("warnings", "deprecations")
 
@@ -45,7 +50,13 @@ class ActionModule(InWorker, ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         del tmp
         arguments = self._with_values(plain(self._task.args))
+        if arguments.get("policy") is None:
+            # of the action group: a policy for charts is one for the releases that are made of them
+            policy = plain(module_defaults(self, SOURCES_MODULE)).get("policy")
+            if policy is not None:
+                arguments["policy"] = policy
         if arguments.get("sources") is None:
+            arguments = {name: value for name, value in arguments.items() if name not in _LOCK}
             answer = self._execute_module(module_args=arguments, task_vars=task_vars)
         else:
             try:
@@ -78,7 +89,23 @@ class ActionModule(InWorker, ActionBase):
         :raises OciError: when options cannot be used.
         """
         options = self._source_options(arguments)
-        arguments = {name: value for name, value in arguments.items() if name not in (*_OWN, "source_defaults")}
+        own = (*_OWN, *_LOCK, "source_defaults")
+        arguments = {name: value for name, value in arguments.items() if name not in own}
+        locked = self._locked(options, task_vars) if any(name in options for name in _LOCK) else None
+        if locked is not None and locked.only_compares:
+            fetching = {**_fetching(options, options.get("pins") or {}), "releases": []}
+            with in_check_mode(self._task):
+                return locked.compare(self._execute_module(module_args={**arguments, **fetching}, task_vars=task_vars))
+        answer = self._run_with_options(arguments, options, task_vars)
+        return answer if locked is None else locked.enter(answer.get("charts") or {}, answer)
+
+    def _locked(self, options: dict[str, Any], task_vars: Any) -> LockedCharts | None:
+        # most tasks have no lock file, and need nothing of what reads it
+        from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.locked_charts import locked_charts
+
+        return locked_charts(self, options, task_vars)
+
+    def _run_with_options(self, arguments: dict[str, Any], options: dict[str, Any], task_vars: Any) -> dict[str, Any]:
         folder = constants.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]  # set at run time
         first: dict[str, Any] = {}
         with agreed_charts(folder, place_of(self, task_vars), options) as agreed:
@@ -111,7 +138,7 @@ class ActionModule(InWorker, ActionBase):
             raise InvalidOption("'sources' is not a mapping of names to sources.")
         if not isinstance(arguments.get("source_defaults") or {}, dict):
             raise InvalidOption("'source_defaults' is not a mapping of options to values.")
-        own = {name: arguments[name] for name in _OWN if arguments.get(name) is not None}
+        own = {name: arguments[name] for name in (*_OWN, *_LOCK, "policy") if arguments.get(name) is not None}
         defaults = plain(module_defaults(self, SOURCES_MODULE))
         options = {**defaults, **(arguments.get("source_defaults") or {}), **own}
         task_environment: dict[str, Any] = {}

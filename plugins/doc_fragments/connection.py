@@ -90,6 +90,6 @@ seealso:
   - ref: ansible_collections.cloudnative.artifacts.docsite.guide_network
     description: TLS, proxies, mirrors, and all time limits and bounds.
 requirements:
-  - requests >= 2.25.1 on the host that runs the module, for registries (an OCI image layout needs no package)
+  - requests >= 2.25.1 on the host that runs the module, for registries (OCI image layouts and archives need no package)
   - PySocks >= 1.7 on the host that runs the module, for SOCKS proxies
 """

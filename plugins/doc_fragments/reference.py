@@ -12,8 +12,9 @@ options:
     description:
       - The artifact in its short form, C([oci://]host[:port]/repository[:tag][@digest]), as in
         V(contoso.azurecr.io/marketing/campaign1/chart:1.1), or C(oci-layout:PATH[:tag][@digest]) for an OCI image
-        layout, a directory that needs no server. In PATH, as in all options that are paths, C(~) and variables of the
-        environment are replaced on the host that runs the module.
+        layout, a directory that needs no server, or C(oci-archive:PATH[:tag][@digest]) for one in a tar file. In PATH,
+        as in all options that are paths, C(~) and variables of the environment are replaced on the host that runs the
+        module.
       - Without tag and digest, the tag V(latest) is meant. With both, the digest counts, and results keep
         the tag.
       - Names of Docker Hub are written with their host, as in V(docker.io/grafana/grafana).
@@ -21,8 +22,8 @@ options:
     type: str
   url:
     description:
-      - The repository in the form of Flux's OCIRepository, V(oci://host/repository), or V(oci-layout:PATH), without
-        tag and digest. V(oci://) may be left out, as in O(ref).
+      - The repository in the form of Flux's OCIRepository, V(oci://host/repository), or V(oci-layout:PATH) or
+        V(oci-archive:PATH), without tag and digest. V(oci://) may be left out, as in O(ref).
     type: str
   tag:
     description:

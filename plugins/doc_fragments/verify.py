@@ -169,14 +169,71 @@ options:
     type: dict
     suboptions:
 """
-ModuleDocFragment.OPTION = _OPTION + textwrap.indent(  # type: ignore[attr-defined]
-    ModuleDocFragment.DOCUMENTATION.partition("options:\n")[2]
-    .replace("signature_provider:", "provider:", 1)
-    .replace("O(any_identity)", "O(verify.any_identity)")
-    .replace("O(attestations", "O(verify.attestations")
-    .replace("O(ca_roots)", "O(verify.ca_roots)")
-    .replace("O(identities)", "O(verify.identities)")
-    .replace("O(trusted_root)", "O(verify.trusted_root)")
-    .replace("RV(verification.signers[].predicate)", "C(verification.signers[].predicate)"),
-    "    ",
-)
+# as one of the requirements of oci_artifact_tag
+_REQUIRE = """
+options:
+  require:
+    description:
+      - What the artifact has to satisfy before a tag is moved to it. A task whose tags are all where they are to be
+        asks for none of it.
+    type: dict
+    suboptions:
+      min_age:
+        description:
+          - How long the artifact has to be known, as a number of seconds or with units, as in V(24h), V(7d) or V(2w).
+            Otherwise the task fails with the reason V(TooYoung).
+          - Together with O(require.soaked_in) it is the time for which that tag has to name the artifact, where a
+            record says since when it does, see O(record).
+        type: str
+      age_from:
+        description:
+          - What may tell the age; the first of them that knows it counts. Where none does, the task fails with the
+            reason V(AgeUnknown).
+          - V(signature) is the time of a signature that a transparency log or a timestamp authority vouches for, of
+            those that satisfy O(require.verify).
+          - V(first_seen) is the first time that the same user on the same host met the digest in this repository, with
+            this module, with O(policy) or with M(cloudnative.artifacts.oci_artifact_prune). It is recorded in
+            E(OCI_ARTIFACT_STATE_DIR), see O(policy).
+          - V(created) is what the publisher says in the annotation C(org.opencontainers.image.created) or in the config
+            of an image. Times before 1990, which reproducible builds write, say nothing, nor do those in the future.
+            Publishers can write any time.
+        type: list
+        elements: str
+        choices: [signature, first_seen, created]
+        default: [signature, first_seen]
+      soaked_in:
+        description:
+          - A tag of the same repository that has to name the artifact, as in V(stage). Otherwise the task fails with
+            the reason V(NotSoaked).
+        type: str
+      never_downgrade:
+        description:
+          - Refuse, with the reason V(DowngradeDenied), to move a tag to an older version than the one that it holds.
+          - The version of an artifact is the tag that it was asked by, its annotation
+            C(org.opencontainers.image.version), that part of C(org.opencontainers.image.revision) that is before its
+            C(@), or the newest of the repository's tags that is a version and names it. Where neither artifact has one,
+            the times of creation are compared. What cannot be compared is not moved.
+        type: bool
+        default: false
+      verify:
+        description:
+          - Check the signatures of the artifact, as M(cloudnative.artifacts.oci_artifact_verify) does.
+        type: dict
+        suboptions:
+"""
+
+
+def _nested(prefix: str, indent: int) -> str:
+    """Return the options as suboptions of ``prefix``."""
+    text = (
+        ModuleDocFragment.DOCUMENTATION.partition("options:\n")[2]
+        .replace("signature_provider:", "provider:", 1)
+        .replace("RV(verification.signers[].predicate)", "C(verification.signers[].predicate)")
+    )
+    for name in ("any_identity)", "attestations", "ca_roots)", "identities)", "trusted_root)"):
+        text = text.replace(f"O({name}", f"O({prefix}.{name}")
+    return textwrap.indent(text, " " * indent)
+
+
+ModuleDocFragment.OPTION = _OPTION + _nested("verify", 4)  # type: ignore[attr-defined]
+ModuleDocFragment.REQUIRE = _REQUIRE + _nested("require.verify", 8)  # type: ignore[attr-defined]

@@ -132,7 +132,8 @@ class RegistryError(OciError):
     def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
         super().__init__(message, hint)
         self.status = status
-        self.retryable = _is_trouble(status)
+        # a full one does not empty by itself
+        self.retryable = _is_trouble(status) and status != 507
 
 
 class CatalogRefused(OciError):
@@ -153,7 +154,9 @@ def is_outage(error: OciError) -> bool:
 
     Any other error is an answer (no such tag, no right, other bytes, no signature), or a matter of options.
     """
-    return error.retryable and isinstance(error, (ConnectionFailed, RegistryError))
+    if isinstance(error, RegistryError):
+        return _is_trouble(error.status)
+    return error.retryable and isinstance(error, ConnectionFailed)
 
 
 def _is_trouble(status: int) -> bool:

@@ -23,6 +23,8 @@ extends_documentation_fragment:
   - cloudnative.artifacts.verify.option
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
+  - cloudnative.artifacts.policy
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -42,7 +44,8 @@ options:
         C(semver_filter), C(filter_tags) and C(tag_moved). In tags, C(_) is read as C(+), as Helm does.
       - It may have any option of the registry and O(verify) of its own, which then replace those of the task. As soon
         as it has one of O(username), O(password), O(auth_file) and O(auth_config), all of them are its own.
-      - A reference C(oci-layout:PATH) is an OCI image layout on the host that runs the module.
+      - A reference C(oci-layout:PATH) or C(oci-archive:PATH) is an OCI image layout, or one in a tar file, on the host
+        that runs the module.
     type: raw
     required: true
   pins:
@@ -141,6 +144,13 @@ reason:
   description: A stable code for the cause of a failure, as of M(cloudnative.artifacts.oci_artifact_pull).
   returned: failure
   type: str
+refused_by:
+  description:
+    - The rule of O(policy) that refused it. C(policy) is the path of its file, empty where the task has its content;
+      C(match) is that of the rule, and C(check) the key in it.
+  returned: failure, when a rule is the cause
+  type: dict
+  sample: {"policy": "/etc/oci-policy.yml", "match": "ghcr.io/org", "check": "min_age"}
 retryable:
   description:
     - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in

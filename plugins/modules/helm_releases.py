@@ -22,6 +22,8 @@ author:
   - the cloudnative.artifacts authors (@cloudnative)
 extends_documentation_fragment:
   - cloudnative.artifacts.cluster
+  - cloudnative.artifacts.policy
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -570,6 +572,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.rel
     release_items,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.deploy import (
@@ -624,6 +627,7 @@ def _deploy(module: AnsibleModule, releases: Any, kube: Any, charts: Any) -> dic
         helm=params["helm"],
         parallel=params["parallel"],
         lock_timeout=parse_duration(params["lock_timeout"]),
+        policy=rules_of(params["policy"]),
     )
     return deploy_releases(options, check_mode=module.check_mode, want_diff=bool(module._diff))
 

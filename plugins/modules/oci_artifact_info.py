@@ -11,10 +11,11 @@ short_description: Look at an OCI artifact, its tags and what refers to it, and 
 version_added: 0.1.0
 description:
   - Resolves a tag, a SemVer range or a digest, lists and ranks tags, and shows manifest, config, layers, annotations,
-    platforms and referrers of an artifact in a registry or in an OCI image layout.
+    platforms and referrers of an artifact in a registry, an OCI image layout or an OCI archive.
   - Lists the versions of a Helm chart with application version, deprecation and digest, and searches a registry or the
     local cache for charts.
   - Nothing is downloaded but what is asked for. With O(gather=[]) the module makes one HEAD request.
+  - Looking is never refused. O(policy) is there because it is an option of the whole action group, and has no effect.
 author:
   - the cloudnative.artifacts authors (@cloudnative)
 extends_documentation_fragment:
@@ -23,6 +24,8 @@ extends_documentation_fragment:
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.policy
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -40,16 +43,20 @@ attributes:
 options:
   gather:
     description:
-      - Which parts to return. V(all) stands for every part but V(charts). V(none), or an empty list, only resolves the
-        reference. The default is V([manifest]).
+      - Which parts to return. V(all) stands for every part but V(charts) and V(capabilities). V(none), or an empty
+        list, only resolves the reference. The default is V([manifest]).
       - V(charts) looks at tags, in the order of O(sort), for what the Helm charts among them say about themselves. That
         takes two requests for each tag, or one with O(cache_dir) and a tag that was looked at before.
-      - With only V(tags) and V(charts), and neither a tag, a digest nor a policy, nothing is resolved, and
-        RV(artifact) is not returned.
+      - V(capabilities) asks the registry itself, not its mirrors, what it can do with the repository. It leaves nothing
+        behind, but some of the requests look like writing in the log of the registry. A blob is mounted from the
+        repository that has it, an upload of one byte is opened and cancelled, and what does not exist is asked to be
+        deleted. With O(cache_dir), other tasks know the answers for an hour, and save requests by them.
+      - With only V(tags), V(charts) and V(capabilities), and neither a tag, a digest nor a policy, nothing is resolved,
+        and RV(artifact) is not returned.
       - With O(registry), and with O(from_cache) alone, V(charts) is the only part there is, and the default is none.
     type: list
     elements: str
-    choices: [manifest, config, layers, tags, charts, platforms, referrers, all, none]
+    choices: [manifest, config, layers, tags, charts, platforms, referrers, capabilities, all, none]
   registry:
     description:
       - A registry to search for repositories, as in V(registry.example.com), or a path in it that their names are
@@ -169,6 +176,12 @@ EXAMPLES = r"""
   cloudnative.artifacts.oci_artifact_info:
     dest: /srv/models/ranker
   register: pull
+
+- name: Find out what a registry can do
+  cloudnative.artifacts.oci_artifact_info:
+    url: oci://registry.example.com/platform/config
+    gather: [capabilities]
+  register: registry
 
 - name: See whether a release was published already
   cloudnative.artifacts.oci_artifact_info:
@@ -351,6 +364,43 @@ referrers:
   returned: when gathered
   type: list
   elements: dict
+capabilities:
+  description:
+    - What the registry can do with the repository. Each value is V(null) where the answers of the registry do not
+      settle it, or the account lacks a right; RV(capabilities.unknown) says why.
+    - An image layout or archive has referrers and is read in parts.
+  returned: when gathered
+  type: dict
+  contains:
+    referrers:
+      description: Whether it lists what refers to a digest. Without that, a tag for each digest stands in for it.
+      type: bool
+    mount:
+      description: Whether a blob of another repository is taken over without an upload.
+      type: bool
+    chunked_upload:
+      description: Whether a blob can be uploaded in parts.
+      type: bool
+    range:
+      description: Whether a part of a blob can be read, so that a broken download goes on where it stopped.
+      type: bool
+    delete:
+      description: Whether manifests are deleted by their digest.
+      type: bool
+    delete_tag:
+      description: Whether a tag is deleted by its name, without what it stands for.
+      type: bool
+    catalog:
+      description: Whether it lists its repositories.
+      type: bool
+    tag_paging:
+      description: Whether a list of tags comes in pages of the size that was asked for.
+      type: bool
+    unknown:
+      description: The reason for each value that is V(null).
+      type: dict
+  sample: {"referrers": true, "mount": true, "chunked_upload": true, "range": true, "delete": false,
+    "delete_tag": false, "catalog": null, "tag_paging": true, "unknown": {"catalog": "The registry does not permit …"}}
 served_by:
   description:
     - The hosts that answered, in the order of their first answer, which are mirrors or the registry itself. Empty when
@@ -380,6 +430,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
+    RULES_SPEC,
     SELECTION_SPEC,
     TAG_MOVED_SPEC,
     auth_options,
@@ -425,10 +476,22 @@ def main() -> None:
         **AUTH_SPEC,
         **CONNECTION_SPEC,
         **CACHE_SPEC,
+        **RULES_SPEC,
         "gather": {
             "type": "list",
             "elements": "str",
-            "choices": ["manifest", "config", "layers", "tags", "charts", "platforms", "referrers", "all", "none"],
+            "choices": [
+                "manifest",
+                "config",
+                "layers",
+                "tags",
+                "charts",
+                "platforms",
+                "referrers",
+                "capabilities",
+                "all",
+                "none",
+            ],
         },
         "limit": {"type": "int"},
         "registry": {"type": "str"},

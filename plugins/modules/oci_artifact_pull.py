@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Resolves a tag, a SemVer range or a digest to one digest, fetches only what is missing, checks every byte against
     its digest, and puts the content in place, all of it or nothing.
-  - Works for what Flux, Helm, ORAS and container tools publish, from registries and from OCI image layouts on disk.
+  - Works for what Flux, Helm, ORAS and container tools publish, from registries, and from OCI image layouts and
+    archives on disk.
   - A run that finds the artifact unchanged makes one request, or none when it is pinned by digest.
   - With O(artifacts) it does so for many artifacts at once, in a small part of the time that as many tasks take.
   - Most tasks need few options. O(ref), or O(url) with O(semver), O(tag) or O(digest), says which artifact is meant;
@@ -28,6 +29,8 @@ extends_documentation_fragment:
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.policy
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -45,9 +48,9 @@ options:
   artifacts:
     description:
       - Several artifacts to pull in this one task, in place of O(ref) or O(url) and O(dest).
-      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(parallel) and
-        O(resolve_once), which are for the task as a whole. It says which artifact is meant and its O(dest); any other
-        option that it leaves out is as the task says.
+      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(policy),
+        O(lock_file), O(lock), O(parallel) and O(resolve_once), which are for the task as a whole. It says which
+        artifact is meant and its O(dest); any other option that it leaves out is as the task says.
       - As soon as an entry has one of the options that say who logs in (O(username), O(password), O(auth_file),
         O(auth_config), O(provider), O(provider_registry)), all of them are its own.
       - All entries are checked before anything is asked. Then one that fails keeps no other from being pulled; the task
@@ -225,6 +228,14 @@ EXAMPLES = r"""
     ref: registry.example.com/models/ranker:7
     dest: /srv/ranker
 
+- name: Pull what the lock file has for the range, and enter there what it stands for when the play is told to
+  cloudnative.artifacts.oci_artifact_pull:
+    url: oci://registry.example.com/platform/config
+    semver: 1.x
+    dest: /etc/platform
+    lock_file: oci.lock.yml
+    lock: "{{ oci_lock | default('use') }}"
+
 - name: Pull many artifacts at once, with one login
   cloudnative.artifacts.oci_artifact_pull:
     artifacts:
@@ -370,6 +381,13 @@ reason:
   returned: always
   type: str
   sample: NewRevision
+refused_by:
+  description:
+    - The rule of O(policy) that refused it. C(policy) is the path of its file, empty where the task has its content;
+      C(match) is that of the rule, and C(check) the key in it.
+  returned: failure, when a rule is the cause
+  type: dict
+  sample: {"policy": "/etc/oci-policy.yml", "match": "ghcr.io/org", "check": "min_age"}
 retryable:
   description:
     - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
@@ -497,12 +515,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     AUTH_SPEC,
     CACHE_SPEC,
     CONNECTION_SPEC,
+    RULES_SPEC,
     TAG_MOVED_SPEC,
     VERIFY_SPEC,
     auth_options,
     cache_options,
     connection_options,
     reference_options,
+    rules_of,
     run_registry_module,
     text_lines,
     verify_policy,
@@ -519,6 +539,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.op
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
+
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.rules import Policy
 
 LAYER_SELECTOR_SPEC = {
     "media_type": {"type": "str"},
@@ -553,7 +575,7 @@ OWN_SPEC: dict[str, Any] = {
 }
 
 
-def pull_options(task: AnsibleModule) -> PullOptions:
+def pull_options(task: AnsibleModule, policy: Policy | None) -> PullOptions:
     params = task.params
     last_good = None
     if params["on_registry_error"] is not None:
@@ -577,22 +599,24 @@ def pull_options(task: AnsibleModule) -> PullOptions:
         unsafe_writes=params["unsafe_writes"],
         auth=auth_options(task),
         connection=connection_options(params),
+        policy=policy,
     )
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     modes = {"check_mode": module.check_mode, "want_diff": module._diff}
+    policy = rules_of(module.params["policy"])
     if module.params["artifacts"] is None:
-        return pull(pull_options(module), **modes).as_result()
+        return pull(pull_options(module, policy), **modes).as_result()
     from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.many import check_parallel, pull_many
 
     parallel = check_parallel(module.params["parallel"])
-    items = each_item(module, OWN_SPEC, [AUTH_UNIT], pull_options, ["dest"])
+    items = each_item(module, OWN_SPEC, [AUTH_UNIT], lambda task: pull_options(task, policy), ["dest"])
     return pull_many(items, cache_options(module), parallel, **modes)
 
 
 def main() -> None:
-    spec = {**OWN_SPEC, **CACHE_SPEC, **ARTIFACTS_SPEC}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **ARTIFACTS_SPEC}
     run_registry_module(
         spec,
         run,

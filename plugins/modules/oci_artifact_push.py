@@ -10,7 +10,8 @@ module: oci_artifact_push
 short_description: Build an OCI artifact from files and publish it
 version_added: 0.1.0
 description:
-  - Packs a directory, files or a Helm chart reproducibly, and publishes them to a registry or an OCI image layout.
+  - Packs a directory, files or a Helm chart reproducibly, and publishes them to a registry, an OCI image layout or an
+    OCI archive.
   - The same content gives the same digest, whatever the checkout, umask, clock or Python. A tag that already holds it
     is left alone, and nothing is sent.
   - Tags are written last, and a tag that is a version is never moved to other content unless told so.
@@ -23,6 +24,8 @@ extends_documentation_fragment:
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
   - cloudnative.artifacts.sign.option
+  - cloudnative.artifacts.policy
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 attributes:
   check_mode:
@@ -205,6 +208,13 @@ EXAMPLES = r"""
   cloudnative.artifacts.oci_artifact_push:
     path: "{{ playbook_dir }}/deploy"
     ref: oci-layout:/media/transfer/bundle:2.3.0
+
+- name: Put a release and its signature into one file
+  cloudnative.artifacts.oci_artifact_push:
+    path: "{{ playbook_dir }}/deploy"
+    ref: oci-archive:/media/transfer/bundle.tar:2.3.0
+    sign:
+      key: /etc/keys/release.key
 """
 
 RETURN = r"""
@@ -312,6 +322,13 @@ reason:
   returned: always
   type: str
   sample: ArtifactPushed
+refused_by:
+  description:
+    - The rule of O(policy) that refused it. C(policy) is the path of its file, empty where the task has its content;
+      C(match) is that of the rule, and C(check) the key in it.
+  returned: failure, when a rule is the cause
+  type: dict
+  sample: {"policy": "/etc/oci-policy.yml", "match": "ghcr.io/org", "check": "min_age"}
 retryable:
   description:
     - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
@@ -328,10 +345,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
+    RULES_SPEC,
     auth_options,
     cache_options,
     connection_options,
     reference_options,
+    rules_of,
     run_registry_module,
     string_values,
     text_lines,
@@ -377,6 +396,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         auth=auth_options(module),
         connection=connection_options(params),
         cache=cache_options(module),
+        policy=rules_of(params["policy"]),
     )
     result = vars(push(options, check_mode=module.check_mode, want_diff=module._diff))
     if not result["chart"]:
@@ -390,6 +410,7 @@ def main() -> None:
         **AUTH_SPEC,
         **CONNECTION_SPEC,
         **CACHE_SPEC,
+        **RULES_SPEC,
         "path": {"type": "raw", "required": True},
         "type": {"type": "str", "choices": ["flux", "helm", "files"], "default": "flux"},
         "provenance": {"type": "path"},

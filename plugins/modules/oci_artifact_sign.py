@@ -30,6 +30,8 @@ extends_documentation_fragment:
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.policy
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 requirements:
   - cryptography >= 36 on the host that runs the module
@@ -128,6 +130,13 @@ reason:
   returned: always
   type: str
   sample: ArtifactSigned
+refused_by:
+  description:
+    - The rule of O(policy) that refused it. C(policy) is the path of its file, empty where the task has its content;
+      C(match) is that of the rule, and C(check) the key in it.
+  returned: failure, when a rule is the cause
+  type: dict
+  sample: {"policy": "/etc/oci-policy.yml", "match": "ghcr.io/org", "check": "min_age"}
 retryable:
   description:
     - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
@@ -144,12 +153,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
+    RULES_SPEC,
     SELECTION_SPEC,
     TAG_MOVED_SPEC,
     auth_options,
     cache_options,
     connection_options,
     reference_options,
+    rules_of,
     run_registry_module,
     string_values,
 )
@@ -167,6 +178,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         auth=auth_options(module),
         connection=connection_options(params),
         cache=cache_options(module),
+        policy=rules_of(params["policy"]),
     )
     return sign(options, check_mode=module.check_mode, want_diff=module._diff)
 
@@ -179,6 +191,7 @@ def main() -> None:
         **AUTH_SPEC,
         **CONNECTION_SPEC,
         **CACHE_SPEC,
+        **RULES_SPEC,
         "key": {"type": "str", "required": True, "no_log": True},
         "key_password": {"type": "str", "no_log": True},
         "format": {"type": "str", "choices": ["both", "bundle", "legacy"], "default": "both"},

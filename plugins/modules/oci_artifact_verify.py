@@ -31,6 +31,8 @@ extends_documentation_fragment:
   - cloudnative.artifacts.auth
   - cloudnative.artifacts.connection
   - cloudnative.artifacts.cache
+  - cloudnative.artifacts.policy
+  - cloudnative.artifacts.lock
   - cloudnative.artifacts.attributes
 requirements:
   - cryptography >= 36 on the host that runs the module; 38 or newer for keyless signatures
@@ -52,9 +54,9 @@ options:
   artifacts:
     description:
       - Several artifacts to verify in this one task, in place of O(ref) or O(url).
-      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(parallel) and
-        O(resolve_once), which are for the task as a whole. It says which artifact is meant; any other option that it
-        leaves out is as the task says.
+      - Each entry is a mapping with the options of this module, without O(artifacts), O(cache_dir), O(policy),
+        O(lock_file), O(lock), O(parallel) and O(resolve_once), which are for the task as a whole. It says which
+        artifact is meant; any other option that it leaves out is as the task says.
       - As soon as an entry has one of the options that say who logs in (O(username), O(password), O(auth_file),
         O(auth_config), O(provider), O(provider_registry)), all of them are its own; and as soon as it has one of those
         that make the policy (from O(signature_provider) to O(trust_store)), the whole policy is.
@@ -286,6 +288,13 @@ reason:
   returned: always
   type: str
   sample: Verified
+refused_by:
+  description:
+    - The rule of O(policy) that refused it. C(policy) is the path of its file, empty where the task has its content;
+      C(match) is that of the rule, and C(check) the key in it.
+  returned: failure, when a rule is the cause
+  type: dict
+  sample: {"policy": "/etc/oci-policy.yml", "match": "ghcr.io/org", "check": "min_age"}
 retryable:
   description:
     - Whether the same task may succeed later although nobody changes anything; the registry was out of reach or in
@@ -311,12 +320,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     CACHE_SPEC,
     CONNECTION_SPEC,
     POLICY_SPEC,
+    RULES_SPEC,
     SIGNATURE_PROVIDER,
     TAG_MOVED_SPEC,
     auth_options,
     cache_options,
     connection_options,
     reference_options,
+    rules_of,
     run_registry_module,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import (
@@ -329,12 +340,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.polic
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.rules import Policy
+
 WHOLE_POLICY_SPEC: dict[str, Any] = {"signature_provider": SIGNATURE_PROVIDER, **POLICY_SPEC}
 # options of one artifact
 OWN_SPEC: dict[str, Any] = {**IDENTITY_SPEC, **TAG_MOVED_SPEC, **WHOLE_POLICY_SPEC, **AUTH_SPEC, **CONNECTION_SPEC}
 
 
-def verify_options(task: AnsibleModule) -> VerifyOptions:
+def verify_options(task: AnsibleModule, rules: Policy | None) -> VerifyOptions:
     params = task.params
     return VerifyOptions(
         reference=reference_options(params),
@@ -342,22 +355,25 @@ def verify_options(task: AnsibleModule) -> VerifyOptions:
         auth=auth_options(task),
         connection=connection_options(params),
         cache=cache_options(task),
+        rules=rules,
     )
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
+    rules = rules_of(module.params["policy"])
     if module.params["artifacts"] is None:
-        return verify(verify_options(module))
+        return verify(verify_options(module, rules))
     from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import check_parallel
 
     parallel = check_parallel(module.params["parallel"])
     # two policies are never merged: the result could accept what neither accepts
-    items = each_item(module, OWN_SPEC, [AUTH_UNIT, tuple(WHOLE_POLICY_SPEC)], verify_options)
+    units = [AUTH_UNIT, tuple(WHOLE_POLICY_SPEC)]
+    items = each_item(module, OWN_SPEC, units, lambda task: verify_options(task, rules))
     return verify_many(items, cache_options(module), parallel)
 
 
 def main() -> None:
-    spec = {**OWN_SPEC, **CACHE_SPEC, **ARTIFACTS_SPEC}
+    spec = {**OWN_SPEC, **CACHE_SPEC, **RULES_SPEC, **ARTIFACTS_SPEC}
     run_registry_module(spec, run, kind=ItemsModule, mutually_exclusive=exclusive_rules())
 
 

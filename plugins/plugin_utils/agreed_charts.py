@@ -40,12 +40,13 @@ class AgreedCharts:
         self._known = known
         sources: Mapping[str, Any] = options["sources"]
         where = f"{place} {options.get('cache_dir') or ''}"
-        self._revisions = {name: _key(source, options) for name, source in sources.items()}
+        given = options.get("pins") or {}
+        self._revisions = {name: _key(source, options, given.get(name)) for name, source in sources.items()}
         self._charts = {name: f"{where} {key}" for name, key in self._revisions.items()}
         charts = {name: known.get(key) for name, key in self._charts.items()}
         self.charts: dict[str, Any] | None = charts if charts and all(charts.values()) else None
         pins = {name: known[key] for name, key in self._revisions.items() if key in known}
-        self.pins: dict[str, Any] = {**pins, **(options.get("pins") or {})}
+        self.pins: dict[str, Any] = {**pins, **given}
 
     def keep(self, charts: Mapping[str, Any]) -> None:
         """Note what was found."""
@@ -82,9 +83,12 @@ def place_of(action: ActionBase, task_vars: Mapping[str, Any]) -> str:
     return f"{host} {user or ''}"
 
 
-def _key(source: Any, options: Mapping[str, Any]) -> str:
-    """Return a digest of what a source asks for: the same for two sources that ask for the same."""
+def _key(source: Any, options: Mapping[str, Any], pin: Any) -> str:
+    """Return a digest of what a source asks for: the same for two sources that ask for the same, with the same pin."""
     source = source if isinstance(source, Mapping) else {}
     wanted = {name: source.get(name) for name in _IDENTITY}
     wanted["verify"] = wanted["verify"] or options.get("verify")
+    wanted["policy"] = options.get("policy")
+    if pin:
+        wanted["pin"] = pin
     return hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode("utf-8")).hexdigest()

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.shared_file import locked_file
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import PATH_SCHEMES
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain
 
 # Seconds for which a host waits for the one that resolves.
@@ -73,7 +74,7 @@ def _key(request: Any, options: Mapping[str, Any]) -> str:
         return ""
     place = str(request.get("ref") or request.get("url") or "")
     # an image layout is each host's own
-    if not place or "@" in place or place.startswith("oci-layout:"):
+    if not place or "@" in place or place.startswith(PATH_SCHEMES):
         return ""
     selector = request.get("layer_selector") or options.get("layer_selector")
     media_type = selector.get("media_type") if isinstance(selector, Mapping) else None

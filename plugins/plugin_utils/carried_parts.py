@@ -31,16 +31,32 @@ class Part(NamedTuple):
 
 
 _OF_POLICIES = ("budget", "key_uris", "policy", "predicate_path")
+# what an unchanged pull imports for signatures that are verified already
+_OF_VERIFIED = ("_files.bounded", "_ops.verdicts", *(f"_trust.{name}" for name in _OF_POLICIES))
+_OF_RULES = (
+    "_ansible.policy", "_ops.guard", "_ops.moved_tag", "_policy.parse", "_policy.rules", "_policy.window", "_packages",
+    "_files.trusted_file", "_oci.bounded_regex",
+)  # fmt: skip
 PARTS = (
+    Part(r'"verify"', ("_trust",), _OF_VERIFIED),
+    # not that of filter_tags; a policy that is a file may ask for signatures
     Part(
-        r'"verify"', ("_trust",),
-        ("_files.bounded", "_ops.verdicts", *(f"_trust.{name}" for name in _OF_POLICIES)),
+        r'"policy": (?!\{"(?:semver|numerical|alphabetical)"|null)',
+        ("_policy", "_ansible.policy", "_ops.guard", "_ops.releases.guard", "_ops.tag.conditions", "_trust"),
+        (*_OF_RULES, *_OF_VERIFIED),
     ),
+    # what a move of a tag demands itself is a rule as that of a policy; ages that retention cannot read are recorded
+    Part(r'"require"', ("_policy", "_ops.guard", "_ops.tag.conditions")),
+    Part(r'"age"', ("_policy",)),
     Part(r'"sign', ("_trust",)),
     Part(r'"(?:aws|azure|gcp)"', ("_cloud",), ("_cloud.providers", "_cloud.aws", "_cloud.azure", "_cloud.gcp")),
     Part(r'"mirrors"', ("_mirrors",), ("_mirrors.rules", "_mirrors.repository")),
-    Part(r'"(?:cache_dir|artifacts|sources)"', ("_cache.artifact_cache", "_cache.layout"), ("_cache.artifact_cache",)),
-    Part(r"oci-layout:", ("_layout.repository",), ("_layout.repository", "_layout.unlisted")),
+    Part(
+        r'"(?:cache_dir|artifacts|sources)"', ("_cache.artifact_cache", "_cache.layout", "_ops.capabilities"),
+        ("_cache.artifact_cache",),
+    ),
+    Part(r"oci-layout:", ("_layout.repository", "_layout.tags"), ("_layout.repository", "_layout.unlisted")),
+    Part(r"oci-archive:", ("_layout.archive", "_layout.archive_writer"), ("_layout.archive", "_layout.unlisted")),
     Part(r'"(?:semver|semver_filter|filter_tags)"', (), ("_oci.selection", "_registry.pages")),
     Part(r'"tag_moved"', (), ("_ops.moved_tag",)),
     Part(r'"on_registry_error"', (), ("_ops.pull.last_good", "_ops.pull.keep")),

@@ -104,6 +104,10 @@ def _registries(options: Mapping[str, Any]) -> Iterator[str]:
     sources, artifacts = _mapping(options.get("sources")), options.get("artifacts")
     for entry in [*sources.values(), *(artifacts if isinstance(artifacts, (list, tuple)) else ())]:
         yield from _registries(_mapping(entry))
+    for side in (options[name] for name in ("from", "to") if options.get(name)):
+        # the short form is a reference, or the path of a directory, which is no registry
+        is_mapping = not isinstance(side, str) or "=" in side or side.lstrip().startswith("{")
+        yield from _registries(_mapping(side) if is_mapping else {"ref": side})
     for name, parse in _REFERENCES.items():
         value = options.get(name)
         if not isinstance(value, str) or not value:

@@ -13,6 +13,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action.normal import ActionModule as NormalAction
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.check_mode import in_check_mode
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.in_worker import InWorker
 
 # The variables of the controller's environment that become options of the task.
@@ -51,7 +52,13 @@ class RegistryAction(InWorker, NormalAction):
         if module_args is not None:  # one of Ansible's own helpers, not the module of the task
             return super()._execute_module(module_name, module_args, **kwargs)
         # not into the arguments of the task, which callbacks see
-        module_args = {**self._task.args, **self._carried}
+        options = {**self._task.args, **self._carried}
+        if "lock_file" in options or "lock" in options:
+            return self._run_locked(module_name, options, kwargs)
+        return self._run_agreed(module_name, options, kwargs)
+
+    def _run_agreed(self, module_name: Any, module_args: dict[str, Any], kwargs: dict[str, Any]) -> Any:
+        """Run the module of the task, with what the run has agreed upon where the task says ``resolve_once``."""
         failed = None
         if boolean(module_args.get("resolve_once"), strict=False):
             from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.agreement import pinned
@@ -66,11 +73,28 @@ class RegistryAction(InWorker, NormalAction):
                 failed = exc.as_failure()
         return failed or super()._execute_module(module_name, module_args, **kwargs)
 
+    def _run_locked(self, module_name: Any, options: dict[str, Any], kwargs: dict[str, Any]) -> Any:
+        """Run the module of the task as its ``lock_file`` wants it, which only modules know that resolve references."""
+        from ansible_collections.cloudnative.artifacts.plugins.plugin_utils import locked_artifacts
+        from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.task_lock import take_lock
+
+        module, task_vars = self.MODULE.__name__.rpartition(".")[2], kwargs.get("task_vars") or {}
+        try:
+            lock = take_lock(self, options, task_vars)
+            if lock is None or module not in locked_artifacts.PINNED | locked_artifacts.REWRITTEN:
+                return self._run_agreed(module_name, options, kwargs)
+            return locked_artifacts.run_locked(
+                lock,
+                module,
+                options,
+                constants.DEFAULT_LOCAL_TMP,  # type: ignore[attr-defined]  # set at run time
+                run=lambda given: self._run_agreed(module_name, dict(given), kwargs),
+                look=lambda given: self._look(module_name, given, task_vars),
+            )
+        except OciError as exc:
+            return exc.as_failure()
+
     def _look(self, module_name: Any, options: Any, task_vars: Any) -> Any:
         """Run the module of the task in check mode: its answer says what the reference stands for."""
-        modes = self._task.check_mode, self._task.diff
-        self._task.check_mode, self._task.diff = True, False
-        try:
+        with in_check_mode(self._task):
             return super()._execute_module(module_name, options, task_vars=task_vars)
-        finally:
-            self._task.check_mode, self._task.diff = modes

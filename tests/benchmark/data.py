@@ -39,6 +39,7 @@ class Scale:
     files: int
     text: int
     layers: int
+    copy: int
     charts: int
     push: int
     tags: int
@@ -46,8 +47,8 @@ class Scale:
 
 
 SCALES = {
-    "full": Scale(1024 * MIB, 2000, 1500 * MIB, 200, 50, 512 * MIB, 100_000, 200),
-    "small": Scale(64 * MIB, 2000, 94 * MIB, 50, 10, 32 * MIB, 10_000, 10),
+    "full": Scale(1024 * MIB, 2000, 1500 * MIB, 200, 1024 * MIB, 50, 512 * MIB, 100_000, 200),
+    "small": Scale(64 * MIB, 2000, 94 * MIB, 50, 60 * MIB, 10, 32 * MIB, 10_000, 10),
 }
 
 

@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 PULL = "cloudnative.artifacts.oci_artifact_pull"
 PUSH = "cloudnative.artifacts.oci_artifact_push"
 INFO = "cloudnative.artifacts.oci_artifact_info"
+COPY = "cloudnative.artifacts.oci_artifact_copy"
 
 
 def _load_fetch() -> Any:

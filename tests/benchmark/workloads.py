@@ -17,6 +17,7 @@ from measure import FLOOR, Peer
 from measure import OURS as KIND
 from plan import Plan, module, shell, source_file, with_tools
 from stage import INFO, PULL, PUSH, Stage
+from workloads_copy import copy
 from workloads_play import PLAYS
 from workloads_pull import (
     compressed,
@@ -158,5 +159,6 @@ WORKLOADS: dict[str, Callable[[Stage], Plan]] = {
     "charts": charts,
     "push": push_new,
     "push-unchanged": push_unchanged,
+    "copy": copy,
     "tags": tags,
 }

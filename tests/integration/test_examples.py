@@ -40,8 +40,9 @@ from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy impor
 pytestmark = pytest.mark.once
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PUSH, PULL, INFO, VERIFY, SIGN = (
-    f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "pull", "info", "verify", "sign")
+PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE, DIFF = (
+    f"cloudnative.artifacts.oci_artifact_{verb}"
+    for verb in ("push", "pull", "info", "verify", "sign", "copy", "tag", "prune", "diff")
 )
 LOGIN = "cloudnative.artifacts.oci_registry_login"
 KEYS, PASSWORD = vectors.ROOT / "keys", "vector-password"
@@ -61,7 +62,14 @@ PROVENANCE = {
     "materials": [{"digest": {"sha1": COMMIT}}],
 }
 # they publish what they need themselves; the others find it published
-PUBLISHING = {"oci_artifact_push", "guide_publish", "guide_air_gap"}
+PUBLISHING = {
+    "oci_artifact_push",
+    "oci_artifact_tag",
+    "oci_artifact_prune",
+    "guide_publish",
+    "guide_promote",
+    "guide_air_gap",
+}
 # its examples run where there are clouds, in test_cloud_login.py
 ELSEWHERE = {"guide_login_cloud"}
 NOT_RUN: set[str] = set()
@@ -76,6 +84,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "oci_artifact_verify: Check what a site is made of, with one policy for all and another one for the chart": {
         "reason": "Verified"
     },
+    "oci_artifact_pull: Pull what the lock file has for the range, and enter there what it stands for when the play is "
+    "told to": {"artifact.tag": "1.4.2"},
+    "guide_lock: Pull the version that the lock file has for the range": {"artifact.tag": "1.4.2"},
+    "guide_lock: See whether the registry has something newer than the lock file": {"reason": "LockCurrent"},
     "guide_pull: Pull what a site is made of": {"reason": "NewRevision"},
     "guide_pull: Pull a digest, which needs no request when it is unchanged": {"artifact.tag": ""},
     "guide_pull: Put the same revision on all hosts, whatever becomes of the tag meanwhile": {"artifact.tag": "stable"},
@@ -114,6 +126,35 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "guide_publish: Publish a channel that may move, and builds that may not": {
         "tags": {"build-20261121": "created", "edge": "created"}
     },
+    "oci_artifact_copy: Put a release and its signatures into one file": {"verification.verified": True},
+    "oci_artifact_copy: Mirror the newest release under the same name": {"reason": "ArtifactCopied"},
+    "oci_artifact_copy: Keep a mirror of what the site uses, and remove there what is not among the newest any more": {
+        "reason": "ArtifactCopied",
+        "refused": [],
+        "pruned": [],
+    },
+    "guide_air_gap: Mirror what the site uses": {"reason": "ArtifactCopied", "refused": [], "drifted": []},
+    "guide_air_gap: Have in the mirror the three newest releases, and no older ones": {
+        "changed": False,
+        "present": 3,
+        "pruned": [],
+    },
+    "guide_air_gap: Take a release along, if the release key signed it": {"verification.verified": True, "drifted": []},
+    "guide_air_gap: Bring the release into the registry of the site": {"changed": True, "present": 0},
+    "guide_air_gap: Take along what is new since the last release": {"blobs.left_out": 2},
+    "guide_air_gap: Bring it into the registry that has the rest": {"blobs.existed": 2, "changed": True},
+    "guide_air_gap: Take the image of the site's platform along": {"changed": True, "warnings": []},
+    "guide_air_gap: Mirror a chart with all that an installation of it pulls": {"included": [], "not_included": []},
+    "oci_artifact_copy: Take along what changed since the last time": {"blobs.uploaded": 0},
+    "guide_policies: Pull under a policy that lies beside the playbook": {"verification.verified": True},
+    "guide_policies: Update when it is time, and say when not": {"verification.verified": True},
+    "guide_diff: Show what the candidate brings": {
+        "changes": {"added": [], "removed": ["notes.txt"], "changed": ["base/app.yaml"], "modes": []}
+    },
+    "guide_diff: Compare what is in use with the newest release, which has to be signed": {"reason": "Identical"},
+    "guide_diff: Compare a directory with what is published": {"changed": True, "counts.changed": 1},
+    "guide_diff: Compare two versions of a chart": {"reason": "Identical"},
+    "oci_artifact_diff: Show what an update would bring": {"to.tag": "1.4.2"},
     "guide_air_gap: Pull the newest release": {"artifact.tag": "2.3.0", "reason": "NewRevision"},
     "kubernetes_verify_secret: Use only what one of the keys in Flux's secret signed": {"verification.verified": True},
     "kubernetes_verify_secret: Check keyless signatures with the trusted root of a Sigstore of the site": {
@@ -130,6 +171,12 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "artifact.url": "oci://docker.io/bitnamicharts/nginx",
         "reason": "NewRevision",
     },
+    "oci_artifact_tag: Promote what stage names, if it is signed and production is still what we looked at": {
+        "reason": "TagsMoved",
+        "verification.verified": True,
+    },
+    "guide_promote: Promote it": {"tags": {"prod": "created"}, "verification.verified": True},
+    "guide_promote: Remove what nobody needs": {"reason": "Pruned"},
     "README: Resolve a range": {"artifact.tag": "1.4.2"},
 }
 
@@ -184,6 +231,7 @@ class Ground:
             "site/index.html": "<img src=logo.png>\n",
             "site/logo.png": "picture\n",
             "site/archive.zip": "archive\n",
+            "in-use.txt": f"platform/config@sha256:{EXAMPLE_DIGEST}\n",
         }
         for name, content in files.items():
             path = folder / "play" / name
@@ -192,6 +240,9 @@ class Ground:
         for own in ["shared", *sorted(PUBLISHING)]:
             self._place_keys(folder / own / "etc/keys")
         certificate = create_client_certificate(folder / "certificates")
+        policy = "- match: registry.example.com\n  verify: {public_keys: [/etc/keys/release.pub]}\n- match: '*'\n"
+        for name in ("play", "shared/etc"):
+            self._write(f"{name}/oci-policy.yml", self.placed(policy, "guide_policies"))
         self._write("shared/etc/pki/host.crt", certificate.cert.read_text())
         self._write("shared/etc/pki/site-ca.pem", certificate.ca_cert.read_text())
         self.host_key = certificate.locked_key.read_text()
@@ -210,6 +261,7 @@ class Ground:
         text = text.replace("https://mirror.example.com", f"http://{self.registry.host}/mirror")
         text = text.replace("proxy.example.com:3128", self.proxy.host)
         text = text.replace("{{ playbook_dir }}", str(self.folder / "play"))
+        text = text.replace("'oci-policy.yml'", f"'{self.folder}/play/oci-policy.yml'")
         own = document if document in PUBLISHING else "shared"
         text = re.sub(r"(?<![\w}/.])/(etc|srv|opt|var|media)/", rf"{self.folder}/{own}/\1/", text)
         text = re.sub(r"namespace='(flux-system|apps)'", f"namespace='{self.namespace}'", text)
@@ -223,6 +275,10 @@ class Ground:
         wanted = f"""
         - {PUSH}: {{path: "{{{{ playbook_dir }}}}/deploy", tags: [1.2.0, 1.4.2, stable], {config}}}
         - {PUSH}: {{path: "{{{{ playbook_dir }}}}/candidate", tag: 1.5.0-rc.1, {config}}}
+        - {PUSH}:
+            path: "{{{{ playbook_dir }}}}/charts/podinfo"
+            ref: {self.registry.host}/guide_air_gap/charts/podinfo:6.7.1
+            type: helm
         - {PUSH}:
             path: "{{{{ playbook_dir }}}}/candidate"
             url: oci://registry.example.com/app/manifests
@@ -252,7 +308,15 @@ class Ground:
             ref: registry.example.com/charts/podinfo:6.7.1
             type: helm
         """
-        tasks = yaml.safe_load(self.placed(textwrap.dedent(wanted), "published"))
+        carried = f"""
+        - {PUSH}:
+            path: "{{{{ playbook_dir }}}}/deploy"
+            ref: registry.example.com/platform/config:1.4.2
+            tags: [stable]
+        - {SIGN}: {{ref: registry.example.com/platform/config:1.4.2, key: /etc/keys/release.key}}
+        """
+        tasks = yaml.safe_load(self.placed(textwrap.dedent(carried), "guide_air_gap"))
+        tasks = yaml.safe_load(self.placed(textwrap.dedent(wanted), "published")) + tasks
         results = ansible.tasks(
             tasks,
             module_defaults={name: {"insecure": True} for name in (PUSH, SIGN)},
@@ -261,8 +325,19 @@ class Ground:
         assert [result.get("msg") for result in results if result.failed] == []
         assert len(results) == len(tasks)
         self.digest = results[0]["artifact"]["digest"]
+        # a release with the same content
+        config = open_repository(self.registry, "guide_air_gap/platform/config")
+        release = json.loads(config.fetch_manifest("1.4.2").raw)
+        release["annotations"] = {"org.opencontainers.image.version": "1.5.0"}
+        Publisher(self.registry.host, "guide_air_gap/platform/config").put_manifest(
+            "1.5.0", json.dumps(release).encode()
+        )
+        config.close()
+        web = Publisher(self.registry.host, "guide_air_gap/apps/web")
+        platforms = ("linux/amd64", "linux/arm64")
+        web.publish_index("1.0.0", {name: web.publish(name[6:], {"name": name}) for name in platforms})
         sigstore = unit_helper("mini_sigstore")
-        self._sign_keyless(sigstore, sigstore.MiniSigstore(), results[-1]["artifact"]["digest"])
+        self._sign_keyless(sigstore, sigstore.MiniSigstore(), results[-3]["artifact"]["digest"])
         self._sign_with_own_pki(sigstore)
         self._sign_with_notation()
 
@@ -465,13 +540,17 @@ def check_examples(
         [task for task in found if task.get("name") not in NOT_RUN],
         extra_vars={
             "registry_password": "not-asked-for",
+            "oci_lock": "update",
             "proxy_password": PROXY_PASSWORD,
             "host_key": ground.host_key,
             "host_key_password": PHRASE,
         },
-        controller_environment={"K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig)},
+        controller_environment={
+            "K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig),
+            "PATH": f"{Path(tools['helm']).parent}:{os.environ['PATH']}",
+        },
         module_defaults={
-            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN)},
+            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE, DIFF)},
             LOGIN: {"insecure": True, "config_file": str(ground.folder / "docker/config.json")},
         },
     )

@@ -301,3 +301,29 @@ def test_what_is_in_dest(ansible: AnsibleRunner, registry: RegistryServer, file:
     assert after["exists"] and after["artifact"]["revision"] == pulled["artifact"]["revision"]
     assert after["progress"] == {} and len(after["records"]) == 1
     assert both.failed and "mutually exclusive" in both["msg"] and both["reason"] == "InvalidOption"
+
+
+@pytest.mark.once
+def test_capabilities(
+    ansible: AnsibleRunner, registry: RegistryServer, oci11_registry: RegistryServer, file: Path, tmp_path: Path
+) -> None:
+    """Two registries say what they can do, once for the tasks of a cache, and nothing is left of the questions."""
+    able = {"mount", "chunked_upload", "range", "delete", "catalog", "tag_paging"}
+    known = {"cache_dir": str(tmp_path / "cache")}
+    for server, wanted in ((registry, {*able, "delete_tag"}), (oci11_registry, {"referrers"})):
+        repository = f"{server.host}/info/capabilities"
+        tasks = [push(f"{repository}:{tag}", file) for tag in ("1.0.0", "1.1.0")]
+        *_pushed, first = run(ansible, *tasks, info(repository, gather=["capabilities"], **known))
+        found = first["capabilities"]
+        assert {name for name in wanted if found[name] is not True} == set(), found
+        assert found["referrers"] is (server is oci11_registry)
+        assert set(found["unknown"]) == {name for name, value in found.items() if value is None}
+        mark = server.mark()
+        again, tags = run(
+            ansible,
+            info(f"{repository}:1.0.0", gather=["capabilities"], **known),
+            info(repository, gather=["tags"]),
+        )
+        assert again["capabilities"] == found and "artifact" not in first
+        assert tags["tags"] == ["1.1.0", "1.0.0"]
+        assert {request.method for request in server.requests(since=mark)} <= {"GET", "HEAD"}

@@ -35,6 +35,7 @@ def cases(name: str, layout: Path, tmp_path: Path) -> dict[str, tuple[str, dict[
         found[f"info {place}"] = ("oci_artifact_info", {"ref": place})
         found[f"verify {place}"] = ("oci_artifact_verify", {"ref": place, **POLICY})
         found[f"sign {place}"] = ("oci_artifact_sign", {"ref": place, **key})
+        found[f"tag {place}"] = ("oci_artifact_tag", {"ref": place, "tags": ["any"]})
     return found
 
 

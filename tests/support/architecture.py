@@ -36,6 +36,7 @@ NOUNS = {
     "_ops": "what is done: pull, push, releases…",
     "_helm": "charts, values, the helm program",
     "_cache": "downloads, kept by digest",
+    "_policy": "what may be used, and when",
     "_archive": "tar, compression, ignore rules",
     "_http": "sessions, TLS, retries, limits",
     "_oci": "references, versions, manifests",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -25,6 +25,7 @@ from .specs import (
     CACHE_SPEC,
     CONNECTION_SPEC,
     REFERENCE_SPEC,
+    RULES_SPEC,
     SELECTION_SPEC,
     TAG_MOVED_SPEC,
     VERIFY_SPEC,
@@ -32,8 +33,12 @@ from .specs import (
     cache_options,
     connection_options,
     reference_options,
+    rules_of,
     verify_policy,
 )
+
+if TYPE_CHECKING:
+    from .._policy.rules import Policy
 
 DEFAULT_CACHE = "~/.cache/cloudnative.artifacts"
 
@@ -43,6 +48,7 @@ SOURCES_SPEC: dict[str, Any] = {
     "pins": {"type": "dict", "default": {}},
     **CACHE_SPEC,
     **VERIFY_SPEC,
+    **RULES_SPEC,
     **AUTH_SPEC,
     **CONNECTION_SPEC,
 }
@@ -74,8 +80,9 @@ def chart_sources(module: AnsibleModule, defaults: Mapping[str, Any] | None = No
     sources = mapping(module.params["sources"], "sources")
     pins = module.params["pins"]
     task = module.params if defaults is None else defaults
+    policy = rules_of(task.get("policy"))
     return [
-        _source(module, task, name, mapping(source, f"options of the source {name}"), str(pins.get(name) or ""))
+        _source(module, task, name, mapping(source, f"options of the source {name}"), str(pins.get(name) or ""), policy)
         for name, source in sources.items()
     ]
 
@@ -86,11 +93,16 @@ def source_defaults(module: AnsibleModule) -> dict[str, Any]:
     :raises InvalidOption: when there is no such option, or it is of the wrong type.
     """
     given = mapping(module.params["source_defaults"] or {}, "source defaults")
-    return _checked(module, given, _SHARED_SPEC, "'source_defaults'", "source_defaults: ")
+    return _checked(module, given, {**_SHARED_SPEC, **RULES_SPEC}, "'source_defaults'", "source_defaults: ")
 
 
 def _source(
-    module: AnsibleModule, defaults: Mapping[str, Any], name: str, source: Mapping[str, Any], pin: str
+    module: AnsibleModule,
+    defaults: Mapping[str, Any],
+    name: str,
+    source: Mapping[str, Any],
+    pin: str,
+    policy: Policy | None,
 ) -> SourceOptions:
     optional = {
         key: {part: value for part, value in spec.items() if part != "default"} for key, spec in _SHARED_SPEC.items()
@@ -105,6 +117,7 @@ def _source(
         verify=verify_policy(params["verify"]),
         auth=auth_options(task),
         connection=connection_options(params),
+        policy=policy,
     )
 
 

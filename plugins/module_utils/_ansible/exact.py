@@ -17,8 +17,10 @@ from .._errors import InvalidOption
 EXACT_OPTIONS = frozenset(
     {
         "digest",
+        "expect",
         "extract",
         "immutable_tags",
+        "keep_digests",
         "pattern",
         "pin",
         "pins",
@@ -28,6 +30,7 @@ EXACT_OPTIONS = frozenset(
         "rollback_to",
         "semver",
         "semver_filter",
+        "soaked_in",
         "subject",
         "tag",
         "tags",

@@ -16,7 +16,7 @@ from .._errors import InvalidOption
 from .exact import refuse_numbers
 from .option_secrets import long_secrets
 from .run import TaskModule
-from .specs import AUTH_SPEC, CACHE_SPEC, REFERENCE_SPEC, SELECTION_SPEC
+from .specs import AUTH_SPEC, CACHE_SPEC, REFERENCE_SPEC, RULES_SPEC, SELECTION_SPEC
 
 ARTIFACTS = "artifacts"
 ARTIFACTS_SPEC: dict[str, Any] = {
@@ -27,7 +27,7 @@ ARTIFACTS_SPEC: dict[str, Any] = {
     "resolve_once": {"type": "bool", "default": False},
 }
 # Options of the task as a whole. All others are options of one artifact, which an entry may have as well.
-OF_THE_TASK = frozenset({*ARTIFACTS_SPEC, *CACHE_SPEC})
+OF_THE_TASK = frozenset({*ARTIFACTS_SPEC, *CACHE_SPEC, *RULES_SPEC})
 
 # What a task has for one artifact and has to say for each of several.
 IDENTITY_SPEC: dict[str, Any] = {**REFERENCE_SPEC, **SELECTION_SPEC, "pin": {"type": "str"}}
@@ -78,9 +78,9 @@ def each_item(
     for number, item in enumerate(module.params[ARTIFACTS], 1):
 
         def convert(item: Mapping[str, Any] = item) -> Options:
-            params = _checked(module, item, own)
+            params = checked(module, item, own)
             params = {**module.params, **inherited(params, module.params, own, units)}
-            return read(_as_task(module, params))
+            return read(as_task(module, params))
 
         label = {name: item[name] for name in (*IDENTITY_SPEC, *labels) if item.get(name) is not None}
         found.append((numbered(number, convert), label))
@@ -105,7 +105,8 @@ def inherited(
     return result
 
 
-def _checked(module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def checked(module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of an entry, converted to their types; see :func:`each_item`."""
     optional = {
         name: {key: value for key, value in spec.items() if key not in ("default", "required")}
         for name, spec in own.items()
@@ -124,7 +125,7 @@ def _checked(module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, A
     return parameters
 
 
-def _as_task(module: AnsibleModule, params: dict[str, Any]) -> AnsibleModule:
+def as_task(module: AnsibleModule, params: dict[str, Any]) -> AnsibleModule:
     """The options of an entry in the place of a task's."""
     task = SimpleNamespace(params=params, no_log_values=module.no_log_values, check_mode=module.check_mode)
     return cast(AnsibleModule, task)

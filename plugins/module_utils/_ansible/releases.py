@@ -16,6 +16,7 @@ from .._kube.api import KubeOptions, check_kubeconfig
 from .._oci.options import parse_duration
 from .._ops.releases.spec import FetchedChart
 from .sealed import mapping
+from .specs import RULES_SPEC
 
 
 def _env(*names: str, **spec: Any) -> dict[str, Any]:
@@ -132,6 +133,7 @@ RELEASES_SPEC: dict[str, Any] = {
     "source_defaults": {"type": "raw", "no_log": True},
     "pins": {"type": "dict", "default": {}},
     "cache_dir": {"type": "path"},
+    **RULES_SPEC,
     "values_documents": {"type": "dict", "no_log": True},
     "helm": {"type": "str", "default": "helm"},
     "parallel": {"type": "int", "default": 4},

@@ -18,6 +18,7 @@ from .run import run_module
 
 if TYPE_CHECKING:
     from .._oci.options import MirrorRule
+    from .._policy.rules import Policy
     from .._trust.policy import VerifyPolicy
 
 _ORDER_SPEC = {
@@ -79,6 +80,15 @@ CONNECTION_SPEC: dict[str, Any] = {
 }
 
 CACHE_SPEC: dict[str, Any] = {"cache_dir": {"type": "path"}}
+
+# about a file on the controller: action plugins take both out, and no module is given a value
+LOCK_SPEC: dict[str, Any] = {
+    "lock_file": {"type": "str"},
+    "lock": {"type": "str", "choices": ["use", "update", "check"], "default": "use"},
+}
+
+# of the task as a whole: no entry of a list can replace it
+RULES_SPEC: dict[str, Any] = {"policy": {"type": "raw"}, **LOCK_SPEC}
 
 # Without the provider, which is called signature_provider where these stand beside the registry's options.
 POLICY_SPEC: dict[str, Any] = {
@@ -147,7 +157,7 @@ def reference_options(params: Mapping[str, Any]) -> ReferenceOptions:
         digest=params.get("digest") or "",
         semver=params.get("semver") or "",
         semver_filter=params.get("semver_filter") or "",
-        filter_tags=_without_none(filter_tags) if filter_tags else None,
+        filter_tags=without_none(filter_tags) if filter_tags else None,
         pin=params.get("pin") or "",
         tag_moved=params.get("tag_moved") or IGNORE,
     )
@@ -230,6 +240,18 @@ def verify_policy(value: Mapping[str, Any] | None) -> VerifyPolicy | None:
     return parse_policy(value)
 
 
+def rules_of(option: Any) -> Policy | None:
+    """The rules of the option ``policy``; None when it is not given. An empty one is refused: it would permit all.
+
+    :raises PolicyInvalid: when it cannot be used.
+    """
+    if option is None:
+        return None
+    from .policy import read_rules
+
+    return read_rules(option, VERIFY_SPEC)
+
+
 def text_lines(value: Any, name: str) -> str | None:
     """Text that is given as text or as a list of lines; None when it is not given.
 
@@ -283,8 +305,8 @@ def _expanded(path: str) -> str:
     return expanded(path)
 
 
-def _without_none(value: Any) -> Any:
+def without_none(value: Any) -> Any:
     """Return a value without the suboptions that are None, which is how Ansible fills those that are not given."""
     if isinstance(value, Mapping):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
+        return {key: without_none(item) for key, item in value.items() if item is not None}
     return value

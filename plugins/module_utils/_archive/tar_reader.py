@@ -88,16 +88,20 @@ TakeFile = Callable[[str, int, int, memoryview], None]
 
 
 class TarReader:
-    """Takes the archive's bytes in pieces of any length. ``what`` names the archive in errors.
+    """Takes the archive's bytes in pieces of any length. ``what`` names the archive in errors, which say that it cannot
+    be ``done``.
 
     With ``take_file``, that may be called for a FILE in place of ``record``, ``entry``, ``data`` and ``finish`` of the
     handler, which takes less time for many small ones.
     """
 
-    def __init__(self, handler: Handler, what: str, take_file: TakeFile | None = None) -> None:
+    def __init__(
+        self, handler: Handler, what: str, take_file: TakeFile | None = None, *, done: str = "unpacked"
+    ) -> None:
         self._handler = handler
         self._what = what
         self._take_file = take_file
+        self._done = done
         self._left = 0
         self._padding = 0
         self._partial = b""
@@ -181,6 +185,21 @@ class TarReader:
             position = padded
         return position
 
+    @property
+    def has_ended(self) -> bool:
+        """Return True when the two blocks of zeros came that end an archive."""
+        return self._ended and not self._end_left
+
+    def skip(self) -> int:
+        """Pass over the rest of the current file; return the number of bytes that are not fed, padding included."""
+        if self._record is not None:
+            return 0
+        left, count = self._left, self._left + self._padding
+        self._left = self._padding = 0
+        if left:
+            self._complete()
+        return count
+
     def close(self) -> None:
         """Declare the end of the bytes. The two zero blocks at the end may be missing, as in Go's archive/tar.
 
@@ -198,7 +217,7 @@ class TarReader:
         return NotAnArchive(f"{self._what} is not an archive: it {beginning}.", _COPY_HINT)
 
     def _refuse(self, problem: str) -> LayerError:
-        return LayerError(f"{self._what} cannot be unpacked: {problem}.", _REPACK_HINT)
+        return LayerError(f"{self._what} cannot be {self._done}: {problem}.", _REPACK_HINT)
 
     def _end(self, view: memoryview) -> None:
         """Take what follows the first block of zeros: a second one, and then anything."""

@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reproducible tar+gzip archives, written in one pass with every digest on the way.
 
-The layout is that of Go's archive/tar: ustar headers, a pax header for what ustar cannot hold and only then, two zero
-blocks at the end. Owners and times are zero. It is written by hand because tarfile's headers differ between versions.
+The headers are those of :mod:`~._archive.tar_header`, with two zero blocks at the end.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from .._errors import BuildError
-from .._files.names import encoded
 from .._files.tree import DIRECTORY, FILE, SYMLINK, TreeEntry
 from .._oci.digest import digest_of_hash
+from .tar_header import tar_header
 from .tar_reader import BLOCK
 from .tree_fs import disk_error
 
@@ -27,9 +26,6 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 # Part of the format of this collection's artifacts: another level would change their digests.
 _LEVEL = 6
 _BATCH = 256 << 10
-_MAX_NAME_FIELD = 100
-_MAX_PREFIX_FIELD = 155
-_MAX_SIZE_FIELD = 0o77777777777
 
 
 @dataclass(frozen=True)
@@ -65,13 +61,13 @@ class ArchiveWriter:
 
     def directory(self, path: str) -> None:
         """Add a directory, "" for the root itself."""
-        self._put(_header(f"{path or '.'}/", b"5", 0o755))
+        self._put(tar_header(f"{path or '.'}/", b"5", 0o755))
         if path:
             self._add(path, TreeEntry(DIRECTORY, 0o755))
 
     def symlink(self, path: str, target: str) -> None:
         """Add a symbolic link."""
-        self._put(_header(path, b"2", 0o777, target=target))
+        self._put(tar_header(path, b"2", 0o777, target=target))
         self._add(path, TreeEntry(SYMLINK, 0o777, target=target))
 
     def file(self, path: str, mode: int, size: int, pieces: Iterable[bytes]) -> None:
@@ -79,7 +75,7 @@ class ArchiveWriter:
 
         :raises BuildError: when the pieces do not make up ``size`` bytes: it changes while it is read.
         """
-        self._put(_header(path, b"0", mode, size))
+        self._put(tar_header(path, b"0", mode, size))
         content = hashlib.sha256()
         count = 0
         for piece in pieces:
@@ -139,67 +135,3 @@ class ArchiveWriter:
             self._output.write(data)
         except OSError as exc:
             raise disk_error("write the archive", exc) from None
-
-
-def _header(path: str, flag: bytes, mode: int, size: int = 0, target: str = "") -> bytes:
-    """The header of an entry, preceded by a pax header where it needs one. ``path`` of a directory ends in a slash."""
-    records = {}
-    name, prefix = encoded(path), b""
-    if len(name) > _MAX_NAME_FIELD and path.isascii():
-        prefix, name = _split(name)
-    if len(name) > _MAX_NAME_FIELD or not path.isascii():
-        records["path"] = path
-        name = _legacy(path)
-    link = encoded(target)
-    if len(link) > _MAX_NAME_FIELD or not target.isascii():
-        records["linkpath"] = target
-        link = _legacy(target)
-    if size > _MAX_SIZE_FIELD:
-        records["size"] = str(size)
-        size = 0
-    extended = b""
-    if records:
-        body = b"".join(_pax_record(key, records[key]) for key in sorted(records))
-        extended = _ustar(b"././@PaxHeader", b"x", 0o644, len(body), b"", b"") + body + bytes(-len(body) % BLOCK)
-    return extended + _ustar(name, flag, mode, size, link, prefix)
-
-
-def _split(name: bytes) -> tuple[bytes, bytes]:
-    """Prefix and name for a ustar header; no prefix when there is no slash in the right place."""
-    slash = name.rfind(b"/", 0, min(_MAX_PREFIX_FIELD + 1, len(name) - 1))
-    if slash > 0 and len(name) - slash - 1 <= _MAX_NAME_FIELD:
-        return name[:slash], name[slash + 1 :]
-    return b"", name
-
-
-def _legacy(name: str) -> bytes:
-    """Return the name for readers that do not know pax headers."""
-    return name.encode("ascii", "replace")[:_MAX_NAME_FIELD]
-
-
-def _pax_record(key: str, value: str) -> bytes:
-    body = b" " + key.encode() + b"=" + encoded(value) + b"\n"
-    length = len(body)
-    # The length counts its own digits.
-    while length != len(body) + len(str(length)):
-        length = len(body) + len(str(length))
-    return str(length).encode() + body
-
-
-def _ustar(name: bytes, flag: bytes, mode: int, size: int, link: bytes, prefix: bytes) -> bytes:
-    fields = (
-        name.ljust(100, b"\0"),
-        b"%07o\0" % mode,
-        b"0000000\0" * 2,
-        b"%011o\0" % size,
-        b"00000000000\0",
-        b"        ",
-        flag,
-        link.ljust(100, b"\0"),
-        b"ustar\x0000",
-        bytes(64),
-        b"0000000\0" * 2,
-        prefix.ljust(167, b"\0"),
-    )
-    block = b"".join(fields)
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]

@@ -239,7 +239,9 @@ class CachedRepository:
 
         self.cache.enter(self.reference.name, tag, manifest, fetch)
 
-    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+    def blob_views(self, descriptor: Descriptor, offset: int = 0, buffer: memoryview | None = None) -> Iterator[bytes]:
+        if buffer is not None and descriptor.size > MAX_SMALL_BLOB:
+            return self._registry.blob_views(descriptor, offset, buffer)
         return self.stream_blob(descriptor, offset)
 
     def blob_exists(self, descriptor: Descriptor) -> bool:
@@ -250,6 +252,9 @@ class CachedRepository:
 
     def push_unhashed(self, blob: UnhashedBlob) -> bool:
         return self._registry.push_unhashed(blob)
+
+    def batch(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext()
 
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
         self._registry.push_manifest(manifest, tag)

@@ -24,7 +24,8 @@ from .._errors import InvalidContent, InvalidOption, NotFound, OciError
 from .._files.regular_file import storage_error
 from .._layout.directory import StoreDirectory
 from .._layout.index import LayoutIndex, parse_index
-from .._layout.repository import LAYOUT_FILE, LayoutRepository
+from .._layout.reader import LAYOUT_FILE
+from .._layout.repository import LayoutRepository
 from .._oci import media
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.reference import Reference, parse_reference

@@ -27,7 +27,7 @@ from .._errors import InvalidContent, StorageError
 from .._files.directory_handles import DirectoryHandles, open_file_at
 from .._files.lockable import is_at
 from .._files.trusted_path import open_trusted
-from .._layout.blob_store import blob_name
+from .._layout.blobs import blob_name
 from .._layout.files import INGEST
 from .._layout.leftovers import PARTIAL_AGE, remove_leftovers
 from .._oci.digest import is_digest

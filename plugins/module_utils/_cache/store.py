@@ -21,7 +21,8 @@ from .._errors import StorageError
 from .._files.bounded import pieces
 from .._files.directory_handles import DirectoryHandles
 from .._files.regular_file import storage_error
-from .._layout.blob_store import CHUNK_SIZE, BlobStore, blob_name, is_sound
+from .._layout.blob_store import CHUNK_SIZE, BlobStore, is_sound
+from .._layout.blobs import blob_name
 from .._layout.files import INGEST
 from .._layout.leftovers import PARTIAL
 from .._oci.digest import Verifier, parse_digest

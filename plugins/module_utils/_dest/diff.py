@@ -21,6 +21,8 @@ MAX_TOTAL = 1024 * 1024
 MAX_FILES = 1000
 # control characters other than white space: the terminal would interpret an escape sequence in a diff
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+# those beyond ASCII, which UTF-8 has in two bytes: the first begins an escape sequence for many a terminal
+_CONTROL = re.compile("[\x80-\x84\x86-\x9f]")
 
 
 def diff_of(plan: Plan, name: str, root: DirectoryHandles, stage: DirectoryHandles) -> list[dict[str, str]]:
@@ -83,7 +85,7 @@ def _shown_file(root: DirectoryHandles | None, path: str, budget: int) -> str:
         size = os.fstat(descriptor).st_size
         if size <= min(MAX_TEXT, budget):
             with os.fdopen(os.dup(descriptor), "rb") as stream:
-                text = _text(stream.read(size))
+                text = plain_text(stream.read(size))
             if text is not None:
                 os.close(descriptor)
                 return text
@@ -93,14 +95,15 @@ def _shown_file(root: DirectoryHandles | None, path: str, budget: int) -> str:
         return f"unreadable: {exc.strerror}\n"
 
 
-def _text(raw: bytes) -> str | None:
-    """The content, None when it is not text that is safe for a terminal."""
+def plain_text(raw: bytes) -> str | None:
+    """The content of a file, None when it is not text that is safe for a terminal."""
     if _NOT_TEXT.search(raw):
         return None
     try:
-        return raw.decode("utf-8")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError:
         return None
+    return None if _CONTROL.search(text) else text
 
 
 def _short(digest: str) -> str:

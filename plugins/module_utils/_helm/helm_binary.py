@@ -14,14 +14,16 @@ import ctypes
 import hashlib
 import os
 import re
+import resource
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
@@ -30,6 +32,12 @@ OLDEST = (3, 10)
 # characters of Helm's output that are shown, and that are read; more are read so that secrets are hidden before cutting
 MAX_WORDS, MAX_READ = 2000, 64 * 1024
 VERSION_TIMEOUT = 60.0
+# bytes that a chart may render to, bytes of memory and seconds of the processor that this may take
+MAX_RENDERED = 8 * 1024 * 1024
+RENDER_MEMORY = 4 * 1024 * 1024 * 1024
+RENDER_SECONDS = 120
+# the name of the release for which charts are rendered: the one that Helm itself takes
+RENDERED_RELEASE = "release-name"
 
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
 # variables that would make Helm use another cluster or storage than the options
@@ -177,6 +185,20 @@ class Helm:
             words += ["--filter", each]
         return self._call(words, timeout)
 
+    def template(self, chart: str) -> Outcome:
+        """Run ``helm template`` on the chart in a directory, with its own values and without a cluster.
+
+        The output has at most ``MAX_RENDERED`` bytes, and Helm takes at most ``RENDER_SECONDS`` seconds of its
+        processor and ``RENDER_MEMORY`` bytes of memory.
+        """
+        words = ["template", RENDERED_RELEASE, chart, "--namespace", "default"]
+        with tempfile.TemporaryFile(dir=self._scratch) as output, tempfile.TemporaryFile(dir=self._scratch) as errors:
+            outcome = self._call(words, RENDER_SECONDS / 12, files=(output, errors))
+            if os.fstat(output.fileno()).st_size > MAX_RENDERED:
+                return Outcome(False, f"it renders more than {MAX_RENDERED} bytes")
+            output.seek(0)
+            return Outcome(True, output=output.read()) if outcome.ok else outcome
+
     def _deploy(
         self,
         verb: str,
@@ -293,7 +315,9 @@ class Helm:
         environment: Mapping[str, str] | None = None,
         *,
         keep_output: bool = False,
+        files: tuple[IO[bytes], IO[bytes]] | None = None,
     ) -> Outcome:
+        """``files`` are for the output and for errors; what Helm may write and take is limited then."""
         self.runs += 1
         # Helm's timeout is for each thing that it waits for: hooks, resources, deletions
         limit = timeout * 12 + 60
@@ -301,25 +325,28 @@ class Helm:
             process = subprocess.Popen(
                 [self.path, *words],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE if keep_output else subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                stdout=files[0] if files else subprocess.PIPE if keep_output else subprocess.DEVNULL,
+                stderr=files[1] if files else subprocess.PIPE,
                 env={**self._environment, **(environment or {})},
-                preexec_fn=_die_with_parent,
+                preexec_fn=_be_limited if files else _die_with_parent,
             )
         except OSError as exc:
             raise HelmFailed(f"{self.path} cannot be run: {exc.strerror or exc}.") from None
         with process:
             try:
-                output, errors = process.communicate(text, limit)
+                printed, errors = process.communicate(text, limit)
             except subprocess.TimeoutExpired:
                 process.kill()
                 return Outcome(False, f"it did not end within {limit:g} s, and was ended")
             except BaseException:
                 process.kill()
                 raise
+        if files:
+            files[1].seek(0)
+            errors = files[1].read(MAX_READ)
         if process.returncode < 0:
             return Outcome(False, f"it was ended by signal {-process.returncode}")
-        return Outcome(process.returncode == 0, _words(errors) if process.returncode else "", output or b"")
+        return Outcome(process.returncode == 0, _words(errors) if process.returncode else "", printed or b"")
 
 
 def _words(errors: bytes) -> str:
@@ -350,6 +377,19 @@ def _die_with_parent() -> None:
     """Make Helm end when this process ends; the next run detects and repairs the unfinished release."""
     if _PRCTL is not None:
         _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _be_limited() -> None:
+    """Bound what Helm may take to render a chart, which may be made to take everything."""
+    _die_with_parent()
+    for kind, most in (
+        (resource.RLIMIT_FSIZE, MAX_RENDERED + 1),
+        (resource.RLIMIT_DATA, RENDER_MEMORY),
+        (resource.RLIMIT_CPU, RENDER_SECONDS),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (limit, limit))
 
 
 _PLUGIN = """\

@@ -39,7 +39,7 @@ _COPY = "kubectl.kubernetes.io/last-applied-configuration"
 # which are more likely words of a configuration than parts of a key.
 _SHORTEST, _SHORTEST_LINE = 3, 16
 _COMMON = frozenset(["true", "false", "null", "yes", "off"])
-_NAME_OF_SECRET = re.compile("pass|pwd|token|secret|key|auth|cred", re.IGNORECASE)
+NAME_OF_SECRET = re.compile("pass|pwd|token|secret|key|auth|cred", re.IGNORECASE)
 
 
 def shown_release(release: Mapping[str, Any], mask: Mask | None = None) -> str:
@@ -59,7 +59,7 @@ def masked_manifests(manifest: str, mask: Mask | None = None) -> str:
     for part in _SPLIT.split(_LINE_BREAK.sub("\n", manifest)):
         text = part.strip("\n")
         if text.strip():
-            parts.append(_masked(_without_values(text), mask))
+            parts.append(masked_document(_without_values(text), mask))
     return "".join(f"---\n{part}\n" for part in parts)
 
 
@@ -105,15 +105,16 @@ def _unlisted(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 def object_text(document: Mapping[str, Any], mask: Mask | None = None) -> str:
     """Return one object as text for a diff."""
-    hidden, _changed = _hide(copy.deepcopy(dict(document)))
-    return f"---\n{_masked(_dump(hidden), mask)}\n"
+    hidden, _changed = hide_secrets(copy.deepcopy(dict(document)))
+    return f"---\n{masked_document(dump(hidden), mask)}\n"
 
 
 def _yaml() -> Any:
     return importlib.import_module("yaml")
 
 
-def _dump(document: Mapping[str, Any]) -> str:
+def dump(document: Mapping[str, Any]) -> str:
+    """Return a document as YAML, with its keys in their order."""
     dumped: str = _yaml().safe_dump(document, default_flow_style=False, sort_keys=False, width=1000)
     return dumped.rstrip("\n")
 
@@ -123,72 +124,82 @@ def _without_values(text: str) -> str:
     if not any(sign in text for sign in _SIGNS):
         return text
     comments = "".join(line + "\n" for line in text.splitlines() if line.startswith("# Source:"))
-    try:
-        document = read_values(text.encode("utf-8", "surrogateescape"), "A manifest")
-        is_one = _count_documents(text) == 1
-    except (OciError, _yaml().YAMLError):
-        is_one = False
-    if not is_one:
-        return f"{comments}# a manifest that cannot be read {_mark(text)}"
-    hidden, changed = _hide(document)
+    document = only_document(text)
+    if document is None:
+        return f"{comments}# a manifest that cannot be read {mark(text)}"
+    hidden, changed = hide_secrets(document)
     if not changed:
         return text
     # the value of an alias in a Secret is also in the text elsewhere
     held = Mask()
     for value in _held(document):
         held.add(value)
-    return comments + _masked(_dump(hidden), held)
+    return comments + masked_document(dump(hidden), held)
+
+
+def only_document(text: str) -> dict[str, Any] | None:
+    """Return the mapping that a text is; None when it is none, or holds several documents."""
+    try:
+        document = read_values(text.encode("utf-8", "surrogateescape"), "A manifest")
+    except OciError:
+        return None
+    yaml = _yaml()
+    try:
+        # of several documents in one, only the first would be checked for Secrets
+        return document if _count_documents(text) <= 1 else None
+    except yaml.YAMLError:
+        return None
 
 
 def _count_documents(text: str) -> int:
-    """Return the number of YAML documents in a text; only the first would be checked for Secrets."""
     yaml = _yaml()
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return max(1, sum(isinstance(event, yaml.DocumentStartEvent) for event in yaml.parse(text, Loader=loader)))
+    return sum(isinstance(event, yaml.DocumentStartEvent) for event in yaml.parse(text, Loader=loader))
 
 
-def _hide(node: Any, is_secret: bool = False) -> tuple[Any, bool]:
+def hide_secrets(node: Any, is_secret: bool = False) -> tuple[Any, bool]:
     """Return the node with the values of Secrets in it hidden, and True when it contains a Secret.
 
     Secrets are also found in a SecretList, whose items have no kind, and in text that is itself a manifest, such as the
     annotation in which kubectl keeps the last applied configuration.
     """
     if isinstance(node, list):
-        items = [_hide(item, is_secret) for item in node]
+        items = [hide_secrets(item, is_secret) for item in node]
         return [item for item, _changed in items], any(changed for _item, changed in items)
     if isinstance(node, str):
-        return (_mark(node), True) if _is_manifest_of_secret(node) else (node, False)
+        return (mark(node), True) if _is_manifest_of_secret(node) else (node, False)
     if not isinstance(node, dict):
         return node, False
     kind = node.get("kind")
     if is_secret or kind == "Secret":
         return _hide_secret(node), True
-    pairs = {key: _hide(value, kind == "SecretList" and key == "items") for key, value in node.items()}
+    pairs = {key: hide_secrets(value, kind == "SecretList" and key == "items") for key, value in node.items()}
     return {key: value for key, (value, _changed) in pairs.items()}, any(changed for _value, changed in pairs.values())
 
 
 def _hide_secret(node: Mapping[str, Any]) -> dict[str, Any]:
-    hidden = {key: value if key in _VALUES else _hide(value)[0] for key, value in node.items()}
+    hidden = {key: value if key in _VALUES else hide_secrets(value)[0] for key, value in node.items()}
     for field in _VALUES:
         content = node.get(field)
         if isinstance(content, dict):
-            hidden[field] = {key: _mark(value) for key, value in content.items()}
+            hidden[field] = {key: mark(value) for key, value in content.items()}
         elif content is not None:
-            hidden[field] = _mark(content)
+            hidden[field] = mark(content)
     metadata = hidden.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     if isinstance(annotations, dict) and _COPY in annotations:
-        annotations[_COPY] = _mark(annotations[_COPY])
+        annotations[_COPY] = mark(annotations[_COPY])
     return hidden
 
 
 def _is_manifest_of_secret(text: str) -> bool:
     if "kind" not in text or not any(field in text for field in _VALUES) or not any(sign in text for sign in _SIGNS):
         return False
-    return any(True for document in _documents_in(text) for _value in _held(document, everything=True))
+    return any(True for document in documents_in(text) for _value in _held(document, everything=True))
 
 
-def _documents_in(text: str) -> Iterator[Any]:
+def documents_in(text: str) -> Iterator[Any]:
+    """Yield the YAML mappings in a text; what is none is passed over."""
     for part in _SPLIT.split(_LINE_BREAK.sub("\n", text)):
         try:
             yield read_values(part.encode("utf-8", "surrogateescape"), "A manifest")
@@ -202,7 +213,7 @@ def _held(node: Any, is_secret: bool = False, everything: bool = False) -> Itera
         for item in node:
             yield from _held(item, is_secret, everything)
     elif isinstance(node, str) and _is_text_of_manifest(node):
-        for document in _documents_in(node):
+        for document in documents_in(node):
             yield from _held(document, False, everything)
     elif isinstance(node, dict):
         kind = node.get("kind")
@@ -238,24 +249,24 @@ def _texts(text: str) -> Iterator[str]:
     if len(lines) > 1:
         yield from (line for line in lines if len(line) >= _SHORTEST_LINE)
     if ":" in text or "{" in text:
-        for document in _documents_in(text):
-            yield from _named_secrets(document)
+        for document in documents_in(text):
+            yield from named_secrets(document)
 
 
-def _named_secrets(node: Any) -> Iterator[str]:
+def named_secrets(node: Any) -> Iterator[str]:
     """Yield the values in a configuration whose key indicates a secret."""
     if isinstance(node, list):
         for item in node:
-            yield from _named_secrets(item)
+            yield from named_secrets(item)
     elif isinstance(node, dict):
         for key, value in node.items():
-            if isinstance(value, str) and len(value) >= _SHORTEST and _NAME_OF_SECRET.search(str(key)):
+            if isinstance(value, str) and len(value) >= _SHORTEST and NAME_OF_SECRET.search(str(key)):
                 yield value
             else:
-                yield from _named_secrets(value)
+                yield from named_secrets(value)
 
 
-def _masked(text: str, mask: Mask | None) -> str:
+def masked_document(text: str, mask: Mask | None) -> str:
     """Return the document with a mark for each value that contains a secret, and without secrets in comments.
 
     All other text is unchanged.
@@ -271,16 +282,16 @@ def _masked(text: str, mask: Mask | None) -> str:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             if not isinstance(event, yaml.ScalarEvent):
                 continue
-            begin, end = (starts[mark.line] + mark.column for mark in (event.start_mark, event.end_mark))
+            begin, end = (starts[place.line] + place.column for place in (event.start_mark, event.end_mark))
             written = text[begin:end]
             if _holds_secret(event, written, mask):
                 # the white space after a block belongs to the following text
-                written = _mark(event.value) + written[len(written.rstrip()) :]
+                written = mark(event.value) + written[len(written.rstrip()) :]
             # the text between two values: comments, names of anchors
             parts += [mask.text(text[at:begin]), written]
             at = end
     except (yaml.YAMLError, IndexError):
-        return f"# a manifest that cannot be read {_mark(text)}"
+        return f"# a manifest that cannot be read {mark(text)}"
     return "".join(parts) + mask.text(text[at:])
 
 
@@ -294,7 +305,8 @@ def _holds_secret(event: Any, written: str, mask: Mask) -> bool:
     return isinstance(value, Plain) and mask.is_in_value(value.value)
 
 
-def _mark(value: Any) -> str:
+def mark(value: Any) -> str:
+    """Return the mark that stands for a hidden value; within one run, equal values have equal marks."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     digest = hmac.new(_KEY, text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
     return f"(hidden, {digest[:8]})"

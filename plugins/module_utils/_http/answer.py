@@ -23,6 +23,10 @@ RETRY_STATUS = (408, 425, 429, 500, 502, 503, 504)
 WAIT_STATUS = (408, 425, 429)
 
 _SUCCESS = (200, 201, 202, 204, 206)
+_FULL = {
+    413: "The registry, or a proxy before it, takes no more than it has a limit for: raise the limit, or the quota.",
+    507: "The registry has no room left, or the quota is used up: remove what nobody needs, or raise it.",
+}
 _WRONG_PORT = "If the registry speaks TLS on this port, set insecure: false."
 
 
@@ -79,6 +83,8 @@ def _hint(response: Any) -> str:
         return _WRONG_PORT
     if status == 407:
         return "The proxy asks for credentials: give them in 'proxy', as in http://user:password@host:port."
+    if status in _FULL:
+        return _FULL[status]
     if status != 429 and status < 500:
         return ""
     asked = wait_asked_for(response)

@@ -30,8 +30,9 @@ from .._files.threads import OutOfTime, run_within
 
 # bytes per second, measured over at least one time limit: a peer that is slower is taken for a broken link
 MIN_RATE = 1024
-# bytes that are handed to the socket at once, which has to take them within one time limit
-SEND_PIECE = 64 * 1024
+# bytes that are handed to the socket at once. TLS has to take them within one time limit; a plain socket takes what it
+# has room for, and each call costs
+SEND_PIECE, PLAIN_SEND_PIECE = 64 * 1024, 1024 * 1024
 # seconds; the least that an address is tried for while there are others, unless less is left (as Go's net.Dialer)
 MIN_DIAL = 2.0
 
@@ -274,11 +275,15 @@ class PacedConnection:
         if self._meter is None:
             self._meter = Meter()
         rest = memoryview(data).cast("B")
+        # not one of TLS, which is a subclass
+        is_plain = self.sock.__class__ is socket.socket
+        most = PLAIN_SEND_PIECE if is_plain else SEND_PIECE
         try:
             while rest:
                 start = time.monotonic()
-                self.sock.settimeout(self.timeout)
-                count = self.sock.send(rest[:SEND_PIECE])
+                if not is_plain or self.sock.gettimeout() != self.timeout:
+                    self.sock.settimeout(self.timeout)
+                count = self.sock.send(rest[:most])
                 self._meter.count(time.monotonic() - start, count, self.timeout)
                 rest = rest[count:]
         except socket.timeout:

@@ -24,6 +24,7 @@ from .._files.shared_file import write_all
 from .._oci.digest import Verifier, parse_digest
 from .._oci.manifest import Descriptor
 from .._oci.pipeline import BackgroundWorker
+from .blobs import SmallBlobs, blob_name, small_files
 from .files import INGEST, StoreFiles, Temporary, unlink
 from .leftovers import PARTIAL
 
@@ -98,6 +99,12 @@ class BlobStore(StoreFiles):
                 yield from pieces(handle, CHUNK_SIZE)
             except OSError as exc:
                 raise storage_error("read", self.path(descriptor.digest), exc) from exc
+
+    @contextlib.contextmanager
+    def small_blobs(self, limit: int, ends: float) -> Iterator[SmallBlobs]:
+        """The blobs that may be manifests; see :meth:`.blobs.Blobs.small_blobs`."""
+        with self.directory.opened() as handles:
+            yield small_files(handles, limit, ends)
 
     def verified_path(self, descriptor: Descriptor) -> str | None:
         """The path of a blob after hashing it, None when it does not exist.
@@ -184,15 +191,6 @@ class BlobStore(StoreFiles):
                     raise
         finally:
             self.tidy()
-
-
-def blob_name(digest: str) -> str:
-    """The path of a blob relative to its layout.
-
-    :raises InvalidReference: when the digest is malformed.
-    """
-    algorithm, encoded_digest = parse_digest(digest)
-    return f"blobs/{algorithm}/{encoded_digest}"
 
 
 def is_sound(handle: BinaryIO, descriptor: Descriptor, path: str) -> bool:

@@ -108,7 +108,7 @@ class StoreFiles:
             with contextlib.suppress(StorageError):
                 handle, handles = stack.enter_context(self.locked(name, timeout))
                 # a process that waits for the lock notices that the name is gone, and creates a new file
-                stack.callback(_unlink_same, handle, handles, name)
+                stack.callback(unlink_same, handle, handles, name)
             yield
 
     def sweep(self, *, keep: str = "", folder: str = INGEST) -> None:
@@ -133,7 +133,7 @@ class StoreFiles:
                 try:
                     yield temporary
                 except BaseException:
-                    _unlink_same(temporary.handle, temporary.handles, temporary.name)
+                    unlink_same(temporary.handle, temporary.handles, temporary.name)
                     raise
         finally:
             self.tidy()
@@ -145,7 +145,8 @@ class StoreFiles:
     def _enter_temporary(self, stack: contextlib.ExitStack, base: str, folder: str) -> Temporary:
         """Create a temporary file, which is open until ``stack`` is closed."""
         while True:
-            name = f"{folder}/{base}-{secrets.token_hex(8)}{TEMPORARY}"
+            name = f"{base}-{secrets.token_hex(8)}{TEMPORARY}"
+            name = f"{folder}/{name}" if folder else name
 
             def open_it(handles: DirectoryHandles, name: str = name) -> BinaryIO:
                 parent, base = handles.locate(name)
@@ -259,6 +260,6 @@ def unlink(handles: DirectoryHandles, name: str) -> None:
         os.unlink(base, dir_fd=parent)
 
 
-def _unlink_same(handle: BinaryIO, handles: DirectoryHandles, name: str) -> None:
+def unlink_same(handle: BinaryIO, handles: DirectoryHandles, name: str) -> None:
     if is_at(handle, handles, name):
         unlink(handles, name)

@@ -23,6 +23,8 @@ from .._oci import media
 from .._oci.manifest import Descriptor, Manifest, descriptor_from_json
 from .._oci.reference import is_tag
 
+LAYOUT_VERSION = "1.0.0"
+
 # Written by containerd and docker beside the standard annotation, with the same meaning.
 _ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
 
@@ -56,6 +58,18 @@ class LayoutIndex:
     def is_saved(self) -> bool:
         """Return True for an index that ``cosign save`` or Hauler wrote, or that keeps entries of theirs."""
         return any(map(kind_of, self.entries))
+
+
+def check_version(document: Mapping[str, Any], place: str) -> None:
+    """Check the content of the file ``oci-layout``.
+
+    :raises InvalidContent: when it names another version than this collection reads.
+    """
+    version = document.get("imageLayoutVersion")
+    if version != LAYOUT_VERSION:
+        raise InvalidContent(
+            f"{place} has version {str(version)[:40]!r}, not {LAYOUT_VERSION!r}.", "Write it again with a current tool."
+        )
 
 
 def parse_index(document: dict[str, Any], what: str) -> LayoutIndex:
@@ -96,7 +110,7 @@ def list_manifest(document: dict[str, Any], manifest: Manifest, tag: str) -> boo
     for entry in named:
         entries.remove(entry)
         if not any(other["digest"] == entry["digest"] for other in entries):
-            entries.append(_without_name(entry))
+            entries.append(without_name(entry))
     # an entry without a name only lists the manifest, and can get the name
     unnamed = next((entry for entry in entries if entry["digest"] == digest and not _raw_name(entry)), None)
     new = dict(unnamed or _entry_of(manifest))
@@ -119,7 +133,8 @@ def _raw_name(entry: Mapping[str, Any]) -> str:
     return str((entry.get("annotations") or {}).get(media.ANNOTATION_REF_NAME, ""))
 
 
-def _without_name(entry: Mapping[str, Any]) -> dict[str, Any]:
+def without_name(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry without the annotations that give it a tag."""
     names = (media.ANNOTATION_REF_NAME, _ANNOTATION_IMAGE_NAME)
     annotations = {key: value for key, value in entry["annotations"].items() if key not in names}
     rest = {key: value for key, value in entry.items() if key != "annotations"}

@@ -51,7 +51,7 @@ def remove_leftovers(
     for name in _names(handles, folder):
         path = f"{folder}/{name}"
         if name.endswith(TEMPORARY):
-            count += _remove_abandoned(handles, path, only_look, TEMPORARY_AGE)
+            count += remove_abandoned(handles, path, only_look, TEMPORARY_AGE)
         elif name.endswith(PARTIAL) and name != keep:
             with contextlib.suppress(OSError):
                 status = handles.lstat(path)
@@ -61,12 +61,15 @@ def remove_leftovers(
         total += size
         is_too_much = number >= MAX_PARTIALS or (number > 0 and total > MAX_PARTIAL_BYTES)
         if is_too_much or now - modified >= partial_age:
-            count += _remove_abandoned(handles, path, only_look)
+            count += remove_abandoned(handles, path, only_look)
     return count
 
 
-def _remove_abandoned(handles: DirectoryHandles, path: str, only_look: bool, age_without_locks: float = 0.0) -> bool:
-    """Remove a file that nobody has locked; False when it stays."""
+def remove_abandoned(handles: DirectoryHandles, path: str, only_look: bool, age_without_locks: float = 0.0) -> bool:
+    """Remove a file that nobody has locked; False when it stays.
+
+    :param age_without_locks: seconds after which that is assumed on a file system without locks.
+    """
     with contextlib.suppress(OSError), _opened(handles, path) as handle:
         if not _is_free(handle, age_without_locks) or not is_at(handle, handles, path):
             return False

@@ -16,21 +16,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
-import stat
 import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Callable
 
 from .._errors import InvalidContent, NotFound, StorageError
-from .._files.directory_handles import DirectoryHandles
 from .._oci import media
 from .._oci.digest import digest_of
-from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
+from .._oci.manifest import Descriptor, Manifest, parse_manifest
 from .._trust.formats import strict_json
 from .._trust.verdict import Rejected
-from .blob_store import BlobStore
+from .blobs import Blobs
 from .index import ATTESTATIONS, SIGNATURES, kind_of
 
 # Limits of one search. Only files of at most MAX_MANIFEST_SIZE bytes are read, the smallest first: a manifest of a
@@ -44,9 +41,6 @@ MAX_CANDIDATES = 1_000
 MAX_LAYERS = 8
 MAX_CONTENT = 16 * 1024 * 1024
 
-BLOBS = "blobs/sha256"
-
-_HEX = re.compile(r"[0-9a-f]{64}\Z")
 _TAG = re.compile(r"sha256-([0-9a-f]{64})\.(sig|att)\Z")
 # suffix of cosign's tag -> kind in index.json, media type of the layers
 _TAGGED = {"sig": (SIGNATURES, media.SIMPLE_SIGNING), "att": (ATTESTATIONS, media.DSSE_ENVELOPE)}
@@ -55,8 +49,10 @@ _TAGGED = {"sig": (SIGNATURES, media.SIMPLE_SIGNING), "att": (ATTESTATIONS, medi
 class UnlistedManifests:
     """The search in one layout. ``warnings`` says which searches ended at a limit."""
 
-    def __init__(self, store: BlobStore) -> None:
+    def __init__(self, store: Blobs, place: str) -> None:
+        """:param place: what the layout is called at the beginning of a warning."""
         self._store = store
+        self._place = place
         self.warnings: list[str] = []
 
     def referrers(self, digest: str, listed: Collection[str]) -> list[Descriptor]:
@@ -117,23 +113,16 @@ class UnlistedManifests:
         :param what: what is looked for, for the warning that the search ended at a limit.
         """
         ends = time.monotonic() + MAX_SECONDS
-        with self._store.directory.opened() as handles:
-            try:
-                sizes, is_complete = _small_files(handles, ends)
-            except FileNotFoundError:
-                return
-            except OSError as exc:
-                self._warn(f"Its directory {BLOBS} cannot be read ({exc.strerror})", what)
-                return
-            if not is_complete:
-                self._warn(f"It has more than {MAX_NAMES} blobs, or listing them took too long", what)
+        with self._store.small_blobs(MAX_NAMES, ends) as found:
+            if found.problem:
+                self._warn(found.problem, what)
             total = 0
-            for number, (size, name) in enumerate(sizes):
+            for number, (size, name) in enumerate(found.sizes):
                 total += size
                 if number == MAX_READ or total > MAX_BYTES or time.monotonic() > ends:
-                    self._warn(f"Of its {len(sizes)} blobs that may be manifests, {number} were read", what)
+                    self._warn(f"Of its {len(found.sizes)} blobs that may be manifests, {number} were read", what)
                     return
-                raw = _read(handles, name, size)
+                raw = found.read(name, size)
                 if needle not in raw or digest_of(raw) != f"sha256:{name}":
                     continue
                 try:
@@ -165,40 +154,9 @@ class UnlistedManifests:
             return ()
 
     def _warn(self, found: str, what: str) -> None:
-        place = f"The layout {self._store.root}"
-        text = f"{place} was not wholly searched for {what}. {found}: signatures may have been missed."
+        text = f"{self._place} was not wholly searched for {what}. {found}: signatures may have been missed."
         if text not in self.warnings:
             self.warnings.append(text)
-
-
-def _small_files(handles: DirectoryHandles, ends: float) -> tuple[list[tuple[int, str]], bool]:
-    """Return size and name of the blobs that may be manifests, the smallest first, and False when some are left out.
-
-    :raises OSError: when there is no such directory, or a link in its place.
-    """
-    found: list[tuple[int, str]] = []
-    with os.scandir(handles.get(BLOBS)) as entries:
-        for number, entry in enumerate(entries):
-            if number == MAX_NAMES or time.monotonic() > ends:
-                return sorted(found), False
-            if not _HEX.match(entry.name):
-                continue
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:  # removed meanwhile
-                continue
-            if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_MANIFEST_SIZE:
-                found.append((status.st_size, entry.name))
-    return sorted(found), True
-
-
-def _read(handles: DirectoryHandles, name: str, size: int) -> bytes:
-    """Return the first ``size`` bytes of a blob; none when it cannot be read."""
-    try:
-        with os.fdopen(handles.open_file(f"{BLOBS}/{name}"), "rb") as handle:
-            return handle.read(size)
-    except OSError:
-        return b""
 
 
 def _named_digests(content: bytes) -> Collection[str]:

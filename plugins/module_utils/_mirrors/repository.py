@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Callable, TypeVar
 
 from .._errors import (
@@ -102,8 +103,8 @@ class MirroredRepository:
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         return self._ask(lambda repository: repository.list_referrers(digest, artifact_type), bool)
 
-    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        return self.stream_blob(descriptor, offset)
+    def blob_views(self, descriptor: Descriptor, offset: int = 0, buffer: memoryview | None = None) -> Iterator[bytes]:
+        return self._stream(descriptor, offset, buffer)
 
     def blob_exists(self, descriptor: Descriptor) -> bool:
         return self._ask(lambda repository: repository.blob_exists(descriptor), bool)
@@ -112,6 +113,9 @@ class MirroredRepository:
         """The bytes of a blob. One of at most 4 MiB is checked before it is returned; an interrupted larger one is
         resumed at the next source. On a digest mismatch the caller calls :meth:`distrust` and starts again.
         """
+        return self._stream(descriptor, offset, None)
+
+    def _stream(self, descriptor: Descriptor, offset: int, buffer: memoryview | None) -> Iterator[bytes]:
         if descriptor.size <= MAX_SMALL_BLOB:
             yield self._ask(lambda repository: b"".join(read_blob(repository, descriptor)))[offset:]
             return
@@ -119,7 +123,7 @@ class MirroredRepository:
         failures: list[tuple[_Source, OciError]] = []
         for source in self._usable(failures):
             try:
-                for chunk in source.repository().stream_blob(descriptor, position):
+                for chunk in _chunks(source.repository(), descriptor, position, buffer):
                     self._note_chunk(source, descriptor)
                     position += len(chunk)
                     yield chunk
@@ -141,6 +145,9 @@ class MirroredRepository:
 
     def push_unhashed(self, blob: UnhashedBlob) -> bool:
         raise NotImplementedError("Mirrors are only read: open the repository for writing.")
+
+    def batch(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
         raise NotImplementedError("Mirrors are only read: open the repository for writing.")
@@ -192,6 +199,14 @@ class MirroredRepository:
         others = [each for each in self._sources if each is not source and each.failure is None]
         if others and isinstance(error, (ConnectionFailed, DigestMismatch)):
             source.failure = error
+
+
+def _chunks(
+    repository: Repository, descriptor: Descriptor, position: int, buffer: memoryview | None
+) -> Iterator[bytes]:
+    if buffer is None:
+        return repository.stream_blob(descriptor, position)
+    return repository.blob_views(descriptor, position, buffer)
 
 
 def _combined(failures: Sequence[tuple[_Source, OciError]]) -> OciError:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from .._errors import InvalidOption
 
+# Seconds of the longest duration, exclusive: some thirty years.
+MAX_DURATION = 1e9
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_RETRIES = 3
 
@@ -110,7 +112,7 @@ def parse_duration(text: str) -> float:
         seconds = float(text) if is_number else _go_duration(text)
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds < 1e9:
+    if not 0 < seconds < MAX_DURATION:
         raise InvalidOption(
             f"{text[:100]!r} is not a duration: wanted a positive number of seconds or a text such as 90s or 1m30s."
         )

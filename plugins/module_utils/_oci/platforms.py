@@ -60,7 +60,7 @@ def select(manifests: Sequence[Descriptor], wanted: str, what: str) -> Descripto
     :raises InvalidContent: when there is none.
     """
     for descriptor in manifests:
-        if _normal(platform_text(descriptor.platform)) == _normal(wanted):
+        if is_for(descriptor, wanted):
             return descriptor
     without = [descriptor for descriptor in manifests if not descriptor.platform]
     if len(without) == 1 and len(manifests) == 1:
@@ -70,6 +70,11 @@ def select(manifests: Sequence[Descriptor], wanted: str, what: str) -> Descripto
         f"{what} is an index without a manifest for {wanted}: it has {', '.join(offered[:10]) or 'none at all'}.",
         "Choose one with 'platform'.",
     )
+
+
+def is_for(descriptor: Descriptor, wanted: str) -> bool:
+    """True for a manifest that an index lists for the platform ``wanted``; see :func:`select`."""
+    return _normal(platform_text(descriptor.platform)) == _normal(wanted)
 
 
 def _normal(platform: str) -> str:

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The grammar of references: ``[oci://]host[:port]/repository[:tag][@digest]`` and
-``oci-layout:PATH[:tag][@digest]``.
+"""The grammar of references: ``[oci://]host[:port]/repository[:tag][@digest]``, ``oci-layout:PATH[:tag][@digest]`` and
+``oci-archive:PATH[:tag][@digest]``.
 
 Repository and tag follow the distribution specification ("Pulling manifests"), the digest the image
 specification. The first part is a host under go-containerregistry's rule (a dot, a port or ``localhost``), but a
@@ -19,7 +19,8 @@ from .._errors import InvalidReference
 from .digest import is_digest, parse_digest
 
 SCHEME = "oci://"
-LAYOUT_SCHEME = "oci-layout:"
+LAYOUT_SCHEME, ARCHIVE_SCHEME = "oci-layout:", "oci-archive:"
+PATH_SCHEMES = (LAYOUT_SCHEME, ARCHIVE_SCHEME)
 DEFAULT_TAG = "latest"
 MAX_LENGTH = 4096
 MAX_REPOSITORY_LENGTH = 255
@@ -40,7 +41,8 @@ _CONTROL_OR_SPACE = r"[\x00-\x20\x7f]"
 class Reference(NamedTuple):
     """The location of an artifact: a repository of a registry, or an OCI image layout, with an optional tag and digest.
 
-    ``registry`` is ``host[:port]`` and empty for a layout; ``layout`` is the directory's path and empty for a registry.
+    ``registry`` is ``host[:port]`` and empty for a layout; ``layout`` is the path of the directory, or of the tar file
+    with ``is_archive``, and empty for a registry.
     """
 
     registry: str = ""
@@ -48,6 +50,7 @@ class Reference(NamedTuple):
     layout: str = ""
     tag: str = ""
     digest: str = ""
+    is_archive: bool = False
 
     @property
     def is_layout(self) -> bool:
@@ -56,7 +59,7 @@ class Reference(NamedTuple):
     @property
     def name(self) -> str:
         """The location without tag and digest, as people write it: ``ghcr.io/org/app`` or ``oci-layout:/srv/oci``."""
-        return LAYOUT_SCHEME + self.layout if self.layout else f"{self.registry}/{self.repository}"
+        return PATH_SCHEMES[self.is_archive] + self.layout if self.layout else f"{self.registry}/{self.repository}"
 
     @property
     def url(self) -> str:
@@ -111,7 +114,7 @@ def parse_reference(text: str) -> Reference:
     :raises InvalidReference: when any part is outside the grammar.
     """
     _check_text(text)
-    if text.startswith(LAYOUT_SCHEME):
+    if text.startswith(PATH_SCHEMES):
         return _parse_layout(text)
     rest = text[len(SCHEME) :] if text.startswith(SCHEME) else text
     scheme, separator, _place = rest.partition("://")
@@ -191,12 +194,13 @@ def _check_text(text: str) -> None:
         raise InvalidReference("The reference is empty.", "Write it as host/repository:tag.")
     if len(text) > MAX_LENGTH:
         raise InvalidReference(f"The reference is longer than {MAX_LENGTH} characters.")
-    if re.search(_CONTROL if text.startswith(LAYOUT_SCHEME) else _CONTROL_OR_SPACE, text):
+    if re.search(_CONTROL if text.startswith(PATH_SCHEMES) else _CONTROL_OR_SPACE, text):
         raise InvalidReference(f"The reference {text[:300]!r} contains white space or control characters.")
 
 
 def _parse_layout(text: str) -> Reference:
-    path = text[len(LAYOUT_SCHEME) :]
+    scheme, _colon, path = text.partition(":")
+    is_archive = text.startswith(ARCHIVE_SCHEME)
     digest = tag = ""
     head, at, last = path.rpartition("@")
     if at and "/" not in last:
@@ -208,9 +212,10 @@ def _parse_layout(text: str) -> Reference:
         path, tag = head, last
     if not path:
         raise InvalidReference(
-            f"The reference {text[:300]!r} names no directory.", "Write it as oci-layout:/path/of/the/layout:tag."
+            f"The reference {text[:300]!r} names no {'file' if is_archive else 'directory'}.",
+            f"Write it as {scheme}:/path/of/the/{'archive.tar' if is_archive else 'layout'}:tag.",
         )
-    return Reference(layout=path, tag=tag, digest=digest)
+    return Reference(layout=path, tag=tag, digest=digest, is_archive=is_archive)
 
 
 def _parse_host(host: str, text: str) -> str:

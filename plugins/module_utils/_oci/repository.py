@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Callable, Protocol, TypeVar
 
@@ -94,9 +95,10 @@ class Repository(Protocol):
         :raises NotFound: when there is no such blob.
         """
 
-    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+    def blob_views(self, descriptor: Descriptor, offset: int = 0, buffer: memoryview | None = None) -> Iterator[bytes]:
         """As :meth:`stream_blob`, for a caller that is done with a chunk when it asks for the next one: the chunks of a
-        blob that is smaller than :data:`~._oci.pipeline.START_SIZE` may be views of one buffer.
+        blob that is smaller than :data:`~._oci.pipeline.START_SIZE` may be views of one buffer, and those of any blob
+        views of ``buffer`` when one is given.
         """
 
     def blob_exists(self, descriptor: Descriptor) -> bool:
@@ -123,6 +125,13 @@ class Repository(Protocol):
         """Store a manifest or index, and point ``tag`` at it when one is given.
 
         :raises PushFailed: when the registry refuses it.
+        """
+
+    def batch(self) -> AbstractContextManager[object]:
+        """A context for several pushes that belong together, and for the reading that leads to them. Blocks may nest.
+
+        An archive, which is written as a whole, is locked meanwhile, written once at the end of the block, and left as
+        it was when the block raises. Elsewhere each push counts by itself.
         """
 
     def list_tags(self) -> list[str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class SinglePlace:
 
     def push_unhashed(self, blob: UnhashedBlob) -> bool:
         return False
+
+    def batch(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
     def check_attachable(self, subject: str) -> None:
         """Referrers are found in a layout; a registry says whether they are there."""

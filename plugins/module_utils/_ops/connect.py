@@ -47,7 +47,8 @@ def open_repository(
 ) -> Repository:
     """Open the repository of a reference, with its mirrors unless ``push`` is set.
 
-    Content is read from ``cache`` when it is there; a layout uses neither mirrors nor a cache.
+    Content is read from ``cache`` when it is there; a layout uses neither mirrors nor a cache. An archive is opened for
+    reading, see :func:`~.connect_to_write.open_to_write`.
 
     A task that writes sets ``mirrored`` to False in check mode as well, since it compares with the registry itself.
 
@@ -57,6 +58,10 @@ def open_repository(
     :raises AuthenticationFailed: when the given credentials cannot be used, or the provider returns none.
     :raises InvalidOption: when a mirror's path and the repository's name are not a valid repository.
     """
+    if reference.is_archive:
+        from .._layout.archive import ArchiveRepository
+
+        return ArchiveRepository(reference)
     if reference.is_layout:
         from .._layout.repository import LayoutRepository
 
@@ -74,7 +79,7 @@ def open_repository(
                     return _open_registry(place.reference, place.auth(auth), place.connection, clients=clients)
 
                 return MirroredRepository(reference, found, open_place)
-        return _open_registry(reference, auth, connection, push=push, clients=clients)
+        return _open_registry(reference, auth, connection, push=push, clients=clients, cache=cache)
 
     if cache is None:
         return connect()
@@ -100,9 +105,19 @@ def _open_registry(
     *,
     push: bool = False,
     clients: Clients | None = None,
+    cache: ArtifactCache | None = None,
 ) -> Repository:
     from .._registry.repository import RegistryRepository
 
     open_one = open_client if clients is None else clients.client
     client = open_one(reference.registry, reference.repository, auth, connection)
-    return RegistryRepository(reference, client, push=push, shared=clients is not None)
+
+    def has_referrers() -> bool | None:
+        if cache is None:
+            return None
+        from .capabilities import known_capabilities
+
+        answer = known_capabilities(cache, reference, auth).get("supported", {}).get("referrers")
+        return answer if isinstance(answer, bool) else None
+
+    return RegistryRepository(reference, client, push=push, shared=clients is not None, has_referrers=has_referrers)

@@ -165,7 +165,7 @@ def _parse_pin(text: str, digest: str, tag: str, selector: TagSelector | None) -
     if not is_possible:
         raise InvalidOption(
             f"The pin {found.revision} is nothing that the reference can stand for.",
-            "Give a revision that this very reference and selection were resolved to.",
+            "Give a revision that this very reference was resolved to. If a lock file has it, run with lock: update.",
         )
     return found
 

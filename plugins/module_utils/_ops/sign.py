@@ -16,7 +16,8 @@ from .._errors import InvalidOption
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._trust.verdict import BUNDLE, LEGACY
 from .artifact_result import artifact_identity
-from .connect import cache_warnings, open_cache, open_repository
+from .connect import cache_warnings, open_cache
+from .connect_to_write import open_to_write
 from .creation_time import creation_time
 from .moved_tag import warnings_of_moved_tag
 from .resolve import ReferenceOptions, parse_target, resolve
@@ -24,7 +25,9 @@ from .resolve import ReferenceOptions, parse_target, resolve
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor
     from .._oci.repository import Repository
+    from .._policy.rules import Policy
     from .._trust.sign import Signature, Signed
+    from .guard import Guard
 
 BOTH = "both"
 FORMATS = {BOTH: (LEGACY, BUNDLE), LEGACY: (LEGACY,), BUNDLE: (BUNDLE,)}
@@ -50,6 +53,7 @@ class SignOptions:
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
+    policy: Policy | None = None
 
 
 class KeySigner:
@@ -79,17 +83,24 @@ def sign(options: SignOptions, *, check_mode: bool = False, want_diff: bool = Fa
     :raises InvalidPolicy: when the key cannot be used.
     :raises OciError: for every other failure.
     """
-    target = parse_target(options.reference)
+    guard: Guard | None = None
+    if options.policy is None:
+        target = parse_target(options.reference)
+    else:
+        from .guard import guarded_target
+
+        target, guard = guarded_target(options.reference, options.policy)
     signer = KeySigner(options.signing)
     cache = open_cache(options.cache)
-    repository = open_repository(
-        target.reference, options.auth, options.connection, push=not check_mode, mirrored=False, cache=cache
-    )
+    repository = open_to_write(target.reference, options.auth, options.connection, check_mode=check_mode, cache=cache)
     try:
         resolved = resolve(repository, target)
+        if guard is not None:
+            guard.check_resolved(resolved)
         moved = warnings_of_moved_tag(repository, target)
         artifact = resolved.descriptor or repository.resolve(resolved.digest)
-        signed = signer.sign(repository, artifact, check_mode=check_mode)
+        with repository.batch():
+            signed = signer.sign(repository, artifact, check_mode=check_mode)
     finally:
         repository.close()
     result: dict[str, Any] = {

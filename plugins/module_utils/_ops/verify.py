@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from .._trust.policy import VerifyPolicy
@@ -21,18 +21,27 @@ from .resolve import ReferenceOptions, parse_target
 from .task import Task
 from .verdicts import policy_fingerprint
 
+if TYPE_CHECKING:
+    from .._oci.repository import Repository
+    from .._policy.rules import Policy
+    from .guard import Guard
+    from .resolve import Resolved
+    from .verdicts import Finding
+
 VERIFIED, VERIFICATION_IGNORED = "Verified", "VerificationIgnored"
 
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """The options of a verification."""
+    """The options of a verification. ``policy`` is what the task says of signatures, ``rules`` the policy whose rule
+    for the repository applies as well, or alone where the task says nothing."""
 
     reference: ReferenceOptions
     policy: VerifyPolicy
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
+    rules: Policy | None = None
 
 
 def verify(options: VerifyOptions) -> dict[str, Any]:
@@ -71,11 +80,23 @@ class Verification:
     """
 
     def __init__(self, options: VerifyOptions, task: Task) -> None:
-        self.target = parse_target(options.reference)
+        self._guard: Guard | None = None
+        if options.rules is None:
+            self.target = parse_target(options.reference)
+        else:
+            from .guard import guarded_target
+
+            is_silent = options.policy == VerifyPolicy()
+            self.target, self._guard = guarded_target(
+                options.reference, options.rules, None if is_silent else options.policy
+            )
+        # where neither says anything of signatures, the task's policy is refused for that
+        given = self._guard.policies if self._guard is not None else {}
+        self._policies = given or {policy_fingerprint(options.policy): options.policy}
         self._options = options
         self._task = task
-        self._fingerprint = policy_fingerprint(options.policy)
-        task.verdicts.check(options.policy, self._fingerprint)
+        for fingerprint, policy in self._policies.items():
+            task.verdicts.check(policy, fingerprint)
 
     def run(self) -> dict[str, Any]:
         """Verify the artifact; return the module's result. Raises as :func:`verify`."""
@@ -83,8 +104,10 @@ class Verification:
         repository = task.open(self.target, options.auth, options.connection)
         try:
             resolved = task.resolve(repository, self.target, options.auth, options.connection)
+            if self._guard is not None:
+                self._guard.check_resolved(resolved)
             moved = warnings_of_moved_tag(repository, self.target)
-            found = task.verify(repository, resolved, options.policy, self._fingerprint)
+            found = self._verify(repository, resolved)
         finally:
             repository.close()
         return {
@@ -95,3 +118,9 @@ class Verification:
             "reason": VERIFIED if found.verification["verified"] else VERIFICATION_IGNORED,
             "warnings": [*self.target.warnings, *moved, *found.warnings, *repository.warnings],
         }
+
+    def _verify(self, repository: Repository, resolved: Resolved) -> Finding:
+        if self._guard is not None and self._guard.policies:
+            return self._guard.verify(self._task, repository, resolved)
+        fingerprint, policy = next(iter(self._policies.items()))
+        return self._task.verify(repository, resolved, policy, fingerprint)

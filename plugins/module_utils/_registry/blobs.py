@@ -45,11 +45,11 @@ class BlobTransfers:
         """See :meth:`~._oci.repository.Repository.stream_blob`."""
         return self._stream(descriptor, offset, None)
 
-    def views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+    def views(self, descriptor: Descriptor, offset: int = 0, buffer: memoryview | None = None) -> Iterator[bytes]:
         """See :meth:`~._oci.repository.Repository.blob_views`."""
-        if descriptor.size >= START_SIZE:
-            # they are hashed in another thread while the next ones are read
-            yield from self._stream(descriptor, offset, None)
+        if buffer is not None or descriptor.size >= START_SIZE:
+            # without a buffer, they are hashed in another thread while the next ones are read
+            yield from self._stream(descriptor, offset, buffer)
             return
         size = min(MAX_ROOM, max(1, descriptor.size))
         buffer = self._buffers.pop() if self._buffers else memoryview(b"")

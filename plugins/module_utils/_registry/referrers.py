@@ -50,18 +50,27 @@ class Manifests(Protocol):
 class Referrers:
     """The part of :class:`~._registry.repository.RegistryRepository` that lists and adds referrers."""
 
-    def __init__(self, manifests: Manifests, client: RegistryClient, urls: RepositoryUrls, scope: str) -> None:
+    def __init__(
+        self,
+        manifests: Manifests,
+        client: RegistryClient,
+        urls: RepositoryUrls,
+        scope: str,
+        known_api: bool | None = None,
+    ) -> None:
+        """:param known_api: whether there is the API, as far as that is known already."""
         self._manifests = manifests
         self._client = client
         self._urls = urls
         self._scope = scope
         # None as long as it was not asked
-        self._has_api: bool | None = None
+        self._has_api: bool | None = known_api
+        self._is_known_without_api = known_api is False
         self.warnings: list[str] = []
 
     def find(self, digest: str) -> list[Descriptor]:
         """See :meth:`~._oci.repository.Repository.list_referrers`."""
-        found = self.by_api(digest)
+        found = None if self._is_known_without_api else self.by_api(digest)
         self._has_api = found is not None
         return self._by_tag(digest) if found is None else found
 

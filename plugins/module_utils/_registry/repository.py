@@ -9,10 +9,10 @@ it, and a broken download goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from .._errors import (
     ConnectionFailed,
@@ -51,15 +51,23 @@ MAX_TAGS = 1_000_000
 class RegistryRepository(SinglePlace):
     """Implements :class:`~._oci.repository.Repository` for a registry.
 
-    A ``shared`` client is closed by whoever shares it.
+    A ``shared`` client is closed by whoever shares it. ``has_referrers`` is called at most once, before the first
+    question for referrers, and returns whether the registry has the API for them; None when that is not known.
     """
 
     def __init__(
-        self, reference: Reference, client: RegistryClient, *, push: bool = False, shared: bool = False
+        self,
+        reference: Reference,
+        client: RegistryClient,
+        *,
+        push: bool = False,
+        shared: bool = False,
+        has_referrers: Callable[[], bool | None] = lambda: None,
     ) -> None:
         self.reference = reference.at()
         self._client = client
         self._is_shared = shared
+        self._has_referrers = has_referrers
         self._urls = RepositoryUrls(client.api, reference.repository)
         # one scope for the whole run, so that a push needs one token and not two
         self._scope = push_scope(reference.repository) if push else pull_scope(reference.repository)
@@ -139,8 +147,8 @@ class RegistryRepository(SinglePlace):
         if manifest.subject is not None and not has_subject:
             self._referrers.add(manifest, manifest.subject.digest)
 
-    def put_manifest(self, manifest: Manifest, identifier: str) -> bool:
-        """Store a manifest under a tag or its digest; whether the registry lists it as a referrer of its subject.
+    def put_manifest(self, manifest: Manifest, identifier: str, condition: Mapping[str, str] | None = None) -> bool:
+        """Store a manifest under a tag or its digest, on ``condition`` (headers); whether it is listed as a referrer.
 
         Where the answer is lost, or is no plain yes, the registry is asked what it holds.
         """
@@ -153,7 +161,7 @@ class RegistryRepository(SinglePlace):
                 "PUT",
                 self._manifest_url(identifier),
                 scope=self._scope,
-                headers={"Content-Type": descriptor.media_type},
+                headers={"Content-Type": descriptor.media_type, **(condition or {})},
                 body=manifest.raw,
             )
         except ConnectionFailed as exc:
@@ -217,8 +225,8 @@ class RegistryRepository(SinglePlace):
     def stream_blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
         return self._blobs.stream(descriptor, offset)
 
-    def blob_views(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
-        return self._blobs.views(descriptor, offset)
+    def blob_views(self, descriptor: Descriptor, offset: int = 0, buffer: memoryview | None = None) -> Iterator[bytes]:
+        return self._blobs.views(descriptor, offset, buffer)
 
     def blob_exists(self, descriptor: Descriptor) -> bool:
         return self._blobs.exists(descriptor)
@@ -247,7 +255,7 @@ class RegistryRepository(SinglePlace):
     def _referrers(self) -> Referrers:
         from .referrers import Referrers
 
-        return Referrers(self, self._client, self._urls, self._scope)
+        return Referrers(self, self._client, self._urls, self._scope, self._has_referrers())
 
     def check_attachable(self, subject: str) -> None:
         self._referrers.check_attachable(subject)

@@ -17,7 +17,7 @@ from typing import Any
 from secret_search import SEARCH
 
 COLLECTION = "cloudnative.artifacts"
-TIMEOUT = 300.0
+TIMEOUT = 1800.0
 
 # what would lead Ansible to another configuration, or the modules to the credentials of whoever runs the tests
 _CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "GCE_", "CLOUDSDK_", "IDENTITY_", "IMDS_")
@@ -48,8 +48,10 @@ class TaskResult(dict[str, Any]):
 class AnsibleRunner:
     """ansible and ansible-playbook on an inventory of localhost, with a home of their own."""
 
-    def __init__(self, collections: Path, home: Path, target_python: str) -> None:
+    def __init__(self, collections: Path, home: Path, target_python: str, before: Sequence[str] = ()) -> None:
+        """:param before: the words that each command begins with."""
         self._home = home
+        self._before = before
         self._runs = 0
         self.collections = collections
         self.target_python = target_python
@@ -57,6 +59,10 @@ class AnsibleRunner:
         self._inventory.write_text(
             f"localhost ansible_connection=local ansible_python_interpreter={shlex.quote(target_python)}\n"
         )
+
+    def behind(self, before: Sequence[str], home: Path) -> AnsibleRunner:
+        """The same collection, with a home of its own, run by another command."""
+        return AnsibleRunner(self.collections, home, self.target_python, before)
 
     @property
     def collection(self) -> Path:
@@ -172,7 +178,7 @@ class AnsibleRunner:
         environment: Mapping[str, str] | None = None,
         results_file: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        full = [str(Path(sys.executable).parent / command), "-i", str(self._inventory), *arguments]
+        full = [*self._before, str(Path(sys.executable).parent / command), "-i", str(self._inventory), *arguments]
         if extra_vars:
             full += ["-e", json.dumps(dict(extra_vars), default=str)]
         done = subprocess.run(

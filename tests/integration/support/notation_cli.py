@@ -63,6 +63,9 @@ class Notation:
     def run(self, *arguments: str, check: bool = True) -> Any:
         return self.tools.run("notation", *arguments, check=check, env={"XDG_CONFIG_HOME": str(self.folder)})
 
+    def is_accepted(self, reference: str) -> bool:
+        return self.accepts(reference)[0]
+
     def accepts(self, reference: str) -> tuple[bool, str]:
         done = self.run("verify", "--insecure-registry", reference, check=False)
         return done.returncode == 0, done.stdout + done.stderr

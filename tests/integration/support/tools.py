@@ -9,6 +9,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -30,10 +31,12 @@ def _load_fetch() -> ModuleType:
 class Tools:
     """tools["oras"] is the absolute path of oras."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, before: Sequence[str] = ()) -> None:
+        """:param before: the words that each command begins with."""
         self._fetch = _load_fetch()
         self._found: dict[str, str] = {}
         self._home = home
+        self._before = before
 
     def __getitem__(self, name: str) -> str:
         if name not in self._found:
@@ -42,6 +45,10 @@ class Tools:
                 self._give_up(f"{name} is neither on PATH nor built: run python3 tests/tools/fetch.py {name}")
             self._found[name] = str(path)
         return self._found[name]
+
+    def behind(self, before: Sequence[str]) -> Tools:
+        """The same tools, run by another command."""
+        return Tools(self._home, before)
 
     @staticmethod
     def _give_up(reason: str) -> None:
@@ -59,7 +66,7 @@ class Tools:
         env: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a tool to its end, with a home of its own; a failure carries the tool's words."""
-        command = [self[name], *(str(part) for part in arguments)]
+        command = [*self._before, self[name], *(str(part) for part in arguments)]
         environment = {key: value for key, value in os.environ.items() if key not in _LOGIN_VARIABLES}
         done = subprocess.run(
             command,

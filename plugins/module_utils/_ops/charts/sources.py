@@ -33,7 +33,9 @@ from ..task import Task
 from ..verdicts import policy_fingerprint
 
 if TYPE_CHECKING:
+    from ..._policy.rules import Policy
     from ..._trust.policy import VerifyPolicy
+    from ..guard import Guard
 
 PARALLEL = 4
 
@@ -52,6 +54,7 @@ class SourceOptions:
     verify: VerifyPolicy | None = None
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+    policy: Policy | None = None
 
 
 def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, Any]:
@@ -106,12 +109,24 @@ class _Fetch:
     def __init__(self, source: SourceOptions, cache: ArtifactCache, task: Task) -> None:
         self.source = source
         self.changed = False
-        self._target = parse_target(source.reference, media.HELM_LAYER)
+        self._guard: Guard | None = None
+        # what signatures have to satisfy, by fingerprint
+        self._policies: Mapping[str, VerifyPolicy] = {}
+        if source.policy is None:
+            self._target = parse_target(source.reference, media.HELM_LAYER)
+        else:
+            from ..guard import guarded_target
+
+            self._target, self._guard = guarded_target(source.reference, source.policy, source.verify, media.HELM_LAYER)
+        if self._guard is not None:
+            self._policies = self._guard.policies
+        elif source.verify is not None:
+            self._policies = {policy_fingerprint(source.verify): source.verify}
         self.warnings = list(self._target.warnings)
-        if source.verify is not None:
+        for policy in self._policies.values():
             from ..._trust.verifier import check_number_of_signers
 
-            check_number_of_signers(source.verify)
+            check_number_of_signers(policy)
         self._task = task
         self._cache = cache
         repository = task.open(self._target, source.auth, source.connection)
@@ -127,11 +142,15 @@ class _Fetch:
     def _run(self) -> dict[str, Any]:
         source = self.source
         resolved = self._task.resolve(self._repository, self._target, source.auth, source.connection)
+        if self._guard is not None:
+            self._guard.check_resolved(resolved)
         self.warnings += warnings_of_moved_tag(self._repository, self._target)
         verdict = self._verify(resolved)
         manifest = self._manifest(resolved.digest)
         what = str(self._target.reference.at(tag=resolved.tag, digest=resolved.digest))
         layer = self._layer(manifest, what)
+        if self._guard is not None:
+            self._guard.check_chart(resolved, manifest, verdict)
         path = self._fetch(layer)
         chart = self._chart(resolved, layer, path, what)
         self._list(resolved, manifest)
@@ -150,10 +169,13 @@ class _Fetch:
 
         :raises VerificationFailed: when they do not satisfy the policy.
         """
-        policy = self.source.verify
-        if policy is None:
+        if not self._policies:
             return {}
-        found = self._task.verify(self._repository, resolved, policy, policy_fingerprint(policy))
+        if self._guard is not None:
+            found = self._guard.verify(self._task, self._repository, resolved)
+        else:
+            fingerprint, policy = next(iter(self._policies.items()))
+            found = self._task.verify(self._repository, resolved, policy, fingerprint)
         self.warnings += found.warnings_of_use(self._repository, resolved)
         return found.verification
 

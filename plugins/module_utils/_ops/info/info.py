@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from ..._oci.selection import TagSelector
 
 GATHERED = ("manifest", "config", "layers", "tags", "platforms", "referrers")
-CHARTS = "charts"
+CHARTS, CAPABILITIES = "charts", "capabilities"
+# what "all" does not stand for: it takes many requests, or looks at the registry and not at the artifact
+_APART = (CHARTS, CAPABILITIES)
+# what needs no artifact
+_WITHOUT_ARTIFACT = {"tags", CHARTS, CAPABILITIES}
 # each chart takes two requests
 DEFAULT_CHARTS = 20
 
@@ -93,7 +97,14 @@ def info(options: InfoOptions) -> dict[str, Any]:
     cache = _open_cache(options)
     repository = _open(options, target, cache)
     try:
-        result = _Inspection(options, gather, target, repository).run()
+        inspection = _Inspection(options, gather, target, repository)
+        result = inspection.run()
+        if CAPABILITIES in gather:
+            from .capabilities import find_capabilities
+
+            result["capabilities"] = find_capabilities(
+                target.reference, options.auth, options.connection, cache, inspection.manifest
+            )
     finally:
         repository.close()
     result["served_by"] = repository.served_by
@@ -106,11 +117,11 @@ def gathered(names: Sequence[str]) -> tuple[str, ...]:
 
     :raises InvalidOption: when a name is unknown.
     """
-    known = (*GATHERED, CHARTS)
+    known = (*GATHERED, *_APART)
     unknown = [name for name in names if name not in (*known, "all", "none")]
     if unknown:
         raise InvalidOption(f"'gather' names {unknown[0]!r}: wanted any of {', '.join(known)}, or all.")
-    return tuple(name for name in known if name in names or ("all" in names and name != CHARTS))
+    return tuple(name for name in known if name in names or ("all" in names and name not in _APART))
 
 
 def _search(options: InfoOptions) -> dict[str, Any]:
@@ -160,6 +171,8 @@ def _open(options: InfoOptions, target: Target, cache: ArtifactCache | None) -> 
         return open_repository(target.reference, options.auth, options.connection, cache=cache)
     if target.reference.is_layout:
         raise InvalidOption(f"{target.reference} is an image layout, and nothing of it is in a cache.")
+    if CAPABILITIES in (options.gather or ()):
+        raise InvalidOption("'gather: capabilities' asks the registry, and with 'from_cache' it is not asked.")
     from ..._cache.layout import CachedPlace
 
     return CachedPlace(cache.root, target.reference)
@@ -171,7 +184,9 @@ class _Inspection:
         self._target = target
         self._repository = repository
         self._gather = gather
-        self._only_tags = bool(gather) and set(gather) <= {"tags", CHARTS} and not target.is_explicit
+        self._only_tags = bool(gather) and set(gather) <= _WITHOUT_ARTIFACT and not target.is_explicit
+        # of the artifact, when it was fetched
+        self.manifest: Manifest | None = None
 
     def run(self) -> dict[str, Any]:
         result: dict[str, Any] = {"changed": False, "exists": True, "warnings": list(self._target.warnings)}
@@ -212,8 +227,8 @@ class _Inspection:
             identifier = target.reference.digest or tag
         if set(self._gather) <= {"tags", CHARTS, "referrers"}:
             return tag, repository.resolve(identifier), None
-        manifest = repository.fetch_manifest(identifier)
-        return tag, manifest.descriptor, manifest
+        self.manifest = repository.fetch_manifest(identifier)
+        return tag, self.manifest.descriptor, self.manifest
 
     def _show_artifact(
         self, tag: str, descriptor: Descriptor, manifest: Manifest | None, result: dict[str, Any]

@@ -31,7 +31,7 @@ from .staging import Staged, needs_digests, stage_copied, stage_extracted
 
 if TYPE_CHECKING:
     from ..._oci.repository import Repository
-    from ..._trust.policy import VerifyPolicy
+    from ..verdicts import Finding
 
 # Bytes of layers that are read into memory before the first of them is unpacked.
 MAX_IN_MEMORY = 1024 * 1024
@@ -75,6 +75,9 @@ class Change:
         placement = placement_of(manifest, pull.options.selector, what, is_to_file=bool(pull.name))
         check_sizes(placement.layers, pull.options.limits, what)
         pull.warnings.extend(placement.warnings)
+        if pull.guard is not None:
+            verdict = verdict_of(self._verification)
+            pull.guard.check_change(resolved, [top, manifest], verdict, state.artifact, check_mode=pull.check_mode)
         artifact = self._describe(top, manifest, placement)
         is_other = drift is not None or dict(state.key) != pull.key(resolved)
         if pull.check_mode and not pull.want_diff and is_other:
@@ -280,14 +283,14 @@ def _make_content(stage: int) -> DirectoryHandles:
 
 
 def verify_resolved(
-    pull: PullContext, repository: Repository, resolved: Resolved, policy: VerifyPolicy, *, is_intact: bool
+    pull: PullContext, repository: Repository, resolved: Resolved, *, is_intact: bool
 ) -> Mapping[str, Any]:
     """Verify the signatures before content is fetched; return the verification for the record.
 
     :param is_intact: the content is in place already; the record is written at once, so that the next run can use it.
     :raises VerificationFailed: when they do not satisfy the policy.
     """
-    found = pull.task.verify(repository, resolved, policy, pull.policy, anew=pull.options.force)
+    found = _verify(pull, repository, resolved)
     warnings = found.warnings_of_use(repository, resolved)
     pull.warnings.extend(warnings)
     verification = {"policy": pull.policy, "verdict": found.verification, "warnings": warnings}
@@ -297,3 +300,10 @@ def verify_resolved(
             if dict(state.key) == pull.key(resolved) and not state.pending:
                 work.record_verification(state, verification)
     return verification
+
+
+def _verify(pull: PullContext, repository: Repository, resolved: Resolved) -> Finding:
+    if pull.guard is not None:
+        return pull.guard.verify(pull.task, repository, resolved, anew=pull.options.force)
+    fingerprint, policy = next(iter(pull.policies.items()))
+    return pull.task.verify(repository, resolved, policy, fingerprint, anew=pull.options.force)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._dest.destination import Destination
 from ..._dest.drift import Drift
@@ -22,14 +22,19 @@ from ..resolve import Resolved, Target, parse_target
 from ..task import Task
 from .options import PullOptions, PullResult, listed_changes
 
+if TYPE_CHECKING:
+    from ..._trust.policy import VerifyPolicy
+    from ..guard import Guard
+
 
 @dataclass(frozen=True, eq=False)
 class PullContext:
     """One artifact that a task pulls, with options that were checked without a request; see :func:`make_context`.
 
     ``target`` is the requested artifact. ``destination`` is the directory that is written to, and ``name`` the file's
-    name in it, for a copy to a file. ``policy`` is the fingerprint of the policy that signatures have to satisfy, empty
-    without a policy. No step replaces any of these fields; steps append to ``warnings``, which the user gets.
+    name in it, for a copy to a file. ``policies`` are those that signatures have to satisfy, each of them, by
+    fingerprint. ``guard`` has the rules for the repository, None without any. No step replaces any of these fields;
+    steps append to ``warnings``, which the user gets.
     """
 
     target: Target
@@ -37,10 +42,16 @@ class PullContext:
     task: Task
     destination: Destination
     name: str
-    policy: str
+    policies: Mapping[str, VerifyPolicy]
     check_mode: bool
     want_diff: bool
     warnings: list[str] = field(default_factory=list)
+    guard: Guard | None = None
+
+    @property
+    def policy(self) -> str:
+        """The fingerprint of all that signatures have to satisfy; empty without a policy for them."""
+        return " ".join(self.policies)
 
     def load_state(self) -> State:
         """Return the record of the last pull; a damaged one counts as missing, with a warning.
@@ -87,14 +98,14 @@ class PullContext:
     def is_verified(self, state: State) -> bool:
         """Return True when no policy is given, or the record says that it was satisfied: a verification of a digest
         stays valid."""
-        return self.options.verify is None or state.verification.get("policy") == self.policy
+        return not self.policies or state.verification.get("policy") == self.policy
 
     def recorded_verification(self, state: State) -> Mapping[str, Any]:
         """Return the verification in the record, and repeat its warnings; empty without a policy.
 
         Without a policy the recorded verification is not returned, since its policy may no longer apply.
         """
-        if self.options.verify is None:
+        if not self.policies:
             return {}
         from ..verdicts import warnings_of
 
@@ -118,19 +129,28 @@ def make_context(options: PullOptions, task: Task, *, check_mode: bool = False, 
 
     :raises OciError: when the options cannot be used.
     """
-    target = parse_target(options.reference, options.selector.media_type)
-    policy = ""
-    if options.verify is not None:
+    guard: Guard | None = None
+    policies: Mapping[str, VerifyPolicy] = {}
+    if options.policy is None:
+        target = parse_target(options.reference, options.selector.media_type)
+    else:
+        from ..guard import guarded_target
+
+        target, guard = guarded_target(options.reference, options.policy, options.verify, options.selector.media_type)
+    if guard is not None:
+        policies = guard.policies
+    elif options.verify is not None:
         from ..verdicts import policy_fingerprint
 
-        policy = policy_fingerprint(options.verify)
-        if options.verify.most_signers > 1:
+        policies = {policy_fingerprint(options.verify): options.verify}
+    for policy in policies.values():
+        if policy.most_signers > 1:
             from ..._trust.verifier import check_number_of_signers
 
-            check_number_of_signers(options.verify)
+            check_number_of_signers(policy)
     destination, name = _open_destination(options, target)
     warnings = list(target.warnings)
-    return PullContext(target, options, task, destination, name, policy, check_mode, want_diff, warnings)
+    return PullContext(target, options, task, destination, name, policies, check_mode, want_diff, warnings, guard)
 
 
 def verdict_of(verification: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -82,6 +82,8 @@ def _is_in_place(pull: PullContext, state: State, known: Resolved) -> bool:
 
 def _resolve_reference(pull: PullContext, repository: Repository) -> Resolved:
     resolved = pull.task.resolve(repository, pull.target, pull.options.auth, pull.options.connection)
+    if pull.guard is not None:
+        pull.guard.check_resolved(resolved)
     if pull.target.asks_for_tag:
         from ..moved_tag import warnings_of_moved_tag
 
@@ -99,12 +101,12 @@ def _make_so(
     """Verify the resolved digest before content is fetched; then change ``dest`` as needed."""
     drift = pull.drift(state, resolved)
     is_intact = drift is not None and not drift.content
-    if pull.options.verify is None or (is_intact and pull.is_verified(state)):
+    if not pull.policies or (is_intact and pull.is_verified(state)):
         verification = pull.recorded_verification(state)
     else:
         from .change import verify_resolved
 
-        verification = verify_resolved(pull, repository, resolved, pull.options.verify, is_intact=is_intact)
+        verification = verify_resolved(pull, repository, resolved, is_intact=is_intact)
     if drift is not None and drift.is_empty:
         return pull.unchanged(state, UP_TO_DATE, verification)
     from .change import Change

@@ -23,6 +23,8 @@ def keep(pull: PullContext, allowed: LastGood, error: OciError, resolved: Resolv
     """
     state = pull.load_state()
     held = last_good.held_revision(state)
+    if pull.guard is not None:
+        pull.guard.check_resolved(held)
     drift = pull.drift(state, held)
     found = last_good.judge(
         allowed,

@@ -16,6 +16,7 @@ from ..layer_selector import LayerSelector, Limits
 from ..resolve import ReferenceOptions
 
 if TYPE_CHECKING:
+    from ..._policy.rules import Policy
     from ..._trust.policy import VerifyPolicy
     from .last_good import Degradation, LastGood
 
@@ -34,8 +35,9 @@ PLACEMENT = "placement"
 
 
 class PullOptions(NamedTuple):
-    """The options of a pull. None means no rules (``ignore``), no policy (``verify``), and no content that is kept when
-    the registry fails (``last_good``). With ``unsafe_writes`` files that are mount points are written in place."""
+    """The options of a pull. None means no rules (``ignore``, ``policy``), no signatures (``verify``), and no content
+    that is kept when the registry fails (``last_good``). With ``unsafe_writes`` files that are mount points are written
+    in place."""
 
     reference: ReferenceOptions
     dest: str
@@ -53,6 +55,7 @@ class PullOptions(NamedTuple):
     unsafe_writes: bool = False
     auth: AuthOptions = AuthOptions()
     connection: ConnectionOptions = ConnectionOptions()
+    policy: Policy | None = None
 
 
 @dataclass(eq=False)

@@ -74,7 +74,7 @@ def stage_extracted(
     titled: list[tuple[str, Descriptor]] = []
     try:
         for layer in placement.layers:
-            if placement.is_one_tree and _is_plain_file(layer):
+            if placement.is_one_tree and is_plain_file(layer):
                 titled.append((file_name(layer, manifest, ""), layer))
                 continue
             if placement.is_one_tree:
@@ -93,7 +93,7 @@ def stage_extracted(
     if reserved:
         warnings.append(f"The artifact holds {min(reserved)!r}, which is a reserved name: it was not unpacked.")
     left_out = LeftOut()
-    excluded, exclusions = _excluded(tree, root, ignore, left_out, placement.content)
+    excluded, exclusions = excluded_entries(tree, root, ignore, left_out, placement.content)
     if excluded or reserved:
         tree = dict(remove_paths(root, tree, excluded | reserved, name))
     return Staged(tree, warnings, len(excluded), left_out, exclusions, unpacker.times())
@@ -132,7 +132,7 @@ def _correct_hint(error: LayerError, layer: Descriptor) -> None:
     """Name the option that places a file which was taken for an archive."""
     from ..._archive.tar_reader import NotAnArchive
 
-    if isinstance(error, NotAnArchive) and _is_plain_file(layer):
+    if isinstance(error, NotAnArchive) and is_plain_file(layer):
         error.hint = (
             f"Its title makes it the file {title_of(layer)[:200]!r}, as which layers: all places it. "
             "Use layer_selector.operation=copy to keep the bytes under another name."
@@ -208,11 +208,12 @@ def _write_file(parent: int, name: bytes, chunks: Iterator[bytes], is_hashed: bo
     return digest_of_hash(content) if is_hashed else ""
 
 
-def _is_plain_file(layer: Descriptor) -> bool:
+def is_plain_file(layer: Descriptor) -> bool:
+    """Return True for a layer that is a file under its title, and is not unpacked where layers make one tree."""
     return bool(title_of(layer)) and layer.annotations.get(media.ANNOTATION_ORAS_UNPACK) != "true"
 
 
-def _excluded(
+def excluded_entries(
     tree: dict[str, TreeEntry], root: int, ignore: str, left_out: LeftOut, content: str
 ) -> tuple[set[str], str]:
     """The paths that are left out, and by which rules. Only what was made for Flux has default exclusions; a file

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Callable
 from ..._errors import AccessDenied, OciError
 from ..._oci import media
 from ..._oci.preliminary import find_tag
-from .tags import is_immutable
+from ..immutable_tags import is_immutable
 
 if TYPE_CHECKING:
     from ..._oci.manifest import Descriptor
@@ -28,7 +28,7 @@ class HeldTags:
     def __init__(
         self, open_repository: Callable[[], Repository], tags: Sequence[str], immutable: str | None, *, force: bool
     ) -> None:
-        """``immutable`` is the expression for tags that are never moved, see :func:`~.tags.is_immutable`."""
+        """``immutable`` is the expression for tags that are never moved, see :mod:`~._ops.immutable_tags`."""
         self._open = open_repository
         self._opened: Repository | None = None
         self._tags = tags

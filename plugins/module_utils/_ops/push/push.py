@@ -36,18 +36,22 @@ from ..._oci.progress import transfers
 from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
 from ..artifact_result import artifact_result
-from ..connect import cache_warnings, open_cache, open_repository
+from ..connect import cache_warnings, open_cache
+from ..connect_to_write import open_to_write
+from ..immutable_tags import is_immutable
 from ..resolve import ReferenceOptions, Resolved, parse_target
 from .build import FLUX, HELM, BuildOptions, Built, Layer, build, with_subject
 from .held_tags import HeldTags
 from .known_files import KnownFiles
 from .one_pass import MIN_FILE, OnePass
-from .tags import is_immutable, tags_to_write
+from .tags import tags_to_write
 
 if TYPE_CHECKING:
     from ..._cache.artifact_cache import ArtifactCache
     from ..._oci.manifest import Descriptor, Manifest
+    from ..._policy.rules import Policy
     from ..._trust.sign import Signature
+    from ..guard import Guard
     from ..sign import KeySigner, SigningOptions
 
 PARALLEL_TRANSFERS = 4
@@ -62,7 +66,8 @@ CREATED, MOVED, UNCHANGED = "created", "moved", "unchanged"
 class PushOptions:
     """The options of a push.
 
-    ``immutable_tags`` None means tags that are SemVer versions; ``sign`` None means no signature.
+    ``immutable_tags`` None means tags that are SemVer versions; ``sign`` None means no signature. The rules of
+    ``policy`` apply whatever ``force`` says.
     """
 
     reference: ReferenceOptions
@@ -76,6 +81,7 @@ class PushOptions:
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     cache: CacheOptions = field(default_factory=CacheOptions)
+    policy: Policy | None = None
 
 
 @dataclass
@@ -105,7 +111,13 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
     :raises OciError: for every other failure. Tags are unchanged then, unless writing a tag failed: those before it in
         ``tags`` are written.
     """
-    target = parse_target(options.reference)
+    guard: Guard | None = None
+    if options.policy is None:
+        target = parse_target(options.reference)
+    else:
+        from ..guard import guarded_target
+
+        target, guard = guarded_target(options.reference, options.policy)
     reference = target.reference
     if reference.digest:
         raise InvalidOption(f"{reference} names a digest, which follows from the content.", "Give a tag, or none.")
@@ -116,11 +128,12 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
         is_immutable(DEFAULT_TAG, options.immutable_tags)
     cache = open_cache(options.cache)
     own_tags = tags_to_write(target, options.tags, "", has_subject=bool(options.subject))
+    if guard is not None:
+        for tag in options.tags:
+            guard.check_resolved(Resolved("", tag, None))
 
     def connect() -> Repository:
-        return open_repository(
-            reference, options.auth, options.connection, push=not check_mode, mirrored=False, cache=cache
-        )
+        return open_to_write(reference, options.auth, options.connection, check_mode=check_mode, cache=cache)
 
     held = HeldTags(connect, own_tags, options.immutable_tags, force=options.force)
     shown = str(reference.at(tag=own_tags[0]) if own_tags else reference.at())
@@ -135,7 +148,8 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
             built = build(options.build, workspace, one_pass)
             tags = tags_to_write(target, options.tags, built.tag, has_subject=bool(options.subject))
             sent = set() if one_pass is None else one_pass.sent
-            result = _Push(options, held, built, tags, signer, check_mode, want_diff, sent).run()
+            with held.repository.batch():
+                result = _Push(options, held, built, tags, signer, check_mode, want_diff, sent, guard).run()
     finally:
         held.close()
     result.warnings += cache_warnings(cache)
@@ -195,12 +209,14 @@ class _Push:
         check_mode: bool,
         want_diff: bool,
         sent: set[str],
+        guard: Guard | None = None,
     ) -> None:
         """``sent`` has the digests of the blobs that the build has sent already."""
         self._options = options
         self._held = held
         self._repository = held.repository
         self._sent = sent
+        self._guard = guard
         self._built = built
         self._tags = tags
         self._signer = signer
@@ -220,7 +236,12 @@ class _Push:
         pending = [tag for tag, became in outcome.items() if became != UNCHANGED]
         for tag in pending:
             self._check_movable(tag, held[tag])
+            if self._guard is not None:
+                version = self._built.chart.get("version", "")
+                self._guard.check_push(self._repository, tag, self._manifest, version, held[tag])
         changed = bool(pending) or bool(subject and not self._is_listed(subject))
+        if self._guard is not None and changed and not pending:
+            self._guard.check_push(self._repository, "", self._manifest, "", None)
         diff = self._diff(held, pending) if self._want_diff and changed else []
         blobs = {EXISTED: 0, MOUNTED: 0, UPLOADED: 0}
         is_sent = changed and not self._check_mode

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._errors import ClusterError, DependencyNotReady, Forbidden
 from ..._helm.decision import decide
@@ -20,6 +20,9 @@ from .plan import ReleasePlan
 from .spec import FetchedChart, ReleaseKey, ReleaseSpec, parse_releases
 from .values import ValuesGatherer
 
+if TYPE_CHECKING:
+    from ..._policy.rules import Policy
+
 # The number of namespaces from which on the Secrets of all namespaces are listed in one request.
 CLUSTER_WIDE_FROM = 4
 
@@ -29,7 +32,8 @@ class ReleasesOptions:
     """The options of the module.
 
     ``releases`` is the module's option. ``documents`` has the text of the controller's values files by path.
-    ``lock_timeout`` is in seconds, the time to wait for another run on the same release.
+    ``lock_timeout`` is in seconds, the time to wait for another run on the same release. ``policy`` has the rules for
+    the repositories of the charts.
     """
 
     releases: Sequence[Mapping[str, Any]]
@@ -39,6 +43,7 @@ class ReleasesOptions:
     helm: str = "helm"
     parallel: int = 4
     lock_timeout: float = 300.0
+    policy: Policy | None = None
 
 
 def deploy_releases(options: ReleasesOptions, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
@@ -109,6 +114,10 @@ class _Run:
             plan.chart = chart
             plan.decision = decide(spec.desired_state(chart.digest if chart else "", plan.values_digest), last)
             plan.cause = plan.decision.reason
+            if self._options.policy is not None:
+                from .guard import check_release
+
+                check_release(self._options.policy, self._api, plan)
         except Exception as exc:  # as in _carry_out
             from ..._unexpected import as_error
 

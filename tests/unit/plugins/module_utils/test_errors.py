@@ -11,6 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils import _errors
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._lock import refusals as lock_refusals
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_store import DeletionRefused
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag import conditions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy import refusals
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._registry.blobs import check_pushed
 
 GUIDE = (Path(__file__).resolve().parents[4] / "docs/docsite/rst/guide_errors.rst").read_text()
@@ -62,10 +66,28 @@ RETRYABLE = [
             _errors.ChartError,
             _errors.ValuesError,
             _errors.HelmFailed,
+            refusals.PolicyInvalid,
+            refusals.TagDenied,
+            refusals.DigestDenied,
+            refusals.DowngradeDenied,
+            refusals.AgeUnknown,
+            lock_refusals.LockInvalid,
+            lock_refusals.LockMissing,
+            lock_refusals.LockOutdated,
+            DeletionRefused,
+            conditions.NotSoaked,
         )
     ),
+    (refusals.TooYoung("x"), True),
+    (refusals.OutsideWindow("x"), True),
+    (conditions.NotSoaked("x", retryable=True), True),
 ]
-CLASSES = {each for each in vars(_errors).values() if isinstance(each, type) and issubclass(each, _errors.OciError)}
+CLASSES = {
+    each
+    for module in (_errors, refusals, lock_refusals, conditions)
+    for each in [*vars(module).values(), DeletionRefused]
+    if isinstance(each, type) and issubclass(each, _errors.OciError)
+}
 # they stand for several codes: each error that is raised has a more precise one
 BASES = {_errors.OciError, _errors.HelmFailed}
 REASONS = {each.reason for each in CLASSES - BASES}

@@ -65,6 +65,7 @@ def test_another_question(tmp_path: Path, other: dict[str, Any]) -> None:
         {"ref": "registry.example.com/a@sha256:" + "b" * 64},
         {"url": "oci://registry.example.com/a", "digest": "sha256:" + "b" * 64},
         {"ref": "oci-layout:/srv/bundle:1"},
+        {"ref": "oci-archive:/srv/bundle.tar:1"},
         {**TASK, "pin": REVISION},
         {"dest": "/srv"},
         {"artifacts": "not a list"},

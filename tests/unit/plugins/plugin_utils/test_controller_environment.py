@@ -102,6 +102,14 @@ def test_variables_that_the_playbook_sets_win_as_a_whole(name: str, auth_file: P
     assert carried(LOGIN, OTHER="x") != {}
 
 
+@pytest.mark.parametrize("side", ["other.example.org/x:1", {"url": "oci://other.example.org/x"}])
+def test_both_sides_of_a_comparison_count(side: Any, auth_file: Path) -> None:
+    task = {"from": "registry.example.com/a/b:1", "to": side}
+    config = carried({AUTH_FILE: str(auth_file)}, task)["auth_config"]
+    assert {"other.example.org", "registry.example.com"} <= set(config["auths"])
+    assert carried({AUTH_FILE: str(auth_file)}, {"from": "/srv/a", "to": "oci-layout:/srv/b:1"}) == {}
+
+
 def test_only_what_concerns_the_registry_travels(auth_file: Path) -> None:
     environ = {AUTH_FILE: str(auth_file)}
     assert carried(environ) == {

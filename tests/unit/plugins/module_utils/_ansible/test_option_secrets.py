@@ -24,6 +24,7 @@ import pytest
 from ansible.module_utils import basic
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.items import with_entries
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.sides import with_sides
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._secrets.masking import Mask
 
 PACKAGE = "ansible_collections.cloudnative.artifacts.plugins.modules."
@@ -37,9 +38,13 @@ QUICK = {"retries": 0, "timeout": "1s", "insecure": True}
 BASE: dict[str, dict[str, Any]] = {
     "oci_artifact_pull": {"ref": f"{NOWHERE}:1", "dest": "dest", **QUICK},
     "oci_artifact_push": {"ref": f"{NOWHERE}:1", "path": "content", **QUICK},
+    "oci_artifact_copy": {"ref": f"{NOWHERE}:1", "to": f"{NOWHERE}:2", **QUICK},
     "oci_artifact_info": {"ref": f"{NOWHERE}:1", **QUICK},
     "oci_artifact_sign": {"ref": f"{NOWHERE}:1", "key": "/none", **QUICK},
     "oci_artifact_verify": {"ref": f"{NOWHERE}:1", "public_keys": ["/none"], **QUICK},
+    "oci_artifact_tag": {"ref": f"{NOWHERE}:1", "tags": ["prod"], **QUICK},
+    "oci_artifact_prune": {"ref": NOWHERE, "rules": [{"count": 1}], **QUICK},
+    "oci_artifact_diff": {"from": {"ref": f"{NOWHERE}:1"}, "to": {"ref": f"{NOWHERE}:2"}, **QUICK},
     "oci_artifact_cache": {"cache_dir": "cache"},
     "oci_registry_login": {"registry": "127.0.0.1:9", "state": "absent", "config_file": "login.json", **QUICK},
     "helm_chart_sources": {"sources": {"a": {"ref": f"{NOWHERE}:1"}}, "cache_dir": "cache", **QUICK},
@@ -56,6 +61,8 @@ def spec_of(name: str) -> dict[str, Any]:
         patch.setattr(module, runner, lambda spec, *_rest, **_rules: found.update(spec))
         module.main()
     assert found
+    if "from" in found:
+        return with_sides(found)
     return with_entries(found) if "artifacts" in found else found
 
 
@@ -201,6 +208,7 @@ def test_what_is_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         ("oci_artifact_pull", {"ca_cert": PEM}, "'ca_cert' holds a private key."),
         ("oci_artifact_pull", {"verify": {"public_keys": ["a", PEM]}}, "'verify.public_keys' holds a private key."),
         ("oci_artifact_push", {"source": f"https://user:{MARK}@git.test/x"}, "'source' carries credentials."),
+        ("oci_artifact_diff", {"from": {"ref": f"{NOWHERE}:1", "ca_cert": PEM}}, "'from.ca_cert' holds a private key."),
         ("helm_releases", {"client_cert": PEM}, "'client_cert' holds a private key."),
         ("helm_releases", {"host": f"https://user:{MARK}@cluster.test"}, "'host' carries credentials."),
         ("helm_releases", {"kubeconfig": KUBECONFIG}, "'kubeconfig' is neither"),

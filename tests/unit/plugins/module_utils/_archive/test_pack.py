@@ -25,7 +25,6 @@ from hypothesis import strategies as st
 from two_users import place_without_rights, without_rights
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive import pack
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive import writer as pack_writer
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.pack import (
     Member,
     PackResult,
@@ -33,6 +32,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.pac
     pack_members,
     pack_tree,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.tar_header import pax_record, tar_header
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._archive.unpack import Unpacker, UnpackLimits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import BuildError, StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.tree import (
@@ -194,7 +194,7 @@ def test_the_header_is_that_of_go(source: Path) -> None:
 )
 @pytest.mark.parametrize("directory", [False, True])
 def test_pax_headers_come_only_where_they_are_needed(name: str, extended: bool, directory: bool) -> None:
-    header = pack_writer._header(name + "/" * directory, b"5" if directory else b"0", 0o755)
+    header = tar_header(name + "/" * directory, b"5" if directory else b"0", 0o755)
     # The slash of a directory needs a byte as well.
     wanted = extended or (directory and name.endswith("n" * 100))
     assert (len(header) > 512) == wanted
@@ -205,16 +205,16 @@ def test_pax_headers_come_only_where_they_are_needed(name: str, extended: bool, 
 
 
 def test_a_size_that_ustar_cannot_hold() -> None:
-    header = pack_writer._header("big", b"0", 0o644, 1 << 33)
+    header = tar_header("big", b"0", 0o644, 1 << 33)
     info = tarfile.TarInfo.frombuf(header[-512:], "utf-8", "strict")
     assert (len(header), info.size) == (1536, 0)
     assert b"19 size=8589934592\n" in header
-    assert len(pack_writer._header("big", b"0", 0o644, (1 << 33) - 1)) == 512
+    assert len(tar_header("big", b"0", 0o644, (1 << 33) - 1)) == 512
 
 
 def test_the_length_of_a_pax_record_counts_itself() -> None:
     for length in (*range(120), *range(980, 1010), *range(9980, 10010)):
-        record = pack_writer._pax_record("path", "x" * length)
+        record = pax_record("path", "x" * length)
         assert int(record.partition(b" ")[0]) == len(record)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import socket
 import ssl
@@ -20,7 +21,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import progress
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import Descriptor
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.pipeline import START_SIZE
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import read_blob
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource, read_blob
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
     Answer,
     FaultServer,
@@ -387,3 +388,8 @@ def test_a_time_out_of_a_socket_is_set_once(server: FaultServer, monkeypatch: py
     settings.clear()
     assert b"".join(harness.repository.stream_blob(descriptor)) == data
     assert len(settings) < 20, len(settings)
+    settings.clear()
+    del server.blobs[descriptor.digest]
+    harness.repository.push_blob(BlobSource(descriptor, lambda: io.BytesIO(data)))
+    assert server.blobs[descriptor.digest] == data
+    assert len(settings) < 40, len(settings)

@@ -57,8 +57,9 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     source_of,
 )
 
-# seconds; an attempt may take a few time-outs, and there are two or three
-TIMEOUT, RETRIES, MOST = 0.5, 1, 25.0
+# Seconds. An attempt may take a few time-outs, and there are two or three; MOST is far from that, for machines that do
+# much else, and far from what it would take without a bound.
+TIMEOUT, RETRIES, MOST = 0.5, 1, 120.0
 DATA = b"some data"
 # several records of TLS
 LARGE = bytes(100_000)
@@ -358,7 +359,7 @@ def test_redirects_share_their_time(server: FaultServer) -> None:
 
 
 def test_the_body_of_a_refusal_is_not_waited_for(server: FaultServer) -> None:
-    server.always("GET", "/manifests/", Answer(503, body=b"x" * 600, drip=(1, 0.1)))
+    server.always("GET", "/manifests/", Answer(503, body=b"x" * 6000, drip=(1, 0.1)))
     start = time.monotonic()
     with pytest.raises(OciError, match="503"):
         run_within(2 * MOST, lambda: _harness(server, timeout=20, retries=0).repository.fetch_manifest("1"))
@@ -370,7 +371,7 @@ def test_the_body_of_a_refusal_is_not_waited_for(server: FaultServer) -> None:
 
 def test_a_credential_plugin_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_api, "MAX_LOGIN", 0.5)
-    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["60"]}
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["600"]}
     kubeconfig = {
         "current-context": "x",
         "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],

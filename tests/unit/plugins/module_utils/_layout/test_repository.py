@@ -30,6 +30,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     PushFailed,
     StorageError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout import reader
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout import repository as layout_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
@@ -556,7 +557,7 @@ def test_a_referrer_that_comes_back_is_found(root: Path) -> None:
 
 
 def test_the_search_for_referrers_is_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout_module, "MAX_SCANNED", 3)
+    monkeypatch.setattr(reader, "MAX_SCANNED", 3)
     repository = at(root)
     outer = index_of(push(repository, "a"), push(repository, "b"))
     repository.push_manifest(outer)

@@ -21,8 +21,7 @@ from two_users import KINDS, NOBODY, Victim, give, prepare, public_place, withou
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import NotFound
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import directory_handles
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout import repository as layout_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout import unlisted
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout import blob_store, blobs, reader, unlisted
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.index import kind_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
@@ -202,7 +201,7 @@ def test_what_was_attached_later_does_not_hide_the_only_artifact(saved: Saved) -
 
 
 def test_of_many_entries_none_is_read_to_find_the_only_artifact(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout_module, "_MOST_ATTACHED", 2)
+    monkeypatch.setattr(reader, "_MOST_ATTACHED", 2)
     image = saved.listed(saved.image("it"))
     saved.listed(saved.bundle(image))
     assert saved.repository.resolve("").digest == image
@@ -530,7 +529,7 @@ def test_the_time_for_a_search(saved: Saved, monkeypatch: pytest.MonkeyPatch) ->
     repository = saved.repository
     assert digests(repository.list_referrers(image)) == [bundle], "the time is not over"
     assert repository.resolve(tag_of(image)).digest == signatures
-    original = unlisted._small_files
+    original = blob_store.small_files
 
     def slow(*arguments: Any) -> Any:
         nonlocal now
@@ -538,7 +537,7 @@ def test_the_time_for_a_search(saved: Saved, monkeypatch: pytest.MonkeyPatch) ->
         now += 1
         return found
 
-    monkeypatch.setattr(unlisted, "_small_files", slow)
+    monkeypatch.setattr(blob_store, "small_files", slow)
     assert repository.list_referrers(image) == []
     assert len(repository.warnings) == 1 and "that may be manifests, 0 were read" in repository.warnings[0]
 
@@ -569,14 +568,14 @@ def test_a_warning_is_given_once(saved: Saved, monkeypatch: pytest.MonkeyPatch) 
 def test_a_blob_that_vanishes_is_not_missed(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
     image = saved.listed(saved.image("it"), COSIGN + "image")
     gone, bundle = saved.bundle(image, "gone"), saved.bundle(image)
-    original = unlisted._small_files
+    original = blob_store.small_files
 
     def vanish(*arguments: Any) -> Any:
         found = original(*arguments)
         saved.path(gone).unlink()
         return found
 
-    monkeypatch.setattr(unlisted, "_small_files", vanish)
+    monkeypatch.setattr(blob_store, "small_files", vanish)
     assert search(saved) == ([bundle], [])
 
 
@@ -595,7 +594,7 @@ def test_other_names_and_blobs_that_vanish_hide_nothing(saved: Saved, monkeypatc
             saved.path(gone[0]).unlink()
             yield entries
 
-    monkeypatch.setattr(unlisted.os, "scandir", scandir)
+    monkeypatch.setattr(blobs.os, "scandir", scandir)
     assert search(saved) == (sorted(set(bundles) - set(gone)), [])
     assert len(gone) == 1
 

@@ -47,13 +47,14 @@ PATHS = st.text(
 )
 
 
-@given(PATHS, TAGS, DIGESTS)
-def test_layouts_come_back(path: str, tag: str, digest: str) -> None:
-    text = "oci-layout:" + path + (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
+@given(PATHS, TAGS, DIGESTS, st.sampled_from(["oci-layout:", "oci-archive:"]))
+def test_layouts_come_back(path: str, tag: str, digest: str, scheme: str) -> None:
+    text = scheme + path + (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
     found = parse_reference(text)
-    assert found == Reference("", "", path, tag, digest)
+    assert found == Reference("", "", path, tag, digest, scheme == "oci-archive:")
     assert str(found) == text
     assert found.is_layout
+    assert parse_url(found.url) == found.at()
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,7 @@ def test_layouts_come_back(path: str, tag: str, digest: str) -> None:
         ("oci-layout:/a@b/c", "/a@b/c", ""),
         ("oci-layout:../rel", "../rel", ""),
         ("oci-layout:with space", "with space", ""),
+        ("oci-archive:/a:b/c.tar:1", "/a:b/c.tar", "1"),
     ],
 )
 def test_paths_with_colons_and_at_signs(text: str, path: str, tag: str) -> None:
@@ -111,7 +113,8 @@ def test_any_text_is_a_reference_or_refused(text: str) -> None:
         "a.b//c", "a.b/c:v1:v2", "a.b/C", "a.b/c d", " a.b/c", "a.b/c\n", "a.b/../c", "a.b/c:../v1", "a.b/c?x=1",
         "a.b/c#frag", "a.b/c%2f..", "a.b/c:-x", "a.b/c:.x", "-a.b/c", "a-.b/c", "a..b/c", "a.b:x/c", "a.b:/c",
         "a.b/c@" + DIGEST.upper(), "oci-layout:", "oci-layout::tag", "oci-layout:/a:b:", "oci-layout:/x@y",
-        "oci-layout:/a\tb", "oci-layout:/a\x1b[31mb",
+        "oci-layout:/a\tb", "oci-layout:/a\x1b[31mb", "oci-archive:", "oci-archive::1", "oci-archive:/a\nb",
+        "oci-archive:/x@y",
     ],
 )  # fmt: skip
 def test_what_is_no_reference(text: str) -> None:
@@ -187,7 +190,9 @@ def test_registries(text: str, registry: str, path: str) -> None:
     assert (found.registry, found.repository, found.identifier) == (registry, path, "")
 
 
-@pytest.mark.parametrize("text", ["", "/", "org", "ghcr.io/org:1", "ghcr.io/Org", "oci-layout:/x", "https://ghcr.io"])
+@pytest.mark.parametrize(
+    "text", ["", "/", "org", "ghcr.io/org:1", "ghcr.io/Org", "oci-layout:/x", "oci-archive:/x", "https://ghcr.io"]
+)
 def test_what_is_no_registry(text: str) -> None:
     with pytest.raises(InvalidReference):
         parse_registry(text)

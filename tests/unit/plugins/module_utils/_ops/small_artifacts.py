@@ -9,7 +9,9 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -20,19 +22,39 @@ def digest_of(data: bytes) -> str:
 
 def publish(layout: Path, tag: str, files: dict[str, str]) -> None:
     """Put an artifact with one layer into an OCI image layout, beside what it holds."""
+    publish_layer(layout, tag, packed(files))
+
+
+def packed(files: Mapping[str, str], links: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """A layer with files, and after them hard links, each with its target."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content.encode()))
-    publish_layer(layout, tag, target.getvalue())
+        for name, linked in links.items():
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.LNKTYPE, linked
+            archive.addfile(entry)
+    return target.getvalue()
 
 
 def publish_layer(
     layout: Path, tag: str, data: bytes, media_type: str = "application/vnd.oci.image.layer.v1.tar"
 ) -> None:
     """Put an artifact with this layer into an OCI image layout, beside what it holds."""
+    publish_layers(layout, tag, [data], media_type)
+
+
+def publish_layers(
+    layout: Path,
+    tag: str,
+    layers: Sequence[bytes],
+    media_type: str = "application/vnd.oci.image.layer.v1.tar",
+    config_type: str = "application/vnd.oci.empty.v1+json",
+) -> None:
+    """Put an artifact with these layers into an OCI image layout, beside what it holds."""
     store = layout / "blobs/sha256"
     store.mkdir(parents=True, exist_ok=True)
 
@@ -40,9 +62,9 @@ def publish_layer(
         (store / digest_of(data)[7:]).write_bytes(data)
         return {"mediaType": media_type, "digest": digest_of(data), "size": len(data)}
 
-    layer = add(data, media_type)
-    config = add(b"{}", "application/vnd.oci.empty.v1+json")
-    document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
+    entries = [add(data, media_type) for data in layers]
+    config = add(b"{}", config_type)
+    document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": entries}
     entry = {**add(json.dumps(document).encode(), MANIFEST), "annotations": {"org.opencontainers.image.ref.name": tag}}
     index = layout / "index.json"
     known = json.loads(index.read_text())["manifests"] if index.exists() else []

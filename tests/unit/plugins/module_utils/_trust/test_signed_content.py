@@ -70,4 +70,5 @@ def test_docker_references() -> None:
     assert docker_reference(parse_reference("ghcr.io/org/app:1")) == "ghcr.io/org/app"
     assert docker_reference(parse_reference("docker.io/nginx")) == "index.docker.io/library/nginx"
     assert docker_reference(parse_reference("127.0.0.1:5000/a/b@sha256:" + "0" * 64)) == "127.0.0.1:5000/a/b"
-    assert docker_reference(parse_reference("oci-layout:/home/somebody/secret")) == "localhost/oci-layout"
+    for scheme in ("oci-layout", "oci-archive"):
+        assert docker_reference(parse_reference(f"{scheme}:/home/somebody/secret")) == "localhost/oci-layout"

@@ -1,0 +1,39 @@
+# Copyright (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Opening of the repository that a task writes to. What only reads does without the code that writes archives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._oci.options import AuthOptions, ConnectionOptions
+from .._oci.reference import Reference
+from .connect import open_repository
+
+if TYPE_CHECKING:
+    from .._cache.artifact_cache import ArtifactCache
+    from .._oci.repository import Repository
+    from .clients import Clients
+
+
+def open_to_write(
+    reference: Reference,
+    auth: AuthOptions,
+    connection: ConnectionOptions,
+    *,
+    check_mode: bool,
+    cache: ArtifactCache | None = None,
+    clients: Clients | None = None,
+) -> Repository:
+    """Open the repository of a reference, without its mirrors: what is compared is what would be replaced.
+
+    With ``check_mode`` it is opened for reading. Raises as :func:`~.connect.open_repository`.
+    """
+    if reference.is_archive and not check_mode:
+        from .._layout.archive_writer import WritableArchive
+
+        return WritableArchive(reference)
+    return open_repository(
+        reference, auth, connection, push=not check_mode, mirrored=False, cache=cache, clients=clients
+    )

@@ -1,0 +1,36 @@
+# Copyright (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shows the diff of a task that changes nothing: Ansible's callbacks show diffs of changed tasks only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible import constants
+from ansible.plugins.callback import CallbackBase
+from ansible.utils.display import Display
+
+# callbacks that own the whole standard output, so that a program can read it, or that show one line for each task
+_NOT_FOR_PEOPLE = frozenset({"json", "jsonl", "null", "oneline"})
+
+
+def show_diff(task: Any, result: Mapping[str, Any]) -> None:
+    """In the worker: show ``diff`` of a result as Ansible shows that of a changed task.
+
+    Nothing is shown without ``--diff``, with ``no_log``, for callbacks whose output is read by programs, and for a task
+    with a ``changed_when`` of its own: where that is true, the callback shows the diff.
+    """
+    diff = result.get("diff")
+    if not diff or not task.diff or task.no_log:
+        return
+    if any(condition is not False for condition in task.changed_when or ()):
+        return
+    callback = str(constants.DEFAULT_STDOUT_CALLBACK)  # type: ignore[attr-defined]  # set at run time
+    if callback.rpartition(".")[2] in _NOT_FOR_PEOPLE:
+        return
+    # Display of a worker hands the text to the process that writes
+    text = CallbackBase()._get_diff(diff)
+    if text:
+        Display().display(text)
