@@ -88,7 +88,8 @@ def test_a_mirror_of_a_thousand_versions(
     }
     (first,) = ansible.tasks([copy(**mirror)])
     assert first.changed and became(first) == {"created": COUNT}, first.get("msg")
-    assert len(first["copied"]) == 1 and first["blobs"]["uploaded"] == 2
+    # the target has the blobs of all repositories in one place
+    assert len(first["copied"]) == 1 and first["blobs"]["uploaded"] + first["blobs"]["existed"] == 2
     since = registry.mark(), oci11_registry.mark()
     (again,) = ansible.tasks([copy(**mirror)])
     assert not again.changed and became(again) == {"unchanged": COUNT} and again["present"] == COUNT

@@ -156,6 +156,8 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "guide_air_gap: Take the image of the site's platform along": {"changed": True, "warnings": []},
     "guide_air_gap: Mirror a chart with all that an installation of it pulls": {"included": [], "not_included": []},
     "oci_artifact_copy: Take along what changed since the last time": {"blobs.uploaded": 0},
+    "guide_policies: Pull under a policy that lies beside the playbook": {"verification.verified": True},
+    "guide_policies: Update when it is time, and say when not": {"verification.verified": True},
     "guide_diff: Show what the candidate brings": {
         "changes": {"added": [], "removed": ["notes.txt"], "changed": ["base/app.yaml"], "modes": []}
     },
@@ -248,6 +250,9 @@ class Ground:
         for own in ["shared", *sorted(PUBLISHING)]:
             self._place_keys(folder / own / "etc/keys")
         certificate = create_client_certificate(folder / "certificates")
+        policy = "- match: registry.example.com\n  verify: {public_keys: [/etc/keys/release.pub]}\n- match: '*'\n"
+        for name in ("play", "shared/etc"):
+            self._write(f"{name}/oci-policy.yml", self.placed(policy, "guide_policies"))
         self._write("shared/etc/pki/host.crt", certificate.cert.read_text())
         self._write("shared/etc/pki/site-ca.pem", certificate.ca_cert.read_text())
         self.host_key = certificate.locked_key.read_text()
@@ -266,6 +271,7 @@ class Ground:
         text = text.replace("https://mirror.example.com", f"http://{self.registry.host}/mirror")
         text = text.replace("proxy.example.com:3128", self.proxy.host)
         text = text.replace("{{ playbook_dir }}", str(self.folder / "play"))
+        text = text.replace("'oci-policy.yml'", f"'{self.folder}/play/oci-policy.yml'")
         own = document if document in PUBLISHING else "shared"
         text = re.sub(r"(?<![\w}/.])/(etc|srv|opt|var|media)/", rf"{self.folder}/{own}/\1/", text)
         text = re.sub(r"namespace='(flux-system|apps)'", f"namespace='{self.namespace}'", text)

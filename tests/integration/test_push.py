@@ -110,12 +110,11 @@ def test_large_layers_are_sent_while_they_are_built(
     options = {"type": "files", "cache_dir": str(tmp_path / "cache")}
     start = server.mark()
     first = run(ansible, push(f"{ref}:1", paths, **options))[0]
-    assert first.changed and first["blobs"] == {"existed": 0, "mounted": 0, "uploaded": 3}, first
+    # one of the registries has the blobs of all repositories in one place, so that the empty config may be there
+    blobs = first["blobs"]
+    assert first.changed and blobs["uploaded"] + blobs["existed"] == 3 and blobs["existed"] <= 1, first
     sent = [each for each in server.requests(start) if "/blobs/uploads/" in each.path and each.method != "POST"]
-    assert methods(sent) == [
-        *["PATCH", "PUT"] * 2,
-        "PUT",
-    ], sent
+    assert methods(sent) == [*["PATCH", "PUT"] * 2, *["PUT"] * (1 - blobs["existed"])], sent
     start = server.mark()
     second = run(ansible, push(f"{ref}:2", paths[:1], **options))[0]
     assert second["blobs"] == {"existed": 2, "mounted": 0, "uploaded": 0}

@@ -276,7 +276,7 @@ class PacedConnection:
             self._meter = Meter()
         rest = memoryview(data).cast("B")
         # not one of TLS, which is a subclass
-        is_plain = type(self.sock) is socket.socket
+        is_plain = self.sock.__class__ is socket.socket
         most = PLAIN_SEND_PIECE if is_plain else SEND_PIECE
         try:
             while rest:

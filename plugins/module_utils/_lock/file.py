@@ -141,20 +141,36 @@ def _check_folder(place: Place, path: str) -> None:
 
 def _read_text(path: str) -> str | None:
     try:
-        with os.fdopen(open_trusted_file(path, _POWER), "rb") as stream:
-            content = stream.read(MAX_LOCK_FILE + 1)
-    except FileNotFoundError as exc:
-        if os.path.lexists(path):
-            raise _refusal(path, exc, "read") from None
-        return None
+        content = _read_content(path)
     except (OSError, StorageError, ValueError) as exc:
         raise _refusal(path, exc, "read") from None
+    if content is None:
+        return None
     if len(content) > MAX_LOCK_FILE:
         raise LockInvalid(f"The lock file {shown(path)} has more than {MAX_LOCK_FILE:,} bytes.", "Check the path.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise LockInvalid(f"The lock file {shown(path)} is not text in UTF-8.", "Check the path.") from None
+
+
+def _read_content(path: str) -> bytes | None:
+    """The content of the file, and one byte more than it may have; None when there is no file.
+
+    :raises OSError: when it cannot be read, also for a link that leads nowhere.
+    :raises StorageError: when others may write to it.
+    """
+    # between the two looks, another process may make the first file
+    for is_last in (False, True):
+        try:
+            with os.fdopen(open_trusted_file(path, _POWER), "rb") as stream:
+                return stream.read(MAX_LOCK_FILE + 1)
+        except FileNotFoundError:
+            if not os.path.lexists(path):
+                return None
+            if is_last:
+                raise
+    raise AssertionError("the last round returns or raises")
 
 
 def _refusal(path: str, exc: Exception, verb: str) -> LockInvalid:

@@ -17,7 +17,7 @@ from typing import Any
 from secret_search import SEARCH
 
 COLLECTION = "cloudnative.artifacts"
-TIMEOUT = 300.0
+TIMEOUT = 1800.0
 
 # what would lead Ansible to another configuration, or the modules to the credentials of whoever runs the tests
 _CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "GCE_", "CLOUDSDK_", "IDENTITY_", "IMDS_")

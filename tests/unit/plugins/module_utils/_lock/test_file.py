@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._lock import file as lock_file
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._lock.document import MAX_LOCK_FILE
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._lock.document import MAX_LOCK_FILE, LockFile
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._lock.entry import Entry, Request
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._lock.file import (
     locked_digests,
@@ -88,6 +88,25 @@ def test_processes_lose_nothing(path: Path) -> None:
     found = read_lock(str(path))
     assert found is not None and len(found.entries) == 100
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_that_another_process_makes_between_two_looks_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, looks = lock_file.open_trusted_file, []
+
+    def open_late(place: str, power: str) -> int:
+        looks.append(place)
+        if len(looks) == 1:
+            with pytest.raises(FileNotFoundError):
+                opened(place, power)
+            path.write_text(LockFile("", "it").with_entries([entry("1")]) or "")
+            raise FileNotFoundError(2, "No such file or directory")
+        return opened(place, power)
+
+    monkeypatch.setattr(lock_file, "open_trusted_file", open_late)
+    found = read_lock(str(path))
+    assert found is not None and len(found.entries) == 1 and len(looks) == 2
 
 
 def test_a_process_that_dies_leaves_the_file_as_it_was(path: Path) -> None:
