@@ -95,6 +95,11 @@ class PullContext:
             return None
         return self.destination.find_drift(state, self.compares_content(state))
 
+    def is_in_place(self, state: State, known: Resolved) -> bool:
+        """Return True when ``dest`` holds a revision as the record says, verified if a policy asks for that."""
+        drift = self.drift(state, known)
+        return drift is not None and drift.is_empty and self.is_verified(state) and not self.must_keep(state)
+
     def must_keep(self, state: State) -> bool:
         """Return True when the revision in ``dest`` is to be kept and is not yet."""
         return bool(self.options.keep) and not state.standing.get("current")

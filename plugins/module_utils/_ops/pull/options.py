@@ -40,7 +40,8 @@ class PullOptions(NamedTuple):
     """The options of a pull. None means no rules (``ignore``, ``policy``), no signatures (``verify``), no content that
     is kept when the registry fails (``last_good``), and no change to how many revisions are kept (``keep``). With
     ``unsafe_writes`` files that are mount points are written in place. ``validate`` has the words of a command, none
-    for no command. ``vouched`` is the fingerprint of policies that another machine found satisfied."""
+    for no command. Within ``interval`` seconds of its last answer the registry is not asked. ``vouched`` is the
+    fingerprint of policies that another machine found satisfied."""
 
     reference: ReferenceOptions
     dest: str
@@ -63,6 +64,7 @@ class PullOptions(NamedTuple):
     validate: Sequence[str] = ()
     health: Health | None = None
     requested_at: str = ""
+    interval: float = 0.0
     vouched: str = ""
 
 
@@ -70,7 +72,8 @@ class PullOptions(NamedTuple):
 class PullResult:
     """The module's result. ``changes`` lists paths by kind of change, at most 1,000 of each. ``degradation`` describes
     why and since when content is kept without the registry's confirmation. ``served_by`` lists the hosts that
-    answered. ``observed`` has the rules that the content was placed by, ``standing`` what else the record remembers."""
+    answered. ``observed`` has the rules that the content was placed by, ``standing`` what else the record remembers.
+    ``confirmed_at`` is when the registry answered, with an ``interval``."""
 
     changed: bool
     reason: str
@@ -83,6 +86,7 @@ class PullResult:
     served_by: list[str] = field(default_factory=list)
     observed: Mapping[str, Any] = field(default_factory=dict)
     standing: Mapping[str, Any] = field(default_factory=dict)
+    confirmed_at: str = ""
 
     def as_result(self) -> dict[str, Any]:
         """The result as the module returns it."""
@@ -93,8 +97,9 @@ class PullResult:
         left_out = self.artifact.get(LEFT_OUT)
         if isinstance(left_out, Mapping):
             result.update({name: left_out[name] for name in ("ignored", "ignored_count") if name in left_out})
-        if not self.verification:
-            del result["verification"]
+        for name in ("verification", "confirmed_at"):
+            if not result[name]:
+                del result[name]
         del result["degradation"], result["standing"]
         if self.standing:
             from ..._dest.history import listed
