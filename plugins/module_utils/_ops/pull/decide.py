@@ -148,8 +148,7 @@ def _make_so(
 
 def _noted(pull: PullContext, result: PullResult, resolved: Resolved | None) -> PullResult:
     """Return the result, after noting what a later run has to know; ``resolved`` is None without a request."""
-    options = pull.options
-    if options.last_good is None and not options.requested_at and not options.interval:
+    if not (pull.options.last_good or pull.options.requested_at or pull.options.interval):
         return result
     from .answered import note
 

@@ -32,6 +32,8 @@ HELD_BACK = "HeldBack"
 MAX_LISTED_PATHS = 1000
 # The key of excluded entries in the record of an artifact.
 LEFT_OUT = "left_out"
+# Values of the result that are left out when they are empty.
+_OPTIONAL = ("verification", "confirmed_at")
 # The key of the rule by which layers were placed, there and in the result.
 PLACEMENT = "placement"
 
@@ -90,16 +92,13 @@ class PullResult:
 
     def as_result(self) -> dict[str, Any]:
         """The result as the module returns it."""
-        result = dict(vars(self))
+        result = {name: value for name, value in vars(self).items() if value or name not in _OPTIONAL}
         result["artifact"] = {name: value for name, value in self.artifact.items() if name not in (LEFT_OUT, PLACEMENT)}
         if PLACEMENT in self.artifact:
             result[PLACEMENT] = self.artifact[PLACEMENT]
         left_out = self.artifact.get(LEFT_OUT)
         if isinstance(left_out, Mapping):
             result.update({name: left_out[name] for name in ("ignored", "ignored_count") if name in left_out})
-        for name in ("verification", "confirmed_at"):
-            if not result[name]:
-                del result[name]
         del result["degradation"], result["standing"]
         if self.standing:
             from ..._dest.history import listed
