@@ -42,8 +42,9 @@ options:
       - Each source has the options that say which artifact is meant, those of
         M(cloudnative.artifacts.oci_artifact_pull) - C(ref), or C(url) with C(tag), C(digest), C(semver),
         C(semver_filter), C(filter_tags) and C(tag_moved). In tags, C(_) is read as C(+), as Helm does.
-      - It may have any option of the registry and O(verify) of its own, which then replace those of the task. As soon
-        as it has one of O(username), O(password), O(auth_file) and O(auth_config), all of them are its own.
+      - It may have any option of the registry, O(verify) and O(interval) of its own, which then replace those of the
+        task. As soon as it has one of O(username), O(password), O(auth_file) and O(auth_config), all of them are its
+        own.
       - A reference C(oci-layout:PATH) or C(oci-archive:PATH) is an OCI image layout, or one in a tar file, on the host
         that runs the module.
     type: raw
@@ -56,6 +57,16 @@ options:
       - With it, jobs that run side by side deploy the same charts.
     type: dict
     default: {}
+  interval:
+    description:
+      - How long an answer of the registry counts, as a number of seconds or a Go duration such as V(10m), as
+        C(interval) of Flux's HelmRepository and OCIRepository. A source that the last run asked for less than that ago
+        is not asked for again; RV(charts[].confirmed_at) says when that was.
+      - It is asked for all the same when its reference, selection, C(tag_moved), O(verify) or O(policy) are others than
+        then, and with O(lock=update) and O(lock=check). A chart that is not in the cache any more is fetched.
+      - The time is noted in the cache, by each user for itself. A failure is no answer, and neither is a moved tag that
+        C(tag_moved) warns about.
+    type: str
   cache_dir:
     description:
       - The cache that charts are fetched into, and that releases take them from. See the option of that name of
@@ -88,6 +99,14 @@ EXAMPLES = r"""
       campaign:
         ref: contoso.azurecr.io/marketing/campaign1/chart:1.1
   register: found
+
+- name: Deploy often, and ask the registry every ten minutes
+  cloudnative.artifacts.helm_chart_sources:
+    sources:
+      podinfo:
+        url: oci://registry.example.com/charts/podinfo
+        semver: 6.x
+    interval: 10m
 
 - name: Show what they are
   ansible.builtin.debug:
@@ -130,6 +149,11 @@ charts:
     app_version:
       description: The version of what it deploys.
       type: str
+    confirmed_at:
+      description: When the registry last said what the source stands for (UTC).
+      returned: when O(interval) is given and the source has to be asked for
+      type: str
+      sample: "2026-11-21T02:00:00Z"
     verification:
       description: What the verification found, as M(cloudnative.artifacts.oci_artifact_verify) returns it.
       returned: when a policy is given

@@ -370,8 +370,9 @@ options:
     type: raw
   source_defaults:
     description:
-      - Options for all O(sources), which each may have as well, such as C(username), C(ca_cert) and
-        O(cloudnative.artifacts.helm_chart_sources#module:verify). They have this place of their own, since options of
+      - Options for all O(sources), which each may have as well, such as C(username), C(ca_cert),
+        O(cloudnative.artifacts.helm_chart_sources#module:verify) and
+        O(cloudnative.artifacts.helm_chart_sources#module:interval). They have this place of their own, since options of
         the same names are those of the connection to the Kubernetes API.
       - C(module_defaults) for M(cloudnative.artifacts.helm_chart_sources), or for the group
         C(cloudnative.artifacts.oci), and the variables of the controller such as E(OCI_ARTIFACT_AUTH_FILE) count, too,

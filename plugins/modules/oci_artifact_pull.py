@@ -201,6 +201,21 @@ options:
         compares files by their digests, as with O(check_content). It is recorded when the run succeeds.
       - It does not resume what is suspended, and does not release what is held back.
     type: str
+  interval:
+    description:
+      - How long an answer of the registry counts, as a number of seconds or a Go duration such as V(10m), as
+        C(interval) of Flux's OCIRepository. What the last run asked less than that ago is not asked again, so that a
+        schedule may run more often than the registry should be asked; RV(confirmed_at) says when that was.
+      - Files are compared as ever. The registry is asked all the same where it is needed or something else is wanted -
+        to correct drift, with O(force) or a new O(requested_at), and when reference, selection, layers, platform,
+        ignore rules, O(tag_moved), O(verify) or O(policy) are others than then. What O(policy) denies is denied at
+        once.
+      - The time is noted beside the record in C(.oci-artifact). Check mode goes by it and notes nothing. A failure is
+        no answer, and neither is a moved tag that O(tag_moved) warns about.
+      - With O(via) it is noted on the controller, in O(cache_dir); where that is none, the controller asks once in each
+        run. What O(lock_file) or O(pin) has for a reference is not asked anyway, O(lock=update) and O(lock=check)
+        always ask, and with O(resolve_once) one host asks in each run.
+    type: str
   unsafe_writes:
     description:
       - Write a file in place when it cannot be replaced because it is a mount point, as a single file that is mounted
@@ -344,6 +359,12 @@ EXAMPLES = r"""
     health:
       command: test -r /etc/judged/base/app.yaml
       timeout: 30s
+
+- name: Look every minute whether files are as they should be, and ask the registry every ten
+  cloudnative.artifacts.oci_artifact_pull:
+    ref: registry.example.com/platform/config:1.4.2
+    dest: /etc/often
+    interval: 10m
 """
 
 RETURN = r"""
@@ -410,6 +431,10 @@ results:
       description: As RV(degraded), with what belongs to it.
       returned: when it did not fail
       type: bool
+    confirmed_at:
+      description: As RV(confirmed_at).
+      returned: when it did not fail and O(interval) is given for it
+      type: str
     observed:
       description: As RV(observed).
       returned: when it did not fail
@@ -510,6 +535,13 @@ served_by:
   type: list
   elements: str
   sample: ["mirror.example.com"]
+confirmed_at:
+  description:
+    - When the registry last said what the reference stands for (UTC). With an O(interval) that may have been in an
+      earlier run, and RV(served_by) is empty then.
+  returned: success, without O(artifacts), when O(interval) is given and the reference has to be asked for
+  type: str
+  sample: "2026-11-21T02:00:00Z"
 degraded:
   description:
     - Whether O(dest) was kept without an answer of the registry, as O(on_registry_error) allows.
@@ -792,6 +824,7 @@ OWN_SPEC: dict[str, Any] = {
     "validate": {"type": "str"},
     "health": {"type": "dict", "options": HEALTH_SPEC},
     "requested_at": {"type": "str"},
+    "interval": {"type": "str"},
 }
 
 
@@ -821,7 +854,7 @@ def pull_options(task: AnsibleModule, policy: Policy | None) -> PullOptions:
         connection=connection_options(params),
         policy=policy,
     )
-    if any(params[name] is not None for name in ("keep", "validate", "health", "requested_at")):
+    if any(params[name] is not None for name in ("keep", "validate", "health", "requested_at", "interval")):
         from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.host_options import host_options
 
         options = options._replace(**host_options(params))

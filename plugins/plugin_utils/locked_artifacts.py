@@ -56,6 +56,8 @@ def run_locked(
         return run(options)
     if lock.mode == USE:
         return run(_delivered(module, _with_pins(options, lock.pins(requests))))
+    # what the registry has now is the question
+    options = _asking(options)
     if lock.mode == CHECK:
         lock.pins(requests)  # what is not in the file is said before anything is asked
         answer = look(options)
@@ -67,6 +69,17 @@ def run_locked(
         return dict(failure)
     answer = run(_delivered(module, options))
     return lock.enter(found_in(requests, _results(answer, options)), answer)
+
+
+def _asking(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options of a task without ``interval``."""
+    given = {name: value for name, value in options.items() if name != "interval"}
+    if _is_list(options):
+        given["artifacts"] = [
+            {name: value for name, value in item.items() if name != "interval"} if isinstance(item, Mapping) else item
+            for item in options["artifacts"]
+        ]
+    return given
 
 
 def _is_list(options: Mapping[str, Any]) -> bool:

@@ -98,5 +98,14 @@ def locked_charts(action: ActionBase, options: dict[str, Any], task_vars: Mappin
     if lock is None:
         return None
     charts = LockedCharts(lock, options)
+    if lock.mode != USE:
+        # what the registry has now is the question
+        options["sources"] = {
+            name: {key: value for key, value in source.items() if key != "interval"}
+            if isinstance(source, Mapping)
+            else source
+            for name, source in options["sources"].items()
+        }
+        options.pop("interval", None)
     options["pins"] = {**charts.pins(), **(options.get("pins") or {})}
     return charts

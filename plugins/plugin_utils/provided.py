@@ -37,7 +37,7 @@ FILE_NAME = "cloudnative.artifacts.via"
 # Options that are about the host alone: two hosts that differ in them want the same artifact.
 _OF_HOST = frozenset(
     "dest owner group mode force check_content unsafe_writes suspend on_registry_error ignore via keep validate health "
-    "interval requested_at hold reason state remediation".split()
+    "requested_at hold reason state remediation".split()
 )
 _COPIED = 1024 * 1024
 

@@ -14,6 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._errors import InvalidOption
 from .._files.bounded import expanded
+from .._oci.options import parse_duration
 from .._ops.charts.sources import SourceOptions
 from .concealing import ConcealingModule
 from .exact import refuse_numbers
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CACHE = "~/.cache/cloudnative.artifacts"
 
+INTERVAL_SPEC: dict[str, Any] = {"interval": {"type": "str"}}
 SOURCES_SPEC: dict[str, Any] = {
     # the action plugin hands both over as one text, so that no credential in them is logged
     "sources": {"type": "raw", "required": True, "no_log": True},
@@ -51,11 +53,12 @@ SOURCES_SPEC: dict[str, Any] = {
     **RULES_SPEC,
     **AUTH_SPEC,
     **CONNECTION_SPEC,
+    **INTERVAL_SPEC,
 }
 
 
 # The options of one source, and of a task for all that do not say otherwise.
-_SHARED_SPEC: dict[str, Any] = {**AUTH_SPEC, **CONNECTION_SPEC, **VERIFY_SPEC}
+_SHARED_SPEC: dict[str, Any] = {**AUTH_SPEC, **CONNECTION_SPEC, **VERIFY_SPEC, **INTERVAL_SPEC}
 
 
 def chart_cache(module: AnsibleModule) -> str:
@@ -118,6 +121,7 @@ def _source(
         auth=auth_options(task),
         connection=connection_options(params),
         policy=policy,
+        interval=parse_duration(params["interval"]) if params["interval"] is not None else 0.0,
     )
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -56,7 +58,9 @@ def parse_rules(document: Document, parse_verify: VerifyParser) -> Policy:
                 f"The {where} is for the same as the rule {twin.match.text!r}: which one applies is not decided.",
                 "Make one rule of both.",
             )
-    return Policy(document.source, tuple(rules.values()))
+    text = json.dumps(document.rules, sort_keys=True, default=str)
+    fingerprint = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return Policy(document.source, tuple(rules.values()), fingerprint)
 
 
 def _parse_rule(given: Mapping[str, Any], parse_verify: VerifyParser) -> Rule:

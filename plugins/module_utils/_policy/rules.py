@@ -103,10 +103,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Policy:
-    """Checked rules; ``source`` is the path of their file, or says that the task has them."""
+    """Checked rules; ``source`` is the path of their file, or says that the task has them. ``fingerprint`` is a digest
+    of what they were read from."""
 
     source: str
     rules: tuple[Rule, ...]
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

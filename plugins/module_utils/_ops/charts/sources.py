@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Charts for releases: resolve → verify → fetch → check, into a cache by digest.
 
-An unchanged chart takes one request; a chart that is pinned by digest takes none.
+An unchanged chart takes one request; one that is pinned by digest, or was asked for within its interval, takes none.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +25,7 @@ from ..._oci.manifest import Descriptor, Manifest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..artifact_result import artifact_identity, layer_record
 from ..connect import cache_warnings
+from ..interval import Answers, terms_of, time_text
 from ..layer_selector import FIRST, LayerSelector, Limits
 from ..layers import check_sizes, choose_manifest
 from ..moved_tag import warnings_of_moved_tag
@@ -47,7 +49,7 @@ _VERSION_TAG = re.compile(r"v?\d+(\.\d+)*([-_+].*)?\Z", re.ASCII)
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """The options of one chart."""
+    """The options of one chart. Within ``interval`` seconds of its last answer the registry is not asked."""
 
     name: str
     reference: ReferenceOptions
@@ -55,6 +57,7 @@ class SourceOptions:
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     policy: Policy | None = None
+    interval: float = 0.0
 
 
 def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, Any]:
@@ -141,10 +144,15 @@ class _Fetch:
 
     def _run(self) -> dict[str, Any]:
         source = self.source
-        resolved = self._task.resolve(self._repository, self._target, source.auth, source.connection)
+        asks = self._target.known is None or self._target.asks_for_tag
+        answers = self._answers() if source.interval and asks else None
+        found = None if answers is None else answers.recent(source.interval)
+        moment = time.time()
+        resolved, confirmed_at = found or (self._asked(), time_text(moment))
         if self._guard is not None:
             self._guard.check_resolved(resolved)
-        self.warnings += warnings_of_moved_tag(self._repository, self._target)
+        moved = [] if found else warnings_of_moved_tag(self._repository, self._target)
+        self.warnings += moved
         verdict = self._verify(resolved)
         manifest = self._manifest(resolved.digest)
         what = str(self._target.reference.at(tag=resolved.tag, digest=resolved.digest))
@@ -156,13 +164,26 @@ class _Fetch:
         self._list(resolved, manifest)
         self._compare_version(resolved.tag, chart, what)
         self.warnings += self._repository.own_warnings
+        # a tag that has moved is to be seen by the next run, too
+        if answers is not None and found is None and not moved:
+            answers.note(resolved, moment)
         return {
             "path": path,
             **artifact_identity(self._target.reference, resolved),
             "layer": layer_record(layer),
             **chart,
             **({"verification": verdict} if verdict else {}),
+            **({"confirmed_at": confirmed_at} if answers is not None else {}),
         }
+
+    def _asked(self) -> Resolved:
+        return self._task.resolve(self._repository, self._target, self.source.auth, self.source.connection)
+
+    def _answers(self) -> Answers:
+        """The note of what the registry answered, in the cache."""
+        policy = "" if self.source.policy is None else self.source.policy.fingerprint
+        terms = terms_of(*self._policies, policy, self._target.tag_moved)
+        return Answers(self._cache.notes(), self._target, terms)
 
     def _verify(self, resolved: Resolved) -> Mapping[str, Any]:
         """Verify the signatures, unless the digest satisfied this policy before.

@@ -88,20 +88,32 @@ class Change:
         placement = placement_of(manifest, pull.options.selector, what, is_to_file=bool(pull.name))
         check_sizes(placement.layers, pull.options.limits, what)
         pull.warnings.extend(placement.warnings)
-        if pull.guard is not None:
-            verdict = verdict_of(self._verification)
-            pull.guard.check_change(resolved, [top, manifest], verdict, state.artifact, check_mode=pull.check_mode)
+        self._check_change([top, manifest], state)
         artifact = self._describe(top, manifest, placement)
         is_other = drift is not None or dict(state.key) != pull.key(resolved)
         if pull.check_mode and not pull.want_diff and is_other:
             return self._predict(drift, artifact)
         with self._workplace() as (stage, work):
-            # another run may have placed the same artifact while this one waited for the lock
-            state = pull.load_state()
+            # while this run waited for the lock, another may have placed this artifact or another one, and an operator
+            # may have held it back
+            before, state = state, pull.load_state()
+            if state != before:
+                self._check_change([top, manifest], state)
+                if state.standing != before.standing:
+                    from .said import said_meanwhile
+
+                    said = said_meanwhile(pull, state, resolved)
+                    if said is not None:
+                        return said
             drift = pull.drift(state, resolved)
             if drift is not None and drift.is_empty and not pull.must_keep(state):
                 return pull.unchanged(state, UP_TO_DATE, self._verification)
             return self._place(manifest, placement, stage, work, state, artifact)
+
+    def _check_change(self, manifests: Sequence[Manifest], state: State) -> None:
+        guard, verdict = self._pull.guard, verdict_of(self._verification)
+        if guard is not None:
+            guard.check_change(self._resolved, manifests, verdict, state.artifact, check_mode=self._pull.check_mode)
 
     def _place(
         self,

@@ -68,13 +68,10 @@ class PullContext:
 
     def key(self, resolved: Resolved) -> dict[str, Any]:
         """Return the key of the record for this revision; see ``State.key``."""
-        selector = self.options.selector
         return {
             "url": self.target.reference.url,
             "revision": resolved.revision,
-            "media_type": selector.media_type,
-            "operation": selector.operation,
-            "layers": selector.layers,
+            **self.options.selector._asdict(),
             "platform": self.options.platform,
             "ignore": self.options.ignore,
         }
@@ -83,8 +80,7 @@ class PullContext:
         """Return False when something is to be done whatever the revision is; without looking at files."""
         if state.pending or self.options.force or not self.is_verified(state) or self.must_keep(state):
             return False
-        key = dict(state.key)
-        return key == {**self.key(Resolved("", "", None)), "revision": key.get("revision")}
+        return dict(state.key) == {**self.key(Resolved("", "", None)), "revision": state.key.get("revision")}
 
     def drift(self, state: State, resolved: Resolved) -> Drift | None:
         """Return the drift of the files from the record; None when the record is of another revision or other options.
@@ -94,6 +90,11 @@ class PullContext:
         if dict(state.key) != self.key(resolved) or state.pending or self.options.force:
             return None
         return self.destination.find_drift(state, self.compares_content(state))
+
+    def is_in_place(self, state: State, known: Resolved) -> bool:
+        """Return True when ``dest`` holds a revision as the record says, verified if a policy asks for that."""
+        drift = self.drift(state, known)
+        return drift is not None and drift.is_empty and self.is_verified(state) and not self.must_keep(state)
 
     def must_keep(self, state: State) -> bool:
         """Return True when the revision in ``dest`` is to be kept and is not yet."""

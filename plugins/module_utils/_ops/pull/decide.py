@@ -46,7 +46,7 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
     if options.suspend:
         return pull.unchanged(state, SUSPENDED, {})
     if state.standing.get("suspended"):
-        from .standing import suspended
+        from .said import suspended
 
         return suspended(pull, state)
     if not pull.check_mode and pull.destination.has_leftovers():
@@ -57,10 +57,16 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
     if known is not None and not pull.target.asks_for_tag:
         # no request: the content of a digest or a pin cannot change
         result = _held_back(pull, state, known)
-        if result is None and is_in_place(pull, state, known):
+        if result is None and pull.is_in_place(state, known):
             result = pull.unchanged(state, UP_TO_DATE, pull.recorded_verification(state))
         if result is not None:
-            return _confirmed(pull, result, pull.target.pin)
+            return _noted(pull, result, pull.target.pin)
+    elif options.interval:
+        from .answered import recently
+
+        result = recently(pull, state)
+        if result is not None:
+            return result
     if not pull.may_be_in_place(state):
         # needed in any case: where it was not carried to the host, that is known before the first request
         from . import change  # noqa: F401
@@ -86,7 +92,7 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
     except PartMissing as exc:
         exc.revision = resolved.revision if resolved is not None and not options.reference.digest else ""
         raise
-    return _confirmed(pull, result, resolved)
+    return _noted(pull, result, resolved)
 
 
 def _held_back(pull: PullContext, state: State, resolved: Resolved) -> PullResult | None:
@@ -95,12 +101,6 @@ def _held_back(pull: PullContext, state: State, resolved: Resolved) -> PullResul
     from .standing import held_back
 
     return held_back(pull, state, resolved)
-
-
-def is_in_place(pull: PullContext, state: State, known: Resolved) -> bool:
-    """Return True when ``dest`` holds a revision as the record says, verified if a policy asks for that."""
-    drift = pull.drift(state, known)
-    return drift is not None and drift.is_empty and pull.is_verified(state) and not pull.must_keep(state)
 
 
 def _resolve_reference(pull: PullContext, repository: Repository) -> Resolved:
@@ -146,15 +146,10 @@ def _make_so(
         raise
 
 
-def _confirmed(pull: PullContext, result: PullResult, resolved: Resolved | None) -> PullResult:
-    """Return the result, after storing the time of the registry's answer; ``resolved`` is None without a request."""
-    if pull.options.last_good is not None and resolved is not None and not pull.check_mode:
-        from .last_good import note_confirmation
+def _noted(pull: PullContext, result: PullResult, resolved: Resolved | None) -> PullResult:
+    """Return the result, after noting what a later run has to know; ``resolved`` is None without a request."""
+    if not (pull.options.last_good or pull.options.requested_at or pull.options.interval):
+        return result
+    from .answered import note
 
-        result.warnings += note_confirmation(pull.destination, pull.target, pull.key(resolved))
-    token = pull.options.requested_at
-    if token and not pull.check_mode and result.standing.get("requested_at", {}).get("token") != token:
-        from .standing import note_request
-
-        result.standing = note_request(pull)
-    return result
+    return note(pull, result, resolved)

@@ -18,7 +18,6 @@ from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..resolve import Target
 from ..task import Task
 from .context import PullContext, make_context
-from .decide import is_in_place
 from .delivery import DELIVERED, WANTS, Archive, Delivery, Parcel
 from .options import PullOptions
 
@@ -147,6 +146,9 @@ def pull_delivered(
         raise
     if receiving is not None:
         receiving[0].clear()
+    for answer, delivery in zip(result.get("results") or [result], parcel.items):
+        if delivery.confirmed_at and not answer.get("failed"):
+            answer["confirmed_at"] = delivery.confirmed_at
     result[DELIVERED] = {"place": parcel.place, "verified_here": task.verified_here}
     return result
 
@@ -166,7 +168,7 @@ def _look(
         pull = make_context(options, task, check_mode=check_mode, want_diff=want_diff)
         contexts.append(pull)
         known = pull.target.known
-        if not (options.suspend or (known and is_in_place(pull, pull.load_state(), known))):
+        if not (options.suspend or (known and pull.is_in_place(pull.load_state(), known))):
             needing.append(number)
     return _Look(contexts, needing)
 

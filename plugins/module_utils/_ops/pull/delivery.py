@@ -37,7 +37,8 @@ class Delivery(NamedTuple):
     ``rules`` are those of a policy that need the record of the host. ``failure`` is why nothing can be placed;
     ``is_outage`` says that the registry was out of reach. ``needs`` are names of what reading the layers takes.
     ``wants_platform`` stands for an index of which the host has to say which platform it is. ``is_fetched`` says that
-    the layers are there to be sent, and signatures were checked.
+    the layers are there to be sent, and signatures were checked. ``confirmed_at`` is when the registry answered, with
+    an ``interval``.
     """
 
     revision: str = ""
@@ -54,6 +55,7 @@ class Delivery(NamedTuple):
     needs: Sequence[str] = ()
     wants_platform: bool = False
     is_fetched: bool = False
+    confirmed_at: str = ""
     served_by: Sequence[str] = ()
     warnings: Sequence[str] = ()
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options about what a host remembers and runs, which most pulls lack."""
+"""The options about what a host remembers and runs, and when it asks, which most pulls lack."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Health(NamedTuple):
 
 
 def host_options(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``keep``, ``validate``, ``health`` and ``requested_at`` of :class:`.options.PullOptions`.
+    """Return ``keep``, ``validate``, ``health``, ``requested_at`` and ``interval`` of :class:`.options.PullOptions`.
 
     :raises InvalidOption: when one of them cannot be used.
     """
@@ -37,10 +37,11 @@ def host_options(params: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidOption(f"'keep' is {keep}: wanted 0 to {MAX_KEPT}.")
     if len(token) > MAX_TOKEN:
         raise InvalidOption(f"'requested_at' has {len(token)} characters: wanted at most {MAX_TOKEN}.")
-    validate, health = params["validate"], params["health"]
+    validate, health, interval = params["validate"], params["health"], params["interval"]
     return {
         "keep": keep,
         "requested_at": token,
+        "interval": 0.0 if interval is None else parse_duration(interval),
         "validate": () if validate is None else parse_validate(validate),
         "health": None if health is None else parse_health(health),
     }

@@ -69,21 +69,27 @@ def held_revision(state: State) -> Resolved:
     return Resolved(str(state.artifact.get("digest", "")), str(state.artifact.get("tag", "")), None)
 
 
-def _fingerprint(target: Target, key: Mapping[str, Any]) -> str:
+def fingerprint(target: Target, key: Mapping[str, Any]) -> str:
     """A digest of the reference, the selection and the result that a confirmation is for."""
     text = json.dumps([target.wanted, dict(key)], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def note_confirmation(destination: Destination, target: Target, key: Mapping[str, Any]) -> list[str]:
-    """Store the time of the registry's confirmation in the control directory; return warnings."""
+def note_confirmation(
+    destination: Destination, target: Target, key: Mapping[str, Any], moment: float, terms: str = ""
+) -> list[str]:
+    """Store the time of the registry's confirmation in the control directory; return warnings.
+
+    :param moment: seconds since 1970.
+    :param terms: see :func:`..._dest.confirmation.confirm`.
+    """
     try:
-        confirmation.confirm(destination, _fingerprint(target, key), time.time())
+        confirmation.confirm(destination, fingerprint(target, key), moment, terms)
     except OSError as exc:
         control = shown(destination.control)
         return [
             f"When the registry confirmed {target.reference.name} could not be noted in {control}: {exc.strerror}. "
-            "'on_registry_error' may find it older than it is."
+            "'on_registry_error' may find it older than it is, and 'interval' has no effect."
         ]
     return []
 
@@ -105,7 +111,7 @@ def judge(
 
     :raises OciError: ``error`` itself, with the reason why nothing could be kept.
     """
-    confirmed = confirmation.last_confirmed(destination, _fingerprint(target, state.key))
+    confirmed = confirmation.last_confirmed(destination, fingerprint(target, state.key))
     since = max(filter(None, (confirmed, placed_at(state))), default=None)
     seconds = max(0, int(time.time() - since)) if since is not None else 0
     problem = ""

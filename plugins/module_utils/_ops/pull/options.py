@@ -32,6 +32,8 @@ HELD_BACK = "HeldBack"
 MAX_LISTED_PATHS = 1000
 # The key of excluded entries in the record of an artifact.
 LEFT_OUT = "left_out"
+# Values of the result that are left out when they are empty.
+_OPTIONAL = ("verification", "confirmed_at")
 # The key of the rule by which layers were placed, there and in the result.
 PLACEMENT = "placement"
 
@@ -40,7 +42,8 @@ class PullOptions(NamedTuple):
     """The options of a pull. None means no rules (``ignore``, ``policy``), no signatures (``verify``), no content that
     is kept when the registry fails (``last_good``), and no change to how many revisions are kept (``keep``). With
     ``unsafe_writes`` files that are mount points are written in place. ``validate`` has the words of a command, none
-    for no command. ``vouched`` is the fingerprint of policies that another machine found satisfied."""
+    for no command. Within ``interval`` seconds of its last answer the registry is not asked. ``vouched`` is the
+    fingerprint of policies that another machine found satisfied."""
 
     reference: ReferenceOptions
     dest: str
@@ -63,6 +66,7 @@ class PullOptions(NamedTuple):
     validate: Sequence[str] = ()
     health: Health | None = None
     requested_at: str = ""
+    interval: float = 0.0
     vouched: str = ""
 
 
@@ -70,7 +74,8 @@ class PullOptions(NamedTuple):
 class PullResult:
     """The module's result. ``changes`` lists paths by kind of change, at most 1,000 of each. ``degradation`` describes
     why and since when content is kept without the registry's confirmation. ``served_by`` lists the hosts that
-    answered. ``observed`` has the rules that the content was placed by, ``standing`` what else the record remembers."""
+    answered. ``observed`` has the rules that the content was placed by, ``standing`` what else the record remembers.
+    ``confirmed_at`` is when the registry answered, with an ``interval``."""
 
     changed: bool
     reason: str
@@ -83,18 +88,17 @@ class PullResult:
     served_by: list[str] = field(default_factory=list)
     observed: Mapping[str, Any] = field(default_factory=dict)
     standing: Mapping[str, Any] = field(default_factory=dict)
+    confirmed_at: str = ""
 
     def as_result(self) -> dict[str, Any]:
         """The result as the module returns it."""
-        result = dict(vars(self))
+        result = {name: value for name, value in vars(self).items() if value or name not in _OPTIONAL}
         result["artifact"] = {name: value for name, value in self.artifact.items() if name not in (LEFT_OUT, PLACEMENT)}
         if PLACEMENT in self.artifact:
             result[PLACEMENT] = self.artifact[PLACEMENT]
         left_out = self.artifact.get(LEFT_OUT)
         if isinstance(left_out, Mapping):
             result.update({name: left_out[name] for name in ("ignored", "ignored_count") if name in left_out})
-        if not self.verification:
-            del result["verification"]
         del result["degradation"], result["standing"]
         if self.standing:
             from ..._dest.history import listed

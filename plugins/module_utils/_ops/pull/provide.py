@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,7 @@ from ..._oci import media
 from ..._oci.digest import is_digest
 from ..._oci.manifest import Descriptor, Manifest
 from ..._secrets.known import without_secrets
+from ..interval import Answers, terms_of, time_text
 from ..layer_selector import EXTRACT
 from ..layers import MAX_CHART_LOOKS, check_sizes, choose_manifest, find_chart
 from ..placement import Placement, placement_of
@@ -129,8 +131,8 @@ class _Provider:
         try:
             repository = self._task.open(self._target, self._options.auth, self._options.connection)
             try:
-                resolved = self._resolve(repository)
-                made = made._replace(revision=resolved.revision, rules=self._rules())
+                resolved, confirmed_at = self._resolve(repository)
+                made = made._replace(revision=resolved.revision, rules=self._rules(), confirmed_at=confirmed_at)
                 made = self._look(made, repository, resolved)
             finally:
                 warnings = [without_secrets(each) for each in (*self._warnings, *repository.warnings)]
@@ -142,15 +144,41 @@ class _Provider:
             return made._replace(failure=failure, is_outage=is_outage(exc))
         return made
 
-    def _resolve(self, repository: Repository) -> Resolved:
-        resolved = self._task.resolve(repository, self._target, self._options.auth, self._options.connection)
+    def _resolve(self, repository: Repository) -> tuple[Resolved, str]:
+        """What the reference stands for, and when the registry said so, with an ``interval``."""
+        answers, options = self._answers(), self._options
+        found = None if answers is None or options.force else answers.recent(options.interval)
+        moment = time.time()
+        resolved, confirmed_at = found or (self._asked(repository), "")
+        moved: list[str] = []
         if self._guard is not None:
             self._guard.check_resolved(resolved)
-        if self._target.asks_for_tag:
+        if found is None and self._target.asks_for_tag:
             from ..moved_tag import warnings_of_moved_tag
 
-            self._warnings += warnings_of_moved_tag(repository, self._target)
-        return resolved
+            # noted below only without: it is to be seen by the next run, too
+            moved = warnings_of_moved_tag(repository, self._target)
+            self._warnings += moved
+        if found is None and answers is not None:
+            confirmed_at = time_text(moment)
+            if not moved and not self._check_mode:
+                answers.note(resolved, moment)
+        return resolved, confirmed_at
+
+    def _asked(self, repository: Repository) -> Resolved:
+        return self._task.resolve(repository, self._target, self._options.auth, self._options.connection)
+
+    def _answers(self) -> Answers | None:
+        """The note of the registry's answer in the user's cache; None where it is asked in each run."""
+        options, target = self._options, self._target
+        if not options.interval or not options.cache.root or (target.known and not target.asks_for_tag):
+            return None
+        cache = self._task.cache
+        if cache is None:
+            return None
+        policy = "" if options.policy is None else options.policy.fingerprint
+        terms = terms_of(*self._policies, policy, target.tag_moved, options.requested_at)
+        return Answers(cache.notes(), target, terms)
 
     def _rules(self) -> Sequence[Mapping[str, Any]]:
         """The part of the policy that only the host can check: it compares with what is in place there."""

@@ -15,19 +15,8 @@ from ..._errors import OciError
 from ..._files.names import shown
 from ..resolve import Resolved
 from .context import PullContext
-from .options import HELD_BACK, SUSPENDED, PullResult
-
-
-def suspended(pull: PullContext, state: State) -> PullResult:
-    """Return the result for a ``dest`` whose pulls are suspended, with a warning that says by whom."""
-    note = state.standing["suspended"]
-    reason = f": {note['reason']}" if note.get("reason") else ""
-    pull.warn_once(
-        f"Pulls into {shown(pull.destination.root)} are suspended since {note.get('since')} by {note.get('who')}"
-        f"{reason}. "
-        "oci_artifact_rollback resumes them with state: resumed."
-    )
-    return pull.unchanged(state, SUSPENDED, {})
+from .options import HELD_BACK, PullResult
+from .said import warning
 
 
 def held_back(pull: PullContext, state: State, resolved: Resolved) -> PullResult | None:
@@ -57,6 +46,9 @@ def held_without_registry(pull: PullContext, state: State, error: OciError) -> P
 
 
 def _passed_over(pull: PullContext, state: State, hold: Hold) -> PullResult:
+    if pull.guard is not None and state.artifact.get("url") == hold.url:
+        # what is kept instead may be denied by now
+        pull.guard.check_resolved(Resolved(str(state.artifact["digest"]), str(state.artifact.get("tag") or ""), None))
     pull.warn_once(warning(hold, state))
     if not state.pending or pull.check_mode:
         return pull.unchanged(state, HELD_BACK, pull.recorded_verification(state))
@@ -73,17 +65,6 @@ def _passed_over(pull: PullContext, state: State, hold: Hold) -> PullResult:
     result = replay(pull.destination, pull.name, current, pull.task)
     result.reason, result.warnings = HELD_BACK, [*pull.warnings, *result.warnings]
     return result
-
-
-def warning(hold: Hold, state: State) -> str:
-    """Return what says that a digest is passed over, and how that ends."""
-    kept = str(state.artifact.get("revision") or "")
-    reason = f": {hold.reason}" if hold.reason else ""
-    return (
-        f"{hold.revision} of {hold.url} is held back on this host since {hold.since} by {hold.who}{reason}. "
-        f"{f'{kept} is kept' if kept else 'Nothing is placed'} until another digest appears, or "
-        "oci_artifact_rollback releases it with state: released."
-    )
 
 
 def restore_interrupted(pull: PullContext, error: OciError) -> None:

@@ -81,6 +81,23 @@ def test_an_update_and_what_follows(tmp_path: Path) -> None:
     assert caught.value.details["outdated"][0]["found"] == f"1.5.0@{B}" and caught.value.details["changed"] is False
 
 
+@pytest.mark.parametrize("mode", ["update", "check"])
+def test_what_the_registry_has_now_is_asked_whatever_the_interval_is(tmp_path: Path, mode: str) -> None:
+    run = Run(tmp_path, run=answer(f"1.4.0@{A}"), look=answer(f"1.4.0@{A}"))
+    entry = {"url": URL, "semver": "1.x", "dest": "/srv"}
+    for task in (entry, {"artifacts": [entry]}):
+        if "artifacts" in task:
+            run = Run(tmp_path, run={"results": [answer(f"1.4.0@{A}")]})
+        run("update", PULL, task)
+        run.asked.clear()
+        often = {"artifacts": [{**entry, "interval": "10m"}]} if "artifacts" in task else entry
+        run(mode, PULL, {**often, "interval": "10m"})
+        assert run.asked and all("interval" not in str(given) for _kind, given in run.asked)
+        run.asked.clear()
+        run("use", PULL, {**often, "interval": "10m"})
+        assert [given["interval"] for _kind, given in run.asked] == ["10m"]
+
+
 @pytest.mark.parametrize(
     ("module", "task", "given"),
     [
@@ -196,15 +213,21 @@ def test_charts(tmp_path: Path) -> None:
         _task=SimpleNamespace(check_mode=False, diff=False, async_val=0),
         _loader=SimpleNamespace(get_basedir=lambda: str(tmp_path)),
     )
-    sources = {"demo": {"url": URL, "semver": "1.x"}, "pinned": {"url": URL}, "digest": {"ref": f"{NAME}@{A}"}}
+    sources = {
+        "demo": {"url": URL, "semver": "1.x", "interval": "10m"},
+        "pinned": {"url": URL},
+        "digest": {"ref": f"{NAME}@{A}"},
+    }
     charts = {"demo": {"revision": f"1.4.0@{A}"}, "pinned": {"revision": f"latest@{B}"}}
 
     def locked(mode: str) -> tuple[LockedCharts, dict[str, Any]]:
         options: dict[str, Any] = {
-            "sources": sources, "pins": {"pinned": f"latest@{B}"}, "lock_file": str(file), "lock": mode
+            "sources": sources, "pins": {"pinned": f"latest@{B}"}, "lock_file": str(file), "lock": mode,
+            "interval": "1h",
         }  # fmt: skip
         found = locked_charts(action, options, {})
         assert found is not None and not {"lock", "lock_file"} & set(options)
+        assert ("interval" in str(options)) == (mode == "use")
         return found, options["pins"]
 
     with pytest.raises(LockMissing):

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     BuildError,
     ChartError,
@@ -283,3 +284,40 @@ def test_a_verified_digest_need_not_be_verified_again(cache: str, tmp_path: Path
             fetch_charts([other], cache)
     with pytest.raises(InvalidPolicy):
         fetch_charts([source(parse_policy({"public_keys": ["/nowhere.pub"]}))], cache)
+
+
+def test_a_source_is_asked_for_once_in_its_interval(layout: Layout, cache: str, tmp_path: Path) -> None:
+    first = layout.put("1.0.0", packed())
+
+    def fetch(**options: Any) -> dict[str, Any]:
+        chart: dict[str, Any] = fetch_charts([layout.source(**{"interval": 600.0, **options})], cache)["charts"]["demo"]
+        return chart
+
+    noted = fetch()
+    assert noted["digest"] == first and noted["confirmed_at"].endswith("Z")
+    assert "confirmed_at" not in fetch(interval=0.0) and "confirmed_at" not in fetch(pin=f"1.0.0@{first}")
+    second = layout.put("1.0.0", packed("1.0.0", "other"))
+    assert fetch() == noted
+    # whoever wants something else, or says no interval, asks
+    rules = rules_of([{"match": f"oci-layout:{layout.root}", "never_downgrade": True}])
+    assert [fetch(interval=0.0)["digest"], fetch(policy=rules)["digest"], fetch()["digest"]] == [second, second, first]
+    denied = rules_of([{"match": f"oci-layout:{layout.root}", "deny_digests": [second]}])
+    with pytest.raises(OciError, match="denied"):
+        fetch(policy=denied)
+    # what was answered too long ago, and a note that cannot be understood
+    notes = [path for path in (tmp_path / "cache/notes").rglob("*.json") if "answer" in json.loads(path.read_text())]
+    assert len(notes) == 2
+    for content in (lambda note: {**note, "answer": {**note["answer"], "at": 1.0}}, lambda note: {**note, "answer": 1}):
+        fetch()
+        for path in notes:
+            path.write_text(json.dumps(content(json.loads(path.read_text()))))
+        assert fetch()["digest"] == second
+
+
+def test_a_chart_that_cannot_be_used_is_no_answer(layout: Layout, cache: str) -> None:
+    layout.put("1.0.0", b"no chart")
+    for _ in range(2):
+        with pytest.raises(ChartError):
+            fetch_charts([layout.source(interval=600.0)], cache)
+    digest = layout.put("1.0.0", packed())
+    assert fetch_charts([layout.source(interval=600.0)], cache)["charts"]["demo"]["digest"] == digest

@@ -46,11 +46,13 @@ def health(command: str, remediation: str = "rollback") -> Health:
         ({"health": {"command": " ", "timeout": "1s", "remediation": "none"}}, "'health.command' is empty"),
         ({"health": {"command": "true", "timeout": "soon", "remediation": "none"}}, "soon"),
         ({"requested_at": "x" * 201}, "has 201 characters"),
+        ({"interval": "often"}, "often"),
+        ({"interval": "0"}, "not a duration"),
     ],
-    ids=["negative", "too many", "no path", "quote", "empty", "time", "token"],
+    ids=["negative", "too many", "no path", "quote", "empty", "time", "token", "interval", "no interval"],
 )
 def test_options_that_cannot_be_used(options: dict[str, Any], words: str) -> None:
-    params = {"keep": None, "validate": None, "health": None, "requested_at": None, **options}
+    params = {"keep": None, "validate": None, "health": None, "requested_at": None, "interval": None, **options}
     with pytest.raises(InvalidOption, match=words):
         host_options(params)
 

@@ -96,6 +96,11 @@ def test_a_pull_that_runs(server: FaultServer, tmp_path: Path, said: list[Report
         "exists": False,
         "artifact": {},
         "progress": {},
+        "observed": {},
+        "history": [],
+        "held": [],
+        "suspended": {},
+        "requested_at": {},
         "records": [],
         "served_by": [],
     }
