@@ -12,10 +12,10 @@ version_added: 0.1.0
 description:
   - Returns all directories and files of a host that M(cloudnative.artifacts.oci_artifact_pull) has placed something in,
     with digest, signers, drift, what is held back, and who has suspended pulls.
-  - Every pull that places something enters its destination into an index on the host, which this module reads. The index
-    of root is C(/var/lib/cloudnative-artifacts/index), that of another user
-    C(.local/state/cloudnative-artifacts/index) in the home directory. The environment variable E(OCI_ARTIFACT_INDEX) of
-    the tasks names another directory, or none when it is empty.
+  - Every pull that places something enters its destination into an index on the host, which this module reads. The
+    index of root is C(/var/lib/cloudnative.artifacts/index), that of another user
+    C(.local/state/cloudnative.artifacts/index) in the home directory. The environment variable E(OCI_ARTIFACT_INDEX)
+    of the tasks names another directory, or none when it is empty.
   - What lies in a destination is read from its record. A destination whose record is gone is returned once more, as
     V(vanished), and leaves the index.
   - No registry is asked.
@@ -70,7 +70,9 @@ EXAMPLES = r"""
 
 - name: Say what differs from what was placed
   ansible.builtin.debug:
-    msg: "{{ ansible_facts.oci_artifacts | selectattr('drift', 'defined') | selectattr('drift.count') | map(attribute='path') }}"
+    msg: "{{ placed | selectattr('drift.count') | map(attribute='path') }}"
+  vars:
+    placed: "{{ ansible_facts.oci_artifacts | selectattr('drift', 'defined') }}"
 
 - name: Compare every byte, also of a directory that was moved
   cloudnative.artifacts.oci_artifact_facts:
@@ -138,9 +140,9 @@ ansible_facts:
           description: As RV(cloudnative.artifacts.oci_artifact_pull#module:observed).
           type: dict
         drift:
-          description: The paths whose content (C(content)), or mode or owner (C(permissions)) is not that of the record,
-            at most 20 of each, and how many there are (C(count)). Modes and owners are compared where the pull had
-            C(keep), which remembers them.
+          description: The paths whose content (C(content)), or mode or owner (C(permissions)) is not that of the
+            record, at most 20 of each, and how many there are (C(count)). Modes and owners are compared where the pull
+            had C(keep), which remembers them.
           type: dict
         history:
           description: As RV(cloudnative.artifacts.oci_artifact_pull#module:history).

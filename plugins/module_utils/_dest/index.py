@@ -29,8 +29,8 @@ from .destination import Destination
 
 # names another directory; empty for no index
 ENVIRONMENT = "OCI_ARTIFACT_INDEX"
-OF_ROOT = "/var/lib/cloudnative-artifacts/index"
-OF_USER = ".local/state/cloudnative-artifacts/index"
+OF_ROOT = "/var/lib/cloudnative.artifacts/index"
+OF_USER = ".local/state/cloudnative.artifacts/index"
 # destinations that are read, and bytes of what the index has of one
 MAX_ENTRIES = 10_000
 MAX_SIZE = 64 * 1024

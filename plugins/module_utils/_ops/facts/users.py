@@ -53,10 +53,11 @@ def facts_of_others(options: FactsOptions, *, check_mode: bool) -> tuple[list[di
 def _users() -> list[pwd.struct_passwd]:
     found: dict[int, pwd.struct_passwd] = {}
     for user in pwd.getpwall():
-        if user.pw_uid != 0 and os.path.isabs(user.pw_dir) and user.pw_uid not in found:
-            # whether there is one is all that is looked at as root
-            if os.path.lexists(os.path.join(user.pw_dir, OF_USER)):
-                found[user.pw_uid] = user
+        if user.pw_uid == 0 or user.pw_uid in found or not os.path.isabs(user.pw_dir):
+            continue
+        # whether there is one is all that is looked at as root
+        if os.path.lexists(os.path.join(user.pw_dir, OF_USER)):
+            found[user.pw_uid] = user
     return list(found.values())[:MAX_USERS]
 
 
