@@ -32,6 +32,9 @@ th,td{text-align:left;vertical-align:top;padding:.45rem .7rem;border-bottom:1px 
 th{color:var(--soft);font-weight:600;font-size:.85rem;white-space:nowrap}td{overflow-wrap:anywhere}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 code{font:.85em/1.4 ui-monospace,"SF Mono",Menlo,"DejaVu Sans Mono",monospace}
+.few{width:auto;min-width:20rem}.hosts td:nth-child(1){min-width:13rem}.hosts td:nth-child(2){min-width:9rem}
+.hosts td:nth-child(3){min-width:15rem}.hosts td:nth-child(4){white-space:nowrap}.hosts td:nth-child(5){min-width:14rem}
+.hosts td:nth-child(6){min-width:18rem}.t{white-space:nowrap}
 ul{margin:0;padding:0;list-style:none}li+li{margin-top:.3rem}.soft{color:var(--soft)}
 .k{display:inline-block;border-radius:.35rem;padding:0 .45rem;font-size:.82rem;font-weight:600;white-space:nowrap}
 .bad{color:var(--bad);background:var(--badbg)}.warn{color:var(--warn);background:var(--warnbg)}
@@ -94,7 +97,7 @@ def _kinds(found: Mapping[str, int], fail_on: set[str]) -> str:
     if not found:
         return '<p><span class="k good">Nothing is wrong</span></p>'
     rows = [[_kind(kind, fail_on), str(found[kind])] for kind in KINDS if found.get(kind)]
-    return _table(["Finding", "#Count"], rows)
+    return _table(["Finding", "#Count"], rows, "few")
 
 
 def _groups(groups: Sequence[Mapping[str, Any]]) -> str:
@@ -108,7 +111,7 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> str:
 
 def _hosts(hosts: Sequence[Mapping[str, Any]], fail_on: set[str]) -> str:
     rows = []
-    for host in hosts:
+    for host in sorted(hosts, key=lambda each: _urgency(each, fail_on)):
         name = f"<b>{text(host['name'])}</b>"
         if host["findings"] or not host["destinations"]:
             nothing = '<span class="soft">nothing placed</span>'
@@ -116,13 +119,19 @@ def _hosts(hosts: Sequence[Mapping[str, Any]], fail_on: set[str]) -> str:
         for one in host["destinations"]:
             rows.append([name, *_destination(one, fail_on)])
             name = f'<span class="soft">{text(host["name"])}</span>'
-    return _table(["Host", "Destination", "Reference", "Digest", "Signers", "Findings"], rows)
+    return _table(["Host", "Destination", "Reference", "Digest", "Signers", "Findings"], rows, "hosts")
+
+
+def _urgency(host: Mapping[str, Any], fail_on: set[str]) -> tuple[bool, bool, str]:
+    """The key that puts hosts with failures first, then those with other findings."""
+    found = {each["kind"] for part in (host, *host["destinations"]) for each in part["findings"]}
+    return not found & fail_on, not found, str(host["name"])
 
 
 def _destination(one: Mapping[str, Any], fail_on: set[str]) -> list[str]:
     url = str(one["url"])
     reference = url[len("oci://") :] if url.startswith("oci://") else url
-    placed = f'<br><span class="soft">{text(one["placed_at"])}</span>' if one["placed_at"] else ""
+    placed = f'<br><span class="soft t">{text(one["placed_at"])}</span>' if one["placed_at"] else ""
     user = f'<br><span class="soft">{text(one["user"])}</span>' if one["user"] != "root" else ""
     digest = str(one["digest"])
     return [
@@ -161,7 +170,7 @@ def _list(items: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
 
 
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(names: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
     """A table of cells that are HTML; a name with ``#`` is that of numbers."""
     numeric = [name.startswith("#") for name in names]
     head = "".join(
@@ -171,7 +180,8 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     body = "".join(
         f"<tr>{''.join(_cell(cell, is_number) for cell, is_number in zip(row, numeric))}</tr>\n" for row in rows
     )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>'
+    opening = f'<table class="{kind}">' if kind else "<table>"
+    return f'<div class="wide">{opening}<thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>'
 
 
 def _cell(cell: str, is_number: bool) -> str:
