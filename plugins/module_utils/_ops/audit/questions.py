@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, TypeVar
 
 from ..._errors import InvalidOption, NotFound, OciError, VerificationFailed
 from ..._oci.options import GENERIC, AuthOptions, CacheOptions, ConnectionOptions
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MISSING, EXPIRED, INVALID, DENIED, UNKNOWN = "missing", "expired", "invalid", "denied", "unknown"
 SELECTION = ("semver", "semver_filter", "filter_tags")
+_Found = TypeVar("_Found")
 _EXPIRED = ("expired-certificate", "expired-signature")
 
 
@@ -73,15 +74,32 @@ class QuestionOptions:
             )
 
 
+class _Once(Generic[_Found]):
+    """Remembers what was found, by key. Threads that look for the same wait for the first of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._locks: dict[tuple[str, ...], threading.Lock] = {}
+        self._found: dict[tuple[str, ...], _Found] = {}
+
+    def find(self, key: tuple[str, ...], look: Callable[[], _Found]) -> _Found:
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._found:
+                self._found[key] = look()
+            return self._found[key]
+
+
 class Questions:
-    """Asks, and remembers the answers. Questions of different threads do not wait for each other."""
+    """Asks each question once, and remembers the answers."""
 
     def __init__(self, options: QuestionOptions, task: Task) -> None:
         options.check()
         self._options = options
         self._task = task
-        self._answers: dict[tuple[str, ...], Any] = {}
-        self._lock = threading.Lock()
+        self._answers: _Once[Answer] = _Once()
+        self._signatures: _Once[Signature] = _Once()
 
     def may_ask(self, url: str) -> bool:
         """Return whether the registry of a repository may be asked; places on a host's disk are never looked for."""
@@ -114,14 +132,7 @@ class Questions:
 
     def signature(self, url: str, tag: str, digest: str) -> Signature:
         """What the signatures of a digest say today."""
-        key = ("signature", url, tag, digest)
-        with self._lock:
-            known = self._answers.get(key)
-        if known is None:
-            known = self._verify(url, tag, digest)
-            with self._lock:
-                self._answers[key] = known
-        return known  # type: ignore[no-any-return]  # one of two kinds, by the key
+        return self._signatures.find((url, tag, digest), lambda: self._verify(url, tag, digest))
 
     def _verify(self, url: str, tag: str, digest: str) -> Signature:
         options = self._options
@@ -176,16 +187,13 @@ class Questions:
         )
 
     def _asked(self, key: tuple[str, ...], ask: Callable[[], str]) -> Answer:
-        with self._lock:
-            known = self._answers.get(key)
-        if known is None:
+        def answer() -> Answer:
             try:
-                known = Answer(ask())
+                return Answer(ask())
             except OciError as exc:
-                known = Answer("", str(exc)[:MAX_TEXT], isinstance(exc, NotFound))
-            with self._lock:
-                self._answers[key] = known
-        return known  # type: ignore[no-any-return]  # one of two kinds, by the key
+                return Answer("", str(exc)[:MAX_TEXT], isinstance(exc, NotFound))
+
+        return self._answers.find(key, answer)
 
 
 def is_version(tag: str) -> bool:
