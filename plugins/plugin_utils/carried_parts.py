@@ -91,7 +91,14 @@ _DOORS_OF_MODULES = {
     "oci_artifact_cache": ("_cache.artifact_cache", "_cache.layout", "_layout.repository"),
     "oci_artifact_info": ("_dest.history",),
     "oci_artifact_facts": ("_dest.history",),
-    "oci_artifact_audit": ("_policy", "_ansible.policy", "_ops.guard", "_ops.deployments", "_trust"),
+    "oci_artifact_audit": (
+        "_policy",
+        "_ansible.policy",
+        "_ops.guard",
+        "_ops.deployments",
+        "_trust",
+        "_dest.history",
+    ),
     "oci_artifact_rollback": _OF_HISTORY,
 }
 _DOORS = {door for part in PARTS for door in part.doors}

@@ -7,7 +7,7 @@ One small file for each destination, named by a hash of its control directory, s
 destination is never in it: that is read from the record. Only a pull that places something writes to it.
 
 The index of root is in ``/var/lib``, that of any other user below the home directory. It is used only where nobody but
-root and that user may write to it, and to the directories above it.
+root and that user may write to it, and to the directories above it. What it has is read in :mod:`.indexed`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import json
 import os
 import pwd
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._errors import StorageError
 from .._files.directory_handles import open_file_at
@@ -31,23 +31,11 @@ from .destination import Destination
 ENVIRONMENT = "OCI_ARTIFACT_INDEX"
 OF_ROOT = "/var/lib/cloudnative.artifacts/index"
 OF_USER = ".local/state/cloudnative.artifacts/index"
-# destinations that are read, and bytes of what the index has of one
-MAX_ENTRIES = 10_000
+# bytes of what the index has of one destination
 MAX_SIZE = 64 * 1024
 
-_SUFFIX = ".json"
+SUFFIX = ".json"
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class Entry(NamedTuple):
-    """A destination: its directory, the name of the control directory in it, and the reference and selection that were
-    asked for, by option. ``file`` is the name of the file that says so."""
-
-    root: str
-    control_name: str
-    is_parent: bool
-    asked: Mapping[str, Any]
-    file: str
 
 
 def index_directory() -> str:
@@ -77,60 +65,26 @@ def enter(destination: Destination, asked: Mapping[str, Any]) -> None:
         "asked": dict(asked),
     }
     directory = index_directory()
-    raw = json.dumps(document, separators=(",", ":"), sort_keys=True).encode("ascii")
+    raw = json.dumps(document, separators=(",", ":"), sort_keys=True, default=str).encode("ascii")
     if not directory or len(raw) > MAX_SIZE:
         return
-    name = hashlib.sha256(os.fsencode(destination.control)).hexdigest()[:32] + _SUFFIX
+    name = hashlib.sha256(os.fsencode(destination.control)).hexdigest()[:32] + SUFFIX
     with contextlib.suppress(OSError, StorageError):
         folder = open_trusted(directory, make=[], mode=0o700)
         try:
             with contextlib.suppress(OSError):
-                if _read(folder, name) == raw:
+                if read_entry(folder, name) == raw:
                     return
             _replace(folder, name, raw)
         finally:
             os.close(folder)
 
 
-def entries() -> list[Entry]:
-    """Return what the index of this user has, sorted by path; an empty list without an index. What cannot be read is
-    left out.
+def read_entry(folder: int, name: str) -> bytes:
+    """Return what the index, an open directory, has under a name, cut after ``MAX_SIZE`` bytes.
 
-    :raises StorageError: when somebody else may write to the index.
+    :raises OSError: when it is not there, or is another user's.
     """
-    directory, found = index_directory(), []
-    folder = _open(directory)
-    if folder < 0:
-        return []
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
-        for name in names[:MAX_ENTRIES]:
-            with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-                found.append(_parsed(_read(folder, name), name))
-    finally:
-        os.close(folder)
-    return sorted(found)
-
-
-def forget(names: list[str]) -> None:
-    """Remove the files of that name from the index; a failure does not matter."""
-    folder = _open(index_directory())
-    if folder < 0:
-        return
-    for name in names:
-        with contextlib.suppress(OSError):
-            os.unlink(name, dir_fd=folder)
-    os.close(folder)
-
-
-def _open(directory: str) -> int:
-    if directory:
-        with contextlib.suppress(OSError):
-            return open_trusted(directory)
-    return -1
-
-
-def _read(folder: int, name: str) -> bytes:
     with os.fdopen(open_file_at(os.fsencode(name), folder), "rb") as stream:
         if not is_trusted(os.fstat(stream.fileno()).st_uid):
             raise PermissionError(name)
@@ -144,13 +98,3 @@ def _replace(folder: int, name: str, raw: bytes) -> None:
     with os.fdopen(os.open(temporary, _CREATE, 0o600, dir_fd=folder), "wb") as stream:
         stream.write(raw)
     os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-
-
-def _parsed(raw: bytes, name: str) -> Entry:
-    document = json.loads(raw)
-    root, control, asked = document["root"], document["control"], document["asked"]
-    if not isinstance(root, str) or not os.path.isabs(root) or not isinstance(asked, dict):
-        raise ValueError(name)
-    if not isinstance(control, str) or "/" in control or control in ("", ".", ".."):
-        raise ValueError(name)
-    return Entry(root, control, document["is_parent"] is True, asked, name)

@@ -14,7 +14,8 @@ from typing import Any
 from ..._dest.destination import Destination
 from ..._dest.drift import has_permissions, is_intact
 from ..._dest.history import current_revision, listed
-from ..._dest.index import MAX_ENTRIES, Entry, enter, entries, forget
+from ..._dest.index import enter
+from ..._dest.indexed import MAX_ENTRIES, Entry, entries, forget
 from ..._dest.permissions import Permissions
 from ..._dest.places import destinations_at
 from ..._dest.state import State, observed
