@@ -43,7 +43,8 @@ def facts(options: FactsOptions, *, check_mode: bool = False) -> dict[str, Any]:
 
     :raises OciError: when the index is not safe to use.
     """
-    found, warnings = own_facts(options, check_mode=check_mode), []
+    found = own_facts(options, check_mode=check_mode)
+    warnings: list[str] = []
     if options.all_users and os.geteuid() == 0:
         from .users import facts_of_others
 
