@@ -173,7 +173,8 @@ retryable:
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.facts.facts import FactsOptions, facts
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.facts.facts import facts
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.facts.own import FactsOptions
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

@@ -16,12 +16,10 @@ import select
 import signal
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from ..._dest.index import ENVIRONMENT, OF_USER
-
-if TYPE_CHECKING:
-    from .facts import FactsOptions
+from .own import FactsOptions, own_facts
 
 # users that are looked at, bytes that one may say, and seconds that one may take
 MAX_USERS = 1000
@@ -35,8 +33,6 @@ def facts_of_others(options: FactsOptions, *, check_mode: bool) -> tuple[list[di
     if os.environ.get(ENVIRONMENT) is not None:
         # one index was named, which is root's own
         return [], []
-    from .facts import own_facts
-
     mine = replace(options, dests=())
     found: list[dict[str, Any]] = []
     warnings: list[str] = []

@@ -19,7 +19,8 @@ from two_users import KINDS, LINKS, NOBODY, Victim, prepare, public_place
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest import index
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import StorageError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.facts import users
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.facts.facts import FactsOptions, facts
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.facts.facts import facts
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.facts.own import FactsOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollback.rollback import (
     RollbackOptions,
     rollback,
