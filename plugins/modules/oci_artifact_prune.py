@@ -142,6 +142,12 @@ options:
       - A file that cannot be read, or that names no digest, is an error, before anything is asked.
     type: list
     elements: str
+  keep_deployed:
+    description:
+      - Keep what a fleet has recorded as running less than this long ago, as in V(30d), V(4w) or V(12h), with
+        O(cloudnative.artifacts.oci_artifact_audit#module:record). Fleets record it anew after a week.
+      - Every record counts, whoever signed it. It takes one request for each artifact that would go.
+    type: str
   state:
     description:
       - V(report) only says what would go.
@@ -272,8 +278,8 @@ keep:
   description:
     - The tags that stay, each with C(tag), C(digest), which is empty where it was not asked for, and C(why).
     - C(why) is V(not_covered) by any rule, V(count), V(age), V(always) for a rule that keeps all, V(age_unknown),
-      V(immutable) by O(policy), V(in_use), V(part) of an index that stays, V(referrer) of what stays, or V(shared) for
-      a tag that the registry does not remove by itself.
+      V(immutable) by O(policy), V(in_use), V(deployed), V(part) of an index that stays, V(referrer) of what stays, or
+      V(shared) for a tag that the registry does not remove by itself.
   returned: success, without O(artifacts)
   type: list
   elements: dict
@@ -330,6 +336,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.spe
     run_registry_module,
     without_none,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.times import age_seconds
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.prune.prune import (
     PruneOptions,
     prune,
@@ -359,6 +366,7 @@ OWN_SPEC: dict[str, Any] = {
     },
     "keep_digests": {"type": "list", "elements": "str"},
     "keep_files": {"type": "list", "elements": "str"},
+    "keep_deployed": {"type": "str"},
     "state": {"type": "str", "choices": ["report", "absent"], "default": "report"},
     **AUTH_SPEC,
     **CONNECTION_SPEC,
@@ -372,6 +380,7 @@ def prune_options(task: AnsibleModule, policy: Policy | None) -> PruneOptions:
         rules=[parse_rule(number, without_none(rule)) for number, rule in enumerate(params["rules"] or (), 1)],
         keep_digests=params["keep_digests"] or (),
         keep_files=params["keep_files"] or (),
+        keep_deployed=age_seconds(params["keep_deployed"]) if params["keep_deployed"] else None,
         state=params["state"],
         auth=auth_options(task),
         connection=connection_options(params),

@@ -56,6 +56,7 @@ PARTS = (
     # what a move of a tag demands itself is a rule as that of a policy; ages that retention cannot read are recorded
     Part(r'"require"', ("_policy", "_ops.guard", "_ops.tag.conditions")),
     Part(r'"age"', ("_policy",)),
+    Part(r'"keep_deployed"', ("_ops.deployments",)),
     Part(r'"sign', ("_trust",)),
     Part(r'"(?:aws|azure|gcp)"', ("_cloud",), ("_cloud.providers", "_cloud.aws", "_cloud.azure", "_cloud.gcp")),
     Part(r'"mirrors"', ("_mirrors",), ("_mirrors.rules", "_mirrors.repository")),
@@ -91,6 +92,15 @@ _DOORS_OF_MODULES = {
     "oci_artifact_sign": ("_trust",),
     "oci_artifact_cache": ("_cache.artifact_cache", "_cache.layout", "_layout.repository"),
     "oci_artifact_info": ("_dest.history",),
+    "oci_artifact_facts": ("_dest.history",),
+    "oci_artifact_audit": (
+        "_policy",
+        "_ansible.policy",
+        "_ops.guard",
+        "_ops.deployments",
+        "_trust",
+        "_dest.history",
+    ),
     "oci_artifact_rollback": _OF_HISTORY,
 }
 _DOORS = {door for part in PARTS for door in part.doors}

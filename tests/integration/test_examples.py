@@ -40,9 +40,9 @@ from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy impor
 pytestmark = pytest.mark.once
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE, DIFF = (
+PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE, DIFF, AUDIT = (
     f"cloudnative.artifacts.oci_artifact_{verb}"
-    for verb in ("push", "pull", "info", "verify", "sign", "copy", "tag", "prune", "diff")
+    for verb in ("push", "pull", "info", "verify", "sign", "copy", "tag", "prune", "diff", "audit")
 )
 LOGIN = "cloudnative.artifacts.oci_registry_login"
 KEYS, PASSWORD = vectors.ROOT / "keys", "vector-password"
@@ -185,6 +185,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "reason": "TagsMoved",
         "verification.verified": True,
     },
+    "guide_audit: Record that the fleet runs it": {"report.records.0.result": "PASSED"},
     "guide_promote: Promote it": {"tags": {"prod": "created"}, "verification.verified": True},
     "guide_promote: Remove what nobody needs": {"reason": "Pruned"},
     "README: Resolve a range": {"artifact.tag": "1.4.2"},
@@ -562,7 +563,7 @@ def check_examples(
             "PATH": f"{Path(tools['helm']).parent}:{os.environ['PATH']}",
         },
         module_defaults={
-            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE, DIFF)},
+            **{name: {"insecure": True} for name in (PUSH, PULL, INFO, VERIFY, SIGN, COPY, TAG, PRUNE, DIFF, AUDIT)},
             LOGIN: {"insecure": True, "config_file": str(ground.folder / "docker/config.json")},
         },
     )

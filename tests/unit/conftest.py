@@ -28,6 +28,12 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 @pytest.fixture(autouse=True)
+def _no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tests pull stays out of the index of the user that runs them."""
+    monkeypatch.setenv("OCI_ARTIFACT_INDEX", "")
+
+
+@pytest.fixture(autouse=True)
 def _no_secrets_of_other_tests() -> Iterator[None]:
     """A process of a module runs one task, and hides what that one knows; here many tests share a process."""
     with pytest.MonkeyPatch.context() as patch:

@@ -37,7 +37,7 @@ def find_drift(root: DirectoryHandles, state: State, permissions: Permissions, c
     for path, placed in sorted(state.files.items()):
         try:
             status = root.lstat(path)
-            intact = _is_intact(root, path, status, placed, check_content)
+            intact = is_intact(root, path, status, placed, check_content)
         except OSError:
             intact = False
         if not intact:
@@ -88,10 +88,13 @@ def file_digest(descriptor: int) -> str:
     return digest_of_hash(content)
 
 
-def _is_intact(
+def is_intact(
     root: DirectoryHandles, path: str, status: os.stat_result, placed: PlacedEntry, check_content: bool
 ) -> bool:
-    """:raises OSError: when it cannot be read."""
+    """True when an entry has the kind and the content of the record; mode and owner are not looked at.
+
+    :raises OSError: when it cannot be read.
+    """
     entry = placed.entry
     if entry.kind == DIRECTORY:
         return stat.S_ISDIR(status.st_mode)

@@ -80,6 +80,11 @@ class Target(NamedTuple):
         return self.reference.is_layout and not self.is_explicit and not self.reference.digest and not self.selector
 
 
+def asked_for(options: ReferenceOptions) -> dict[str, Any]:
+    """Return the options that name an artifact whatever it is resolved to, by name, without those that are empty."""
+    return {name: value for name, value in options._asdict().items() if value and name not in ("pin", "tag_moved")}
+
+
 class Resolved(NamedTuple):
     """A resolved digest. ``revision`` is ``tag@digest``, or the digest alone when the request was for a digest without
     a tag."""

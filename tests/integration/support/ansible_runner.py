@@ -212,6 +212,8 @@ class AnsibleRunner:
             ANSIBLE_COLLECTIONS_PATH=str(self.collections),
             ANSIBLE_NOCOLOR="1",
             ANSIBLE_LOCALHOST_WARNING="false",
+            # of what is pulled, in place of the one of whoever runs the tests
+            OCI_ARTIFACT_INDEX=str(self._home / "index"),
             ANSIBLE_HOME=str(self._home / ".ansible"),
             ANSIBLE_REMOTE_TEMP=str(self._home / ".ansible/tmp"),
         )

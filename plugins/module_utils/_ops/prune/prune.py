@@ -36,6 +36,7 @@ from .needed import Needs, tags_attached_to
 from .rules import (
     AGE,
     AGE_UNKNOWN,
+    DEPLOYED,
     IMMUTABLE,
     IN_USE,
     MAX_RULES,
@@ -59,13 +60,15 @@ PARALLEL = 8
 
 @dataclass(frozen=True)
 class PruneOptions:
-    """The options of the module. ``keep_digests`` and ``keep_files`` as :func:`~.rules.digests_in_use` takes them. Of
-    the rule of ``policy`` the protected tags and the window count."""
+    """The options of the module. ``keep_digests`` and ``keep_files`` as :func:`~.rules.digests_in_use` takes them;
+    ``keep_deployed`` keeps what a fleet has recorded as running less than so many seconds ago. Of the rule of
+    ``policy`` the protected tags and the window count."""
 
     reference: ReferenceOptions
     rules: Sequence[Rule] = ()
     keep_digests: Sequence[str] = ()
     keep_files: Sequence[str] = ()
+    keep_deployed: float | None = None
     state: str = REPORT
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
@@ -219,6 +222,7 @@ class Pruning:
         needs = Needs(place.repository, set(tags).difference(releases))
         going = self._old_enough(place, needs, verdicts.candidates, held, plan.kept, check_mode=check_mode)
         going = self._without_parts_in_use(needs, going, held, plan.kept)
+        going = self._without_deployed(place, going, held, plan.kept)
         roots: list[Descriptor | str] = [held[tag] for tag in plan.kept if tag in held]
         # the tags of what is in use are kept by now
         roots += self._resolve(place, sorted(self._in_use.difference(plan.digests.values()))).values()
@@ -264,6 +268,26 @@ class Pruning:
                 found.append(tag)
             else:
                 kept[tag] = IN_USE
+        return found
+
+    def _without_deployed(
+        self, place: TagPlace, going: Sequence[str], held: Mapping[str, Descriptor], kept: dict[str, str]
+    ) -> list[str]:
+        """The tags without those of what a fleet has recorded as running of late; these are added to ``kept``."""
+        wanted = self._options.keep_deployed
+        if wanted is None:
+            return list(going)
+        from ..deployments import last_deployed
+
+        digests = dict.fromkeys(held[tag].digest for tag in going)
+        seen = {digest: last_deployed(place.repository, digest) for digest in digests}
+        found, now = [], time.time()
+        for tag in going:
+            last = seen[held[tag].digest]
+            if last is not None and now - last < wanted:
+                kept[tag] = DEPLOYED
+            else:
+                found.append(tag)
         return found
 
     def _keep_or_untag(self, plan: Plan, tag: str, digest: str, named: set[str]) -> None:

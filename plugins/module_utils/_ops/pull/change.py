@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._dest.drift import Drift
+from ..._dest.index import enter
 from ..._dest.plan import make_plan
 from ..._dest.state import State, observed
 from ..._dest.workplace import Workplace, locked
@@ -24,7 +25,7 @@ from ..artifact_result import artifact_result
 from ..layer_selector import COPY
 from ..layers import check_sizes, choose_manifest, file_name
 from ..placement import Placement, placement_of
-from ..resolve import Resolved
+from ..resolve import Resolved, asked_for
 from .context import PullContext, verdict_of
 from .layer_reader import LayerReader, opened_layers
 from .options import DRIFT_CORRECTED, LEFT_OUT, NEW_REVISION, PLACEMENT, UP_TO_DATE, PullResult, listed_changes
@@ -211,6 +212,7 @@ class Change:
                 else:
                     place()
                 self._forget_others(standing)
+                self._enter_index()
         return PullResult(
             changed=changed,
             reason=UP_TO_DATE if not changed else DRIFT_CORRECTED if healed else NEW_REVISION,
@@ -237,6 +239,10 @@ class Change:
         from ..._dest.history import with_placed
 
         return with_placed(state.standing, placed, keep)
+
+    def _enter_index(self) -> None:
+        """Enter the destination into the index of this host, with what was asked for."""
+        enter(self._pull.destination, asked_for(self._pull.options.reference))
 
     def _keeper(self, stage: int, cached: CachedRepository | None, state: State) -> Keeper | None:
         """Return what keeps the layers; None where they are not to be kept."""

@@ -97,6 +97,9 @@ class Replay(Change):
     def _standing_after(self, state: State, _placed: Kept | None) -> Mapping[str, Any]:
         return standing_after(state.standing, self._revision, self._hold)
 
+    def _enter_index(self) -> None:
+        """The pull that placed it has entered the destination, with the selection that is not known here."""
+
 
 def standing_after(standing: Mapping[str, Any], kept: Kept, hold: Hold | None) -> Mapping[str, Any]:
     """Return what is remembered once a kept revision is in place again."""

@@ -47,6 +47,8 @@ BASE: dict[str, dict[str, Any]] = {
     "oci_artifact_diff": {"from": {"ref": f"{NOWHERE}:1"}, "to": {"ref": f"{NOWHERE}:2"}, **QUICK},
     "oci_artifact_cache": {"cache_dir": "cache"},
     "oci_artifact_rollback": {"dest": "dest"},
+    "oci_artifact_facts": {},
+    "oci_artifact_audit": {"hosts": {"a": {}}, **QUICK},
     "oci_registry_login": {"registry": "127.0.0.1:9", "state": "absent", "config_file": "login.json", **QUICK},
     "helm_chart_sources": {"sources": {"a": {"ref": f"{NOWHERE}:1"}}, "cache_dir": "cache", **QUICK},
     "helm_releases": {"releases": [{"name": "a", "state": "absent"}], "kubeconfig": "none.yaml", "api_timeout": "1s"},
