@@ -76,9 +76,7 @@ class Relay:
             )
         self._host = hosts[name]
 
-    def provide(
-        self, options: Mapping[str, Any], degree: str, platform: str, file: str, store: str
-    ) -> dict[str, Any]:
+    def provide(self, options: Mapping[str, Any], degree: str, platform: str, file: str, store: str) -> dict[str, Any]:
         """Have the artifacts provided there; return the answer of the module.
 
         The deliveries are then in ``file``, and all layers that the relay has fetched in the directory ``store`` here,
