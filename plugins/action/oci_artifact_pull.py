@@ -10,33 +10,40 @@ from typing import Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.modules import oci_artifact_pull
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.check_mode import in_check_mode
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.preloading import BeforeFork, needed
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.registry_action import RegistryAction
 
 
 class ActionModule(RegistryAction):
     """Brings what the controller's environment says, and runs the module in the worker where it can; with ``via``, the
-    controller does for all hosts of the run what asks the registry."""
+    controller or a relay host does for all hosts of the run what asks the registry."""
 
     MODULE = oci_artifact_pull
 
-    def _execute_module(  # type: ignore[override]  # the rest is handed on as it is
-        self, module_name: Any = None, module_args: Any = None, **kwargs: Any
-    ) -> Any:
-        arguments = {**self._task.args, **self._carried}
-        if module_args is not None or arguments.get("via") is None:
-            return super()._execute_module(module_name, module_args, **kwargs)
+    def _run_agreed(self, module_name: Any, module_args: dict[str, Any], kwargs: dict[str, Any]) -> Any:
+        if module_args.get("via") is None:
+            return super()._run_agreed(module_name, module_args, kwargs)
+        return self._fan_out(module_name, module_args, kwargs)
+
+    def _look(self, module_name: Any, options: Any, task_vars: Any) -> Any:
+        if options.get("via") is None:
+            return super()._look(module_name, options, task_vars)
+        with in_check_mode(self._task):
+            return self._fan_out(module_name, dict(options), {"task_vars": task_vars})
+
+    def _fan_out(self, module_name: Any, options: dict[str, Any], kwargs: dict[str, Any]) -> Any:
         before = frozenset(sys.modules)
         from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.fan_out import FanOut
 
         # the workers of other hosts need it as well
         BeforeFork.heard({"imported": needed(before)})
 
-        def run_module(options: Any) -> Any:
-            return super(ActionModule, self)._execute_module(module_name, options, **kwargs)
+        def run_module(given: Any) -> Any:
+            return self._execute_module(module_name, given, **kwargs)
 
         task_vars = kwargs.get("task_vars") or {}
         try:
-            return FanOut(self, arguments, task_vars, run_module, self._belongs_here(task_vars)).run()
+            return FanOut(self, options, task_vars, run_module, self._belongs_here(task_vars)).run()
         except OciError as exc:
             return exc.as_failure()

@@ -263,16 +263,23 @@ options:
         type: str
   via:
     description:
-      - Who asks the registry for the hosts of the task. V(controller) is the Ansible controller. Once in a run of
-        C(ansible-playbook) it resolves the reference, verifies the signatures and fetches the layers, whatever the
-        number of hosts, forks, batches and the strategy. Hosts are sent what they lack over the connection of the
-        task, check every byte again, and need neither a way to the registry nor any Python package.
-      - Everything that is about the registry is then about the controller, and hosts see nothing of it, credentials
-        included. That are the options for login, connection, O(verify), O(policy) and O(cache_dir) with their paths.
-        The rule C(never_downgrade) of O(policy) is checked on each host, against what it has.
+      - Who asks the registry for the hosts of the task. V(controller) is the Ansible controller; anything else is the
+        name of a host of the inventory, a relay. Once in a run of C(ansible-playbook) it resolves the reference,
+        verifies the signatures and fetches the layers, whatever the number of hosts, forks, batches and the strategy.
+        Hosts are sent what they lack over the connection of the task, check every byte again, and need neither a way to
+        the registry nor any Python package.
+      - The controller fetches from a relay what it has verified, checks it, and sends it on. It needs no way to the
+        registry then. On the relay this module runs as the user of its connection, without C(become), and needs what
+        any host needs that asks a registry. Its connection is as the inventory and extra variables say. When it cannot
+        be reached, the task fails, whatever O(on_registry_error) says.
+      - Everything that is about the registry is then about the controller or the relay, and hosts see nothing of it,
+        credentials included. That are the options for login, connection, O(verify), O(policy) and O(cache_dir) with
+        their paths. The rule C(never_downgrade) of O(policy) is checked on each host, against what it has.
+        O(lock_file) is always on the controller.
       - A host with C(cryptography) verifies the signatures itself as well. They travel along, with the policy and the
         keys that it names, where both are below 256 KiB and can be used without the network.
-      - Where nothing is to be done, the module runs once on the host, and nothing is sent. Layers of up to 256 KiB in
+      - Where nothing is to be done, the module runs once on the host, and nothing is sent. Neither is what O(keep) has
+        kept there. Layers of up to 256 KiB in
         all are arguments of that one run. Larger ones are sent as one file between two runs, above 32 MiB as several.
         They are kept beside the record in C(.oci-artifact) until they are placed, so that a transfer that broke off is
         continued by the next run.
@@ -336,6 +343,12 @@ EXAMPLES = r"""
     via: controller
     verify:
       public_keys: [/etc/keys/release.pub]
+
+- name: Bring it to the hosts of a site by way of the one that reaches the registry
+  cloudnative.artifacts.oci_artifact_pull:
+    ref: registry.example.com/platform/config:1.4.2
+    dest: /etc/site/platform
+    via: relay.example.com
 
 - name: Pull many artifacts at once, with one login
   cloudnative.artifacts.oci_artifact_pull:

@@ -43,6 +43,7 @@ _OF_HISTORY = (
     *(f"_ops.pull.{name}" for name in ("checks", "host_options", "keeping", "replay", "said", "standing")),
 )  # fmt: skip
 _OF_VIA = ("_ops.pull.delivery", "_ops.pull.delivered", "_ops.pull.delivered_blobs", "_ansible.via")
+_REQUEST_OF_VIA = r'"via": "{"request": '
 # so that the first run of a host can say what it lacks
 _TO_ASK = ("_dest.incoming", "_dest.stand_in", "_archive.decompress", "_oci.platforms")
 PARTS = (
@@ -77,7 +78,8 @@ PARTS = (
     ),
     # in place of a registry
     Part(r'"via"', _OF_VIA, ("_ansible.via", "_ops.pull.delivery", "_ops.pull.delivered", *_TO_ASK)),
-    Part(r'"request": ', ("_ops.pull.provide",)),
+    # what a relay is asked for, which keeps layers as a cache does
+    Part(_REQUEST_OF_VIA, ("_ops.pull.provide", "_cache.artifact_cache", "_cache.layout")),
     Part(r'"check_content"', (), ("_files.bounded",)),
     Part(r'"platform"', (), ("_oci.platforms",)),
     Part(
@@ -142,8 +144,9 @@ def sets(module: str, arguments: Mapping[str, Any], *, expects_change: bool = Fa
     parts = [part for part in PARTS if re.search(part.asked_by, text)]
     asked = _DOORS.difference(_DOORS_OF_MODULES.get(module, ()), *(part.doors for part in parts))
     found = [CarriedSet(module, (), tuple(sorted(asked))), CarriedSet(module)]
-    # what is handed over with its content is placed in the first step
+    # what is handed over with its content is placed in the first step, and a relay fetches in it
     is_large = arguments.get("force") or arguments.get("artifacts") or '"is_fetched": true' in text
+    is_large = is_large or re.search(_REQUEST_OF_VIA, text)
     if module == PULL and not (expects_change or is_large):
         found.insert(0, CarriedSet(module, _unchanged(arguments, parts, text), None))
     return found

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pulls of hosts that ask no registry: the controller does it for all hosts of a run (``via``).
+"""Pulls of hosts that ask no registry: the controller or a relay host does it for all hosts of a run (``via``).
 
 What all hosts have in common is done once, see :mod:`.provided`. Each host then runs the module with what was found. It
 says whether it needs anything; small layers are in the arguments already, and larger ones are sent through Ansible's
@@ -25,14 +25,13 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.de
 )
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_module import run_on_controller
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.provided import CONTROLLER, Provided
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.provided import Provided
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.relay import kind_without_python
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.run_artifacts import WAY
 
 # Options that are for the machine which asks the registry. All others are for the host.
 FOR_PROVIDER = WAY.union({"verify", "policy", "tag_moved", "pin", "via"}).difference({"parallel"})
 LOOKUP = "cloudnative.artifacts.oci_artifact"
-# connections to what runs no Python
-_WITHOUT_PYTHON = ("winrm", "psrp", "network_cli", "netconf", "httpapi", "grpc")
 # runs of the module beside those that take a part each
 _MAX_ROUNDS = 4
 
@@ -63,7 +62,7 @@ class FanOut:
         self._is_here = is_here
         self._via = str(arguments["via"]).strip()
         self._sent = 0
-        _check(action, self._via)
+        _check(action)
         self._provided = Provided(action, self._via, arguments, task_vars)
 
     def run(self) -> dict[str, Any]:
@@ -186,7 +185,7 @@ class FanOut:
         return answer
 
 
-def _check(action: Any, via: str) -> None:
+def _check(action: Any) -> None:
     """:raises InvalidOption: where a pull for other hosts is not possible."""
     if action._task.async_val:
         raise InvalidOption(
@@ -194,18 +193,13 @@ def _check(action: Any, via: str) -> None:
             "has nobody who does.",
             "Leave out 'async' or 'via'.",
         )
-    connection = action._connection
-    shell = getattr(connection, "_shell", None)
-    kind = str(getattr(connection, "transport", "")).rpartition(".")[2]
-    is_windows = getattr(shell, "_IS_WINDOWS", False) or getattr(shell, "SHELL_FAMILY", "") == "powershell"
-    if kind in _WITHOUT_PYTHON or is_windows:
+    kind = kind_without_python(action._connection)
+    if kind:
         raise InvalidOption(
             f"'via' cannot be used over the connection {kind}: this host runs no module of this collection.",
             f"The lookup {LOOKUP} with want='path' has the verified content on the controller, for win_copy, net_put "
             "and template.",
         )
-    if via != CONTROLLER:
-        raise InvalidOption(f"'via' is {via[:100]!r}: wanted {CONTROLLER}.")
 
 
 def _check_readable(items: list[Delivery], wants: Mapping[str, Any]) -> None:

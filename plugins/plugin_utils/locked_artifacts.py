@@ -64,9 +64,10 @@ def run_locked(
         if answer.get("failed"):
             return {**answer, "changed": False}
         return lock.compare(found_in(requests, _results(answer, options)), answer)
-    options, failure = pinned(options, folder, lambda given: look(_delivered(module, given)))
-    if failure:
-        return dict(failure)
+    if options.get("via") is None:  # with it, one machine resolves for all hosts anyway
+        options, failure = pinned(options, folder, lambda given: look(_delivered(module, given)))
+        if failure:
+            return dict(failure)
     answer = run(_delivered(module, options))
     return lock.enter(found_in(requests, _results(answer, options)), answer)
 

@@ -1,9 +1,10 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the controller resolved, verified and fetched for the hosts of a run: once, whatever their number.
+"""What was resolved, verified and fetched for the hosts of a run: once, whatever their number.
 
-It is kept in the run's temporary directory, which all forks share. The first host that needs something has it done,
+The controller does it, or a relay host (:mod:`.relay`). It is kept in the run's temporary directory on the controller,
+which all forks share. The first host that needs something has it done,
 while the others wait. A failure is shared with those that waited, and the next one tries again.
 """
 
@@ -30,6 +31,7 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.agreement im
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_module import run_on_controller
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.preloading import BeforeFork
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.relay import Relay
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.run_artifacts import PATIENCE, WAY
 
 CONTROLLER = "controller"
@@ -43,22 +45,23 @@ _COPIED = 1024 * 1024
 
 
 class ProvideFailed(OciError):
-    """The controller could not provide anything at all, as when options cannot be used."""
+    """Nothing at all could be provided, as when options cannot be used, or a relay host cannot be reached."""
 
 
 class Provided:
     """The artifacts of one task.
 
     :param action: the action plugin of the task.
-    :param via: who provides them: ``controller``.
+    :param via: who provides them: ``controller``, or the name of a host of the inventory.
     :param arguments: the options of the task.
+    :raises InvalidOption: when there is no such host.
     """
 
     def __init__(self, action: Any, via: str, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> None:
         self._action = action
         self._via = via
         self._arguments = arguments
-        self._task_vars = task_vars
+        self._relay = None if via == CONTROLLER else Relay(action, via, task_vars)
         self.folder = str(constants.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]  # set at run time
         self._check_mode = bool(action._task.check_mode)
         # large layers are not sent for the sake of a diff
@@ -131,7 +134,8 @@ class Provided:
         if known.get("refused"):
             failure = known["refused"]
             failed = ProvideFailed(str(failure.get("msg", "")))
-            failed.reason, failed.retryable = str(failure.get("reason")), bool(failure.get("retryable"))
+            failed.reason = str(failure.get("reason", OciError.reason))
+            failed.retryable = bool(failure.get("retryable"))
             raise failed
         self.store = known["store"]
         return [parse_delivery(each) for each in known["items"]]
@@ -173,6 +177,12 @@ class Provided:
         # that of the host is not the one which is asked for
         options = {name: value for name, value in options.items() if name not in ("via", "suspend", "resolve_once")}
         store = os.path.join(self.folder, f"{FILE_NAME}.store")
+        if self._relay is not None:
+            try:
+                return self._relay.provide(options, degree, platform, file, store)
+            except OciError as exc:
+                # for the hosts that wait for it as well
+                return exc.as_failure()
         request = {"degree": degree, "file": file, "store": store, "platform": platform}
         text = json.dumps({"request": request})
         BeforeFork.prepare()

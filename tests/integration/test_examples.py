@@ -90,6 +90,9 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "guide_rollback: Go back": {"reason": "RolledBack", "artifact.tag": "1.4.2"},
     "guide_rollback: Pull again": {"reason": "HeldBack", "artifact.tag": "1.4.2"},
     "guide_rollback: See what this host keeps": {"history.0.held": True},
+    "oci_artifact_pull: Bring it to the hosts of a site by way of the one that reaches the registry": {
+        "via.place": "localhost"
+    },
     "oci_artifact_pull: Pull many artifacts at once, with one login": {"reason": "NewRevision", "degraded": False},
     "oci_artifact_verify: Check what a site is made of, with one policy for all and another one for the chart": {
         "reason": "Verified"
@@ -271,6 +274,7 @@ class Ground:
         text = re.sub(r"registry\.example\.com|contoso\.azurecr\.io", host, text)
         text = text.replace("https://mirror.example.com", f"http://{self.registry.host}/mirror")
         text = text.replace("proxy.example.com:3128", self.proxy.host)
+        text = text.replace("via: relay.example.com", "via: localhost")
         text = text.replace("{{ playbook_dir }}", str(self.folder / "play"))
         text = text.replace("'oci-policy.yml'", f"'{self.folder}/play/oci-policy.yml'")
         own = document if document in PUBLISHING else "shared"

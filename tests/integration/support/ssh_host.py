@@ -25,16 +25,21 @@ from support.tools import Tools
 START_TIMEOUT = 20.0
 NAME = "second-host"
 
-# As root, sshd wants a directory and a user that only an installed one has: it gets both in mounts of its own.
+# As root, sshd wants a directory and a user that only an installed one has: it gets both in mounts of its own, with
+# further users.
 _AS_ROOT = """
 mount -t tmpfs tmpfs /run && mkdir -m 755 /run/sshd
-if ! getent passwd sshd >/dev/null; then
-    { cat /etc/passwd; echo 'sshd:x:64999:65534::/run/sshd:/usr/sbin/nologin'; } >"$1"
-    mount --bind "$1" /etc/passwd
-fi
-shift
+{
+    cat /etc/passwd
+    getent passwd sshd >/dev/null || echo 'sshd:x:64999:65534::/run/sshd:/usr/sbin/nologin'
+    printf '%s' "$2"
+} >"$1"
+chmod 644 "$1"
+mount --bind "$1" /etc/passwd
+shift 2
 exec "$@"
 """
+_FIRST_UID = 64900
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,6 @@ def ssh_host(tools: Tools, folder: Path, python: str) -> Iterator[SshHost]:
     """`python` is the interpreter for modules there."""
     home = folder / "home"
     home.mkdir(mode=0o700)
-    host_key, user_key = (_make_key(folder / name) for name in ("host_key", "user_key"))
     session = folder / "session"
     session.write_text(
         "#!/bin/sh\n"
@@ -59,6 +63,40 @@ def ssh_host(tools: Tools, folder: Path, python: str) -> Iterator[SshHost]:
         'sh -c "$SSH_ORIGINAL_COMMAND"\n'
     )
     session.chmod(0o700)
+    with _serving(tools, folder, f"ForceCommand {session}\n", "") as port:
+        inventory = folder / "second-host.ini"
+        # Ansible takes the home for these from the user database
+        own = {"ansible_remote_tmp": home / ".ansible/tmp", "ansible_async_dir": home / ".ansible_async"}
+        variables = {**_variables(folder, port, python), "ansible_user": getpass.getuser(), **own}
+        inventory.write_text(_line(NAME, variables))
+        yield SshHost(port, home, inventory)
+
+
+@contextmanager
+def ssh_users(tools: Tools, folder: Path, count: int, python: str) -> Iterator[Path]:
+    """A sshd with users of its own (user0, user1, ...), as which root alone can run it; yields an inventory.
+
+    Each user is a host of the group ``users``, and has a home of its name in ``folder``, which all of them reach.
+    """
+    entries, lines = "", ["[users]\n"]
+    for number in range(count):
+        name, uid, home = f"user{number}", _FIRST_UID + number, folder / f"user{number}"
+        home.mkdir(mode=0o700)
+        os.chown(home, uid, uid)
+        entries += f"{name}:x:{uid}:{uid}::{home}:/bin/sh\n"
+        lines.append(f"{name} ansible_user={name}\n")
+    with _serving(tools, folder, "", entries) as port:
+        variables = {**_variables(folder, port, python), "ansible_remote_tmp": "~/.ansible/tmp"}
+        lines += ["[users:vars]\n", *(f"{name}={value}\n" for name, value in variables.items())]
+        inventory = folder / "users.ini"
+        inventory.write_text("".join(lines))
+        yield inventory
+
+
+@contextmanager
+def _serving(tools: Tools, folder: Path, more: str, users: str) -> Iterator[int]:
+    """A running sshd with keys in ``folder``; yields its port. ``users`` are lines of /etc/passwd for it alone."""
+    host_key, user_key = (_make_key(folder / name) for name in ("host_key", "user_key"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -66,28 +104,19 @@ def ssh_host(tools: Tools, folder: Path, python: str) -> Iterator[SshHost]:
     configuration.write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {host_key}\nPidFile none\nUsePAM no\nStrictModes no\n"
         f"AuthorizedKeysFile {user_key}.pub\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-        f"ForceCommand {session}\nPrintMotd no\nMaxStartups 100\n"
+        f"{more}PrintMotd no\nMaxStartups 100\n"
     )
     command = [tools["sshd"], "-D", "-e", "-f", str(configuration)]
     if os.geteuid() == 0:
-        command = [
-            "unshare",
-            "--mount",
-            "--propagation=private",
-            "sh",
-            "-c",
-            _AS_ROOT,
-            "sh",
-            f"{folder}/passwd",
-            *command,
-        ]
+        own = ["unshare", "--mount", "--propagation=private", "sh", "-c", _AS_ROOT, "sh"]
+        command = [*own, f"{folder}/passwd", users, *command]
     with open(folder / "sshd.log", "wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, preexec_fn=end_with_parent
         )
     try:
         _await_port(process, port, folder / "sshd.log")
-        yield SshHost(port, home, _write_inventory(folder, port, host_key, user_key, python))
+        yield port
     finally:
         process.terminate()
         process.wait()
@@ -117,28 +146,26 @@ def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
             time.sleep(0.05)
 
 
-def _write_inventory(folder: Path, port: int, host_key: Path, user_key: Path, python: str) -> Path:
+def _variables(folder: Path, port: int, python: str) -> dict[str, object]:
+    """How Ansible reaches the sshd of a folder."""
     known = folder / "known_hosts"
-    known.write_text(f"[127.0.0.1]:{port} {host_key.with_name('host_key.pub').read_text()}")
-    variables = {
+    known.write_text(f"[127.0.0.1]:{port} {(folder / 'host_key.pub').read_text()}")
+    return {
         "ansible_host": "127.0.0.1",
         "ansible_port": port,
-        "ansible_user": getpass.getuser(),
         "ansible_connection": "ssh",
         "ansible_ssh_executable": shutil.which("ssh") or "ssh",
-        "ansible_ssh_private_key_file": user_key,
+        "ansible_ssh_private_key_file": folder / "user_key",
         # no connection is kept: nothing is left when the run ends
         "ansible_ssh_args": f"-F none -o ControlMaster=no -o ControlPath=none -o UserKnownHostsFile={known}",
         # one connection for a task; one that sets it to false has its module in a file there, which takes six
         "ansible_pipelining": "true",
         "ansible_ssh_transfer_method": "piped",
-        # Ansible takes the home for these from the user database
-        "ansible_remote_tmp": folder / "home/.ansible/tmp",
-        "ansible_async_dir": folder / "home/.ansible_async",
         "ansible_python_interpreter": python,
     }
-    inventory = folder / "second-host.ini"
-    inventory.write_text(
-        f"{NAME} {' '.join(f'{name}={shlex.quote(str(value))}' for name, value in variables.items())}\n"
-    )
-    return inventory
+
+
+def _line(name: str, variables: dict[str, object]) -> str:
+    """A host in the format of an inventory."""
+    words = " ".join(f"{variable}={shlex.quote(str(value))}" for variable, value in variables.items())
+    return f"{name} {words}\n"

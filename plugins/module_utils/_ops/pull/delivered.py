@@ -118,7 +118,7 @@ def pull_delivered(
     task = DeliveredTask(parcel, pairs)
     look = _look(task, pairs, check_mode=check_mode, want_diff=want_diff)
     wanted = [parcel.items[number] for number in look.needing]
-    if check_mode and _missing(wanted, parcel):
+    if check_mode and _missing(look, parcel):
         comparison = _comparison(look) if want_diff else None
         if comparison is not None:
             return {"changed": False, WANTS: {"compare": comparison}}
@@ -128,7 +128,7 @@ def pull_delivered(
     for delivery in wanted:
         if not delivery.failure and not delivery.wants_platform:
             _check_needs(delivery)
-    missing = _missing(wanted, parcel) if reads_content else {}
+    missing = _missing(look, parcel) if reads_content else {}
     receiving = None
     lacking = [each for each in wanted if not each.failure and (each.wants_platform or not each.is_fetched)]
     if missing or any(each.wants_platform or reads_content for each in lacking):
@@ -167,10 +167,24 @@ def _look(
     for number, (options, _delivery) in enumerate(pairs):
         pull = make_context(options, task, check_mode=check_mode, want_diff=want_diff)
         contexts.append(pull)
-        known = pull.target.known
-        if not (options.suspend or (known and pull.is_in_place(pull.load_state(), known))):
+        if not options.suspend and _needs_content(pull):
             needing.append(number)
     return _Look(contexts, needing)
+
+
+def _needs_content(pull: PullContext) -> bool:
+    """False when the pull will find the revision in place, or pass it over because the record says so."""
+    known, state = pull.target.known, pull.load_state()
+    if state.standing.get("suspended"):
+        return False
+    if known is None:
+        return True
+    if state.standing.get("held"):
+        from ..._dest.history import hold_on
+
+        if hold_on(state.standing, known.digest) is not None:
+            return False
+    return not pull.is_in_place(state, known)
 
 
 def _check_needs(delivery: Delivery) -> None:
@@ -184,18 +198,36 @@ def _check_needs(delivery: Delivery) -> None:
         check_zstd()
 
 
-def _missing(wanted: Sequence[Delivery], parcel: Parcel) -> dict[str, int]:
-    """The sizes of the layers, by digest, that are neither in the parcel nor in a directory that can be read here."""
+def _missing(look: _Look, parcel: Parcel) -> dict[str, int]:
+    """The sizes of the layers, by digest, that are neither in the parcel nor in a directory that can be read here, nor
+    kept beside the record."""
     if parcel.store:
         return {}
-    here = {digest for delivery in wanted for digest in delivery.inline}
-    return {
-        digest: size
-        for delivery in wanted
-        if not delivery.failure
-        for digest, size in delivery.blobs.items()
-        if digest not in here
-    }
+    here = {digest for number in look.needing for digest in parcel.items[number].inline}
+    found: dict[str, int] = {}
+    for number in look.needing:
+        delivery = parcel.items[number]
+        if not delivery.failure:
+            kept = _kept(look.contexts[number], [digest for digest in delivery.blobs if digest not in here])
+            found.update(
+                {digest: size for digest, size in delivery.blobs.items() if digest not in here and digest not in kept}
+            )
+    return found
+
+
+def _kept(pull: PullContext, digests: Sequence[str]) -> set[str]:
+    """Those of these layers that the pull will read from what is kept of earlier revisions; each was hashed."""
+    if not pull.options.keep or pull.check_mode:
+        return set()
+    from ..._dest.history import kept_blobs
+    from ..._dest.kept_blobs import KeptBlobs
+
+    listed = kept_blobs(pull.load_state().standing)
+    with pull.destination.opened() as held:
+        if held.control < 0:
+            return set()
+        blobs = KeptBlobs(held.control)
+        return {digest for digest in digests if digest in listed and blobs.has(digest)}
 
 
 def _incoming(look: _Look) -> Incoming:

@@ -212,6 +212,13 @@ def test_what_will_change_or_may_change_something_is_carried_in_one_step(options
     assert "module_utils._ops.pull.change" in sets("oci_artifact_pull", TAGGED, expects_change=True)[0]
 
 
+def test_a_relay_is_carried_in_one_step_what_resolves_verifies_and_fetches() -> None:
+    request = json.dumps({"request": {"degree": "look", "file": "/tmp/made", "store": "/tmp/store", "platform": ""}})
+    names = set(sets("oci_artifact_pull", {**TAGGED, "verify": {"public_keys": ["k"]}, "via": request})[0])
+    for name in ("_ops.pull.provide", "_cache.artifact_cache", "_trust.verifier", "_registry.blobs"):
+        assert f"module_utils.{name}" in names
+
+
 def test_ansible_is_told_what_the_carried_sources_import_of_it() -> None:
     assert "ansible.module_utils.basic" in core_imports(sets("oci_artifact_pull", PINNED)[0])
     for module in MODULES:

@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import DigestMismatch, InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import delivered_blobs, delivery
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.checks import HealthCheckFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.context import make_context
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import run
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.delivered import (
@@ -30,6 +31,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.de
     Parcel,
     parse_parcel,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.host_options import Health
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 
@@ -70,9 +72,10 @@ class Host:
 
     def pull(self, item: Delivery, **more: Any) -> dict[str, Any]:
         modes = {name: more.pop(name, False) for name in ("check_mode", "want_diff")}
+        of_host = {name: more.pop(name) for name in ("keep", "health") if name in more}
         parcel = parse_parcel(Parcel("controller", [item], **more).as_text())
         reference = ReferenceOptions(ref="registry.example.com/a/b:1", pin=item.revision)
-        options = PullOptions(reference, str(self.dest), LayerSelector(), Limits(10**6, 100))
+        options = PullOptions(reference, str(self.dest), LayerSelector(), Limits(10**6, 100), **of_host)
         return pull_delivered(
             parcel,
             [options],
@@ -187,6 +190,31 @@ def test_a_failure_elsewhere_concerns_only_who_needs_something(tmp_path: Path) -
     layers = {digest_of(data): data for data in FILES.values()}
     host.pull(item._replace(inline={**item.inline, **layers}))
     assert host.pull(item._replace(failure=failed))["reason"] == "ArtifactUpToDate"
+
+
+def test_what_a_host_keeps_is_not_sent_again_nor_what_it_holds_back(tmp_path: Path) -> None:
+    new = {"one": FILES["one"], "new": b"n" * 50}
+    host, first, second = Host(tmp_path, {**FILES, **new}), delivery_of(FILES), delivery_of(new)
+    for item, sent in ((first, FILES), (second, {"new": new["new"]})):
+        wants = host.pull(item, keep=2)[WANTS]
+        assert sorted(digest for digest, _size in wants["missing"]) == sorted(map(digest_of, sent.values()))
+        host.send(wants, list(Archive(wants["missing"]).parts))
+        assert host.pull(item, keep=2, is_sent=True)["reason"] == "NewRevision"
+    # all of the first one is there; of a damaged blob that does not count
+    kept = host.dest / ".oci-artifact/kept" / digest_of(FILES["two"]).replace(":", "-")
+    kept.write_bytes(b"damaged")
+    wants = host.pull(first, keep=2)[WANTS]
+    assert [digest for digest, _size in wants["missing"]] == [digest_of(FILES["two"])]
+    host.send(wants, list(Archive(wants["missing"]).parts))
+    assert host.pull(first, keep=2, is_sent=True)["reason"] == "NewRevision"
+    assert host.pull(second, keep=2)["reason"] == "NewRevision" and host.files() == new
+
+    layers = {digest_of(data): data for data in FILES.values()}
+    bad = Health(("false",), 60.0, "rollback")
+    with pytest.raises(HealthCheckFailed):
+        host.pull(first._replace(inline={**first.inline, **layers}), keep=2, health=bad)
+    result = host.pull(first, keep=2, health=bad)
+    assert (result["changed"], result["reason"]) == (False, "HeldBack") and host.files() == new
 
 
 @pytest.mark.parametrize("text", ["controller", "{}", '{"items": [{"blobs": {"x": 1}}], "place": "p"}', None])
