@@ -33,6 +33,7 @@ from ..resolve import ReferenceOptions, parse_target
 from ..tag_place import TagPlace, open_tag_place
 from ..task import Task
 from .needed import Needs, tags_attached_to
+from .removal import Removal, in_order
 from .rules import (
     AGE,
     AGE_UNKNOWN,
@@ -70,25 +71,6 @@ class PruneOptions:
     auth: AuthOptions = field(default_factory=AuthOptions)
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     policy: Policy | None = None
-
-
-@dataclass
-class Removal:
-    """One artifact that goes: its tags, what goes with it, the manifests in the order in which they are removed."""
-
-    digest: str
-    tags: list[str]
-    attached: list[str]
-    own: list[str]
-    attached_tags: dict[str, str]
-
-    def as_result(self) -> dict[str, Any]:
-        return {
-            "digest": self.digest,
-            "tags": self.tags,
-            "attached": len(self.attached),
-            "manifests": [*self.attached, *self.own],
-        }
 
 
 @dataclass
@@ -381,7 +363,7 @@ class Pruning:
             self._remove_tags(place, {tag: held for tag, held in shared.items() if held not in digests})
             place.tags.remove_manifests(digests)
             return
-        for removal in plan.removals:
+        for removal in in_order(plan.removals):
             # first what is attached, so that a run that is cut short finds the rest by the tags
             self._remove_tags(place, removal.attached_tags)
             place.tags.remove_manifests(removal.attached)
