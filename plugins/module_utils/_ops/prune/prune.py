@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import (
@@ -107,14 +106,16 @@ def prune_many(
     :raises OciError: when the options of one cannot be used, before any request.
     :raises ItemsFailed: when some failed, after all were tried.
     """
-    from ..many import Item, numbered, run_items
+    from ..many import run_each
 
     with Task(CacheOptions()) as task:
-        work = []
-        for number, (options, label) in enumerate(items, 1):
-            one = numbered(number, partial(Pruning, options, task))
-            work.append(Item(label, partial(one.run, check_mode=check_mode, want_diff=want_diff)))
-        return run_items(work, parallel, (PRUNED, REPORTED, UP_TO_DATE))
+        return run_each(
+            items,
+            lambda options: Pruning(options, task),
+            lambda one: one.run(check_mode=check_mode, want_diff=want_diff),
+            parallel,
+            (PRUNED, REPORTED, UP_TO_DATE),
+        )
 
 
 class Pruning:
