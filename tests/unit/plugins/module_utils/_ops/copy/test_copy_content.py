@@ -302,6 +302,7 @@ def test_an_upload_of_other_content_is_never_completed(server: FaultServer) -> N
             run(f"{server.host}/org/app:1", f"{target.host}/org/app")
         assert all(len(seen.body) < len(DATA) for seen in received)
         assert layer not in target.blobs and not target.tags
+        assert len(target.requests("DELETE", "/org/app/blobs/uploads/")) == 1, "it is cancelled"
 
 
 def test_a_source_that_is_gone_is_not_taken_for_the_target(server: FaultServer, tmp_path: Path) -> None:

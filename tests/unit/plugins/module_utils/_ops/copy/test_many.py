@@ -350,6 +350,8 @@ def test_a_target_that_refuses_half_way(tmp_path: Path, server: FaultServer, sta
     assert not caught.value.retryable, "nothing of it passes by itself"
     assert (caught.value.reason, server.tags) == (reason, {"1.0.0": released["1.0.0"].descriptor.digest})
     assert [each["tag"] for each in caught.value.details["refused"]] == ["1.1.0"]
+    (refused,) = server.requests("PUT", f"digest={layer.replace(':', '%3A')}")
+    assert [seen.path for seen in server.requests("DELETE", "/blobs/uploads/")] == [refused.path], "it takes no room"
     count = len(server.requests("PUT", "/blobs/uploads/"))
     done = run(entry)
     assert server.tags["1.1.0"] == released["1.1.0"].descriptor.digest and done["blobs"]["uploaded"] == 1
