@@ -18,7 +18,6 @@ from typing import Any
 from ..._errors import InvalidContent, NotFound, OciError, PushFailed, TagImmutable
 from ..._files.threads import thread_pool
 from ..._oci.manifest import Descriptor, Manifest
-from ..._oci.options import AuthOptions, ConnectionOptions
 from ..._oci.preliminary import answer_or_none, find_tag
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, Repository, from_each_place
 from ..artifact_result import artifact_identity
@@ -30,7 +29,7 @@ from ..task import Task
 from .blob_stream import BlobStreams, SourceFailed
 from .graph import Graph, Part
 from .known import KnownCopies
-from .options import NO_PRUNE, CopyOptions, access_to
+from .options import NO_PRUNE, Access, CopyOptions, access_to
 from .place import target_of
 from .platforms import ChosenPlatforms, refused_index
 from .report import (
@@ -192,10 +191,15 @@ class Entry:
         options = self.options
         # each is one artifact; the signatures of what others publish are for the rules of a policy
         alone = replace(options, policy=None, include=(), limit=None, prune=NO_PRUNE)
-        alone = replace(alone, to_auth=self.auth, to_connection=self.connection)
+        # what `to_registry` has is for the registry that the artifact itself is copied to
+        unnamed = replace(options, to_auth=None)
 
-        def copy_one(reference: ReferenceOptions, auth: AuthOptions, connection: ConnectionOptions) -> dict[str, Any]:
-            one = replace(alone, reference=reference, auth=auth, connection=connection)
+        def copy_one(reference: ReferenceOptions, access: Access) -> dict[str, Any]:
+            place = target_of(options.to, parse_target(reference).reference, "")
+            to_access = self.auth, self.connection
+            if place.registry != self.place.registry:
+                to_access = access_to(place, source.repository.reference, unnamed)
+            one = replace(alone, reference=reference, auth=access[0], connection=access[1], to_access=to_access)
             return copy(one, check_mode=self.check_mode)
 
         own_access = (options.auth, options.connection)
