@@ -250,9 +250,11 @@ class _Copy:
         origin = self._source.reference
         same = not origin.is_layout and origin.registry == self._target.reference.registry
         self._mount_from = (origin.repository,) if same else ()
+        # only tags change then: nothing is missing, and what was left out stays so
+        self._is_within = origin.name == self._target.reference.name
 
     def run(self, platforms: ChosenPlatforms, differential: Sequence[str]) -> dict[str, Any]:
-        graph = Graph(self._source, platforms, self._source_tags)
+        graph = Graph(self._source, platforms, self._source_tags, is_whole=not self._is_within)
         # another tag of it, of which the task has just copied all
         known = () if differential else self._sent.parts_of(f"{self._digest} {self._scope}")
         parts = known or graph.parts(self._source.fetch_manifest(self._digest))
@@ -265,7 +267,8 @@ class _Copy:
             moves = bool(self._tag) and (held is None or held.digest != self._digest)
             if moves:
                 self._check_movable(held)
-            missing = [] if known else self._missing(parts, is_tagged=bool(self._tag) and not moves)
+            is_there = known or self._is_within
+            missing = [] if is_there else self._missing(parts, is_tagged=bool(self._tag) and not moves)
             if self._source.reference.is_layout:
                 from .differential import check_complete
 
@@ -323,8 +326,8 @@ class _Copy:
     # -- what the target lacks
 
     def _leave_out(self, parts: Sequence[Part], platforms: ChosenPlatforms, differential: Sequence[str]) -> None:
-        """Note the blobs that the other side has, and let a layout or an archive do without them and without the
-        manifests of other platforms."""
+        """Note the blobs that the other side has, and let a layout or an archive do without them, without the manifests
+        of other platforms, and without what it did without so far."""
         if differential:
             from .differential import OtherSide, check_target
 
@@ -332,10 +335,13 @@ class _Copy:
             with OtherSide(differential, self._source) as other:
                 self._left_out = other.blobs_of(parts)
             self._blobs[LEFT_OUT] = len(self._left_out)
-        if self._left_out or platforms.left_out:
+        absent = self._left_out | platforms.left_out
+        if self._is_within:
+            absent |= {each.digest for part in parts for each in (*part.blobs, *part.manifest.manifests)}
+        if absent:
             from .differential import may_lack
 
-            may_lack(self._target, self._left_out | platforms.left_out)
+            may_lack(self._target, absent)
 
     def _missing(self, parts: Sequence[Part], *, is_tagged: bool) -> list[Part]:
         """Return the parts that the target lacks.

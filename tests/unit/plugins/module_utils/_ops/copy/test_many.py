@@ -331,6 +331,25 @@ def test_entries_for_other_platforms_of_one_artifact(tmp_path: Path) -> None:
     assert [each["digest"] for each in done["copied"]] == [children[1].descriptor.digest]
 
 
+@pytest.mark.parametrize("target", ["target", "target.tar"])
+def test_one_index_without_some_platforms_under_several_tags(tmp_path: Path, target: str) -> None:
+    """Another index, of which other manifests are left out, comes between the tags of the first one."""
+    source = tmp_path / "source"
+    for name, tags in (("first", ("1.0.0", "3.0.0")), ("second", ("2.0.0",))):
+        listed = [
+            {
+                **push(at(source), f"{name} {architecture}").descriptor.as_json(),
+                "platform": {"os": "linux", "architecture": architecture},
+            }
+            for architecture in ("amd64", "arm64")
+        ]
+        for tag in tags:
+            push_document(at(source), media.OCI_INDEX, tag, manifests=listed)
+    entry = options(place(tmp_path / target), place(source), limit=0, platforms=["linux/amd64"])
+    assert run(entry, parallel=1)["changed"] and not run(entry)["changed"]
+    assert tags_at(tmp_path / target) == ["1.0.0", "2.0.0", "3.0.0"]
+
+
 # -- targets that refuse
 
 
