@@ -284,7 +284,7 @@ class _Copy:
                     self._target.push_manifest(root, self._tag)
                 self._sent.note(f"{self._digest} {self._scope}", parts)
         changed = bool(missing) or moves
-        left = [each["to"] for each in self._drifted]
+        left, place = [each["to"] for each in self._drifted], self._target.reference
         return {
             "changed": changed,
             "copied": [part_record(part) for part in missing],
@@ -299,7 +299,7 @@ class _Copy:
                 *platforms.warnings,
                 *(f"{tag} has signatures that the source lacks, and was left as it is." for tag in left),
             ],
-            "diff": copy_diff(parts, missing, self._tag, held, self._digest) if changed else [],
+            "diff": copy_diff(place, parts, missing, self._tag, held, self._digest) if changed else [],
         }
 
     def _check_movable(self, held: Descriptor | None) -> None:

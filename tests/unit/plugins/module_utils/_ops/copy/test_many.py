@@ -277,6 +277,8 @@ def test_an_archive_gets_all_but_what_is_damaged(tmp_path: Path, damage: str) ->
     with pytest.raises(ItemsFailed, match="1 of 3 tags of .* failed, the first is 1.1.0"):
         run(entry)
     assert tags_at(target) == ["1.0.0", "1.2.0"]
+    with pytest.raises(ItemsFailed, match="The tag .*/source:1.1.0 failed: "):
+        run(options(place(target), place(source), limit=1, semver="1.1.0"))
     blob.write_bytes(content)
     done = run(entry)
     assert [each["digest"] for each in done["copied"]] == [broken.descriptor.digest]
