@@ -393,11 +393,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     policy = rules_of(module.params["policy"])
     if module.params["artifacts"] is None:
         return prune(prune_options(module, policy), **modes)
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import check_parallel
-
-    parallel = check_parallel(module.params["parallel"])
     items = each_item(module, OWN_SPEC, [AUTH_UNIT], lambda task: prune_options(task, policy))
-    return prune_many(items, parallel, **modes)
+    return prune_many(items, module.params["parallel"], **modes)
 
 
 def main() -> None:

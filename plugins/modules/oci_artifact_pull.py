@@ -882,11 +882,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     policy = rules_of(module.params["policy"])
     if module.params["artifacts"] is None:
         return pull(pull_options(module, policy), **modes).as_result()
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.many import check_parallel, pull_many
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.many import pull_many
 
-    parallel = check_parallel(module.params["parallel"])
     items = each_item(module, OWN_SPEC, [AUTH_UNIT], lambda task: pull_options(task, policy), ["dest"])
-    return pull_many(items, cache_options(module), parallel, **modes)
+    return pull_many(items, cache_options(module), module.params["parallel"], **modes)
 
 
 def main() -> None:

@@ -364,11 +364,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     policy = rules_of(module.params["policy"])
     if module.params["artifacts"] is None:
         return tag(tag_options(module, policy), **modes)
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import check_parallel
-
-    parallel = check_parallel(module.params["parallel"])
     items = each_item(module, OWN_SPEC, [AUTH_UNIT], lambda task: tag_options(task, policy), ("tags",))
-    return tag_many(items, cache_options(module), parallel, **modes)
+    return tag_many(items, cache_options(module), module.params["parallel"], **modes)
 
 
 def main() -> None:

@@ -363,13 +363,10 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     rules = rules_of(module.params["policy"])
     if module.params["artifacts"] is None:
         return verify(verify_options(module, rules))
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import check_parallel
-
-    parallel = check_parallel(module.params["parallel"])
     # two policies are never merged: the result could accept what neither accepts
     units = [AUTH_UNIT, tuple(WHOLE_POLICY_SPEC)]
     items = each_item(module, OWN_SPEC, units, lambda task: verify_options(task, rules))
-    return verify_many(items, cache_options(module), parallel)
+    return verify_many(items, cache_options(module), module.params["parallel"])
 
 
 def main() -> None:

@@ -51,7 +51,10 @@ PARTS = (
     # not that of filter_tags; a policy that is a file may ask for signatures; of a delivery, it is a list of rules
     Part(
         r'"policy": (?!\{"(?:semver|numerical|alphabetical)"|null)|"rules": \[',
-        ("_policy", "_ansible.policy", "_ops.guard", "_ops.releases.guard", "_ops.tag.conditions", "_trust"),
+        (
+            "_policy", "_files.trusted_file", "_ansible.policy", "_ops.guard", "_ops.releases.guard",
+            "_ops.tag.conditions", "_trust",
+        ),
         (*_OF_RULES, *_OF_VERIFIED),
     ),
     # what a move of a tag demands itself is a rule as that of a policy; ages that retention cannot read are recorded
@@ -65,7 +68,10 @@ PARTS = (
         r'"(?:cache_dir|artifacts|sources)"', ("_cache.artifact_cache", "_cache.layout", "_ops.capabilities"),
         ("_cache.artifact_cache",),
     ),
-    Part(r"oci-layout:", ("_layout.repository", "_layout.tags"), ("_layout.repository", "_layout.unlisted")),
+    Part(
+        r"oci-layout:", ("_layout.repository", "_layout.tags", "_files.trusted_file"),
+        ("_layout.repository", "_layout.unlisted"),
+    ),
     Part(r"oci-archive:", ("_layout.archive", "_layout.archive_writer"), ("_layout.archive", "_layout.unlisted")),
     Part(r'"(?:semver|semver_filter|filter_tags)"', (), ("_oci.selection", "_registry.pages")),
     Part(r'"tag_moved"', (), ("_ops.moved_tag",)),
@@ -92,11 +98,12 @@ PARTS = (
 _DOORS_OF_MODULES = {
     "oci_artifact_verify": ("_trust",),
     "oci_artifact_sign": ("_trust",),
-    "oci_artifact_cache": ("_cache.artifact_cache", "_cache.layout", "_layout.repository"),
+    "oci_artifact_cache": ("_cache.artifact_cache", "_cache.layout", "_layout.repository", "_files.trusted_file"),
     "oci_artifact_info": ("_dest.history",),
     "oci_artifact_facts": ("_dest.history",),
     "oci_artifact_audit": (
         "_policy",
+        "_files.trusted_file",
         "_ansible.policy",
         "_ops.guard",
         "_ops.deployments",
@@ -104,6 +111,7 @@ _DOORS_OF_MODULES = {
         "_dest.history",
     ),
     "oci_artifact_rollback": _OF_HISTORY,
+    "oci_artifact_prune": ("_files.trusted_file",),
 }
 _DOORS = {door for part in PARTS for door in part.doors}
 

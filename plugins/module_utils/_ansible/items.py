@@ -10,7 +10,8 @@ from types import SimpleNamespace
 from typing import Any, Callable, TypeVar, cast
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator, ValidationResult
+from ansible.module_utils.errors import UnsupportedError
 
 from .._errors import InvalidOption
 from .exact import refuse_numbers
@@ -70,10 +71,11 @@ def each_item(
     :param own: the options that an entry may have.
     :param units: options that belong together, see :func:`inherited`.
     :param labels: of the options that name an entry, those beside the reference's.
-    :raises OciError: for an entry that cannot be used, with its number.
+    :raises OciError: for an entry that cannot be used, with its number, and for a ``parallel`` out of bounds.
     """
-    from .._ops.many import numbered
+    from .._ops.many import check_parallel, numbered
 
+    check_parallel(module.params["parallel"])
     found: list[tuple[Options, Mapping[str, Any]]] = []
     for number, item in enumerate(module.params[ARTIFACTS], 1):
 
@@ -120,7 +122,7 @@ def checked(module: AnsibleModule, item: Mapping[str, Any], own: Mapping[str, An
 
         module.no_log_values.update(secrets_of_mirrors(item["mirrors"]))
     if checked.error_messages:
-        raise InvalidOption(f"{'; '.join(checked.error_messages)}.")
+        raise InvalidOption(_words(checked))
     parameters: dict[str, Any] = checked.validated_parameters
     return parameters
 
@@ -173,8 +175,17 @@ class ItemsModule(TaskModule):
             if isinstance(item, Mapping):
                 found = validator.validate({name: value for name, value in item.items() if value is not None})
                 if found.error_messages:
-                    return f"Item {number} of '{ARTIFACTS}': {'; '.join(found.error_messages)}."
+                    return f"Item {number} of '{ARTIFACTS}': {_words(found)}"
         return msg
+
+
+def _words(found: ValidationResult) -> str:
+    """What Ansible says of options that cannot be used; of unknown ones it gives the names alone."""
+    texts = [
+        f"unsupported parameters: {error.msg}" if isinstance(error, UnsupportedError) else str(error.msg)
+        for error in found.errors.errors
+    ]
+    return f"{'; '.join(texts).rstrip('.')}."
 
 
 AUTH_UNIT = tuple(AUTH_SPEC)

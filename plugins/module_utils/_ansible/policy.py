@@ -40,6 +40,12 @@ def _verify(spec: Mapping[str, Any], given: Mapping[str, Any]) -> VerifyPolicy:
         raise PolicyInvalid(*refused)
     refuse_numbers(spec, {"verify": given})
     checked = ArgumentSpecValidator(spec["verify"]["options"]).validate(dict(given))
+    unknown = sorted(name if isinstance(name, str) else ".".join(name) for name in checked.unsupported_parameters)
+    if unknown:
+        raise PolicyInvalid(
+            f"'verify' has the unknown key {unknown[0][:100]!r}.",
+            "It has the suboptions of 'verify' of oci_artifact_pull.",
+        )
     if checked.error_messages:
         raise PolicyInvalid(f"'verify': {'; '.join(checked.error_messages)}.")
     return parse_policy(checked.validated_parameters)

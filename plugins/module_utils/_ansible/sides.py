@@ -65,14 +65,22 @@ class _ShortForms(AnsibleModule):
     def _load_params(self) -> None:
         super()._load_params()  # type: ignore[no-untyped-call]  # typed in part
         for name in SIDES:
-            given = self.params.get(name)
-            if not isinstance(given, str) or not given:
-                continue
-            if is_path(given):
-                self.params[name] = {"path": given}
-            elif not ("=" in given or given.lstrip().startswith("{")):
-                # a mapping as JSON or key=value, which no reference looks like, is left for Ansible to read
-                self.params[name] = {"ref": given}
+            if name in self.params:
+                self.params[name] = _as_mapping(self.params[name])
+
+
+def _as_mapping(given: Any) -> Any:
+    """A side as a mapping; what can be none is left to Ansible, which refuses it without showing what is in it."""
+    if isinstance(given, (bool, int, float)):
+        return {"ref": given}  # refused by its number
+    if not given or (isinstance(given, list) and not all(isinstance(each, Mapping) for each in given)):
+        return {}  # refused as it names nothing
+    if not isinstance(given, str):
+        return given
+    if is_path(given):
+        return {"path": given}
+    # a mapping as JSON or key=value, which no reference looks like, is left for Ansible to read
+    return given if "=" in given or given.lstrip().startswith("{") else {"ref": given}
 
 
 class SidesModule(TaskModule, _ShortForms):

@@ -55,9 +55,9 @@ def _deliver(module: AnsibleModule, read_items: ReadItems, text: Any) -> dict[st
         modes: dict[str, Any] = {"check_mode": module.check_mode, "want_diff": want_diff}
         if module.params["artifacts"] is None:
             return run(make_context(pairs[0][0], task, **modes)).as_result()
-        from .._ops.pull.many import check_parallel, pull_many
+        from .._ops.pull.many import pull_many
 
-        return pull_many(pairs, pairs[0][0].cache, check_parallel(module.params["parallel"]), task=task, **modes)
+        return pull_many(pairs, pairs[0][0].cache, module.params["parallel"], task=task, **modes)
 
     options = [each for each, _label in pairs]
     return pull_delivered(parcel, options, go_on, check_mode=module.check_mode, want_diff=module._diff)

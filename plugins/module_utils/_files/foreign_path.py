@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import os
-import stat
 
 from .._errors import StorageError
-from .directory_handles import open_file_at
-from .directory_writers import entry_error, user_name
+from .directory_writers import user_name
 from .names import shown
-from .trusted_path import MAX_LINKS, Walk, open_trusted
-from .users import OTHERS_WRITE, is_trusted
+from .trusted_path import Walk
+from .users import is_trusted
 
 
 def open_to_read(path: str) -> int:
@@ -24,7 +22,7 @@ def open_to_read(path: str) -> int:
 
     :param path: absolute.
     :raises StorageError: when a link is not to be followed, with whose it is.
-    :raises OSError: as :func:`open_trusted`.
+    :raises OSError: as :func:`~.trusted_path.open_trusted`.
     """
     walk = _ReadingWalk(path, None, 0, True)
     try:
@@ -34,42 +32,18 @@ def open_to_read(path: str) -> int:
 
 
 def open_home(path: str, *, make: list[str] | None = None) -> int:
-    """As :func:`open_trusted`, of a directory that may be, or lie, in the home of one other user, as when root writes a
-    file for that user. From there on no link is followed, and nobody else's directory is passed.
+    """As :func:`~.trusted_path.open_trusted`, of a directory that may be, or lie, in the home of one other user, as
+    when root writes a file for that user. From there on no link is followed, and nobody else's directory is passed.
 
-    :param make: as for :func:`open_trusted`; the last directory gets mode 0700.
+    :param make: as for :func:`~.trusted_path.open_trusted`; the last directory gets mode 0700.
     :raises StorageError: when a third user has a say, or a link is not to be followed.
-    :raises OSError: as :func:`open_trusted`.
+    :raises OSError: as :func:`~.trusted_path.open_trusted`.
     """
     walk = _HomeWalk(path, make, 0o700, False)
     try:
         return walk.run()
     finally:
         walk.close()
-
-
-def open_trusted_file(path: str) -> int:
-    """A descriptor, for reading, of the regular file at ``path``, with links followed, when nobody less trusted decides
-    which file that is.
-
-    :param path: absolute.
-    :raises StorageError: when somebody does, with whose it is.
-    :raises OSError: when it is missing or something else (ENOENT), or cannot be opened.
-    """
-    place = path
-    for _link in range(MAX_LINKS):
-        folder, name = os.path.split(place)
-        directory = open_trusted(folder)
-        try:
-            status = os.lstat(name, dir_fd=directory)
-            if os.fstat(directory).st_mode & OTHERS_WRITE and not is_trusted(status.st_uid):
-                raise entry_error(path, place, status)
-            if not stat.S_ISLNK(status.st_mode):
-                return open_file_at(os.fsencode(name), directory)
-            place = os.path.join(folder, os.readlink(name, dir_fd=directory))
-        finally:
-            os.close(directory)
-    raise StorageError(f"Cannot use {shown(path)}: it leads through more than {MAX_LINKS} links.")
 
 
 class _ReadingWalk(Walk):

@@ -233,7 +233,11 @@ class WritableArchive(ArchiveRepository):
     def _write_blob(self, output: _TarOutput, name: str) -> None:
         source = self._staged.pending.get(name)
         if source is not None:
-            output.file(name, source.descriptor.size, _checked(source, f"The blob {source.descriptor.digest}"))
+            output.file(
+                name,
+                source.descriptor.size,
+                _checked(source, f"The blob {source.descriptor.digest} for {self.reference.name}"),
+            )
             return
         with self.file.open(name) as handle:
             try:

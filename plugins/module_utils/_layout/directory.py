@@ -20,7 +20,7 @@ from typing import BinaryIO
 from .._errors import StorageError
 from .._files.directory_handles import DirectoryHandles, open_file_at
 from .._files.directory_writers import user_name
-from .._files.foreign_path import open_to_read, open_trusted_file
+from .._files.foreign_path import open_to_read
 from .._files.lockable import is_at
 from .._files.names import shown
 from .._files.regular_file import storage_error
@@ -98,8 +98,10 @@ class StoreDirectory:
         return self._follow(name)
 
     def _follow(self, name: str) -> BinaryIO:
+        from .._files.trusted_file import open_placed_file
+
         try:
-            return os.fdopen(open_trusted_file(self.path(name)), "rb")
+            return os.fdopen(open_placed_file(self.path(name)), "rb")
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path(name)) from None
         except OSError as exc:

@@ -8,6 +8,7 @@ Source: image-spec, image-layout.md; where it leaves a choice, the behaviour of 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class _Scanned:
     manifests: Sequence[Descriptor]
 
 
-class LayoutReader(SinglePlace):
+class LayoutReader(SinglePlace, ABC):
     """The reading part of :class:`~._oci.repository.Repository` for an image layout.
 
     Subclasses set ``store``, and return ``index.json`` in :meth:`_index`.
@@ -68,13 +69,13 @@ class LayoutReader(SinglePlace):
         self._scanned: dict[str, _Scanned] = {}
         self._known_unlisted: UnlistedManifests | None = None
 
+    @abstractmethod
     def _index(self) -> LayoutIndex:
         """Return the parsed ``index.json``.
 
         :raises NotFound: when there is no layout.
         :raises InvalidContent: when it is malformed.
         """
-        raise NotImplementedError
 
     @property
     def warnings(self) -> list[str]:

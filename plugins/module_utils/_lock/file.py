@@ -48,17 +48,6 @@ def read_lock(path: str) -> LockFile | None:
     return None if text is None else LockFile(text, shown(path))
 
 
-def locked_digests(path: str) -> set[str]:
-    """Return the digests that the lock file at ``path`` names, for who has to know what is in use.
-
-    :raises LockInvalid: as :func:`read_lock`, and when there is no such file.
-    """
-    found = read_lock(os.path.abspath(path))
-    if found is None:
-        raise LockInvalid(f"There is no lock file {shown(path)}.", "Check the path.")
-    return {entry.digest for entry in found.entries.values()}
-
-
 def update_lock(path: str, found: Sequence[Entry], *, check_mode: bool = False) -> Change | None:
     """Enter what was resolved into the lock file at an absolute path; other entries stay. Without a change nothing is
     written.

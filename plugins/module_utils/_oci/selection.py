@@ -114,12 +114,13 @@ class Selection:
 class TagSelector:
     """A compiled selection, for the tags of any repository.
 
-    ``chart_tags``: read ``_`` as ``+``, for Helm charts only, as Flux does.
+    ``chart_tags``: read ``_`` as ``+``, for Helm charts only, as Flux does. ``filter_name`` is what messages call
+    ``semver_filter``.
 
     :raises InvalidSelection: when a range, an expression or a policy cannot be used.
     """
 
-    def __init__(self, selection: Selection, *, chart_tags: bool = False) -> None:
+    def __init__(self, selection: Selection, *, chart_tags: bool = False, filter_name: str = "semver_filter") -> None:
         self.selection = selection
         self._chart_tags = chart_tags
         self._filter = selection.filter_tags or FilterTags()
@@ -127,7 +128,7 @@ class TagSelector:
         where = "semver" if selection.semver else "filter_tags.policy.semver.range"
         wanted = selection.semver or self._filter.range
         self._range = _compile_range(wanted, where) if self._policy == "semver" else None
-        self._expression = BoundedRegex(selection.semver_filter, "semver_filter") if selection.semver_filter else None
+        self._expression = BoundedRegex(selection.semver_filter, filter_name) if selection.semver_filter else None
         pattern, extract = self._filter.pattern, self._filter.extract
         self._pattern = BoundedRegex(pattern, "filter_tags.pattern") if pattern or extract else None
         if len(extract) > MAX_TEMPLATE_LENGTH:

@@ -9,6 +9,7 @@ import calendar
 import re
 import time
 
+from .._errors import InvalidOption
 from .options import MAX_DURATION, parse_duration
 
 # What may tell the age of an artifact: a log or authority that confirmed a signature, this host, the publisher.
@@ -60,7 +61,15 @@ def age_seconds(text: str) -> float:
     """
     match = _DAYS.match(str(text).strip())
     seconds = float(int(match[1]) * _SECONDS[match[2]]) if match else 0.0
-    return seconds if 0 < seconds < MAX_DURATION else parse_duration(text)
+    if 0 < seconds < MAX_DURATION:
+        return seconds
+    try:
+        return parse_duration(text)
+    except InvalidOption:
+        raise InvalidOption(
+            f"{str(text)[:100]!r} is not a duration: wanted a positive number of seconds or a text such as 36h, 30d or "
+            "4w."
+        ) from None
 
 
 def duration_text(seconds: float) -> str:

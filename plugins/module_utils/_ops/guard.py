@@ -157,7 +157,11 @@ def guarded_target(
     if tag_moved != options.tag_moved:
         # whether a tag beside a digest counts depends on it
         target = parse_target(options._replace(tag_moved=tag_moved), layer_media_type, lists_tags=lists_tags)
-    policies = {policy_fingerprint(each): each for each in (rules.verify, verify) if each is not None}
+        target = target._replace(tag_moved_rule=rules.named("tag_moved"))
+    policies: dict[str, VerifyPolicy] = {}
+    for each in (rules.verify, verify):
+        if each is not None:
+            policies.setdefault(policy_fingerprint(each), each)
     guard = Guard(rules, policies)
     reference = target.reference
     # without a tag, what is written or found may have another name than latest
@@ -172,7 +176,8 @@ def guard_of(policy: Policy, place: Reference) -> Guard | None:
     rules = rules_for(policy, place)
     if rules is None:
         return None
-    return Guard(rules, {} if rules.verify is None else {policy_fingerprint(rules.verify): rules.verify})
+    verify = rules.verify
+    return Guard(rules, {} if verify is None else {policy_fingerprint(verify): verify})
 
 
 def verify_each(

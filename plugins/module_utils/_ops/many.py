@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Callable, TypeVar
 
 from .._errors import InvalidOption, OciError
@@ -15,7 +16,9 @@ MAX_PARALLEL = 32
 # Characters of all diffs together.
 MAX_DIFF = 4 * 1024 * 1024
 
+Options = TypeVar("Options")
 Result = TypeVar("Result")
+Work = TypeVar("Work")
 
 
 class ItemsFailed(OciError):
@@ -37,16 +40,24 @@ class Item:
     run: Callable[[], dict[str, Any]]
 
 
-def numbered(number: int, call: Callable[[], Result]) -> Result:
-    """Return the result of ``call``; its errors name the item of the list.
+def about(what: str, call: Callable[[], Result]) -> Result:
+    """Return the result of ``call``; its errors begin with what they are about: an option, or a part of one.
 
     :raises OciError: those of ``call``.
     """
     try:
         return call()
     except OciError as exc:
-        exc.message = f"Item {number} of 'artifacts': {exc.message}"
+        exc.message = f"{what}: {exc.message}"
         raise
+
+
+def numbered(number: int, call: Callable[[], Result], option: str = "artifacts") -> Result:
+    """Return the result of ``call``; its errors name the item of the list that is the option.
+
+    :raises OciError: those of ``call``.
+    """
+    return about(f"Item {number} of {option!r}", call)
 
 
 def check_parallel(value: int) -> int:
@@ -57,6 +68,25 @@ def check_parallel(value: int) -> int:
     if not 1 <= value <= MAX_PARALLEL:
         raise InvalidOption(f"'parallel' is {value}: wanted 1 to {MAX_PARALLEL}.")
     return value
+
+
+def run_each(
+    items: Sequence[tuple[Options, Mapping[str, Any]]],
+    make: Callable[[Options], Work],
+    run: Callable[[Work], dict[str, Any]],
+    parallel: int,
+    reasons: Sequence[str],
+) -> dict[str, Any]:
+    """Check the options of all items, then run them; return the module's result. Each has its label beside its options.
+
+    :param make: checks the options of an item, without a request, and returns what ``run`` takes.
+    :param reasons: as :func:`run_items` takes them.
+    :raises OciError: those of ``make``, with the number of the item.
+    :raises ItemsFailed: when some failed, after all were run.
+    """
+    made = [numbered(number, partial(make, options)) for number, (options, _label) in enumerate(items, 1)]
+    work = [Item(label, partial(run, one)) for one, (_options, label) in zip(made, items)]
+    return run_items(work, parallel, reasons)
 
 
 def run_items(items: Sequence[Item], parallel: int, reasons: Sequence[str]) -> dict[str, Any]:

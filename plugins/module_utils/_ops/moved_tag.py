@@ -39,7 +39,10 @@ def warnings_of_moved_tag(repository: Repository, target: Target) -> list[str]:
             return []
         problem = f"{what} names {found} now, and the reference pins {reference.digest}."
     if fails:
-        raise TagMoved(
-            problem, "Find out why, then give the reference the digest that you want, or say tag_moved: warn or ignore."
-        )
+        hint = "Find out why, then give the reference the digest that you want"
+        if target.tag_moved_rule is not None:
+            from .._policy.refusals import by_rule
+
+            raise by_rule(TagMoved(problem, f"{hint}."), target.tag_moved_rule)
+        raise TagMoved(problem, f"{hint}, or say tag_moved: warn or ignore.")
     return [f"{problem} The pinned digest is used."]

@@ -43,7 +43,8 @@ class Target(NamedTuple):
 
     ``selector`` chooses the tag; ``ranking`` orders the tags of a listing, even if a digest or a tag is given.
     ``pin`` is the revision when it was resolved before. A reference with a tag and a digest is pinned to the digest;
-    ``tag_moved`` says whether it matters that the tag still names it.
+    ``tag_moved`` says whether it matters that the tag still names it; ``tag_moved_rule`` names the rule of a policy
+    that wants it so, see :func:`~.._policy.refusals.by_rule`.
     """
 
     reference: Reference
@@ -53,6 +54,7 @@ class Target(NamedTuple):
     warnings: Sequence[str] = ()
     pin: Resolved | None = None
     tag_moved: str = IGNORE
+    tag_moved_rule: Mapping[str, str] | None = None
 
     @property
     def known(self) -> Resolved | None:

@@ -14,12 +14,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._errors import NotFound, OciError, VerificationFailed
+from .._errors import InvalidPolicy, NotFound, OciError, VerificationFailed
 
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache
@@ -64,6 +64,23 @@ def policy_fingerprint(policy: VerifyPolicy) -> str:
     return digest_of(json.dumps([RULES, repr(policy), contents], sort_keys=True).encode("utf-8", "surrogateescape"))
 
 
+@contextmanager
+def naming_rule(policy: VerifyPolicy) -> Iterator[None]:
+    """Have what the block refuses for a policy name the rule that demands it; of the task's own nothing is added.
+
+    :raises PolicyInvalid: in place of InvalidPolicy, for the policy of a rule.
+    """
+    try:
+        yield
+    except (InvalidPolicy, VerificationFailed) as exc:
+        if policy.rule is None:
+            raise
+        from .._policy.refusals import PolicyInvalid, by_rule
+
+        error = PolicyInvalid(exc.message, exc.hint) if isinstance(exc, InvalidPolicy) else exc
+        raise by_rule(error, policy.rule) from None
+
+
 def _content_of(path_or_text: str) -> str:
     from .._files.bounded import MAX_CERTIFICATES, FileRefused, is_pem, read_file
     from .._trust.key_uris import content_of_uri
@@ -94,8 +111,10 @@ class Verdicts:
         """Load the keys and files of the policy, before any request.
 
         :raises InvalidPolicy: when the policy cannot be used.
+        :raises PolicyInvalid: when it is one of a rule.
         """
-        self._verifier(policy, fingerprint)
+        with naming_rule(policy):
+            self._verifier(policy, fingerprint)
 
     def find(
         self,
@@ -112,6 +131,7 @@ class Verdicts:
         :param fingerprint: of the policy, see :func:`policy_fingerprint`.
         :param anew: verify even if the cache has a result.
         :raises InvalidPolicy: when the policy cannot be used.
+        :raises PolicyInvalid: when it is one of a rule.
         :raises VerificationFailed: when they do not satisfy the policy.
         :raises NotFound: when the digest does not exist.
         """
@@ -125,7 +145,8 @@ class Verdicts:
                 known = None if notes is None or anew else _remembered(notes, resolved.digest, key)
                 if known is not None:
                     return known
-                found = self._verify(repository, resolved, policy, fingerprint, key, notes)
+                with naming_rule(policy):
+                    found = self._verify(repository, resolved, policy, fingerprint, key, notes)
         return found
 
     def _verify(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._oci.options import AuthOptions, CacheOptions, ConnectionOptions
@@ -62,15 +61,16 @@ def verify_many(
     :raises OciError: when the options of one cannot be used, before any request.
     :raises ItemsFailed: when some failed, after all were tried.
     """
-    from .many import Item, numbered, run_items
+    from .many import run_each
 
     with Task(cache) as task:
-        work = []
-        for number, (options, label) in enumerate(items, 1):
-            one = numbered(number, partial(Verification, options, task))
+
+        def make(options: VerifyOptions) -> Verification:
+            one = Verification(options, task)
             task.expect(one.target, options.auth, options.connection)
-            work.append(Item(label, one.run))
-        return run_items(work, parallel, (VERIFICATION_IGNORED, VERIFIED))
+            return one
+
+        return run_each(items, make, Verification.run, parallel, (VERIFICATION_IGNORED, VERIFIED))
 
 
 class Verification:

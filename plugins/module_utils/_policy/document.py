@@ -17,12 +17,11 @@ from typing import Any, NamedTuple
 from .._errors import StorageError
 from .._files.bounded import MAX_POLICY_FILE, expanded
 from .._files.names import shown
-from .refusals import PolicyInvalid
+from .refusals import GIVEN, PolicyInvalid
 
 MAX_RULES = 1000
 #: Values in a policy, also those that YAML's aliases stand for.
 MAX_VALUES = 100_000
-GIVEN = "the option 'policy'"
 RULES = "rules"
 
 
@@ -41,6 +40,11 @@ def read_policy(option: Any) -> Document:
     source, content = GIVEN, option
     if isinstance(option, str):
         text = option
+        if not text.strip():
+            raise PolicyInvalid(
+                "The option 'policy' is empty.",
+                "Give a path or rules; {match: '*'} as the only rule permits everything.",
+            )
         if not option.lstrip().startswith(("[", "{")) and "\n" not in option:
             source = os.path.abspath(expanded(option))
             text = _read_file(source)

@@ -97,6 +97,8 @@ def _parts_of_match(text: str) -> list[str]:
 
 
 def _literal_parts(place: str, text: str) -> list[str]:
+    if "@" in place or ":" in place.partition("/")[2]:
+        raise _not_a_match(text, "it has a tag or a digest")
     try:
         found = parse_registry(place)
     except InvalidReference as exc:

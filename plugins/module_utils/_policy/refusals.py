@@ -8,13 +8,32 @@ They are apart from the tree of errors in :mod:`.._errors` so that a task withou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from .._errors import InvalidOption, OciError
+
+GIVEN = "the option 'policy'"
+
+Error = TypeVar("Error", bound=OciError)
 
 
 class PolicyInvalid(InvalidOption):
     """A policy that cannot be used: unreadable, writable by others, unknown keys, rules that contradict each other."""
 
     reason = "PolicyInvalid"
+
+
+def by_rule(error: Error, rule: Mapping[str, str]) -> Error:
+    """Return the error, which says now which rule refuses.
+
+    :param rule: the details ``refused_by``: the path of the ``policy``, empty where the task has its content, the text
+        of ``match``, and the ``check``.
+    """
+    where = f"rule {rule['match']!r} of the policy in {rule['policy'] or GIVEN}, '{rule['check']}'"
+    error.message = f"{error.message.rstrip('.')} ({where})."
+    error.details["refused_by"] = dict(rule)
+    return error
 
 
 class TagDenied(OciError):

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
@@ -36,9 +36,9 @@ from .._oci.times import (
     parse_time,
     time_text,
 )
-from .document import GIVEN
 from .match import EVERYTHING, Match
 from .refusals import (
+    GIVEN,
     AgeUnknown,
     DigestDenied,
     DowngradeDenied,
@@ -46,6 +46,7 @@ from .refusals import (
     PolicyInvalid,
     TagDenied,
     TooYoung,
+    by_rule,
 )
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ class Rules:
     @property
     def verify(self) -> VerifyPolicy | None:
         """What signatures have to satisfy, in addition to what the task asks for."""
-        return self.rule.verify
+        policy = self.rule.verify
+        return None if policy is None else replace(policy, rule=self.named("verify"))
 
     @property
     def never_downgrade(self) -> bool:
@@ -136,6 +138,11 @@ class Rules:
     def asks_for_creation(self) -> bool:
         """True when the time of creation may tell the age; what it needs is to be found out then."""
         return bool(self.rule.min_age) and CREATED in self.rule.age_from
+
+    def named(self, check: str) -> Mapping[str, str]:
+        """The rule as ``refused_by`` names it, with the key in it that refuses."""
+        policy = "" if self.source == GIVEN else self.source
+        return {"policy": policy, "match": self.rule.match.text, "check": check}
 
     def tag_moved(self, wanted: str) -> str:
         """The stricter of the rule's and the task's ``tag_moved``."""
@@ -351,11 +358,7 @@ class Rules:
     def _refusal(self, kind: type[OciError], check: str, problem: str, hint: str) -> OciError:
         if self.option:
             return kind(f"{problem} ('{check}' in '{self.option}' of the task).", hint)
-        where = self.rule.match.text
-        error = kind(f"{problem} (rule {where!r} of the policy in {self.source}, '{check}').", hint)
-        policy = "" if self.source == GIVEN else self.source
-        error.details["refused_by"] = {"policy": policy, "match": where, "check": check}
-        return error
+        return by_rule(kind(problem, hint), self.named(check))
 
 
 def rules_for(policy: Policy | None, reference: Reference) -> Rules | None:

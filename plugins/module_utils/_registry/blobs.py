@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +22,7 @@ from .._oci.progress import transfers
 from .._oci.reference import Reference
 from .._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, UnhashedBlob
 from .client import RegistryClient, pull_scope
-from .uploads import OpenedUpload, SentBody, check_encrypted, naming
+from .uploads import OpenedUpload, SentBody, cancel_upload, check_encrypted, naming
 from .urls import RepositoryUrls
 
 # an attempt that brought less than this (bytes) before it broke off counts as one without progress
@@ -193,7 +194,9 @@ class BlobTransfers:
         while True:
             wait = None
             try:
-                response = self._put(source, location or self._open_upload().location)
+                location = location or self._open_upload().location
+                with self._cancelling(location):
+                    response = self._put(source, location)
             except TlsFailed:
                 raise
             except ConnectionFailed:
@@ -203,13 +206,25 @@ class BlobTransfers:
                 wait = wait_asked_for(response)
                 is_final = response.status_code not in RETRY_STATUS or failures >= retries
                 if is_final or not self._client.http.pauses.allow(wait):
-                    self._finish_upload(source, response)
+                    with self._cancelling(location):
+                        self._finish_upload(source, response)
                     return
                 discard(response, self._client.connection.timeout)
             self._client.http.pauses.pause(failures, wait)
             failures, location = failures + 1, ""
             if self.exists(source.descriptor):
                 return
+
+    @contextlib.contextmanager
+    def _cancelling(self, location: str) -> Iterator[None]:
+        """Cancel an upload that is refused, or whose source fails. When the connection is lost, it may be whole."""
+        try:
+            yield
+        except ConnectionFailed:
+            raise
+        except Exception:
+            cancel_upload(self._client, location, self._scope)
+            raise
 
     def _finish_upload(self, source: BlobSource, response: Any) -> None:
         action = f"Uploading {source.descriptor.digest} to {self._name}"

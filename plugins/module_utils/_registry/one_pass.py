@@ -10,16 +10,15 @@ what it received.
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, Callable
 
-from .._errors import ConnectionFailed, OciError, RegistryError, TlsFailed
+from .._errors import ConnectionFailed, RegistryError, TlsFailed
 from .._http.answer import RETRY_STATUS, wait_asked_for
 from .._http.body import discard
 from .._http.url import join
 from .._oci import media
 from .._oci.progress import transfers
-from .uploads import GrowingBody, SentBody, check_encrypted, naming
+from .uploads import GrowingBody, SentBody, cancel_upload, check_encrypted, naming
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor
@@ -56,7 +55,7 @@ class OnePassUpload:
             is_stored = self._patch(blob) and self._put(blob.finish(), has_arrived)
         finally:
             if not is_stored:
-                self._cancel()
+                cancel_upload(self._client, self._location, self._scope)
         return is_stored
 
     def _patch(self, blob: UnhashedBlob) -> bool:
@@ -115,8 +114,3 @@ class OnePassUpload:
         if (response is None or response.status_code in RETRY_STATUS) and pauses.allow(wait):
             pauses.pause(0, wait)
         return response
-
-    def _cancel(self) -> None:
-        """Tell the registry to drop what it has of the upload; registries without that let it expire."""
-        with contextlib.suppress(OciError):
-            self._client.try_once("DELETE", self._location, scope=self._scope)

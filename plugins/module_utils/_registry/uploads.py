@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from .._errors import BuildError, PushFailed
+from .._errors import BuildError, OciError, PushFailed
 from .._http.url import origin
 from .._oci.progress import Progress
 
@@ -37,6 +38,12 @@ def check_encrypted(location: str, client: RegistryClient, name: str) -> None:
     """:raises PushFailed: when a registry that is spoken to over https wants an upload over plain HTTP."""
     if origin(location)[0] != "https" and not client.connection.insecure:
         raise PushFailed(f"The registry wants the upload to {name} over plain HTTP.")
+
+
+def cancel_upload(client: RegistryClient, location: str, scope: str) -> None:
+    """Tell the registry to drop what it has of an upload; registries without that let it expire."""
+    with contextlib.suppress(OciError):
+        client.try_once("DELETE", location, scope=scope)
 
 
 class GrowingBody:

@@ -60,6 +60,8 @@ class VerifyPolicy:
     ``min_signers`` is a number of entries (keys, identities), each satisfied by a signer of its own.
     ``max_signatures`` bounds how many signatures are tried; 0 stands for the default of the provider's own tool.
     ``max_attestation_size`` is in bytes; 0 stands for the default. ``annotations`` are those that each signature has.
+    ``rule`` names the rule of a policy for registries that demands it, None where the task does; two that ask for the
+    same are equal.
     """
 
     provider: str = COSIGN
@@ -77,6 +79,7 @@ class VerifyPolicy:
     trust_policy: Mapping[str, Any] | None = None
     trust_store: Mapping[str, Sequence[str]] | None = None
     ca_roots: Sequence[str] = ()
+    rule: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
 
     @property
     def most_signers(self) -> int:

@@ -32,7 +32,7 @@ from ..moved_tag import warnings_of_moved_tag
 from ..placement import placement_of
 from ..resolve import ReferenceOptions, Resolved, parse_target
 from ..task import Task
-from ..verdicts import policy_fingerprint
+from ..verdicts import naming_rule, policy_fingerprint
 
 if TYPE_CHECKING:
     from ..._policy.rules import Policy
@@ -129,7 +129,8 @@ class _Fetch:
         for policy in self._policies.values():
             from ..._trust.verifier import check_number_of_signers
 
-            check_number_of_signers(policy)
+            with naming_rule(policy):
+                check_number_of_signers(policy)
         self._task = task
         self._cache = cache
         repository = task.open(self._target, source.auth, source.connection)

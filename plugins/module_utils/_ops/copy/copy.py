@@ -18,7 +18,6 @@ from typing import Any
 from ..._errors import InvalidContent, NotFound, OciError, PushFailed, TagImmutable
 from ..._files.threads import thread_pool
 from ..._oci.manifest import Descriptor, Manifest
-from ..._oci.options import AuthOptions, ConnectionOptions
 from ..._oci.preliminary import answer_or_none, find_tag
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, Repository, from_each_place
 from ..artifact_result import artifact_identity
@@ -30,7 +29,7 @@ from ..task import Task
 from .blob_stream import BlobStreams, SourceFailed
 from .graph import Graph, Part
 from .known import KnownCopies
-from .options import NO_PRUNE, CopyOptions, access_to
+from .options import NO_PRUNE, Access, CopyOptions, access_to
 from .place import target_of
 from .platforms import ChosenPlatforms, refused_index
 from .report import (
@@ -192,10 +191,15 @@ class Entry:
         options = self.options
         # each is one artifact; the signatures of what others publish are for the rules of a policy
         alone = replace(options, policy=None, include=(), limit=None, prune=NO_PRUNE)
-        alone = replace(alone, to_auth=self.auth, to_connection=self.connection)
+        # what `to_registry` has is for the registry that the artifact itself is copied to
+        unnamed = replace(options, to_auth=None)
 
-        def copy_one(reference: ReferenceOptions, auth: AuthOptions, connection: ConnectionOptions) -> dict[str, Any]:
-            one = replace(alone, reference=reference, auth=auth, connection=connection)
+        def copy_one(reference: ReferenceOptions, access: Access) -> dict[str, Any]:
+            place = target_of(options.to, parse_target(reference).reference, "")
+            to_access = self.auth, self.connection
+            if place.registry != self.place.registry:
+                to_access = access_to(place, source.repository.reference, unnamed)
+            one = replace(alone, reference=reference, auth=access[0], connection=access[1], to_access=to_access)
             return copy(one, check_mode=self.check_mode)
 
         own_access = (options.auth, options.connection)
@@ -246,9 +250,11 @@ class _Copy:
         origin = self._source.reference
         same = not origin.is_layout and origin.registry == self._target.reference.registry
         self._mount_from = (origin.repository,) if same else ()
+        # only tags change then: nothing is missing, and what was left out stays so
+        self._is_within = origin.name == self._target.reference.name
 
     def run(self, platforms: ChosenPlatforms, differential: Sequence[str]) -> dict[str, Any]:
-        graph = Graph(self._source, platforms, self._source_tags)
+        graph = Graph(self._source, platforms, self._source_tags, is_whole=not self._is_within)
         # another tag of it, of which the task has just copied all
         known = () if differential else self._sent.parts_of(f"{self._digest} {self._scope}")
         parts = known or graph.parts(self._source.fetch_manifest(self._digest))
@@ -261,7 +267,8 @@ class _Copy:
             moves = bool(self._tag) and (held is None or held.digest != self._digest)
             if moves:
                 self._check_movable(held)
-            missing = [] if known else self._missing(parts, is_tagged=bool(self._tag) and not moves)
+            is_there = known or self._is_within
+            missing = [] if is_there else self._missing(parts, is_tagged=bool(self._tag) and not moves)
             if self._source.reference.is_layout:
                 from .differential import check_complete
 
@@ -277,7 +284,7 @@ class _Copy:
                     self._target.push_manifest(root, self._tag)
                 self._sent.note(f"{self._digest} {self._scope}", parts)
         changed = bool(missing) or moves
-        left = [each["to"] for each in self._drifted]
+        left, place = [each["to"] for each in self._drifted], self._target.reference
         return {
             "changed": changed,
             "copied": [part_record(part) for part in missing],
@@ -292,7 +299,7 @@ class _Copy:
                 *platforms.warnings,
                 *(f"{tag} has signatures that the source lacks, and was left as it is." for tag in left),
             ],
-            "diff": copy_diff(parts, missing, self._tag, held, self._digest) if changed else [],
+            "diff": copy_diff(place, parts, missing, self._tag, held, self._digest) if changed else [],
         }
 
     def _check_movable(self, held: Descriptor | None) -> None:
@@ -319,8 +326,8 @@ class _Copy:
     # -- what the target lacks
 
     def _leave_out(self, parts: Sequence[Part], platforms: ChosenPlatforms, differential: Sequence[str]) -> None:
-        """Note the blobs that the other side has, and let a layout or an archive do without them and without the
-        manifests of other platforms."""
+        """Note the blobs that the other side has, and let a layout or an archive do without them, without the manifests
+        of other platforms, and without what it did without so far."""
         if differential:
             from .differential import OtherSide, check_target
 
@@ -328,10 +335,13 @@ class _Copy:
             with OtherSide(differential, self._source) as other:
                 self._left_out = other.blobs_of(parts)
             self._blobs[LEFT_OUT] = len(self._left_out)
-        if self._left_out or platforms.left_out:
+        absent = self._left_out | platforms.left_out
+        if self._is_within:
+            absent |= {each.digest for part in parts for each in (*part.blobs, *part.manifest.manifests)}
+        if absent:
             from .differential import may_lack
 
-            may_lack(self._target, self._left_out | platforms.left_out)
+            may_lack(self._target, absent)
 
     def _missing(self, parts: Sequence[Part], *, is_tagged: bool) -> list[Part]:
         """Return the parts that the target lacks.

@@ -112,9 +112,10 @@ def check_target(target: Repository) -> None:
 
 
 def may_lack(target: Repository, digests: Collection[str]) -> None:
-    """Let manifests in a layout or an archive name these digests without having them."""
+    """Let manifests in a layout or an archive name these digests without having them, for as long as it is open: what
+    was left out of one artifact belongs to its other tags, too."""
     if isinstance(target, LayoutReader):
-        target.absent = frozenset(digests)
+        target.absent = frozenset({*target.absent, *digests})
 
 
 def check_complete(source: Repository, target: Repository, missing: Sequence[Part], left_out: Collection[str]) -> None:

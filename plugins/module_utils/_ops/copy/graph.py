@@ -57,10 +57,19 @@ class Graph:
     """Finds the parts of artifacts in one repository. Its ``tags`` are listed once, for all its artifacts.
 
     :param platforms: of the manifests that the artifact lists for platforms, those for others are left out.
+    :param is_whole: False where what an index lists may have been left out before, so that its absence is no error.
     """
 
-    def __init__(self, source: Repository, platforms: ChosenPlatforms | None = None, tags: Tags | None = None) -> None:
+    def __init__(
+        self,
+        source: Repository,
+        platforms: ChosenPlatforms | None = None,
+        tags: Tags | None = None,
+        *,
+        is_whole: bool = True,
+    ) -> None:
         self.warnings: list[str] = []
+        self.is_whole = is_whole
         self.platforms = platforms or ChosenPlatforms(())
         self._source = source
         self._tags = tags or Tags(source)
@@ -105,7 +114,8 @@ class _Search:
             try:
                 self._go_on(child.digest, depth, is_content=part.is_content)
             except NotFound as exc:
-                raise missing_at_source(exc, self._source.reference.name) from None
+                if self._graph.is_whole:
+                    raise missing_at_source(exc, self._source.reference.name) from None
         self.found.append(part)
         for referrer in self._source.list_referrers(part.digest):
             try:

@@ -16,7 +16,6 @@ import os
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Callable
 
 from ..._errors import (
@@ -33,7 +32,6 @@ from ..._helm.needs import Dependency, Needs, read_needs, rendered_images
 from ..._http.url import redacted_url
 from ..._oci import media
 from ..._oci.manifest import Manifest
-from ..._oci.options import AuthOptions, ConnectionOptions
 from ..._oci.reference import SCHEME, Reference, is_tag
 from ..._oci.repository import Repository, from_each_place, read_blob
 from ..clients import Clients
@@ -41,6 +39,7 @@ from ..connect import open_repository
 from ..layer_selector import Limits
 from ..layers import check_sizes, find_chart, layers_of_type
 from ..resolve import ReferenceOptions, Resolved, Target, parse_target, resolve
+from .options import Access, access_elsewhere
 from .place import target_of
 
 DEPENDENCIES, IMAGES = "dependencies", "images"
@@ -59,7 +58,7 @@ class Included:
     :param include: what is copied, DEPENDENCIES or IMAGES or both.
     :param to: as in the options of the copy.
     :param access: the credentials and the connection for the registry of the artifact.
-    :param copy: copies one artifact, by reference, credentials and connection; returns the result of the module for it.
+    :param copy: copies one artifact, by reference and access to its registry; returns the result of the module for it.
     :raises InvalidOption: when ``include`` names something else.
     """
 
@@ -68,8 +67,8 @@ class Included:
         source: Repository,
         include: Sequence[str],
         to: str,
-        access: tuple[AuthOptions, ConnectionOptions],
-        copy: Callable[[ReferenceOptions, AuthOptions, ConnectionOptions], dict[str, Any]],
+        access: Access,
+        copy: Callable[[ReferenceOptions, Access], dict[str, Any]],
         helm: str = "helm",
     ) -> None:
         unknown = set(include) - {DEPENDENCIES, IMAGES}
@@ -209,9 +208,8 @@ class Included:
         if len(self._found) >= MAX_INCLUDED:
             raise ChartError(f"{parent} needs more than the {MAX_INCLUDED} artifacts that are copied beside a chart.")
         reference = target.reference
-        auth, connection = self._access_to(reference)
         with self._explained(reference, parent):
-            done = self._copy(ReferenceOptions(ref=str(reference)), auth, connection)
+            done = self._copy(ReferenceOptions(ref=str(reference)), self._access_to(reference))
         self._warnings += done["warnings"]
         self._found.append(
             {
@@ -224,16 +222,11 @@ class Included:
             }
         )
 
-    def _access_to(self, reference: Reference) -> tuple[AuthOptions, ConnectionOptions]:
+    def _access_to(self, reference: Reference) -> Access:
         """Return credentials and connection for another artifact: what was given for the registry of the chart goes to
         no other one."""
-        auth, connection = self._access
-        if reference.registry == self._source.reference.registry:
-            return auth, connection
-        return (
-            replace(auth, username="", password="", provider_registry=""),
-            replace(connection, client_cert="", client_key="", client_key_password=""),
-        )
+        is_same = reference.registry == self._source.reference.registry
+        return self._access if is_same else access_elsewhere(self._access)
 
     def _check_tag(self) -> None:
         """:raises InvalidOption: when all artifacts would get one tag."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..._policy.rules import Policy
     from ..._trust.policy import VerifyPolicy
 
+Access = tuple[AuthOptions, ConnectionOptions]
 # values of "prune"
 NO_PRUNE, REPORT, PRUNE = "false", "report", "true"
 
@@ -24,8 +25,9 @@ NO_PRUNE, REPORT, PRUNE = "false", "report", "true"
 @dataclass(frozen=True)
 class CopyOptions:
     """The options of a copy. ``to_auth`` and ``to_connection`` are for the registry that is written to, see
-    :func:`access_to`; ``policy`` None means that the task itself asks for no signatures, ``rules`` None that it has no
-    policy file. A tag that is a version is moved only with ``force``.
+    :func:`access_to`; of a copy that belongs to another one, ``to_access`` says all of that. ``policy`` None means that
+    the task itself asks for no signatures, ``rules`` None that it has no policy file. A tag that is a version is moved
+    only with ``force``.
 
     ``platforms`` are those of which the manifests are copied, ``differential`` says what the other side of a layout or
     archive has, and ``include`` what is copied beside a chart: see :mod:`.platforms`, :mod:`.differential` and
@@ -46,19 +48,31 @@ class CopyOptions:
     connection: ConnectionOptions = field(default_factory=ConnectionOptions)
     to_auth: AuthOptions | None = None
     to_connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+    to_access: Access | None = None
     cache: CacheOptions = field(default_factory=CacheOptions)
     limit: int | None = None
     prune: str = NO_PRUNE
     rules: Policy | None = None
 
 
-def access_to(place: Reference, source: Reference, options: CopyOptions) -> tuple[AuthOptions, ConnectionOptions]:
-    """Return the credentials and the connection for the registry that is written to.
+def access_to(place: Reference, source: Reference, options: CopyOptions) -> Access:
+    """Return the credentials and the connection for the registry that is written to."""
+    if options.to_access is not None:
+        return options.to_access
+    access = options.auth, options.to_connection
+    if place.is_layout or place.registry != source.registry:
+        access = access_elsewhere(access)
+    return options.to_auth or access[0], access[1]
 
-    A user name, a password and a client certificate are for one registry: another one never gets those of the source.
-    Files and cloud providers know by themselves which registry each of their credentials is for.
+
+def access_elsewhere(access: Access) -> Access:
+    """Return what counts of credentials and a connection for another registry than the one they were given for.
+
+    A user name, a password and a client certificate are for one registry: another one never gets them. Files and cloud
+    providers know by themselves which registry each of their credentials is for.
     """
-    if not place.is_layout and place.registry == source.registry:
-        return options.to_auth or options.auth, options.to_connection
-    auth = options.to_auth or replace(options.auth, username="", password="", provider_registry="")
-    return auth, replace(options.to_connection, client_cert="", client_key="", client_key_password="")
+    auth, connection = access
+    return (
+        replace(auth, username="", password="", provider_registry=""),
+        replace(connection, client_cert="", client_key="", client_key_password=""),
+    )

@@ -89,7 +89,7 @@ def part_record(part: Part) -> dict[str, Any]:
 
 
 def copy_diff(
-    parts: Sequence[Part], missing: Sequence[Part], tag: str, held: Descriptor | None, digest: str
+    place: Reference, parts: Sequence[Part], missing: Sequence[Part], tag: str, held: Descriptor | None, digest: str
 ) -> list[dict[str, str]]:
     """The tag and the manifests at the target before and after, one per line, for the diff of a task."""
     before = [f"{tag} -> {held.digest}"] if held else []
@@ -101,4 +101,4 @@ def copy_diff(
         if (part.digest, part.tag) not in absent:
             before.append(line)
     texts = ["".join(f"{line}\n" for line in lines) for lines in (before, after)]
-    return [{"before_header": "target", "after_header": "target", "before": texts[0], "after": texts[1]}]
+    return [{"before_header": place.name, "after_header": place.name, "before": texts[0], "after": texts[1]}]

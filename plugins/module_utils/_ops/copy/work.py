@@ -95,8 +95,9 @@ class Work:
         if failed:
             tag, first = failed[0]
             is_retryable = all(error.retryable for _tag, error in failed)
-            count = f"{len(failed)} of {len(self.units)} tags" if len(self.units) > 1 else "The only tag"
-            message = f"{count} of {self.entry.target.reference.name} failed, the first is {tag}: {first.message}"
+            source, count = self.entry.target.reference, len(self.units)
+            which = f"{len(failed)} of {count} tags of {source.name} failed, the first is {tag}"
+            message = f"{which if count > 1 else f'The tag {source.at(tag=tag)} failed'}: {first.message}"
             if "refused_by" in first.details:
                 result["refused_by"] = first.details["refused_by"]
             raise ItemsFailed(message, first, result, retryable=is_retryable)

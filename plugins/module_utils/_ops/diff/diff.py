@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Callable, TypeVar
 
 from ..._dest.diff import MAX_FILES, MAX_TEXT, MAX_TOTAL
-from ..._errors import InvalidOption, LayerError, OciError
+from ..._errors import InvalidOption, LayerError
 from ..._files.names import escaped
 from ..._files.regular_file import storage_error
 from ..._files.tree import FILE
@@ -24,6 +24,7 @@ from ..._oci.manifest import Manifest
 from ..._secrets.known import without_secrets_in
 from ..._secrets.masking import Mask
 from ..layer_selector import COPY
+from ..many import about
 from ..placement import CHART, title_of
 from ..task import Task
 from .artifact import Artifact, ChosenLayers, ResolvedArtifact
@@ -308,11 +309,7 @@ def named(name: str, call: Callable[[], Result]) -> Result:
 
     :raises OciError: those of ``call``.
     """
-    try:
-        return call()
-    except OciError as exc:
-        exc.message = f"'{name}': {exc.message}"
-        raise
+    return about(f"'{name}'", call)
 
 
 def _annotations(chosen: ChosenLayers, mask: Mask) -> dict[str, str]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import (
@@ -33,6 +32,7 @@ from ..resolve import ReferenceOptions, parse_target
 from ..tag_place import TagPlace, open_tag_place
 from ..task import Task
 from .needed import Needs, tags_attached_to
+from .removal import Removal, in_order
 from .rules import (
     AGE,
     AGE_UNKNOWN,
@@ -76,25 +76,6 @@ class PruneOptions:
 
 
 @dataclass
-class Removal:
-    """One artifact that goes: its tags, what goes with it, the manifests in the order in which they are removed."""
-
-    digest: str
-    tags: list[str]
-    attached: list[str]
-    own: list[str]
-    attached_tags: dict[str, str]
-
-    def as_result(self) -> dict[str, Any]:
-        return {
-            "digest": self.digest,
-            "tags": self.tags,
-            "attached": len(self.attached),
-            "manifests": [*self.attached, *self.own],
-        }
-
-
-@dataclass
 class Plan:
     """What is to be done: artifacts that go, tags that go while what they name stays (with the reason), and why the
     other tags stay."""
@@ -128,14 +109,16 @@ def prune_many(
     :raises OciError: when the options of one cannot be used, before any request.
     :raises ItemsFailed: when some failed, after all were tried.
     """
-    from ..many import Item, numbered, run_items
+    from ..many import run_each
 
     with Task(CacheOptions()) as task:
-        work = []
-        for number, (options, label) in enumerate(items, 1):
-            one = numbered(number, partial(Pruning, options, task))
-            work.append(Item(label, partial(one.run, check_mode=check_mode, want_diff=want_diff)))
-        return run_items(work, parallel, (PRUNED, REPORTED, UP_TO_DATE))
+        return run_each(
+            items,
+            lambda options: Pruning(options, task),
+            lambda one: one.run(check_mode=check_mode, want_diff=want_diff),
+            parallel,
+            (PRUNED, REPORTED, UP_TO_DATE),
+        )
 
 
 class Pruning:
@@ -405,7 +388,7 @@ class Pruning:
             self._remove_tags(place, {tag: held for tag, held in shared.items() if held not in digests})
             place.tags.remove_manifests(digests)
             return
-        for removal in plan.removals:
+        for removal in in_order(plan.removals):
             # first what is attached, so that a run that is cut short finds the rest by the tags
             self._remove_tags(place, removal.attached_tags)
             place.tags.remove_manifests(removal.attached)

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from ..._errors import InvalidOption
@@ -21,6 +22,7 @@ from ..._files.names import CONTROL_NAME
 from ..._oci.digest import parse_digest
 from ..._oci.selection import FilterTags, Selection, TagSelector
 from ..._oci.times import age_seconds
+from ..many import about, numbered
 
 MAX_RULES = 100
 # Bytes of a file that names digests in use; the record of a large directory has some tens of MiB.
@@ -68,17 +70,21 @@ def parse_rule(number: int, option: Mapping[str, Any]) -> Rule:
     :param number: of the entry, for messages.
     :raises OciError: when it cannot be used.
     """
-    count, filter_tags = option.get("count"), option.get("filter_tags")
+    return numbered(number, partial(_rule, option), "rules")
+
+
+def _rule(option: Mapping[str, Any]) -> Rule:
+    count, filter_tags, age = option.get("count"), option.get("filter_tags"), option.get("age")
     if count is not None and count < 0:
-        raise InvalidOption(f"Item {number} of 'rules': 'count' is {count}: wanted 0 or more.")
+        raise InvalidOption(f"'count' is {count}: wanted 0 or more.")
     selection = Selection(
         semver=option.get("semver") or "",
         semver_filter=option.get("pattern") or "",
         filter_tags=FilterTags.from_options(filter_tags) if filter_tags else None,
     )
-    age = option.get("age")
     # a chart's version is tagged with _ for +
-    return Rule(TagSelector(selection, chart_tags=True), count, None if age is None else age_seconds(age))
+    selector = TagSelector(selection, chart_tags=True, filter_name="pattern")
+    return Rule(selector, count, None if age is None else about("'age'", partial(age_seconds, age)))
 
 
 def judge(rules: Sequence[Rule], tags: Iterable[str]) -> Verdicts:
@@ -114,7 +120,7 @@ def digests_in_use(given: Sequence[str], paths: Sequence[str]) -> set[str]:
     found = set()
     for text in given:
         digest = text.strip().rpartition("@")[2]
-        parse_digest(digest)
+        about("'keep_digests'", partial(parse_digest, digest))
         found.add(digest)
     for path in paths:
         names = {each.decode("ascii") for each in _DIGEST.findall(_content(path))}

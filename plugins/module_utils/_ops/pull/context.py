@@ -168,8 +168,10 @@ def make_context(options: PullOptions, task: Task, *, check_mode: bool = False, 
     for policy in policies.values():
         if policy.most_signers > 1:
             from ..._trust.verifier import check_number_of_signers
+            from ..verdicts import naming_rule
 
-            check_number_of_signers(policy)
+            with naming_rule(policy):
+                check_number_of_signers(policy)
     destination, name = _open_destination(options, target)
     warnings = list(target.warnings)
     return PullContext(target, options, task, destination, name, policies, check_mode, want_diff, warnings, guard)

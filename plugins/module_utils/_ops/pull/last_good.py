@@ -131,6 +131,8 @@ def judge(
     elif since is None:
         problem = "the record does not say since when it is there"
     elif allowed.max_age is not None and seconds > allowed.max_age:
+        from ..._oci.times import duration_text
+
         age, limit = duration_text(seconds), duration_text(allowed.max_age)
         problem = f"the registry last confirmed what is there {age} ago, and 'max_age' is {limit}"
     if problem or since is None:
@@ -141,6 +143,8 @@ def judge(
 
 def warning(found: Degradation, target: Target, held: Resolved, resolved: Resolved | None) -> str:
     """The warning about kept content; ``resolved`` is the revision that the registry still returned, if any."""
+    from ..._oci.times import duration_text
+
     newer = ""
     if resolved is not None and resolved.digest != held.digest:
         newer = f"It names {resolved.revision} now, which is not used. "
@@ -148,15 +152,6 @@ def warning(found: Degradation, target: Target, held: Resolved, resolved: Resolv
         f"{held.revision} of {target.reference.name} is kept, which the registry last confirmed "
         f"{duration_text(found.seconds)} ago: it fails now. {newer}{found.message}"
     )
-
-
-def duration_text(seconds: float) -> str:
-    """Format seconds as a rounded Go duration: ``26h5m``, ``90s``."""
-    whole = int(seconds)
-    if whole < 120:
-        return f"{seconds:g}s" if seconds < 1 else f"{whole}s"
-    hours, minutes = whole // 3600, whole % 3600 // 60
-    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")
 
 
 def _is_same_request(state: State, target: Target) -> bool:

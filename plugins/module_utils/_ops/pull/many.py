@@ -10,14 +10,12 @@ from functools import partial
 from typing import Any
 
 from ..._oci.options import CacheOptions
-from ..many import Item, check_parallel, numbered, run_items
+from ..many import Item, numbered, run_items
 from ..task import Task
 from .context import PullContext, make_context
 from .decide import run
 from .options import DRIFT_CORRECTED, HELD_BACK, LAST_GOOD_KEPT, NEW_REVISION, SUSPENDED, UP_TO_DATE, PullOptions
 from .places import Turns, check_places, place_of
-
-__all__ = ["check_parallel", "pull_many"]
 
 _REASONS = (NEW_REVISION, DRIFT_CORRECTED, HELD_BACK, LAST_GOOD_KEPT, SUSPENDED, UP_TO_DATE)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..._errors import InvalidOption
@@ -14,6 +15,7 @@ from ..._oci.digest import parse_digest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.reference import check_tag
 from ..._oci.times import AGE_SOURCES, DEFAULT_AGE_SOURCES
+from ..many import about
 from ..resolve import ReferenceOptions
 
 if TYPE_CHECKING:
@@ -50,16 +52,14 @@ class Requirements:
 
 @dataclass(frozen=True)
 class TagOptions:
-    """The options of the module. ``expect`` has a revision, a digest or nothing for each tag; ``immutable_tags`` None
-    means tags that are SemVer versions; ``record`` None means no record. The rules of ``policy`` apply whatever
-    ``force`` says."""
+    """The options of the module. ``expect`` has a revision, a digest or nothing for each tag; ``record`` None means no
+    record. The rules of ``policy`` apply whatever ``force`` says."""
 
     reference: ReferenceOptions
     tags: Sequence[str] = ()
     state: str = PRESENT
     expect: Mapping[str, str | None] = field(default_factory=dict)
     require: Requirements = field(default_factory=Requirements)
-    immutable_tags: str | None = None
     force: bool = False
     record: RecordOptions | None = None
     auth: AuthOptions = field(default_factory=AuthOptions)
@@ -83,7 +83,8 @@ def expected_digests(expect: Mapping[str, str | None]) -> dict[str, str]:
                 f"The value of {str(tag)[:200]!r} in 'expect' is not text: wanted a revision or nothing."
             )
         digest = (text or "").strip().rpartition("@")[2]
+        name = check_tag(str(tag))
         if digest:
-            parse_digest(digest)
-        found[check_tag(str(tag))] = digest
+            about(f"The value of {name!r} in 'expect' is no revision", partial(parse_digest, digest))
+        found[name] = digest
     return found

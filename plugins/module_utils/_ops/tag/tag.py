@@ -11,13 +11,12 @@ that a task whose tags are all in place asks for nothing but them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import InvalidOption, OciError, TagImmutable, TagMoved
 from ..._oci.options import CacheOptions
 from ..._oci.preliminary import find_tag
-from ..._oci.reference import DEFAULT_TAG, check_tag
+from ..._oci.reference import check_tag
 from ..artifact_result import artifact_identity
 from ..immutable_tags import is_immutable
 from ..moved_tag import warnings_of_moved_tag
@@ -63,14 +62,16 @@ def tag_many(
     :raises OciError: when the options of one cannot be used, before any request.
     :raises ItemsFailed: when some failed, after all were tried.
     """
-    from ..many import Item, numbered, run_items
+    from ..many import run_each
 
     with Task(cache) as task:
-        work = []
-        for number, (options, label) in enumerate(items, 1):
-            one = numbered(number, partial(Tagging, options, task))
-            work.append(Item(label, partial(one.run, check_mode=check_mode, want_diff=want_diff)))
-        return run_items(work, parallel, (TAGS_MOVED, TAGS_REMOVED, UP_TO_DATE))
+        return run_each(
+            items,
+            lambda options: Tagging(options, task),
+            lambda one: one.run(check_mode=check_mode, want_diff=want_diff),
+            parallel,
+            (TAGS_MOVED, TAGS_REMOVED, UP_TO_DATE),
+        )
 
 
 class Tagging:
@@ -91,9 +92,6 @@ class Tagging:
         self._expected = expected_digests(options.expect)
         options.require.check()
         self.record = options.record.checked() if options.record is not None else None
-        if options.immutable_tags:
-            # so that an invalid expression is found before any request
-            is_immutable(DEFAULT_TAG, options.immutable_tags)
         for fingerprint, policy in self.policies.items():
             task.verdicts.check(policy, fingerprint)
         if self.guard is not None:
@@ -195,13 +193,14 @@ class Tagging:
 
     def check_movable(self, place: TagPlace, name: str, held: str, after: str) -> None:
         """:raises TagImmutable: when a tag holds something and must not be moved."""
-        if not held or self.options.force or not is_immutable(name, self.options.immutable_tags):
+        if not held or self.options.force or not is_immutable(name, None):
             return
         what = f"would move to {after}" if after else "would be removed"
+        hint = "Use another tag, or say force: true." if after else "Say force: true if nobody goes by it any more."
         raise TagImmutable(
-            f"The tag {place.repository.reference.at(tag=name)} holds {held} and {what}, but tags of its kind are "
-            "never moved.",
-            "Use another tag, or say force: true.",
+            f"The tag {place.repository.reference.at(tag=name)} holds {held} and {what}, but tags that are versions "
+            "are never moved or removed.",
+            hint,
         )
 
     def attach_record(self, place: TagPlace, artifact: Descriptor, name: str, before: str, after: str) -> list[str]:

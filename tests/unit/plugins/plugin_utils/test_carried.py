@@ -128,6 +128,7 @@ ENTRANCES = {
     # the record is read first, and lacks what it does not remember
     "_dest.state",
     "_dest.workplace",
+    "_layout.directory",
     "_ops.charts.sources",
     "_ops.clients",
     "_ops.connect",
@@ -136,6 +137,7 @@ ENTRANCES = {
     "_ops.diff.artifact",
     "_ops.info.info",
     "_ops.info.search",
+    "_ops.moved_tag",
     "_ops.prune.prune",
     "_ops.pull.change",
     "_ops.pull.context",

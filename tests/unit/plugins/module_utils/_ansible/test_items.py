@@ -63,8 +63,14 @@ def run(entries: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"forse": True}, "Item 2 of 'artifacts': forse. Supported parameters include: auth_config, "),
-        ({"cache_dir": "/x"}, "Item 2 of 'artifacts': cache_dir. Supported parameters include: "),
+        (
+            {"forse": True},
+            "Item 2 of 'artifacts': unsupported parameters: forse. Supported parameters include: auth_config, ",
+        ),
+        (
+            {"cache_dir": "/x"},
+            "Item 2 of 'artifacts': unsupported parameters: cache_dir. Supported parameters include: ",
+        ),
         ({"force": "perhaps"}, "Item 2 of 'artifacts': argument 'force' is of type "),
         ({"layers": "some"}, "Item 2 of 'artifacts': value of layers must be one of: auto, first, all, got: some"),
         ({"tag": 1.1}, "'item 2 of artifacts.tag' is the number 1.1"),

@@ -28,6 +28,9 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.direc
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.foreign_path import (
     open_home,
     open_to_read,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.trusted_file import (
+    open_placed_file,
     open_trusted_file,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.trusted_path import (
@@ -433,20 +436,35 @@ def test_files_whose_place_only_trusted_users_decide(place: Path) -> None:
     (place / "file").write_text("x")
     (place / "link").symlink_to("file")
     for name in ("file", "link"):
-        assert reached(open_trusted_file, place / name).st_ino == (place / "file").stat().st_ino
+        assert reached(open_placed_file, place / name).st_ino == (place / "file").stat().st_ino
     os.chown(place / "file", NOBODY, NOBODY)
-    assert is_reached(open_trusted_file, place / "file"), "root alone decides that it is this one"
+    assert is_reached(open_placed_file, place / "file"), "root alone decides that it is this one"
     sticky = directory(place / "sticky", 0, 0o1777)
     (sticky / "file").write_text("x")
-    assert is_reached(open_trusted_file, sticky / "file")
+    assert is_reached(open_placed_file, sticky / "file")
     os.chown(sticky / "file", NOBODY, NOBODY)
-    assert "belongs to nobody" in refusal(open_trusted_file, sticky / "file")
+    assert "belongs to nobody" in refusal(open_placed_file, sticky / "file")
     theirs = directory(place / "theirs", NOBODY)
-    assert "belongs to nobody" in refusal(open_trusted_file, theirs / "file")
+    assert "belongs to nobody" in refusal(open_placed_file, theirs / "file")
     (place / "loop").symlink_to("loop")
-    assert "more than" in refusal(open_trusted_file, place / "loop")
+    assert "more than" in refusal(open_placed_file, place / "loop")
     for name in ("none", "sticky"):
         with pytest.raises(FileNotFoundError):
-            open_trusted_file(str(place / name))
+            open_placed_file(str(place / name))
     with contextlib.suppress(FileNotFoundError):
         os.unlink(place / "loop")
+
+
+def test_files_that_only_trusted_users_can_change(place: Path) -> None:
+    file = place / "file"
+    file.write_text("x")
+    assert is_reached(open_trusted_file, file, power="all")
+    file.chmod(0o646)
+    assert refusal(open_trusted_file, file, power="all") == (
+        f"It may be written to by everybody, who would decide all. chmod go-w {file}"
+    )
+    file.chmod(0o644)
+    os.chown(file, NOBODY, NOBODY)
+    assert refusal(open_trusted_file, file, power="all") == (
+        f"It belongs to nobody, who would decide all. Run the task as nobody (become_user), or chown root {file}"
+    )

@@ -216,11 +216,22 @@ class FaultServer:
         if seen.method == "PUT":
             digest = self.add_manifest(seen.body, "" if ":" in rest else rest, seen.headers["Content-Type"])
             return Answer(201, {"Docker-Content-Digest": digest})
+        if seen.method == "DELETE":
+            return self._delete(rest)
         digest = self.tags.get(rest, rest)
         if digest not in self.manifests:
             return _error(404, "MANIFEST_UNKNOWN")
         media_type, raw = self.manifests[digest]
         return Answer(200, {"Content-Type": media_type, "Docker-Content-Digest": digest}, raw)
+
+    def _delete(self, rest: str) -> Answer:
+        """Remove a tag, or a manifest and as Distribution does the tags that name it."""
+        if rest not in self.tags and rest not in self.manifests:
+            return _error(404, "MANIFEST_UNKNOWN")
+        self.manifests.pop(rest, None)
+        for tag in [tag for tag, digest in self.tags.items() if rest in (tag, digest)]:
+            del self.tags[tag]
+        return Answer(202)
 
 
 class _Server(ThreadingHTTPServer):

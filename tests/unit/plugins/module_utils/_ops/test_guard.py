@@ -169,6 +169,35 @@ def test_signatures_satisfy_the_rule_and_the_task(place: Place) -> None:
         assert reason(check, policy, rule) == "VerificationError"
 
 
+def test_what_a_rule_asks_for_is_refused_in_its_name(place: Place) -> None:
+    place.push("one", "1.0.0")
+    first = place.push("two", "2.0.0").artifact["digest"]
+    place.push("three", "2.0.0")
+    moved, unsigned = f"2.0.0@{first}", "1.0.0"
+    for rule, tag, wanted in (
+        ({"verify": KEY}, unsigned, "VerificationError"),
+        ({"tag_moved": "fail"}, moved, "TagMoved"),
+        ({"verify": {"public_keys": ["/nonexistent.pub"]}}, unsigned, "PolicyInvalid"),
+        ({"verify": {**KEY, "min_signers": 2}}, unsigned, "PolicyInvalid"),
+        ({"verify": {}}, unsigned, "PolicyInvalid"),
+    ):
+        (check,) = rule
+        with pytest.raises(
+            OciError, match=f"rule '{place.name}' of the policy in the option 'policy', '{check}'"
+        ) as caught:
+            place.pull(tag, rule)
+        assert caught.value.reason == wanted
+        assert caught.value.details["refused_by"] == {"policy": "", "match": place.name, "check": check}
+        assert "tag_moved: warn" not in caught.value.hint
+    # what the task asks for itself is no rule's, unless the rule asks for the same
+    with pytest.raises(VerificationFailed) as caught:
+        place.pull("1.0.0", {}, verify=parse_policy(KEY))
+    assert "refused_by" not in caught.value.details
+    with pytest.raises(VerificationFailed) as caught:
+        place.pull("1.0.0", {"verify": KEY}, verify=parse_policy(KEY))
+    assert caught.value.details["refused_by"]["check"] == "verify"
+
+
 def test_what_force_does_to_a_protected_tag(place: Place) -> None:
     place.push("one", "1.0.0")
     place.pull("1.0.0", {"immutable_tags": True})

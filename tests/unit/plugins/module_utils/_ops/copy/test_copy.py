@@ -149,6 +149,7 @@ def test_all_that_belongs_to_an_artifact_travels(tmp_path: Path, source: str, ta
     assert (done["changed"], done["reason"], done["present"]) == (True, "ArtifactCopied", 0)
     assert done["to"] == f"{to}:1.0.0" and done["artifact"]["digest"] == release.index.descriptor.digest
     assert {each["digest"] for each in done["copied"]} == {each.descriptor.digest for each in release.all}
+    assert done["diff"][0]["after_header"] == place(tmp_path / target)
     assert done["diff"][0]["before"] == "" and len(done["diff"][0]["after"].splitlines()) == len(release.all) + 1
     release.check(at(tmp_path / target))
     again = run(ref, to)

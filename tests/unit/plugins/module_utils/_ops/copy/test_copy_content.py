@@ -225,6 +225,23 @@ def test_only_what_the_other_side_lacks(tmp_path: Path, server: FaultServer, bas
     assert run(f"{to}:1.0.1", place(tmp_path / "complete"))["blobs"]["uploaded"] == 4
 
 
+@pytest.mark.parametrize("target", ["target", "target.tar"])
+def test_another_tag_of_what_is_not_there_in_full(tmp_path: Path, target: str) -> None:
+    """Within one layout or archive, a copy moves the tag alone."""
+    Images(at(tmp_path / "images"))
+    releases = Releases(at(tmp_path / "releases"))
+    to = place(tmp_path / target)
+    run(f"{place(tmp_path / 'images')}:1.0.0", to, platforms=["linux/amd64"])
+    run(f"{place(tmp_path / 'releases')}:1.0.1", to, differential=[releases.first.descriptor.digest])
+    for tag in ("1.0.0", "1.0.1"):
+        done = run(f"{to}:{tag}", f"{to}:{tag}-stable")
+        assert (done["copied"], done["tags"]) == ([], {f"{tag}-stable": "created"})
+        assert at(tmp_path / target).resolve(f"{tag}-stable") == at(tmp_path / target).resolve(tag)
+        assert not run(f"{to}:{tag}", f"{to}:{tag}-stable")["changed"]
+    with pytest.raises(NotFound, match="name them in 'platforms'"):
+        run(f"{to}:1.0.0-stable", place(tmp_path / "next"))
+
+
 def _size_of(releases: Releases, digest: str) -> int:
     known = (b"{}", b"sbom", releases.shared, *releases.layers)
     return next(len(data) for data in known if digest_of(data) == digest)
@@ -302,6 +319,7 @@ def test_an_upload_of_other_content_is_never_completed(server: FaultServer) -> N
             run(f"{server.host}/org/app:1", f"{target.host}/org/app")
         assert all(len(seen.body) < len(DATA) for seen in received)
         assert layer not in target.blobs and not target.tags
+        assert len(target.requests("DELETE", "/org/app/blobs/uploads/")) == 1, "it is cancelled"
 
 
 def test_a_source_that_is_gone_is_not_taken_for_the_target(server: FaultServer, tmp_path: Path) -> None:

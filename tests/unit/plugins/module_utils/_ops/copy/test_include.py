@@ -24,10 +24,16 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import canonical_json
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import Repository
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy import copy as copy_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy import include
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.copy.copy import CopyOptions, copy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import FaultServer
+from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.tls_harness import (
+    create_certificate,
+)
 
 
 @pytest.fixture
@@ -157,3 +163,36 @@ def test_credentials_of_the_chart_go_to_no_other_registry(server: FaultServer, t
             auth=AuthOptions(username="user", password="hush"),
         )  # fmt: skip
         assert other.requests() and not any(seen.authorization for seen in other.requests())
+
+
+def test_what_is_included_is_written_with_the_access_of_the_registry_that_it_goes_to(
+    server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chart moves within its registry, its image comes from another one."""
+    opened: dict[str, tuple[str, str, str]] = {}
+    open_to_write = copy_module.open_to_write
+
+    def noting(reference: Reference, auth: AuthOptions, connection: ConnectionOptions, **options: Any) -> Repository:
+        opened[reference.name] = auth.username, auth.password, connection.client_cert
+        return open_to_write(reference, auth, connection, **options)
+
+    monkeypatch.setattr(copy_module, "open_to_write", noting)
+    certificate = create_certificate(tmp_path, "client")
+    cert, key = str(certificate.cert), str(certificate.key)
+    access = ConnectionOptions(insecure=True, retries=0, client_cert=cert, client_key=key)
+    own, none = ("user", "hush", cert), ("", "", "")
+    with FaultServer() as other:
+        publish(other, "1", b"image")
+        publish_chart(server, "shop", "3.0.0", images=[f"{other.host}/web:1"])
+        for to, wanted in ((server.host, own), ("{registry}", none)):
+            reference = ReferenceOptions(ref=f"{server.host}/shop:3.0.0")
+            auth = AuthOptions(username="user", password="hush")
+            copy(
+                CopyOptions(
+                    reference, f"{to}/mirror/{{name}}", include=["images"], auth=auth, connection=access,
+                    to_connection=access,
+                )
+            )  # fmt: skip
+            place = server.host if to == server.host else other.host
+            assert opened == {f"{server.host}/mirror/shop": own, f"{place}/mirror/web": wanted}
+            opened.clear()

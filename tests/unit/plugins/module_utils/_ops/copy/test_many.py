@@ -277,6 +277,8 @@ def test_an_archive_gets_all_but_what_is_damaged(tmp_path: Path, damage: str) ->
     with pytest.raises(ItemsFailed, match="1 of 3 tags of .* failed, the first is 1.1.0"):
         run(entry)
     assert tags_at(target) == ["1.0.0", "1.2.0"]
+    with pytest.raises(ItemsFailed, match="The tag .*/source:1.1.0 failed: "):
+        run(options(place(target), place(source), limit=1, semver="1.1.0"))
     blob.write_bytes(content)
     done = run(entry)
     assert [each["digest"] for each in done["copied"]] == [broken.descriptor.digest]
@@ -331,6 +333,25 @@ def test_entries_for_other_platforms_of_one_artifact(tmp_path: Path) -> None:
     assert [each["digest"] for each in done["copied"]] == [children[1].descriptor.digest]
 
 
+@pytest.mark.parametrize("target", ["target", "target.tar"])
+def test_one_index_without_some_platforms_under_several_tags(tmp_path: Path, target: str) -> None:
+    """Another index, of which other manifests are left out, comes between the tags of the first one."""
+    source = tmp_path / "source"
+    for name, tags in (("first", ("1.0.0", "3.0.0")), ("second", ("2.0.0",))):
+        listed = [
+            {
+                **push(at(source), f"{name} {architecture}").descriptor.as_json(),
+                "platform": {"os": "linux", "architecture": architecture},
+            }
+            for architecture in ("amd64", "arm64")
+        ]
+        for tag in tags:
+            push_document(at(source), media.OCI_INDEX, tag, manifests=listed)
+    entry = options(place(tmp_path / target), place(source), limit=0, platforms=["linux/amd64"])
+    assert run(entry, parallel=1)["changed"] and not run(entry)["changed"]
+    assert tags_at(tmp_path / target) == ["1.0.0", "2.0.0", "3.0.0"]
+
+
 # -- targets that refuse
 
 
@@ -350,6 +371,8 @@ def test_a_target_that_refuses_half_way(tmp_path: Path, server: FaultServer, sta
     assert not caught.value.retryable, "nothing of it passes by itself"
     assert (caught.value.reason, server.tags) == (reason, {"1.0.0": released["1.0.0"].descriptor.digest})
     assert [each["tag"] for each in caught.value.details["refused"]] == ["1.1.0"]
+    (refused,) = server.requests("PUT", f"digest={layer.replace(':', '%3A')}")
+    assert [seen.path for seen in server.requests("DELETE", "/blobs/uploads/")] == [refused.path], "it takes no room"
     count = len(server.requests("PUT", "/blobs/uploads/"))
     done = run(entry)
     assert server.tags["1.1.0"] == released["1.1.0"].descriptor.digest and done["blobs"]["uploaded"] == 1

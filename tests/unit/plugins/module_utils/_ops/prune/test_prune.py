@@ -302,22 +302,27 @@ def test_a_destination_names_what_is_in_use(layout: Layout, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("options", "error"),
+    ("options", "error", "words"),
     [
-        ({"rules": [{"count": -1}]}, InvalidOption),
-        ({"rules": [{"age": "soon"}]}, InvalidOption),
-        ({"rules": [{"semver": ">>"}]}, InvalidSelection),
-        ({"rules": []}, InvalidOption),
-        ({"keep_digests": ["1.0.0"]}, InvalidReference),
-        ({"keep_files": ["/nowhere/oci.lock.yml"]}, InvalidOption),
-        ({"keep_files": ["/dev/null"]}, InvalidOption),
+        ({"rules": [{"count": -1}]}, InvalidOption, "Item 1 of 'rules': 'count' is -1"),
+        ({"rules": [ALL, {"age": "soon"}]}, InvalidOption, "Item 2 of 'rules': 'age': 'soon' is not a duration"),
+        ({"rules": [{"semver": ">>"}]}, InvalidSelection, "Item 1 of 'rules': The range in semver"),
+        (
+            {"rules": [{"pattern": "("}]},
+            InvalidSelection,
+            r"Item 1 of 'rules': The regular expression '\(' in pattern",
+        ),
+        ({"rules": []}, InvalidOption, "'rules' has 0 entries"),
+        ({"keep_digests": ["1.0.0"]}, InvalidReference, "'keep_digests': '1.0.0' is not a digest"),
+        ({"keep_files": ["/nowhere/oci.lock.yml"]}, InvalidOption, "'keep_files' cannot be read"),
+        ({"keep_files": ["/dev/null"]}, InvalidOption, "'keep_files' names no digest"),
     ],
 )
 def test_options_that_cannot_be_used_remove_nothing(
-    layout: Layout, options: dict[str, Any], error: type[OciError]
+    layout: Layout, options: dict[str, Any], error: type[OciError], words: str
 ) -> None:
     layout.publish("x", "1.0.0")
-    with pytest.raises(error):
+    with pytest.raises(error, match=words):
         layout.prune(*options.pop("rules", [ALL]), **options)
     assert layout.tags() == ["1.0.0"]
     with pytest.raises(InvalidOption):

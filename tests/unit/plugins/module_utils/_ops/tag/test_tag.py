@@ -123,7 +123,7 @@ def test_nothing_moves_where_an_expectation_does_not_hold(layout: Layout) -> Non
     # the same task again: what is where it is to be needs no explanation
     assert not layout.tag(":stage", "canary", "prod", expect=expect)["changed"]
     for wrong, error in (({"prod": "latest"}, InvalidReference), ({"prod": ["x"]}, InvalidOption)):
-        with pytest.raises(error):
+        with pytest.raises(error, match=".prod. in 'expect' is"):
             layout.tag(":stage", "prod", expect=wrong)
 
 
@@ -132,7 +132,7 @@ def test_versions_stay_without_force(layout: Layout) -> None:
     for name in ("1.2.3", "v1.2.3_b"):
         with pytest.raises(TagImmutable):
             layout.tag(":stage", "fresh", name)
-        with pytest.raises(TagImmutable):
+        with pytest.raises(TagImmutable, match="Say force: true if nobody"):
             layout.tag("", name, state="absent")
     assert "fresh" not in layout.repository.list_tags() and layout.at("1.2.3") == old
     assert layout.tag(":stage", "1.2.4")["tags"] == {"1.2.4": "created"}
