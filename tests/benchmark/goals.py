@@ -21,6 +21,8 @@ OURS_COPY = "oci_artifact_copy"
 # whole runs of ansible-playbook
 PINGS = "ansible.builtin.ping"
 THREE = "three times "
+FLEET = 20  # hosts
+VIA = f"{OURS}, via: controller"
 BY_MODULE = ", run_in_worker: never"
 BY_ORAS = "command: oras pull"
 BY_ORAS_AND_TAR = "command: oras pull, then unarchive"
@@ -55,6 +57,7 @@ GOALS: Mapping[str, Sequence[Goal]] = {
     "play-layer": [Goal(OURS, "wall", 0.8, BY_ORAS_AND_TAR), Goal(OURS, "wall", 1.0, BY_URL)],
     "play-push": [Goal(OURS_PUSH, "wall", 1.0, BY_ORAS_PUSH)],
     "play-remote": [Goal(OURS, "cpu", 1.25, PINGS)],
+    "play-fleet": [Goal(f"{VIA}, unchanged", "cpu", 1.25, PINGS), Goal(f"{VIA}, new", "cpu", 1.0 * FLEET)],
     "play-release": [Goal(ROLE_ONE, "cpu", 1.0, CORE_ONE), Goal(ROLE_TWO, "cpu", 0.95, CORE_TWO)],
     "payload": [Goal(f"{OURS}, unchanged", "size", 1.5, PINGS), Goal(f"{OURS}, unchanged", "files", 1.5, PINGS)],
     "unchanged-digest": [Goal(OURS, "cpu", 0.25, PING)],

@@ -126,15 +126,17 @@ class Ansible:
         """A task that does nothing."""
         return self.payload("ansible.builtin.ping", {})
 
-    def playbook(self, name: str, tasks: Sequence[Mapping[str, Any]], connection: str = "local") -> list[str]:
-        """The command that runs a playbook of these tasks on one host, over a connection of this machine.
+    def playbook(
+        self, name: str, tasks: Sequence[Mapping[str, Any]], connection: str = "local", hosts: int = 1
+    ) -> list[str]:
+        """The command that runs a playbook of these tasks, on one host or several, over a connection of this machine.
 
         Beside ``local`` there is ``other_host``, for which a task is as for a remote host: see connection_plugins.
         """
         self._payloads += 1
         path = self._folder / f"{self._payloads}-{name}.yml"
-        host = "localhost" if connection == "local" else "remote"
-        play = {"hosts": host, "gather_facts": False, "tasks": list(tasks)}
+        names = [f"remote{number}" for number in range(hosts)]
+        inventory = ["-i", ",".join([*names, ""])] if connection != "local" else []
+        play = {"hosts": "all" if inventory else "localhost", "gather_facts": False, "tasks": list(tasks)}
         path.write_text(json.dumps([play]))  # JSON is YAML
-        inventory = [] if connection == "local" else ["-i", f"{host},"]
         return [self.playbook_command, *inventory, "-c", connection, str(path)]

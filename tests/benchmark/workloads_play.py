@@ -18,7 +18,20 @@ from typing import Any
 
 import data
 from data import MIB, TITLE
-from goals import BY_HELM, BY_MODULE, BY_ORAS, BY_ORAS_AND_TAR, BY_ORAS_PUSH, BY_URL, OURS, OURS_PUSH, PINGS, THREE
+from goals import (
+    BY_HELM,
+    BY_MODULE,
+    BY_ORAS,
+    BY_ORAS_AND_TAR,
+    BY_ORAS_PUSH,
+    BY_URL,
+    FLEET,
+    OURS,
+    OURS_PUSH,
+    PINGS,
+    THREE,
+    VIA,
+)
 from measure import FLOOR, Peer
 from measure import OURS as KIND
 from plan import Plan, holds, source_file, with_tools
@@ -27,15 +40,17 @@ from workloads_pull import PLAIN, layer_digest, manifests, seed_layer
 from workloads_release import release
 
 Task = Mapping[str, Any]
+FLEET_SIZE = MIB
 WISH = "OCI_ARTIFACT_RUN_IN_WORKER"
 
 
 def play(stage: Stage, name: str, tasks: Sequence[Task], made: Path | None = None, **more: Any) -> Peer:
     """A playbook as a peer; ``made`` is what it makes, and is removed before each run.
 
-    ``more`` may have ``connection``, further ``variables`` of the environment, and fields of the peer.
+    ``more`` may have ``connection``, the number of ``hosts``, further ``variables`` of the environment, and fields of
+    the peer.
     """
-    argv = stage.ansible.playbook("play", tasks, more.pop("connection", "local"))
+    argv = stage.ansible.playbook("play", tasks, more.pop("connection", "local"), more.pop("hosts", 1))
     environment = {**stage.ansible.environment, **more.pop("variables", {})}
     if made:
         more.setdefault("prepare", partial(shutil.rmtree, made, True))
@@ -116,6 +131,26 @@ def remote(stage: Stage) -> Plan:
         play(stage, BY_ORAS, [oras_pull(stage, ref, folder / "oras")], **more),
     ]
     title = "A playbook for a remote host, pinned and in place"
+    return with_tools(stage, Plan(title, peers, PINGS), {BY_ORAS: ["oras"]})
+
+
+def fleet(stage: Stage) -> Plan:
+    """What all hosts and their controller take together, for content that is larger than what arguments carry."""
+    name, folder = stage.seeded("fleet", _seed_fleet), stage.folder("dest")
+    more = {"connection": "other_host", "hosts": FLEET}
+    new, known = folder / "new", folder / "known"
+
+    def place(parent: Path) -> str:
+        return f"{parent}/{{{{ inventory_hostname }}}}"
+
+    peers = [
+        ping(stage, **more),
+        play(stage, f"{VIA}, unchanged", [pull(f"{name}:v1", place(known), via="controller")], kind=KIND, **more),
+        play(stage, f"{VIA}, new", [pull(f"{name}:v1", place(new), via="controller")], new, kind=KIND, **more),
+        play(stage, f"{OURS}, new", [pull(f"{name}:v1", place(new))], new, kind=KIND, **more),
+        play(stage, BY_ORAS, [oras_pull(stage, f"{name}:v1", place(new))], new, **more),
+    ]
+    title = f"A playbook for {FLEET} remote hosts, with {FLEET_SIZE // MIB} MiB for each"
     return with_tools(stage, Plan(title, peers, PINGS), {BY_ORAS: ["oras"]})
 
 
@@ -206,6 +241,11 @@ def _seed_small(seeder: data.Seeder, _folder: Path) -> None:
     seeder.manifest("v1", [seeder.blob(data.chart(0), data.TAR_GZIP, {TITLE: "chart.tgz"})])
 
 
+def _seed_fleet(seeder: data.Seeder, _folder: Path) -> None:
+    content = data.Noise(20, FLEET_SIZE).read()
+    seeder.manifest("v1", [seeder.blob(content, "application/octet-stream", {TITLE: "model.bin"})])
+
+
 def _seed_chart(seeder: data.Seeder, _folder: Path) -> None:
     config = seeder.blob(
         b'{"apiVersion":"v2","name":"chart-000","version":"1.0.0"}', "application/vnd.cncf.helm.config.v1+json"
@@ -232,6 +272,7 @@ PLAYS: dict[str, Callable[[Stage], Plan]] = {
     "play-unchanged-tag": unchanged_tag,
     "play-unchanged-digest": unchanged_digest,
     "play-remote": remote,
+    "play-fleet": fleet,
     "play-files": files,
     "play-files-plain": files_plain,
     "play-chart": chart,
