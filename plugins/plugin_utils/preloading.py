@@ -19,15 +19,22 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-OWN = "ansible_collections.cloudnative.artifacts.plugins.module_utils."
+_PLUGINS = "ansible_collections.cloudnative.artifacts.plugins."
+# left out of the names of most modules, which begin with an underscore then
+OWN = f"{_PLUGINS}module_utils."
 # A line up to this long is written to a pipe as a whole or not at all (POSIX).
 _LONGEST_LINE = 4096
 _FEW_BYTES = 65536
 
 
 def needed(before: frozenset[str]) -> list[str]:
-    """The names of this collection's modules, without what they have in common, that were imported since ``before``."""
-    return sorted(name[len(OWN) :] for name in set(sys.modules) - before if name.startswith(OWN))
+    """The names of this collection's modules, shortened, that were imported since ``before``."""
+    found = (name for name in set(sys.modules) - before if name.startswith((OWN, f"{_PLUGINS}plugin_utils.")))
+    return sorted(name[len(OWN if name.startswith(OWN) else _PLUGINS) :] for name in found)
+
+
+def _full(name: str) -> str:
+    return f"{OWN if name.startswith('_') else _PLUGINS}{name}"
 
 
 class _Note:
@@ -76,7 +83,7 @@ class BeforeFork:
         try:
             for name in sorted(cls._wanted):
                 with contextlib.suppress(Exception):
-                    importlib.import_module(OWN + name)
+                    importlib.import_module(_full(name))
         finally:
             cls._wanted.clear()
             if is_enabled:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils import preloading
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.preloading import OWN, BeforeFork
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.preloading import OWN, BeforeFork, needed
 
 COLLECTION = Path(__file__).resolve().parents[4]
 
@@ -55,6 +56,19 @@ def test_the_next_item_of_a_loop_finds_it_as_well() -> None:
     BeforeFork.heard({"imported": ["_cloud.jwt"]})
     BeforeFork.prepare()
     assert f"{OWN}_cloud.jwt" in sys.modules
+
+
+def test_what_runs_on_the_controller_is_found_as_well() -> None:
+    name = "ansible_collections.cloudnative.artifacts.plugins.plugin_utils.unchanged_diff"
+    sys.modules.pop(name, None)
+    before = frozenset(sys.modules)
+    importlib.import_module(name)
+    names = needed(before)
+    assert "plugin_utils.unchanged_diff" in names and all(each.startswith(("_", "plugin_utils.")) for each in names)
+    sys.modules.pop(name)
+    BeforeFork.heard({"imported": names})
+    BeforeFork.prepare()
+    assert name in sys.modules
 
 
 def test_nothing_else_is_imported_and_nothing_fails() -> None:
