@@ -32,8 +32,8 @@ def open_to_read(path: str) -> int:
 
 
 def open_home(path: str, *, make: list[str] | None = None) -> int:
-    """As :func:`~.trusted_path.open_trusted`, of a directory that may be, or lie, in the home of one other user, as when root writes a
-    file for that user. From there on no link is followed, and nobody else's directory is passed.
+    """As :func:`~.trusted_path.open_trusted`, of a directory that may be, or lie, in the home of one other user, as
+    when root writes a file for that user. From there on no link is followed, and nobody else's directory is passed.
 
     :param make: as for :func:`~.trusted_path.open_trusted`; the last directory gets mode 0700.
     :raises StorageError: when a third user has a say, or a link is not to be followed.
