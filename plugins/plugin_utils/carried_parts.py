@@ -66,7 +66,8 @@ PARTS = (
     Part(r'"(?:semver|semver_filter|filter_tags)"', (), ("_oci.selection", "_registry.pages")),
     Part(r'"tag_moved"', (), ("_ops.moved_tag",)),
     Part(
-        r'"on_registry_error"', ("_ops.pull.last_good", "_ops.pull.keep"), ("_ops.pull.last_good", "_ops.pull.keep")
+        r'"on_registry_error"', ("_ops.pull.last_good", "_ops.pull.keep"),
+        ("_ops.pull.last_good", "_ops.pull.keep", "_oci.times"),
     ),
     Part(r'"check_content"', (), ("_files.bounded",)),
     Part(r'"platform"', (), ("_oci.platforms",)),
