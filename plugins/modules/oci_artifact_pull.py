@@ -833,6 +833,7 @@ OWN_SPEC: dict[str, Any] = {
     "max_size": {"type": "str", "default": "8GiB"},
     "max_files": {"type": "int", "default": 200000},
     "on_registry_error": {"type": "dict", "options": ON_REGISTRY_ERROR_SPEC},
+    "layout": {"type": "str", "choices": ["in_place", "releases"], "default": "in_place"},
     "keep": {"type": "int"},
     "validate": {"type": "str"},
     "health": {"type": "dict", "options": HEALTH_SPEC},
@@ -867,7 +868,8 @@ def pull_options(task: AnsibleModule, policy: Policy | None) -> PullOptions:
         connection=connection_options(params),
         policy=policy,
     )
-    if any(params[name] is not None for name in ("keep", "validate", "health", "requested_at", "interval")):
+    names = ("keep", "validate", "health", "requested_at", "interval")
+    if params["layout"] != "in_place" or any(params[name] is not None for name in names):
         from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.host_options import host_options
 
         options = options._replace(**host_options(params))

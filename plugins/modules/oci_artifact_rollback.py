@@ -185,12 +185,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollback.rollback import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollback.options import (
     ROLLED_BACK,
     STATES,
     RollbackOptions,
-    rollback,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollback.rollback import rollback
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
