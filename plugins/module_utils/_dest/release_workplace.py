@@ -22,34 +22,36 @@ from .._errors import StorageError
 from .._files.deep_tree import remove_deep_tree_at
 from .._files.descriptors import remove_tree_at, set_mode, set_owner
 from .._files.directory_handles import DirectoryHandles
-from .._files.names import encoded, shown
+from .._files.names import CURRENT, RELEASES, decoded, encoded, shown
+from .._files.tree import DIRECTORY
 from .apply import Placement
 from .destination import OPEN_DIRECTORY, Destination, Held, exists_at
 from .drift import Drift
 from .history import Kept
 from .plan import Plan
 from .releases import (
-    CURRENT,
     RECORDS,
-    RELEASES,
     REMOVED,
     SHARED,
     UNFINISHED,
     ReleaseDestination,
     ReleaseHandles,
+    is_shared,
     leads_to,
     link_of,
+    named_by,
     permissions_of,
-    release_of,
     releases_of,
     removed_of,
 )
-from .state import FILE_NAME, State, load_state, save_state
+from .state import FILE_NAME, State, load_state, release_of, save_state
 from .workplace import Workplace
 
 _UNKNOWN: Mapping[str, int] = MappingProxyType({})
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY_MODE = 0o755
+# links into what is shared that a new release gets from the one before
+MAX_LINKS = 1000
 
 
 class ReleaseWorkplace(Workplace):
@@ -61,6 +63,8 @@ class ReleaseWorkplace(Workplace):
         self._handles = cast(ReleaseHandles, held.root)
         self._base = cast(DirectoryHandles, held.base)
         self._top = held.top
+        # the release that a new one takes the place of
+        self._before = ""
         state = load_state(self._control)
         if removed_of(state.standing):
             self._remove(removed_of(state.standing), releases_of(state.standing))
@@ -170,7 +174,7 @@ class ReleaseWorkplace(Workplace):
                 releases = self._base.get(RELEASES)
                 os.mkdir(encoded(release), 0o777, dir_fd=releases)
                 made.append(release)
-                self._releases.release = release
+                self._before, self._releases.release = before, release
                 directory = os.open(encoded(release), OPEN_DIRECTORY, dir_fd=releases)
                 handles = DirectoryHandles(directory)
                 os.close(os.open(UNFINISHED, _CREATE, 0o644, dir_fd=directory))
@@ -213,6 +217,7 @@ class ReleaseWorkplace(Workplace):
         try:
             work.run()
             placed = work.placed_entries()
+            self._carry_links(handles, plan)
         except OSError as exc:
             raise self._refused(exc, work.path, plan) from None
         finally:
@@ -228,12 +233,35 @@ class ReleaseWorkplace(Workplace):
             raise OSError(errno.ESTALE, "Somebody has put another directory in the place of the new release")
         return placed
 
+    def _carry_links(self, handles: DirectoryHandles, plan: Plan) -> None:
+        """Make the links into ``shared`` that the release before has, and the artifact does not, in the new one."""
+        root = self._releases.root
+        before = named_by(root, link_of(self._top)) or self._before
+        directories = ["", *(path for path, entry in sorted(plan.tree.items()) if entry.kind == DIRECTORY)]
+        made = 0
+        with self._releases.opened_release(before) as source:
+            for directory in directories:
+                for name in _names(source, directory):
+                    path = f"{directory}/{decoded(name)}" if directory else decoded(name)
+                    target = "" if path in plan.tree else _link(source, path)
+                    if target and made < MAX_LINKS and is_shared(root, path, target):
+                        os.symlink(os.fsencode(target), name, dir_fd=handles.get(directory))
+                        self._give_link(name, handles.get(directory))
+                        made += 1
+
     def _give(self, descriptor: int) -> None:
         """Set the owner that the task asks for."""
         permissions = self._releases.permissions
         if permissions.uid is not None or permissions.gid is not None:
             owner = -1 if permissions.uid is None else permissions.uid
             set_owner(descriptor, owner, -1 if permissions.gid is None else permissions.gid)
+
+    def _give_link(self, name: bytes, directory: int) -> None:
+        permissions = self._releases.permissions
+        if permissions.uid is not None or permissions.gid is not None:
+            owner = -1 if permissions.uid is None else permissions.uid
+            group = -1 if permissions.gid is None else permissions.gid
+            os.chown(name, owner, group, dir_fd=directory, follow_symlinks=False)
 
     def _finish(self, done: State, state: State, standing: Mapping[str, Any]) -> None:
         """Record what is in place, and remove the releases that are not kept any more."""
@@ -290,7 +318,8 @@ class ReleaseWorkplace(Workplace):
                     os.mkdir(name, 0o700, dir_fd=folder)
                 folder = os.open(name, OPEN_DIRECTORY, dir_fd=folder)
                 opened.append(folder)
-            save_state(folder, state._replace(standing={}))
+            # what did not end there shows when the files are compared
+            save_state(folder, state._replace(standing={}, pending={}))
         finally:
             for descriptor in opened:
                 os.close(descriptor)
@@ -335,11 +364,7 @@ class ReleaseWorkplace(Workplace):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self.stage)
         os.symlink(encoded(target), name, dir_fd=self.stage)
-        permissions = self._releases.permissions
-        if permissions.uid is not None or permissions.gid is not None:
-            owner = -1 if permissions.uid is None else permissions.uid
-            group = -1 if permissions.gid is None else permissions.gid
-            os.chown(name, owner, group, dir_fd=self.stage, follow_symlinks=False)
+        self._give_link(name, self.stage)
         os.rename(name, encoded(CURRENT), src_dir_fd=self.stage, dst_dir_fd=self._top)
 
     @contextlib.contextmanager
@@ -355,3 +380,18 @@ class ReleaseWorkplace(Workplace):
                 save_state(self._control, state)
             else:
                 os.unlink(FILE_NAME, dir_fd=self._control)
+
+
+def _names(handles: DirectoryHandles, directory: str) -> list[bytes]:
+    try:
+        return sorted(handles.names(directory))
+    except OSError:
+        return []
+
+
+def _link(handles: DirectoryHandles, path: str) -> str:
+    """The target of a link, empty for what is none."""
+    try:
+        return os.fsdecode(handles.readlink(path))
+    except OSError:
+        return ""

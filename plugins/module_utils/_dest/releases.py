@@ -22,18 +22,16 @@ from collections.abc import Iterator, Mapping
 
 from .._errors import StorageError
 from .._files.directory_handles import DirectoryHandles
-from .._files.names import encoded
+from .._files.names import CURRENT, RELEASES, encoded
 from .._files.tree import DIRECTORY, Tree
 from .destination import OPEN_DIRECTORY, Destination, Held
 from .drift import Drift, find_drift
-from .history import Kept, Standing, current_revision, kept_revisions
+from .history import Kept, Standing, kept_revisions
 from .permissions import Permissions
 from .plan import Plan, with_parents
-from .state import State, load_state
+from .state import State, load_state, release_of
 
 LAYOUT = "releases"
-RELEASES = "releases"
-CURRENT = "current"
 SHARED = "shared"
 UNFINISHED = "DEPLOY_UNFINISHED"
 # releases that are kept when the task does not say how many
@@ -98,8 +96,7 @@ class ReleaseDestination(Destination):
         :raises StorageError: as for any destination.
         """
         state = super().load_state()
-        kept = current_revision(state.standing)
-        self.release = kept.release if kept is not None else ""
+        self.release = release_of(state.standing)
         if self.held is not None and isinstance(self.held.root, ReleaseHandles):
             self.held.root.enter(self.release)
         return state._replace(standing=self._existing(state.standing)) if state.standing else state
@@ -192,12 +189,6 @@ def with_name(standing: Standing) -> Standing:
     return {**standing, "history": [each._asdict() for each in kept]}
 
 
-def release_of(standing: Standing) -> str:
-    """Return the name of the release in place, empty without one."""
-    kept = current_revision(standing)
-    return kept.release if kept is not None else ""
-
-
 def releases_of(standing: Standing) -> set[str]:
     """Return the names of all kept releases."""
     return {kept.release for kept in kept_revisions(standing) if kept.release}
@@ -229,6 +220,22 @@ def leads_to(root: str, target: str, release: str) -> bool:
     if not os.path.isabs(target):
         return os.path.normpath(target) == wanted
     return os.path.normpath(target) in (os.path.join(each, wanted) for each in (root, os.path.realpath(root)))
+
+
+def named_by(root: str, target: str) -> str:
+    """Return the name of the release that a link in the deployment root names, empty when it names none."""
+    name = os.path.basename(os.path.normpath(target or "/"))
+    return name if leads_to(root, target, name) else ""
+
+
+def is_shared(root: str, path: str, target: str) -> bool:
+    """Return True when a link at a path in a release leads into ``shared``, by its text alone."""
+    wanted = os.path.join(root, SHARED)
+    way = target.split("/")
+    if os.path.isabs(target):
+        return ".." not in way and f"{os.path.normpath(target)}/".startswith(f"{wanted}/")
+    up = [part for part in path.split("/")[:-1] if part] + [RELEASES, ""]
+    return way[: len(up)] == [".."] * len(up) and ".." not in way[len(up) :] and way[len(up) : len(up) + 1] == [SHARED]
 
 
 def compare(tree: Tree, state: State) -> Plan:

@@ -12,11 +12,11 @@ from ..._dest.diff import diff_of
 from ..._dest.drift import MAX_NAMED, Drift
 from ..._dest.history import Hold, Kept, hold_on
 from ..._dest.plan import Plan
-from ..._dest.releases import CURRENT, ReleaseDestination, compare, permissions_of
+from ..._dest.releases import ReleaseDestination, compare, permissions_of
 from ..._dest.state import State, observed
 from ..._dest.workplace import Workplace, locked
 from ..._errors import DigestMismatch, NotFound
-from ..._files.names import escaped, on_disk, shown
+from ..._files.names import CURRENT, RELEASES, escaped, on_disk, shown
 from ..pull.context import verdict_of
 from ..pull.options import PullResult, listed_changes
 from ..pull.replay import standing_after
@@ -89,7 +89,7 @@ class _Step:
         :raises DigestMismatch: when its content is another.
         """
         target, destination = self._target, self._destination
-        where = shown(on_disk(destination.root, f"releases/{target.release}"))
+        where = shown(on_disk(destination.root, f"{RELEASES}/{target.release}"))
         try:
             record = destination.record_of(target, self._state)
         except OSError:
@@ -101,8 +101,8 @@ class _Step:
             )
         with destination.opened_release(target.release) as handles:
             drift = destination.drift_of(target, record, handles)
-        if drift.content or record.pending:
-            named = ", ".join(map(escaped, drift.content[:MAX_NAMED])) or "by a run that did not end"
+        if drift.content:
+            named = ", ".join(map(escaped, drift.content[:MAX_NAMED]))
             raise DigestMismatch(
                 f"The release {where} is not what was pulled: altered or missing is {named}.",
                 f"What is in place stays. Pull {target.revision} from its registry.",
@@ -121,4 +121,4 @@ class _Step:
 
 
 def _line(destination: ReleaseDestination, target: Kept) -> dict[str, str]:
-    return {"prepared": f"{shown(on_disk(destination.root, CURRENT))} leads to releases/{target.release}\n"}
+    return {"prepared": f"{shown(on_disk(destination.root, CURRENT))} leads to {RELEASES}/{target.release}\n"}

@@ -1,11 +1,10 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Each revision in a directory of its own, and a link to the one in place: pulls, rollbacks, and what others do there."""
+"""A directory for each revision, and a link to the one in place: pulls, rollbacks, and what others do there."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -212,6 +211,41 @@ def test_modes_and_owners(root: Root) -> None:
     release = root.dest / "releases" / root.name(1, "1")
     assert release.stat().st_mode & 0o777 == 0o750 and (release / "a").stat().st_mode & 0o777 == 0o640
     assert not root.pull("1", permissions=permissions).changed
+
+
+def test_links_into_what_is_shared_are_made_in_the_next_release(root: Root) -> None:
+    root.pull("1")
+    root.holds("1")
+    release = root.dest / "releases" / root.name(1, "1")
+    links = {
+        "uploads": "../../shared/uploads",
+        "dir/log": "../../../shared/log/app",
+        "absolute": f"{root.dest}/shared",
+        "new": "../../shared/new",
+    }
+    others = {
+        "host": "/etc/hostname",
+        "out": "../../shared/../../out",
+        "beside": "../../sharedx/a",
+        "up": "../../../shared/a",
+        "dir/short": "../../shared/a",
+        "inside": "dir/b",
+    }
+    for name, target in {**links, **others}.items():
+        (release / name).symlink_to(target)
+    (release / "cache").mkdir()
+    (release / "cache/deep").symlink_to("../../../shared/deep")
+    root.pull("2")
+    found = {
+        str(path.relative_to(root.dest / "current")): os.readlink(path)
+        for path in (root.dest / "current").rglob("*")
+        if path.is_symlink()
+    }
+    # what the artifact has itself comes first, and what its directories lack is no place for a link
+    del links["new"]
+    assert found == links and not root.pull("2").changed
+    assert root.pull("3").changed
+    assert sorted(os.listdir(root.dest / "current")) == ["a", "absolute", "new", "uploads"]
 
 
 # Check mode
