@@ -150,6 +150,25 @@ options:
         is what the artifact says; setuid, setgid and sticky bits are never kept.
       - With an octal mode, directories get the execute bit wherever it grants the read bit.
     type: raw
+  layout:
+    description:
+      - V(in_place) makes O(dest) itself hold the content.
+      - V(releases) is for deployments with a directory for each release, under the names that
+        C(community.general.deploy_helper) has by default, which works on the same directories. O(dest) is then the root
+        (its C(path)). Each revision is unpacked into C(releases/000012-1.4.2-9f86d081), named by number, tag and
+        digest, and the relative link C(current) leads to the one in place, switched by one rename. C(shared) is made
+        when it is missing, and then left alone.
+      - O(keep) is then how many releases stay, the one in place included (C(keep_releases) does not count that one);
+        5 by default, at least 1. A release goes with all that is in it. What C(current) leads to is never removed, and
+        neither is what no pull has made in C(releases).
+      - What drifted is corrected within the release in place. When C(current) leads elsewhere, it is put back.
+      - Links into C(shared) that were made in the release in place are made in the next one, before C(current) leads
+        to it, where the artifact has nothing of that name.
+      - O(validate) looks at the content before there is a release; with O(health), C(%s) is C(current).
+      - A directory stays in the layout that it was pulled with. Not with O(layer_selector.operation=copy).
+    type: str
+    choices: [in_place, releases]
+    default: in_place
   keep:
     description:
       - How many revisions to keep in the control directory beside the record, with all their bytes, the one that is in
@@ -373,6 +392,13 @@ EXAMPLES = r"""
       command: test -r /etc/judged/base/app.yaml
       timeout: 30s
 
+- name: Deploy into a directory for each release, and switch the link to it
+  cloudnative.artifacts.oci_artifact_pull:
+    ref: registry.example.com/platform/config:1.4.2
+    dest: /srv/app
+    layout: releases
+    keep: 3
+
 - name: Look every minute whether files are as they should be, and ask the registry every ten
   cloudnative.artifacts.oci_artifact_pull:
     ref: registry.example.com/platform/config:1.4.2
@@ -452,6 +478,10 @@ results:
       description: As RV(observed).
       returned: when it did not fail
       type: dict
+    release:
+      description: As RV(release).
+      returned: as RV(release)
+      type: str
     history:
       description: As RV(history), with RV(held), RV(suspended) and RV(requested_at).
       returned: when there is anything of it
@@ -501,7 +531,7 @@ artifact:
       type: int
       sample: 2310
     path:
-      description: The directory or file that holds the content.
+      description: The directory or file that holds the content; with O(layout=releases) the link C(current).
       type: str
       sample: /etc/platform
     last_update_time:
@@ -603,6 +633,11 @@ observed:
     policy:
       description: A fingerprint of what signatures had to satisfy, empty when nothing was asked for.
       type: str
+release:
+  description: The name of the directory in C(releases) that C(current) leads to, with O(layout=releases).
+  returned: success, without O(artifacts), with O(layout=releases) once there is one
+  type: str
+  sample: 000012-1.4.2-9f86d081
 history:
   description: The revisions that this host keeps, the newest first.
   returned: success, without O(artifacts), when anything is kept, held back, suspended or requested
@@ -648,6 +683,10 @@ history:
       type: int
     last_failure:
       description: What the last of them said.
+      type: str
+    release:
+      description: The name of its directory in C(releases).
+      returned: with O(layout=releases)
       type: str
   sample: [{"number": 2, "revision": "1.4.2@sha256:…", "current": true, "held": false, "failures": 0}]
 held:
