@@ -23,8 +23,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .state import release_of
-
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 # revisions that may be kept, digests that may be held, characters of a reason, a name or a token
 MAX_KEPT = 100
@@ -210,9 +208,9 @@ def listed(standing: Standing) -> dict[str, Any]:
     ``release`` where there is one in place."""
     held = {hold.digest for hold in holds(standing)}
     current = standing.get("current")
-    release = release_of(standing)
+    in_place = current_revision(standing)
     return {
-        **({"release": release} if release else {}),
+        **({"release": in_place.release} if in_place is not None and in_place.release else {}),
         "history": [
             kept.as_result(is_current=kept.number == current, is_held=kept.digest in held)
             for kept in reversed(kept_revisions(standing))

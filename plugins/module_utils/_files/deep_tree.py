@@ -29,7 +29,9 @@ def remove_deep_tree_at(name: bytes, parent: int) -> bool:
     except FileNotFoundError:
         return True
     try:
-        device = os.fstat(top).st_dev
+        mount = _mount_of(parent)
+        if _mount_of(top) != mount:
+            return False
         # a name that nothing has
         prefix = b".removing-%s-" % os.urandom(8).hex().encode("ascii")
         moved, before = 0, -1
@@ -39,7 +41,7 @@ def remove_deep_tree_at(name: bytes, parent: int) -> bool:
             before = moved
             for below in names_in(top):
                 if not _unlinked(below, top):
-                    moved = _emptied(below, top, device, prefix, moved)
+                    moved = _emptied(below, top, mount, prefix, moved)
                     with contextlib.suppress(OSError):
                         os.rmdir(below, dir_fd=top)
     finally:
@@ -61,15 +63,14 @@ def _unlinked(name: bytes, directory: int) -> bool:
     return True
 
 
-def _emptied(name: bytes, top: int, device: int, prefix: bytes, moved: int) -> int:
+def _emptied(name: bytes, top: int, mount: str, prefix: bytes, moved: int) -> int:
     """Remove the files of a directory, and move its directories up; return how many were moved up so far."""
     with contextlib.suppress(OSError):
         directory = os.open(name, _OPEN, dir_fd=top)
         try:
-            status = os.fstat(directory)
-            if status.st_dev != device:
+            if _mount_of(directory) != mount:
                 return moved
-            if stat.S_IMODE(status.st_mode) & 0o700 != 0o700:
+            if stat.S_IMODE(os.fstat(directory).st_mode) & 0o700 != 0o700:
                 with contextlib.suppress(OSError):
                     os.fchmod(directory, 0o700)
             for below in names_in(directory):
@@ -84,3 +85,12 @@ def _emptied(name: bytes, top: int, device: int, prefix: bytes, moved: int) -> i
         finally:
             os.close(directory)
     return moved
+
+
+def _mount_of(directory: int) -> str:
+    """What tells one mount from another: a directory that is mounted elsewhere has the same file system there."""
+    try:
+        with open(f"/proc/self/fdinfo/{directory}", encoding="ascii") as stream:
+            return next(line for line in stream if line.startswith("mnt_id:"))
+    except (OSError, StopIteration):
+        return str(os.fstat(directory).st_dev)
