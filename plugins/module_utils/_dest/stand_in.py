@@ -88,6 +88,9 @@ def make_stand_in(folder: str, description: Mapping[str, Any]) -> str:
         entry, mtime = state.files[path]
         with contextlib.suppress(FileExistsError, NotADirectoryError):
             _make_entry(on_disk(content, path), entry.kind, entry.size, entry.target, texts.get(path))
+            if entry.kind == DIRECTORY:
+                # what is in it is still to be made, and removed
+                os.chmod(on_disk(content, path), entry.mode | 0o700)
             if entry.kind == FILE:
                 os.chmod(on_disk(content, path), entry.mode)
                 moment = _ALTERED * 10**9 if path in altered else mtime

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -14,6 +15,12 @@ import pytest
 from two_users import NOBODY, public_place
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.permissions import Permissions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.places import releases_at
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._dest.stand_in import (
+    as_of_host,
+    describe,
+    make_stand_in,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     DigestMismatch,
     InvalidOption,
@@ -381,6 +388,27 @@ def test_facts_and_info_name_the_root_once(root: Root, monkeypatch: pytest.Monke
     assert one["drift"]["content"] == ["a", "current"]
     found = placed(str(root.dest))
     assert found["release"] == root.name(2, "2") and found["artifact"]["tag"] == "2"
+
+
+def test_another_machine_compares_with_what_stands_in_for_it(root: Root, tmp_path: Path) -> None:
+    root.pull("1")
+    (root.dest / "current/a").write_text("altered")
+    (root.dest / "current/a").touch()
+    destination = releases_at(str(root.dest), Permissions())
+    state = destination.load_state()
+    description = describe(destination, "", state, destination.find_drift(state, False))
+    assert description is not None
+    dest = make_stand_in(str(tmp_path / "stand-in"), json.loads(json.dumps(description)))
+    for tag in "12":
+        here = root.pull(tag, check_mode=True, want_diff=True)
+        there = root.pull(tag, check_mode=True, want_diff=True, dest=dest).as_result()
+        there = as_of_host(there, str(tmp_path / "stand-in"), description)
+        assert (there["changes"], there["artifact"]["path"]) == (here.changes, str(root.dest / "current"))
+        assert {each["before_header"] for each in there["diff"]} == {each["before_header"] for each in here.diff}
+    hostile = json.loads(description["record"])
+    hostile["standing"]["history"][0]["release"] = "../../outside"
+    make_stand_in(str(tmp_path / "hostile"), {**description, "record": json.dumps(hostile)})
+    assert not list(tmp_path.glob("**/outside"))
 
 
 # Options
