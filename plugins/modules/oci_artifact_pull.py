@@ -65,6 +65,7 @@ options:
       - Only what the artifact put there is managed. A control directory C(.oci-artifact) in it (mode 0700) records
         each file's digest, size and mode; files of an earlier revision that the new one lacks are removed, and any
         other file is left alone. For a file that is copied, the control directory lies beside it.
+      - With O(layout=releases) the root of the deployment.
       - Required, unless O(artifacts) are given, which have one each.
     type: path
   layer_selector:
@@ -177,6 +178,7 @@ options:
       - A revision that is in place but was pulled without this option is fetched once more, to be kept. The oldest go
         when another one is placed, those that are held back first. V(0) keeps none from the next placement on.
       - Without it nothing more is kept, and what is kept already stays.
+      - With O(layout=releases) the directories of the releases are what is kept; see there.
     type: int
   validate:
     description:
