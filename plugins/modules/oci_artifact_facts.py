@@ -144,6 +144,10 @@ ansible_facts:
             record, at most 20 of each, and how many there are (C(count)). Modes and owners are compared where the pull
             had C(keep), which remembers them.
           type: dict
+        release:
+          description: As RV(cloudnative.artifacts.oci_artifact_pull#module:release).
+          returned: after pulls with C(layout=releases), of which C(path) is the root
+          type: str
         history:
           description: As RV(cloudnative.artifacts.oci_artifact_pull#module:history).
           type: list

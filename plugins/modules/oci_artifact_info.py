@@ -283,6 +283,10 @@ observed:
     RV(cloudnative.artifacts.oci_artifact_pull#module:observed).
   returned: with O(dest)
   type: dict
+release:
+  description: As RV(cloudnative.artifacts.oci_artifact_pull#module:release).
+  returned: with O(dest), after pulls with C(layout=releases)
+  type: str
 history:
   description: The revisions that this host keeps for O(dest), the newest first, as
     RV(cloudnative.artifacts.oci_artifact_pull#module:history).

@@ -65,6 +65,7 @@ options:
       - Only what the artifact put there is managed. A control directory C(.oci-artifact) in it (mode 0700) records
         each file's digest, size and mode; files of an earlier revision that the new one lacks are removed, and any
         other file is left alone. For a file that is copied, the control directory lies beside it.
+      - With O(layout=releases) the root of the deployment.
       - Required, unless O(artifacts) are given, which have one each.
     type: path
   layer_selector:
@@ -150,6 +151,25 @@ options:
         is what the artifact says; setuid, setgid and sticky bits are never kept.
       - With an octal mode, directories get the execute bit wherever it grants the read bit.
     type: raw
+  layout:
+    description:
+      - V(in_place) makes O(dest) itself hold the content.
+      - V(releases) is for deployments with a directory for each release, under the names that
+        C(community.general.deploy_helper) has by default, which works on the same directories. O(dest) is then the root
+        (its C(path)). Each revision is unpacked into C(releases/000012-1.4.2-9f86d081), named by number, tag and
+        digest, and the relative link C(current) leads to the one in place, switched by one rename. C(shared) is made
+        when it is missing, and then left alone.
+      - O(keep) is then how many releases stay, the one in place included (C(keep_releases) does not count that one);
+        5 by default, at least 1. A release goes with all that is in it. What C(current) leads to is never removed, and
+        neither is what no pull has made in C(releases).
+      - What drifted is corrected within the release in place. When C(current) leads elsewhere, it is put back.
+      - Links into C(shared) that were made in the release in place are made in the next one, before C(current) leads
+        to it, where the artifact has nothing of that name.
+      - O(validate) looks at the content before there is a release; with O(health), C(%s) is C(current).
+      - A directory stays in the layout that it was pulled with. Not with O(layer_selector.operation=copy).
+    type: str
+    choices: [in_place, releases]
+    default: in_place
   keep:
     description:
       - How many revisions to keep in the control directory beside the record, with all their bytes, the one that is in
@@ -158,6 +178,7 @@ options:
       - A revision that is in place but was pulled without this option is fetched once more, to be kept. The oldest go
         when another one is placed, those that are held back first. V(0) keeps none from the next placement on.
       - Without it nothing more is kept, and what is kept already stays.
+      - With O(layout=releases) the directories of the releases are what is kept; see there.
     type: int
   validate:
     description:
@@ -373,6 +394,13 @@ EXAMPLES = r"""
       command: test -r /etc/judged/base/app.yaml
       timeout: 30s
 
+- name: Deploy into a directory for each release, and switch the link to it
+  cloudnative.artifacts.oci_artifact_pull:
+    ref: registry.example.com/platform/config:1.4.2
+    dest: /srv/app
+    layout: releases
+    keep: 3
+
 - name: Look every minute whether files are as they should be, and ask the registry every ten
   cloudnative.artifacts.oci_artifact_pull:
     ref: registry.example.com/platform/config:1.4.2
@@ -452,6 +480,10 @@ results:
       description: As RV(observed).
       returned: when it did not fail
       type: dict
+    release:
+      description: As RV(release).
+      returned: as RV(release)
+      type: str
     history:
       description: As RV(history), with RV(held), RV(suspended) and RV(requested_at).
       returned: when there is anything of it
@@ -501,7 +533,7 @@ artifact:
       type: int
       sample: 2310
     path:
-      description: The directory or file that holds the content.
+      description: The directory or file that holds the content; with O(layout=releases) the link C(current).
       type: str
       sample: /etc/platform
     last_update_time:
@@ -603,6 +635,11 @@ observed:
     policy:
       description: A fingerprint of what signatures had to satisfy, empty when nothing was asked for.
       type: str
+release:
+  description: The name of the directory in C(releases) that C(current) leads to, with O(layout=releases).
+  returned: success, without O(artifacts), with O(layout=releases) once there is one
+  type: str
+  sample: 000012-1.4.2-9f86d081
 history:
   description: The revisions that this host keeps, the newest first.
   returned: success, without O(artifacts), when anything is kept, held back, suspended or requested
@@ -648,6 +685,10 @@ history:
       type: int
     last_failure:
       description: What the last of them said.
+      type: str
+    release:
+      description: The name of its directory in C(releases).
+      returned: with O(layout=releases)
       type: str
   sample: [{"number": 2, "revision": "1.4.2@sha256:…", "current": true, "held": false, "failures": 0}]
 held:
@@ -833,6 +874,7 @@ OWN_SPEC: dict[str, Any] = {
     "max_size": {"type": "str", "default": "8GiB"},
     "max_files": {"type": "int", "default": 200000},
     "on_registry_error": {"type": "dict", "options": ON_REGISTRY_ERROR_SPEC},
+    "layout": {"type": "str", "choices": ["in_place", "releases"], "default": "in_place"},
     "keep": {"type": "int"},
     "validate": {"type": "str"},
     "health": {"type": "dict", "options": HEALTH_SPEC},
@@ -867,7 +909,8 @@ def pull_options(task: AnsibleModule, policy: Policy | None) -> PullOptions:
         connection=connection_options(params),
         policy=policy,
     )
-    if any(params[name] is not None for name in ("keep", "validate", "health", "requested_at", "interval")):
+    names = ("keep", "validate", "health", "requested_at", "interval")
+    if params["layout"] != "in_place" or any(params[name] is not None for name in names):
         from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.host_options import host_options
 
         options = options._replace(**host_options(params))

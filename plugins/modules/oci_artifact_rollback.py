@@ -13,6 +13,8 @@ description:
   - Places a revision of a directory or file again that M(cloudnative.artifacts.oci_artifact_pull) has kept on the host,
     all of it or nothing, with the modes, owners and rules that it was pulled with. Every byte is checked against its
     digest.
+  - After pulls with C(layout=releases), the release is compared with its record byte for byte, and C(current) is
+    switched to it.
   - No registry is asked, so it works without any network.
   - The revision that is left is held back, so that the next pull does not place it again, until another digest appears
     or it is released.
@@ -147,6 +149,10 @@ verification:
   description: What the signatures said when the revision was pulled.
   returned: success, with O(state=rolled_back), when it was verified
   type: dict
+release:
+  description: As RV(cloudnative.artifacts.oci_artifact_pull#module:release).
+  returned: success, after pulls with C(layout=releases)
+  type: str
 history:
   description: The revisions that the host keeps, as RV(cloudnative.artifacts.oci_artifact_pull#module:history).
   returned: success
@@ -185,12 +191,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollback.rollback import (
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollback.options import (
     ROLLED_BACK,
     STATES,
     RollbackOptions,
-    rollback,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollback.rollback import rollback
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule

@@ -42,6 +42,8 @@ _OF_HISTORY = (
     "_dest.history", "_dest.kept_blobs", "_ops.command",
     *(f"_ops.pull.{name}" for name in ("checks", "host_options", "keeping", "last_good", "replay", "said", "standing")),
 )  # fmt: skip
+# a directory for each revision
+_OF_RELEASES = ("_dest.releases", "_dest.release_workplace", "_ops.pull.releases", "_ops.rollback.releases")
 _OF_VIA = ("_ops.pull.delivery", "_ops.pull.delivered", "_ops.pull.delivered_blobs", "_ansible.via")
 _REQUEST_OF_VIA = r'"via": "{"request": '
 # so that the first run of a host can say what it lacks
@@ -85,6 +87,10 @@ PARTS = (
         r'"(?:keep|validate|health|requested_at)"', _OF_HISTORY,
         ("_ops.pull.host_options", "_ops.pull.standing", "_dest.history"),
     ),
+    Part(
+        r'"layout": "releases"', (*_OF_HISTORY, *_OF_RELEASES),
+        ("_ops.pull.host_options", "_dest.history", "_dest.places", "_dest.releases"),
+    ),
     # in place of a registry
     Part(r'"via"', _OF_VIA, ("_ansible.via", "_ops.pull.delivery", "_ops.pull.delivered", *_TO_ASK)),
     # what a relay is asked for, which keeps layers as a cache does
@@ -102,8 +108,8 @@ _DOORS_OF_MODULES = {
     "oci_artifact_verify": ("_trust",),
     "oci_artifact_sign": ("_trust",),
     "oci_artifact_cache": ("_cache.artifact_cache", "_cache.layout", "_layout.repository", "_files.trusted_file"),
-    "oci_artifact_info": ("_dest.history",),
-    "oci_artifact_facts": ("_dest.history",),
+    "oci_artifact_info": ("_dest.history", *_OF_RELEASES),
+    "oci_artifact_facts": ("_dest.history", *_OF_RELEASES),
     "oci_artifact_audit": (
         "_policy",
         "_files.trusted_file",
@@ -113,7 +119,7 @@ _DOORS_OF_MODULES = {
         "_trust",
         "_dest.history",
     ),
-    "oci_artifact_rollback": _OF_HISTORY,
+    "oci_artifact_rollback": (*_OF_HISTORY, *_OF_RELEASES),
     "oci_artifact_prune": ("_files.trusted_file",),
 }
 _DOORS = {door for part in PARTS for door in part.doors}

@@ -38,8 +38,8 @@ CONTROLLER = "controller"
 FILE_NAME = "cloudnative.artifacts.via"
 # Options that are about the host alone: two hosts that differ in them want the same artifact.
 _OF_HOST = frozenset(
-    "dest owner group mode force check_content unsafe_writes suspend on_registry_error ignore via keep validate health "
-    "requested_at hold reason state remediation".split()
+    "dest owner group mode force check_content unsafe_writes suspend on_registry_error ignore via keep layout validate "
+    "health requested_at hold reason state remediation".split()
 )
 _COPIED = 1024 * 1024
 

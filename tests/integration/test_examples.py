@@ -90,6 +90,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "guide_rollback: Go back": {"reason": "RolledBack", "artifact.tag": "1.4.2"},
     "guide_rollback: Pull again": {"reason": "HeldBack", "artifact.tag": "1.4.2"},
     "guide_rollback: See what this host keeps": {"history.0.held": True},
+    "guide_rollback: Go back to the release before": {"reason": "RolledBack", "artifact.tag": "1.4.2"},
     "oci_artifact_pull: Bring it to the hosts of a site by way of the one that reaches the registry": {
         "via.place": "localhost"
     },

@@ -1,9 +1,10 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The collection kubernetes.core, out of the PyPI package that carries it.
+"""The collection kubernetes.core and a module of community.general, out of the PyPI package that carries both.
 
-The role helm_release applies objects with it.
+The role helm_release applies objects with the first. The other is deploy_helper, which works on what pulls with
+``layout: releases`` have made.
 """
 
 from __future__ import annotations
@@ -20,15 +21,20 @@ from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements-collections.txt"
 COLLECTION = "ansible_collections/kubernetes/core/"
+GENERAL = "ansible_collections/community/general/"
+# a collection of one module: its name and version, and what the module is documented with
+OF_GENERAL = tuple(
+    GENERAL + name for name in ("MANIFEST.json", "plugins/modules/deploy_helper.py", "plugins/doc_fragments/")
+)
 
 
 def kubernetes_core(python: str | Path = sys.executable) -> Path:
-    """A folder that holds ansible_collections/kubernetes/core, shared by all checkouts; `python` has pip.
+    """A folder that holds ansible_collections with both, shared by all checkouts; `python` has pip.
 
     Raises CalledProcessError when it cannot be downloaded.
     """
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    version = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    version = hashlib.sha256(REQUIREMENTS.read_bytes() + "".join(OF_GENERAL).encode()).hexdigest()[:12]
     folder = Path(base) / "cloudnative-artifacts/collections" / version
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.with_suffix(".lock"), "w") as lock:
@@ -40,7 +46,7 @@ def kubernetes_core(python: str | Path = sys.executable) -> Path:
                 command += ["--only-binary=:all:", "--python-version=3.13", "--require-hashes", "--dest", scratch]
                 subprocess.run([*command, "-r", str(REQUIREMENTS)], check=True, stdin=subprocess.DEVNULL)
                 with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
-                    names = [name for name in wheel.namelist() if name.startswith(COLLECTION)]
+                    names = [name for name in wheel.namelist() if name.startswith((COLLECTION, *OF_GENERAL))]
                     wheel.extractall(Path(scratch, "unpacked"), names)
                 Path(scratch, "unpacked").rename(folder)
     return folder
@@ -48,8 +54,9 @@ def kubernetes_core(python: str | Path = sys.executable) -> Path:
 
 def place_kubernetes_core(tree: Path, python: str | Path = sys.executable) -> None:
     """Put a copy into a collection tree."""
-    source = kubernetes_core(python) / COLLECTION
-    shutil.copytree(source, tree / COLLECTION, dirs_exist_ok=True)
+    source = kubernetes_core(python)
+    for name in (COLLECTION, GENERAL):
+        shutil.copytree(source / name, tree / name, dirs_exist_ok=True)
 
 
 if __name__ == "__main__":

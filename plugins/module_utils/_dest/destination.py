@@ -14,7 +14,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from .._errors import StorageError
 from .._files.directory_handles import DIRECTORY, DirectoryHandles
@@ -31,18 +31,31 @@ OPEN_DIRECTORY = os.O_RDONLY | DIRECTORY
 
 
 class Held(NamedTuple):
-    """The open descriptors of a destination; ``control`` is -1 when there is no control directory."""
+    """The open descriptors of a destination; ``control`` is -1 when there is no control directory.
+
+    ``root`` is the directory of the content, ``base`` the one that the control directory is in, where it is another.
+    """
 
     root: DirectoryHandles
     control: int
+    base: DirectoryHandles | None = None
+
+    @property
+    def top(self) -> int:
+        """The descriptor of the directory that the control directory is in."""
+        return (self.base or self.root).get("")
 
 
 class Destination:
     """A directory on this host that holds artifacts, and the control directory with the record of one of them.
 
     With ``is_parent`` the content is one file, and the directory its parent; no other user may replace its entries.
-    With ``unsafe_writes`` files that are mount points are written in place.
+    With ``unsafe_writes`` files that are mount points are written in place. ``layout`` is the name of another way to
+    place content in the directory, see :mod:`.releases`, and ``workplace`` makes what does it under the lock.
     """
+
+    layout = ""
+    workplace: Callable[..., Any] | None = None
 
     def __init__(
         self,
@@ -60,6 +73,16 @@ class Destination:
         self.is_parent = is_parent
         self.unsafe_writes = unsafe_writes
         self.held: Held | None = None
+
+    @property
+    def place(self) -> str:
+        """The path of the content."""
+        return self.root
+
+    def hold(self, directory: DirectoryHandles, control: int) -> Held:
+        """The open directory and its open control directory, together with that of the content, which closes the first
+        when it is closed."""
+        return Held(directory, control)
 
     def load_state(self) -> State:
         """The record of the last pull; an empty one without a pull.
@@ -83,6 +106,10 @@ class Destination:
         with self.opened() as held:
             return find_drift(held.root, state, self.permissions, check_content)
 
+    def moved(self) -> tuple[str, ...]:
+        """The names of links to the content that lead elsewhere; there are none in this layout."""
+        return ()
+
     def has_leftovers(self) -> bool:
         """Return True when there is a staging directory, of a killed run or of one that is in progress."""
         with self.opened() as held:
@@ -101,7 +128,9 @@ class Destination:
         try:
             with self._explained(), contextlib.suppress(FileNotFoundError):
                 control = self.open_control(handles.get(""))
-            yield Held(handles, control)
+            held = self.hold(handles, control)
+            handles = held.root
+            yield held
         finally:
             handles.close()
             if control >= 0:

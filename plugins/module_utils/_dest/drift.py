@@ -21,14 +21,16 @@ MAX_NAMED = 5  # in messages
 
 
 class Drift(NamedTuple):
-    """Paths that differ from the record: those in ``content`` need the artifact again, those in ``metadata`` do not."""
+    """Paths that differ from the record: those in ``content`` need the artifact again, those in ``metadata`` do not.
+    ``moved`` names the link that leads to the content, when it leads elsewhere."""
 
     content: list[str]
     metadata: list[str]
+    moved: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.content or self.metadata)
+        return not (self.content or self.metadata or self.moved)
 
 
 def find_drift(root: DirectoryHandles, state: State, permissions: Permissions, check_content: bool) -> Drift:

@@ -12,6 +12,7 @@ It is one mapping, ``State.standing``, which most records lack. Its keys, each o
 ``held``          the digests that pulls pass over (:class:`Hold`)
 ``suspended``     who suspended pulls, why and since when
 ``requested_at``  the last token that a pull has handled, and when
+``removed``       the names of releases that are to be removed, see :mod:`.releases`
 
 Functions return new mappings and change none.
 """
@@ -38,7 +39,8 @@ class Kept(NamedTuple):
     limits that it was placed with. ``blobs`` are the digests of all that is kept for it. ``source`` is the revision of
     its source, as its publisher says. ``since`` is when a pull placed it (UTC), ``by`` which user; ``after`` is the
     number of the revision that it replaced, 0 for none that is kept. ``failures`` counts the pulls since then that
-    failed at a command of the task, and ``failure`` says how the last one did.
+    failed at a command of the task, and ``failure`` says how the last one did. ``release`` is the name of its
+    directory, where each revision has one (:mod:`.releases`); nothing but that is kept of it then.
     """
 
     number: int
@@ -55,6 +57,7 @@ class Kept(NamedTuple):
     after: int = 0
     failures: int = 0
     failure: str = ""
+    release: str = ""
 
     @property
     def revision(self) -> str:
@@ -76,6 +79,7 @@ class Kept(NamedTuple):
             "held": is_held,
             "failures": self.failures,
             "last_failure": self.failure,
+            **({"release": self.release} if self.release else {}),
         }
 
 
@@ -98,11 +102,11 @@ def checked_standing(document: Any) -> Standing:
     """
     standing = dict(document)
     for kept in kept_revisions(standing):
-        texts = (kept.tag, kept.digest, kept.request, kept.source, kept.since, kept.by, kept.failure, kept.key["url"])
+        texts = (kept.tag, kept.digest, kept.request, kept.source, kept.since, kept.by, kept.failure, kept.release)
         numbers = (kept.number, kept.after, kept.failures)
-        if not all(isinstance(each, str) for each in (*texts, *kept.blobs, kept.revision)):
+        if not all(isinstance(each, str) for each in (*texts, *kept.blobs, kept.revision, kept.key["url"])):
             raise ValueError("history")
-        if not all(isinstance(each, int) for each in numbers):
+        if not all(isinstance(each, int) for each in numbers) or "/" in kept.release or kept.release.startswith("."):
             raise ValueError("history")
         dict(kept.verification), dict(kept.settings)
     if not all(isinstance(text, str) for hold in holds(standing) for text in hold):
@@ -200,10 +204,13 @@ def kept_blobs(standing: Standing) -> set[str]:
 
 
 def listed(standing: Standing) -> dict[str, Any]:
-    """Return the values ``history`` (the newest first), ``held``, ``suspended`` and ``requested_at`` of results."""
+    """Return the values ``history`` (the newest first), ``held``, ``suspended`` and ``requested_at`` of results, and
+    ``release`` where there is one in place."""
     held = {hold.digest for hold in holds(standing)}
     current = standing.get("current")
+    in_place = current_revision(standing)
     return {
+        **({"release": in_place.release} if in_place is not None and in_place.release else {}),
         "history": [
             kept.as_result(is_current=kept.number == current, is_held=kept.digest in held)
             for kept in reversed(kept_revisions(standing))

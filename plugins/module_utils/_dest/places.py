@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 from .._files.names import CONTROL_NAME
 from .._files.regular_file import storage_error
 from .destination import Destination
 from .permissions import Permissions
+from .state import State
+
+if TYPE_CHECKING:
+    from .workplace import Workplace
 
 # records of tasks that copy into one directory
 MAX_RECORDS = 1000
@@ -32,3 +37,27 @@ def destinations_at(path: str) -> list[Destination]:
     if not os.path.isdir(parent):
         return []
     return [Destination(parent, Permissions(), f".{name}{CONTROL_NAME}", is_parent=True)]
+
+
+def as_recorded(destination: Destination, state: State) -> Destination:
+    """Return the destination in the layout that its record, ``state``, has."""
+    if not state.key.get("layout"):
+        return destination
+    found = releases_at(destination.root, destination.permissions, os.fsdecode(destination.control_name))
+    found.load_state()
+    return found
+
+
+def releases_at(root: str, permissions: Permissions, control_name: str = CONTROL_NAME) -> Destination:
+    """Return the destination that has each revision in a directory of its own below ``root``."""
+    from .releases import ReleaseDestination
+
+    found = ReleaseDestination(root, permissions, control_name)
+    found.workplace = _release_workplace
+    return found
+
+
+def _release_workplace(*arguments: Any) -> Workplace:
+    from .release_workplace import ReleaseWorkplace
+
+    return ReleaseWorkplace(*arguments)

@@ -18,12 +18,12 @@ from typing import Any
 
 from .._files.bounded import MAX_LOGIN_FILE
 from .._files.directory_handles import DirectoryHandles, open_file_at
-from .._files.names import native, on_disk, shown
+from .._files.names import CURRENT, RELEASES, native, on_disk, shown
 from .._files.tree import DIRECTORY, FILE, SYMLINK
 from .destination import Destination
 from .diff import MAX_TEXT, MAX_TOTAL, plain_text
 from .drift import Drift
-from .state import FILE_NAME, State, load_state
+from .state import FILE_NAME, State, load_state, release_of
 
 # bytes of a record that is sent
 MAX_RECORD = MAX_LOGIN_FILE
@@ -80,17 +80,21 @@ def make_stand_in(folder: str, description: Mapping[str, Any]) -> str:
         state = load_state(control)
     finally:
         os.close(control)
+    content = _content_of(folder, state)
     texts, altered, missing = description["texts"], set(description["altered"]), set(description["missing"])
     # links come last: no entry may be reached through one
     there = sorted(set(state.files) - missing, key=lambda path: (state.files[path].entry.kind == SYMLINK, path))
     for path in there:
         entry, mtime = state.files[path]
         with contextlib.suppress(FileExistsError, NotADirectoryError):
-            _make_entry(on_disk(folder, path), entry.kind, entry.size, entry.target, texts.get(path))
+            _make_entry(on_disk(content, path), entry.kind, entry.size, entry.target, texts.get(path))
+            if entry.kind == DIRECTORY:
+                # what is in it is still to be made, and removed
+                os.chmod(on_disk(content, path), entry.mode | 0o700)
             if entry.kind == FILE:
-                os.chmod(on_disk(folder, path), entry.mode)
+                os.chmod(on_disk(content, path), entry.mode)
                 moment = _ALTERED * 10**9 if path in altered else mtime
-                os.utime(on_disk(folder, path), ns=(moment, moment))
+                os.utime(on_disk(content, path), ns=(moment, moment))
     name = str(description["name"])
     return os.path.join(folder, os.path.basename(name)) if name else f"{folder}/"
 
@@ -99,14 +103,15 @@ def as_of_host(result: dict[str, Any], folder: str, description: Mapping[str, An
     """The result of a comparison with a stand-in, in the words of the host."""
     root = str(description["root"])
     try:
-        files = json.loads(description["record"] or "{}").get("files") or {}
-    except ValueError:
-        files = {}
+        record = json.loads(description["record"] or "{}")
+        files, place = record.get("files") or {}, os.path.join(root, CURRENT) if record["key"].get("layout") else root
+    except (ValueError, LookupError, AttributeError):
+        files, place = {}, root
     for each in result.get("diff") or ():
         for key in ("before_header", "after_header", "prepared"):
             if isinstance(each.get(key), str):
                 each[key] = each[key].replace(folder, root)
-        path = str(each.get("before_header", ""))[len(root) :].lstrip("/")
+        path = str(each.get("before_header", ""))[len(place) :].lstrip("/")
         entry = files.get(path)
         if str(each.get("before", "")).startswith("file of ") and isinstance(entry, list) and len(entry) > 3:
             # what stands in for a large file has its size, and not its content
@@ -116,6 +121,17 @@ def as_of_host(result: dict[str, Any], folder: str, description: Mapping[str, An
     if isinstance(artifact, dict) and isinstance(artifact.get("path"), str):
         artifact["path"] = artifact["path"].replace(folder, root)
     return result
+
+
+def _content_of(folder: str, state: State) -> str:
+    """Return the directory of the content, which is made when it is a release."""
+    release = release_of(state.standing) if state.key.get("layout") else ""
+    if not release:
+        return folder
+    content = os.path.join(folder, RELEASES, release)
+    os.makedirs(content)
+    os.symlink(os.path.join(RELEASES, release), os.path.join(folder, CURRENT))
+    return content
 
 
 def _record(control: int) -> str | None:

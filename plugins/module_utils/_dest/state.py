@@ -63,6 +63,12 @@ class State(NamedTuple):
         return path in self.files or path in self.pending
 
 
+def release_of(standing: Mapping[str, Any]) -> str:
+    """Return the name of the release in place, empty where revisions have no directories of their own."""
+    current, history = standing.get("current"), standing.get("history") or ()
+    return str(next((each.get("release") for each in history if each["number"] == current), "") or "")
+
+
 def observed(key: Mapping[str, Any], verification: Mapping[str, Any]) -> dict[str, Any]:
     """Return the modules' value ``observed``: the rules in a key and a verification of a record, if there is a key."""
     selector = {name: key.get(name) for name in ("media_type", "operation")}

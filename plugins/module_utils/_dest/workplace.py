@@ -24,6 +24,7 @@ from .._files.tree import FILE
 from .._files.trusted_path import open_trusted
 from .apply import Placement
 from .destination import OPEN_DIRECTORY, STAGE, Destination, Held, exists_at
+from .drift import Drift
 from .plan import Plan
 from .state import FILE_NAME, State, save_state
 
@@ -108,6 +109,14 @@ class Workplace:
         except OSError as exc:
             raise self._destination.refused(exc) from None
 
+    def set_right(self, drift: Drift, state: State, check: Callable[[], None] | None = None) -> None:
+        """Set mode and owner of entries whose content is unchanged, and what leads to the content.
+
+        :param check: called when what leads to the content was set right; what it raises undoes that.
+        :raises StorageError: when something cannot be set; ``dest`` is then unchanged.
+        """
+        self.set_permissions(drift.metadata, state)
+
     def set_permissions(self, paths: list[str], state: State) -> None:
         """Set mode and owner of entries whose content is unchanged.
 
@@ -187,7 +196,7 @@ def locked(destination: Destination, wait: float = LOCK_WAIT) -> Iterator[Workpl
     try:
         with _made_and_locked(destination, made, wait) as held, _staging(destination, held) as stage:
             destination.held = held
-            yield Workplace(destination, held, stage)
+            yield (destination.workplace or Workplace)(destination, held, stage)
     except BaseException as exc:
         for directory in reversed(made):
             with contextlib.suppress(OSError):
@@ -224,7 +233,7 @@ def _enter_lock(stack: contextlib.ExitStack, destination: Destination, made: lis
             with contextlib.suppress(FileNotFoundError):
                 attempt.enter_context(locked_at(held.control, _LOCK, path, wait))
                 is_locked = True
-            if is_locked and _is_at(held.control, destination.control_name, held.root.get("")):
+            if is_locked and _is_at(held.control, destination.control_name, held.top):
                 stack.push(attempt.pop_all())
                 return held
 
@@ -250,7 +259,7 @@ def _make(destination: Destination, made: list[str]) -> Held:
             if control < 0:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             os.fchmod(control, 0o700)
-            return Held(DirectoryHandles(root), control)
+            return destination.hold(DirectoryHandles(root), control)
         except FileNotFoundError:
             os.close(root)
             if not attempts_left:
@@ -275,7 +284,7 @@ def _staging(destination: Destination, held: Held) -> Iterator[int]:
         if not exists_at(os.fsencode(FILE_NAME), held.control):
             with contextlib.suppress(OSError):
                 os.unlink(_LOCK, dir_fd=held.control)
-                os.rmdir(destination.control_name, dir_fd=held.root.get(""))
+                os.rmdir(destination.control_name, dir_fd=held.top)
 
 
 def _is_at(descriptor: int, name: bytes, directory: int) -> bool:

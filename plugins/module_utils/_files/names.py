@@ -13,6 +13,9 @@ MAX_PATH = 4096
 MAX_DEPTH = 128
 # of the directories with the records of what was pulled
 CONTROL_NAME = ".oci-artifact"
+# in a dest with a directory for each revision: where these are, and the link to the one in place
+RELEASES = "releases"
+CURRENT = "current"
 
 
 def split_path(name: str) -> list[str]:

@@ -16,7 +16,7 @@ from ..._dest.history import current_revision, listed
 from ..._dest.index import enter
 from ..._dest.indexed import Entry, entries, forget
 from ..._dest.permissions import Permissions
-from ..._dest.places import destinations_at
+from ..._dest.places import as_recorded, destinations_at
 from ..._dest.state import State, observed
 from ..._errors import OciError
 from ..._files.bounded import expanded
@@ -74,6 +74,7 @@ def _look(destination: Destination, asked: Mapping[str, Any], check_content: boo
             return {**base, "state": "unreadable", "message": "The record is damaged, or is another user's."}
         if not (state.key or state.standing or state.pending):
             return None
+        destination = as_recorded(destination, state)
         drift = _drift(destination, state, check_content)
     except OciError as exc:
         return {**base, "state": "unreadable", "message": str(exc)}
@@ -81,7 +82,8 @@ def _look(destination: Destination, asked: Mapping[str, Any], check_content: boo
     verdict = state.verification.get("verdict") or {}
     return {
         **base,
-        "path": str(artifact.get("path") or base["path"]),
+        # of releases, the path of the artifact is the link to one
+        "path": base["path"] if destination.layout else str(artifact.get("path") or base["path"]),
         "state": "interrupted" if state.pending else "placed" if state.key else "empty",
         "asked": dict(asked) or _asked(state),
         "placed_at": str(artifact.get("last_update_time") or ""),
@@ -127,6 +129,7 @@ def _drift(destination: Destination, state: State, check_content: bool) -> dict[
                     metadata.append(path)
             except OSError:
                 content.append(path)
+    content.extend(destination.moved())
     return {
         "drift": {
             "content": [*map(escaped, content[:MAX_NAMED])],

@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from ..._dest.destination import Destination
-from ..._dest.places import destinations_at
+from ..._dest.places import as_recorded, destinations_at
 from ..._dest.progress_file import load_progress
 from ..._dest.state import load_state, observed
 from ..._errors import StorageError
@@ -20,7 +20,7 @@ from ..._files.regular_file import storage_error
 
 def placed(dest: str) -> dict[str, Any]:
     """Return the module's result: ``exists``, ``artifact``, ``progress``, ``records``, and of the first record that has
-    them, ``observed``, ``history``, ``held``, ``suspended`` and ``requested_at``.
+    them, ``observed``, ``history``, ``held``, ``suspended`` and ``requested_at``, and ``release`` where there is one.
 
     :raises StorageError: when ``dest``, or the record in it, may not be read or is not safe to use.
     """
@@ -43,7 +43,8 @@ def placed(dest: str) -> dict[str, Any]:
 def _standing(records: list[dict[str, Any]]) -> dict[str, Any]:
     names = ("history", "held", "suspended", "requested_at")
     found = next((record for record in records if any(record.get(name) for name in names)), {})
-    return {name: found.get(name, [] if name in ("history", "held") else {}) for name in names}
+    release = {"release": found["release"]} if "release" in found else {}
+    return {**{name: found.get(name, [] if name in ("history", "held") else {}) for name in names}, **release}
 
 
 def _look(destination: Destination) -> dict[str, Any]:
@@ -64,5 +65,7 @@ def _look(destination: Destination) -> dict[str, Any]:
         if state.standing:
             from ..._dest.history import listed
 
-            found.update(listed(state.standing))
+            # releases that somebody has removed are not in the history
+            standing = as_recorded(destination, state).load_state().standing if state.key else state.standing
+            found.update(listed(standing))
         return found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._dest.drift import Drift
 from ..._dest.index import enter
-from ..._dest.plan import make_plan
+from ..._dest.plan import Plan, make_plan
 from ..._dest.state import State, observed
 from ..._dest.workplace import Workplace, locked
 from ..._files.directory_handles import DirectoryHandles
@@ -161,23 +161,15 @@ class Change:
                 # of an index, the cache has one platform's manifest, which is not the tag's
                 is_whole = artifact["digest"] == manifest.descriptor.digest
                 cached.enter(self._pull.target.confirmed_tag(self._resolved) if is_whole else "", manifest)
-        options, root = self._pull.options, self._pull.destination.root
+        options = self._pull.options
         diff: list[dict[str, str]] = []
         with self._turn, self._pull.task.small_work(is_small):
             with self._pull.destination.opened() as held:
-                plan = make_plan(
-                    held.root,
-                    root,
-                    staged.tree,
-                    state,
-                    options.permissions,
-                    force=options.force,
-                    trust_times=not is_strict,
-                )
+                plan = self._plan(held.root, staged, state, is_strict)
                 if self._pull.want_diff:
                     from ..._dest.diff import diff_of
 
-                    diff = diff_of(plan, root, held.root, content)
+                    diff = diff_of(plan, self._pull.destination.place, held.root, content)
             healed = dict(state.key) == key
             changed = not (healed and plan.is_empty)
             if not changed:
@@ -230,6 +222,11 @@ class Change:
             observed=observed(key, self._verification),
             standing=standing,
         )
+
+    def _plan(self, root: DirectoryHandles, staged: Staged, state: State, is_strict: bool) -> Plan:
+        options, place = self._pull.options, self._pull.destination.place
+        permissions, force = options.permissions, options.force
+        return make_plan(root, place, staged.tree, state, permissions, force=force, trust_times=not is_strict)
 
     def _standing_after(self, state: State, placed: Kept | None) -> Mapping[str, Any]:
         """Return what the record remembers once the content is in place; ``placed`` is the revision if it is kept."""
@@ -318,7 +315,7 @@ class Change:
             read,
             content,
             self._pull.options.limits,
-            name=shown(self._pull.destination.root),
+            name=shown(self._pull.destination.place),
             ignore=self._pull.options.ignore or "",
             digests=self._needs_digests(layers, is_strict),
         )
@@ -337,7 +334,8 @@ class Change:
     def _predict(self, drift: Drift | None, artifact: dict[str, Any]) -> PullResult:
         reason, changes = NEW_REVISION, listed_changes()
         if drift is not None:
-            reason, changes = DRIFT_CORRECTED, listed_changes(changed=drift.content, permissions=drift.metadata)
+            changed = [*drift.content, *drift.moved]
+            reason, changes = DRIFT_CORRECTED, listed_changes(changed=changed, permissions=drift.metadata)
         verdict = verdict_of(self._verification)
         rules = observed(self._pull.key(self._resolved), self._verification)
         return PullResult(True, reason, artifact, changes, verdict, warnings=self._pull.warnings, observed=rules)
@@ -347,11 +345,11 @@ class Change:
         before, after = str(state.artifact.get("revision", "")), str(artifact["revision"])
         if before == after:
             return []
-        header = os.path.join(shown(self._pull.destination.root), self._pull.name)
+        header = os.path.join(shown(self._pull.destination.place), self._pull.name)
         return [{"before_header": header, "after_header": header, "before": f"{before}\n", "after": f"{after}\n"}]
 
     def _describe(self, top: Manifest, manifest: Manifest, placement: Placement) -> dict[str, Any]:
-        root = shown(self._pull.destination.root)
+        root = shown(self._pull.destination.place)
         name, layers = self._pull.name, placement.layers
         if not name and self._pull.options.selector.operation == COPY and len(layers) == 1:
             name = self._copy_names(manifest, layers)[0]

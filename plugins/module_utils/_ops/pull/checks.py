@@ -103,7 +103,7 @@ def _validate(
         return
     how = ended.how if ended.status else "altered the staged content, which it may only look at"
     with pull.destination.opened() as held:
-        diff = diff_of(plan, pull.destination.root, held.root, content)
+        diff = diff_of(plan, pull.destination.place, held.root, content)
     error = ValidationFailed(
         f"{artifact['revision']} of {pull.target.reference.name} is not placed in {place_of_content(pull)}: the "
         f"command {command!r} of 'validate' {how}.",
@@ -123,7 +123,7 @@ def _staged_path(pull: PullContext, content: DirectoryHandles) -> tuple[str, tup
     """
     destination = pull.destination
     with destination.opened() as held:
-        root = held.root.get("")
+        root = held.top
         status = os.fstat(root)
         is_safe = is_trusted(status.st_uid) and not other_writers(root, status)
     directory = os.path.join(destination.control, "stage", "content")
@@ -177,6 +177,16 @@ def _check_health(pull: PullContext, health: Health, artifact: Mapping[str, Any]
             f"{artifact['revision']} of {pull.target.reference.name} was placed in {place_of_content(pull)}, and the "
             f"command {health.words[0]!r} of 'health' {ended.how}."
         )
+
+
+def check_again(pull: PullContext, artifact: Mapping[str, Any]) -> None:
+    """Run the command over what is in place again, without anything being placed.
+
+    :raises HealthCheckFailed: when it fails.
+    """
+    health = pull.options.health
+    if health is not None:
+        _check_health(pull, health, artifact)
 
 
 def _leave_in_place(pull: PullContext, work: Workplace, error: HealthCheckFailed) -> None:
@@ -234,7 +244,7 @@ def command_again(pull: PullContext) -> str:
 
 
 def _native_place(pull: PullContext) -> str:
-    return os.path.join(pull.destination.root, native(pull.name)) if pull.name else pull.destination.root
+    return os.path.join(pull.destination.root, native(pull.name)) if pull.name else pull.destination.place
 
 
 def place_of_content(pull: PullContext) -> str:

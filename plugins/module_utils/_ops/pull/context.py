@@ -64,6 +64,9 @@ class PullContext:
                 f"The record of the last pull in {shown(self.destination.control)} cannot be understood: "
                 "what it described counts as not pulled."
             )
+        if state.key and state.key.get("layout", "") != self.options.layout:
+            where, other = shown(self.destination.root), state.key.get("layout", "in_place")
+            raise StorageError(f"{where} was pulled with layout: {other}.", "Say so, or choose another 'dest'.")
         return state
 
     def key(self, resolved: Resolved) -> dict[str, Any]:
@@ -74,6 +77,7 @@ class PullContext:
             **self.options.selector._asdict(),
             "platform": self.options.platform,
             "ignore": self.options.ignore,
+            **({"layout": self.options.layout} if self.options.layout else {}),
         }
 
     def may_be_in_place(self, state: State) -> bool:
@@ -192,6 +196,10 @@ def _open_destination(options: PullOptions, target: Target) -> tuple[Destination
     if not dest:
         raise StorageError("'dest' is empty.", "Give the directory or file that the artifact is pulled to.")
     make = partial(Destination, permissions=options.permissions, unsafe_writes=options.unsafe_writes)
+    if options.layout:
+        from ..._dest.places import releases_at
+
+        return releases_at(dest, options.permissions), ""
     if options.selector.operation != COPY:
         return make(dest), ""
     if options.selector.layers == ALL or dest.endswith("/") or os.path.isdir(native(dest)):

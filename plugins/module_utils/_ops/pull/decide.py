@@ -134,12 +134,15 @@ def _make_so(
         drift = None
     if drift is not None and drift.is_empty:
         return pull.unchanged(state, UP_TO_DATE, verification)
-    from .change import Change
+    if pull.destination.layout:
+        from .releases import ReleaseChange as Change
+    else:
+        from .change import Change  # type: ignore[assignment]  # of which that is a kind
 
     try:
         return Change(pull, repository, resolved, verification, turn).carry_out(state, drift)
     except OciError as exc:
-        if pull.options.health is not None and state.pending:
+        if pull.options.health is not None and state.pending and not pull.destination.layout:
             from .standing import restore_interrupted
 
             restore_interrupted(pull, exc)

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 from ..._errors import InvalidOption
 from ..._oci.options import parse_duration
+from ..layer_selector import COPY
 
 ROLLBACK = "rollback"
+IN_PLACE = "in_place"
 
 # as in _dest.history, which an unchanged pull does without
 MAX_KEPT = 100
@@ -28,11 +30,21 @@ class Health(NamedTuple):
 
 
 def host_options(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``keep``, ``validate``, ``health``, ``requested_at`` and ``interval`` of :class:`.options.PullOptions`.
+    """Return ``keep``, ``layout``, ``validate``, ``health``, ``requested_at`` and ``interval`` of a pull's options.
 
     :raises InvalidOption: when one of them cannot be used.
     """
     keep, token = params["keep"], params["requested_at"] or ""
+    layout = "" if params["layout"] == IN_PLACE else params["layout"]
+    if layout:
+        from ..._dest.releases import KEEP
+
+        keep = KEEP if keep is None else keep
+        if keep == 0 or (params["layer_selector"] or {}).get("operation") == COPY:
+            raise InvalidOption(
+                "With 'layout: releases' the content is unpacked into a directory of its own, and that one is kept: "
+                "'keep' is at least 1, and layer_selector.operation is extract."
+            )
     if keep is not None and not 0 <= keep <= MAX_KEPT:
         raise InvalidOption(f"'keep' is {keep}: wanted 0 to {MAX_KEPT}.")
     if len(token) > MAX_TOKEN:
@@ -40,6 +52,7 @@ def host_options(params: Mapping[str, Any]) -> dict[str, Any]:
     validate, health, interval = params["validate"], params["health"], params["interval"]
     return {
         "keep": keep,
+        "layout": layout,
         "requested_at": token,
         "interval": 0.0 if interval is None else parse_duration(interval),
         "validate": () if validate is None else parse_validate(validate),

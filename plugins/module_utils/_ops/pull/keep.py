@@ -38,7 +38,7 @@ def keep(pull: PullContext, allowed: LastGood, error: OciError, resolved: Resolv
     )
     verification = pull.recorded_verification(state)
     result = None
-    if drift is not None and drift.metadata:
+    if drift is not None and (drift.metadata or drift.moved):
         result = repair_metadata(pull, state, drift, held, verification)
     result = result or pull.unchanged(state, LAST_GOOD_KEPT, verification)
     result.degradation = found

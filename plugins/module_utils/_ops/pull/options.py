@@ -42,8 +42,9 @@ class PullOptions(NamedTuple):
     """The options of a pull. None means no rules (``ignore``, ``policy``), no signatures (``verify``), no content that
     is kept when the registry fails (``last_good``), and no change to how many revisions are kept (``keep``). With
     ``unsafe_writes`` files that are mount points are written in place. ``validate`` has the words of a command, none
-    for no command. Within ``interval`` seconds of its last answer the registry is not asked. ``vouched`` is the
-    fingerprint of policies that another machine found satisfied."""
+    for no command. ``layout`` is empty for a ``dest`` that is the content. Within ``interval`` seconds of its last
+    answer the registry is not asked. ``vouched`` is the fingerprint of policies that another machine found
+    satisfied."""
 
     reference: ReferenceOptions
     dest: str
@@ -67,6 +68,7 @@ class PullOptions(NamedTuple):
     health: Health | None = None
     requested_at: str = ""
     interval: float = 0.0
+    layout: str = ""
     vouched: str = ""
 
 

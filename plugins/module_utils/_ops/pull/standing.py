@@ -50,7 +50,8 @@ def _passed_over(pull: PullContext, state: State, hold: Hold) -> PullResult:
         # what is kept instead may be denied by now
         pull.guard.check_resolved(Resolved(str(state.artifact["digest"]), str(state.artifact.get("tag") or ""), None))
     pull.warn_once(warning(hold, state))
-    if not state.pending or pull.check_mode:
+    # what a layout keeps are whole releases, so that there is none to be made of parts
+    if not state.pending or pull.check_mode or pull.destination.layout:
         return pull.unchanged(state, HELD_BACK, pull.recorded_verification(state))
     going = state.standing.get("going")
     current = current_revision({**state.standing, "current": going} if going else state.standing)

@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..._dest.destination import Destination
 from ..._dest.history import (
     MAX_TEXT,
-    Hold,
-    Kept,
     hold_on,
     holds,
     kept_revisions,
@@ -26,7 +23,7 @@ from ..._dest.history import (
     with_hold,
     without_holds,
 )
-from ..._dest.places import destinations_at
+from ..._dest.places import as_recorded, destinations_at
 from ..._dest.state import State
 from ..._dest.workplace import locked
 from ..._errors import DigestMismatch, InvalidOption, NotFound, StorageError
@@ -38,23 +35,15 @@ from ..pull.options import LEFT_OUT, PLACEMENT, UP_TO_DATE
 from ..pull.replay import replay, standing_after
 from ..task import Task
 from .choice import choose
-
-ROLLED_BACK, RELEASED, SUSPENDED, RESUMED = "rolled_back", "released", "suspended", "resumed"
-STATES = (ROLLED_BACK, RELEASED, SUSPENDED, RESUMED)
-_REASONS = {ROLLED_BACK: "RolledBack", RELEASED: "Released", SUSPENDED: "Suspended", RESUMED: "Resumed"}
-
-
-@dataclass(frozen=True)
-class RollbackOptions:
-    """The options of the module. ``to`` is empty for the previous revision, or for all holds; ``who`` for the user that
-    runs the task."""
-
-    dest: str
-    state: str = ROLLED_BACK
-    to: str = ""
-    hold: bool = True
-    reason: str = ""
-    who: str = ""
+from .options import (
+    REASONS,
+    RELEASED,
+    RESUMED,
+    ROLLED_BACK,
+    RollbackOptions,
+    answer_of,
+    hold_after,
+)
 
 
 def rollback(options: RollbackOptions, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
@@ -68,6 +57,10 @@ def rollback(options: RollbackOptions, *, check_mode: bool = False, want_diff: b
     if not options.dest:
         raise InvalidOption("'dest' is empty.", "Give the directory or file that was pulled to.")
     destination, name = _destination(options)
+    if options.state == ROLLED_BACK and destination.layout:
+        from .releases import go_back
+
+        return go_back(options, destination, check_mode, want_diff)
     if options.state == ROLLED_BACK:
         return _go_back(options, destination, name, check_mode, want_diff)
     return _say(options, destination, check_mode)
@@ -95,7 +88,7 @@ def _destination(options: RollbackOptions) -> tuple[Destination, str]:
             f"There is no record{damaged} of a pull to {shown(path)}.",
             "Run the task as the user that pulls, and give the 'dest' of the pull.",
         )
-    destination = placed[0][0]
+    destination = as_recorded(*placed[0])
     return destination, os.path.basename(path) if destination.is_parent else ""
 
 
@@ -104,7 +97,7 @@ def _go_back(
 ) -> dict[str, Any]:
     state = destination.load_state()
     target = choose(state, options.to, shown(os.path.join(destination.root, name)))
-    hold = _hold(options, state, target)
+    hold = hold_after(options, state, target)
     with Task(CacheOptions()) as task:
         try:
             result = replay(destination, name, target, task, hold, check_mode=check_mode, want_diff=want_diff)
@@ -121,31 +114,8 @@ def _go_back(
         result.standing = with_hold(result.standing, hold)
         _record(destination, result.standing)
         result.changed = True
-    if hold is not None:
-        result.changed = True
-    result.reason = _REASONS[ROLLED_BACK] if result.changed else UP_TO_DATE
-    answer = result.as_result()
-    # of pulls alone
-    del answer["degraded"], answer["served_by"]
-    return answer
-
-
-def _hold(options: RollbackOptions, state: State, target: Kept) -> Hold | None:
-    """Return the hold on the revision that is left, None when nothing more is to be held."""
-    if not options.hold:
-        return None
-    artifact = state.artifact
-    left = (str(artifact.get("digest") or ""), str(artifact.get("revision") or ""), str(artifact.get("url") or ""))
-    request = state.request
-    if state.key == target.key:
-        newest = kept_revisions(state.standing)[-1]
-        if newest.number <= target.number:
-            return None
-        left, request = (newest.digest, newest.revision, str(newest.key["url"])), newest.request
-    # the digest that is placed again is not held back with another of its tags
-    if left[0] in ("", target.digest) or hold_on(state.standing, left[0]) is not None:
-        return None
-    return Hold(*left, request, options.reason, options.who or account(), now())
+    result.changed = result.changed or hold is not None
+    return answer_of(result)
 
 
 def _say(options: RollbackOptions, destination: Destination, check_mode: bool) -> dict[str, Any]:
@@ -161,7 +131,7 @@ def _say(options: RollbackOptions, destination: Destination, check_mode: bool) -
             work.record_standing(state, after)
     return {
         "changed": changed,
-        "reason": _REASONS[options.state] if changed else UP_TO_DATE,
+        "reason": REASONS[options.state] if changed else UP_TO_DATE,
         "artifact": {key: value for key, value in state.artifact.items() if key not in (LEFT_OUT, PLACEMENT)},
         **listed(after),
     }

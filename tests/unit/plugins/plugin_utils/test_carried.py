@@ -127,6 +127,8 @@ ENTRANCES = {
     "_ansible.specs",
     # the record is read first, and lacks what it does not remember
     "_dest.state",
+    # the layout is known from the record or an option
+    "_dest.places",
     "_dest.workplace",
     "_layout.directory",
     "_ops.charts.sources",
@@ -181,6 +183,7 @@ def test_a_task_can_lack_nothing_but_what_it_did_not_ask_for(module: str) -> Non
         ({"tag_moved": "warn"}, "_ops.moved_tag"),
         ({"keep": 3}, "_ops.pull.host_options _dest.history"),
         ({"health": {"command": "true"}}, "_ops.pull.host_options _dest.history"),
+        ({"layout": "releases"}, "_ops.pull.host_options _dest.releases"),
         ({"policy": "/etc/oci-policy.yml"}, "_ansible.policy _ops.guard _policy.window _trust.policy _ops.verdicts"),
         ({"policy": [{"match": "*"}]}, "_ansible.policy _ops.guard _policy.rules"),
         ({"password": "p"}, "_ansible.hiding"),

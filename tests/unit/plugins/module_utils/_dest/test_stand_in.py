@@ -36,6 +36,7 @@ def test_sizes_times_texts_and_links(tmp_path: Path) -> None:
     folder = tmp_path / "dest"
     assert make_stand_in(str(folder), described(files, **more)) == f"{folder}/"
     assert (folder / "a.txt").read_text() == "abc" and (folder / "sub/link").read_text() == "abc"
+    assert (folder / "sub").stat().st_mode & 0o777 == 0o755
     status = (folder / "big").stat()
     assert (status.st_size, status.st_mtime_ns, status.st_blocks < 100) == (10**9, 2 * 10**9, True)
     assert (folder / "changed").stat().st_mtime_ns != 3 * 10**9 and not (folder / "gone").exists()

@@ -52,7 +52,15 @@ def health(command: str, remediation: str = "rollback") -> Health:
     ids=["negative", "too many", "no path", "quote", "empty", "time", "token", "interval", "no interval"],
 )
 def test_options_that_cannot_be_used(options: dict[str, Any], words: str) -> None:
-    params = {"keep": None, "validate": None, "health": None, "requested_at": None, "interval": None, **options}
+    params = {
+        "keep": None,
+        "layout": "in_place",
+        "validate": None,
+        "health": None,
+        "requested_at": None,
+        "interval": None,
+        **options,
+    }
     with pytest.raises(InvalidOption, match=words):
         host_options(params)
 

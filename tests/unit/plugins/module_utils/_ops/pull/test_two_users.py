@@ -324,6 +324,22 @@ def test_races_while_modes_are_set_right(place: Place, name: str, target: str) -
     assert racer.swaps > RACES
 
 
+@pytest.mark.parametrize("name", ["releases", "current", "releases/0*"])
+def test_races_among_releases(place: Place, name: str) -> None:
+    place.owned(place.dest)
+    place.owned(place.dest / "releases")
+    make_directories(place.path / "spare", NOBODY)
+    options: dict[str, Any] = {"permissions": Permissions(uid=NOBODY), "layout": "releases", "keep": 2}
+    place.pull(**options)
+    spare = place.dest if name == "releases" else place.path / "spare"
+    with Racer(place.dest / name, place.victim.path, spare) as racer:
+        for number in range(RACES):
+            with contextlib.suppress(OciError):
+                place.pull(str(number % 2 + 1), **options)
+    assert place.victim.changes() == []
+    assert racer.swaps > RACES
+
+
 def _pull_often(place: Place, permissions: Permissions) -> None:
     chance = random.Random(RACES)
     for _number in range(RACES):
