@@ -627,7 +627,7 @@ def _deploy(module: AnsibleModule, releases: Any, kube: Any, charts: Any) -> dic
         kube=kube,
         helm=params["helm"],
         parallel=params["parallel"],
-        lock_timeout=parse_duration(params["lock_timeout"]),
+        lock_timeout=parse_duration(params["lock_timeout"], "lock_timeout"),
         policy=rules_of(params["policy"]),
     )
     return deploy_releases(options, check_mode=module.check_mode, want_diff=bool(module._diff))

@@ -58,6 +58,7 @@ options:
         pull has placed. It stays the same when O(dest) was rolled back already, so that a second run changes nothing.
         Revisions that are held back are passed over.
       - Write what looks like a number with a point in quotes.
+      - Only with V(rolled_back) and V(released).
     type: str
   hold:
     description:
@@ -192,8 +193,11 @@ from typing import TYPE_CHECKING, Any, cast
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollback.options import (
+    RELEASED,
+    RESUMED,
     ROLLED_BACK,
     STATES,
+    SUSPENDED,
     RollbackOptions,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollback.rollback import rollback
@@ -210,6 +214,11 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         raise InvalidOption(
             f"'to' is {str(given).lower()}, which is no text. Its digits may be others than were written: 1.10 is 1.1.",
             "Write it in quotes with all its characters.",
+        )
+    if params["to"] and params["state"] in (SUSPENDED, RESUMED):
+        raise InvalidOption(
+            f"'to' is {params['to']!r} with state: {params['state']}, which is about all pulls into 'dest'.",
+            f"Leave it out, or say state: {ROLLED_BACK} or {RELEASED}.",
         )
     options = RollbackOptions(
         dest=params["dest"],

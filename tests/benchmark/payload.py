@@ -57,6 +57,8 @@ class Ansible:
             # Ansible takes the home for this one from the user database
             "ANSIBLE_REMOTE_TMP": str(folder / ".ansible/tmp"),
             "ANSIBLE_COLLECTIONS_PATH": str(tree),
+            # what is placed here is nothing that this machine has to know of
+            "OCI_ARTIFACT_INDEX": str(folder / "index"),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,

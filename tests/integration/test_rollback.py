@@ -44,7 +44,9 @@ def test_a_release_that_fails_its_check_is_passed_over_until_there_is_another(
         task = {PULL: pull, "ignore_errors": True}
         suspend = {ROLLBACK: {"dest": str(dest), "state": "suspended", "reason": "inventory"}}
         resume = {ROLLBACK: {"dest": str(dest), "state": "resumed"}}
-        first, suspended, quiet, resumed = ansible.tasks([task, suspend, task, resume])
+        no_single_one = {ROLLBACK: {**suspend[ROLLBACK], "to": "1.4.2"}, "ignore_errors": True}
+        refused, first, suspended, quiet, resumed = ansible.tasks([no_single_one, task, suspend, task, resume])
+        assert refused["reason"] == "InvalidOption" and "'to' is '1.4.2' with state: suspended" in refused["msg"]
         assert (first["reason"], suspended["reason"], resumed["reason"]) == ("NewRevision", "Suspended", "Resumed")
         assert quiet["reason"] == "Suspended" and quiet["suspended"]["reason"] == "inventory"
         publisher.publish("1.4.3", FILES["1.4.3"])

@@ -121,7 +121,7 @@ def _source(
         auth=auth_options(task),
         connection=connection_options(params),
         policy=policy,
-        interval=parse_duration(params["interval"]) if params["interval"] is not None else 0.0,
+        interval=parse_duration(params["interval"], "interval") if params["interval"] is not None else 0.0,
     )
 
 

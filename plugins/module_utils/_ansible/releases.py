@@ -161,7 +161,7 @@ def kube_options(params: Mapping[str, Any]) -> KubeOptions:
         ca_cert=params["ca_cert"] or "",
         validate_certs=params["validate_certs"],
         proxy=params["proxy"] or "",
-        timeout=parse_duration(params["api_timeout"]),
+        timeout=parse_duration(params["api_timeout"], "api_timeout"),
     )
 
 

@@ -204,7 +204,7 @@ def connection_options(params: Mapping[str, Any]) -> ConnectionOptions:
         client_key_password=params["client_key_password"] or "",
         proxy=params["proxy"] or "",
         no_proxy=None if params["no_proxy"] is None else tuple(params["no_proxy"]),
-        timeout=parse_duration(params["timeout"]),
+        timeout=parse_duration(params["timeout"], "timeout"),
         retries=params["retries"],
         mirrors=_mirrors(params["mirrors"]),
     )

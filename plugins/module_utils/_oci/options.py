@@ -101,9 +101,10 @@ class CacheOptions(NamedTuple):
     read_only: bool = False
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, option: str = "") -> float:
     """Seconds from a number of seconds or a Go duration such as ``1m30s`` (Go, time.ParseDuration; no signs).
 
+    :param option: the name of the option that has the text, for messages.
     :raises InvalidOption: when the text is neither, or not positive.
     """
     text = str(text).strip()
@@ -113,9 +114,9 @@ def parse_duration(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < MAX_DURATION:
-        raise InvalidOption(
-            f"{text[:100]!r} is not a duration: wanted a positive number of seconds or a text such as 90s or 1m30s."
-        )
+        named = f"'{option}': " if option else ""
+        wanted = "wanted a positive number of seconds or a text such as 90s or 1m30s."
+        raise InvalidOption(f"{named}{text[:100]!r} is not a duration: {wanted}")
     return seconds
 
 

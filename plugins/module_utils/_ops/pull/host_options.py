@@ -54,7 +54,7 @@ def host_options(params: Mapping[str, Any]) -> dict[str, Any]:
         "keep": keep,
         "layout": layout,
         "requested_at": token,
-        "interval": 0.0 if interval is None else parse_duration(interval),
+        "interval": 0.0 if interval is None else parse_duration(interval, "interval"),
         "validate": () if validate is None else parse_validate(validate),
         "health": None if health is None else parse_health(health),
     }
@@ -76,7 +76,7 @@ def parse_health(option: Mapping[str, Any]) -> Health:
 
     :raises InvalidOption: when its command or its time cannot be used.
     """
-    timeout = parse_duration(option["timeout"])
+    timeout = parse_duration(option["timeout"], "health.timeout")
     return Health(_words("health.command", option["command"]), timeout, option["remediation"])
 
 

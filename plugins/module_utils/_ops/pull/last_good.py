@@ -60,7 +60,7 @@ def parse_last_good(option: Mapping[str, Any] | None) -> LastGood | None:
     """
     if option is None:
         return None
-    max_age = parse_duration(option["max_age"]) if option.get("max_age") else None
+    max_age = parse_duration(option["max_age"], "on_registry_error.max_age") if option.get("max_age") else None
     return LastGood(max_age) if option["use"] == LAST_GOOD else None
 
 

@@ -262,8 +262,8 @@ def test_durations(text: str, seconds: float) -> None:
 )
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(InvalidOption, match="is not a duration") as failure:
-        parse_duration(text)
-    assert len(str(failure.value)) < 300
+        parse_duration(text, "interval")
+    assert str(failure.value).startswith("'interval': ") and len(str(failure.value)) < 300
 
 
 @pytest.mark.parametrize(
