@@ -145,6 +145,7 @@ ENTRANCES = {
     "_ops.pull.context",
     "_ops.pull.decide",
     "_ops.pull.options",
+    "_ops.pull.repair",
     "_ops.push.push",
     "_ops.releases.deploy",
     "_ops.sign",
