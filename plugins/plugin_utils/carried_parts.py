@@ -43,7 +43,9 @@ _OF_HISTORY = (
     *(f"_ops.pull.{name}" for name in ("checks", "host_options", "keeping", "replay", "said", "standing")),
 )  # fmt: skip
 # a directory for each revision
-_OF_RELEASES = ("_dest.releases", "_dest.release_workplace", "_ops.pull.releases", "_ops.rollback.releases")
+_OF_RELEASES = (
+    "_dest.places", "_dest.releases", "_dest.release_workplace", "_ops.pull.releases", "_ops.rollback.releases",
+)  # fmt: skip
 _OF_VIA = ("_ops.pull.delivery", "_ops.pull.delivered", "_ops.pull.delivered_blobs", "_ansible.via")
 _REQUEST_OF_VIA = r'"via": "{"request": '
 # so that the first run of a host can say what it lacks
