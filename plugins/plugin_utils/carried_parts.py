@@ -75,7 +75,10 @@ PARTS = (
     Part(r"oci-archive:", ("_layout.archive", "_layout.archive_writer"), ("_layout.archive", "_layout.unlisted")),
     Part(r'"(?:semver|semver_filter|filter_tags)"', (), ("_oci.selection", "_registry.pages")),
     Part(r'"tag_moved"', (), ("_ops.moved_tag",)),
-    Part(r'"on_registry_error"', ("_ops.pull.keep",), ("_ops.pull.last_good", "_ops.pull.keep")),
+    Part(
+        r'"on_registry_error"', ("_ops.pull.last_good", "_ops.pull.keep"),
+        ("_ops.pull.last_good", "_ops.pull.keep", "_oci.times"),
+    ),
     Part(
         r'"(?:on_registry_error|requested_at|interval)"', ("_ops.pull.answered", "_ops.pull.last_good"),
         ("_ops.pull.answered",),
