@@ -40,7 +40,7 @@ _OF_RULES = (
 # what hosts remember beside the record, and commands that judge a revision
 _OF_HISTORY = (
     "_dest.history", "_dest.kept_blobs", "_ops.command",
-    *(f"_ops.pull.{name}" for name in ("checks", "host_options", "keeping", "replay", "said", "standing")),
+    *(f"_ops.pull.{name}" for name in ("checks", "host_options", "keeping", "last_good", "replay", "said", "standing")),
 )  # fmt: skip
 # a directory for each revision
 _OF_RELEASES = (
@@ -79,8 +79,14 @@ PARTS = (
     Part(r"oci-archive:", ("_layout.archive", "_layout.archive_writer"), ("_layout.archive", "_layout.unlisted")),
     Part(r'"(?:semver|semver_filter|filter_tags)"', (), ("_oci.selection", "_registry.pages")),
     Part(r'"tag_moved"', (), ("_ops.moved_tag",)),
-    Part(r'"on_registry_error"', (), ("_ops.pull.last_good", "_ops.pull.keep")),
-    Part(r'"(?:on_registry_error|requested_at|interval)"', ("_ops.pull.answered",), ("_ops.pull.answered",)),
+    Part(
+        r'"on_registry_error"', ("_ops.pull.last_good", "_ops.pull.keep"),
+        ("_ops.pull.last_good", "_ops.pull.keep", "_oci.times"),
+    ),
+    Part(
+        r'"(?:on_registry_error|requested_at|interval)"', ("_ops.pull.answered", "_ops.pull.last_good"),
+        ("_ops.pull.answered",),
+    ),
     Part(r'"interval"', ("_ops.pull.host_options",), ("_ops.pull.host_options",)),
     Part(
         r'"(?:keep|validate|health|requested_at)"', _OF_HISTORY,

@@ -244,9 +244,15 @@ def test_what_is_refused_before_anything_is_asked(
     cases: list[tuple[dict[str, Any], str]] = [
         ({"artifacts": [good, {"ref": ref}]}, "Item 2 of 'artifacts': 'dest' is empty"),
         ({"artifacts": [good, {"ref": "?", "dest": "/x"}]}, "Item 2 of 'artifacts': "),
-        ({"artifacts": [good, {"ref": ref, "dest": "/x", "forse": True}]}, "Item 2 of 'artifacts': forse"),
+        (
+            {"artifacts": [good, {"ref": ref, "dest": "/x", "forse": True}]},
+            "Item 2 of 'artifacts': unsupported parameters: forse",
+        ),
         ({"artifacts": [{**good, "force": "perhaps"}]}, "Item 1 of 'artifacts': argument 'force' is of type "),
-        ({"artifacts": [{**good, "verify": {"keys": []}}]}, "Item 1 of 'artifacts': verify.keys"),
+        (
+            {"artifacts": [{**good, "verify": {"keys": []}}]},
+            "Item 1 of 'artifacts': unsupported parameters: verify",
+        ),
         ({"artifacts": [good, good]}, "Items 1 and 2 of 'artifacts' have the same 'dest'"),
         ({"artifacts": [good], "dest": dest}, "parameters are mutually exclusive: artifacts|dest"),
         ({"ref": ref}, "one of the following is required: dest, artifacts"),

@@ -113,7 +113,7 @@ def test_a_registry_that_is_stopped_and_comes_back(ansible: AnsibleRunner, tools
     assert why_not(without) == ""
     assert why_not(other_key) == "what is there was not verified under this policy."
     assert why_not(altered) == "what is there was altered (app.yaml), and only the registry has the original."
-    assert why_not(old) == "the registry last confirmed what is there 25h ago, and 'max_age' is 24h."
+    assert why_not(old) == "the registry last confirmed what is there 1d 1h ago, and 'max_age' is 1d."
     assert why_not(fresh) == "nothing that was pulled before is there." and not host.dest("fresh").exists()
     assert contents(host.dest("config")) == contents(host.dest("old")) == FILES
 

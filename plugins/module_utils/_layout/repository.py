@@ -109,7 +109,14 @@ class LayoutRepository(LayoutReader):
         return parse_index(document, f"The file {self.store.directory.path(INDEX_FILE)}")
 
     def _check_layout_file(self) -> None:
-        document = self._load_json(LAYOUT_FILE, MAX_MANIFEST_SIZE)
+        try:
+            document = self._load_json(LAYOUT_FILE, MAX_MANIFEST_SIZE)
+        except InvalidContent:
+            # a writer locks it before it writes; one that was killed in between leaves what the next one completes
+            if self.store.directory.size(LAYOUT_FILE) == 0:
+                problem = f"The directory {self.root} is no OCI image layout yet: its file {LAYOUT_FILE} is empty."
+                raise NotFound(problem, "Write to it again.") from None
+            raise
         if document is None:
             if os.path.isdir(self.root):
                 problem = f"The directory {self.root} is not an OCI image layout: it has no file {LAYOUT_FILE}."

@@ -41,7 +41,13 @@ def check_encrypted(location: str, client: RegistryClient, name: str) -> None:
 
 
 def cancel_upload(client: RegistryClient, location: str, scope: str) -> None:
-    """Tell the registry to drop what it has of an upload; registries without that let it expire."""
+    """Tell the registry to drop what it has of an upload; registries without that let it expire.
+
+    An upload to another place, as an object store, is left alone: what a registry names there is not to be deleted on
+    its word.
+    """
+    if origin(location) != origin(client.api):
+        return
     with contextlib.suppress(OciError):
         client.try_once("DELETE", location, scope=scope)
 

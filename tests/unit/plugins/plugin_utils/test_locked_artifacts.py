@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._lock.file import read_lock
@@ -19,6 +21,7 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.locked_artif
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.locked_charts import LockedCharts, locked_charts
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.task_lock import TaskLock, signers, take_lock
 
+COLLECTION = Path(__file__).resolve().parents[4]
 A, B = (f"sha256:{letter * 64}" for letter in "ab")
 URL, NAME = "oci://registry.example.com/a", "registry.example.com/a"
 PULL, INFO, COPY, TAG = (f"oci_artifact_{verb}" for verb in ("pull", "info", "copy", "tag"))
@@ -245,3 +248,16 @@ def test_charts(tmp_path: Path) -> None:
         comparing.compare({"charts": {"demo": {"revision": f"1.5.0@{B}"}}})
     with pytest.raises(OciError, match=r"^The source 'bad': "):
         LockedCharts(TaskLock(str(file), "use", is_check=False, wants_diff=False), {"sources": {"bad": {"ref": "no"}}})
+
+
+def test_every_module_of_the_action_group_has_the_options_of_policies_and_lock_files() -> None:
+    """A play sets them once, as ``module_defaults`` of the group, which a module that lacks one would refuse."""
+    runtime = yaml.safe_load((COLLECTION / "meta/runtime.yml").read_text())
+    lacking = []
+    for name in runtime["action_groups"]["oci"]:
+        text = (COLLECTION / "plugins/modules" / f"{name}.py").read_text()
+        (documented,) = re.findall(r"^DOCUMENTATION = r\"\"\"\n(.*?)\"\"\"$", text, re.DOTALL | re.MULTILINE)
+        fragments = set(yaml.safe_load(documented)["extends_documentation_fragment"])
+        if not {f"cloudnative.artifacts.{each}" for each in ("policy", "lock")} <= fragments:
+            lacking.append(name)
+    assert not lacking

@@ -703,6 +703,9 @@ def test_an_index_json_that_is_none_of_ours_is_not_touched(root: Path) -> None:
 def test_an_empty_oci_layout_of_a_killed_writer_is_completed(root: Path) -> None:
     root.mkdir()
     (root / "oci-layout").touch()
+    # a copy looks for the tag before it writes anything
+    with pytest.raises(NotFound, match="no OCI image layout yet: its file oci-layout is empty"):
+        at(root).resolve("1")
     push(at(root), "x", "1")
     assert at(root).list_tags() == ["1"]
 
