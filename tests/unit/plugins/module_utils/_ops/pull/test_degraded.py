@@ -132,6 +132,23 @@ class Place:
         (self.control / "state").write_text(json.dumps(state))
 
 
+class Clock:
+    """Wall-clock time that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = float(int(time.time()))
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(time, "time", made)
+    return made
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     with FaultServer() as server:
@@ -435,43 +452,37 @@ def test_only_what_satisfied_the_policy_will_do(place: Place, tmp_path: Path) ->
 # For how long
 
 
-def test_age_is_since_the_last_confirmation(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, ahead = time.time, 0.0
-    monkeypatch.setattr(time, "time", lambda: real() + ahead)
+def test_age_is_since_the_last_confirmation(place: Place, clock: Clock) -> None:
     place.pull()
-    ahead = 1000.0
+    clock.now += 1000
     place.pull()
     place.fail()
-    ahead = 1500.0
+    clock.now += 500
     found = place.pull().degradation
-    assert found is not None and 499 <= found.seconds <= 502
+    assert found is not None and found.seconds == 500
     assert place.pull(last_good=LastGood(510)).degradation
     words = "the registry last confirmed what is there 8min 20s ago, and 'max_age' is 8min 10s."
     assert place.refused(last_good=LastGood(490)) == words
     result = found.as_result()
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found.since))
     assert (result["degraded_since"], result["degraded_seconds"]) == (since, found.seconds)
-    ahead = -1000.0
+    clock.now -= 2500
     found = place.pull().degradation
     assert found is not None and found.seconds == 0, "a clock that was set back"
 
 
-def test_content_may_be_as_old_as_max_age(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = float(int(time.time()) + 10)
-    monkeypatch.setattr(time, "time", lambda: now)
+def test_content_may_be_as_old_as_max_age(place: Place, clock: Clock) -> None:
     place.pull()
     place.fail()
-    monkeypatch.setattr(time, "time", lambda: now + 500)
+    clock.now += 500
     assert place.pull(last_good=LastGood(500)).degradation
     assert "'max_age' is 8min 19s" in place.refused(last_good=LastGood(499))
 
 
-def test_a_degraded_run_and_a_check_confirm_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, ahead = time.time, 0.0
-    monkeypatch.setattr(time, "time", lambda: real() + ahead)
+def test_a_degraded_run_and_a_check_confirm_nothing(place: Place, clock: Clock) -> None:
     place.pull()
     noted = (place.control / "confirmed").read_text()
-    ahead = 1000.0
+    clock.now += 1000
     place.pull(check_mode=True)
     place.pull(last_good=None)
     place.fail(BLOB)
