@@ -96,7 +96,7 @@ def cache(root: Path) -> ArtifactCache:
 def run_in_child(work: Callable[[], object]) -> int | None:
     process = FORK.Process(target=work)
     process.start()
-    process.join(60)
+    process.join(600)
     return process.exitcode
 
 
@@ -264,7 +264,7 @@ def test_entries_of_many_processes(root: Path) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(600)
     assert [process.exitcode for process in processes] == [0] * 4
     assert len(names(root)) == 20
     assert_sound(root)
@@ -476,7 +476,7 @@ def test_pulls_and_prunes_of_many_processes(root: Path) -> None:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(600)
     assert [worker.exitcode for worker in workers] == [0] * len(workers)
     if root.exists():
         ArtifactCache(str(root)).keep(digest_of(b"x"), b"x")

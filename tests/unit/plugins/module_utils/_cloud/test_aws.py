@@ -59,6 +59,10 @@ def emulator() -> Iterator[Aws]:
         yield server
 
 
+# seconds: far from what these tests take, for machines that do much else, and from what there would be to wait for
+MOST = 120.0
+
+
 @pytest.fixture
 def cloud(emulator: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
     """The endpoints are in the environment, an identity is not."""
@@ -224,12 +228,12 @@ def test_a_program_that_gives_credentials(cloud: Aws, monkeypatch: pytest.Monkey
     config.write_text(f"[default]\ncredential_process = {program}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     assert log_in() == Credential("AWS", PASSWORD)
-    program.write_text("#!/bin/sh\nexec sleep 5\n")
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
     monkeypatch.setattr(aws, "MAX_LOGIN", 0.5)
     start = time.monotonic()
     with pytest.raises(ConnectionFailed, match=r"took more than 0.5 s.*credential_process"):
         log_in()
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < MOST
 
 
 @pytest.mark.parametrize("stage", ["status line", "many continues", "body", "chunk size", "trailer"])
@@ -240,7 +244,7 @@ def test_an_answer_that_never_ends(user: Aws, monkeypatch: pytest.MonkeyPatch, s
         start = time.monotonic()
         with pytest.raises(ConnectionFailed, match=f"{slow.url}/ was not reached"):
             log_in(timeout=0.5, retries=1)
-        assert time.monotonic() - start < 30
+        assert time.monotonic() - start < MOST
         assert slow.connections == 2
 
 
@@ -250,7 +254,7 @@ def test_a_metadata_service_whose_answer_never_ends(cloud: Aws, monkeypatch: pyt
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", slow.url)
         start = time.monotonic()
         assert "No identity of AWS was found" in refusal(timeout=0.5)
-        assert time.monotonic() - start < 30
+        assert time.monotonic() - start < MOST
         assert slow.connections
 
 
@@ -322,11 +326,11 @@ def test_an_endpoint_that_is_not_there(user: Aws, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_endpoint_that_does_not_answer(user: Aws) -> None:
-    user.always("POST", "", Answer(200, body=b"x" * 10, cut=0, stall=10))
+    user.always("POST", "", Answer(200, body=b"x" * 10, cut=0, stall=600))
     start = time.monotonic()
     with pytest.raises(ConnectionFailed):
         log_in("public.ecr.aws", timeout=0.5)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < MOST
 
 
 def test_passing_failures_are_repeated(user: Aws) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 from hypothesis import given
@@ -61,13 +60,15 @@ def test_a_long_chain_is_no_recursion() -> None:
 def test_no_more_than_so_many_at_once_and_as_many_as_may() -> None:
     busy, most = 0, 0
     lock = threading.Lock()
+    # three calls at a time meet here: fewer would wait in vain
+    meeting = threading.Barrier(3)
 
     def call(_key: int) -> None:
         nonlocal busy, most
         with lock:
             busy += 1
             most = max(most, busy)
-        time.sleep(0.02)
+        meeting.wait(120)
         with lock:
             busy -= 1
 

@@ -26,6 +26,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     is_outage,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.threads import OutOfTime, run_within
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import answer as http_answer
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import pace as http_pace
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http.pace import Meter, PacedConnection, TooSlow
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube import api as kube_api
@@ -176,23 +177,33 @@ def test_interim_answers_are_passed_over(server: FaultServer) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
     answer = body + head % (MANIFEST.descriptor.media_type.encode(), len(MANIFEST.raw)) + MANIFEST.raw
     with SlowServer(lambda: iter([answer])) as slow:
-        assert _harness(slow, timeout=10).repository.fetch_manifest("1").raw == MANIFEST.raw
+        assert _harness(slow, timeout=60).repository.fetch_manifest("1").raw == MANIFEST.raw
 
 
-def test_what_is_slow_but_moves_is_waited_for() -> None:
-    data = DATA * 2000
+def test_what_is_slow_but_moves_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that the server sets ahead before each piece, nearly as far as its client may wait in all."""
+    data, ahead, received, real = DATA * 100_000, 0.0, 0, time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + ahead)
 
     def pieces() -> Iterator[bytes]:
+        nonlocal ahead
         yield b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-        for start in range(0, len(data), 1800):
-            part = data[start : start + 1800]
+        start = 0
+        while start < len(data):
+            # the head has a time of its own: until the client is at the body, little is sent
+            size = 100_000 if received else 1000
+            ahead += 50 if received else 0
+            part = data[start : start + size]
+            start += size
             yield b"%x\r\n%s\r\n" % (len(part), part)
         yield b"0\r\n\r\n"
 
     with SlowServer(pieces) as slow:
-        harness = _harness(slow, retries=0)
-        assert b"".join(harness.repository.stream_blob(source_of(data).descriptor)) == data
-        assert slow.connections == 1
+        harness, whole = _harness(slow, retries=0, timeout=60.0), b""
+        for chunk in harness.repository.stream_blob(source_of(data).descriptor):
+            whole += bytes(chunk)
+            received += len(chunk)
+        assert whole == data and slow.connections == 1 and ahead > 5 * 60
 
 
 # Before the request: each stage of a connection
@@ -268,7 +279,7 @@ def test_a_slow_link_through_socks(server: FaultServer) -> None:
 
 def test_a_name_server_that_does_not_answer(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def look_up(*_args: object, **_options: object) -> Any:
-        server.wait(60)
+        server.wait(5 * MOST)
         raise socket.gaierror("at last")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
@@ -277,20 +288,21 @@ def test_a_name_server_that_does_not_answer(server: FaultServer, monkeypatch: py
 
 def test_the_next_address_gets_its_share(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first address of a name swallows all packets: there is time left for the second."""
-    monkeypatch.setattr(http_pace, "MIN_DIAL", 0.5)
     dialled: list[str] = []
-    real = PacedConnection._dial
+    real, now = PacedConnection._dial, 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
 
     def dial(self: Any, address: str, timeout: float) -> Any:
+        nonlocal now
         dialled.append(address)
         if address == "192.0.2.1":
-            server.wait(timeout)
+            now += timeout
             raise socket.timeout("timed out")
         return real(self, address, timeout)
 
     monkeypatch.setattr(PacedConnection, "_dial", dial)
     monkeypatch.setattr(http_pace, "_addresses", lambda _host, _port: ["192.0.2.1", "127.0.0.1"])
-    assert _harness(server, retries=0, timeout=4).repository.resolve("1") == MANIFEST.descriptor
+    assert _harness(server, retries=0, timeout=120).repository.resolve("1") == MANIFEST.descriptor
     assert dialled == ["192.0.2.1", "127.0.0.1"]
     monkeypatch.setattr(http_pace, "_addresses", lambda _host, _port: ["192.0.2.1"] * 3)
     _fails("got no connection within 0.5 s", server=server)
@@ -358,7 +370,8 @@ def test_redirects_share_their_time(server: FaultServer) -> None:
     assert len(server.seen) <= 4
 
 
-def test_the_body_of_a_refusal_is_not_waited_for(server: FaultServer) -> None:
+def test_the_body_of_a_refusal_is_not_waited_for(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_answer, "ERROR_ANSWER_TIMEOUT", 1.0)
     server.always("GET", "/manifests/", Answer(503, body=b"x" * 6000, drip=(1, 0.1)))
     start = time.monotonic()
     with pytest.raises(OciError, match="503"):

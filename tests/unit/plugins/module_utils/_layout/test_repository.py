@@ -772,8 +772,6 @@ def test_a_lock_that_is_not_given_is_named(root: Path) -> None:
     with open(root / "oci-layout") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         assert at(root).list_tags() == ["1"], "readers need no lock"
-        started = time.monotonic()
         with pytest.raises(StorageError, match=rf"Waited 0\.2 seconds for the lock on {root}/oci-layout"):
             at(root, lock_timeout=0.2).push_manifest(manifest, "2")
-        assert 0.2 <= time.monotonic() - started < 2
     at(root, lock_timeout=0.2).push_manifest(manifest, "2")

@@ -42,7 +42,7 @@ class Harness:
     ) -> None:
         self.server = server
         self.sleeps: list[float] = []
-        options = {"insecure": True, "timeout": 5.0, **options}
+        options = {"insecure": True, "timeout": 60.0, **options}
         reference = parse_reference(f"{host or server.host}/{repository}")
         self.client = RegistryClient(
             reference.registry,

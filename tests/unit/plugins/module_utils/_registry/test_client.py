@@ -131,10 +131,10 @@ def test_the_whole_wait_of_many_requests_is_bounded(server: FaultServer) -> None
     assert len(server.seen) < 60
 
 
-@pytest.mark.parametrize("fault", [Answer(is_silent=True), Answer(stall=30, cut=0, body=b"x")])
+@pytest.mark.parametrize("fault", [Answer(is_silent=True), Answer(stall=600, cut=0, body=b"x")])
 def test_no_answer_is_repeated(server: FaultServer, fault: Answer) -> None:
     server.script("GET", "", fault)
-    assert Harness(server, timeout=0.3).repository.fetch_manifest("1") == MANIFEST
+    assert Harness(server, timeout=1.0, retries=20).repository.fetch_manifest("1") == MANIFEST
 
 
 def test_a_registry_that_is_not_there() -> None:
@@ -147,17 +147,17 @@ def test_a_registry_that_is_not_there() -> None:
 
 
 def test_a_silent_registry_times_out(server: FaultServer) -> None:
-    server.always("", "", Answer(200, stall=30, body=b"x", cut=0))
+    server.always("", "", Answer(200, stall=600, body=b"x", cut=0))
 
     def say_nothing(seen: object) -> Answer:
-        server.wait(30)
+        server.wait(600)
         return Answer(is_silent=True)
 
     server.always("HEAD", "", say_nothing)
     start = time.monotonic()
     with pytest.raises(ConnectionFailed, match=r"no answer within 0.2 s"):
         Harness(server, timeout=0.2, retries=1).repository.resolve("1")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 300
 
 
 def test_a_body_is_sent_again_from_its_start(server: FaultServer) -> None:
@@ -177,10 +177,9 @@ def test_retry_after(header: str, seconds: float | None) -> None:
     assert retry_after(header) == seconds
 
 
-def test_retry_after_as_a_date() -> None:
-    found = retry_after(email.utils.formatdate(time.time() + 30, usegmt=True))
-    assert found is not None
-    assert 28 <= found <= 30
+def test_retry_after_as_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.5)
+    assert retry_after(email.utils.formatdate(1_800_000_030, usegmt=True)) == 29.5
     assert retry_after("Thu, 01 Jan 1970 00:00:00 GMT") == 0.0
 
 
@@ -237,10 +236,10 @@ def test_redirects_to_hosts_that_cannot_be(server: FaultServer, location: str) -
 
 
 def test_the_body_of_a_redirect_is_not_read(server: FaultServer) -> None:
-    server.script("GET", "/manifests/2", Answer(307, {"Location": "1"}, bytes(300_000_000), has_length=False))
-    start = time.process_time()
-    assert Harness(server).repository.fetch_manifest("2") == MANIFEST
-    assert time.process_time() - start < 0.5
+    """Whoever read it would wait for ten minutes, and give up before."""
+    away = Answer(307, {"Location": "1"}, bytes(4_000_000), has_length=False, drip=(3_000_000, 600.0))
+    server.script("GET", "/manifests/2", away)
+    assert Harness(server, retries=0).repository.fetch_manifest("2") == MANIFEST
 
 
 def test_a_post_is_not_turned_into_a_get(server: FaultServer) -> None:

@@ -9,7 +9,6 @@ import base64
 import datetime
 import json
 import random
-import time
 from typing import Any
 
 import pytest
@@ -64,6 +63,8 @@ FORMS = pytest.mark.parametrize("form", ["jws", "cose"])
 SECONDS = int(NOW.timestamp())
 PLUGIN = "io.cncf.notary.verificationPlugin"
 DAY = datetime.timedelta(days=1)
+# a fixed number, not a time: a busy machine tries no fewer
+TRIES = 2000
 
 
 def refusal(form: str, raw: bytes) -> Rejected:
@@ -670,12 +671,10 @@ def test_changed_bytes_are_refused_and_nothing_else_happens() -> None:
     seed = random.randrange(2**32)
     source, verify = random.Random(seed), verifier(level="permissive")
     good = {form: make_envelope(form) for form in MEDIA_TYPES}
-    ends = time.monotonic() + 10
-    tried = accepted = 0
-    while time.monotonic() < ends:
+    accepted = 0
+    for _try in range(TRIES):
         form = source.choice(list(MEDIA_TYPES))
         raw = mutate(source, good[form]) if source.random() < 0.5 else within(source, form)
-        tried += 1
         try:
             verdict = verify.verify([("sha256:0", MEDIA_TYPES[form], raw)], ARTIFACT, SCOPE)
         except VerificationFailed as exc:
@@ -688,8 +687,7 @@ def test_changed_bytes_are_refused_and_nothing_else_happens() -> None:
             # what is not signed may change: white space, the order of members, further annotations
             accepted += 1
             assert verdict.signers[0].subject == "CN=signer,O=example,ST=WA,C=US", seed
-    assert tried > 1000
-    assert accepted < tried / 2
+    assert accepted < TRIES / 2
 
 
 def test_no_bit_of_a_signed_part_can_change() -> None:

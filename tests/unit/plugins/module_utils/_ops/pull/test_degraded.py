@@ -103,7 +103,7 @@ class Place:
             selector=parse_layer_selector(None, layers),
             limits=Limits(1 << 20, 100),
             auth=AuthOptions(auth_config={"auths": {}}),
-            connection=ConnectionOptions(insecure=True, timeout=5, retries=0),
+            connection=ConnectionOptions(insecure=True, timeout=60, retries=0),
             **{"last_good": KEEP, **options},
         )
         return pull(wanted, check_mode=check_mode)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -147,12 +146,16 @@ def test_transfers_at_once(sizes: list[int], wanted: int) -> None:
 def test_artifacts_of_one_task_share_what_is_fetched_at_once() -> None:
     transfers = threading.BoundedSemaphore(MAX_TRANSFERS)
     lock, under_way, most = threading.Lock(), [0], [0]
+    # as many as may be under way meet here: fewer would wait in vain
+    meeting, is_over = threading.Barrier(MAX_TRANSFERS), threading.Event()
 
     def fetch(_layer: Descriptor) -> None:
         with lock:
             under_way[0] += 1
             most[0] = max(most[0], under_way[0])
-        time.sleep(0.01)
+        if not is_over.is_set():
+            meeting.wait(120)
+            is_over.set()
         with lock:
             under_way[0] -= 1
 

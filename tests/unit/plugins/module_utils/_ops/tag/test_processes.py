@@ -60,7 +60,7 @@ def test_of_those_that_expect_the_same_one_wins(tmp_path: Path, digests: list[st
     root, start = tmp_path / "layout", FORK.Barrier(RUNNERS)
 
     def work(digest: str) -> None:
-        start.wait(60)
+        start.wait(600)
         try:
             move(root, digest, expect={"prod": digests[0]})
         except TagMoved:
@@ -70,7 +70,7 @@ def test_of_those_that_expect_the_same_one_wins(tmp_path: Path, digests: list[st
     for process in processes:
         process.start()
     for process in processes:
-        process.join(90)
+        process.join(600)
     codes = [process.exitcode for process in processes]
     assert sorted(codes) == [0, *[LOST] * (RUNNERS - 1)]
     assert at(root).resolve("prod").digest == digests[1:][codes.index(0)]
