@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -234,6 +235,17 @@ def test_pulls_and_prunes_at_the_same_time(ansible: AnsibleRunner, place: Publis
     assert not sound.get("failed") and not sound["changed"], sound
 
 
+class AfterTheFirst(threading.Event):
+    """Lets the first request pass, and the others when it is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first = iter([True])
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return next(self._first, False) or super().wait(timeout)
+
+
 def test_a_killed_pull_leaves_a_cache_that_works(
     ansible: AnsibleRunner, server: HostileRegistry, tmp_path: Path
 ) -> None:
@@ -242,15 +254,17 @@ def test_a_killed_pull_leaves_a_cache_that_works(
     digest = server.artifact("killed", [layer])
     cache = tmp_path / "cache"
     options = {"ref": f"{server.host}/killed:1", "insecure": True, "cache_dir": str(cache), "dest": str(tmp_path / "d")}
-    server.blob("killed", digest_of(layer.data), Answer(layer.data, breaks=[150_000]))
-    # a connection that is cut is tried again after a pause, in which the process is killed
+    # a connection that is cut is tried again, in vain until the process is killed
+    gate = AfterTheFirst()
+    server.blob("killed", digest_of(layer.data), Answer(layer.data, breaks=[150_000], delay=gate))
     process = start_module(ansible, PULL, tmp_path, **options)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not any(path.stat().st_size for path in cache.glob(".ingest/*.partial")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     process.kill()
     process.communicate()
+    gate.set()
     look = task(CACHE, cache_dir=str(cache))
     seen, pulled, after = ok(ansible.tasks([look, task(PULL, **options), look]))
     assert seen["cache"]["artifacts"] == 0 and pulled.changed

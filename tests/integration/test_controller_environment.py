@@ -127,7 +127,7 @@ def files_with(folder: Path, *secrets: str) -> list[Path]:
 
 def left_behind(folder: Path, *secrets: str) -> list[Path]:
     """Ansible's async wrapper looks every 5 seconds whether its module has ended, and then removes its files."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while (found := files_with(folder, *secrets)) and time.monotonic() < deadline:
         time.sleep(0.2)
     return found

@@ -34,8 +34,10 @@ def proxy(published: RegistryServer) -> Iterator[FaultProxy]:
         yield proxy
 
 
-def ask(proxy: FaultProxy, path: str = BLOB, method: str = "GET", **more: Any) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection(proxy.host, timeout=1)
+def ask(
+    proxy: FaultProxy, path: str = BLOB, method: str = "GET", timeout: float = 120, **more: Any
+) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection(proxy.host, timeout=timeout)
     try:
         connection.request(method, path, **more)
         response = connection.getresponse()
@@ -66,7 +68,7 @@ def test_connections_that_end(proxy: FaultProxy, method: str) -> None:
             assert "content-length" not in ask(proxy, method=method)[1]
             continue
         with pytest.raises(error):
-            ask(proxy, method=method)
+            ask(proxy, method=method, timeout=1 if error is TimeoutError else 120)
     assert proxy.stalls == 1
     assert proxy.sent == (3000 if method == "GET" else 0), "all that was sent before the break arrived"
 
@@ -125,8 +127,9 @@ def test_answers_in_the_registrys_place(proxy: FaultProxy, published: RegistrySe
 
 
 def test_connections_that_are_refused(proxy: FaultProxy) -> None:
-    idle = socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
-    time.sleep(0.05)
+    idle = socket.create_connection(("127.0.0.1", proxy.port), timeout=120)
+    while not proxy.connections:
+        time.sleep(0.005)
     proxy.refuse()
     assert idle.recv(1) == b"", "those that there were are ended"
     for _attempt in range(2):

@@ -30,11 +30,11 @@ def source(publisher: Publisher) -> dict[str, Any]:
 
 
 def release(namespace: str, name: str = "one", **options: Any) -> dict[str, Any]:
-    return {"name": name, "namespace": namespace, "source": "demo", "timeout": "90s", **options}
+    return {"name": name, "namespace": namespace, "source": "demo", "timeout": "30m", **options}
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.2)
@@ -60,7 +60,7 @@ def test_a_kill_in_the_middle_of_an_upgrade(
         # a process that Ansible started, or a child of its worker
         modules = [parent(pid) for pid in helm]
         kill(family if victim == "everything" else modules)
-        process.wait(timeout=60)
+        process.wait(timeout=600)
         wait_for(lambda: not set(descendants(helm[0])), "Helm lives on without anybody who watches it")
     finally:
         kill(descendants(process.pid))
@@ -70,7 +70,8 @@ def test_a_kill_in_the_middle_of_an_upgrade(
     started = time.monotonic()
     run = role(source(publisher), [release(namespace, values={"size": 2})])
     assert not run.failed, run.message
-    assert time.monotonic() - started < 60
+    # it does not wait until the time of the run that was killed is over
+    assert time.monotonic() - started < 900
     assert history(role.cluster, namespace, "one") == [(1, "superseded"), (2, "failed"), (3, "deployed")]
     assert shown_values(role.cluster, namespace, "one")["size"] == 2
     assert role.cluster.list("lease", namespace) == []
@@ -91,7 +92,7 @@ def test_two_runs_at_once(role: RoleRunner, namespace: str, publisher: Publisher
         hook = role.cluster.await_object("pod", "one-hook", namespace)["metadata"]["name"]
         patch = '{"status": {"phase": "Succeeded"}}'
         role.cluster.kubectl("patch", "pod", hook, "-n", namespace, "--subresource=status", "--type=merge", "-p", patch)
-        outputs = [process.communicate(timeout=90)[0] for process in (first, patient)]
+        outputs = [process.communicate(timeout=600)[0] for process in (first, patient)]
     finally:
         for process in (first, patient):
             if process is not None:

@@ -45,7 +45,7 @@ def test_the_cluster_is_real(cluster: KubeCluster, tmp_path: Path) -> None:
 
 
 def _await_count(cluster: KubeCluster, kind: str, namespace: str, count: int) -> list[dict[str, Any]]:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while True:
         found = cluster.list(kind, namespace)
         if len(found) == count:

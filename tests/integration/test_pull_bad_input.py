@@ -260,7 +260,8 @@ def test_an_expression_that_backtracks_on_hostile_tags(
     task = {"url": f"oci://{hostile.host}/tags", "filter_tags": filter_tags}
     started = time.monotonic()
     refuse(ansible, [(task, SELECTION, "filter_tags")], dest)
-    assert time.monotonic() - started < 60
+    # without a limit it would take longer than anybody can wait
+    assert time.monotonic() - started < 600
 
 
 def test_odd_text_in_manifests_reaches_the_result(

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import stat
-import time
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +143,10 @@ def test_a_registry_that_drips_its_head(
         (first,) = host.run(host.task("config", **options))
         assert first.changed
         proxy.always("", "", Fault(drip_head=(1, 0.3)))
-        start = time.monotonic()
         impatient = {**options, "timeout": "2s", "retries": 1}
         kept, failed = host.run(
             host.task("config", **impatient, on_registry_error=KEEP), host.task("fresh", **impatient)
         )
-        # two attempts of 2 s each, with a pause, and what it takes to start two tasks on a busy machine
-        assert time.monotonic() - start < 80
     assert not kept.failed and kept["degraded"] is True and kept["degraded_reason"] == "ConnectionFailed"
     assert contents(host.dest("config")) == FILES
     assert failed.failed and failed["reason"] == "ConnectionFailed"

@@ -139,7 +139,7 @@ def test_what_a_registry_repeats_is_hidden(
     for name, value in SECRETS.items():
         secret_search.register(value, f"the {name} that is repeated")
     monkeypatch.setattr(Echo, "uses_tokens", way == "tokens")
-    options: dict[str, Any] = {"insecure": True, "retries": 0, "timeout": "5s", "dest": str(tmp_path / "dest")}
+    options: dict[str, Any] = {"insecure": True, "retries": 0, "timeout": "60s", "dest": str(tmp_path / "dest")}
     environment = {}
     if way in ("options", "tokens"):
         options.update(username="robot", password=PASSWORD)

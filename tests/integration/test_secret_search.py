@@ -33,12 +33,12 @@ def _no_secret_is_left(tmp_path_factory):
 """
 # each test is one way to leave a secret, or one to have it where it may be
 TESTS = """
-import base64, json, os, subprocess, sys, urllib.parse
+import base64, json, os, subprocess, sys, time, urllib.parse
 import pytest, secret_search
 from secret_search import SEARCH, new_secret
 
 def child(code, *arguments, **more):
-    subprocess.run([sys.executable, "-c", code, *arguments], check=True, timeout=30, **more)
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, timeout=300, **more)
 
 def leave(path, text):
     child("import sys; open(sys.argv[1], 'w').write(sys.stdin.read())", str(path), input=text, text=True)
@@ -87,16 +87,29 @@ def test_key(tmp_path):
 def test_output():
     SEARCH.capture("a task", "fatal: " + new_secret())
 
-def test_argv():
-    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(0.3)', input()])"
-    child(code, input=new_secret() + "\\n", text=True)
+# a process that stays until its command line was noted, which ends with a folder and a secret
+INNER = "import os, sys, time\\nwhile not os.path.exists(sys.argv[1] + '/noted'): time.sleep(0.01)"
+
+def until_noted(secret, folder):
+    while not any(command.endswith(secret) for command in SEARCH._sampler.commands):
+        time.sleep(0.01)
+    (folder / "noted").touch()
+
+def test_argv(tmp_path):
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:], input()])"
+    secret = new_secret()
+    command = [sys.executable, "-c", code, INNER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as started:
+        started.stdin.write(secret + "\\n")
+        started.stdin.close()
+        until_noted(secret, tmp_path)
 
 def test_orphan(tmp_path):
     # its parents are gone before it is looked at
-    inner = "import time, os; time.sleep(0.3)"
-    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1], sys.argv[2] + '/' + input()])"
-    child(code, inner, str(tmp_path), input=new_secret() + "\\n", text=True, start_new_session=True)
-    import time; time.sleep(0.5)
+    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', *sys.argv[1:], input()])"
+    secret = new_secret()
+    child(code, INNER, str(tmp_path), input=secret + "\\n", text=True, start_new_session=True)
+    until_noted(secret, tmp_path)
 
 def test_product(tmp_path):
     # as code of the collection does it in this process
@@ -132,7 +145,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**environment, "PYTHONPATH": python_path, "SECRET_SEARCH_MARK": MARK},
     )
     assert MARK not in done.stdout + done.stderr, "what is found is not shown"

@@ -161,6 +161,12 @@ class FaultProxy:
 
     # For connections
 
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        with self._lock:
+            return len(self._connections)
+
     def take(self, seen: Seen) -> Fault:
         with self._lock:
             self.seen.append(seen)

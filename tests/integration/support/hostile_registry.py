@@ -21,7 +21,8 @@ PIECE = 64 * 1024
 @dataclass
 class Answer:
     """What is sent for a path. ``repeat`` sends the body so many times; ``breaks`` are the counts of bytes after which
-    the connection is cut, one for each request, until there are none left. Ranges are honoured."""
+    the connection is cut, one for each request, until there are none left. Ranges are honoured. ``sent`` counts the
+    bytes of repeated bodies."""
 
     body: bytes
     content_type: str = "application/octet-stream"
@@ -30,6 +31,7 @@ class Answer:
     repeat: int = 1
     breaks: list[int] = field(default_factory=list)
     delay: threading.Event | None = None
+    sent: int = 0
 
 
 class HostileRegistry:
@@ -86,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         if answer is None:
             answer = Answer(b'{"errors":[{"code":"NAME_UNKNOWN"}]}', "application/json", 404)
         if answer.delay is not None:
-            answer.delay.wait(30)
+            answer.delay.wait(600)
         start = int(wanted.partition("=")[2].partition("-")[0]) if wanted else 0
         total = len(answer.body) * answer.repeat
         self.send_response(206 if start else answer.status)
@@ -106,6 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
             if answer.repeat > 1:
                 for _time in range(answer.repeat):
                     self.wfile.write(answer.body)
+                    answer.sent += len(answer.body)
                 return
             body = answer.body[start:] if allowed is None else answer.body[start : start + allowed]
             for position in range(0, len(body), PIECE):

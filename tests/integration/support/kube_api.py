@@ -116,7 +116,7 @@ class KubeCluster:
         finally:
             self.kubectl("delete", "namespace", name, "--wait=false")
 
-    def await_object(self, kind: str, name: str, namespace: str = "", timeout: float = 30.0) -> dict[str, Any]:
+    def await_object(self, kind: str, name: str, namespace: str = "", timeout: float = 300.0) -> dict[str, Any]:
         """One object, as soon as it is there."""
         deadline = time.monotonic() + timeout
         while True:

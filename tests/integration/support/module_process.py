@@ -38,6 +38,6 @@ def start_module(ansible: AnsibleRunner, name: str, folder: Path, **options: Any
 
 def module_result(process: subprocess.Popen[str]) -> dict[str, Any]:
     """What the module returned, once it has ended."""
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     assert "Traceback" not in errors + output, errors
     return dict(json.loads(output))

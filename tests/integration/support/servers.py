@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import http.client
 import json
 import os
 import re
+import secrets
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -23,9 +27,11 @@ from secret_search import MARK
 from support.certificates import ServerCertificate
 from token_server import TokenServer
 
-START_TIMEOUT = 30.0
-# A server writes a log line just after it answered: the log is complete when it has been quiet for this long.
-LOG_QUIET = 0.15
+START_TIMEOUT = 120.0
+# A server writes a log line just after it answered. The log is complete when it has the line of a request that was made
+# to find that out, so that the server had its turn on a busy machine, and has been quiet for so many seconds.
+LOG_QUIET = 0.06
+_MARKER = "/v2/?log-is-complete="
 
 # The hash is bcrypt's, at its lowest cost. Long and odd, since Ansible blanks a password in every result it appears in;
 # with the mark that a search for secrets goes by.
@@ -77,13 +83,34 @@ class RegistryServer:
         return self._all_requests()[since:]
 
     def _all_requests(self) -> list[Request]:
+        marker = f"{_MARKER}{secrets.token_hex(8)}".encode()
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            self._ask(marker.decode())
+            deadline = time.monotonic() + START_TIMEOUT
+            while marker not in self.access_log.read_bytes():
+                assert time.monotonic() < deadline, "the server does not write its log"
+                time.sleep(0.005)
         size, quiet_since = -1, time.monotonic()
         while time.monotonic() - quiet_since < LOG_QUIET:
             now = self.access_log.stat().st_size
             if now != size:
                 size, quiet_since = now, time.monotonic()
-            time.sleep(0.02)
-        return list(_parse(self.access_log.read_text(errors="replace")))
+            time.sleep(0.01)
+        found = _parse(self.access_log.read_text(errors="replace"))
+        return [each for each in found if not each.path.startswith(_MARKER)]
+
+    def _ask(self, path: str) -> None:
+        """Make a request of which only the line in the log matters.
+
+        :raises OSError: when there is no server any more, or it wants a certificate.
+        """
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=START_TIMEOUT)
+        if self.scheme == "https":
+            context = ssl.create_default_context(cafile=str(self.ca_cert))
+            connection = http.client.HTTPSConnection(self.address, self.port, timeout=START_TIMEOUT, context=context)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            connection.getresponse().read()
 
 
 def _parse(log: str) -> Iterator[Request]:
@@ -137,7 +164,7 @@ def _running(command: list[str | Path], folder: Path) -> Iterator[tuple[int, Pat
         finally:
             process.terminate()
             try:
-                process.wait(timeout=5)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from support.servers import end_with_parent
 from support.tools import Tools
 
-START_TIMEOUT = 20.0
+START_TIMEOUT = 120.0
 NAME = "second-host"
 
 # As root, sshd wants a directory and a user that only an installed one has: it gets both in mounts of its own, with
@@ -96,10 +96,17 @@ def ssh_users(tools: Tools, folder: Path, count: int, python: str) -> Iterator[P
 @contextmanager
 def _serving(tools: Tools, folder: Path, more: str, users: str) -> Iterator[int]:
     """A running sshd with keys in ``folder``; yields its port. ``users`` are lines of /etc/passwd for it alone."""
+    with socket.socket() as held:
+        # nobody else is given the port while it is held, and sshd, which sets this as well, may listen on it
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        with _listening(tools, folder, more, users, held.getsockname()[1]) as port:
+            yield port
+
+
+@contextmanager
+def _listening(tools: Tools, folder: Path, more: str, users: str, port: int) -> Iterator[int]:
     host_key, user_key = (_make_key(folder / name) for name in ("host_key", "user_key"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     configuration = folder / "sshd_config"
     configuration.write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {host_key}\nPidFile none\nUsePAM no\nStrictModes no\n"
