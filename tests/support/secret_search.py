@@ -39,6 +39,8 @@ MARK = os.environ.get("SECRET_SEARCH_MARK", "qT7mZw3kXv9cR5")
 SAMPLE_EVERY = 0.02
 # how often a process that was just found is looked at again: it may be between fork and exec
 LOOKS = 5
+# after how many samples all processes are listed
+LIST_EVERY = 50
 CONTEXT = 60
 MAX_FINDINGS = 50
 
@@ -210,7 +212,11 @@ class _Sampler(threading.Thread):
         self._folder = str(folder)
         self._end = threading.Event()
         self._ours = {os.getpid()}
-        self._looks: dict[int, int] = {}
+        self._known: set[int] = set()
+        # those that were just found, and how often they were looked at
+        self._fresh: dict[int, int] = {}
+        self._samples = 0
+        self._last = 0
 
     def run(self) -> None:
         while not self._end.wait(SAMPLE_EVERY):
@@ -221,30 +227,56 @@ class _Sampler(threading.Thread):
         self.join()
 
     def sample(self) -> None:
-        present = {int(name) for name in os.listdir("/proc") if name.isdigit()}
-        for gone in set(self._looks) - present:
-            # its number may be given again
-            del self._looks[gone]
-            self._ours.discard(gone)
-        for pid in sorted(present):
-            looks = self._looks.get(pid, 0)
-            # all of a fresh one; from time to time those of ours that last
-            if looks < LOOKS or (pid in self._ours and looks % 50 == 0):
+        """Look at what is new, and from time to time at those of ours that last."""
+        last = _last_process()
+        # a list of all processes costs twenty times as much as the numbers that were given since the last look
+        if self._samples % LIST_EVERY == 0 or not 0 < self._last <= last:
+            present = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+            new = present - self._known
+            self._ours &= present
+            for pid in sorted(self._ours):
                 self._look_at(pid)
-            self._looks[pid] = looks + 1
+            self._known = present
+        else:
+            new = set(range(self._last + 1, last + 1))
+        self._last = last
+        self._samples += 1
+        self._fresh.update(dict.fromkeys(new, 0))
+        for pid, looks in sorted(self._fresh.items()):
+            self._look_at(pid)
+            self._fresh[pid] = looks + 1
+            if looks + 1 == LOOKS:
+                del self._fresh[pid]
 
     def _look_at(self, pid: int) -> None:
         try:
-            status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode(errors="replace")
+            status = _read(f"/proc/{pid}/stat")
+            command = _read(f"/proc/{pid}/cmdline").rstrip(b"\0").decode(errors="replace")
         except OSError:
             return
         # behind the name, which may hold anything: state, parent
-        parent = int(status.rpartition(")")[2].split()[1])
+        parent = int(status.rpartition(b")")[2].split()[1])
         if parent in self._ours or self._folder in command:
             self._ours.add(pid)
         if pid in self._ours and pid != os.getpid() and command:
             self.commands.add(command)
+
+
+def _last_process() -> int:
+    """The number that the last process or thread was given; 0 where the system does not tell."""
+    return int(_read("/proc/loadavg").split()[-1])
+
+
+def _read(path: str) -> bytes:
+    """The content of a small file of the kernel, as cheaply as it can be had."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = os.read(descriptor, 1 << 16)
+        while len(content) % (1 << 12) == 0 and (more := os.read(descriptor, 1 << 21)):
+            content += more
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def _encoded(text: str) -> bytes:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from secret_search import SEARCH
+from support import quick_start
+from support.quick_start import save_parsed
 
 COLLECTION = "cloudnative.artifacts"
 TIMEOUT = 1800.0
@@ -178,7 +180,7 @@ class AnsibleRunner:
         environment: Mapping[str, str] | None = None,
         results_file: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        full = [*self._before, str(Path(sys.executable).parent / command), "-i", str(self._inventory), *arguments]
+        full = [*self._before, *self._program(command), "-i", str(self._inventory), *arguments]
         if extra_vars:
             full += ["-e", json.dumps(dict(extra_vars), default=str)]
         done = subprocess.run(
@@ -193,6 +195,13 @@ class AnsibleRunner:
         )
         SEARCH.capture(" ".join([command, *arguments])[:200], _words(done))
         return done
+
+    def _program(self, command: str) -> list[str]:
+        """The words that stand for a command of Ansible."""
+        parsed = self._home / "parsed-files-of-ansible"
+        if not parsed.exists():
+            save_parsed(parsed)
+        return [sys.executable, quick_start.__file__, str(parsed), str(Path(sys.executable).parent / command)]
 
     def environment(self) -> dict[str, str]:
         """What the commands get, for who starts one in a way of their own."""
