@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import contents
 from support.both_ways import SECRET, Ground, plays
 from support.servers import RegistryServer
 
 SWITCH = "oci_artifact_run_in_worker"
+PLAYS = plays()
 
 
 def run(ansible: AnsibleRunner, tasks: list[dict[str, Any]], wish: str) -> list[TaskResult]:
@@ -58,24 +60,29 @@ def left(ground: Ground) -> dict[str, Any]:
     return {"modes": modes, "files": {name: text for name, text in files.items() if name.startswith(("dest", "home"))}}
 
 
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if each.with_each_core else pytest.mark.once) for name, each in PLAYS.items()]
+)
 def test_results_output_and_files_are_the_same(
-    ansible: AnsibleRunner, registry: RegistryServer, htpasswd_registry: RegistryServer, tmp_path: Path
+    ansible: AnsibleRunner, registry: RegistryServer, htpasswd_registry: RegistryServer, tmp_path: Path, name: str
 ) -> None:
     # names of one length: Ansible breaks its lines after so many letters
-    never, always = (Ground.make(tmp_path / name, registry, htpasswd_registry) for name in ("as-file", "as-fork"))
-    found: list[TaskResult] = []
-    for tasks, others in zip(plays(never), plays(always)):
-        ones, twos = run(ansible, tasks, "never"), run(ansible, others, "always")
-        assert [one.task for one in ones] == [task["name"] for task in tasks] == [two.task for two in twos]
-        for one, two in zip(ones, twos):
-            assert shown(never, one) == shown(always, two), one.task
-        assert lines(never, ones[0]) == lines(always, twos[0])
-        assert SECRET not in ones[0].stdout + ones[0].stderr + twos[0].stdout + twos[0].stderr
-        found += twos
+    never, always = (
+        Ground.make(tmp_path / f"{name}-{way}", registry, htpasswd_registry) for way in ("as-file", "as-fork")
+    )
+    play = PLAYS[name]
+    tasks, others = play.make(never), play.make(always)
+    ones, found = run(ansible, tasks, "never"), run(ansible, others, "always")
+    assert [one.task for one in ones] == [task["name"] for task in tasks] == [two.task for two in found]
+    for one, two in zip(ones, found):
+        assert shown(never, one) == shown(always, two), one.task
+    assert lines(never, ones[0]) == lines(always, found[0])
+    assert SECRET not in ones[0].stdout + ones[0].stderr + found[0].stdout + found[0].stderr
     assert left(never) == left(always)
-    # the table does what it says: good and bad ends, changes, warnings and differences are in it
+    # the play does what it says: good and bad ends, changes, warnings and differences are in it
     states = [(each.failed, each.changed) for each in found]
-    assert states.count((False, True)) > 15 and states.count((False, False)) > 15 and states.count((True, False)) > 25
-    assert any(each["warnings"] for each in found)
-    assert sum("diff" in each for each in found) > 8
+    counts = [states.count(state) for state in ((False, True), (False, False), (True, False))]
+    assert all(count >= least for count, least in zip(counts, play[2:])), counts
+    assert any(each["warnings"] for each in found) or name not in ("history", "samples")
+    assert sum("diff" in each for each in found) > 8 or name != "pulls"
     assert not [each.task for each in found if "Traceback" in json.dumps(each)]

@@ -35,8 +35,8 @@ CHARTS, RELEASES = "cloudnative.artifacts.helm_chart_sources", "cloudnative.arti
 
 
 class Ground:
-    """A registry with a range, a channel, a fixed tag and a chart, and a play for two hosts: one whose modules run in
-    the worker, and one to which they are carried."""
+    """A registry with a range, a channel, a fixed tag and a chart, and a play for two hosts, whose modules run in the
+    worker; where a run says so, they are carried to the second one."""
 
     def __init__(self, ansible: AnsibleRunner, registry: RegistryServer, folder: Path) -> None:
         self._ansible = ansible
@@ -46,7 +46,7 @@ class Ground:
         self.file.parent.mkdir(mode=0o755)
         python = f"ansible_connection=local ansible_python_interpreter={ansible.target_python}"
         self._inventory = folder / "hosts.ini"
-        self._inventory.write_text(f"[fleet]\none {python}\ntwo {python} oci_artifact_run_in_worker=never\n")
+        self._inventory.write_text(f"[fleet]\none {python}\ntwo {python}\n")
         self.app, self.charts = (Publisher(registry.host, f"lock/{name}") for name in ("app", "demo"))
 
     def publish(self, version: str, *tags: str) -> str:
@@ -60,14 +60,19 @@ class Ground:
         assert not signed.failed, signed["msg"]
         return digest
 
-    def run(self, mode: str, *tasks: dict[str, Any], limit: str = "fleet", **run: Any) -> list[TaskResult]:
+    def run(
+        self, mode: str, *tasks: dict[str, Any], limit: str = "fleet", carried: bool = False, **run: Any
+    ) -> list[TaskResult]:
         """Run tasks with the file and the mode as defaults of the group."""
+        carried_to = "{{ 'never' if inventory_hostname == 'two' else 'auto' }}"
+        variables = {"vars": {"oci_artifact_run_in_worker": carried_to}} if carried else {}
         defaults = {"lock_file": str(self.file), "lock": mode, "insecure": True}
         return self._ansible.tasks(
             [{"ignore_errors": True, **task} for task in tasks],
             hosts="fleet",
             module_defaults={GROUP: defaults},
             flags=["-i", str(self._inventory), "--forks", "2", "--limit", limit],
+            **variables,
             **run,
         )
 
@@ -138,7 +143,7 @@ def test_the_story_of_a_lock_file(ansible: AnsibleRunner, registry: RegistryServ
     assert diff["before"] == "" and old in diff["after"]
 
     # one entry for each reference, whatever the hosts and forks
-    found = ground.run("update", *ground.all("first"))
+    found = ground.run("update", *ground.all("first"), carried=True)
     assert reasons(found) == ["ok"] * 8, [result.get("msg") for result in found]
     entries = ground.entries()
     assert sorted(entries) == [("app", "1.4.0"), ("app", "1.x"), ("app", "stable"), ("demo", "1.x")]
@@ -154,7 +159,7 @@ def test_the_story_of_a_lock_file(ansible: AnsibleRunner, registry: RegistryServ
 
     # the registry moves on: it is reported, and nothing else happens
     new = ground.publish("1.5.0", "stable")
-    found = ground.run("check", *ground.all("first"), ground.pull("fresh"))
+    found = ground.run("check", *ground.all("first"), ground.pull("fresh"), carried=True)
     assert reasons(found) == ["LockOutdated"] * 10 and not any(result.changed for result in found)
     assert found[0]["outdated"] == [
         {"reference": f"{ground.app.url} (semver: 1.x)", "locked": f"1.4.0@{old}", "found": f"1.5.0@{new}"}
@@ -164,7 +169,7 @@ def test_the_story_of_a_lock_file(ansible: AnsibleRunner, registry: RegistryServ
 
     # slices and retries, which are runs of their own: what is locked, and no tag is asked for
     mark = registry.mark()
-    slices = [ground.run("use", *ground.all("sliced"), limit=host) for host in ("one", "two")]
+    slices = [ground.run("use", *ground.all("sliced"), limit=host, carried=True) for host in ("one", "two")]
     assert [reasons(results) for results in slices] == [["ok"] * 4] * 2, slices
     assert ground.asked(mark) == set()
     assert ground.placed("sliced") == ground.placed("sliced-stable") == {"1.4.0"}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,17 @@ settings.load_profile("collection")
 
 def pytest_configure(config: pytest.Config) -> None:
     refuse_skips(config)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With FEWER_EXAMPLES each property is tried with so many times fewer examples, but with ten at least."""
+    divisor = int(os.environ.get("FEWER_EXAMPLES", "1"))
+    for item in items:
+        test = getattr(getattr(item, "function", None), "__func__", getattr(item, "function", None))
+        if divisor > 1 and getattr(test, "is_hypothesis_test", False):
+            own = test._hypothesis_internal_use_settings or settings.default
+            fewer = min(own.max_examples, max(10, own.max_examples // divisor))
+            test._hypothesis_internal_use_settings = settings(own, max_examples=fewer)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
