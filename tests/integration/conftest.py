@@ -31,8 +31,38 @@ from venvs import make_debian_venv
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
+# they take a minute and more: begun last, one of them would keep one processor busy and the other one waiting
+LONGEST = (
+    "test_lock_file.py::test_the_story_of_a_lock_file",
+    "test_examples.py::test_examples",
+    "test_helm_release.py::test_two_hundred_releases",
+    "test_operators_day.py::test_a_day_of_an_operator",
+    "test_fleet_relay.py::test_runs_that_are_killed",
+    "test_both_ways.py::test_results_output_and_files_are_the_same[pulls]",
+    "test_kubernetes_lookups.py::test_pull_secrets",
+    "test_fleet.py::test_two_hundred_hosts_read_everything_once",
+    "test_carried.py::test_an_unchanged_pull_is_carried_nearly_as_small_as_a_task_that_does_nothing",
+)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     refuse_skips(config)
+
+
+@pytest.hookimpl(trylast=True)  # when those that were not asked for are gone
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests: each worker of xdist is first given one row of items, all of about one length."""
+    longest = [item for item in items if item.nodeid.endswith(LONGEST)]
+    others = [item for item in items if item not in longest]
+    longest.sort(key=lambda item: [item.nodeid.endswith(each) for each in LONGEST], reverse=True)
+    workers, left, rows = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), len(items), []
+    for worker in range(workers):
+        own = longest[worker::workers]
+        size = left // (workers - worker) - len(own)
+        rows += own + others[: max(0, size)]
+        del others[: max(0, size)]
+        left -= left // (workers - worker)
+    items[:] = rows + others
 
 
 @pytest.fixture(scope="session", autouse=True)
