@@ -53,6 +53,7 @@ class AnsibleRunner:
     def __init__(self, collections: Path, home: Path, target_python: str, before: Sequence[str] = ()) -> None:
         """:param before: the words that each command begins with."""
         self._home = home
+        self._quick = home.with_name(f"{home.name}-quick-start")
         self._before = before
         self._runs = 0
         self.collections = collections
@@ -198,10 +199,9 @@ class AnsibleRunner:
 
     def _program(self, command: str) -> list[str]:
         """The words that stand for a command of Ansible."""
-        parsed = self._home / "parsed-files-of-ansible"
-        if not parsed.exists():
-            save_parsed(parsed)
-        return [sys.executable, quick_start.__file__, str(parsed), str(Path(sys.executable).parent / command)]
+        if not self._quick.exists():
+            save_parsed(self._quick)
+        return [sys.executable, quick_start.__file__, str(self._quick), str(Path(sys.executable).parent / command)]
 
     def environment(self) -> dict[str, str]:
         """What the commands get, for who starts one in a way of their own."""
