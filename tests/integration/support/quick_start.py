@@ -31,7 +31,7 @@ _LOADERS = ("CSafeLoader", "CBaseLoader")
 
 
 def save_parsed(folder: Path) -> None:
-    """Make the folder, with what the files of the ansible-core of this Python hold, as each of the loaders reads them."""
+    """Make the folder, with what the files of this ansible-core hold, as each of the loaders reads them."""
     import ansible
     import yaml
 
