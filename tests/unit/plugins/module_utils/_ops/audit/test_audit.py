@@ -13,8 +13,15 @@ from typing import Any
 import pytest
 from two_users import public_place
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, StorageError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, CacheOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    InvalidOption,
+    StorageError,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
+    AuthOptions,
+    CacheOptions,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.audit import gathered
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.audit.audit import AuditOptions, audit
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.audit.gathered import read_host
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.audit.judge import FAILURES, KINDS
@@ -169,6 +176,16 @@ def test_a_repository_that_a_host_names_is_asked_only_where_that_gives_nothing_a
         assert everything.may_ask("oci://any.example/x")
         # what a host says of its disk is not looked for on the controller
         assert not everything.may_ask("oci-layout:/etc") and not everything.may_ask("oci-archive:/etc/passwd")
+
+
+def test_a_host_with_two_thousand_destinations_is_judged_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [{**PLACED, "path": f"/srv/{number}"} for number in range(2000)]
+    result = report({"a": facts(*many)})
+    assert (result["report"]["summary"]["destinations"], kinds(result, "a")) == (2000, [])
+    monkeypatch.setattr(gathered, "MAX_DESTINATIONS", 1500)
+    result = report({"a": facts(*many)})
+    assert (result["report"]["summary"]["destinations"], kinds(result, "a")) == (1500, ["not_gathered"])
+    assert "1,500 destinations or more" in page_of(result["report"])
 
 
 def test_a_host_chooses_neither_the_repository_nor_the_option_of_a_question() -> None:
