@@ -183,7 +183,8 @@ class Questions:
                 auth=self._options.auth,
                 connection=self._options.connection,
                 cache=self._options.cache,
-            )
+            ),
+            self._task.clients,
         )
 
     def _asked(self, key: tuple[str, ...], ask: Callable[[], str]) -> Answer:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
     AuthOptions,
     CacheOptions,
+    ConnectionOptions,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.audit import gathered
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.audit.audit import AuditOptions, audit
@@ -176,6 +179,23 @@ def test_a_repository_that_a_host_names_is_asked_only_where_that_gives_nothing_a
         assert everything.may_ask("oci://any.example/x")
         # what a host says of its disk is not looked for on the controller
         assert not everything.may_ask("oci-layout:/etc") and not everything.may_ask("oci-archive:/etc/passwd")
+
+
+def test_a_helper_is_asked_for_the_login_of_a_registry_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helper, calls = tmp_path / "docker-credential-counted", tmp_path / "calls"
+    helper.write_text(f"#!/bin/sh\necho called >> {calls}\necho 'credentials not found in native keychain'\nexit 1\n")
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        registry = f"127.0.0.1:{unheard.getsockname()[1]}"
+        said = [{**PLACED, "url": f"oci://{registry}/{name}"} for name in ("one", "two")]
+        auth = AuthOptions(auth_config={"credHelpers": {registry: "counted"}})
+        result = report(
+            {"a": facts(*said)}, questions=QuestionOptions(auth=auth, connection=ConnectionOptions(retries=0))
+        )
+    assert set(kinds(result, "a")) == {"unknown"}
+    assert calls.read_text().splitlines() == ["called"]
 
 
 def test_a_host_with_two_thousand_destinations_is_judged_whole(monkeypatch: pytest.MonkeyPatch) -> None:
