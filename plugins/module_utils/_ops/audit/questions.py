@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, TypeVar
 
-from ..._errors import InvalidOption, NotFound, OciError, VerificationFailed
+from ..._errors import InvalidOption, InvalidPolicy, MissingDependency, NotFound, OciError, VerificationFailed
 from ..._oci.options import GENERIC, AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.tag_ranking import parse_tag
+from ..._policy.refusals import PolicyInvalid
 from ..._trust.policy import VerifyPolicy
 from ..info.info import InfoOptions, info
 from ..resolve import ReferenceOptions
@@ -131,7 +132,11 @@ class Questions:
         return self._asked(("newest", url), ask)
 
     def signature(self, url: str, tag: str, digest: str) -> Signature:
-        """What the signatures of a digest say today."""
+        """What the signatures of a digest say today.
+
+        :raises InvalidPolicy: when the policy of the task cannot be used; PolicyInvalid when one of a rule cannot.
+        :raises MissingDependency: when a package is missing that verifies signatures.
+        """
         return self._signatures.find((url, tag, digest), lambda: self._verify(url, tag, digest))
 
     def _verify(self, url: str, tag: str, digest: str) -> Signature:
@@ -156,6 +161,9 @@ class Questions:
             codes = {str(each.get("code")) for each in refused}
             kind = EXPIRED if codes.intersection(_EXPIRED) else INVALID if refused else MISSING
             return Signature((), kind, str(exc)[:MAX_TEXT])
+        except (InvalidPolicy, PolicyInvalid, MissingDependency):
+            # of the task, and no finding about a host
+            raise
         except OciError as exc:
             is_denied = exc.reason in ("TagDenied", "DigestDenied")
             return Signature((), DENIED if is_denied else UNKNOWN, str(exc)[:MAX_TEXT])

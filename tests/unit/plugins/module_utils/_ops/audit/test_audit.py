@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from two_users import public_place
 
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
     InvalidOption,
+    InvalidPolicy,
     StorageError,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
@@ -34,6 +36,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.audit.q
     Questions,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.refusals import PolicyInvalid
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy
 
 DIGEST = f"sha256:{'0' * 64}"
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u202e\u0007"
@@ -196,6 +200,15 @@ def test_a_helper_is_asked_for_the_login_of_a_registry_once(tmp_path: Path, monk
         )
     assert set(kinds(result, "a")) == {"unknown"}
     assert calls.read_text().splitlines() == ["called"]
+
+
+def test_a_policy_that_cannot_be_used_is_an_error_and_no_finding(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.pub")
+    with pytest.raises(InvalidPolicy, match="missing"):
+        report({"a": facts(PLACED)}, questions=QuestionOptions(verify=VerifyPolicy(public_keys=(missing,))))
+    rules = rules_of({"rules": [{"match": "*", "verify": {"public_keys": [missing]}}]})
+    with pytest.raises(PolicyInvalid, match="missing"):
+        report({"a": facts(PLACED)}, questions=QuestionOptions(policy=rules))
 
 
 def test_a_host_with_two_thousand_destinations_is_judged_whole(monkeypatch: pytest.MonkeyPatch) -> None:
