@@ -67,7 +67,14 @@ class QuestionOptions:
     ask: bool = True
 
     def check(self) -> None:
-        """:raises InvalidOption: when a login would be sent to whatever registry a host names."""
+        """:raises InvalidOption: when a login would be sent to whatever registry a host names, or a pattern matches
+        none."""
+        for each in self.registries:
+            if not each or "://" in each:
+                raise InvalidOption(
+                    f"'registries' has {each[:200]!r}, which no registry is called.",
+                    "Write registry.example.com or registry.example.com/platform, without a scheme.",
+                )
         if self.ask and not self.registries and (self.auth.username or self.auth.provider != GENERIC):
             raise InvalidOption(
                 "A login is given for all registries, and hosts say which registries there are.",
@@ -107,7 +114,7 @@ class Questions:
         if not self._options.ask or not url.startswith("oci://"):
             return False
         name = url[len("oci://") :]
-        patterns = self._options.registries
+        patterns = [each.rstrip("/") for each in self._options.registries]
         return not patterns or any(fnmatchcase(name, each) or name.startswith(f"{each}/") for each in patterns)
 
     def digest_of(self, url: str, identifier: str) -> Answer:

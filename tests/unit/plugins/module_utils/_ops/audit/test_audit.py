@@ -116,6 +116,12 @@ def test_what_hosts_say_is_judged_and_summed_up() -> None:
     assert set(FAILURES) < set(KINDS)
 
 
+def test_the_two_files_of_a_report_are_two(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match="Give each its own file"):
+        report({}, json_file=f"{tmp_path}/report", html_file=f"{tmp_path}/./report")
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "answer",
     [None, 1, [], "x", {"ansible_facts": 1}, {"ansible_facts": {"oci_artifacts": {}}}, {"ansible_facts": None}],
@@ -173,10 +179,17 @@ def test_a_repository_that_a_host_names_is_asked_only_where_that_gives_nothing_a
         report({}, questions=QuestionOptions(auth=AuthOptions(username="u", password="p")))
     with pytest.raises(InvalidOption):
         report({}, questions=QuestionOptions(auth=AuthOptions(provider="aws")))
+    for pattern in ("https://registry.example.com", "oci://registry.example.com/app", ""):
+        with pytest.raises(InvalidOption, match="without a scheme"):
+            report({}, questions=QuestionOptions(["registry.example.com", pattern]))
     with Task(CacheOptions()) as task:
         some = Questions(QuestionOptions(["registry.example.com/app", "*.other.example/*"]), task)
         names = ("registry.example.com/app", "registry.example.com/app/x", "a.other.example/x")
         assert all(some.may_ask(f"oci://{name}") for name in names)
+        ended = Questions(QuestionOptions(["registry.example.com/"]), task)
+        assert ended.may_ask("oci://registry.example.com/app") and not ended.may_ask(
+            "oci://registry.example.com.evil/a"
+        )
         others = ("registry.example.com/apple", "registry.example.com.evil/app", "registry.example.com")
         assert not any(some.may_ask(f"oci://{name}") for name in others)
         everything = Questions(QuestionOptions(), task)
