@@ -183,7 +183,7 @@ class LookupModule(LookupBase):
         if unknown:
             known = ", ".join(sorted(name for name in self._options if not name.startswith("_")))
             raise InvalidOption(f"The lookup has no option {unknown[0][:100]!r}.", f"It has {known}.")
-        if not terms:
+        if not terms or "" in terms:
             raise InvalidOption(
                 "The lookup was given no reference.",
                 f"Write lookup('{self.ansible_name}', 'registry.example.com/platform/config:1.4.2').",
@@ -193,6 +193,8 @@ class LookupModule(LookupBase):
                 "Each reference of the lookup has to be a text.",
                 f"The references of a list are written lookup('{self.ansible_name}', *references).",
             )
+        if self.get_option("file") == "":
+            raise InvalidOption("'file' is empty.", "Leave it out for the path of the whole content.")
         if self.get_option("file") is not None and self.get_option("want") != PATH:
             raise InvalidOption(f"'file' has no meaning with want={self.get_option('want')!r}.", "Say want='path'.")
 
