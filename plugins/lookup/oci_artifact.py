@@ -175,19 +175,26 @@ class LookupModule(LookupBase):
         with plugin_errors():
             self._check(terms, kwargs)
             options = {name: value for name, value in kwargs.items() if name not in _OWN and value is not None}
-            return [self._look_up(str(term), options) for term in terms]
+            return [self._look_up(term, options) for term in terms]
 
-    def _check(self, terms: Any, given: Mapping[str, Any]) -> None:
+    def _check(self, terms: list[Any], given: Mapping[str, Any]) -> None:
         """Refuse what no option takes: Ansible passes over options of a lookup that it does not know."""
         unknown = sorted(set(given) - set(self._options))
         if unknown:
             known = ", ".join(sorted(name for name in self._options if not name.startswith("_")))
             raise InvalidOption(f"The lookup has no option {unknown[0][:100]!r}.", f"It has {known}.")
-        if not terms:
+        if not terms or "" in terms:
             raise InvalidOption(
                 "The lookup was given no reference.",
                 f"Write lookup('{self.ansible_name}', 'registry.example.com/platform/config:1.4.2').",
             )
+        if not all(isinstance(term, str) for term in terms):
+            raise InvalidOption(
+                "Each reference of the lookup has to be a text.",
+                f"The references of a list are written lookup('{self.ansible_name}', *references).",
+            )
+        if self.get_option("file") == "":
+            raise InvalidOption("'file' is empty.", "Leave it out for the path of the whole content.")
         if self.get_option("file") is not None and self.get_option("want") != PATH:
             raise InvalidOption(f"'file' has no meaning with want={self.get_option('want')!r}.", "Say want='path'.")
 

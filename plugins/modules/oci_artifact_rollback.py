@@ -58,7 +58,7 @@ options:
         pull has placed. It stays the same when O(dest) was rolled back already, so that a second run changes nothing.
         Revisions that are held back are passed over.
       - Write what looks like a number with a point in quotes.
-      - Only with V(rolled_back) and V(released).
+      - Only with V(rolled_back) and, but for V(previous), V(released).
     type: str
   hold:
     description:
@@ -68,7 +68,8 @@ options:
     default: true
   reason:
     description:
-      - Why it is held back or suspended, for those who see it in results. At most 1,000 characters.
+      - Why it is held back or suspended, for those who see it in results. At most 1,000 characters, in
+        one line; a line break becomes a space.
     type: str
   who:
     description:

@@ -34,7 +34,7 @@ def run_on_controller(
     diff: bool = False,
     hear: Callable[[Mapping[str, Any]], None] = lambda message: None,
 ) -> dict[str, Any]:
-    """Run a module in a child of this process; return its result, which may be a failure.
+    """Run a module in a child of this process; return its result, which may be a failure. Its warnings are texts.
 
     :param options: as a task gives them, with what Ansible attaches to values.
     :param folder: the working directory, which relative paths in options start from.
@@ -59,6 +59,13 @@ def run_on_controller(
                 continue
             if isinstance(result, dict):
                 result.pop("invocation", None)
+                if "warnings" in result:
+                    result["warnings"] = [_text(warning) for warning in result["warnings"]]
                 return result
     words = f"{out}\n{err}".strip()[-_SHOWN:]
     raise ModuleEnded(f"The module {name} ended on the controller with code {code} and without a result: {words}")
+
+
+def _text(warning: Any) -> str:
+    """The text of a warning, around which ansible-core 2.19 and later write where it comes from."""
+    return str(warning["event"]["msg"] if isinstance(warning, Mapping) else warning)

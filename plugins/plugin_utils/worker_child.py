@@ -257,7 +257,10 @@ def _run_main(module: Any) -> int:
         except Exception as exc:
             _report(exc)
     except SystemExit as exc:
-        return exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+        if exc.code is None or isinstance(exc.code, int):
+            return exc.code or 0
+        print(exc.code, file=sys.stderr)  # as an interpreter does at its end
+        return 1
     except BaseException:
         traceback.print_exc()
         return 1

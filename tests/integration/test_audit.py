@@ -122,8 +122,12 @@ def test_an_audit_says_what_runs_where_and_what_is_wrong_with_it(
     assert report["records"] == []
     variables["audit_fail_on"] = []
     shutil.rmtree(tmp_path / "web2/dest")
-    again = ansible.playbook(f"{COLLECTION}.audit", *flags, extra_vars=variables)
-    report = json.loads(document.read_text())
+    # a timer of systemd has no PWD
+    del variables["audit_html_file"], variables["audit_json_file"]
+    home = {"PWD": "", "HOME": str(tmp_path)}
+    again = ansible.playbook(f"{COLLECTION}.audit", *flags, extra_vars=variables, environment=home)
+    assert "<title>The fleet</title>" in (tmp_path / "artifacts.html").read_text()
+    report = json.loads((tmp_path / "artifacts.json").read_text())
     assert again.returncode == 0, again.stdout + again.stderr
     made = {each["artifact"]: (each["result"], each["status"]) for each in report["records"]}
     assert made == {digest: ("PASSED", "created"), moved: ("FAILED", "created")}

@@ -155,6 +155,9 @@ def test_content_that_others_altered_in_the_cache_is_fetched_again(
         ({"want": "path", "file": "../../x"}, ["leads out of the artifact's content"]),
         ({"file": "app.conf.j2"}, ["'file' has no meaning with want='digest'", "InvalidOption"]),
         ({"user": "x"}, ["no option 'user'", "username"]),
+        ({"terms": ""}, ["was given no reference", "InvalidOption"]),
+        ({"want": "path", "file": ""}, ["'file' is empty", "InvalidOption"]),
+        ({"terms": ["a.test/b:1", "a.test/b:2"]}, ["has to be a text", "*references", "InvalidOption"]),
         ({"tag": "absent"}, ["absent", "OCIArtifactPullFailed"]),
         ({"policy": [{"match": "*", "deny_tags": ["1"]}]}, ["TagDenied"]),
     ],
@@ -164,7 +167,8 @@ def test_what_is_refused(
 ) -> None:
     publisher.publish("1", CONTENT)
     given = {"insecure": True, "tag": "1", **options}
-    [result] = ansible.tasks([{"ansible.builtin.debug": {"msg": f"{{{{ {looked_up(publisher.name, **given)} }}}}"}}])
+    terms = given.pop("terms", publisher.name)
+    [result] = ansible.tasks([{"ansible.builtin.debug": {"msg": f"{{{{ {looked_up(terms, **given)} }}}}"}}])
     assert result.failed
     for word in words:
         assert word in result["msg"], result["msg"]

@@ -1,8 +1,12 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbers where a version or a tag is meant: ``tag: 1.10`` without quotes is the number 1.1, which Ansible would make
-the text "1.1" of without a word."""
+"""Options as the task has them, before Ansible converts them to their types.
+
+Numbers where a version or a tag is meant: ``tag: 1.10`` without quotes is the number 1.1, which Ansible would make the
+text "1.1" of without a word. Texts where a mapping is meant, as in ``verify: cosign``: Ansible refuses them without
+saying which option it is.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +41,8 @@ EXACT_OPTIONS = frozenset(
         "url",
     }
 )
+# How a message of Ansible begins about a text in place of a mapping.
+REFUSAL = "dictionary requested"
 
 
 def refuse_numbers(spec: Mapping[str, Any], given: Mapping[str, Any], above: str = "") -> None:
@@ -57,6 +63,29 @@ def refuse_numbers(spec: Mapping[str, Any], given: Mapping[str, Any], above: str
             for each in _leaves(value):
                 if isinstance(each, (bool, int, float)):
                     raise _refusal(f"{above}{name}", name, each, isinstance(value, list))
+
+
+def no_mapping(spec: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """Return a message about the first option that is a text in place of a mapping; empty when there is none.
+
+    :param spec: an argument spec of Ansible.
+    :param given: the options as the task has them. The text is not repeated: it may be a secret.
+    """
+    for name, options in _texts(spec, given, ""):
+        return f"'{name}' is a text, and a mapping is wanted. It has the options {', '.join(sorted(options))}."
+    return ""
+
+
+def _texts(spec: Mapping[str, Any], given: Mapping[str, Any], above: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, value in given.items():
+        options = spec.get(name, {}).get("options")
+        if not options:
+            continue
+        for entry in value if isinstance(value, list) else [value]:
+            found = _mapping(entry)
+            if isinstance(entry, str) and not found:
+                yield f"{above}{name}", options
+            yield from _texts(options, found, f"{above}{name}.")
 
 
 def _leaves(value: Any) -> Iterator[Any]:

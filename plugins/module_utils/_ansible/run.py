@@ -11,7 +11,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .._errors import InvalidOption, OciError
 from .concealing import ConcealingModule
-from .exact import refuse_numbers
+from .exact import REFUSAL, no_mapping, refuse_numbers
 from .option_secrets import refusal
 
 
@@ -26,6 +26,8 @@ class TaskModule(ConcealingModule):
 
     def fail_json(self, msg: str, **kwargs: Any) -> Any:
         # without a reason it is Ansible that refuses the options, before the module runs
+        if "reason" not in kwargs and str(msg).startswith(REFUSAL):
+            msg = no_mapping(self.argument_spec, self.given_params) or msg
         kwargs = {"reason": InvalidOption.reason, "retryable": InvalidOption.retryable, **kwargs}
         super().fail_json(msg=msg, **kwargs)
 

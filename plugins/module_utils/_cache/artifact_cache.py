@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO, Callable, TypeVar
 
@@ -21,7 +21,7 @@ from .._errors import InvalidContent, OciError, StorageError
 from .._oci.digest import is_digest
 from .._oci.manifest import MAX_MANIFEST_SIZE, Descriptor, Manifest, parse_manifest
 from .._oci.reference import Reference
-from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, UnhashedBlob, from_each_place
+from .._oci.repository import MAX_SMALL_BLOB, Repository, from_each_place
 from .layout import CacheEntry, CacheLayout, is_cache, parts_of
 from .notes import CacheNotes
 from .store import CacheStore, checked
@@ -148,7 +148,7 @@ class TemporaryCache(ArtifactCache):
 class CachedRepository:
     """A repository of a registry whose manifests and small blobs are read from a cache when it has them.
 
-    Tags, lists and writes go to the registry. It is opened on first use: content that the cache has for a digest takes
+    Tags and lists are those of the registry. It is opened on first use: content that the cache has for a digest takes
     no request, no credentials and no library.
     """
 
@@ -247,26 +247,11 @@ class CachedRepository:
     def blob_exists(self, descriptor: Descriptor) -> bool:
         return self._registry.blob_exists(descriptor)
 
-    def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
-        return self._registry.push_blob(source, mount_from)
-
-    def push_unhashed(self, blob: UnhashedBlob) -> bool:
-        return self._registry.push_unhashed(blob)
-
-    def batch(self) -> contextlib.AbstractContextManager[object]:
-        return contextlib.nullcontext()
-
-    def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
-        self._registry.push_manifest(manifest, tag)
-
     def list_tags(self) -> list[str]:
         return self._registry.list_tags()
 
     def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
         return self._registry.list_referrers(digest, artifact_type)
-
-    def check_attachable(self, subject: str) -> None:
-        self._registry.check_attachable(subject)
 
     def close(self) -> None:
         if self._opened is not None:

@@ -116,6 +116,14 @@ class ReleaseDestination(Destination):
         with self.opened() as held:
             return () if leads_to(self.root, link_of(held.top), self.release) else (CURRENT,)
 
+    def is_ahead(self, state: State) -> bool:
+        """Return True when ``current`` leads to what a killed run has left, which is not on record.
+
+        :raises StorageError: as for any destination.
+        """
+        with self.opened() as held:
+            return named_by(self.root, link_of(held.top)) in removed_of(state.standing)
+
     def refused(self, error: OSError, path: str = "") -> StorageError:
         """As for any destination; ``path`` is relative to the release in place."""
         return super().refused(error, f"{RELEASES}/{self.release}/{path}" if path else "")

@@ -76,7 +76,7 @@ class WritableArchive(ArchiveRepository):
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
-        """See :meth:`~._oci.repository.Repository.batch`. The lock is taken by the first push, not by reading.
+        """See :meth:`~._oci.repository.WritableRepository.batch`. The lock is taken by the first push, not by reading.
 
         :raises StorageError: when the archive cannot be written, or the lock is not acquired in time.
         """

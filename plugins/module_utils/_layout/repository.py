@@ -36,7 +36,8 @@ _RETRY_PAUSES = (0.02, 0.05, 0.1)
 
 
 class LayoutRepository(LayoutReader):
-    """The image layout at ``reference.layout`` (a path as users write it); see ``transport.Repository``.
+    """The image layout at ``reference.layout`` (a path as users write it); see
+    :class:`~._oci.repository.WritableRepository`.
 
     Reading needs no write access, and works in directories of other users; see
     :class:`~._layout.directory.StoreDirectory`. The first push creates the layout with its parents; modes follow the

@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Callable, TypeVar
 
 from .._errors import (
@@ -27,7 +26,7 @@ from .._errors import (
 )
 from .._oci.manifest import Descriptor, Manifest
 from .._oci.reference import Reference
-from .._oci.repository import MAX_SMALL_BLOB, BlobSource, Repository, UnhashedBlob, read_blob
+from .._oci.repository import MAX_SMALL_BLOB, Repository, read_blob
 from .rules import PullSource
 
 # errors that another source cannot solve
@@ -64,7 +63,7 @@ class _Source:
 
 
 class MirroredRepository:
-    """Implements :class:`~._oci.repository.Repository`, for reading, over several sources; thread-safe.
+    """Implements :class:`~._oci.repository.Repository` over several sources; thread-safe.
 
     ``reference`` is that of the repository itself, not of a mirror.
     """
@@ -139,21 +138,6 @@ class MirroredRepository:
             self._pass_over(source, DigestMismatch(text), [])
             return source.failure is not None
         return False
-
-    def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
-        raise NotImplementedError("Mirrors are only read: open the repository for writing.")
-
-    def push_unhashed(self, blob: UnhashedBlob) -> bool:
-        raise NotImplementedError("Mirrors are only read: open the repository for writing.")
-
-    def batch(self) -> AbstractContextManager[object]:
-        return nullcontext()
-
-    def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
-        raise NotImplementedError("Mirrors are only read: open the repository for writing.")
-
-    def check_attachable(self, subject: str) -> None:
-        raise NotImplementedError("Mirrors are only read: open the repository for writing.")
 
     def _ask(self, request: Callable[[Repository], T], is_enough: Callable[[T], bool] = lambda answer: True) -> T:
         """The first response that ``is_enough`` accepts; otherwise the first response of any source."""

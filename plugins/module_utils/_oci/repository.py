@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 
 class Repository(Protocol):
-    """One repository of a registry, or one OCI image layout.
+    """One repository of a registry, or one OCI image layout, for reading.
 
     ``identifier`` is a tag or a digest. Every manifest that is returned was checked against its digest; the bytes of
     :meth:`stream_blob` were not, see :func:`read_blob`.
@@ -104,6 +104,22 @@ class Repository(Protocol):
     def blob_exists(self, descriptor: Descriptor) -> bool:
         """True when the repository holds the blob."""
 
+    def list_tags(self) -> list[str]:
+        """All tags, in no particular order.
+
+        :raises NotFound: when there is no such repository.
+        """
+
+    def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
+        """The manifests whose ``subject`` is this digest, with the given artifact type unless it is empty."""
+
+    def close(self) -> None:
+        """Close connections and files."""
+
+
+class WritableRepository(Repository, Protocol):
+    """A :class:`Repository` that can be written to, too."""
+
     def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
         """Make sure that the repository holds the blob; returns EXISTED, MOUNTED or UPLOADED.
 
@@ -134,23 +150,11 @@ class Repository(Protocol):
         it was when the block raises. Elsewhere each push counts by itself.
         """
 
-    def list_tags(self) -> list[str]:
-        """All tags, in no particular order.
-
-        :raises NotFound: when there is no such repository.
-        """
-
-    def list_referrers(self, digest: str, artifact_type: str = "") -> list[Descriptor]:
-        """The manifests whose ``subject`` is this digest, with the given artifact type unless it is empty."""
-
     def check_attachable(self, subject: str) -> None:
         """Pass when a referrer of this digest would be found, as far as that is known without a further request.
 
         :raises ReferrersUnsupported: when it would not.
         """
-
-    def close(self) -> None:
-        """Close connections and files."""
 
 
 def from_each_place(repository: Repository, descriptor: Descriptor, attempt: Callable[[], T]) -> T:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class SinglePlace:
-    """Implements the parts of :class:`~._oci.repository.Repository` that a repository without mirrors, or one that is
-    no registry, has no use for."""
+    """Implements the parts of :class:`~._oci.repository.WritableRepository` that a repository without mirrors, or one
+    that is no registry, has no use for."""
 
     has_alternatives = False
 

@@ -12,9 +12,12 @@ from .._oci.reference import Reference
 
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache
+    from .._layout.archive import ArchiveRepository
+    from .._layout.repository import LayoutRepository
     from .._mirrors.rules import PullSource
     from .._oci.repository import Repository
     from .._registry.client import RegistryClient
+    from .._registry.repository import RegistryRepository
     from .clients import Clients
 
 
@@ -40,17 +43,12 @@ def open_repository(
     auth: AuthOptions,
     connection: ConnectionOptions,
     *,
-    push: bool = False,
-    mirrored: bool = True,
     cache: ArtifactCache | None = None,
     clients: Clients | None = None,
 ) -> Repository:
-    """Open the repository of a reference, with its mirrors unless ``push`` is set.
+    """Open the repository of a reference for reading, with its mirrors.
 
-    Content is read from ``cache`` when it is there; a layout uses neither mirrors nor a cache. An archive is opened for
-    reading, see :func:`~.connect_to_write.open_to_write`.
-
-    A task that writes sets ``mirrored`` to False in check mode as well, since it compares with the registry itself.
+    Content is read from ``cache`` when it is there; a layout uses neither mirrors nor a cache.
 
     Given credentials, and those of files, take precedence over the provider's. With ``clients`` their connections are
     used, and stay open when the repository is closed.
@@ -58,17 +56,11 @@ def open_repository(
     :raises AuthenticationFailed: when the given credentials cannot be used, or the provider returns none.
     :raises InvalidOption: when a mirror's path and the repository's name are not a valid repository.
     """
-    if reference.is_archive:
-        from .._layout.archive import ArchiveRepository
-
-        return ArchiveRepository(reference)
     if reference.is_layout:
-        from .._layout.repository import LayoutRepository
-
-        return LayoutRepository(reference)
+        return open_layout(reference)
 
     def connect() -> Repository:
-        if mirrored and not push and connection.mirrors:
+        if connection.mirrors:
             from .._mirrors.rules import places
 
             found = places(reference, connection)
@@ -76,16 +68,30 @@ def open_repository(
                 from .._mirrors.repository import MirroredRepository
 
                 def open_place(place: PullSource) -> Repository:
-                    return _open_registry(place.reference, place.auth(auth), place.connection, clients=clients)
+                    return open_registry(place.reference, place.auth(auth), place.connection, clients=clients)
 
                 return MirroredRepository(reference, found, open_place)
-        return _open_registry(reference, auth, connection, push=push, clients=clients, cache=cache)
+        return open_registry(reference, auth, connection, clients=clients, cache=cache)
 
     if cache is None:
         return connect()
     from .._cache.artifact_cache import CachedRepository
 
     return CachedRepository(reference, cache, connect)
+
+
+def open_layout(reference: Reference) -> ArchiveRepository | LayoutRepository:
+    """Open an image layout; one in an archive is opened for reading.
+
+    :raises InvalidReference: when its path cannot be one.
+    """
+    if reference.is_archive:
+        from .._layout.archive import ArchiveRepository
+
+        return ArchiveRepository(reference)
+    from .._layout.repository import LayoutRepository
+
+    return LayoutRepository(reference)
 
 
 def open_client(registry: str, repository: str, auth: AuthOptions, connection: ConnectionOptions) -> RegistryClient:
@@ -98,7 +104,7 @@ def open_client(registry: str, repository: str, auth: AuthOptions, connection: C
     return Clients().client(registry, repository, auth, connection)
 
 
-def _open_registry(
+def open_registry(
     reference: Reference,
     auth: AuthOptions,
     connection: ConnectionOptions,
@@ -106,7 +112,13 @@ def _open_registry(
     push: bool = False,
     clients: Clients | None = None,
     cache: ArtifactCache | None = None,
-) -> Repository:
+) -> RegistryRepository:
+    """Open the repository of a registry itself, without mirrors.
+
+    :param push: that the registry is asked for the permission to write, too.
+    :param cache: where the capabilities of the registry are remembered.
+    :raises AuthenticationFailed: as :func:`open_client`.
+    """
     from .._registry.repository import RegistryRepository
 
     open_one = open_client if clients is None else clients.client

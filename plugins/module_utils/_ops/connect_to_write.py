@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.reference import Reference
-from .connect import open_repository
+from .connect import open_layout, open_registry
 
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache
-    from .._oci.repository import Repository
+    from .._oci.repository import WritableRepository
     from .clients import Clients
 
 
@@ -25,15 +25,24 @@ def open_to_write(
     check_mode: bool,
     cache: ArtifactCache | None = None,
     clients: Clients | None = None,
-) -> Repository:
+) -> WritableRepository:
     """Open the repository of a reference, without its mirrors: what is compared is what would be replaced.
 
-    With ``check_mode`` it is opened for reading. Raises as :func:`~.connect.open_repository`.
+    With ``check_mode`` it is opened for reading alone, and not to be written to. Raises as
+    :func:`~.connect.open_repository`.
     """
     if reference.is_archive and not check_mode:
         from .._layout.archive_writer import WritableArchive
 
         return WritableArchive(reference)
-    return open_repository(
-        reference, auth, connection, push=not check_mode, mirrored=False, cache=cache, clients=clients
-    )
+    if reference.is_layout:
+        return open_layout(reference)
+
+    def connect() -> WritableRepository:
+        return open_registry(reference, auth, connection, push=not check_mode, clients=clients, cache=cache)
+
+    if cache is None:
+        return connect()
+    from .._cache.writable import WritableCachedRepository
+
+    return WritableCachedRepository(reference, cache, connect)

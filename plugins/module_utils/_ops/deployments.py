@@ -34,7 +34,7 @@ from .connect_to_write import open_to_write
 
 if TYPE_CHECKING:
     from .._oci.options import AuthOptions, ConnectionOptions
-    from .._oci.repository import Repository
+    from .._oci.repository import Repository, WritableRepository
     from .._trust.private_keys import PrivateKey
     from .clients import Clients
 
@@ -175,7 +175,7 @@ class Recorder:
             }
         )
 
-    def _attach(self, repository: Repository, artifact: Descriptor, statement: bytes, since: str) -> str:
+    def _attach(self, repository: WritableRepository, artifact: Descriptor, statement: bytes, since: str) -> str:
         from .._trust.formats import IN_TOTO, pre_authentication_encoding
 
         signature = self.key.sign(pre_authentication_encoding(IN_TOTO, statement))

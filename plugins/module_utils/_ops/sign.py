@@ -24,7 +24,7 @@ from .resolve import ReferenceOptions, parse_target, resolve
 
 if TYPE_CHECKING:
     from .._oci.manifest import Descriptor
-    from .._oci.repository import Repository
+    from .._oci.repository import WritableRepository
     from .._policy.rules import Policy
     from .._trust.sign import Signature, Signed
     from .guard import Guard
@@ -72,7 +72,7 @@ class KeySigner:
         key = load_private_key(options.key, options.key_password)
         self._signer = CosignSigner(key, FORMATS[options.format], options.annotations, creation_time(""))
 
-    def sign(self, repository: Repository, artifact: Descriptor, *, check_mode: bool = False) -> Signed:
+    def sign(self, repository: WritableRepository, artifact: Descriptor, *, check_mode: bool = False) -> Signed:
         """Add the missing signatures; with ``check_mode`` only report them."""
         return self._signer.sign(repository, artifact, check_mode=check_mode)
 

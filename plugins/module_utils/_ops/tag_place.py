@@ -12,7 +12,7 @@ from .._errors import InvalidOption
 if TYPE_CHECKING:
     from .._oci.options import AuthOptions, ConnectionOptions
     from .._oci.reference import Reference
-    from .._oci.repository import Repository
+    from .._oci.repository import WritableRepository
     from .._oci.tag_store import TagStore
     from .clients import Clients
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class TagPlace(NamedTuple):
     """A repository, and what changes its tags."""
 
-    repository: Repository
+    repository: WritableRepository
     tags: TagStore
 
 

@@ -66,6 +66,10 @@ class Task:
             self._clients.close()
         self._at_end.close()
 
+    def of(self, number: int) -> Task:
+        """The task for its artifact of this number (from 0): where artifacts are handed over, each has its own."""
+        return self
+
     @property
     def cache(self) -> ArtifactCache | None:
         """The cache of the task's options, None without a cache directory.

@@ -136,7 +136,7 @@ class BlobTransfers:
             return bool(response.status_code == 200)
 
     def push(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
-        """See :meth:`~._oci.repository.Repository.push_blob`."""
+        """See :meth:`~._oci.repository.WritableRepository.push_blob`."""
         descriptor = source.descriptor
         if self.exists(descriptor):
             return EXISTED
@@ -150,7 +150,7 @@ class BlobTransfers:
         return UPLOADED
 
     def push_unhashed(self, blob: UnhashedBlob) -> bool:
-        """See :meth:`~._oci.repository.Repository.push_unhashed`."""
+        """See :meth:`~._oci.repository.WritableRepository.push_unhashed`."""
         if self._refuses_patch:
             return False
         from .one_pass import OnePassUpload

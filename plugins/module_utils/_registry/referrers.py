@@ -75,8 +75,8 @@ class Referrers:
         return self._by_tag(digest) if found is None else found
 
     def check_attachable(self, subject: str) -> None:
-        """See :meth:`~._oci.repository.Repository.check_attachable`; where it is known that there is no referrers API,
-        the fallback tag must not be something else."""
+        """See :meth:`~._oci.repository.WritableRepository.check_attachable`; where it is known that there is no
+        referrers API, the fallback tag must not be something else."""
         if self._has_api is False:
             self._entries_to_keep(subject)
 

@@ -49,7 +49,7 @@ MAX_TAGS = 1_000_000
 
 
 class RegistryRepository(SinglePlace):
-    """Implements :class:`~._oci.repository.Repository` for a registry.
+    """Implements :class:`~._oci.repository.WritableRepository` for a registry.
 
     A ``shared`` client is closed by whoever shares it. ``has_referrers`` is called at most once, before the first
     question for referrers, and returns whether the registry has the API for them; None when that is not known.

@@ -34,7 +34,7 @@ from .._oci.digest import digest_of
 from .._oci.manifest import Descriptor, Manifest, load_json_object, parse_manifest
 from .._oci.preliminary import find_tag
 from .._oci.reference import is_tag
-from .._oci.repository import BlobSource, Repository
+from .._oci.repository import BlobSource, WritableRepository
 from . import formats
 from .budget import Budget
 from .discovery import attached_bundles, fetch_attached
@@ -112,7 +112,7 @@ class CosignSigner:
         self._created = created
         _check_annotations(self._annotations)
 
-    def sign(self, repository: Repository, artifact: Descriptor, *, check_mode: bool = False) -> Signed:
+    def sign(self, repository: WritableRepository, artifact: Descriptor, *, check_mode: bool = False) -> Signed:
         """Make sure that the artifact has a valid signature by the key in each wanted format, with the annotations.
 
         :raises PushFailed: when the place of signatures holds something else, or other clients kept replacing it.
@@ -187,7 +187,7 @@ class _OneArtifact:
     def __init__(
         self,
         key: PrivateKey,
-        repository: Repository,
+        repository: WritableRepository,
         artifact: Descriptor,
         annotations: Mapping[str, str],
         created: str,

@@ -61,6 +61,8 @@ def audit(options: AuditOptions, *, check_mode: bool = False) -> dict[str, Any]:
     unknown = [kind for kind in options.fail_on if kind not in KINDS]
     if unknown:
         raise InvalidOption(f"'fail_on' names {unknown[0][:100]!r}: wanted any of {', '.join(KINDS)}.")
+    if options.json_file and _is_same(options.json_file, options.html_file):
+        raise InvalidOption(f"'json_file' and 'html_file' are both {options.json_file!r}.", "Give each its own file.")
     if len(options.hosts) > MAX_HOSTS:
         raise InvalidOption(f"'hosts' has {len(options.hosts)} entries: wanted at most {MAX_HOSTS}.")
     hosts = [read_host(str(name), answer) for name, answer in sorted(options.hosts.items(), key=str)]
@@ -85,6 +87,10 @@ def audit(options: AuditOptions, *, check_mode: bool = False) -> dict[str, Any]:
         "reason": FINDINGS if failing else CLEAN,
         "warnings": warnings,
     }
+
+
+def _is_same(path: str, other: str) -> bool:
+    return os.path.abspath(native(expanded(path))) == os.path.abspath(native(expanded(other)))
 
 
 def _groups(given: Mapping[str, Any], hosts: set[str]) -> dict[str, list[str]]:

@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..._dest.indexed import MAX_ENTRIES
 from ..._errors import InvalidReference
 from ..._oci.digest import is_digest
 from ..._oci.reference import is_tag, parse_url
 
 # characters of a text, destinations of a host, entries of a list
 MAX_TEXT = 1000
-MAX_DESTINATIONS = 1000
+MAX_DESTINATIONS = MAX_ENTRIES
 MAX_LISTED = 20
 FACT = "oci_artifacts"
 OK, UNREACHABLE, FAILED, MISSING = "ok", "unreachable", "failed", "missing"
@@ -57,7 +58,8 @@ class Said:
 
 @dataclass(frozen=True)
 class Host:
-    """One host of the inventory: whether it answered (``state``, with a message if not), and what it said."""
+    """One host of the inventory: whether it answered (``state``), and what it said. ``message`` says why it did not, or
+    what is left out."""
 
     name: str
     state: str
@@ -79,7 +81,10 @@ def read_host(name: str, answer: Any) -> Host:
     if answer.get("failed") or not isinstance(found, list):
         return Host(name, FAILED, _text(answer.get("msg")) or "Its facts could not be gathered.")
     read = [_said(each) for each in found[:MAX_DESTINATIONS] if isinstance(each, Mapping)]
-    return Host(name, OK, "", read)
+    # oci_artifact_facts returns no more than so many itself
+    is_full = len(found) >= MAX_DESTINATIONS
+    message = f"It has {MAX_DESTINATIONS:,} destinations or more; those after that are not in the report."
+    return Host(name, OK, message if is_full else "", read)
 
 
 def _said(each: Mapping[str, Any]) -> Said:

@@ -51,7 +51,7 @@ class Finding(NamedTuple):
 
 def judge_host(host: Host) -> list[Finding]:
     """Return what is wrong with a host as a whole."""
-    if host.state == OK:
+    if host.state == OK and not host.message:
         return []
     return [Finding("unreachable" if host.state == UNREACHABLE else "not_gathered", host.message)]
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, TypeVar
 
-from ..._errors import InvalidOption, NotFound, OciError, VerificationFailed
+from ..._errors import InvalidOption, InvalidPolicy, MissingDependency, NotFound, OciError, VerificationFailed
 from ..._oci.options import GENERIC, AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.tag_ranking import parse_tag
+from ..._policy.refusals import PolicyInvalid
 from ..._trust.policy import VerifyPolicy
 from ..info.info import InfoOptions, info
 from ..resolve import ReferenceOptions
@@ -66,7 +67,14 @@ class QuestionOptions:
     ask: bool = True
 
     def check(self) -> None:
-        """:raises InvalidOption: when a login would be sent to whatever registry a host names."""
+        """:raises InvalidOption: when a login would be sent to whatever registry a host names, or a pattern matches
+        none."""
+        for each in self.registries:
+            if not each or "://" in each:
+                raise InvalidOption(
+                    f"'registries' has {each[:200]!r}, which no registry is called.",
+                    "Write registry.example.com or registry.example.com/platform, without a scheme.",
+                )
         if self.ask and not self.registries and (self.auth.username or self.auth.provider != GENERIC):
             raise InvalidOption(
                 "A login is given for all registries, and hosts say which registries there are.",
@@ -106,7 +114,7 @@ class Questions:
         if not self._options.ask or not url.startswith("oci://"):
             return False
         name = url[len("oci://") :]
-        patterns = self._options.registries
+        patterns = [each.rstrip("/") for each in self._options.registries]
         return not patterns or any(fnmatchcase(name, each) or name.startswith(f"{each}/") for each in patterns)
 
     def digest_of(self, url: str, identifier: str) -> Answer:
@@ -131,7 +139,11 @@ class Questions:
         return self._asked(("newest", url), ask)
 
     def signature(self, url: str, tag: str, digest: str) -> Signature:
-        """What the signatures of a digest say today."""
+        """What the signatures of a digest say today.
+
+        :raises InvalidPolicy: when the policy of the task cannot be used; PolicyInvalid when one of a rule cannot.
+        :raises MissingDependency: when a package is missing that verifies signatures.
+        """
         return self._signatures.find((url, tag, digest), lambda: self._verify(url, tag, digest))
 
     def _verify(self, url: str, tag: str, digest: str) -> Signature:
@@ -156,6 +168,9 @@ class Questions:
             codes = {str(each.get("code")) for each in refused}
             kind = EXPIRED if codes.intersection(_EXPIRED) else INVALID if refused else MISSING
             return Signature((), kind, str(exc)[:MAX_TEXT])
+        except (InvalidPolicy, PolicyInvalid, MissingDependency):
+            # of the task, and no finding about a host
+            raise
         except OciError as exc:
             is_denied = exc.reason in ("TagDenied", "DigestDenied")
             return Signature((), DENIED if is_denied else UNKNOWN, str(exc)[:MAX_TEXT])
@@ -183,7 +198,8 @@ class Questions:
                 auth=self._options.auth,
                 connection=self._options.connection,
                 cache=self._options.cache,
-            )
+            ),
+            self._task.clients,
         )
 
     def _asked(self, key: tuple[str, ...], ask: Callable[[], str]) -> Answer:

@@ -19,7 +19,7 @@ from ..._errors import InvalidContent, NotFound, OciError, PushFailed, TagImmuta
 from ..._files.threads import thread_pool
 from ..._oci.manifest import Descriptor, Manifest
 from ..._oci.preliminary import answer_or_none, find_tag
-from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, Repository, from_each_place
+from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, Repository, WritableRepository, from_each_place
 from ..artifact_result import artifact_identity
 from ..connect_to_write import open_to_write
 from ..immutable_tags import is_immutable
@@ -108,7 +108,7 @@ class Entry:
     def open_source(self) -> Repository:
         return self.task.open(self.target, self.options.auth, self.options.connection)
 
-    def open_target(self) -> Repository:
+    def open_target(self) -> WritableRepository:
         clients = None if self.place.is_layout else self.task.clients
         return open_to_write(self.place, self.auth, self.connection, check_mode=self.check_mode, clients=clients)
 

@@ -17,7 +17,7 @@ from .sent import Sent
 from .tags import Tags
 
 if TYPE_CHECKING:
-    from ..._oci.repository import Repository
+    from ..._oci.repository import Repository, WritableRepository
 
 # Hexadecimal digits of a digest that notes have: two digests that share them cost a second look, and no more.
 SHORT = 12
@@ -51,7 +51,7 @@ class Destination:
     """
 
     def __init__(
-        self, repository: Repository, transfers: AbstractContextManager[object] | None, *, is_single: bool
+        self, repository: WritableRepository, transfers: AbstractContextManager[object] | None, *, is_single: bool
     ) -> None:
         self.repository = repository
         self.is_single = is_single

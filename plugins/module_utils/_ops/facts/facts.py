@@ -27,6 +27,8 @@ def facts(options: FactsOptions, *, check_mode: bool = False) -> dict[str, Any]:
 
         others, warnings = facts_of_others(options, check_mode=check_mode)
         found += others
+    if len(found) >= MAX_ENTRIES:
+        warnings.append(f"This host has {MAX_ENTRIES:,} destinations or more; those after that are left out.")
     found.sort(key=lambda each: (str(each.get("path")), str(each.get("user"))))
     return {
         "changed": False,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..._cache.artifact_cache import ArtifactCache
     from ..._oci.manifest import Descriptor, Manifest
     from ..._oci.selection import TagSelector
+    from ..clients import Clients
 
 GATHERED = ("manifest", "config", "layers", "tags", "platforms", "referrers")
 CHARTS, CAPABILITIES = "charts", "capabilities"
@@ -66,7 +67,7 @@ class InfoOptions:
         return bool(self.registry or (self.from_cache and not (self.reference.ref or self.reference.url)))
 
 
-def info(options: InfoOptions) -> dict[str, Any]:
+def info(options: InfoOptions, clients: Clients | None = None) -> dict[str, Any]:
     """Return the module's result: ``exists``, ``artifact``, ``served_by``, and each gathered part under its name.
 
     A listing of tags without a tag, digest or selection does not resolve a tag, since a repository may have tags but
@@ -75,6 +76,7 @@ def info(options: InfoOptions) -> dict[str, Any]:
     Requests: one HEAD for a tag or digest, a GET in its place when a part of the manifest is gathered; the pages of the
     tag list for ``tags`` and for a selection; one GET for the config, and one or two for the referrers.
 
+    :param clients: the connections and credentials of a task that asks more than this, for an artifact.
     :raises NotFound: when the repository, the tag or the digest does not exist; with ``missing_ok`` only when a part
         of an existing artifact is missing.
     :raises NoMatch: when no tag satisfies the selection (not with ``missing_ok``).
@@ -95,7 +97,7 @@ def info(options: InfoOptions) -> dict[str, Any]:
     layer = media.HELM_LAYER if CHARTS in gather else ""
     target = parse_target(options.reference, layer, lists_tags=bool({"tags", CHARTS} & set(gather)))
     cache = _open_cache(options)
-    repository = _open(options, target, cache)
+    repository = _open(options, target, cache, clients)
     try:
         inspection = _Inspection(options, gather, target, repository)
         result = inspection.run()
@@ -166,9 +168,9 @@ def _open_cache(options: InfoOptions) -> ArtifactCache | None:
     return open_cache(options.cache)
 
 
-def _open(options: InfoOptions, target: Target, cache: ArtifactCache | None) -> Repository:
+def _open(options: InfoOptions, target: Target, cache: ArtifactCache | None, clients: Clients | None) -> Repository:
     if not options.from_cache or cache is None:
-        return open_repository(target.reference, options.auth, options.connection, cache=cache)
+        return open_repository(target.reference, options.auth, options.connection, cache=cache, clients=clients)
     if target.reference.is_layout:
         raise InvalidOption(f"{target.reference} is an image layout, and nothing of it is in a cache.")
     if CAPABILITIES in (options.gather or ()):

@@ -204,8 +204,10 @@ class Pruning:
         plan.digests = {tag: descriptor.digest for tag, descriptor in held.items()}
         needs = Needs(place.repository, set(tags).difference(releases))
         going = self._old_enough(place, needs, verdicts.candidates, held, plan.kept, check_mode=check_mode)
-        going = self._without_parts_in_use(needs, going, held, plan.kept)
-        going = self._without_deployed(place, going, held, plan.kept)
+        going = self._without_parts_of(self._in_use, IN_USE, needs, going, held, plan.kept)
+        going = self._without_parts_of(
+            self._deployed(place, needs, going, held), DEPLOYED, needs, going, held, plan.kept
+        )
         roots: list[Descriptor | str] = [held[tag] for tag in plan.kept if tag in held]
         # the tags of what is in use are kept by now
         roots += self._resolve(place, sorted(self._in_use.difference(plan.digests.values()))).values()
@@ -236,41 +238,44 @@ class Pruning:
         tree = needs.tree(digest, protected)
         return [*tree.tags, *(tag for each in tree.own for tag in tags_attached_to(each))]
 
-    def _without_parts_in_use(
-        self, needs: Needs, going: Sequence[str], held: Mapping[str, Descriptor], kept: dict[str, str]
+    def _without_parts_of(
+        self,
+        digests: set[str],
+        why: str,
+        needs: Needs,
+        going: Sequence[str],
+        held: Mapping[str, Descriptor],
+        kept: dict[str, str],
     ) -> list[str]:
-        """The tags without those of what is in use, or has a part that is; these are added to ``kept``.
+        """The tags without those that name one of some digests, or an index with one; these are added to ``kept``, with
+        the reason.
 
         An index stays with the platform that is in use: its signatures are those of the platform.
         """
-        if not self._in_use:
+        if not digests:
             return list(going)
         found = []
         for tag in going:
-            if self._in_use.isdisjoint(needs.protected([held[tag]])):
+            if digests.isdisjoint(needs.protected([held[tag]])):
                 found.append(tag)
             else:
-                kept[tag] = IN_USE
+                kept[tag] = why
         return found
 
-    def _without_deployed(
-        self, place: TagPlace, going: Sequence[str], held: Mapping[str, Descriptor], kept: dict[str, str]
-    ) -> list[str]:
-        """The tags without those of what a fleet has recorded as running of late; these are added to ``kept``."""
+    def _deployed(
+        self, place: TagPlace, needs: Needs, going: Sequence[str], held: Mapping[str, Descriptor]
+    ) -> set[str]:
+        """The digests that a fleet has recorded as running of late, of those that would go and their parts."""
         wanted = self._options.keep_deployed
         if wanted is None:
-            return list(going)
+            return set()
         from ..deployments import last_deployed
 
-        digests = dict.fromkeys(held[tag].digest for tag in going)
-        seen = {digest: last_deployed(place.repository, digest) for digest in digests}
-        found, now = [], time.time()
-        for tag in going:
-            last = seen[held[tag].digest]
+        found, now = set(), time.time()
+        for digest in needs.protected(held[tag] for tag in going):
+            last = last_deployed(place.repository, digest)
             if last is not None and now - last < wanted:
-                kept[tag] = DEPLOYED
-            else:
-                found.append(tag)
+                found.add(digest)
         return found
 
     def _keep_or_untag(self, plan: Plan, tag: str, digest: str, named: set[str]) -> None:

@@ -10,6 +10,7 @@ everything else is an ordinary pull: what is in place is not touched, and what i
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
@@ -40,23 +41,35 @@ class DeliveryFailed(OciError):
 
 
 class DeliveredTask(Task):
-    """The state of a task whose artifacts are handed over: no client, and no cache."""
+    """The state of a task whose artifacts are handed over: no client, and no cache.
 
-    def __init__(self, parcel: Parcel, items: Sequence[tuple[PullOptions, Delivery]]) -> None:
+    It opens and verifies one artifact, the first one of the parcel; :meth:`of` returns the same for another one.
+    """
+
+    def __init__(self, parcel: Parcel) -> None:
         super().__init__(CacheOptions())
-        self.verified_here = False
         self._parcel = parcel
-        self._items = items
+        self._delivery = parcel.items[0]
         self._incoming: tuple[Incoming, Archive] | None = None
+        # the digests whose signatures were verified on this host; shared by what `of` returns
+        self._verified: set[str] = set()
+
+    @property
+    def verified_here(self) -> bool:
+        return bool(self._verified)
+
+    def of(self, number: int) -> DeliveredTask:
+        found = copy.copy(self)
+        found._delivery = self._parcel.items[number]
+        return found
 
     def open(self, target: Target, auth: AuthOptions, connection: ConnectionOptions) -> Repository:
         from .delivered_blobs import DeliveredBlobs, DeliveredRepository
 
-        delivery = self._delivery_of(target)
-        if delivery.failure:
-            raise _failure_of(delivery)
-        blobs = DeliveredBlobs([each for _options, each in self._items], self._parcel.store, self._incoming)
-        return DeliveredRepository(target.reference, delivery, blobs)
+        if self._delivery.failure:
+            raise _failure_of(self._delivery)
+        blobs = DeliveredBlobs(self._parcel.items, self._parcel.store, self._incoming)
+        return DeliveredRepository(target.reference, self._delivery, blobs)
 
     def verify(
         self, repository: Repository, resolved: Resolved, policy: VerifyPolicy, fingerprint: str, *, anew: bool = False
@@ -64,7 +77,7 @@ class DeliveredTask(Task):
         """Verify again, where this host has what it takes; otherwise what the other machine found counts."""
         from ..verdicts import Finding
 
-        delivery = next(each for _options, each in self._items if each.revision.endswith(resolved.digest))
+        delivery = self._delivery
         handed = Finding(delivery.verdict, list(delivery.verdict_warnings), is_remembered=True)
         if not delivery.verify or not can_verify():
             return handed
@@ -77,20 +90,12 @@ class DeliveredTask(Task):
         except MissingDependency:
             # of a format that takes another package
             return handed
-        self.verified_here = True
+        self._verified.add(resolved.digest)
         return handed
 
     def receive(self, incoming: Incoming, archive: Archive) -> None:
         """Have the blobs of an archive read from the files that were sent."""
         self._incoming = incoming, archive
-
-    def _delivery_of(self, target: Target) -> Delivery:
-        known = target.known
-        for options, delivery in self._items:
-            same = _reference(options) == _text(target)
-            if same and (known is None or not delivery.revision or delivery.revision.endswith(known.digest)):
-                return delivery
-        raise DeliveryFailed({"msg": f"Nothing of {target.reference} was handed over."})
 
 
 class _Look(NamedTuple):
@@ -114,9 +119,8 @@ def pull_delivered(
     :param go_on: the pull itself, in a task that has the deliveries; it is told whether a diff is wanted.
     :raises OciError: for every failure; ``dest`` is then unchanged.
     """
-    pairs = list(zip(items, parcel.items))
-    task = DeliveredTask(parcel, pairs)
-    look = _look(task, pairs, check_mode=check_mode, want_diff=want_diff)
+    task = DeliveredTask(parcel)
+    look = _look(task, items, check_mode=check_mode, want_diff=want_diff)
     wanted = [parcel.items[number] for number in look.needing]
     if check_mode and _missing(look, parcel):
         comparison = _comparison(look) if want_diff else None
@@ -160,12 +164,10 @@ def can_verify() -> bool:
     return find("cryptography") is not None
 
 
-def _look(
-    task: DeliveredTask, pairs: Sequence[tuple[PullOptions, Delivery]], *, check_mode: bool, want_diff: bool
-) -> _Look:
+def _look(task: DeliveredTask, items: Sequence[PullOptions], *, check_mode: bool, want_diff: bool) -> _Look:
     contexts, needing = [], []
-    for number, (options, _delivery) in enumerate(pairs):
-        pull = make_context(options, task, check_mode=check_mode, want_diff=want_diff)
+    for number, options in enumerate(items):
+        pull = make_context(options, task.of(number), check_mode=check_mode, want_diff=want_diff)
         contexts.append(pull)
         if not options.suspend and _needs_content(pull):
             needing.append(number)
@@ -295,13 +297,3 @@ def _failure_of(delivery: Delivery) -> OciError:
     outage = ConnectionFailed(failed.message)
     outage.reason, outage.details = failed.reason, failed.details
     return outage
-
-
-def _reference(options: PullOptions) -> str:
-    from ..resolve import parse_target
-
-    return _text(parse_target(options.reference, options.selector.media_type))
-
-
-def _text(target: Target) -> str:
-    return target.wanted

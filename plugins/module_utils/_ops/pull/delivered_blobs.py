@@ -17,9 +17,8 @@ from ..._files.regular_file import storage_error
 from ..._layout.blobs import SmallBlobs, blob_name
 from ..._layout.index import LayoutIndex, parse_index
 from ..._layout.reader import LayoutReader
-from ..._oci.manifest import Descriptor, Manifest
+from ..._oci.manifest import Descriptor
 from ..._oci.reference import Reference
-from ..._oci.repository import BlobSource
 from .delivery import PART_SIZE, Archive, Delivery
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ class DeliveredBlobs:
 
 
 class DeliveredRepository(LayoutReader):
-    """What was handed over of one repository, for reading."""
+    """What was handed over of one repository."""
 
     def __init__(self, reference: Reference, delivery: Delivery, blobs: DeliveredBlobs) -> None:
         super().__init__(reference.at(), "", f"What was handed over of {reference.name}")
@@ -131,12 +130,6 @@ class DeliveredRepository(LayoutReader):
         if self._parsed is None:
             self._parsed = parse_index(dict(self._delivery.listing), self._place)
         return self._parsed
-
-    def push_blob(self, source: BlobSource, mount_from: Sequence[str] = ()) -> str:
-        raise NotImplementedError("What was handed over is only read.")
-
-    def push_manifest(self, manifest: Manifest, tag: str = "") -> None:
-        raise NotImplementedError("What was handed over is only read.")
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -37,8 +37,9 @@ def pull_many(
     """
     with task or Task(cache) as task:
         pulls = []
-        for number, (options, _label) in enumerate(items, 1):
-            one = numbered(number, partial(make_context, options, task, check_mode=check_mode, want_diff=want_diff))
+        for number, (options, _label) in enumerate(items):
+            make = partial(make_context, options, task.of(number), check_mode=check_mode, want_diff=want_diff)
+            one = numbered(number + 1, make)
             task.expect(one.target, options.auth, options.connection)
             pulls.append(one)
         places = [place_of(one) for one in pulls]

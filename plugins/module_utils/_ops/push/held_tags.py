@@ -16,7 +16,7 @@ from ..immutable_tags import is_immutable
 
 if TYPE_CHECKING:
     from ..._oci.manifest import Descriptor
-    from ..._oci.repository import Repository
+    from ..._oci.repository import WritableRepository
 
 
 class HeldTags:
@@ -26,11 +26,16 @@ class HeldTags:
     """
 
     def __init__(
-        self, open_repository: Callable[[], Repository], tags: Sequence[str], immutable: str | None, *, force: bool
+        self,
+        open_repository: Callable[[], WritableRepository],
+        tags: Sequence[str],
+        immutable: str | None,
+        *,
+        force: bool,
     ) -> None:
         """``immutable`` is the expression for tags that are never moved, see :mod:`~._ops.immutable_tags`."""
         self._open = open_repository
-        self._opened: Repository | None = None
+        self._opened: WritableRepository | None = None
         self._tags = tags
         self._immutable = immutable
         self._force = force
@@ -40,7 +45,7 @@ class HeldTags:
         self._lock = threading.RLock()
 
     @property
-    def repository(self) -> Repository:
+    def repository(self) -> WritableRepository:
         with self._lock:
             if self._opened is None:
                 self._opened = self._open()
@@ -70,7 +75,7 @@ class HeldTags:
                 raise
             return None
 
-    def repository_for(self, size: int | None) -> Repository | None:
+    def repository_for(self, size: int | None) -> WritableRepository | None:
         """See :class:`~._ops.push.one_pass.Prospect`. A layer of unknown size is new where all tags are."""
         with self._lock:
             if not self._is_examined:

@@ -30,7 +30,7 @@ MIN_PIECE = 256 * 1024
 
 if TYPE_CHECKING:
     from ..._archive.writer import PackResult
-    from ..._oci.repository import Repository
+    from ..._oci.repository import Repository, WritableRepository
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ T = TypeVar("T")
 class Prospect(Protocol):
     """What is known of the place to publish to; may be asked by several threads."""
 
-    def repository_for(self, size: int | None) -> Repository | None:
+    def repository_for(self, size: int | None) -> WritableRepository | None:
         """The repository, when no tag to be written holds a layer of so many bytes (None: of unknown size) already,
         and all of them may be written; otherwise None."""
 

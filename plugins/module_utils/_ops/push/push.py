@@ -34,7 +34,7 @@ from ..._oci.digest import digest_of_hash, parse_digest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
 from ..._oci.progress import transfers
 from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
-from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, Repository, read_blob
+from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, WritableRepository, read_blob
 from ..artifact_result import artifact_result
 from ..connect import cache_warnings, open_cache
 from ..connect_to_write import open_to_write
@@ -132,7 +132,7 @@ def push(options: PushOptions, *, check_mode: bool = False, want_diff: bool = Fa
         for tag in options.tags:
             guard.check_resolved(Resolved("", tag, None))
 
-    def connect() -> Repository:
+    def connect() -> WritableRepository:
         return open_to_write(reference, options.auth, options.connection, check_mode=check_mode, cache=cache)
 
     held = HeldTags(connect, own_tags, options.immutable_tags, force=options.force)

@@ -26,19 +26,20 @@ class HeldBack(OciError):
     reason = "HeldBack"
 
 
-def choose(state: State, to: str, dest: str) -> Kept:
+def choose(state: State, to: str, dest: str, is_ahead: bool = False) -> Kept:
     """Return the kept revision that ``to`` names: a tag, a digest, a revision, a number, or the previous one.
 
     The previous one is what the newest revision that a pull has placed had replaced, whatever was rolled back since: to
-    go to it twice is to go to it once.
+    go to it twice is to go to it once. After a pull that was killed it is what the record has.
 
     :param dest: for messages.
+    :param is_ahead: a pull was killed when its revision was in place and not on record.
     :raises NotKept: when it is not kept.
     :raises HeldBack: when it is held back.
     :raises InvalidOption: when ``to`` names two.
     """
     kept = kept_revisions(state.standing)
-    found = _previous(state, kept) if to in ("", PREVIOUS) else _named(kept, to)
+    found = _previous(state, kept, is_ahead) if to in ("", PREVIOUS) else _named(kept, to)
     if found is None:
         listed = ", ".join(f"{each.number} ({each.revision})" for each in reversed(kept)) or "none"
         wanted = f"no revision {to[:200]!r}" if to not in ("", PREVIOUS) else "no previous revision that may be used"
@@ -69,9 +70,9 @@ def _named(kept: Sequence[Kept], to: str) -> Kept | None:
     return found[-1] if found else None
 
 
-def _previous(state: State, kept: Sequence[Kept]) -> Kept | None:
+def _previous(state: State, kept: Sequence[Kept], is_ahead: bool) -> Kept | None:
     going = state.standing.get("going")
-    if state.pending:
+    if state.pending or is_ahead:
         # what a run that was killed led to: an earlier revision, or away from the one on record
         known: Mapping[int, Kept] = {each.number: each for each in kept}
         return known.get(going) if going else current_revision(state.standing)

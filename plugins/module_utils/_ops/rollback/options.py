@@ -31,6 +31,11 @@ class RollbackOptions:
     who: str = ""
 
 
+def one_line(text: str) -> str:
+    """Return a text for messages in one line: line breaks and characters that are not printed become spaces."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+
+
 def answer_of(result: PullResult) -> dict[str, Any]:
     """Return the module's result for a revision that is in place now, or would be."""
     result.reason = REASONS[ROLLED_BACK] if result.changed else UP_TO_DATE

@@ -46,7 +46,8 @@ class _Step:
         self._destination = destination
         self._want_diff = want_diff
         self._state = destination.load_state()
-        self._target = choose(self._state, options.to, shown(destination.root))
+        is_ahead = destination.is_ahead(self._state)
+        self._target = choose(self._state, options.to, shown(destination.root), is_ahead)
         self._hold: Hold | None = hold_after(options, self._state, self._target)
 
     def run(self, work: Workplace | None) -> dict[str, Any]:

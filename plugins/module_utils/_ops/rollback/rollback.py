@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..._dest.destination import Destination
@@ -34,7 +35,7 @@ from ..pull.keeping import account
 from ..pull.options import LEFT_OUT, PLACEMENT, UP_TO_DATE
 from ..pull.replay import replay, standing_after
 from ..task import Task
-from .choice import choose
+from .choice import PREVIOUS, choose
 from .options import (
     REASONS,
     RELEASED,
@@ -43,6 +44,7 @@ from .options import (
     RollbackOptions,
     answer_of,
     hold_after,
+    one_line,
 )
 
 
@@ -54,6 +56,12 @@ def rollback(options: RollbackOptions, *, check_mode: bool = False, want_diff: b
     for name, text in (("reason", options.reason), ("who", options.who)):
         if len(text) > MAX_TEXT:
             raise InvalidOption(f"'{name}' has {len(text)} characters: wanted at most {MAX_TEXT}.")
+    options = replace(options, reason=one_line(options.reason), who=one_line(options.who))
+    if options.state == RELEASED and options.to == PREVIOUS:
+        raise InvalidOption(
+            "'to' is 'previous' with state: released, which is about what is held back.",
+            "Name it by its tag, digest or revision, or leave 'to' out to release everything.",
+        )
     if not options.dest:
         raise InvalidOption("'dest' is empty.", "Give the directory or file that was pulled to.")
     destination, name = _destination(options)

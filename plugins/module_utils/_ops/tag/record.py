@@ -26,7 +26,7 @@ from ..._oci.repository import BlobSource
 from ..._oci.times import parse_time, time_text
 
 if TYPE_CHECKING:
-    from ..._oci.repository import Repository
+    from ..._oci.repository import Repository, WritableRepository
 
 ARTIFACT_TYPE = "application/vnd.cloudnative.artifacts.tag-record.v1+json"
 _PREFIX = "cloudnative.artifacts/"
@@ -58,7 +58,7 @@ class RecordOptions:
 
 
 def attach_record(
-    repository: Repository, artifact: Descriptor, tag: str, before: str, after: str, options: RecordOptions
+    repository: WritableRepository, artifact: Descriptor, tag: str, before: str, after: str, options: RecordOptions
 ) -> str:
     """Attach the record of one move; return the digest of its manifest.
 

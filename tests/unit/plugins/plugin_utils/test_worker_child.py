@@ -93,7 +93,7 @@ def eat_memory() -> None:
         (ends_with(0), 0, "said\n", ""),
         (ends_with(None), 0, "said\n", ""),
         (ends_with(7), 7, "said\n", ""),
-        (ends_with("odd"), 1, "said\n", ""),
+        (ends_with("odd"), 1, "said\n", "odd\n"),
         (lambda: os._exit(3), 3, "", ""),
         (kill(signal.SIGKILL), 137, "said\n", "signal 9 (SIGKILL)"),
         (kill(signal.SIGSEGV), 139, "said\n", "signal 11 (SIGSEGV)"),

@@ -1,13 +1,15 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbers and truth values where text says which version is meant."""
+"""Numbers and truth values where text says which version is meant, and texts where mappings are."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from ansible.module_utils import basic
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.exact import EXACT_OPTIONS, refuse_numbers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.items import (
@@ -15,7 +17,12 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.ite
     IDENTITY_SPEC,
     with_entries,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import REFERENCE_SPEC, SELECTION_SPEC
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import (
+    REFERENCE_SPEC,
+    SELECTION_SPEC,
+    VERIFY_SPEC,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 
 SPEC: dict[str, Any] = {
@@ -78,3 +85,27 @@ def test_all_options_of_references_and_selections_are_exact() -> None:
         return found
 
     assert texts({**REFERENCE_SPEC, **SELECTION_SPEC, **IDENTITY_SPEC}) <= EXACT_OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"verify": "cosign"}, "verify"),
+        ({"verify": {"identities": ["me@example.com"]}}, "verify.identities"),
+        ({"filter_tags": {"policy": "semver"}}, "filter_tags.policy"),
+        ({"filter_tags": '{"policy": "semver"}'}, "filter_tags.policy"),
+        ({"artifacts": "app.yml"}, "artifacts"),
+        ({"artifacts": [{"ref": "a.test/b:1"}, "a.test/b:2"]}, "artifacts"),
+    ],
+)
+def test_an_option_that_is_no_mapping_is_named(
+    given: dict[str, Any], option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
+    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+    monkeypatch.setattr(basic.AnsibleModule, "log", lambda *_words, **_more: None)
+    with pytest.raises(SystemExit):
+        run_module(with_entries({**IDENTITY_SPEC, **VERIFY_SPEC, **ARTIFACTS_SPEC}), lambda _module: {})
+    result = json.loads(capsys.readouterr().out)
+    assert result["reason"] == "InvalidOption"
+    assert f"'{option}' is a text, and a mapping is wanted. It has the options " in result["msg"]

@@ -17,8 +17,8 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache import store as cache_store
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.artifact_cache import (
     ArtifactCache,
-    CachedRepository,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cache.writable import WritableCachedRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import DigestMismatch, InvalidContent
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
@@ -60,14 +60,14 @@ class Place:
         }
         self.digest = server.add_manifest(canonical_json(document), "1")
 
-    def open(self, *, read_only: bool = False) -> CachedRepository:
+    def open(self, *, read_only: bool = False) -> WritableCachedRepository:
         inner = Harness(self.server).repository
 
         def connect() -> Repository:
             self.opened += 1
             return inner
 
-        return CachedRepository(inner.reference, ArtifactCache(str(self.root), read_only=read_only), connect)
+        return WritableCachedRepository(inner.reference, ArtifactCache(str(self.root), read_only=read_only), connect)
 
     def lines(self) -> list[str]:
         """The requests since the last call."""

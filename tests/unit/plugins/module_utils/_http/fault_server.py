@@ -191,6 +191,9 @@ class FaultServer:
                 self._uploads += 1
                 return Answer(202, {"Location": f"{seen.path}{self._uploads}?state=a%2Bb&state=2"})
         if seen.method == "PATCH":
+            if len(seen.body) < int(seen.headers.get("Content-Length") or 0):
+                # the client went away: this thread may get to it after the upload was given up
+                return _error(400, "BLOB_UPLOAD_INVALID")
             data = self.uploads[seen.path] = self.uploads.get(seen.path, b"") + seen.body
             return Answer(202, {"Location": f"{seen.path}?state=patched", "Range": f"0-{len(data) - 1}"})
         if seen.method == "DELETE":

@@ -31,6 +31,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     RegistryError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._mirrors.repository import MirroredRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._mirrors.rules import parse_mirrors, places
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
@@ -43,6 +44,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reposit
     read_blob,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.connect import open_repository
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.connect_to_write import open_to_write
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.layer_reader import opened_layers
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.discovery import tagged_layers
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
@@ -508,15 +510,16 @@ def test_what_is_to_be_written_goes_to_the_registry(ground: Ground) -> None:
     reference = parse_reference(f"{ground.origin.host}/org/app")
     rules = parse_mirrors({ground.origin.host: [{"url": ground.first.url, "mode": "replace"}]})
     connection = ConnectionOptions(insecure=True, mirrors=rules)
-    written = open_repository(reference, AuthOptions(), connection, push=True)
+    written = open_to_write(reference, AuthOptions(), connection, check_mode=False)
     written.push_blob(source_of(SMALL))
     manifest: Manifest = MANIFEST
     written.push_manifest(manifest, "1")
-    compared = open_repository(reference, AuthOptions(), connection, mirrored=False)
+    compared = open_to_write(reference, AuthOptions(), connection, check_mode=True)
     assert compared.resolve("1") == manifest.descriptor
     assert ground.asked()[0] == 0
-    with pytest.raises(NotImplementedError):
-        open_repository(reference, AuthOptions(), connection).push_manifest(manifest)
+    # what reads by way of mirrors has no way to write
+    mirrored = open_repository(reference, AuthOptions(), connection)
+    assert isinstance(mirrored, MirroredRepository) and not hasattr(mirrored, "push_manifest")
 
 
 def test_a_mirror_that_cannot_be_configured_is_an_error(ground: Ground) -> None:

@@ -26,6 +26,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     DAY,
     Layout,
     gone,
+    index_of,
     kept,
 )
 
@@ -136,6 +137,16 @@ def test_retention_keeps_what_a_fleet_runs(layout: Layout, monkeypatch: pytest.M
     later(monkeypatch, 31)
     assert gone(layout.prune(ALL, keep_deployed=30 * DAY)) == ["1.0.0"]
     assert records(layout, running) == []
+
+
+def test_retention_keeps_the_index_of_a_platform_that_a_fleet_runs(layout: Layout) -> None:
+    arm, amd = layout.publish("arm"), layout.publish("amd")
+    index = layout.push(index_of(layout.push(index_of(arm))), "nested")
+    layout.push(index_of(amd), "2.0.0")
+    record(layout, arm.descriptor.digest, new_key())
+    result = layout.prune(ALL, keep_deployed=30 * DAY)
+    assert (kept(result), gone(result)) == ({"nested": "deployed"}, ["2.0.0"])
+    assert layout.holds(arm) and layout.holds(index)
 
 
 def test_a_time_that_cannot_be_is_now(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

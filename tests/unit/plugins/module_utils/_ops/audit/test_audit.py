@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,18 @@ from typing import Any
 import pytest
 from two_users import public_place
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, StorageError
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, CacheOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    InvalidOption,
+    InvalidPolicy,
+    StorageError,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import (
+    AuthOptions,
+    CacheOptions,
+    ConnectionOptions,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.audit import gathered
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.audit.audit import AuditOptions, audit
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.audit.gathered import read_host
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.audit.judge import FAILURES, KINDS
@@ -24,6 +36,8 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.audit.q
     Questions,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.refusals import PolicyInvalid
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import VerifyPolicy
 
 DIGEST = f"sha256:{'0' * 64}"
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u202e\u0007"
@@ -102,6 +116,12 @@ def test_what_hosts_say_is_judged_and_summed_up() -> None:
     assert set(FAILURES) < set(KINDS)
 
 
+def test_the_two_files_of_a_report_are_two(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match="Give each its own file"):
+        report({}, json_file=f"{tmp_path}/report", html_file=f"{tmp_path}/./report")
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "answer",
     [None, 1, [], "x", {"ansible_facts": 1}, {"ansible_facts": {"oci_artifacts": {}}}, {"ansible_facts": None}],
@@ -159,16 +179,59 @@ def test_a_repository_that_a_host_names_is_asked_only_where_that_gives_nothing_a
         report({}, questions=QuestionOptions(auth=AuthOptions(username="u", password="p")))
     with pytest.raises(InvalidOption):
         report({}, questions=QuestionOptions(auth=AuthOptions(provider="aws")))
+    for pattern in ("https://registry.example.com", "oci://registry.example.com/app", ""):
+        with pytest.raises(InvalidOption, match="without a scheme"):
+            report({}, questions=QuestionOptions(["registry.example.com", pattern]))
     with Task(CacheOptions()) as task:
         some = Questions(QuestionOptions(["registry.example.com/app", "*.other.example/*"]), task)
         names = ("registry.example.com/app", "registry.example.com/app/x", "a.other.example/x")
         assert all(some.may_ask(f"oci://{name}") for name in names)
+        ended = Questions(QuestionOptions(["registry.example.com/"]), task)
+        assert ended.may_ask("oci://registry.example.com/app") and not ended.may_ask(
+            "oci://registry.example.com.evil/a"
+        )
         others = ("registry.example.com/apple", "registry.example.com.evil/app", "registry.example.com")
         assert not any(some.may_ask(f"oci://{name}") for name in others)
         everything = Questions(QuestionOptions(), task)
         assert everything.may_ask("oci://any.example/x")
         # what a host says of its disk is not looked for on the controller
         assert not everything.may_ask("oci-layout:/etc") and not everything.may_ask("oci-archive:/etc/passwd")
+
+
+def test_a_helper_is_asked_for_the_login_of_a_registry_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helper, calls = tmp_path / "docker-credential-counted", tmp_path / "calls"
+    helper.write_text(f"#!/bin/sh\necho called >> {calls}\necho 'credentials not found in native keychain'\nexit 1\n")
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        registry = f"127.0.0.1:{unheard.getsockname()[1]}"
+        said = [{**PLACED, "url": f"oci://{registry}/{name}"} for name in ("one", "two")]
+        auth = AuthOptions(auth_config={"credHelpers": {registry: "counted"}})
+        result = report(
+            {"a": facts(*said)}, questions=QuestionOptions(auth=auth, connection=ConnectionOptions(retries=0))
+        )
+    assert set(kinds(result, "a")) == {"unknown"}
+    assert calls.read_text().splitlines() == ["called"]
+
+
+def test_a_policy_that_cannot_be_used_is_an_error_and_no_finding(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.pub")
+    with pytest.raises(InvalidPolicy, match="missing"):
+        report({"a": facts(PLACED)}, questions=QuestionOptions(verify=VerifyPolicy(public_keys=(missing,))))
+    rules = rules_of({"rules": [{"match": "*", "verify": {"public_keys": [missing]}}]})
+    with pytest.raises(PolicyInvalid, match="missing"):
+        report({"a": facts(PLACED)}, questions=QuestionOptions(policy=rules))
+
+
+def test_a_host_with_two_thousand_destinations_is_judged_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [{**PLACED, "path": f"/srv/{number}"} for number in range(2000)]
+    result = report({"a": facts(*many)})
+    assert (result["report"]["summary"]["destinations"], kinds(result, "a")) == (2000, [])
+    monkeypatch.setattr(gathered, "MAX_DESTINATIONS", 1500)
+    result = report({"a": facts(*many)})
+    assert (result["report"]["summary"]["destinations"], kinds(result, "a")) == (1500, ["not_gathered"])
+    assert "1,500 destinations or more" in page_of(result["report"])
 
 
 def test_a_host_chooses_neither_the_repository_nor_the_option_of_a_question() -> None:

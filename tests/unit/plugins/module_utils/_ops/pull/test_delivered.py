@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import DigestMismatch, InvalidOption
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.many import ItemsFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import delivered_blobs, delivery
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.checks import HealthCheckFailed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.context import make_context
@@ -32,6 +34,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.de
     parse_parcel,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.host_options import Health
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.many import pull_many
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 
@@ -190,6 +193,33 @@ def test_a_failure_elsewhere_concerns_only_who_needs_something(tmp_path: Path) -
     layers = {digest_of(data): data for data in FILES.values()}
     host.pull(item._replace(inline={**item.inline, **layers}))
     assert host.pull(item._replace(failure=failed))["reason"] == "ArtifactUpToDate"
+
+
+def test_two_items_of_one_reference_each_have_their_own_delivery(tmp_path: Path) -> None:
+    """What satisfies the policy of one does not stand for what did not satisfy that of another one."""
+    layers = {digest_of(data): data for data in FILES.values()}
+    item = delivery_of(FILES)
+    item = item._replace(inline={**item.inline, **layers})
+    failed = {"failed": True, "msg": "Not signed.", "reason": "VerificationError", "retryable": False}
+    verdicts = [{"verified": True, "reason": "Verified", "provider": name} for name in ("cosign", "notation")]
+    made = [
+        item._replace(verified="weak", verdict=verdicts[0]),
+        item._replace(verified="strict", failure=failed),
+        item._replace(verified="another", verdict=verdicts[1]),
+    ]
+    parcel = parse_parcel(Parcel("controller", made).as_text())
+    items = []
+    for number, each in enumerate(parcel.items):
+        reference = ReferenceOptions(ref="registry.example.com/a/b:1", pin=each.revision)
+        dest = str(tmp_path / f"dest{number}")
+        items.append(PullOptions(reference, dest, LayerSelector(), Limits(10**6, 100), vouched=each.verified))
+    labelled = [(options, {"dest": options.dest}) for options in items]
+    with pytest.raises(ItemsFailed, match="Not signed") as caught:
+        pull_delivered(parcel, items, lambda task, diff: pull_many(labelled, CacheOptions(), 1, task=task))
+    assert [os.path.exists(options.dest) for options in items] == [True, False, True]
+    results = caught.value.details["results"]
+    assert results[1]["reason"] == "VerificationError"
+    assert [results[0]["verification"], results[2]["verification"]] == verdicts
 
 
 def test_what_a_host_keeps_is_not_sent_again_nor_what_it_holds_back(tmp_path: Path) -> None:

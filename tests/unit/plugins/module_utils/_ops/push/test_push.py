@@ -36,7 +36,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import Reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource, read_small_blob
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import connect_to_write
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.immutable_tags import is_immutable
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push import push as push_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.push.build import BuildOptions, Input
@@ -93,14 +92,11 @@ class Place:
         self.opened: list[bool] = []
         self.write("one")
 
-        def open_repository(
-            reference: Reference, *_options: Any, push: bool = False, mirrored: bool = True, **_shared: Any
-        ) -> Spy:
-            assert not mirrored, "what is written, or compared with, is the registry's own"
-            self.opened.append(push)
+        def open_to_write(reference: Reference, *_options: Any, check_mode: bool, **_shared: Any) -> Spy:
+            self.opened.append(not check_mode)
             return Spy(reference, self.calls, self.fail)
 
-        monkeypatch.setattr(connect_to_write, "open_repository", open_repository)
+        monkeypatch.setattr(push_module, "open_to_write", open_to_write)
         monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
 
     def write(self, text: str, name: str = "a.yaml") -> None:

@@ -99,3 +99,20 @@ def test_a_kill_before_any_change_leaves_a_whole_release_in_place(
             # otherwise the next one is killed, too
         host.is_clean(after)
     assert kills > 60
+
+
+def test_going_back_after_a_killed_pull_is_to_what_was_there_before(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.pull("1")
+    host.pull("2")
+    killing = parse_health({"command": "sh -c 'kill -9 $PPID'", "timeout": "60s", "remediation": "rollback"})
+    assert not killed_at(0, lambda: host.pull("3", health=killing))
+    assert host.is_whole() == "3"
+    foreseen = host.back(check_mode=True)
+    result = host.back()
+    assert foreseen["artifact"]["tag"] == result["artifact"]["tag"] == "2"
+    assert foreseen["changes"]["changed"] == result["changes"]["changed"] == ["current"]
+    assert (result["reason"], result["held"]) == ("RolledBack", [])
+    host.is_clean("2")
+    # then it is on record again, and the one before it is the first
+    assert host.back()["artifact"]["tag"] == "1"

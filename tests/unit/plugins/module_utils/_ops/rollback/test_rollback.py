@@ -302,6 +302,22 @@ def test_suspended_pulls_say_who_and_why(host: Host) -> None:
     assert host.pull("4").reason == "NewRevision"
 
 
+def test_what_people_say_is_one_line(host: Host) -> None:
+    host.on()
+    said = host.back(state="suspended", reason="an incident,\n\x1b[31msee\u00a0the wiki\n", who="ops\n")
+    assert (said["suspended"]["reason"], said["suspended"]["who"]) == ("an incident, [31msee the wiki", "ops")
+    assert host.back(state="suspended", reason="an incident, [31msee the wiki", who="ops")["changed"] is False
+    assert host.back(state="resumed")["changed"]
+    (hold,) = host.back(reason="it\nfails")["held"]
+    assert hold["reason"] == "it fails"
+
+
+def test_the_previous_revision_is_nothing_to_release(host: Host) -> None:
+    host.back()
+    with pytest.raises(InvalidOption, match="leave 'to' out to release everything"):
+        host.back(state="released", to="previous")
+
+
 def test_a_token_is_handled_once(host: Host) -> None:
     host.on()
     altered = host.dest / "a"
