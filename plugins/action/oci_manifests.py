@@ -30,6 +30,11 @@ class ActionModule(WithSources, ActionBase):
         del tmp
         return {**result, **self._run_shared(_with_defaults(plain(self._task.args)), task_vars)}
 
+    def _needs_sources(self, arguments: Mapping[str, Any]) -> bool:
+        # the module finds out on the cluster which earlier revision is meant
+        entries = arguments.get("manifests")
+        return isinstance(entries, list) and any(isinstance(each, dict) and each.get("rollback_to") for each in entries)
+
 
 def _with_defaults(arguments: dict[str, Any]) -> dict[str, Any]:
     """The options of the module, with ``defaults`` in each entry."""

@@ -13,7 +13,8 @@ description:
   - Makes a cluster have the objects whose manifests are in artifacts, as Flux's Kustomization does - what is new is
     applied, what changed is updated, and what the last revision had and this one lacks is pruned.
   - An artifact is resolved, verified and fetched once per run, as charts are. Its layers may be archives, such as those
-    of C(flux push artifact) and M(cloudnative.artifacts.oci_artifact_push), or YAML files, such as those of C(oras push).
+    of C(flux push artifact) and M(cloudnative.artifacts.oci_artifact_push), or YAML files, such as those of
+    C(oras push).
   - Objects are applied on the server with one field manager, C(cloudnative.artifacts), in stages - definitions of kinds
     and namespaces, classes, all the rest. Before a stage is written, the server is asked about each of its objects, and
     before the first stage all objects are looked up. When anything fails, nothing is pruned; the next run completes.
@@ -134,10 +135,11 @@ options:
         suboptions:
           patch:
             description:
-              - A strategic merge patch (a mapping) or a JSON patch of RFC 6902 (a list of operations), as YAML text or as
-                a value. A strategic merge patch without O(manifests[].patches[].target) is for the object that it names.
-              - In a strategic merge patch the items of lists of containers, volumes, ports and the like are found by the
-                keys that Kubernetes gives them; other lists are replaced. C($patch) of the value V(delete) or
+              - A strategic merge patch (a mapping) or a JSON patch of RFC 6902 (a list of operations), as YAML text or
+                as a value. A strategic merge patch without O(manifests[].patches[].target) is for the object that it
+                names.
+              - In a strategic merge patch the items of lists of containers, volumes, ports and the like are found by
+                the keys that Kubernetes gives them; other lists are replaced. C($patch) of the value V(delete) or
                 V(replace) is supported.
             type: raw
             required: true
@@ -241,9 +243,10 @@ options:
             type: str
       rollback_to:
         description:
-          - Apply an earlier artifact of this set instead of what its source stands for - V(previous), or a digest or
-            revision of RV(manifests[].history). It is taken from the cache where it is there, verified as ever, and
-            stays until the option is removed.
+          - Apply an earlier artifact of this set instead of what its source stands for - a digest or revision of
+            RV(manifests[].history), or V(previous) for the last one that is not what the source stands for now.
+          - It is taken from the cache where it is there, without a request to the registry, and verified as ever. It
+            stays until the option is removed. It needs O(sources), and the repository has to be the same.
         type: str
       history_max:
         description:
@@ -389,7 +392,8 @@ manifests:
       description: The number of objects in the set.
       type: int
     history:
-      description: The artifacts that were applied, the latest first, each with C(revision), C(digest), C(url) and C(applied).
+      description:
+        - The artifacts that were applied, the latest first, each with C(revision), C(digest), C(url) and C(applied).
       type: list
       elements: dict
     error:
@@ -414,7 +418,8 @@ failed_sources:
 reason:
   description:
     - A stable code for the cause of a failure; that of the first set where several failed. V(BuildFailed),
-      V(ReconciliationFailed), V(HealthCheckFailed), V(DependencyNotReady), V(Conflict) and V(Forbidden) are of manifests.
+      V(ReconciliationFailed), V(HealthCheckFailed), V(DependencyNotReady), V(Conflict) and V(Forbidden) are of
+      manifests.
   returned: failure
   type: str
 refused_by:
@@ -457,10 +462,11 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     items, kube = manifests_items(module.params), kube_options(module.params)
     if module.params["sources"] is None:
         return _deploy(module, items, kube, module.params["artifacts"])
-    found = _fetch(module, items, kube)
+    found = _fetch(module)
     artifacts = found["charts"]
     try:
-        result = _deploy(module, items, kube, {**module.params["artifacts"], **artifacts})
+        earlier = _roll_back(module, items, kube, artifacts) if any(each["rollback_to"] for each in items) else {}
+        result = _deploy(module, items, kube, {**module.params["artifacts"], **artifacts, **earlier})
     except OciError as exc:
         # they are in the cache, whatever became of the manifests
         exc.details["artifacts"] = artifacts
@@ -469,7 +475,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     return {**result, "artifacts": artifacts, "warnings": [*found["warnings"], *result.get("warnings", [])]}
 
 
-def _fetch(module: AnsibleModule, items: Any, kube: Any) -> dict[str, Any]:
+def _fetch(module: AnsibleModule) -> dict[str, Any]:
     # imported here: with artifacts that are at hand, nothing of it is needed
     from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.charts import (
         chart_cache,
@@ -487,10 +493,23 @@ def _fetch(module: AnsibleModule, items: Any, kube: Any) -> dict[str, Any]:
         raise
 
 
+def _roll_back(module: AnsibleModule, items: Any, kube: Any, artifacts: Any) -> dict[str, Any]:
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.charts import (
+        chart_cache,
+        chart_sources,
+        source_defaults,
+    )
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.manifests.rollback import fetch_earlier
+
+    sources = {source.name: source for source in chart_sources(module, source_defaults(module))}
+    return fetch_earlier(items, sources, artifacts, kube, chart_cache(module))
+
+
 def _deploy(module: AnsibleModule, items: Any, kube: Any, artifacts: Any) -> dict[str, Any]:
     options = ManifestsOptions(
         manifests=items,
         artifacts=fetched_artifacts(artifacts),
+        has_sources=module.params["sources"] is not None,
         kube=kube,
         parallel=module.params["parallel"],
         lock_timeout=parse_duration(module.params["lock_timeout"]),

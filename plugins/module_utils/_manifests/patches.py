@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,7 +58,7 @@ def patch_objects(items: Sequence[ManifestObject], patches: Sequence[Mapping[str
 
 def _content(value: Any, what: str) -> Any:
     if isinstance(value, str):
-        text = value.strip()
+        text = textwrap.dedent(value)
         try:
             document: Any = read_values(f"patch:\n{_indented(text)}".encode(), what)["patch"]
         except OciError as exc:
@@ -102,28 +104,32 @@ def _named(items: Sequence[ManifestObject], patch: Mapping[str, Any], what: str)
 
 
 def _selected(items: Sequence[ManifestObject], target: Mapping[str, Any], what: str) -> list[ManifestObject]:
-    found = []
-    for item in items:
-        group, _slash, version = item.version.rpartition("/")
-        values = {"group": group, "version": version, "kind": item.kind, "name": item.name, "namespace": item.namespace}
-        if not all(_fits(str(target.get(name) or ""), value, f"{what}: {name}") for name, value in values.items()):
-            continue
-        labels, annotations = (item.metadata.get(part) or {} for part in ("labels", "annotations"))
-        if selects(str(target.get("label_selector") or ""), labels) and selects(
-            str(target.get("annotation_selector") or ""), annotations
-        ):
-            found.append(item)
-    return found
+    names = ("group", "version", "kind", "name", "namespace")
+    values = [dict(zip(names, _identity(item))) for item in items]
+    found = list(range(len(items)))
+    for name in names:
+        expression = str(target.get(name) or "")
+        if expression:
+            fitting = _fitting(expression, sorted({each[name] for each in values}), f"the {name} of {what}")
+            found = [number for number in found if values[number][name] in fitting]
+    selectors = [(str(target.get(f"{part}_selector") or ""), f"{part}s") for part in ("label", "annotation")]
+    return [
+        items[number]
+        for number in found
+        if all(selects(selector, items[number].metadata.get(part) or {}) for selector, part in selectors)
+    ]
 
 
-def _fits(expression: str, value: str, what: str) -> bool:
-    if not expression or expression == value:
-        return True
-    return bool(_regex(expression, what).fullmatch(value))
+def _identity(item: ManifestObject) -> tuple[str, str, str, str, str]:
+    group, _slash, version = item.version.rpartition("/")
+    return group, version, item.kind, item.name, item.namespace
 
 
-def _regex(expression: str, what: str) -> Any:
-    return BoundedRegex(f"^(?:{expression})$", what)
+def _fitting(expression: str, texts: Sequence[str], what: str) -> set[str]:
+    """Return the texts that an expression matches as a whole."""
+    if re.fullmatch(r"[A-Za-z0-9_/-]+", expression):
+        return {text for text in texts if text == expression}
+    return {text for text, _groups in BoundedRegex(f"^(?:{expression})$", what).search_all(texts)}
 
 
 def selects(selector: str, values: Mapping[str, Any]) -> bool:

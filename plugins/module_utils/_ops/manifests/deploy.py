@@ -23,6 +23,7 @@ class ManifestsOptions:
     manifests: Sequence[Mapping[str, Any]]
     artifacts: Mapping[str, FetchedArtifact]
     kube: KubeOptions
+    has_sources: bool = False
     parallel: int = 4
     lock_timeout: float = 300.0
     check_mode: bool = False
@@ -40,6 +41,8 @@ def deploy_manifests(options: ManifestsOptions) -> dict[str, Any]:
 
     if not 1 <= options.parallel <= 64:
         raise InvalidOption(f"'parallel' is {options.parallel}: wanted 1 to 64.")
+    if not options.has_sources and any(each["rollback_to"] for each in options.manifests):
+        raise InvalidOption("'rollback_to' is given without 'sources'.", "Say where the artifact comes from.")
     specs = [parse_spec(each, options.artifacts) for each in options.manifests]
     keys = [spec.key for spec in specs]
     if len(set(keys)) < len(keys):

@@ -37,7 +37,7 @@ def await_ready(api: KubeRest, spec: ManifestsSpec, members: Sequence[Member]) -
             late = [(member, status) for member, status in found if status.status != CURRENT]
             if late and time.monotonic() >= deadline:
                 raise _failure(spec, f"are not ready after {spec.timeout:g} s", late)
-            waiting = [member for member, _status in late]
+            waiting = [member for member, _found in late]
             if waiting:
                 time.sleep(min(POLL_INTERVAL, max(deadline - time.monotonic(), 0.05)))
 
