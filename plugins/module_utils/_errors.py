@@ -311,6 +311,7 @@ class HealthCheckFailed(OciError):
     """Objects that were applied and did not become ready. The reason is Flux's."""
 
     reason = "HealthCheckFailed"
+    retryable = True
 
 
 class DependencyNotReady(OciError):

@@ -127,7 +127,7 @@ def check_objects(items: Iterable[ManifestObject], what: str) -> list[ManifestOb
 
     Metadata that only the API server sets, and the status, are taken out.
 
-    :raises ManifestsInvalid: when one has no kind or name, or only ``generateName``.
+    :raises ManifestsInvalid: when one has no kind or name, or only ``generateName``, or is encrypted.
     """
     checked = []
     for item in items:
@@ -139,6 +139,11 @@ def check_objects(items: Iterable[ManifestObject], what: str) -> list[ManifestOb
             raise ManifestsInvalid(
                 f"{item.origin or what} holds a document that is not an object with a name: {words}.",
                 "Wanted apiVersion, kind and metadata.name; generateName makes another object each time.",
+            )
+        if isinstance(document.get("sops"), Mapping):
+            raise ManifestsInvalid(
+                f"The {item.kind} {metadata['name'][:300]} of {item.origin or what} is encrypted with SOPS.",
+                "Publish it decrypted into a registry that few may read, or create it with community.sops.",
             )
         plain = {key: value for key, value in document.items() if key != "status"}
         plain["metadata"] = {

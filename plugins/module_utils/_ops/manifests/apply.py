@@ -38,6 +38,8 @@ PARALLEL = 8
 MAX_NAMED = 10
 # Seconds to wait until an object is gone that is to be created anew.
 REMOVAL_TIMEOUT = 60.0
+# Seconds until an API server serves a kind that was defined just now.
+SERVED_TIMEOUT = 15.0
 _PAUSE = 0.3
 
 CREATED, CONFIGURED, RECREATED, UNCHANGED, SKIPPED = "created", "configured", "recreated", "unchanged", "skipped"
@@ -187,11 +189,7 @@ class Applier:
             return
         member.wanted = self._wanted(member)
         try:
-            member.would_be = self._api.apply(member.place.path, member.wanted, MANAGER, force=True, dry_run=True)
-        except NotFound:
-            if not self._check_mode or not self._comes_with(member):
-                raise
-            member.would_be = member.wanted
+            member.would_be = self._predict(member)
         except ClusterError as exc:
             if member.live is None or not self._may_recreate(member, exc):
                 raise
@@ -202,6 +200,25 @@ class Applier:
         else:
             is_same = not any(True for _each in json_patch(comparable(member.live), comparable(member.would_be)))
             member.action = UNCHANGED if is_same and _is_applied(member.live) else CONFIGURED
+
+    def _predict(self, member: Member) -> Mapping[str, Any]:
+        """Return the object that would result.
+
+        :raises NotFound: when there is no such kind or namespace, also after what defines it was applied.
+        """
+        deadline = time.monotonic() + SERVED_TIMEOUT
+        while True:
+            try:
+                return self._api.apply(member.place.path, member.wanted, MANAGER, force=True, dry_run=True)
+            except NotFound:
+                if not self._comes_with(member):
+                    raise
+                if self._check_mode:
+                    return member.wanted
+                # an API server may need a moment to serve a kind that is established
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE)
 
     def _wanted(self, member: Member) -> dict[str, Any]:
         item, place = member.item, member.place
@@ -288,9 +305,9 @@ class Applier:
             f"Could not {what} {len(failures)} objects of the manifests {self._spec.key}. {' '.join(words)}",
             "Nothing was pruned. The next run applies what is missing.",
         )
-        if isinstance(first, (Forbidden, ConnectionFailed, AuthenticationFailed)):
+        if isinstance(first, (Forbidden, ConnectionFailed, AuthenticationFailed)) and not is_ending(first):
             error.reason = first.reason
-        error.retryable = all(each.retryable or _is_ending(each) for _member, each in failures)
+        error.retryable = all(each.retryable or is_ending(each) for _member, each in failures)
         return error
 
 
@@ -301,7 +318,7 @@ def _words(member: Member, error: OciError) -> str:
     return str(error)
 
 
-def _is_ending(error: OciError) -> bool:
+def is_ending(error: OciError) -> bool:
     """True when the namespace of an object is being deleted, which ends by itself."""
     return "is being terminated" in error.message
 

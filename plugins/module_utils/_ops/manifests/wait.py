@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from ..._errors import HealthCheckFailed, OciError
+from ..._errors import HealthCheckFailed
 from ..._files.threads import thread_pool
 from ..._kube.rest import KubeRest
 from ..._manifests.kstatus import CURRENT, FAILED, IN_PROGRESS, Status, status_of
@@ -47,12 +47,10 @@ def _status(api: KubeRest, member: Member) -> Status:
     return status_of(live) if live is not None else Status(IN_PROGRESS, "it is gone")
 
 
-def _failure(spec: ManifestsSpec, what: str, found: Sequence[tuple[Member, Status]]) -> OciError:
+def _failure(spec: ManifestsSpec, what: str, found: Sequence[tuple[Member, Status]]) -> HealthCheckFailed:
     words = "; ".join(f"{member.place}: {status.message}" for member, status in found[:MAX_NAMED])
     more = f"; {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
-    error = HealthCheckFailed(
+    return HealthCheckFailed(
         f"{len(found)} objects of the manifests {spec.key} {what}: {words}{more}.",
         "They are applied; nothing was pruned. The next run checks them again.",
     )
-    error.retryable = True
-    return error

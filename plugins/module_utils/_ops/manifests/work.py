@@ -10,7 +10,7 @@ import datetime
 import json
 from collections.abc import Iterator, Sequence
 
-from ..._errors import Forbidden, NotFound, OciError
+from ..._errors import Forbidden, NotFound, ObjectNotFound, OciError, ReconciliationFailed
 from ..._kube.lease import LeaseLock
 from ..._kube.rest import MANAGER, KubeRest
 from ..._manifests.applyset import MANAGER as SET_MANAGER
@@ -19,7 +19,7 @@ from ..._manifests.build import build_objects
 from ..._manifests.content import read_layers
 from ..._manifests.kinds import Kinds
 from ..._manifests.objects import ManifestObject
-from .apply import SKIPPED, UNCHANGED, Applier
+from .apply import SKIPPED, UNCHANGED, Applier, is_ending
 from .prune import KEPT, PRUNED, Leftover, find_leftovers, prune
 from .spec import DRIFTED, IGNORE, REMOVED, SUCCEEDED, WARN, Outcome
 from .spec import UNCHANGED as AS_BEFORE
@@ -228,14 +228,20 @@ class ManifestsWork:
         lock = LeaseLock(self._api, spec.key.namespace, f"{LEASE_PREFIX}{spec.key.name}", f"the manifests {spec.key}")
         try:
             lock.acquire(self._lock_timeout)
-        except Forbidden:
+        except Forbidden as exc:
+            if is_ending(exc):
+                error = ReconciliationFailed(
+                    f"The namespace {spec.key.namespace} of the ApplySet is being deleted.", "Run the task again later."
+                )
+                error.retryable = True
+                raise error from None
             self._outcome.warnings.append(
                 f"The manifests {spec.key} were not locked against other runs: Leases may not be used in the namespace."
             )
             yield
             return
         except NotFound as exc:
-            raise NotFound(
+            raise ObjectNotFound(
                 f"The namespace {spec.key.namespace} of the ApplySet does not exist.",
                 "Create it, or name another one in 'namespace'; that of the objects is 'target_namespace'.",
             ) from exc
