@@ -15,6 +15,7 @@ from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import Publisher
 from support.kube_api import KubeCluster
 from support.servers import RegistryServer
+from support.tools import Tools
 
 pytestmark = pytest.mark.once
 
@@ -238,3 +239,80 @@ def test_kubectl_and_this_module_prune_each_others_objects(
     refused = sets.run([entry])
     assert refused.failed and refused["reason"] == "Conflict" and "ConfigMap" in refused["msg"]
     assert there() == {"one", "two"}
+
+
+def test_what_fails_prunes_nothing_and_the_next_run_completes(
+    sets: Sets, cluster: KubeCluster, publisher: Publisher, namespace: str, tools: Tools, tmp_path: Path
+) -> None:
+    entry = {"name": "app", "namespace": namespace}
+    protected = {"kustomize.toolkit.fluxcd.io/prune": "disabled"}
+    good = {
+        "old.yaml": config_map("old").encode(),
+        "kept.yaml": config_map("kept", annotations=protected).encode(),
+        "deployment.yaml": DEPLOYMENT.replace("${replicas:=1}", "1").replace(", namespace: ignored", "").encode(),
+    }
+    publisher.publish("latest", good)
+    applyset = sets.run([entry])["manifests"][0]["applyset"]
+
+    def names() -> set[str]:
+        return labels(cluster, "configmap", namespace, applyset)
+
+    def refused(files: Mapping[str, bytes], **options: Any) -> TaskResult:
+        publisher.publish("latest", files)
+        result = sets.run([{**entry, **options}])
+        assert result.failed and names() == {"old", "kept"}, result
+        return result
+
+    new = {"new.yaml": config_map("new").encode()}
+    twice = refused({**new, "again.yaml": config_map("new").encode()})
+    assert twice["reason"] == "BuildFailed" and "Two manifests" in twice["msg"]
+    unknown = refused({**new, "odd.yaml": b"{apiVersion: example.com/v1, kind: Gadget, metadata: {name: a}}"})
+    assert unknown["reason"] == "BuildFailed" and "Gadget" in unknown["msg"]
+    secret = b"{apiVersion: v1, kind: Secret, metadata: {name: bad}, data: {token: '" + PASSWORD.encode() + b"'}}"
+    invalid = refused({**new, "bad.yaml": secret})
+    assert invalid["reason"] == "ReconciliationFailed" and "Secret" in invalid["msg"]
+    assert PASSWORD not in invalid.stdout and not invalid["retryable"]
+    immutable = {"deployment.yaml": good["deployment.yaml"].replace(b"{app: podinfo}", b"{app: other}")}
+    assert "'force'" in refused(immutable)["msg"]
+
+    # RBAC that allows half
+    rules = [
+        {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["*"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]},
+    ]
+    user = cluster.as_user(tmp_path, namespace, "deployer", rules)
+    changed = {**new, "deployment.yaml": good["deployment.yaml"].replace(b"replicas: 1", b"replicas: 2")}
+    publisher.publish("latest", changed)
+    forbidden = sets.run([entry], cluster=user)
+    assert forbidden.failed and forbidden["reason"] == "Forbidden" and "Deployment" in forbidden["msg"]
+    assert names() == {"old", "kept"}
+
+    # what is not ready keeps others waiting, and nothing is pruned
+    sick = sets.run([{**entry, "wait": True, "timeout": "1s"}, {**entry, "name": "next", "depends_on": ["app"]}])
+    assert sick.failed and [each["reason"] for each in sick["manifests"]] == ["HealthCheckFailed", "DependencyNotReady"]
+    assert names() == {"old", "kept", "new"} and cluster.get("secret", "next", namespace) is None
+
+    done = actions(sets.run([entry]))
+    assert done == {"ConfigMap/old": "pruned", "ConfigMap/kept": "kept"} and names() == {"kept", "new"}
+
+    # a kustomization, built by the program in kubectl, and an immutable field that may be forced
+    kustomization = b"resources: [new.yaml, deployment.yaml]\nnamePrefix: my-\n"
+    files = {"base/kustomization.yaml": kustomization, "base/new.yaml": new["new.yaml"]}
+    publisher.publish("latest", {**files, "base/deployment.yaml": immutable["deployment.yaml"]})
+    built = sets.run([{**entry, "path": "base"}], kustomize=tools["kubectl"])
+    assert actions(built) == {
+        "ConfigMap/my-new": "created", "Deployment/my-podinfo": "created",
+        "ConfigMap/new": "pruned", "ConfigMap/kept": "kept", "Deployment/podinfo": "pruned",
+    }  # fmt: skip
+    other = good["deployment.yaml"].replace(b"name: podinfo}", b"name: my-podinfo}", 1)
+    publisher.publish("latest", {"deployment.yaml": other})
+    assert actions(sets.run([{**entry, "force": True, "prune": False}])) == {"Deployment/my-podinfo": "recreated"}
+    assert names() == {"kept", "my-new"}
+
+    # a set whose namespace is being deleted
+    cluster.kubectl("patch", "configmap", "kept", "-n", namespace, "-p", '{"metadata": {"finalizers": ["a.com/b"]}}')
+    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+    ending = sets.run([{**entry, "drift": "correct"}])
+    cluster.kubectl("patch", "configmap", "kept", "-n", namespace, "-p", '{"metadata": {"finalizers": null}}')
+    assert ending.failed and ending["retryable"] and ending["reason"] == "ReconciliationFailed", ending

@@ -85,7 +85,7 @@ def test_a_cache_that_others_write_to_is_checked(tmp_path: Path) -> None:
 
 def test_build_reads_what_lies_under_the_path() -> None:
     files = {
-        "apps/a.yaml": b"kind: List\nitems: [{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, status: {}}]\n---\n",
+        "apps/a.yaml": b"kind: List\nitems: [{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, status: 1}]\n---\n",
         "apps/sub/b.json": b'{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "b", "uid": "1"}}',
         "apps/.hidden.yaml": b"{", "apps/README.md": b"{", "other.yaml": b"{",
     }  # fmt: skip
