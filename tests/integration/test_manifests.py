@@ -270,8 +270,11 @@ def test_what_fails_prunes_nothing_and_the_next_run_completes(
     assert unknown["reason"] == "BuildFailed" and "Gadget" in unknown["msg"]
     secret = b"{apiVersion: v1, kind: Secret, metadata: {name: bad}, data: {token: '" + PASSWORD.encode() + b"'}}"
     invalid = refused({**new, "bad.yaml": secret})
-    assert invalid["reason"] == "ReconciliationFailed" and "Secret" in invalid["msg"]
-    assert PASSWORD not in invalid.stdout and not invalid["retryable"]
+    assert invalid["reason"] == "BuildFailed" and "not base64: token" in invalid["msg"]
+    assert PASSWORD not in invalid.stdout
+    misspelt = refused({**new, "bad.yaml": config_map("bad").replace('"data"', '"datum"').encode()})
+    assert misspelt["reason"] == "ReconciliationFailed" and "datum" in misspelt["msg"] and not misspelt["retryable"]
+    assert not misspelt.changed
     immutable = {"deployment.yaml": good["deployment.yaml"].replace(b"{app: podinfo}", b"{app: other}")}
     assert "'force'" in refused(immutable)["msg"]
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -152,8 +153,27 @@ def check_objects(items: Iterable[ManifestObject], what: str) -> list[ManifestOb
             if key not in _OWN_METADATA and value is not None
         }
         checked.append(ManifestObject(plain, item.origin))
+        if checked[-1].is_secret:
+            _check_secret(checked[-1])
     _check_count(len(checked), what)
     return checked
+
+
+def _check_secret(item: ManifestObject) -> None:
+    """Check that the values of a Secret are what the API takes, whose own message would repeat them.
+
+    :raises ManifestsInvalid: when one is not base64. The message does not repeat it.
+    """
+    data = item.document.get("data")
+    for key, value in data.items() if isinstance(data, Mapping) else ():
+        try:
+            if value is not None:
+                base64.b64decode("".join(value.split()), validate=True)
+        except (AttributeError, TypeError, ValueError):
+            raise ManifestsInvalid(
+                f"The {item} of {item.origin} has a value in data that is not base64: {str(key)[:100]}.",
+                "Plain text belongs into stringData.",
+            ) from None
 
 
 def _check_count(count: int, what: str) -> None:

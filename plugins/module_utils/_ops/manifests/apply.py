@@ -63,10 +63,11 @@ class Member:
     wanted: dict[str, Any] = field(default_factory=dict, repr=False)
     would_be: Mapping[str, Any] = field(default_factory=dict, repr=False)
     action: str = ""
+    is_written: bool = False
 
     @property
     def is_changed(self) -> bool:
-        """True when it has to be written."""
+        """True when it has to be, or was, written."""
         return self.action in (CREATED, CONFIGURED, RECREATED)
 
     @property
@@ -146,9 +147,13 @@ class Applier:
                     if member.item.kind == "CustomResourceDefinition":
                         await_established(self._api, member.place.path, member.place.name)
 
+    def changed(self) -> list[Member]:
+        """Return the members that were written, or in check mode would be."""
+        return [member for member in self.members if member.is_written or (self._check_mode and member.is_changed)]
+
     def diff(self) -> tuple[str, str]:
         """Return the texts before and after of what changed; values of Secrets are replaced by marks."""
-        changed = [member for member in self.members if member.is_changed]
+        changed = self.changed()
         before = "".join(object_text(comparable(member.live)) for member in changed if member.live is not None)
         return before, "".join(object_text(comparable(member.would_be)) for member in changed)
 
@@ -255,8 +260,10 @@ class Applier:
 
     def _write(self, member: Member) -> None:
         if member.action == RECREATED:
+            member.is_written = True
             self._remove(member)
         member.would_be = self._api.apply(member.place.path, member.wanted, MANAGER, force=True)
+        member.is_written = True
 
     def _remove(self, member: Member) -> None:
         """Delete an object and wait until it is gone.
@@ -307,7 +314,7 @@ class Applier:
         )
         if isinstance(first, (Forbidden, ConnectionFailed, AuthenticationFailed)) and not is_ending(first):
             error.reason = first.reason
-        error.retryable = all(each.retryable or is_ending(each) for _member, each in failures)
+        error.retryable = all(_is_passing(each) for _member, each in failures)
         return error
 
 
@@ -316,6 +323,11 @@ def _words(member: Member, error: OciError) -> str:
         # the API server repeats values that it refuses
         return f"The Kubernetes API refused it (status {error.status}). {error.hint}".strip()
     return str(error)
+
+
+def _is_passing(error: OciError) -> bool:
+    # the API server answers 500 for a manifest that does not fit the schema
+    return is_ending(error) or (error.retryable and "typed patch object" not in error.message)
 
 
 def is_ending(error: OciError) -> bool:

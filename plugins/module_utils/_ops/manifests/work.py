@@ -19,7 +19,7 @@ from ..._manifests.build import build_objects
 from ..._manifests.content import read_layers
 from ..._manifests.kinds import Kinds
 from ..._manifests.objects import ManifestObject
-from .apply import SKIPPED, UNCHANGED, Applier, is_ending
+from .apply import Applier, is_ending
 from .prune import KEPT, PRUNED, Leftover, find_leftovers, prune
 from .spec import DRIFTED, IGNORE, REMOVED, SUCCEEDED, WARN, Outcome
 from .spec import UNCHANGED as AS_BEFORE
@@ -139,10 +139,9 @@ class ManifestsWork:
     def _report(self, applier: Applier) -> None:
         outcome = self._outcome
         outcome.count = len(applier.members)
-        changed = [member for member in applier.members if member.is_changed]
+        changed = applier.changed()
         outcome.changed = outcome.changed or bool(changed)
-        shown = [member for member in applier.members if member.action not in ("", UNCHANGED, SKIPPED)]
-        outcome.objects += [member.as_result() for member in shown[:MAX_LISTED]]
+        outcome.objects += [member.as_result() for member in changed[:MAX_LISTED]]
         if self._want_diff and changed:
             before, after = applier.diff()
             self._show(before, after)
@@ -184,7 +183,7 @@ class ManifestsWork:
         outcome = self._outcome
         applier.apply()
         outcome.count = len(applier.members)
-        changed = [member for member in applier.members if member.is_changed]
+        changed = applier.changed()
         outcome.objects = [member.as_result() for member in changed[:MAX_LISTED]]
         outcome.reason = DRIFTED if changed else AS_BEFORE
         if changed:
