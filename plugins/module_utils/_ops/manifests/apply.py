@@ -309,7 +309,7 @@ class Applier:
         if len(failures) > MAX_NAMED:
             words.append(f"{len(failures) - MAX_NAMED} more objects.")
         error = ReconciliationFailed(
-            f"Could not {what} {len(failures)} objects of the manifests {self._spec.key}. {' '.join(words)}",
+            f"Could not {what} {counted(len(failures))} of the manifests {self._spec.key}. {' '.join(words)}",
             "Nothing was pruned. The next run applies what is missing.",
         )
         if isinstance(first, (Forbidden, ConnectionFailed, AuthenticationFailed)) and not is_ending(first):
@@ -350,6 +350,11 @@ def _ignored(rules: Iterable[IgnoreRule], place: ObjectLocation, is_secret: bool
         if rule.kind in ("", place.kind) and rule.name in ("", place.name):
             for pointer in rule.paths:
                 yield ("data", *pointer[1:]) if is_secret and pointer[:1] == ("stringData",) else pointer
+
+
+def counted(number: int) -> str:
+    """Return a number of objects in words."""
+    return f"{number} object" if number == 1 else f"{number} objects"
 
 
 def _listed(names: Sequence[str]) -> str:

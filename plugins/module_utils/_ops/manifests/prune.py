@@ -16,7 +16,7 @@ from ..._kube.rest import KubeRest
 from ..._manifests.applyset import PART_OF, Contents
 from ..._manifests.kinds import Kinds
 from ..._manifests.stages import removal_order
-from .apply import DISABLED, entry
+from .apply import DISABLED, counted, entry
 from .spec import ManifestsSpec
 
 PRUNED, KEPT = "pruned", "kept"
@@ -93,7 +93,7 @@ def prune(
     if failures:
         words = " ".join(f"{place}: {error}" for place, error in failures[:MAX_NAMED])
         error = ReconciliationFailed(
-            f"{len(failures)} objects that the manifests {spec.key} have no longer could not be removed. {words}",
+            f"{counted(len(failures))} that the manifests {spec.key} have no longer could not be removed. {words}",
             "The next run tries again.",
         )
         error.reason = failures[0][1].reason

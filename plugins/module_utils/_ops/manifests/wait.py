@@ -12,7 +12,7 @@ from ..._errors import HealthCheckFailed
 from ..._files.threads import thread_pool
 from ..._kube.rest import KubeRest
 from ..._manifests.kstatus import CURRENT, FAILED, IN_PROGRESS, Status, status_of
-from .apply import SKIPPED, Member
+from .apply import SKIPPED, Member, counted
 from .spec import ManifestsSpec
 
 PARALLEL = 8
@@ -36,7 +36,7 @@ def await_ready(api: KubeRest, spec: ManifestsSpec, members: Sequence[Member]) -
                 raise _failure(spec, "failed", failed)
             late = [(member, status) for member, status in found if status.status != CURRENT]
             if late and time.monotonic() >= deadline:
-                raise _failure(spec, f"are not ready after {spec.timeout:g} s", late)
+                raise _failure(spec, f"not ready after {spec.timeout:g} s", late)
             waiting = [member for member, _found in late]
             if waiting:
                 time.sleep(min(POLL_INTERVAL, max(deadline - time.monotonic(), 0.05)))
@@ -51,6 +51,6 @@ def _failure(spec: ManifestsSpec, what: str, found: Sequence[tuple[Member, Statu
     words = "; ".join(f"{member.place}: {status.message}" for member, status in found[:MAX_NAMED])
     more = f"; {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
     return HealthCheckFailed(
-        f"{len(found)} objects of the manifests {spec.key} {what}: {words}{more}.",
+        f"{counted(len(found))} of the manifests {spec.key} {what}: {words}{more}.",
         "They are applied; nothing was pruned. The next run checks them again.",
     )
