@@ -20,7 +20,7 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.with_sources
 
 class ActionModule(WithSources, ActionBase):
     MODULE = oci_manifests
-    WORK, FOUND, KIND = "manifests", "artifacts", "manifests"
+    WORK, FOUND, KIND = "manifests", "fetched", "manifests"
 
     _supports_check_mode = True
     _supports_async = False

@@ -306,6 +306,10 @@ class ReconciliationFailed(OciError):
 
     reason = "ReconciliationFailed"
 
+    def __init__(self, message: str, hint: str = "", *, retryable: bool = False) -> None:
+        super().__init__(message, hint)
+        self.retryable = retryable
+
 
 class HealthCheckFailed(OciError):
     """Objects that were applied and did not become ready. The reason is Flux's."""

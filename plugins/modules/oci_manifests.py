@@ -69,7 +69,7 @@ options:
         default: present
       source:
         description:
-          - The name of the artifact in O(sources) or O(artifacts). The default is the name of the set.
+          - The name of the artifact in O(sources) or O(fetched). The default is the name of the set.
         type: str
       path:
         description:
@@ -264,7 +264,7 @@ options:
       - Options for all O(manifests), which those of an entry are merged over.
     type: dict
     default: {}
-  artifacts:
+  fetched:
     description:
       - The artifacts, as this module returned them. Each layer is compared with its digest before it is used.
     type: dict
@@ -400,9 +400,9 @@ manifests:
       description: Why the set failed.
       returned: when it did
       type: str
-artifacts:
+fetched:
   description:
-    - The artifacts that were fetched, by the name of the source; to be handed to O(artifacts).
+    - The artifacts that were fetched, by the name of the source; to be handed to O(fetched).
   returned: when O(sources) is given
   type: dict
 statistics:
@@ -461,18 +461,18 @@ if TYPE_CHECKING:
 def run(module: AnsibleModule) -> dict[str, Any]:
     items, kube = manifests_items(module.params), kube_options(module.params)
     if module.params["sources"] is None:
-        return _deploy(module, items, kube, module.params["artifacts"])
+        return _deploy(module, items, kube, module.params["fetched"])
     found = _fetch(module)
     artifacts = found["charts"]
     try:
         earlier = _roll_back(module, items, kube, artifacts) if any(each["rollback_to"] for each in items) else {}
-        result = _deploy(module, items, kube, {**module.params["artifacts"], **artifacts, **earlier})
+        result = _deploy(module, items, kube, {**module.params["fetched"], **artifacts, **earlier})
     except OciError as exc:
         # they are in the cache, whatever became of the manifests
-        exc.details["artifacts"] = artifacts
+        exc.details["fetched"] = artifacts
         exc.details["warnings"] = [*found["warnings"], *exc.details.get("warnings", [])]
         raise
-    return {**result, "artifacts": artifacts, "warnings": [*found["warnings"], *result.get("warnings", [])]}
+    return {**result, "fetched": artifacts, "warnings": [*found["warnings"], *result.get("warnings", [])]}
 
 
 def _fetch(module: AnsibleModule) -> dict[str, Any]:

@@ -79,7 +79,7 @@ MANIFESTS_SPEC: dict[str, Any] = {
     "manifests": {"type": "list", "elements": "dict", "options": MANIFESTS_OPTIONS, "required": True},
     # merged into each entry by the action plugin
     "defaults": {"type": "dict", "default": {}},
-    "artifacts": {"type": "dict", "default": {}},
+    "fetched": {"type": "dict", "default": {}},
     # the action plugin hands both over as one text each, so that no credential in them is logged
     "sources": {"type": "raw", "no_log": True},
     # on their own, since options of the same names are those of the connection to the Kubernetes API
@@ -127,7 +127,7 @@ def without_list(value: Any) -> list[dict[str, Any]]:
 
 
 def fetched_artifacts(found: Mapping[str, Any]) -> dict[str, FetchedArtifact]:
-    """What the module returns as ``artifacts``, as its option of that name has it.
+    """What the module returns as ``fetched``, as its option of that name has it.
 
     :raises InvalidOption: when an entry is not what the module returns.
     """
@@ -141,7 +141,7 @@ def fetched_artifacts(found: Mapping[str, Any]) -> dict[str, FetchedArtifact]:
             artifacts[str(name)] = FetchedArtifact(each["digest"], each["revision"], each["url"], layers)
         except (KeyError, TypeError, AttributeError):
             raise InvalidOption(
-                f"The entry {name!r} of 'artifacts' is not what oci_manifests returns.",
-                "Hand over its return value 'artifacts'.",
+                f"The entry {name!r} of 'fetched' is not what oci_manifests returns.",
+                "Hand over its return value 'fetched'.",
             ) from None
     return artifacts

@@ -177,12 +177,11 @@ class Applier:
                 "Remove them there or here. Nothing was changed.",
             )
         if ending:
-            error = ReconciliationFailed(
+            raise ReconciliationFailed(
                 f"Objects of the manifests {self._spec.key} are being deleted: {_listed(ending)}.",
                 "Nothing was changed. Run the task again when they are gone.",
+                retryable=True,
             )
-            error.retryable = True
-            raise error
 
     # -- one object
 

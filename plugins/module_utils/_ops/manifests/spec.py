@@ -54,7 +54,7 @@ class IgnoreRule:
 
 @dataclass(frozen=True)
 class FetchedArtifact:
-    """An artifact whose layers are in the cache, as the module's value ``artifacts`` has it."""
+    """An artifact whose layers are in the cache, as the module's value ``fetched`` has it."""
 
     digest: str
     revision: str

@@ -229,11 +229,11 @@ class ManifestsWork:
             lock.acquire(self._lock_timeout)
         except Forbidden as exc:
             if is_ending(exc):
-                error = ReconciliationFailed(
-                    f"The namespace {spec.key.namespace} of the ApplySet is being deleted.", "Run the task again later."
-                )
-                error.retryable = True
-                raise error from None
+                raise ReconciliationFailed(
+                    f"The namespace {spec.key.namespace} of the ApplySet is being deleted.",
+                    "Run the task again later.",
+                    retryable=True,
+                ) from None
             self._outcome.warnings.append(
                 f"The manifests {spec.key} were not locked against other runs: Leases may not be used in the namespace."
             )
