@@ -154,7 +154,9 @@ class ManifestsWork:
                 self._api, self._spec, leftovers, check_mode=self._check_mode, want_diff=self._want_diff
             ):
                 outcome.changed = outcome.changed or found["action"] == PRUNED
-                outcome.objects.append(found)
+                # that something stays decides what becomes of the parent
+                if found["action"] == KEPT or len(outcome.objects) < MAX_LISTED:
+                    outcome.objects.append(found)
                 texts.append(text)
         finally:
             if any(texts):
