@@ -1,0 +1,321 @@
+# Copyright (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Manifests of artifacts on a real API server: applied, updated, pruned, rolled back, and shared with kubectl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.ansible_runner import AnsibleRunner, TaskResult
+from support.artifacts import Publisher
+from support.kube_api import KubeCluster
+from support.servers import RegistryServer
+from support.tools import Tools
+
+pytestmark = pytest.mark.once
+
+MODULE = "cloudnative.artifacts.oci_manifests"
+PASSWORD = "hidden-PASSWORD-of-nobody"
+
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: podinfo, namespace: ignored}
+spec:
+  replicas: ${replicas:=1}
+  selector: {matchLabels: {app: podinfo}}
+  template:
+    metadata: {labels: {app: podinfo}}
+    spec:
+      containers:
+        - {name: podinfo, image: "ghcr.io/stefanprodan/podinfo:6.0.0", ports: [{containerPort: 9898}]}
+"""
+SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: podinfo}
+spec: {selector: {app: podinfo}, ports: [{port: 9898, targetPort: 9898}]}
+"""
+SECRET = f"""\
+apiVersion: v1
+kind: Secret
+metadata: {{name: podinfo-token}}
+stringData: {{token: {PASSWORD}}}
+"""
+CRD = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Widget, plural: widgets, singular: widget}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+apiVersion: example.com/v1
+kind: Widget
+metadata: {name: first}
+spec: {size: 3}
+"""
+PARENT = "podinfo"
+
+
+def config_map(name: str, value: str = "1", **metadata: Any) -> str:
+    document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}, "data": {"key": value}}
+    return json.dumps(document)
+
+
+class Sets:
+    """Runs the module for one artifact and cluster."""
+
+    def __init__(self, ansible: AnsibleRunner, cluster: KubeCluster, publisher: Publisher, folder: Path) -> None:
+        self._ansible = ansible
+        self._cluster = cluster
+        self._publisher = publisher
+        self._cache = folder / "cache"
+
+    def run(
+        self,
+        entries: Sequence[Mapping[str, Any]],
+        *,
+        tag: str = "latest",
+        check: bool = False,
+        cluster: KubeCluster | None = None,
+        **options: Any,
+    ) -> TaskResult:
+        source = {"ref": f"{self._publisher.name}:{tag}", "insecure": True}
+        return self._ansible.task(
+            MODULE,
+            check=check,
+            diff=True,
+            sources={"app": source},
+            manifests=[dict(entry) for entry in entries],
+            defaults={"source": "app"},
+            cache_dir=str(self._cache),
+            kubeconfig=str((cluster or self._cluster).kubeconfig),
+            **options,
+        )
+
+
+@pytest.fixture
+def sets(ansible: AnsibleRunner, cluster: KubeCluster, publisher: Publisher, tmp_path: Path) -> Sets:
+    return Sets(ansible, cluster, publisher, tmp_path)
+
+
+def actions(result: TaskResult, number: int = 0) -> dict[str, str]:
+    assert not result.failed, result["msg"]
+    return {f"{each['kind']}/{each['name']}": each["action"] for each in result["manifests"][number]["objects"]}
+
+
+def labels(cluster: KubeCluster, kind: str, namespace: str, part_of: str) -> set[str]:
+    selector = f"applyset.kubernetes.io/part-of={part_of}"
+    return {each["metadata"]["name"] for each in cluster.list(kind, namespace, selector)}
+
+
+def test_applied_updated_pruned_and_rolled_back(
+    sets: Sets, cluster: KubeCluster, publisher: Publisher, registry: RegistryServer, namespace: str
+) -> None:
+    files = {
+        "kustomize/deployment.yaml": DEPLOYMENT.encode(),
+        "kustomize/service.yaml": SERVICE.encode(),
+        "kustomize/secret.yaml": SECRET.encode(),
+        "kustomize/crd.yaml": CRD.encode(),
+        "other/broken.yaml": b"{",
+    }  # fmt: skip
+    first = publisher.publish("latest", files)
+    entry = {
+        "name": "podinfo", "namespace": namespace, "path": "./kustomize", "target_namespace": namespace,
+        "substitute": {"replicas": "2"}, "common_metadata": {"labels": {"team": "a"}},
+        "images": [{"name": "ghcr.io/stefanprodan/podinfo", "new_tag": "6.7.1"}],
+        "patches": [{"patch": [{"op": "add", "path": "/spec/revisionHistoryLimit", "value": 3}],
+                     "target": {"kind": "Deployment"}}],
+        "drift_ignore": [{"kind": "Service", "paths": ["/spec/sessionAffinity"]}],
+    }  # fmt: skip
+
+    # nothing is there yet, not even the kind
+    predicted = sets.run([entry], check=True)
+    created = {
+        "Deployment/podinfo", "Service/podinfo", "Secret/podinfo-token", "Widget/first",
+        "CustomResourceDefinition/widgets.example.com",
+    }  # fmt: skip
+    assert actions(predicted) == dict.fromkeys(created, "created") and predicted.changed
+    assert PASSWORD not in predicted.stdout and "(hidden, " in predicted["diff"][0]["after"]
+    assert cluster.get("secret", PARENT, namespace) is None
+
+    done = sets.run([entry])
+    assert actions(done) == dict.fromkeys(created, "created")
+    deployment = cluster.get("deployment", "podinfo", namespace)
+    assert deployment is not None
+    spec = deployment["spec"]
+    assert (spec["replicas"], spec["revisionHistoryLimit"]) == (2, 3)
+    assert spec["template"]["spec"]["containers"][0]["image"] == "ghcr.io/stefanprodan/podinfo:6.7.1"
+    assert deployment["metadata"]["labels"]["team"] == "a"
+    applyset = done["manifests"][0]["applyset"]
+    assert labels(cluster, "service", namespace, applyset) == {"podinfo"}
+
+    # unchanged: one request each
+    start = registry.mark()
+    again = sets.run([entry])
+    assert not again.changed and again["manifests"][0]["reason"] == "Unchanged"
+    assert again["statistics"]["api_requests"] == 1
+    assert [each.method for each in registry.requests(start)] == ["HEAD"]
+
+    # what others changed: named, put right, and left alone where it is to be
+    cluster.kubectl("scale", "deployment", "podinfo", "-n", namespace, "--replicas=7")
+    cluster.kubectl("patch", "service", "podinfo", "-n", namespace, "-p", '{"spec": {"sessionAffinity": "ClientIP"}}')
+    warned = sets.run([{**entry, "drift": "warn"}])
+    assert not warned.changed and warned["manifests"][0]["reason"] == "DriftDetected"
+    assert actions(warned) == {"Deployment/podinfo": "configured"}
+    assert actions(sets.run([{**entry, "drift": "correct"}])) == {"Deployment/podinfo": "configured"}
+    service = cluster.get("service", "podinfo", namespace)
+    assert service is not None and service["spec"]["sessionAffinity"] == "ClientIP"
+
+    # a revision without the service, and with a change that is seen in the diff
+    second = {**files, "kustomize/secret.yaml": SECRET.replace(PASSWORD, f"{PASSWORD}-2").encode()}
+    del second["kustomize/service.yaml"]
+    publisher.publish("latest", second)
+    predicted = sets.run([entry], check=True)
+    assert actions(predicted) == {"Secret/podinfo-token": "configured", "Service/podinfo": "pruned"}
+    assert cluster.get("service", "podinfo", namespace) is not None
+    updated = sets.run([entry])
+    assert actions(updated) == actions(predicted)
+    assert PASSWORD not in updated.stdout and PASSWORD not in json.dumps(updated["diff"])
+    assert cluster.get("service", "podinfo", namespace) is None
+    assert [each["digest"] for each in updated["manifests"][0]["history"]][1] == first
+
+    # back, from the cache: the registry is asked what the tag stands for, and for nothing else
+    start = registry.mark()
+    back = sets.run([{**entry, "rollback_to": "previous"}])
+    assert actions(back) == {"Secret/podinfo-token": "configured", "Service/podinfo": "created"}
+    assert {each.method for each in registry.requests(start)} == {"HEAD"}
+    assert not sets.run([{**entry, "rollback_to": "previous"}]).changed
+
+    removed = sets.run([{**entry, "state": "absent"}])
+    assert set(actions(removed).values()) == {"pruned"}
+    assert cluster.get("secret", PARENT, namespace) is None and cluster.get("deployment", "podinfo", namespace) is None
+    assert not sets.run([{**entry, "state": "absent"}]).changed
+
+
+def test_kubectl_and_this_module_prune_each_others_objects(
+    sets: Sets, cluster: KubeCluster, publisher: Publisher, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = {"name": "shared", "namespace": namespace}
+
+    def kubectl(*manifests: str) -> str:
+        command = ["apply", "--prune", "--applyset=shared", "-n", namespace, "-f", "-"]
+        return cluster.kubectl(*command, "--server-side", "--force-conflicts", stdin="\n---\n".join(manifests))
+
+    def there() -> set[str]:
+        return labels(cluster, "configmap", namespace, applyset)
+
+    publisher.publish("latest", {"a.yaml": config_map("one").encode(), "b.yaml": config_map("two").encode()})
+    applyset = sets.run([entry])["manifests"][0]["applyset"]
+    assert there() == {"one", "two"}
+    # kubectl prunes ours, and adds one of its own
+    monkeypatch.setenv("KUBECTL_APPLYSET", "true")
+    kubectl(config_map("one"), config_map("three"))
+    assert there() == {"one", "three"}
+    # we prune kubectl's, although the artifact is the same
+    back = actions(sets.run([entry]))
+    assert (back["ConfigMap/two"], back["ConfigMap/three"]) == ("created", "pruned")
+    assert there() == {"one", "two"}
+    # a set that kubectl made
+    cluster.kubectl(
+        "apply", "--prune", "--applyset=configmaps/made", "-n", namespace, "-f", "-", stdin=config_map("four")
+    )
+    publisher.publish("latest", {"a.yaml": config_map("five").encode()})
+    made = sets.run([{"name": "made", "namespace": namespace, "applyset": "configmaps/made"}])
+    assert actions(made) == {"ConfigMap/five": "created", "ConfigMap/four": "pruned"}
+    # and not the object of another set
+    refused = sets.run([entry])
+    assert refused.failed and refused["reason"] == "Conflict" and "ConfigMap" in refused["msg"]
+    assert there() == {"one", "two"}
+
+
+def test_what_fails_prunes_nothing_and_the_next_run_completes(
+    sets: Sets, cluster: KubeCluster, publisher: Publisher, namespace: str, tools: Tools, tmp_path: Path
+) -> None:
+    entry = {"name": "app", "namespace": namespace}
+    protected = {"kustomize.toolkit.fluxcd.io/prune": "disabled"}
+    good = {
+        "old.yaml": config_map("old").encode(),
+        "kept.yaml": config_map("kept", annotations=protected).encode(),
+        "deployment.yaml": DEPLOYMENT.replace("${replicas:=1}", "1").replace(", namespace: ignored", "").encode(),
+    }
+    publisher.publish("latest", good)
+    applyset = sets.run([entry])["manifests"][0]["applyset"]
+
+    def names() -> set[str]:
+        return labels(cluster, "configmap", namespace, applyset)
+
+    def refused(files: Mapping[str, bytes], **options: Any) -> TaskResult:
+        publisher.publish("latest", files)
+        result = sets.run([{**entry, **options}])
+        assert result.failed and names() == {"old", "kept"}, result
+        return result
+
+    new = {"new.yaml": config_map("new").encode()}
+    twice = refused({**new, "again.yaml": config_map("new").encode()})
+    assert twice["reason"] == "BuildFailed" and "Two manifests" in twice["msg"]
+    unknown = refused({**new, "odd.yaml": b"{apiVersion: example.com/v1, kind: Gadget, metadata: {name: a}}"})
+    assert unknown["reason"] == "BuildFailed" and "Gadget" in unknown["msg"]
+    secret = b"{apiVersion: v1, kind: Secret, metadata: {name: bad}, data: {token: '" + PASSWORD.encode() + b"'}}"
+    invalid = refused({**new, "bad.yaml": secret})
+    assert invalid["reason"] == "BuildFailed" and "not base64: token" in invalid["msg"]
+    assert PASSWORD not in invalid.stdout
+    misspelt = refused({**new, "bad.yaml": config_map("bad").replace('"data"', '"datum"').encode()})
+    assert misspelt["reason"] == "ReconciliationFailed" and "datum" in misspelt["msg"] and not misspelt["retryable"]
+    assert not misspelt.changed
+    immutable = {"deployment.yaml": good["deployment.yaml"].replace(b"{app: podinfo}", b"{app: other}")}
+    assert "'force'" in refused(immutable)["msg"]
+
+    # RBAC that allows half
+    rules = [
+        {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["*"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]},
+    ]
+    user = cluster.as_user(tmp_path, namespace, "deployer", rules)
+    changed = {**new, "deployment.yaml": good["deployment.yaml"].replace(b"replicas: 1", b"replicas: 2")}
+    publisher.publish("latest", changed)
+    forbidden = sets.run([entry], cluster=user)
+    assert forbidden.failed and forbidden["reason"] == "Forbidden" and "Deployment" in forbidden["msg"]
+    assert names() == {"old", "kept"}
+
+    # what is not ready keeps others waiting, and nothing is pruned
+    sick = sets.run([{**entry, "wait": True, "timeout": "1s"}, {**entry, "name": "next", "depends_on": ["app"]}])
+    assert sick.failed and [each["reason"] for each in sick["manifests"]] == ["HealthCheckFailed", "DependencyNotReady"]
+    assert names() == {"old", "kept", "new"} and cluster.get("secret", "next", namespace) is None
+
+    done = actions(sets.run([entry]))
+    assert done == {"ConfigMap/old": "pruned", "ConfigMap/kept": "kept"} and names() == {"kept", "new"}
+
+    # a kustomization, built by the program in kubectl, and an immutable field that may be forced
+    kustomization = b"resources: [new.yaml, deployment.yaml]\nnamePrefix: my-\n"
+    files = {"base/kustomization.yaml": kustomization, "base/new.yaml": new["new.yaml"]}
+    publisher.publish("latest", {**files, "base/deployment.yaml": immutable["deployment.yaml"]})
+    built = sets.run([{**entry, "path": "base"}], kustomize=tools["kubectl"])
+    assert actions(built) == {
+        "ConfigMap/my-new": "created", "Deployment/my-podinfo": "created",
+        "ConfigMap/new": "pruned", "ConfigMap/kept": "kept", "Deployment/podinfo": "pruned",
+    }  # fmt: skip
+    other = good["deployment.yaml"].replace(b"name: podinfo}", b"name: my-podinfo}", 1)
+    publisher.publish("latest", {"deployment.yaml": other})
+    assert actions(sets.run([{**entry, "force": True, "prune": False}])) == {"Deployment/my-podinfo": "recreated"}
+    assert names() == {"kept", "my-new"}
+
+    # a set whose namespace is being deleted
+    cluster.kubectl("patch", "configmap", "kept", "-n", namespace, "-p", '{"metadata": {"finalizers": ["a.com/b"]}}')
+    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+    ending = sets.run([{**entry, "drift": "correct"}])
+    cluster.kubectl("patch", "configmap", "kept", "-n", namespace, "-p", '{"metadata": {"finalizers": null}}')
+    assert ending.failed and ending["retryable"] and ending["reason"] == "ReconciliationFailed", ending
