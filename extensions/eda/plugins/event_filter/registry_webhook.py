@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import fcntl
 import hashlib
@@ -13,22 +12,24 @@ import json
 import logging
 import os
 import re
+import runpy
 import stat
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Optional
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 DOCUMENTATION = r"""
 module: registry_webhook
 short_description: Make one shape of event out of the webhooks of registries
 version_added: 0.1.0
 description:
-  - Takes the notifications of CNCF Distribution, GitLab, Harbor (its own format and CloudEvents), Quay, GitHub packages
-    (GHCR), Azure Container Registry (webhooks and Event Grid), Amazon ECR (through EventBridge), Docker Hub, Google
-    Artifact Registry (Pub/Sub) and zot, and makes an event of each tag that was pushed or deleted.
+  - Takes the notifications of CNCF Distribution, GitLab, Harbor (its own format and CloudEvents), Quay, GitHub
+    packages (GHCR), Azure Container Registry (webhooks and Event Grid), Amazon ECR (through EventBridge), Docker Hub,
+    Google Artifact Registry (Pub/Sub) and zot, and makes an event of each tag that was pushed or deleted.
   - An event has C(type) (V(push) or V(delete)), C(provider), C(registry), C(repository), C(tag), C(digest), C(ref),
     C(revision), C(actor), C(time) and C(id). What a registry does not say is an empty text.
-  - A notification is a hint and no proof. Whoever can send to the webhook can make it say anything; so set C(token) or
-    C(hmac_secret) of the webhook source, and let the task that pulls verify what it pulls.
+  - A notification is a hint and no proof. Whoever can send to the webhook can make it say anything; so set C(token)
+    or C(hmac_secret) of the webhook source, and let the task that pulls verify what it pulls.
   - Only texts that are hosts, repositories, tags and digests by the rules of OCI pass, and only in bounded number and
     length. All else of a notification is dropped, credentials in headers and callback addresses included.
   - Pulls, blobs, and what is no notification of a registry, lead to no event.
@@ -48,8 +49,8 @@ options:
     default: [push]
   untagged:
     description:
-      - Whether pushes without a tag become events, such as those of the platforms of an index, of signatures and of other
-        referrers.
+      - Whether pushes without a tag become events, such as those of the platforms of an index, of signatures and of
+        other referrers.
     type: bool
     default: false
   signatures:
@@ -89,9 +90,6 @@ EXAMPLES = r"""
 
 LOGGER = logging.getLogger("cloudnative.artifacts.registry_webhook")
 PUSH, DELETE = "push", "delete"
-# Of one notification, and of its texts.
-MAX_EVENTS, MAX_TEXT = 200, 255
-MAX_MESSAGE = 1 << 20
 # Tags that the state file knows; the oldest are forgotten, and their next push is an event.
 MAX_TAGS, MAX_STATE = 20_000, 16 << 20
 
@@ -103,9 +101,11 @@ _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*\Z", re.ASCII)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z", re.ASCII)
 _DIGEST = re.compile(r"sha(?:256:[0-9a-f]{64}|384:[0-9a-f]{96}|512:[0-9a-f]{128})\Z", re.ASCII)
 _REFERRER_TAG = re.compile(r"sha(?:256|384|512)-[0-9a-f]{64,128}(?:\.[A-Za-z0-9]+)?\Z", re.ASCII)
-_MANIFESTS = re.compile(r"application/vnd\.(?:oci\.image\.(?:manifest|index)\.|docker\.distribution\.manifest)")
 
-Found = dict[str, Any]
+# ansible-rulebook runs this file by its path, and need not be able to import the collection
+_SHAPES = runpy.run_path(str(Path(__file__).resolve().parents[4] / "plugins/plugin_utils/webhook_shapes.py"))
+_parsed, _read, _text = _SHAPES["parsed"], _SHAPES["read_notification"], _SHAPES["bounded_text"]
+MAX_EVENTS = _SHAPES["MAX_EVENTS"]
 
 
 def main(
@@ -129,11 +129,13 @@ def main(
         raise ValueError("registry_webhook: 'registry' is no host: wanted one as in registry.example.com:5000.")
     payload, meta = _payload(event)
     events: list[dict[str, Any]] = []
+    invalid = 0
     for provider, found in _read(payload):
         if len(events) == MAX_EVENTS:
             LOGGER.warning("registry_webhook: a notification names more than %d tags; the rest is dropped", MAX_EVENTS)
             break
         made = _event(provider, {**found, **({"registry": registry} if registry else {})}, meta)
+        invalid += made is None
         if made is None or made["type"] not in wanted:
             continue
         if not made["tag"] and not untagged:
@@ -141,6 +143,8 @@ def main(
         if _REFERRER_TAG.match(made["tag"]) and not signatures:
             continue
         events.append(made)
+    if invalid:
+        LOGGER.warning("registry_webhook: %d parts of a notification name no valid repository, tag or digest", invalid)
     return _only_news(events, os.path.expanduser(str(state_file))) if state_file and events else events
 
 
@@ -159,33 +163,7 @@ def _payload(event: Any) -> tuple[Any, dict[str, Any]]:
     return event, kept
 
 
-def _parsed(value: Any) -> Any:
-    if isinstance(value, (str, bytes)):
-        if len(value) > MAX_MESSAGE:
-            return None
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    return value
-
-
-def _read(payload: Any) -> Iterator[tuple[str, Found]]:
-    """The provider and what was found, of each tag that a notification of any known shape names."""
-    # Event Grid sends lists
-    for each in payload[:MAX_EVENTS] if isinstance(payload, list) else [payload]:
-        if not isinstance(each, Mapping):
-            continue
-        for provider, recognised, read in _SHAPES:
-            if recognised(each):
-                for found in read(each):
-                    yield provider, found
-                break
-        else:
-            LOGGER.debug("registry_webhook: an event is no notification of a registry that is known")
-
-
-def _event(provider: str, found: Found, meta: Mapping[str, Any]) -> Optional[dict[str, Any]]:
+def _event(provider: str, found: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, Any] | None:
     """The event, or None when a part of it is not what OCI allows there."""
     registry, repository = _text(found, "registry"), _text(found, "repository")
     tag, digest = _text(found, "tag"), _text(found, "digest")
@@ -197,7 +175,6 @@ def _event(provider: str, found: Found, meta: Mapping[str, Any]) -> Optional[dic
         and (tag or digest)
     )
     if not is_valid:
-        LOGGER.warning("registry_webhook: a notification of %s names no valid repository, tag or digest", provider)
         return None
     place = f"{registry}/{repository}" if registry else repository
     return {
@@ -214,239 +191,6 @@ def _event(provider: str, found: Found, meta: Mapping[str, Any]) -> Optional[dic
         "id": _text(found, "id"),
         "meta": dict(meta),
     }
-
-
-def _text(found: Mapping[str, Any], name: str) -> str:
-    """A text of printable characters, and of bounded length; empty for everything else."""
-    value = found.get(name)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value) if -(1 << 63) <= value < 1 << 63 else ""
-    if not isinstance(value, str) or len(value) > MAX_TEXT or not value.isprintable():
-        return ""
-    return value
-
-
-def _part(value: Any, *names: str) -> Any:
-    """What is in nested mappings under these names; an empty mapping where it is missing."""
-    for name in names:
-        value = value.get(name, {}) if isinstance(value, Mapping) else {}
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    return value[:MAX_EVENTS] if isinstance(value, list) else []
-
-
-def _host_of(url: Any) -> str:
-    """The host and port of a URL, without a login that is in it."""
-    found = re.match(r"[a-z]+://(?:[^/@]*@)?([^/?#]+)", url) if isinstance(url, str) and len(url) < 4096 else None
-    return found[1] if found else ""
-
-
-def _split(reference: Any) -> Found:
-    """The parts of a reference that has a host."""
-    if not isinstance(reference, str) or len(reference) > 1000:
-        return {}
-    rest, _at, digest = reference.partition("@")
-    registry, _slash, rest = rest.partition("/")
-    repository, _colon, tag = rest.partition(":")
-    return {"registry": registry, "repository": repository, "tag": tag, "digest": digest}
-
-
-# The shapes, each with the documentation that it is from
-
-
-def _distribution(payload: Mapping[str, Any]) -> Iterator[Found]:
-    # https://distribution.github.io/distribution/about/notifications/, and GitLab's registry, which is a fork of it
-    for each in _list(payload.get("events")):
-        target, action = _part(each, "target"), _part(each, "action")
-        if action == PUSH and not _MANIFESTS.match(str(_part(target, "mediaType"))[:MAX_TEXT]):
-            continue  # a blob
-        if action in (PUSH, DELETE):
-            host = _part(each, "request", "host") or _host_of(_part(target, "url"))
-            yield {
-                **{name: _part(target, name) for name in ("repository", "tag", "digest")},
-                "type": action,
-                "registry": host,
-                "actor": _part(each, "actor", "name"),
-                "time": _part(each, "timestamp"),
-                "id": _part(each, "id"),
-            }
-
-
-def _acr(payload: Mapping[str, Any]) -> Iterator[Found]:
-    # learn.microsoft.com, container-registry-webhook-reference and event-schema-container-registry
-    body = payload.get("data") if isinstance(payload.get("data"), Mapping) else payload
-    action = {"push": PUSH, "chart_push": PUSH, "delete": DELETE, "chart_delete": DELETE}.get(
-        str(_part(body, "action"))
-    )
-    if action:
-        yield {
-            **{name: _part(body, "target", name) for name in ("repository", "tag", "digest")},
-            "type": action,
-            "registry": _part(body, "request", "host") or _part(body, "connectedregistry", "name"),
-            "actor": _part(body, "actor", "name"),
-            "time": _part(body, "timestamp"),
-            "id": _part(body, "id"),
-        }
-
-
-_HARBOR_TYPES = {
-    "PUSH_ARTIFACT": PUSH,
-    "DELETE_ARTIFACT": DELETE,
-    "REPLICATION": "",
-    "harbor.artifact.pushed": PUSH,
-    "harbor.artifact.deleted": DELETE,
-}
-
-
-def _harbor(payload: Mapping[str, Any]) -> Iterator[Found]:
-    # https://goharbor.io/docs/ "Configure Webhook Notifications", in both of its formats
-    action = _HARBOR_TYPES.get(str(payload.get("type")), "")
-    data = payload.get("event_data", payload.get("data"))
-    for each in _list(_part(data, "resources")) if action else []:
-        place = _split(_part(each, "resource_url"))
-        tag, digest = _part(each, "tag"), _part(each, "digest")
-        yield {
-            "type": action,
-            "registry": place.get("registry"),
-            "repository": _part(data, "repository", "repo_full_name") or place.get("repository"),
-            # of an artifact without a tag Harbor repeats the digest
-            "tag": "" if isinstance(tag, str) and ":" in tag else tag,
-            "digest": digest,
-            "actor": payload.get("operator"),
-            "time": payload.get("time", payload.get("occur_at")),
-            "id": payload.get("id"),
-        }
-
-
-def _quay(payload: Mapping[str, Any]) -> Iterator[Found]:
-    # https://docs.quay.io/guides/notifications.html "Repository Push"; of older versions the tags are a mapping
-    tags = payload.get("updated_tags")
-    for tag in list(tags)[:MAX_EVENTS] if isinstance(tags, (list, Mapping)) else []:
-        yield {**_split(payload.get("docker_url")), "type": PUSH, "tag": tag}
-
-
-def _github(payload: Mapping[str, Any]) -> Iterator[Found]:
-    # https://docs.github.com/webhooks "package" and "registry_package"
-    package = payload.get("registry_package", payload.get("package"))
-    version = _part(package, "package_version")
-    if payload.get("action") not in ("published", "updated") or str(_part(package, "package_type")).lower() not in (
-        "container",
-        "docker",
-    ):
-        return
-    named = _part(version, "container_metadata", "tag")
-    owner, name = _part(package, "namespace") or _part(package, "owner", "login"), _part(package, "name")
-    digest = _part(named, "digest") or _part(version, "version")
-    yield {
-        "type": PUSH,
-        "registry": _host_of(_part(package, "registry", "url")) if _part(package, "registry", "url") else "ghcr.io",
-        "repository": f"{owner}/{name}".lower() if isinstance(owner, str) and isinstance(name, str) else "",
-        "tag": _part(named, "name"),
-        "digest": digest if isinstance(digest, str) and digest.startswith("sha") else "",
-        "actor": _part(payload, "sender", "login"),
-        "time": _part(package, "updated_at"),
-        "id": _part(version, "id"),
-    }
-
-
-def _ecr(payload: Mapping[str, Any]) -> Iterator[Found]:
-    # https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html
-    detail = payload.get("detail")
-    action = {"PUSH": PUSH, "DELETE": DELETE}.get(str(_part(detail, "action-type")))
-    if action and _part(detail, "result") == "SUCCESS" and payload.get("detail-type") == "ECR Image Action":
-        account, region = _text(payload, "account"), _text(payload, "region")
-        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        yield {
-            "type": action,
-            "registry": f"{account}.dkr.ecr.{region}.{suffix}" if account and region else "",
-            "repository": _part(detail, "repository-name"),
-            "tag": _part(detail, "image-tag"),
-            "digest": _part(detail, "image-digest"),
-            "time": payload.get("time"),
-            "id": payload.get("id"),
-        }
-
-
-def _docker_hub(payload: Mapping[str, Any]) -> Iterator[Found]:
-    # https://docs.docker.com/docker-hub/repos/manage/webhooks/
-    pushed = payload.get("push_data")
-    yield {
-        "type": PUSH,
-        "registry": "docker.io",
-        "repository": _part(payload, "repository", "repo_name"),
-        "tag": _part(pushed, "tag"),
-        "actor": _part(pushed, "pusher"),
-        "time": _part(pushed, "pushed_at"),
-    }
-
-
-def _google(payload: Mapping[str, Any]) -> Iterator[Found]:
-    # https://cloud.google.com/artifact-registry/docs/configure-notifications
-    message, data = payload.get("message"), payload
-    if isinstance(message, Mapping):
-        encoded = message.get("data")
-        data = {}
-        if isinstance(encoded, str) and len(encoded) <= MAX_MESSAGE:
-            with contextlib.suppress(ValueError):
-                data = _parsed(base64.b64decode(encoded, validate=True))
-    action = {"INSERT": PUSH, "DELETE": DELETE}.get(str(_part(data, "action")))
-    if action:
-        tagged, exact = _split(_part(data, "tag")), _split(_part(data, "digest"))
-        times = {"id": _part(message, "messageId"), "time": _part(message, "publishTime")}
-        yield {**(tagged or exact), "type": action, "digest": exact.get("digest"), **times}
-
-
-def _zot(payload: Mapping[str, Any]) -> Iterator[Found]:
-    # https://zotregistry.dev "Event notifications", CloudEvents
-    action = {"zotregistry.image.updated": PUSH, "zotregistry.image.deleted": DELETE}.get(str(payload.get("type")))
-    data = _parsed(payload.get("data"))
-    if action:
-        reference = _part(data, "reference")
-        yield {
-            "type": action,
-            "repository": _part(data, "name"),
-            "tag": "" if isinstance(reference, str) and ":" in reference else reference,
-            "digest": _part(data, "digest"),
-            "time": payload.get("time"),
-            "id": payload.get("id"),
-        }
-
-
-def _is_distribution(payload: Mapping[str, Any]) -> bool:
-    return isinstance(payload.get("events"), list)
-
-
-def _is_harbor(payload: Mapping[str, Any]) -> bool:
-    return isinstance(payload.get("event_data"), Mapping) or str(payload.get("type")).startswith("harbor.")
-
-
-def _is_acr(payload: Mapping[str, Any]) -> bool:
-    kind = str(payload.get("eventType", payload.get("type")))
-    return kind.startswith("Microsoft.ContainerRegistry.") or ("target" in payload and "action" in payload)
-
-
-def _is_github(payload: Mapping[str, Any]) -> bool:
-    return isinstance(payload.get("registry_package", payload.get("package")), Mapping)
-
-
-def _is_google(payload: Mapping[str, Any]) -> bool:
-    is_message = isinstance(payload.get("message"), Mapping) and "data" in payload["message"]
-    return is_message or payload.get("action") in ("INSERT", "DELETE")
-
-
-_SHAPES: tuple[tuple[str, Callable[[Mapping[str, Any]], bool], Callable[[Mapping[str, Any]], Iterator[Found]]], ...] = (
-    ("distribution", _is_distribution, _distribution),
-    ("harbor", _is_harbor, _harbor),
-    ("zot", lambda payload: str(payload.get("type")).startswith("zotregistry."), _zot),
-    ("ecr", lambda payload: payload.get("source") == "aws.ecr", _ecr),
-    ("github", _is_github, _github),
-    ("docker_hub", lambda payload: isinstance(payload.get("push_data"), Mapping), _docker_hub),
-    ("quay", lambda payload: "docker_url" in payload, _quay),
-    ("acr", _is_acr, _acr),
-    ("google", _is_google, _google),
-)
 
 
 # What was announced

@@ -18,30 +18,33 @@ module: oci_artifact
 short_description: Tell when OCI artifacts have a new revision
 version_added: 0.1.0
 description:
-  - Looks at artifacts in registries in intervals, and makes one event of each new revision. A revision is new when a tag
-    was moved, or a selection such as a SemVer range leads to another tag. The first revision that is seen is new, too.
-  - With O(verify) or O(policy), a revision is announced when it satisfies them, and not before. One that is signed some
-    time after it was pushed is announced then.
-  - What was announced is kept in O(state_file), so that a restart neither loses nor repeats an event. Changes that happen
-    while no rulebook runs are announced when it starts again, as one event from the last revision to the present one.
-  - An event has C(type), C(reason), C(revision), C(previous), C(signers) and more, as the guide on events lists them. It
-    never has credentials.
+  - Looks at artifacts in registries in intervals, and makes one event of each new revision. A revision is new when a
+    tag was moved, or a selection such as a SemVer range leads to another tag. The first revision that is seen is new,
+    too.
+  - With O(verify) or O(policy), a revision is announced when it satisfies them, and not before. One that is signed
+    some time after it was pushed is announced then.
+  - What was announced is kept in O(state_file), so that a restart neither loses nor repeats an event. Changes that
+    happen while no rulebook runs are announced when it starts again, as one event from the last revision to the
+    present one.
+  - An event has C(type), C(reason), C(revision), C(previous), C(signers) and more, as the guide on events lists them.
+    It never has credentials.
   - While nothing changes, a look takes one HEAD request, and with a selection the list of tags.
-  - A registry that does not answer ends neither the source nor the looks at other artifacts. It is asked less and less
-    often, at most 10 times O(interval) or an hour later.
-  - The source needs ansible-core and what the modules of this collection need in the Python of ansible-rulebook, as it is
-    in decision environments.
+  - A registry that does not answer ends neither the source nor the looks at other artifacts. It is asked less and
+    less often, at most 10 times O(interval) or an hour later.
+  - The source needs ansible-core and what the modules of this collection need in the Python of ansible-rulebook, as
+    it is in decision environments.
 author:
   - the cloudnative.artifacts authors (@cloudnative)
 options:
   artifacts:
     description:
-      - The artifacts to watch, at most 1,000. An entry is a reference, or a mapping that has it in C(ref) (or C(url)).
+      - The artifacts to watch, at most 1,000. An entry is a reference, or a mapping that has it in C(ref) (or
+        C(url)).
       - C(tag), C(digest), C(semver), C(semver_filter) and C(filter_tags) select a revision as in
         M(cloudnative.artifacts.oci_artifact_pull).
       - C(name) is what events call it. The default is made from reference and selection.
-      - C(interval), and all options that the source shares among its artifacts, may stand in an entry, which then has its
-        own. As soon as it has one that says who logs in, all of those are its own.
+      - C(interval), and all options that the source shares among its artifacts, may stand in an entry, which then has
+        its own. As soon as it has one that says who logs in, all of those are its own.
     type: list
     elements: raw
     required: true
@@ -54,8 +57,8 @@ options:
     description:
       - The file that says what was announced. Each running source needs its own. Nobody but root and the user of
         ansible-rulebook may be able to change it.
-      - The default is C(events.json) in E(OCI_ARTIFACT_STATE_DIR), by default V(~/.local/state/cloudnative.artifacts). In a
-        container, give a file on a volume.
+      - The default is C(events.json) in E(OCI_ARTIFACT_STATE_DIR), by default
+        V(~/.local/state/cloudnative.artifacts). In a container, give a file on a volume.
     type: path
   failures:
     description:
@@ -66,8 +69,9 @@ options:
     default: log
   feedback:
     description:
-      - Wait with the next event until the rule engine has taken this one. It is an option of ansible-rulebook itself, which
-        wants C(--persistence-id) for it. Without it an event counts as taken when it is in the queue of the engine.
+      - Wait with the next event until the rule engine has taken this one. It is an option of ansible-rulebook itself,
+        which wants C(--persistence-id) for it. Without it an event counts as taken when it is in the queue of the
+        engine.
     type: bool
     default: false
   verify:
