@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import runpy
 import signal
 import socket
 import time
@@ -19,11 +20,15 @@ import yaml
 from support import servers, vectors
 from support.ansible_runner import AnsibleRunner
 from support.artifacts import Publisher
+from support.newcomer import blocks_of
 from support.rulebook import PATIENCE, SHOW, Rulebook
 from support.tools import Tools
 
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.watch_settings import parse_settings
+
 KEYS = vectors.ROOT / "keys"
 CHECKOUT = Path(__file__).resolve().parents[2]
+GUIDE = CHECKOUT / "docs/docsite/rst/guide_events.rst"
 SOURCE, FILTER = "cloudnative.artifacts.oci_artifact", "cloudnative.artifacts.registry_webhook"
 
 
@@ -111,20 +116,33 @@ def test_one_event_for_each_move_of_a_tag_across_restarts(
 
 
 @pytest.mark.newer
-def test_the_rulebook_deploys_each_revision(
-    tools: Tools, publisher: Publisher, collections_tree: Path, tmp_path: Path
+def test_the_rulebook_deploys_each_revision_as_the_guide_says(
+    tools: Tools, ansible: AnsibleRunner, publisher: Publisher, collections_tree: Path, tmp_path: Path
 ) -> None:
-    dest = tmp_path / "deployed"
-    publisher.publish("stable", {"version": "1"})
-    (tmp_path / "inventory.yml").write_text("all: {hosts: {localhost: {ansible_connection: local}}}\n")
-    variables = {
-        "deploy_artifacts": [{"ref": f"{publisher.name}:stable", "insecure": True}],
-        "deploy_state_file": str(tmp_path / "events.json"),
-        "deploy_interval": "1s",
-        "deploy_playbook": "cloudnative.artifacts.deploy",
-        "deploy_extra_vars": {"dest": str(dest), "insecure": True},
-    }
+    dest, source = tmp_path / "deployed", tmp_path / "source"
+
+    def push(version: str) -> None:
+        source.mkdir(exist_ok=True)
+        (source / "version").write_text(version)
+        sign = {"key": str(KEYS / "ed25519.raw.pem")}
+        options = {"path": str(source), "ref": f"{publisher.name}:{version}", "insecure": True, "sign": sign}
+        assert not ansible.task("cloudnative.artifacts.oci_artifact_push", **options).failed
+
+    text = next(block.text for block in blocks_of(GUIDE) if block.text.startswith("# deploy.yml"))
+    for place, here in {
+        "registry.example.com/platform/config": publisher.name,
+        "/etc/keys/release.pub": str(KEYS / "ed25519.pub"),
+        "/var/lib/eda": str(tmp_path / "eda"),
+        "/etc/platform": str(dest),
+        ": 1m": ": 1s",
+    }.items():
+        assert place in text
+        text = text.replace(place, here)
+    variables = yaml.safe_load(text)
+    for mapping in (variables["deploy_artifacts"][0], variables["deploy_extra_vars"]):
+        mapping["insecure"] = True
     (tmp_path / "vars.yml").write_text(yaml.safe_dump(variables))
+    (tmp_path / "inventory.yml").write_text("all: {hosts: {localhost: {ansible_connection: local}}}\n")
     arguments = ["--rulebook", "cloudnative.artifacts.deploy", "--inventory", tmp_path / "inventory.yml"]
     rulebook = Rulebook([*arguments, "--vars", tmp_path / "vars.yml"], collections_tree, tmp_path, tools["java"])
 
@@ -134,20 +152,37 @@ def test_the_rulebook_deploys_each_revision(
             assert time.monotonic() < deadline, rulebook.log.read_text()[-6000:]
             time.sleep(0.3)
 
+    push("1.0.0")
+    # newer, and not signed
+    publisher.publish("1.9.0", {"version": "unsigned"})
     with running(rulebook, signal.SIGTERM):
-        wait_for("1")
-        publisher.publish("stable", {"version": "2"})
-        wait_for("2")
-    known = json.loads((tmp_path / "events.json").read_text())["artifacts"]
-    assert [sorted(each) for each in known.values()] == [["revision"]]
+        # the newest of the range is not signed, and an older one does not take its place
+        rulebook.wait_for_text("(reason: VerificationError)")
+        assert not dest.exists()
+        push("1.10.0")
+        wait_for("1.10.0")
+        push("1.11.0")
+        wait_for("1.11.0")
+    known = json.loads((tmp_path / "eda/deploy.json").read_text())["artifacts"]
+    assert [each["revision"].partition("@")[0] for each in known.values()] == ["1.11.0"]
 
 
 @pytest.mark.newer
-def test_the_rulebooks_are_what_ansible_rulebook_takes() -> None:
+def test_all_rulebooks_are_what_ansible_rulebook_takes_and_their_arguments_what_the_plugins_take() -> None:
     from ansible_rulebook.validators import Validate
 
-    found: list[Any] = []
-    for path in sorted((CHECKOUT / "extensions/eda/rulebooks").glob("*.yml")):
-        found.append(path.name)
-        Validate.rulebook(yaml.safe_load(path.read_text()))
-    assert found == ["deploy.yml", "deploy_job_template.yml"]
+    shipped = [path.read_text() for path in sorted((CHECKOUT / "extensions/eda/rulebooks").glob("*.yml"))]
+    plugins = [runpy.run_path(str(path)) for path in sorted((CHECKOUT / "extensions/eda/plugins").glob("*/*.py"))]
+    shown = [block.text for block in blocks_of(GUIDE) if "\n  sources:" in block.text]
+    texts = [*shipped, *shown, *(plugin["EXAMPLES"] for plugin in plugins)]
+    assert (len(shipped), len(plugins), len(shown)) == (2, 2, 2)
+    watches = 0
+    for text in texts:
+        rulebook: list[dict[str, Any]] = yaml.safe_load(text)
+        Validate.rulebook(rulebook)
+        for source in rulebook[0]["sources"]:
+            if isinstance(source.get(SOURCE, {}).get("artifacts"), list):
+                watches += len(parse_settings(source[SOURCE]).artifacts)
+            for entry in source.get("filters", []):
+                assert plugins[0]["main"]({}, **{**entry[FILTER], "state_file": ""}) == []
+    assert watches == 3

@@ -73,6 +73,13 @@ class Rulebook:
         """What the rules with the action SHOW have said, in all runs."""
         return [json.loads(text) for text in _EVENT.findall(self.log.read_text(errors="replace"))]
 
+    def wait_for_text(self, text: str) -> None:
+        """Wait until one of the processes has written this text."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.log.read_text(errors="replace"):
+            assert time.monotonic() < deadline, self.log.read_text(errors="replace")[-6000:]
+            time.sleep(0.3)
+
     def wait_for(self, **wanted: Any) -> Mapping[str, Any]:
         """Wait for an event with these values; return the last one."""
         deadline = time.monotonic() + PATIENCE

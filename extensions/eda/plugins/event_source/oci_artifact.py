@@ -124,7 +124,7 @@ _OF_THE_RULEBOOK = ("eda_feedback_queue", "feedback")
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 # of one message
 _LONGEST_LINE = 16 << 20
-_COLLECTIONS = os.path.abspath(__file__).split("/ansible_collections/", 1)[0]
+_COLLECTIONS = os.path.abspath(__file__).rsplit("/ansible_collections/", 1)[0]
 # Ansible's loader finds this very collection, also beside a package with the name ansible_collections. The working
 # directory is no place for Python's modules.
 _PROGRAM = """
