@@ -20,7 +20,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
@@ -55,15 +55,17 @@ class OtherSideEnded(Exception):
 class Talk:
     """The lines that go to and fro, over the descriptors ``reader`` and ``writer``."""
 
-    def __init__(self, reader: int, writer: BinaryIO) -> None:
+    def __init__(self, reader: int, writer: int) -> None:
         self._reader = reader
         self._writer = writer
         self._unread = b""
 
     def say(self, **message: Any) -> None:
+        data = memoryview(json.dumps(message, default=str).encode("ascii") + b"\n")
         try:
-            self._writer.write(json.dumps(message, default=str).encode("ascii") + b"\n")
-            self._writer.flush()
+            # not by a file, which would try again, and complain, when this process ends
+            while data:
+                data = data[os.write(self._writer, data) :]
         except OSError:
             raise OtherSideEnded from None
 
@@ -194,7 +196,7 @@ def next_pause(interval: float, failures: int) -> float:
 def main() -> None:
     """Run as a process of its own."""
     # what is imported may print; the lines of the protocol are on a descriptor that it does not know
-    talk = Talk(0, os.fdopen(os.dup(1), "wb"))
+    talk = Talk(0, os.dup(1))
     os.dup2(2, 1)
     try:
         settings = parse_settings(json.loads(talk.line()))

@@ -86,7 +86,7 @@ class OtherSide:
         self.events: list[dict[str, Any]] = []
         self._down, self._answers = os.pipe()
         lines, write = os.pipe()
-        self.talk = Talk(self._down, os.fdopen(write, "wb"))
+        self.talk = Talk(self._down, write)
         self._takes = takes
         self._lines = os.fdopen(lines, "rb")
         self.thread = threading.Thread(target=self._run)
