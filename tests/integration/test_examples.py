@@ -70,8 +70,8 @@ PUBLISHING = {
     "guide_promote",
     "guide_air_gap",
 }
-# its examples run where there are clouds, in test_cloud_login.py
-ELSEWHERE = {"guide_login_cloud"}
+# examples that run where there are clouds, in test_cloud_login.py, and rulebooks, which test_events.py reads and runs
+ELSEWHERE = {"guide_login_cloud", "guide_events"}
 NOT_RUN: set[str] = set()
 PROXY_PASSWORD = "p@ss/word:of%20the#proxy"
 # test_helm_examples.py has them

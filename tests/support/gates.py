@@ -23,7 +23,7 @@ TYPED = ("action", "doc_fragments", "lookup", "module_utils", "modules", "plugin
 # the top of the package; what is new there is either for users, and belongs here, or into build_ignore of galaxy.yml
 SHIPPED_TOP = frozenset(
     "CHANGELOG.md FILES.json LICENSE MANIFEST.json README.md SECURITY.md bindep.txt requirements.txt"
-    " changelogs docs meta playbooks plugins roles".split()
+    " changelogs docs extensions meta playbooks plugins roles".split()
 )
 # what is for contributors wherever it lies
 _DEVELOPMENT = re.compile(

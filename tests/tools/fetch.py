@@ -297,6 +297,26 @@ def _unpack_debian_chromium(target: Path) -> None:
     _start_debian_program(target, "usr/lib/chromium/chromium-headless-shell", environment=f'FONTCONFIG_FILE="{fonts}"')
 
 
+def _unpack_debian_java(target: Path) -> None:
+    """The Java runtime of the machine's release, for the rule engine of ansible-rulebook."""
+    depends = _run(["apt-cache", "depends", "default-jre-headless"], "apt-cache depends")
+    package = re.search(r"Depends: (openjdk-\d+-jre-headless)", depends)
+    if not package:
+        raise Unavailable("default-jre-headless of Debian names no package with a Java runtime")
+    root = target.parent / "root"
+    _unpack_debian([package[1]], root)
+    # its configuration is in /etc, which is not that of this machine
+    for link in root.glob("usr/lib/jvm/**/*"):
+        if link.is_symlink() and os.readlink(link).startswith("/etc/"):
+            place = root / os.readlink(link).lstrip("/")
+            link.unlink()
+            link.symlink_to(place)
+    program = next(root.glob("usr/lib/jvm/java-*-openjdk-*/bin/java"))
+    # a link, not a script: who is told its home follows it
+    target.unlink(missing_ok=True)
+    target.symlink_to(program)
+
+
 @dataclass(frozen=True)
 class Tool:
     """One external program: how to recognise an installed one, how to build it."""
@@ -359,6 +379,8 @@ TOOLS = {
         Tool("skopeo", "debian", ("--version",), r"version 1\.", _unpack_debian_skopeo, in_place=True),
         Tool("sshd", "debian", ("-V",), r"OpenSSH_", _unpack_debian_sshd, in_place=True),
         Tool("strace", "debian", ("-V",), r"strace -- version [5-9]\.", _unpack_debian_strace, in_place=True),
+        # 17 is the oldest that the rule engine runs on
+        Tool("java", "debian", ("-version",), r'version "(1[7-9]|[2-9]\d)\.', _unpack_debian_java, in_place=True),
         # GitHub's runners have Chrome; Debian and its children have the package
         Tool(
             "chromium", "debian", ("--version",), r"Chrom(e|ium) [1-9]\d\d\.", _unpack_debian_chromium, in_place=True,
