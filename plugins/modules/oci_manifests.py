@@ -186,6 +186,64 @@ options:
           - An object with the annotation or label C(kustomize.toolkit.fluxcd.io/substitute) of the value V(disabled) is
             left as it is.
         type: raw
+      substitute_from:
+        description:
+          - ConfigMaps and Secrets of the cluster whose data are variables, as Flux's C(postBuild.substituteFrom).
+          - A later one wins over an earlier one, and O(manifests[].substitute) over all. Line breaks in values are left
+            out. Each is read with one request, in every run - the set is applied again when one was changed.
+          - What a Secret holds is hidden in diffs and messages.
+        type: list
+        elements: dict
+        suboptions:
+          kind:
+            description:
+              - Whether it is a ConfigMap or a Secret.
+            type: str
+            choices: [ConfigMap, Secret]
+            required: true
+          name:
+            description:
+              - Its name.
+            type: str
+            required: true
+          namespace:
+            description:
+              - Its namespace. The default is O(manifests[].namespace).
+            type: str
+          optional:
+            description:
+              - Whether it may be missing.
+            type: bool
+            default: false
+      decryption:
+        description:
+          - How files are decrypted that are encrypted with SOPS, as Flux's C(decryption). Without it they are refused.
+          - It needs the collection C(community.sops) on the controller, and the program C(sops) on the host that runs
+            the module. A mapping without a key takes the keys that SOPS finds by itself, by the environment of the
+            task. A file whose key is in HashiCorp Vault has to name the server of E(VAULT_ADDR).
+          - Files are decrypted as a whole and before anything is built of them, so that generators and patches of
+            kustomize may use them. Nothing decrypted is kept on the host.
+        type: dict
+        suboptions:
+          provider:
+            description:
+              - What decrypts.
+            type: str
+            choices: [sops]
+            default: sops
+          secret_ref:
+            description:
+              - The name of a Secret in O(manifests[].namespace). The values of its keys that end with C(.agekey) are
+                private keys of age.
+            type: str
+          age_keyfile:
+            description:
+              - A file with private keys of age, on the host that runs the module.
+            type: path
+          sops_binary:
+            description:
+              - The program C(sops). The default is the one in PATH.
+            type: path
       force:
         description:
           - Delete and create anew an object of which an immutable field differs. The annotation
@@ -312,6 +370,8 @@ requirements:
   - urllib3, or kubernetes where the kubeconfig has credential plugins, on the host that runs the module
   - requests >= 2.25.1, for registries, on the host that runs the module
   - cryptography >= 36, for C(verify)
+  - the collection C(community.sops) on the controller and C(sops) on the host that runs the module, for
+    O(manifests[].decryption)
 seealso:
   - module: cloudnative.artifacts.helm_releases
   - module: cloudnative.artifacts.oci_artifact_push
@@ -447,6 +507,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.man
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import kube_options
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.manifests.deploy import (
@@ -513,10 +574,18 @@ def _deploy(module: AnsibleModule, items: Any, kube: Any, artifacts: Any) -> dic
         kube=kube,
         parallel=module.params["parallel"],
         lock_timeout=parse_duration(module.params["lock_timeout"]),
+        policy=rules_of(module.params["policy"]),
+        sops=_sops() if any(each["decryption"] for each in items) else None,
         check_mode=module.check_mode,
         want_diff=bool(module._diff),
     )
     return deploy_manifests(options)
+
+
+def _sops() -> Any:
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.sops import run_sops
+
+    return run_sops
 
 
 def main() -> None:

@@ -55,6 +55,26 @@ MANIFESTS_OPTIONS: dict[str, Any] = {
     },
     # the action plugin hands it over as one text: texts in it are neither logged nor blanked out elsewhere
     "substitute": {"type": "raw", "no_log": True},
+    "substitute_from": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "kind": {"type": "str", "choices": ["ConfigMap", "Secret"], "required": True},
+            "name": {"type": "str", "required": True},
+            "namespace": {"type": "str"},
+            "optional": {"type": "bool", "default": False},
+        },
+    },
+    "decryption": {
+        "type": "dict",
+        "options": {
+            "provider": {"type": "str", "choices": ["sops"], "default": "sops"},
+            # a name, and a path
+            "secret_ref": {"type": "str", "no_log": False},
+            "age_keyfile": {"type": "path", "no_log": False},
+            "sops_binary": {"type": "path"},
+        },
+    },
     "force": {"type": "bool", "default": False},
     "wait": {"type": "bool", "default": False},
     "timeout": {"type": "str", "default": "5m"},
@@ -138,7 +158,8 @@ def fetched_artifacts(found: Mapping[str, Any]) -> dict[str, FetchedArtifact]:
                 {"path": expanded(layer["path"]), "digest": layer["digest"], "title": layer["title"]}
                 for layer in each["layers"]
             )
-            artifacts[str(name)] = FetchedArtifact(each["digest"], each["revision"], each["url"], layers)
+            version = str(each.get("version") or "")
+            artifacts[str(name)] = FetchedArtifact(each["digest"], each["revision"], each["url"], layers, version)
         except (KeyError, TypeError, AttributeError):
             raise InvalidOption(
                 f"The entry {name!r} of 'fetched' is not what oci_manifests returns.",

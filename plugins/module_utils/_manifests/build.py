@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .objects import (
     KUSTOMIZATIONS,
@@ -19,18 +19,31 @@ from .objects import (
     with_images,
 )
 
+if TYPE_CHECKING:
+    from .sops import Decrypt
 
-def build_objects(files: Mapping[str, bytes], options: Mapping[str, Any], what: str) -> list[ManifestObject]:
+
+def build_objects(
+    files: Mapping[str, bytes], options: Mapping[str, Any], what: str, decrypt: Decrypt | None = None
+) -> list[ManifestObject]:
     """Return the objects under ``path``, with what the options make of them. The order of the steps is Flux's.
 
+    :param decrypt: decrypts a file; None where encrypted ones are refused.
     :raises ManifestsInvalid: when the manifests cannot be used.
-    :raises MissingDependency: when kustomize is needed and missing.
+    :raises MissingDependency: when kustomize, or what decrypts, is needed and missing.
     """
-    chosen = below(files, str(options["path"] or ""), what)
-    if any(name in chosen for name in KUSTOMIZATIONS):
+    path = str(options["path"] or "")
+    chosen = below(files, path, what)
+    is_built = any(name in chosen for name in KUSTOMIZATIONS)
+    if decrypt is not None:
+        from .sops import decrypted_below
+
+        files = decrypted_below(files, path, what, decrypt, is_built=is_built)
+        chosen = below(files, path, what)
+    if is_built:
         from .kustomize import kustomize_build
 
-        items = kustomize_build(files, str(options["path"] or ""), options, what)
+        items = kustomize_build(files, path, options, what)
     else:
         items = copied(read_objects(chosen, what))
     items = check_objects(items, what)

@@ -144,7 +144,7 @@ def check_objects(items: Iterable[ManifestObject], what: str) -> list[ManifestOb
         if isinstance(document.get("sops"), Mapping):
             raise ManifestsInvalid(
                 f"The {item.kind} {metadata['name'][:300]} of {item.origin or what} is encrypted with SOPS.",
-                "Publish it decrypted into a registry that few may read, or create it with community.sops.",
+                "Say with 'decryption' how it is decrypted.",
             )
         plain = {key: value for key, value in document.items() if key != "status"}
         plain["metadata"] = {

@@ -32,7 +32,7 @@ def substitute_objects(items: Iterable[ManifestObject], variables: Mapping[str, 
     :raises ManifestsInvalid: when an expression cannot be read, or an object is not YAML afterwards.
     """
     for name in variables:
-        if not _NAME.fullmatch(name):
+        if not is_variable_name(name):
             raise ManifestsInvalid(
                 f"{name[:100]!r} cannot be the name of a variable in 'substitute'.",
                 "Wanted letters, digits and underscores, the first of which is not a digit.",
@@ -52,6 +52,11 @@ def substitute_objects(items: Iterable[ManifestObject], variables: Mapping[str, 
             raise ManifestsInvalid(f"The {item} of {item.origin} cannot be substituted: {exc}.") from None
         result += parse_documents(replaced.encode("utf-8"), f"{item} after the substitution, of {item.origin},")
     return result
+
+
+def is_variable_name(text: str) -> bool:
+    """True for what can be the name of a variable."""
+    return _NAME.fullmatch(text) is not None
 
 
 def substitute(text: str, variables: Mapping[str, str]) -> str:

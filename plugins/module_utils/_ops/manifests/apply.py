@@ -31,6 +31,7 @@ from ..._manifests.applyset import PART_OF
 from ..._manifests.kinds import Kinds
 from ..._manifests.objects import ManifestObject, with_namespace
 from ..._manifests.stages import DEFINITIONS, stage_of, staged
+from ..._secrets.masking import Mask
 from ..._unexpected import as_error
 from .spec import IgnoreRule, ManifestsSpec
 
@@ -92,8 +93,10 @@ def entry(place: ObjectLocation, action: str) -> dict[str, str]:
 class Applier:
     """Applies the objects of one set. ``members`` has them after :meth:`look`, in the order of applying."""
 
-    def __init__(self, api: KubeRest, kinds: Kinds, spec: ManifestsSpec, *, check_mode: bool) -> None:
+    def __init__(self, api: KubeRest, kinds: Kinds, spec: ManifestsSpec, mask: Mask, *, check_mode: bool) -> None:
+        """:param mask: what no diff and no message shows."""
         self._api = api
+        self._mask = mask
         self._kinds = kinds
         self._spec = spec
         self._check_mode = check_mode
@@ -154,8 +157,22 @@ class Applier:
     def diff(self) -> tuple[str, str]:
         """Return the texts before and after of what changed; values of Secrets are replaced by marks."""
         changed = self.changed()
-        before = "".join(object_text(comparable(member.live)) for member in changed if member.live is not None)
-        return before, "".join(object_text(comparable(member.would_be)) for member in changed)
+        for member in changed if self._mask else ():
+            self._hide_former(comparable(member.live or {}), comparable(member.would_be))
+        lives = [member.live for member in changed if member.live is not None]
+        before = "".join(object_text(comparable(live), self._mask) for live in lives)
+        return before, "".join(object_text(comparable(member.would_be), self._mask) for member in changed)
+
+    def _hide_former(self, before: Any, after: Any) -> None:
+        """Hide what stands in the cluster where a hidden value comes: it may be an earlier value of the same Secret."""
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            for key in before.keys() & after.keys():
+                self._hide_former(before[key], after[key])
+        elif isinstance(before, list) and isinstance(after, list):
+            for former, new in zip(before, after):
+                self._hide_former(former, new)
+        elif before != after and not isinstance(after, (Mapping, list)) and self._mask.is_in_value(after):
+            self._mask.add_value(before)
 
     # -- before the first write
 
@@ -304,7 +321,7 @@ class Applier:
 
     def _failed(self, what: str, failures: Sequence[tuple[Member, OciError]]) -> OciError:
         first = failures[0][1]
-        words = [f"{member.place}: {_words(member, error)}" for member, error in failures[:MAX_NAMED]]
+        words = [f"{member.place}: {self._mask.text(_words(member, error))}" for member, error in failures[:MAX_NAMED]]
         if len(failures) > MAX_NAMED:
             words.append(f"{len(failures) - MAX_NAMED} more objects.")
         error = ReconciliationFailed(

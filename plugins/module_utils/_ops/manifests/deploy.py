@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._errors import DependencyNotReady, InvalidOption
 from ..._kube.api import KubeOptions
@@ -15,10 +15,14 @@ from ..._kube.rest import KubeRest
 from ..._manifests.applyset import parse_found, parse_parent
 from .spec import SUSPENDED, FetchedArtifact, Outcome, SetKey, parse_spec
 
+if TYPE_CHECKING:
+    from ..._manifests.sops import SopsCall
+    from ..._policy.rules import Policy
+
 
 @dataclass(frozen=True)
 class ManifestsOptions:
-    """The options of a task. ``lock_timeout`` is in seconds."""
+    """The options of a task. ``lock_timeout`` is in seconds; ``sops`` decrypts."""
 
     manifests: Sequence[Mapping[str, Any]]
     artifacts: Mapping[str, FetchedArtifact]
@@ -26,6 +30,8 @@ class ManifestsOptions:
     has_sources: bool = False
     parallel: int = 4
     lock_timeout: float = 300.0
+    policy: Policy | None = None
+    sops: SopsCall | None = None
     check_mode: bool = False
     want_diff: bool = False
 
@@ -77,6 +83,8 @@ def _work(api: KubeRest, outcomes: Mapping[SetKey, Outcome], key: SetKey, option
             lock_timeout=options.lock_timeout,
             check_mode=options.check_mode,
             want_diff=options.want_diff,
+            policy=options.policy,
+            sops=options.sops,
         )
         if not work.observe():
             if outcome.spec.is_present:

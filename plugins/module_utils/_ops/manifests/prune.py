@@ -16,6 +16,7 @@ from ..._kube.rest import KubeRest
 from ..._manifests.applyset import PART_OF, Contents
 from ..._manifests.kinds import Kinds
 from ..._manifests.stages import removal_order
+from ..._secrets.masking import Mask
 from .apply import DISABLED, counted, entry
 from .spec import ManifestsSpec
 
@@ -68,7 +69,7 @@ def find_leftovers(
 
 
 def prune(
-    api: KubeRest, spec: ManifestsSpec, leftovers: Iterable[Leftover], *, check_mode: bool, want_diff: bool
+    api: KubeRest, spec: ManifestsSpec, leftovers: Iterable[Leftover], mask: Mask, *, check_mode: bool, want_diff: bool
 ) -> Iterator[tuple[dict[str, str], str]]:
     """Remove what is not protected; yield an entry of ``objects`` for each object, and its text for the diff.
 
@@ -89,7 +90,7 @@ def prune(
             except OciError as exc:
                 failures.append((each.place, exc))
                 continue
-        yield entry(each.place, PRUNED), object_text(comparable(live)) if live is not None else ""
+        yield entry(each.place, PRUNED), object_text(comparable(live), mask) if live is not None else ""
     if failures:
         words = " ".join(f"{place}: {error}" for place, error in failures[:MAX_NAMED])
         error = ReconciliationFailed(

@@ -10,12 +10,16 @@ from typing import Any
 
 from ..._errors import LayerError
 from ..._manifests.content import MAX_BLOB
+from ..._oci import media
 from ..._oci.manifest import Descriptor, Manifest
 from ..artifact_result import layer_record
 from ..charts.sources import SourceFetch
 from ..layer_selector import LayerSelector
 from ..placement import placement_of, title_of
 from ..resolve import Resolved
+
+# Characters of a version; longer ones are none.
+MAX_VERSION = 128
 
 
 class ManifestsFetch(SourceFetch):
@@ -34,7 +38,17 @@ class ManifestsFetch(SourceFetch):
         if self._guard is not None:
             self._guard.check_chart(resolved, manifest, verdict)
         self.warnings += placed.warnings
-        return {"layers": [self._layer_in_cache(layer) for layer in placed.layers]}
+        layers = [self._layer_in_cache(layer) for layer in placed.layers]
+        return {"layers": layers, "version": _version(manifest)}
 
     def _layer_in_cache(self, layer: Descriptor) -> dict[str, Any]:
         return {**layer_record(layer), "path": self._fetch(layer), "title": title_of(layer)}
+
+
+def _version(manifest: Manifest) -> str:
+    """Return what the artifact says its version is: its annotation, or what Flux notes of the source."""
+    annotations = manifest.annotations
+    # Flux writes TAG@ALGORITHM:COMMIT
+    revision = str(annotations.get(media.ANNOTATION_REVISION) or "").partition("@")[0]
+    text = str(annotations.get(media.ANNOTATION_VERSION) or revision)
+    return text if len(text) <= MAX_VERSION else ""

@@ -15,6 +15,7 @@ from ..._errors import InvalidOption, OciError
 from ..._kube.patches import parse_pointer
 from ..._manifests.applyset import ParentRef, parse_parent
 from ..._oci.options import parse_duration
+from .variables import VariablesReference, parse_references
 
 # To be incremented when other objects are made of the same manifests and options.
 RULES = 1
@@ -60,6 +61,8 @@ class FetchedArtifact:
     revision: str
     url: str
     layers: tuple[Mapping[str, Any], ...]
+    #: What the artifact itself says its version is; empty when it does not.
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,16 @@ class ManifestsSpec:
     depends_on: tuple[SetKey, ...]
     ignore: tuple[IgnoreRule, ...]
     timeout: float
+    substitute_from: tuple[VariablesReference, ...] = ()
 
-    @property
-    def fingerprint(self) -> str:
-        """A digest of what the objects are made of."""
+    def fingerprint(self, variables: Sequence[str]) -> str:
+        """Return a digest of what the objects are made of.
+
+        :param variables: the versions of the objects in the cluster that variables are from.
+        """
         artifact = self.artifact
         layers = [each["digest"] for each in artifact.layers] if artifact else []
-        parts = [RULES, artifact.digest if artifact else "", layers]
+        parts = [RULES, artifact.digest if artifact else "", layers, list(variables)]
         text = json.dumps([parts, {name: self.options.get(name) for name in _SHAPING}], sort_keys=True, default=str)
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -111,6 +117,7 @@ def parse_spec(option: Mapping[str, Any], artifacts: Mapping[str, FetchedArtifac
             for rule in option["drift_ignore"] or ()
         ),
         timeout=parse_duration(option["timeout"]),
+        substitute_from=parse_references(option["substitute_from"] or (), namespace),
     )
 
 

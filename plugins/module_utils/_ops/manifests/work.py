@@ -9,6 +9,7 @@ import contextlib
 import datetime
 import json
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..._errors import Forbidden, NotFound, ObjectNotFound, OciError, ReconciliationFailed
 from ..._kube.lease import LeaseLock
@@ -23,6 +24,11 @@ from .apply import Applier, is_ending
 from .prune import KEPT, PRUNED, Leftover, find_leftovers, prune
 from .spec import DRIFTED, IGNORE, REMOVED, SUCCEEDED, WARN, Outcome
 from .spec import UNCHANGED as AS_BEFORE
+from .variables import Variables, joined, read_variables
+
+if TYPE_CHECKING:
+    from ..._manifests.sops import SopsCall
+    from ..._policy.rules import Policy
 
 LEASE_PREFIX = "cloudnative.artifacts.manifests."
 # Objects in the result; there may be thousands.
@@ -34,7 +40,15 @@ class ManifestsWork:
     """Makes the cluster have one set of manifests; ``outcome`` says what was done, also after an error."""
 
     def __init__(
-        self, api: KubeRest, outcome: Outcome, *, lock_timeout: float, check_mode: bool, want_diff: bool
+        self,
+        api: KubeRest,
+        outcome: Outcome,
+        *,
+        lock_timeout: float,
+        check_mode: bool,
+        want_diff: bool,
+        policy: Policy | None = None,
+        sops: SopsCall | None = None,
     ) -> None:
         self._api = api
         self._outcome = outcome
@@ -42,26 +56,38 @@ class ManifestsWork:
         self._lock_timeout = lock_timeout
         self._check_mode = check_mode
         self._want_diff = want_diff
+        self._policy = policy
+        self._sops = sops
         self._parent = Parent()
+        self._variables = Variables()
+        self._fingerprint = ""
 
     def observe(self) -> bool:
-        """Read the parent of the set, in one request; return True when there is nothing to do.
+        """Read the parent of the set and what variables are from, in one request each; return True when there is
+        nothing to do.
 
         :raises ManifestsConflict: when the parent belongs to somebody else.
+        :raises ManifestsInvalid: when variables are not to be had.
         """
         spec = self._spec
         self._parent = parse_found(spec.parent, self._api.find(spec.parent.path))
         self._outcome.history = self._parent.history
-        record = self._parent.record
         if not spec.is_present:
             is_done = not self._parent.exists
         else:
-            is_done = record.get("ready") is True and record.get("fingerprint") == spec.fingerprint
-            is_done = is_done and spec.options["drift"] == IGNORE
+            self._variables = read_variables(self._api, spec.substitute_from)
+            self._fingerprint = spec.fingerprint(self._variables.versions)
+            is_done = self._is_current and spec.options["drift"] == IGNORE
         if is_done:
             self._outcome.reason = AS_BEFORE
-            self._outcome.count = int(record.get("count") or 0)
+            self._outcome.count = int(self._parent.record.get("count") or 0)
         return is_done
+
+    @property
+    def _is_current(self) -> bool:
+        """True when this artifact was applied with these options and variables, and the run ended well."""
+        record = self._parent.record
+        return record.get("ready") is True and record.get("fingerprint") == self._fingerprint
 
     def carry_out(self) -> None:
         """Apply or remove the set.
@@ -78,19 +104,22 @@ class ManifestsWork:
 
     @property
     def _only_warns(self) -> bool:
-        record, spec = self._parent.record, self._spec
-        is_current = record.get("ready") is True and record.get("fingerprint") == spec.fingerprint
-        return spec.is_present and spec.options["drift"] == WARN and is_current
+        return self._spec.is_present and self._spec.options["drift"] == WARN and self._is_current
 
     def _run(self) -> None:
         spec = self._spec
+        if self._policy is not None and spec.is_present and not self._only_warns:
+            from .guard import check_set
+
+            is_repair = self._parent.record.get("fingerprint") == self._fingerprint
+            check_set(self._policy, spec, self._parent.history, is_repair=is_repair)
         items = self._build() if spec.is_present else []
         kinds = Kinds(self._api, items)
         if not spec.is_present:
             self._remove(kinds)
             return
         only_warns = self._only_warns
-        applier = Applier(self._api, kinds, spec, check_mode=self._check_mode or only_warns)
+        applier = Applier(self._api, kinds, spec, self._variables.mask, check_mode=self._check_mode or only_warns)
         applier.look(items)
         wanted = contents_of((each.item.version, each.item.kind, each.place.namespace) for each in applier.members)
         if only_warns:
@@ -112,8 +141,15 @@ class ManifestsWork:
         artifact = self._spec.artifact
         if artifact is None:
             return []
-        what = f"{artifact.url} {artifact.revision}"
-        return build_objects(read_layers(list(artifact.layers), what), self._spec.options, what)
+        what, options = f"{artifact.url} {artifact.revision}", dict(self._spec.options)
+        if options["substitute"] is not None or self._spec.substitute_from:
+            options["substitute"] = joined(self._variables, options["substitute"])
+        decrypt = None
+        if options["decryption"] and self._sops is not None:
+            from .decryption import Decryption
+
+            decrypt = Decryption(self._api, self._spec.key.namespace, options["decryption"], self._sops)
+        return build_objects(read_layers(list(artifact.layers), what), options, what, decrypt)
 
     def _apply(self, applier: Applier, kinds: Kinds, wanted: Contents) -> Contents:
         """Apply, wait and prune; return where members are that stay although they are not among the manifests."""
@@ -151,7 +187,12 @@ class ManifestsWork:
         stays = [(each.kind, each.place.namespace) for each in leftovers if each.is_protected]
         try:
             for found, text in prune(
-                self._api, self._spec, leftovers, check_mode=self._check_mode, want_diff=self._want_diff
+                self._api,
+                self._spec,
+                leftovers,
+                self._variables.mask,
+                check_mode=self._check_mode,
+                want_diff=self._want_diff,
             ):
                 outcome.changed = outcome.changed or found["action"] == PRUNED
                 # that something stays decides what becomes of the parent
@@ -203,6 +244,8 @@ class ManifestsWork:
         if is_ready and artifact is not None:
             now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
             own = {"revision": artifact.revision, "digest": artifact.digest, "url": artifact.url, "applied": now}
+            if artifact.version:
+                own["version"] = artifact.version
             if not history or history[0].get("digest") != artifact.digest:
                 history.insert(0, own)
         history = history[: max(limit, 1)]
@@ -212,7 +255,7 @@ class ManifestsWork:
             # messages of the API may be long, and are for the task's result
             "message": message[:MAX_WORDS],
             "revision": artifact.revision if artifact else "",
-            "fingerprint": self._spec.fingerprint,
+            "fingerprint": self._fingerprint,
             "count": self._outcome.count,
             "history": history,
         }
