@@ -384,13 +384,13 @@ EXAMPLES = r"""
   cloudnative.artifacts.oci_manifests:
     sources:
       podinfo:
-        url: oci://ghcr.io/stefanprodan/manifests/podinfo
+        url: oci://registry.example.com/manifests/podinfo
         semver: ">=6.0.0 <7.0.0"
         verify:
           public_keys: [/etc/keys/release.pub]
     manifests:
       - name: podinfo
-        namespace: flux-system
+        namespace: podinfo
         path: ./kustomize
         target_namespace: podinfo
         wait: true
@@ -399,7 +399,7 @@ EXAMPLES = r"""
   cloudnative.artifacts.oci_manifests:
     sources:
       platform:
-        ref: registry.example.com/platform:stable
+        ref: registry.example.com/manifests/platform:stable
     defaults:
       source: platform
       namespace: platform

@@ -20,6 +20,7 @@ import yaml
 from support import servers, vectors
 from support.ansible_runner import AnsibleRunner
 from support.artifacts import Publisher
+from support.awx_api import awx_api
 from support.newcomer import blocks_of
 from support.rulebook import PATIENCE, SHOW, Rulebook
 from support.tools import Tools
@@ -165,6 +166,52 @@ def test_the_rulebook_deploys_each_revision_as_the_guide_says(
         wait_for("1.11.0")
     known = json.loads((tmp_path / "eda/deploy.json").read_text())["artifacts"]
     assert [each["revision"].partition("@")[0] for each in known.values()] == ["1.11.0"]
+
+
+@pytest.mark.newer
+def test_the_rulebook_starts_a_job_template_with_each_revision(
+    tools: Tools, publisher: Publisher, collections_tree: Path, tmp_path: Path
+) -> None:
+    variables = {
+        "deploy_artifacts": [{"name": "config", "ref": f"{publisher.name}:stable", "insecure": True}],
+        "deploy_state_file": str(tmp_path / "eda/deploy.json"),
+        "deploy_interval": "1s",
+        "deploy_job_template": "Deploy",
+        "deploy_organization": "Platform",
+    }
+    (tmp_path / "vars.yml").write_text(yaml.safe_dump(variables))
+    arguments = ["--rulebook", "cloudnative.artifacts.deploy_job_template", "--vars", tmp_path / "vars.yml"]
+    rulebook = Rulebook(arguments, collections_tree, tmp_path, tools["java"])
+    with awx_api() as awx:
+        awx.add_template("Deploy", "Another")
+        awx.add_template("Deploy", "Platform")
+        rulebook.environment.update(
+            EDA_CONTROLLER_URL=awx.url, EDA_CONTROLLER_TOKEN=awx.token, EDA_JOB_TEMPLATE_REFRESH_DELAY="0.5"
+        )
+
+        def wait_for_jobs(count: int) -> None:
+            deadline = time.monotonic() + PATIENCE
+            while len(awx.jobs) < count:
+                assert time.monotonic() < deadline, rulebook.log.read_text()[-6000:]
+                time.sleep(0.3)
+
+        first = publisher.publish("stable", {"version": "1"})
+        with running(rulebook, signal.SIGTERM):
+            wait_for_jobs(1)
+        second = publisher.publish("stable", {"version": "2"})
+        with running(rulebook, signal.SIGTERM):
+            wait_for_jobs(2)
+        # the template of that organization, once for each revision, with what a play pulls it by
+        assert [job["job_template"] for job in awx.jobs] == [awx.templates[1]["id"]] * 2
+        given = [json.loads(job["extra_vars"]) for job in awx.jobs]
+        for found, digest, previous in ((given[0], first, ""), (given[1], second, f"stable@{first}")):
+            assert {name: found[name] for name in found if name.startswith("artifact_")} == {
+                "artifact_name": "config",
+                "artifact_ref": f"{publisher.name}:stable@{digest}",
+                "artifact_revision": f"stable@{digest}",
+                "artifact_previous": previous,
+            }
+        assert awx.token not in rulebook.log.read_text()
 
 
 @pytest.mark.newer

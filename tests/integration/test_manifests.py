@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,7 +67,30 @@ kind: Widget
 metadata: {name: first}
 spec: {size: 3}
 """
+SCALER = """\
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: podinfo}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: podinfo}
+  minReplicas: 2
+  maxReplicas: 4
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 99}}}]
+"""
 PARENT = "podinfo"
+
+
+def kustomization(*resources: str) -> bytes:
+    """What builds podinfo, with a label that kustomize adds."""
+    labels = [{"pairs": {"part": "podinfo"}, "includeSelectors": False}]
+    document = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "labels": labels}
+    return json.dumps({**document, "resources": list(resources)}).encode()
+
+
+def closed_window() -> str:
+    """A window of a policy that is not open now, nor soon."""
+    hour = (datetime.datetime.now(datetime.timezone.utc).hour + 12) % 24
+    return f"{hour:02}:00-{hour:02}:01"
 
 
 def config_map(name: str, value: str = "1", **metadata: Any) -> str:
@@ -122,9 +146,13 @@ def labels(cluster: KubeCluster, kind: str, namespace: str, part_of: str) -> set
 
 
 def test_applied_updated_pruned_and_rolled_back(
-    sets: Sets, cluster: KubeCluster, publisher: Publisher, registry: RegistryServer, namespace: str
+    sets: Sets, cluster: KubeCluster, publisher: Publisher, registry: RegistryServer, namespace: str, tools: Tools
 ) -> None:
+    names = ("deployment.yaml", "service.yaml", "hpa.yaml", "secret.yaml", "crd.yaml")
+    kustomize = {"kustomize": tools["kubectl"]}
     files = {
+        "kustomize/kustomization.yaml": kustomization(*names),
+        "kustomize/hpa.yaml": SCALER.encode(),
         "kustomize/deployment.yaml": DEPLOYMENT.encode(),
         "kustomize/service.yaml": SERVICE.encode(),
         "kustomize/secret.yaml": SECRET.encode(),
@@ -142,23 +170,23 @@ def test_applied_updated_pruned_and_rolled_back(
     }  # fmt: skip
 
     # nothing is there yet, not even the kind
-    predicted = sets.run([entry], check=True)
+    predicted = sets.run([entry], check=True, **kustomize)
     created = {
-        "Deployment/podinfo", "Service/podinfo", "Secret/podinfo-token", "Widget/first",
-        "CustomResourceDefinition/widgets.example.com",
+        "Deployment/podinfo", "Service/podinfo", "HorizontalPodAutoscaler/podinfo", "Secret/podinfo-token",
+        "Widget/first", "CustomResourceDefinition/widgets.example.com",
     }  # fmt: skip
     assert actions(predicted) == dict.fromkeys(created, "created") and predicted.changed
     assert PASSWORD not in predicted.stdout and "(hidden, " in predicted["diff"][0]["after"]
     assert cluster.get("secret", PARENT, namespace) is None
 
-    done = sets.run([entry])
+    done = sets.run([entry], **kustomize)
     assert actions(done) == dict.fromkeys(created, "created")
     deployment = cluster.get("deployment", "podinfo", namespace)
     assert deployment is not None
     spec = deployment["spec"]
     assert (spec["replicas"], spec["revisionHistoryLimit"]) == (2, 3)
     assert spec["template"]["spec"]["containers"][0]["image"] == "ghcr.io/stefanprodan/podinfo:6.7.1"
-    assert deployment["metadata"]["labels"]["team"] == "a"
+    assert deployment["metadata"]["labels"]["team"] == "a" and deployment["metadata"]["labels"]["part"] == "podinfo"
     applyset = done["manifests"][0]["applyset"]
     assert labels(cluster, "service", namespace, applyset) == {"podinfo"}
 
@@ -172,21 +200,27 @@ def test_applied_updated_pruned_and_rolled_back(
     # what others changed: named, put right, and left alone where it is to be
     cluster.kubectl("scale", "deployment", "podinfo", "-n", namespace, "--replicas=7")
     cluster.kubectl("patch", "service", "podinfo", "-n", namespace, "-p", '{"spec": {"sessionAffinity": "ClientIP"}}')
-    warned = sets.run([{**entry, "drift": "warn"}])
+    warned = sets.run([{**entry, "drift": "warn"}], **kustomize)
     assert not warned.changed and warned["manifests"][0]["reason"] == "DriftDetected"
     assert actions(warned) == {"Deployment/podinfo": "configured"}
-    assert actions(sets.run([{**entry, "drift": "correct"}])) == {"Deployment/podinfo": "configured"}
+    # what is in place may be put right at any time
+    closed = [{"match": "*", "window": closed_window(), "never_downgrade": True}]
+    corrected = sets.run([{**entry, "drift": "correct"}], policy=closed, **kustomize)
+    assert actions(corrected) == {"Deployment/podinfo": "configured"}
     service = cluster.get("service", "podinfo", namespace)
     assert service is not None and service["spec"]["sessionAffinity"] == "ClientIP"
 
     # a revision without the service, and with a change that is seen in the diff
     second = {**files, "kustomize/secret.yaml": SECRET.replace(PASSWORD, f"{PASSWORD}-2").encode()}
-    del second["kustomize/service.yaml"]
+    second["kustomize/kustomization.yaml"] = kustomization(*(name for name in names if name != "service.yaml"))
     publisher.publish("latest", second)
-    predicted = sets.run([entry], check=True)
+    for rule, reason in (("window", "OutsideWindow"), ("never_downgrade", "DowngradeDenied")):
+        refused = sets.run([entry], policy=[{"match": "*", rule: closed[0][rule]}], **kustomize)
+        assert refused.failed and refused["reason"] == reason and not refused.changed, refused
+    predicted = sets.run([entry], check=True, **kustomize)
     assert actions(predicted) == {"Secret/podinfo-token": "configured", "Service/podinfo": "pruned"}
     assert cluster.get("service", "podinfo", namespace) is not None
-    updated = sets.run([entry])
+    updated = sets.run([entry], **kustomize)
     assert actions(updated) == actions(predicted)
     assert PASSWORD not in updated.stdout and PASSWORD not in json.dumps(updated["diff"])
     assert cluster.get("service", "podinfo", namespace) is None
@@ -194,7 +228,7 @@ def test_applied_updated_pruned_and_rolled_back(
 
     # back, from the cache: the registry is asked what the tag stands for, and for nothing else
     start = registry.mark()
-    back = sets.run([{**entry, "rollback_to": "previous"}])
+    back = sets.run([{**entry, "rollback_to": "previous"}], **kustomize)
     assert actions(back) == {"Secret/podinfo-token": "configured", "Service/podinfo": "created"}
     assert {each.method for each in registry.requests(start)} == {"HEAD"}
     assert not sets.run([{**entry, "rollback_to": "previous"}]).changed

@@ -371,6 +371,10 @@ TOOLS = {
             "notation", "1.3.2", ("version",), r"Version:\s+v?1\.[2-9]",
             _build_go_module("github.com/notaryproject/notation@v1.3.2", "./cmd/notation"),
         ),
+        Tool(
+            "sops", "3.11.0", ("--version", "--disable-version-check"), r"sops v?3\.(9|1\d)",
+            _build_go_module("github.com/getsops/sops/v3@v3.11.0", "./cmd/sops"),
+        ),
         Tool("cosign2", "2.5", ("help",), r"cosign", _take_debian_cosign, path_names=("cosign2",)),
         Tool(
             "cosign", "3.1.1", ("version",), r"GitVersion:\s+(v?3\.|devel)",

@@ -158,8 +158,8 @@ def fetched_artifacts(found: Mapping[str, Any]) -> dict[str, FetchedArtifact]:
                 {"path": expanded(layer["path"]), "digest": layer["digest"], "title": layer["title"]}
                 for layer in each["layers"]
             )
-            version = str(each.get("version") or "")
-            artifacts[str(name)] = FetchedArtifact(each["digest"], each["revision"], each["url"], layers, version)
+            said = [str(each.get(key) or "") for key in ("version", "created")]
+            artifacts[str(name)] = FetchedArtifact(each["digest"], each["revision"], each["url"], layers, *said)
         except (KeyError, TypeError, AttributeError):
             raise InvalidOption(
                 f"The entry {name!r} of 'fetched' is not what oci_manifests returns.",

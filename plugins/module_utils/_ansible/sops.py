@@ -21,7 +21,7 @@ def run_sops(data: bytes, kind: str, what: str, options: Mapping[str, str]) -> b
     :raises MissingDependency: when the collection or the program is missing.
     """
     try:
-        # not at the top: what is imported there has to be on the controller
+        # not at the top of the file: what is imported there has to be on the controller
         from ansible_collections.community.sops.plugins.module_utils.sops import Sops, SopsError
     except ImportError:
         raise MissingDependency(

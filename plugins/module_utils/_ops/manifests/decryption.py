@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decrypts files of an artifact with the keys that a set of manifests names, as ``decryption`` of Flux's Kustomization."""
+"""Decrypts files of an artifact with the keys that a set names, as ``decryption`` of Flux's Kustomization does."""
 
 from __future__ import annotations
 

@@ -28,17 +28,18 @@ def check_set(policy: Policy, spec: ManifestsSpec, history: Sequence[Mapping[str
     rules = None if artifact is None else rules_for(policy, parse_url(artifact.url))
     if artifact is None or rules is None:
         return
-    new = _artifact(artifact.digest, artifact.revision, artifact.version)
+    new = _artifact(artifact.digest, artifact.revision, artifact.version, artifact.created)
     rules.check_identity(new.tag, [artifact.digest, *(str(layer["digest"]) for layer in artifact.layers)])
     if is_repair:
         return
     last = history[0] if history else {}
     if last.get("url") == artifact.url and last.get("digest") != artifact.digest:
-        texts = [str(last.get(name) or "") for name in ("digest", "revision", "version")]
+        texts = [str(last.get(name) or "") for name in ("digest", "revision", "version", "created")]
         rules.check_order(new, _artifact(*texts))
     rules.check_window(f"The manifests {spec.key} are not changed")
 
 
-def _artifact(digest: str, revision: str, version: str) -> Artifact:
+def _artifact(digest: str, revision: str, version: str, created: str) -> Artifact:
     tag, at, _digest = revision.partition("@")
-    return Artifact(digest, tag if at else "", {media.ANNOTATION_VERSION: version} if version else {})
+    annotations = {media.ANNOTATION_VERSION: version, media.ANNOTATION_CREATED: created}
+    return Artifact(digest, tag if at else "", {name: text for name, text in annotations.items() if text})

@@ -18,8 +18,8 @@ from ..layer_selector import LayerSelector
 from ..placement import placement_of, title_of
 from ..resolve import Resolved
 
-# Characters of a version; longer ones are none.
-MAX_VERSION = 128
+# Characters of a version or a time; longer ones are none.
+MAX_TEXT = 128
 
 
 class ManifestsFetch(SourceFetch):
@@ -39,7 +39,8 @@ class ManifestsFetch(SourceFetch):
             self._guard.check_chart(resolved, manifest, verdict)
         self.warnings += placed.warnings
         layers = [self._layer_in_cache(layer) for layer in placed.layers]
-        return {"layers": layers, "version": _version(manifest)}
+        created = _bounded(manifest.annotations.get(media.ANNOTATION_CREATED))
+        return {"layers": layers, "version": _version(manifest), "created": created}
 
     def _layer_in_cache(self, layer: Descriptor) -> dict[str, Any]:
         return {**layer_record(layer), "path": self._fetch(layer), "title": title_of(layer)}
@@ -50,5 +51,8 @@ def _version(manifest: Manifest) -> str:
     annotations = manifest.annotations
     # Flux writes TAG@ALGORITHM:COMMIT
     revision = str(annotations.get(media.ANNOTATION_REVISION) or "").partition("@")[0]
-    text = str(annotations.get(media.ANNOTATION_VERSION) or revision)
-    return text if len(text) <= MAX_VERSION else ""
+    return _bounded(annotations.get(media.ANNOTATION_VERSION) or revision)
+
+
+def _bounded(text: object) -> str:
+    return text if isinstance(text, str) and len(text) <= MAX_TEXT else ""

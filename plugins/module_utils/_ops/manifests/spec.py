@@ -61,8 +61,9 @@ class FetchedArtifact:
     revision: str
     url: str
     layers: tuple[Mapping[str, Any], ...]
-    #: What the artifact itself says its version is; empty when it does not.
+    #: What the artifact itself says: its version, and when it was created (RFC 3339); empty when it does not.
     version: str = ""
+    created: str = ""
 
 
 @dataclass(frozen=True)

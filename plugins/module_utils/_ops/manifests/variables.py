@@ -45,7 +45,8 @@ class VariablesReference:
 class Variables:
     """Variables as they are in the cluster; ``mask`` hides those of Secrets.
 
-    ``versions`` tells whether an object was changed. It has nothing that is made of a value: it is noted in the cluster.
+    ``versions`` tells whether an object was changed. Nothing in it is made of a value: it is
+    noted in the cluster.
     """
 
     values: dict[str, str] = field(default_factory=dict, repr=False)

@@ -244,8 +244,8 @@ class ManifestsWork:
         if is_ready and artifact is not None:
             now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
             own = {"revision": artifact.revision, "digest": artifact.digest, "url": artifact.url, "applied": now}
-            if artifact.version:
-                own["version"] = artifact.version
+            said = {"version": artifact.version, "created": artifact.created}
+            own.update((name, text) for name, text in said.items() if text)
             if not history or history[0].get("digest") != artifact.digest:
                 history.insert(0, own)
         history = history[: max(limit, 1)]
