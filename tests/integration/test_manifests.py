@@ -113,6 +113,7 @@ class Sets:
         *,
         tag: str = "latest",
         check: bool = False,
+        diff: bool = True,
         cluster: KubeCluster | None = None,
         **options: Any,
     ) -> TaskResult:
@@ -120,7 +121,7 @@ class Sets:
         return self._ansible.task(
             MODULE,
             check=check,
-            diff=True,
+            diff=diff,
             sources={"app": source},
             manifests=[dict(entry) for entry in entries],
             defaults={"source": "app"},
@@ -353,3 +354,23 @@ def test_what_fails_prunes_nothing_and_the_next_run_completes(
     ending = sets.run([{**entry, "drift": "correct"}])
     cluster.kubectl("patch", "configmap", "kept", "-n", namespace, "-p", '{"metadata": {"finalizers": null}}')
     assert ending.failed and ending["retryable"] and ending["reason"] == "ReconciliationFailed", ending
+
+
+def test_five_thousand_objects(sets: Sets, cluster: KubeCluster, publisher: Publisher, namespace: str) -> None:
+    entry = {"name": "many", "namespace": namespace}
+    publisher.publish("latest", {"all.yaml": "\n---\n".join(config_map(f"m{n}") for n in range(5000)).encode()})
+    done = sets.run([entry], diff=False)
+    assert not done.failed and done["manifests"][0]["count"] == 5000, done["msg"]
+    # the result has a bound, and so has the note in the cluster
+    assert len(done["manifests"][0]["objects"]) == 1000
+    again = sets.run([entry], diff=False)
+    assert (again.changed, again["statistics"]["api_requests"], again["manifests"][0]["count"]) == (False, 1, 5000)
+
+    # one that is refused: all are there as before
+    publisher.publish("latest", {"a.yaml": config_map("m0", "2").encode(), "b.yaml": config_map("Not.Valid").encode()})
+    refused = sets.run([entry], diff=False)
+    assert refused.failed and not refused.changed and "Not.Valid" in refused["msg"]
+    assert len(labels(cluster, "configmap", namespace, done["manifests"][0]["applyset"])) == 5000
+    publisher.publish("latest", {"a.yaml": config_map("m0", "2").encode()})
+    pruned = sets.run([entry], diff=False)
+    assert pruned.changed and labels(cluster, "configmap", namespace, done["manifests"][0]["applyset"]) == {"m0"}

@@ -5,8 +5,8 @@
 containers.
 
 It checks what AWX checks of a type: who asks, the keys of a field, and that the injectors render with the fields alone.
-A template starts jobs, which end at once; as in AWX, variables are taken where the template asks for them on launch, and
-are else named in ``ignored_fields``.
+A template starts jobs, which end at once. As in AWX, variables are taken where the template asks for them on launch,
+and are else named in ``ignored_fields``.
 """
 
 from __future__ import annotations
