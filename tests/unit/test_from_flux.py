@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,9 @@ def documented(name: str, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
     options = dict(document.get("options") or {})
     for fragment in document.get("extends_documentation_fragment") or ():
         _namespace, _collection, file, *part = fragment.split(".")
-        found = constants(ROOT / f"plugins/doc_fragments/{file}.py")[(part[0] if part else "documentation").upper()]
-        for option, value in (yaml.safe_load(found).get("options") or {}).items():
+        loaded = runpy.run_path(str(ROOT / f"plugins/doc_fragments/{file}.py"))["ModuleDocFragment"]
+        text = getattr(loaded, (part[0] if part else "documentation").upper())
+        for option, value in (yaml.safe_load(text).get("options") or {}).items():
             options.setdefault(option, value)
     return options, yaml.safe_load(texts["RETURN"])
 
