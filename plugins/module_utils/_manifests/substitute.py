@@ -9,7 +9,7 @@ Source: fluxcd/pkg, ``kustomize/kustomize_varsub.go``; drone/envsubst, ``parse``
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from .._errors import ManifestsInvalid
 from .._helm.manifest_text import dump
@@ -49,7 +49,9 @@ def substitute_objects(items: Iterable[ManifestObject], variables: Mapping[str, 
         try:
             replaced = substitute(text, variables)
         except ValueError as exc:
-            raise ManifestsInvalid(f"The {item} of {item.origin} cannot be substituted: {exc}.") from None
+            # what cannot be read may be a part of a secret
+            words = "an expression in it cannot be read" if item.is_secret else str(exc)
+            raise ManifestsInvalid(f"The {item} of {item.origin} cannot be substituted: {words}.") from None
         result += parse_documents(replaced.encode("utf-8"), f"{item} after the substitution, of {item.origin},")
     return result
 
@@ -78,8 +80,9 @@ class _Reader:
         self._depth = depth
 
     def read(self) -> str:
-        parts, at, text = [], 0, self._text
+        parts, at, size, text = [], 0, 0, self._text
         while True:
+            before = len(parts)
             start = text.find("$", at)
             if start < 0:
                 parts.append(text[at:])
@@ -97,7 +100,8 @@ class _Reader:
             else:
                 parts.append("$")
                 at = start + 1
-            if sum(map(len, parts)) > MAX_TEXT:
+            size += sum(map(len, parts[before:]))
+            if size > MAX_TEXT:
                 raise ValueError(f"the result has more than {MAX_TEXT} characters")
         return "".join(parts)
 
@@ -179,10 +183,15 @@ def _changed(value: str, rest: str, inner: str, expand: Callable[[str], str]) ->
         raise ValueError(f"'${{{inner[:60]}}}' is not an expression that is known")
     pattern = expand(rest[len(sign) :])
     if sign[0] == "#":
-        ends = range(len(value) + 1) if sign == "#" else range(len(value), -1, -1)
-        return next((value[end:] for end in ends if _matches(value[:end], pattern)), value)
-    starts = range(len(value), -1, -1) if sign == "%" else range(len(value) + 1)
-    return next((value[:start] for start in starts if _matches(value[start:], pattern)), value)
+        ends = list(_match_ends(value, pattern))
+        return value[_chosen(ends, sign) :]
+    ends = list(_match_ends(value[::-1], pattern[::-1]))
+    return value[: len(value) - _chosen(ends, sign)]
+
+
+def _chosen(ends: list[int], sign: str) -> int:
+    """Return the length of what is cut off: with one sign the shortest that matches, with two the longest."""
+    return 0 if not ends else ends[0] if len(sign) == 1 else ends[-1]
 
 
 def _replaced(value: str, rest: str, inner: str, expand: Callable[[str], str]) -> str:
@@ -200,18 +209,24 @@ def _replaced(value: str, rest: str, inner: str, expand: Callable[[str], str]) -
     return value.replace(old, new, 1)
 
 
-def _matches(text: str, pattern: str) -> bool:
-    """Return True when a text matches a pattern with ``*`` and ``?`` as a whole."""
-    at = mark = position = 0
-    star = -1
-    while position < len(text):
-        if at < len(pattern) and pattern[at] in ("?", text[position]) and pattern[at] != "*":
-            at, position = at + 1, position + 1
-        elif at < len(pattern) and pattern[at] == "*":
-            star, mark, at = at, position, at + 1
-        elif star >= 0:
-            mark += 1
-            at, position = star + 1, mark
-        else:
-            return False
-    return all(char == "*" for char in pattern[at:])
+def _match_ends(text: str, pattern: str) -> Iterator[int]:
+    """Yield the lengths of the beginnings of a text that a pattern with ``*`` and ``?`` matches, the shortest first.
+
+    Each character is looked at once, whatever the pattern is.
+    """
+    states = _with_skipped({0}, pattern)
+    for end in range(len(text) + 1):
+        if len(pattern) in states:
+            yield end
+        if end < len(text):
+            fitting = [at for at in states if at < len(pattern) and pattern[at] in ("*", "?", text[end])]
+            states = _with_skipped({at if pattern[at] == "*" else at + 1 for at in fitting}, pattern)
+
+
+def _with_skipped(states: set[int], pattern: str) -> set[int]:
+    """Return positions in a pattern, with those behind each ``*``, which may stand for nothing."""
+    for at in sorted(states):
+        while at < len(pattern) and pattern[at] == "*":
+            at += 1
+            states.add(at)
+    return states

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import ManifestsInvalid
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._manifests.objects import ManifestObject
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._manifests.substitute import (
+    _match_ends,
     substitute,
     substitute_objects,
 )
@@ -99,6 +102,27 @@ def test_any_text_gives_text_or_is_refused(text: str) -> None:
 def test_patterns_cut_off_what_they_match(pattern: str, value: str) -> None:
     short, long = substitute(f"${{v#{pattern}}}", {"v": value}), substitute(f"${{v##{pattern}}}", {"v": value})
     assert value.endswith(short) and short.endswith(long)
+
+
+@given(st.text(alphabet="ab*?", max_size=8), st.text(alphabet="ab", max_size=8))
+def test_patterns_match_as_those_of_file_names_do(pattern: str, value: str) -> None:
+    ends = [end for end in range(len(value) + 1) if fnmatch.fnmatchcase(value[:end], pattern)]
+    assert list(_match_ends(value, pattern)) == ends
+
+
+def test_the_time_does_not_grow_with_the_square_of_a_text() -> None:
+    many = 200_000
+    assert substitute("$a" * many, {}) == "$a" * many
+    assert substitute("${a}" * many, {"a": "b"}) == "b" * many
+    # seen from each beginning anew, this would take hours
+    assert substitute("${a##*c}", {"a": "a" * many}) == "a" * many
+
+
+def test_what_cannot_be_read_in_a_secret_is_not_repeated() -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "stringData": {"key": "pass${word"}}
+    with pytest.raises(ManifestsInvalid) as caught:
+        substitute_objects([ManifestObject(secret)], {})
+    assert "word" not in str(caught.value)
 
 
 def test_objects_become_typed_and_marks_protect() -> None:
