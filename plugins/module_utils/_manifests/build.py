@@ -43,7 +43,7 @@ def build_objects(
     if is_built:
         from .kustomize import kustomize_build
 
-        items = kustomize_build(files, path, options, what)
+        items = kustomize_build(files, path, options, what, is_quiet=decrypt is not None)
     else:
         items = copied(read_objects(chosen, what))
     items = check_objects(items, what)

@@ -16,7 +16,7 @@ from .._errors import ManifestsInvalid, OciError
 from .._helm.manifest_text import documents
 
 MAX_OBJECTS = 10_000
-_SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml", ".json")
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _BINDINGS = ("RoleBinding", "ClusterRoleBinding")
 _OWN_METADATA = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
@@ -102,7 +102,7 @@ def read_objects(files: Mapping[str, bytes], what: str) -> list[ManifestObject]:
     found: list[ManifestObject] = []
     for name in sorted(files):
         base = posixpath.basename(name)
-        if base.endswith(_SUFFIXES) and not base.startswith(".") and base not in KUSTOMIZATIONS:
+        if base.endswith(SUFFIXES) and not base.startswith(".") and base not in KUSTOMIZATIONS:
             found += parse_documents(files[name], f"{name} of {what}")
             _check_count(len(found), what)
     return found

@@ -246,11 +246,10 @@ def test_ansible_is_told_what_the_carried_sources_import_of_it() -> None:
 
 def test_ansible_packs_another_collection_for_a_task_that_uses_it_where_it_is_installed() -> None:
     sops = "ansible_collections.community.sops.plugins.module_utils.sops"
-    asked = {"manifests": [{"name": "a", "decryption": {}}]}
-    assert foreign_imports(sets("oci_manifests", {})[0]) == [] and foreign_imports(sets("oci_manifests", asked)[0]) == [
-        sops
-    ]
-    tree = ast.parse(_entry_text("oci_manifests", sets("oci_manifests", asked)[0]))
+    plain = sets("oci_manifests", {})[0]
+    decrypts = sets("oci_manifests", {"manifests": [{"name": "a", "decryption": {}}]})[0]
+    assert foreign_imports(plain) == [] and foreign_imports(decrypts) == [sops]
+    tree = ast.parse(_entry_text("oci_manifests", decrypts))
     found = [node for node in ast.walk(tree) if isinstance(node, ast.Import) and node.names[0].name == sops]
     # what is imported at the top has to be there
     assert len(found) == 1 and found[0] not in tree.body

@@ -18,6 +18,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     LayerError,
     ManifestsConflict,
     ManifestsInvalid,
+    MissingDependency,
     StorageError,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._manifests import objects
@@ -104,14 +105,66 @@ def test_build_reads_what_lies_under_the_path() -> None:
         ({"a.yaml": b"{apiVersion: v1, kind: Pod, metadata: [name]}"}, "", "not an object with a name"),
         ({"a.yaml": b""}, "none", "no directory 'none'"),
         ({"a.yaml": b""}, "a/../..", "leads out"),
-        ({"kustomization.yaml": b"resources: ['https://example.com/a']"}, "", "which is not in the artifact"),
         ({"kustomization.yaml": b"helmCharts: [{name: a}]"}, "", "helmCharts"),
+        ({"kustomization.yaml": b"HelmCharts: [{name: a}]"}, "", "HelmCharts"),
     ],
 )
 def test_bad_manifests_are_refused(files: dict[str, bytes], path: str, words: str, monkeypatch: Any) -> None:
     monkeypatch.setattr("shutil.which", lambda name: f"/none/{name}")
     with pytest.raises(ManifestsInvalid, match=words):
         build_objects(files, {**OPTIONS, "path": path}, "app")
+
+
+GENERATOR = b"{apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: a}, files: [a=https://example.com/a]}"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"": b"resources: ['https://example.com/a']"},
+        {"": b"resources: ['git@example.com:a/b']"},
+        {"": b"resources: [github.com/a/b]"},
+        {"": b"Resources: ['HTTP://example.com/a']"},
+        {"": b"openapi: {path: 'https://example.com/a'}"},
+        {"": b"patches: [{path: 'https://example.com/a', target: {kind: Pod}}]"},
+        {"": b"patchesJson6902: [{path: 'https://example.com/a'}]"},
+        {"": b"patchesStrategicMerge: ['https://example.com/a']"},
+        {"": b"replacements: [{path: 'https://example.com/a'}]"},
+        {"": b"configMapGenerator: [{name: a, files: ['a=https://example.com/a']}]"},
+        {"": b"secretGenerator: [{name: a, envs: ['https://example.com/a']}]"},
+        {"": b"secretGenerator: [{name: a, Env: 'https://example.com/a'}]"},
+        {"": b"generators:\n- |-\n  # inline\n  " + GENERATOR},
+        {"": b"generators: [a]", "a": GENERATOR},
+        {
+            "": b"transformers: [a]",
+            "a": b"kind: List\nitems: [" + GENERATOR.replace(b"builtin", b'"bu\\x69ltin"') + b"]",
+        },
+        {"": b"resources: [sub]", "sub/Kustomization": b"components: ['https://example.com/a']"},
+    ],
+)
+def test_a_kustomization_names_nothing_outside_of_the_artifact(files: dict[str, bytes], monkeypatch: Any) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: f"/none/{name}")
+    with pytest.raises(ManifestsInvalid, match="which is not in the artifact"):
+        build_objects({name or "kustomization.yaml": data for name, data in files.items()}, OPTIONS, "app")
+
+
+@pytest.mark.parametrize("name", ["kustomization.yaml", "a.yaml"])
+def test_what_kustomize_reads_in_another_way_is_refused(name: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: f"/none/{name}")
+    hidden = b"{apiVersion: builtin, kind: ConfigMapGenerator, files: [!!binary aHR0cHM6Ly9leGFtcGxlLmNvbS9h]}"
+    with pytest.raises(ManifestsInvalid, match=f"{name} of app cannot be read"):
+        build_objects({"kustomization.yaml": b"generators: [a.yaml]", name: hidden, "README": b"a: ["}, OPTIONS, "app")
+
+
+def test_urls_that_are_text_in_a_kustomization_are_no_names_of_files(monkeypatch: Any) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: f"/none/{name}")
+    text = b"""
+    configMapGenerator: [{name: a, literals: ['url=https://example.com/a'], files: [a.txt]}]
+    commonAnnotations: {home: https://example.com}
+    patches: [{patch: '[{op: add, path: /data/url, value: "https://example.com"}]', target: {kind: ConfigMap}}]
+    """
+    with pytest.raises(MissingDependency, match="cannot be run"):
+        build_objects({"kustomization.yaml": text, "a.txt": b"https://example.com"}, OPTIONS, "app")
 
 
 def test_too_many_objects_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
