@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import sys
 import time
@@ -46,6 +47,7 @@ RECOVERED = "Succeeded"
 BACK_OFF, MAX_BACK_OFF = 10, 3600.0
 _BACKS_OFF = ("AuthenticationFailed", "ConnectionFailed", "TLSFailed")
 _MAX_MESSAGE = 2000
+_TEMPLATE = re.compile(r"\{(?=[{%#])")
 
 
 class OtherSideEnded(Exception):
@@ -148,7 +150,7 @@ class Watch:
 
     def _announce(self, watched: Watched, known: Announced, **content: Any) -> None:
         identity = {"name": watched.name, "id": str(uuid.uuid4()), "time": time_text(time.time())}
-        known.event = {**content, **identity, "previous": known.revision}
+        known.event = without_templates({**content, **identity, "previous": known.revision})
         self._state.save(watched.key)
         self._hand_over(watched.key)
 
@@ -185,6 +187,21 @@ def revision_event(previous: str, found: Mapping[str, Any]) -> dict[str, Any]:
         "verified": found["verified"],
         "signers": found["signers"],
     }
+
+
+def without_templates(value: Any) -> Any:
+    """Return a value in which no text is a template of Jinja any more: ``{{`` becomes ``{ {``.
+
+    A play gets the event in extra variables, which Ansible templates; messages repeat words of registries, and signers
+    have names of their own choice.
+    """
+    if isinstance(value, str):
+        return _TEMPLATE.sub("{ ", value)
+    if isinstance(value, list):
+        return [without_templates(each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(key): without_templates(each) for key, each in value.items()}
+    return value
 
 
 def next_pause(interval: float, failures: int) -> float:

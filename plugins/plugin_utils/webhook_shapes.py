@@ -23,6 +23,7 @@ PUSH, DELETE = "push", "delete"
 # Of one notification, and of its texts.
 MAX_EVENTS, MAX_TEXT = 200, 255
 MAX_MESSAGE = 1 << 20
+_TEMPLATES = ("{{", "{%", "{#")
 _MANIFESTS = re.compile(r"application/vnd\.(?:oci\.image\.(?:manifest|index)\.|docker\.distribution\.manifest)")
 
 # ``type``, and any of ``registry``, ``repository``, ``tag``, ``digest``, ``actor``, ``time`` and ``id``
@@ -57,13 +58,17 @@ def read_notification(payload: Any) -> Iterator[tuple[str, Found]]:
 
 
 def bounded_text(found: Mapping[str, Any], name: str) -> str:
-    """A text of printable characters, and of bounded length; empty for everything else."""
+    """A text of printable characters, and of bounded length; empty for everything else.
+
+    What Jinja would take for a template counts as everything else: a play gets the event in extra variables, which
+    Ansible templates.
+    """
     value = found.get(name)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if -(1 << 63) <= value < 1 << 63 else ""
     if not isinstance(value, str) or len(value) > MAX_TEXT or not value.isprintable():
         return ""
-    return value
+    return "" if any(sign in value for sign in _TEMPLATES) else value
 
 
 def _part(value: Any, *names: str) -> Any:

@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,44 @@ def test_what_is_hostile_leads_to_no_event(payload: Any) -> None:
     assert filtered(payload) == [] and FILTER["main"](payload) == []
 
 
+_ODD: tuple[Any, ...] = (
+    None, True, -1, 10**400, float("nan"), "", _LONG, "\ud800", "a\0b", "{{ lookup('pipe', 'id') }}", "{% a %}", [], {},
+    [{}], [None], {"a": 1}, _DEEP, b"x", ["x"] * 1000, {"x": {"x": "x"}}, "https://u:p@" + "a" * 5000, "@", "//",
+)  # fmt: skip
+
+
+def changed(node: Any, value: Any) -> Iterator[Any]:
+    """Yield a payload with each of its parts, and itself, in turn replaced by a value."""
+    yield value
+    if isinstance(node, dict):
+        for key in node:
+            yield from ({**node, key: each} for each in changed(node[key], value))
+    elif isinstance(node, list):
+        for at, part in enumerate(node):
+            yield from ([*node[:at], each, *node[at + 1 :]] for each in changed(part, value))
+
+
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+def test_any_part_may_be_anything(shape: str) -> None:
+    valid = {"provider", "type", "registry", "repository", "tag", "digest", "ref", "revision", "actor", "time", "id"}
+    count = 0
+    for odd in _ODD:
+        for payload in changed(SHAPES[shape][0], odd):
+            for event in filtered(payload, actions=["push", "delete"], untagged=True, signatures=True):
+                count += 1
+                texts = {name: event[name] for name in valid}
+                assert all(isinstance(text, str) and len(text) < 1000 and text.isprintable() for text in texts.values())
+                assert "{{" not in str(event) and "{%" not in str(event)
+    assert count
+
+
+def test_what_the_sender_says_of_itself_is_no_template() -> None:
+    event = {"payload": distribution(), "meta": {"endpoint": "{{ lookup('pipe', 'id') }}", "source": {"a": "{{ b }}"}}}
+    event["payload"]["events"][0]["actor"] = {"name": "{{ lookup('pipe', 'id') }}"}
+    (made,) = FILTER["main"](event)
+    assert made["actor"] == "" and made["meta"] == {"endpoint": "", "source": ""}
+
+
 def test_numbers_and_lengths_are_bounded() -> None:
     many = {"events": [distribution(tag=f"t{number}")["events"][0] for number in range(5000)]}
     assert len(filtered(many)) == len(filtered([many, many])) == FILTER["MAX_EVENTS"]
@@ -181,3 +220,6 @@ def test_arguments_are_checked() -> None:
         filtered({}, actions=["pull"])
     with pytest.raises(ValueError, match="'registry'"):
         filtered({}, registry="https://registry.example.com/")
+    for wrong in ({"actions": 5}, {"actions": None}, {"registry": 5}):
+        with pytest.raises(ValueError, match="wanted"):
+            filtered({}, **wrong)

@@ -122,10 +122,10 @@ def main(
     :raises OSError: when the state file cannot be used. The notification is then not answered with success, and
         registries that repeat theirs do so.
     """
-    wanted = [actions] if isinstance(actions, str) else list(actions)
+    wanted = list(actions) if isinstance(actions, (list, tuple)) else [actions]
     if not wanted or any(each not in (PUSH, DELETE) for each in wanted):
         raise ValueError(f"registry_webhook: 'actions' is {wanted!r}: wanted a list of {PUSH} and {DELETE}.")
-    if registry and not _HOST.match(registry):
+    if registry and not (isinstance(registry, str) and _HOST.match(registry)):
         raise ValueError("registry_webhook: 'registry' is no host: wanted one as in registry.example.com:5000.")
     payload, meta = _payload(event)
     events: list[dict[str, Any]] = []
@@ -156,7 +156,8 @@ def _payload(event: Any) -> tuple[Any, dict[str, Any]]:
     if not isinstance(event, Mapping):
         return None, {}
     meta = event.get("meta")
-    kept = {name: meta[name] for name in ("endpoint", "source") if name in meta} if isinstance(meta, Mapping) else {}
+    # the endpoint is a part of the URL that the sender has chosen
+    kept = {name: _text(meta, name) for name in ("endpoint", "source") if name in meta} if isinstance(meta, Mapping) else {}
     for name in ("payload", "body"):
         if name in event:
             return _parsed(event[name]), kept

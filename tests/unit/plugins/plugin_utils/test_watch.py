@@ -130,9 +130,11 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[Any],
 
 
 def test_an_event_that_was_not_taken_comes_again_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    outage = OciError("away").as_failure()
+    # words of a registry
+    outage = OciError("away {{{ lookup('pipe', 'id') }} {% a %}").as_failure()
     first = watched(tmp_path, monkeypatch, [DIGESTS[0], DIGESTS[0], outage, outage, DIGESTS[0], DIGESTS[1]], 3)
     assert [each["type"] for each in first] == ["revision", "failure", "recovery", "revision"]
+    assert first[1]["message"] == "away { { { lookup('pipe', 'id') }} { % a %}"
     again = watched(tmp_path, monkeypatch, [DIGESTS[1], DIGESTS[1], DIGESTS[2], DIGESTS[1]], 2)
     assert again[0] == first[-1] and again[0]["meta"]["uuid"] == again[0]["id"]
     assert [each["digest"] for each in again] == [DIGESTS[1], DIGESTS[2], DIGESTS[1]]
