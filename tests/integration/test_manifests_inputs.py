@@ -63,57 +63,67 @@ def test_variables_of_the_cluster_and_encrypted_files(
         "other/token.yaml": token.replace(b"ENC[AES256_GCM,data:", b"ENC[AES256_GCM,data:AAAA"),
     }
     publisher.publish("latest", files)
+    references = [
+        {"kind": "ConfigMap", "name": "cluster-vars"},
+        {"kind": "Secret", "name": "cluster-secrets"},
+        {"kind": "ConfigMap", "name": "nowhere", "optional": True},
+    ]
+    keys = {"secret_ref": "sops-age", "sops_binary": tools["sops"]}
     entry: dict[str, Any] = {
-        "name": "app", "namespace": namespace, "path": "./cluster",
-        "substitute_from": [
-            {"kind": "ConfigMap", "name": "cluster-vars"},
-            {"kind": "Secret", "name": "cluster-secrets"},
-            {"kind": "ConfigMap", "name": "nowhere", "optional": True},
-        ],
+        "name": "app", "namespace": namespace, "path": "./cluster", "source": "app", "substitute_from": references,
+        "decryption": keys, "substitute": {"tier": "medium"},
     }  # fmt: skip
-    decryption = {"secret_ref": "sops-age", "sops_binary": tools["sops"]}
 
-    def run(**options: Any) -> TaskResult:
+    def run(*entries: dict[str, Any], **options: Any) -> TaskResult:
+        given = options or {"sources": {"app": {"ref": f"{publisher.name}:latest", "insecure": True}}}
         result = ansible.task(
             "cloudnative.artifacts.oci_manifests",
             diff=True,
-            sources={"app": {"ref": f"{publisher.name}:latest", "insecure": True}},
-            manifests=[{**entry, **options}],
+            manifests=list(entries),
             cache_dir=str(tmp_path / "cache"),
             kubeconfig=str(cluster.kubeconfig),
             kustomize=tools["kubectl"],
+            **given,
         )
         assert PASSWORD not in result.stdout and "AGE-SECRET" not in result.stdout
         return result
 
-    def refused(words: str, **options: Any) -> None:
-        result = run(**options)
-        assert result.failed and result["reason"] == "BuildFailed" and words in result["msg"], result
-        assert cluster.get("configmap", "settings", namespace) is None
-
-    refused(f"ConfigMap {namespace}/cluster-vars of 'substitute_from' is not in the cluster")
     cluster.apply(variables(region="east\n-1"), namespace=namespace)
     cluster.apply(secret("cluster-secrets", password=PASSWORD, tier="large"), namespace=namespace)
-    refused("'decryption'")
-    refused(f"Secret {namespace}/sops-age", decryption=decryption)
-    cluster.apply(secret("sops-age", other="x"), namespace=namespace)
-    refused(".agekey", decryption=decryption)
     cluster.apply(secret("sops-age", **{"mine.agekey": AGE_KEY}), namespace=namespace)
+    cluster.apply(secret("other", other="x"), namespace=namespace)
+    refused = run(
+        {**entry, "name": "a", "substitute_from": [{"kind": "ConfigMap", "name": "nowhere"}]},
+        {**entry, "name": "b", "decryption": None},
+        {**entry, "name": "c", "decryption": {**keys, "secret_ref": "nowhere"}},
+        {**entry, "name": "d", "decryption": {**keys, "secret_ref": "other"}},
+        {**entry, "name": "e", "path": "./other"},
+        {**entry, "name": "f", "decryption": {**keys, "sops_binary": "/none/sops"}},
+    )
+    words = (
+        f"ConfigMap {namespace}/nowhere of 'substitute_from' is not in the cluster", "'decryption'",
+        f"Secret {namespace}/nowhere", ".agekey", "SOPS cannot decrypt other/token.yaml", "/none/sops",
+    )  # fmt: skip
+    found = refused["manifests"]
+    assert [each["reason"] for each in found] == [*["BuildFailed"] * 5, "MissingDependency"], refused["msg"]
+    assert all(word in each["error"] for word, each in zip(words, found)), found
+    assert cluster.get("configmap", "settings", namespace) is None
 
-    done = run(decryption=decryption, substitute={"tier": "medium"})
+    done = run(entry)
     assert done.changed, done["msg"]
     settings = cluster.get("configmap", "settings", namespace)
     assert settings is not None
     assert settings["data"] == {"region": "east-1", "password": PASSWORD, "tier": "medium"}
     for name, key in (("token", "token"), ("generated", "password")):
-        found = cluster.get("secret", name, namespace)
-        assert found is not None and base64.b64decode(found["data"][key]).decode() == PASSWORD
+        made = cluster.get("secret", name, namespace)
+        assert made is not None and base64.b64decode(made["data"][key]).decode() == PASSWORD
 
-    again = run(decryption=decryption, substitute={"tier": "medium"})
-    assert not again.changed and again["statistics"]["api_requests"] == 1 + len(entry["substitute_from"])
+    # what another task has fetched will do
+    again = run(entry, fetched=done["fetched"])
+    assert not again.changed and again["statistics"]["api_requests"] == 1 + len(references)
     # neither the former value nor the new one is shown
     cluster.apply(secret("cluster-secrets", password=f"new-{PASSWORD}"), namespace=namespace)
-    changed = run(decryption=decryption, substitute={"tier": "medium"})
+    changed = run(entry)
     assert [each["name"] for each in changed["manifests"][0]["objects"]] == ["settings"]
     shown = changed["diff"][0]
     assert "password: (hidden, " in shown["before"] and "password: (hidden, " in shown["after"]
