@@ -80,7 +80,8 @@ class _Reader:
         self._depth = depth
 
     def read(self) -> str:
-        parts, at, size, text = [], 0, 0, self._text
+        parts: list[str] = []
+        at, size, text = 0, 0, self._text
         while True:
             before = len(parts)
             start = text.find("$", at)
