@@ -308,7 +308,7 @@ options:
         type: str
       history_max:
         description:
-          - How many revisions are noted on the parent of the ApplySet.
+          - How many revisions are noted on the parent of the ApplySet, at least 1.
         type: int
         default: 10
       applyset:

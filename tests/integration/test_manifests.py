@@ -107,7 +107,7 @@ class Sets:
         self._publisher = publisher
         self._cache = folder / "cache"
 
-    def run(
+    def task(
         self,
         entries: Sequence[Mapping[str, Any]],
         *,
@@ -116,19 +116,24 @@ class Sets:
         diff: bool = True,
         cluster: KubeCluster | None = None,
         **options: Any,
-    ) -> TaskResult:
-        source = {"ref": f"{self._publisher.name}:{tag}", "insecure": True}
-        return self._ansible.task(
-            MODULE,
-            check=check,
-            diff=diff,
-            sources={"app": source},
-            manifests=[dict(entry) for entry in entries],
-            defaults={"source": "app"},
-            cache_dir=str(self._cache),
-            kubeconfig=str((cluster or self._cluster).kubeconfig),
+    ) -> dict[str, Any]:
+        """A task, for `tasks`."""
+        module = {
+            "sources": {"app": {"ref": f"{self._publisher.name}:{tag}", "insecure": True}},
+            "manifests": [dict(entry) for entry in entries],
+            "defaults": {"source": "app"},
+            "cache_dir": str(self._cache),
+            "kubeconfig": str((cluster or self._cluster).kubeconfig),
             **options,
-        )
+        }
+        return {"name": tag, MODULE: module, "check_mode": check, "diff": diff, "ignore_errors": True}
+
+    def tasks(self, *tasks: Mapping[str, Any]) -> list[TaskResult]:
+        """Run tasks one after the other, in one play."""
+        return self._ansible.tasks(tasks)
+
+    def run(self, entries: Sequence[Mapping[str, Any]], **options: Any) -> TaskResult:
+        return self.tasks(self.task(entries, **options))[0]
 
 
 @pytest.fixture
@@ -201,12 +206,14 @@ def test_applied_updated_pruned_and_rolled_back(
     # what others changed: named, put right, and left alone where it is to be
     cluster.kubectl("scale", "deployment", "podinfo", "-n", namespace, "--replicas=7")
     cluster.kubectl("patch", "service", "podinfo", "-n", namespace, "-p", '{"spec": {"sessionAffinity": "ClientIP"}}')
-    warned = sets.run([{**entry, "drift": "warn"}], **kustomize)
-    assert not warned.changed and warned["manifests"][0]["reason"] == "DriftDetected"
-    assert actions(warned) == {"Deployment/podinfo": "configured"}
     # what is in place may be put right at any time
     closed = [{"match": "*", "window": closed_window(), "never_downgrade": True}]
-    corrected = sets.run([{**entry, "drift": "correct"}], policy=closed, **kustomize)
+    warned, corrected = sets.tasks(
+        sets.task([{**entry, "drift": "warn"}], **kustomize),
+        sets.task([{**entry, "drift": "correct"}], policy=closed, **kustomize),
+    )
+    assert not warned.changed and warned["manifests"][0]["reason"] == "DriftDetected"
+    assert actions(warned) == {"Deployment/podinfo": "configured"}
     assert actions(corrected) == {"Deployment/podinfo": "configured"}
     service = cluster.get("service", "podinfo", namespace)
     assert service is not None and service["spec"]["sessionAffinity"] == "ClientIP"
@@ -215,10 +222,15 @@ def test_applied_updated_pruned_and_rolled_back(
     second = {**files, "kustomize/secret.yaml": SECRET.replace(PASSWORD, f"{PASSWORD}-2").encode()}
     second["kustomize/kustomization.yaml"] = kustomization(*(name for name in names if name != "service.yaml"))
     publisher.publish("latest", second)
-    for rule, reason in (("window", "OutsideWindow"), ("never_downgrade", "DowngradeDenied")):
-        refused = sets.run([entry], policy=[{"match": "*", rule: closed[0][rule]}], **kustomize)
-        assert refused.failed and refused["reason"] == reason and not refused.changed, refused
-    predicted = sets.run([entry], check=True, **kustomize)
+    *refused, predicted = sets.tasks(
+        *(
+            sets.task([entry], policy=[{"match": "*", rule: closed[0][rule]}], **kustomize)
+            for rule in ("window", "never_downgrade")
+        ),
+        sets.task([entry], check=True, **kustomize),
+    )
+    assert [each["reason"] for each in refused] == ["OutsideWindow", "DowngradeDenied"]
+    assert all(each.failed and not each.changed for each in refused)
     assert actions(predicted) == {"Secret/podinfo-token": "configured", "Service/podinfo": "pruned"}
     assert cluster.get("service", "podinfo", namespace) is not None
     updated = sets.run([entry], **kustomize)
@@ -229,15 +241,17 @@ def test_applied_updated_pruned_and_rolled_back(
 
     # back, from the cache: the registry is asked what the tag stands for, and for nothing else
     start = registry.mark()
-    back = sets.run([{**entry, "rollback_to": "previous"}], **kustomize)
+    earlier = sets.task([{**entry, "rollback_to": "previous"}], **kustomize)
+    back, same = sets.tasks(earlier, earlier)
     assert actions(back) == {"Secret/podinfo-token": "configured", "Service/podinfo": "created"}
     assert {each.method for each in registry.requests(start)} == {"HEAD"}
-    assert not sets.run([{**entry, "rollback_to": "previous"}]).changed
+    assert not same.failed and not same.changed
 
-    removed = sets.run([{**entry, "state": "absent"}])
+    removal = sets.task([{**entry, "state": "absent"}])
+    removed, nothing = sets.tasks(removal, removal)
     assert set(actions(removed).values()) == {"pruned"}
     assert cluster.get("secret", PARENT, namespace) is None and cluster.get("deployment", "podinfo", namespace) is None
-    assert not sets.run([{**entry, "state": "absent"}]).changed
+    assert not nothing.failed and not nothing.changed
 
 
 def test_kubectl_and_this_module_prune_each_others_objects(
@@ -292,26 +306,26 @@ def test_what_fails_prunes_nothing_and_the_next_run_completes(
     def names() -> set[str]:
         return labels(cluster, "configmap", namespace, applyset)
 
-    def refused(files: Mapping[str, bytes], **options: Any) -> TaskResult:
-        publisher.publish("latest", files)
-        result = sets.run([{**entry, **options}])
-        assert result.failed and names() == {"old", "kept"}, result
-        return result
-
     new = {"new.yaml": config_map("new").encode()}
-    twice = refused({**new, "again.yaml": config_map("new").encode()})
-    assert twice["reason"] == "BuildFailed" and "Two manifests" in twice["msg"]
-    unknown = refused({**new, "odd.yaml": b"{apiVersion: example.com/v1, kind: Gadget, metadata: {name: a}}"})
-    assert unknown["reason"] == "BuildFailed" and "Gadget" in unknown["msg"]
     secret = b"{apiVersion: v1, kind: Secret, metadata: {name: bad}, data: {token: '" + PASSWORD.encode() + b"'}}"
-    invalid = refused({**new, "bad.yaml": secret})
-    assert invalid["reason"] == "BuildFailed" and "not base64: token" in invalid["msg"]
-    assert PASSWORD not in invalid.stdout
-    misspelt = refused({**new, "bad.yaml": config_map("bad").replace('"data"', '"datum"').encode()})
-    assert misspelt["reason"] == "ReconciliationFailed" and "datum" in misspelt["msg"] and not misspelt["retryable"]
-    assert not misspelt.changed
     immutable = {"deployment.yaml": good["deployment.yaml"].replace(b"{app: podinfo}", b"{app: other}")}
-    assert "'force'" in refused(immutable)["msg"]
+    bad = {
+        "twice": {**new, "again.yaml": config_map("new").encode()},
+        "unknown": {**new, "odd.yaml": b"{apiVersion: example.com/v1, kind: Gadget, metadata: {name: a}}"},
+        "invalid": {**new, "bad.yaml": secret},
+        "misspelt": {**new, "bad.yaml": config_map("bad").replace('"data"', '"datum"').encode()},
+        "immutable": immutable,
+    }
+    for tag, files in bad.items():
+        publisher.publish(tag, files)
+    refused = {each.task: each for each in sets.tasks(*(sets.task([entry], tag=tag) for tag in bad))}
+    assert all(each.failed and not each.changed for each in refused.values()) and names() == {"old", "kept"}
+    for tag, words in {"twice": "Two manifests", "unknown": "Gadget", "invalid": "not base64: token"}.items():
+        assert refused[tag]["reason"] == "BuildFailed" and words in refused[tag]["msg"]
+    assert PASSWORD not in refused["invalid"].stdout
+    misspelt = refused["misspelt"]
+    assert misspelt["reason"] == "ReconciliationFailed" and "datum" in misspelt["msg"] and not misspelt["retryable"]
+    assert "'force'" in refused["immutable"]["msg"]
 
     # RBAC that allows half
     rules = [
@@ -359,11 +373,10 @@ def test_what_fails_prunes_nothing_and_the_next_run_completes(
 def test_five_thousand_objects(sets: Sets, cluster: KubeCluster, publisher: Publisher, namespace: str) -> None:
     entry = {"name": "many", "namespace": namespace}
     publisher.publish("latest", {"all.yaml": "\n---\n".join(config_map(f"m{n}") for n in range(5000)).encode()})
-    done = sets.run([entry], diff=False)
+    done, again = sets.tasks(sets.task([entry], diff=False), sets.task([entry], diff=False))
     assert not done.failed and done["manifests"][0]["count"] == 5000, done["msg"]
     # the result has a bound, and so has the note in the cluster
     assert len(done["manifests"][0]["objects"]) == 1000
-    again = sets.run([entry], diff=False)
     assert (again.changed, again["statistics"]["api_requests"], again["manifests"][0]["count"]) == (False, 1, 5000)
 
     # one that is refused: all are there as before
@@ -371,6 +384,3 @@ def test_five_thousand_objects(sets: Sets, cluster: KubeCluster, publisher: Publ
     refused = sets.run([entry], diff=False)
     assert refused.failed and not refused.changed and "Not.Valid" in refused["msg"]
     assert len(labels(cluster, "configmap", namespace, done["manifests"][0]["applyset"])) == 5000
-    publisher.publish("latest", {"a.yaml": config_map("m0", "2").encode()})
-    pruned = sets.run([entry], diff=False)
-    assert pruned.changed and labels(cluster, "configmap", namespace, done["manifests"][0]["applyset"]) == {"m0"}

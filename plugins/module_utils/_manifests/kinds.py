@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .._errors import ManifestsInvalid, NotFound
-from .._kube.objects import ObjectLocation, ObjectLocator, UnknownKind
+from .._kube.objects import ObjectLocation, ObjectLocator, UnknownKind, is_path_segment
 from .._kube.rest import KubeRest
 from .objects import ManifestObject
 
@@ -88,6 +88,7 @@ def _definitions(items: Iterable[ManifestObject]) -> Iterator[tuple[tuple[str, s
         versions = spec.get("versions")
         for each in versions if isinstance(versions, list) else []:
             if isinstance(each, Mapping) and each.get("served"):
-                version = f"{spec.get('group')}/{each.get('name')}"
-                is_namespaced = spec.get("scope") == "Namespaced"
-                yield (version, str(names.get("kind"))), (str(names.get("plural")), is_namespaced)
+                parts = [str(part) for part in (spec.get("group"), each.get("name"), names.get("plural"))]
+                if all(map(is_path_segment, parts)):
+                    is_namespaced = spec.get("scope") == "Namespaced"
+                    yield ("/".join(parts[:2]), str(names.get("kind"))), (parts[2], is_namespaced)

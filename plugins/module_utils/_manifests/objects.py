@@ -14,6 +14,7 @@ from typing import Any
 
 from .._errors import ManifestsInvalid, OciError
 from .._helm.manifest_text import documents
+from .._kube.objects import is_path_segment
 
 MAX_OBJECTS = 10_000
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -141,6 +142,14 @@ def check_objects(items: Iterable[ManifestObject], what: str) -> list[ManifestOb
                 f"{item.origin or what} holds a document that is not an object with a name: {words}.",
                 "Wanted apiVersion, kind and metadata.name; generateName makes another object each time.",
             )
+        group, _slash, plain = item.version.rpartition("/")
+        for part in (metadata["name"], plain, *filter(None, (group, item.namespace))):
+            if not is_path_segment(part):
+                raise ManifestsInvalid(
+                    f"{item.origin or what} holds an object with {part[:100]!r} in its name, which would lead to "
+                    f"another one.",
+                    "Names and namespaces have no slash and no percent sign.",
+                )
         if isinstance(document.get("sops"), Mapping):
             raise ManifestsInvalid(
                 f"The {item.kind} {metadata['name'][:300]} of {item.origin or what} is encrypted with SOPS.",

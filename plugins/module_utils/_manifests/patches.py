@@ -16,7 +16,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._errors import InvalidOption, ManifestsInvalid, OciError
+from .._errors import InvalidOption, InvalidSelection, ManifestsInvalid, OciError
 from .._helm.values import read_values
 from .._kube.patches import parse_pointer
 from .._oci.bounded_regex import BoundedRegex
@@ -129,7 +129,10 @@ def _fitting(expression: str, texts: Sequence[str], what: str) -> set[str]:
     """Return the texts that an expression matches as a whole."""
     if re.fullmatch(r"[A-Za-z0-9_/-]+", expression):
         return {text for text in texts if text == expression}
-    return {text for text, _groups in BoundedRegex(f"^(?:{expression})$", what).search_all(texts)}
+    try:
+        return {text for text, _groups in BoundedRegex(f"^(?:{expression})$", what).search_all(texts)}
+    except InvalidSelection as exc:
+        raise InvalidOption(exc.message, exc.hint) from None
 
 
 def selects(selector: str, values: Mapping[str, Any]) -> bool:

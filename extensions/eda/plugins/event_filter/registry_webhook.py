@@ -157,7 +157,11 @@ def _payload(event: Any) -> tuple[Any, dict[str, Any]]:
         return None, {}
     meta = event.get("meta")
     # the endpoint is a part of the URL that the sender has chosen
-    kept = {name: _text(meta, name) for name in ("endpoint", "source") if name in meta} if isinstance(meta, Mapping) else {}
+    kept = (
+        {name: _text(meta, name) for name in ("endpoint", "source") if name in meta}
+        if isinstance(meta, Mapping)
+        else {}
+    )
     for name in ("payload", "body"):
         if name in event:
             return _parsed(event[name]), kept

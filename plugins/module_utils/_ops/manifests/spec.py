@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..._errors import InvalidOption, OciError
+from ..._kube.api import DNS_SUBDOMAIN
 from ..._kube.patches import parse_pointer
 from ..._manifests.applyset import ParentRef, parse_parent
 from ..._oci.options import parse_duration
@@ -99,6 +100,18 @@ def parse_spec(option: Mapping[str, Any], artifacts: Mapping[str, FetchedArtifac
     """
     name, namespace = str(option["name"]), str(option["namespace"])
     key = SetKey(namespace, name)
+    for label, text in (
+        ("name", name),
+        ("namespace", namespace),
+        ("target_namespace", option["target_namespace"] or None),
+    ):
+        if text is not None and not DNS_SUBDOMAIN.match(text):
+            raise InvalidOption(
+                f"'{label}' of the manifests {name[:100]!r} is {text[:100]!r}.",
+                "Wanted lower case letters, digits, dots and hyphens.",
+            )
+    if option["history_max"] < 1:
+        raise InvalidOption(f"'history_max' of the manifests {key} is {option['history_max']}: wanted at least 1.")
     is_present = option["state"] == PRESENT
     artifact = artifacts.get(option["source"] or name)
     if is_present and artifact is None and not option["suspend"]:

@@ -248,7 +248,7 @@ class ManifestsWork:
             own.update((name, text) for name, text in said.items() if text)
             if not history or history[0].get("digest") != artifact.digest:
                 history.insert(0, own)
-        history = history[: max(limit, 1)]
+        history = history[:limit]
         record = {
             "ready": is_ready,
             "reason": reason,

@@ -126,7 +126,7 @@ def test_json_patch(operations: list[dict[str, Any]], wanted: Any) -> None:
         ({"patch": {"kind": "Service", "metadata": {"name": "none"}}}, ManifestsInvalid),
         ({"patch": "just text"}, InvalidOption),
         ({"patch": "a: ["}, InvalidOption),
-        ({"patch": {}, "target": {"kind": "("}}, OciError),
+        ({"patch": {}, "target": {"kind": "("}}, InvalidOption),
         ({"patch": {}, "target": {"label_selector": "a b"}}, InvalidOption),
     ],
 )
