@@ -202,7 +202,8 @@ class ManifestsWork:
         finally:
             if any(texts):
                 self._show("".join(texts), "")
-        return Contents(frozenset(kind for kind, _ in stays), frozenset(name for _, name in stays if name))
+        kinds = frozenset(kind for kind, _namespace in stays)
+        return Contents(kinds, frozenset(namespace for _kind, namespace in stays if namespace))
 
     def _remove(self, kinds: Kinds) -> None:
         """Remove all members of the set, and its parent unless members stay."""
