@@ -13,6 +13,7 @@ from .objects import (
     ManifestObject,
     below,
     check_objects,
+    check_places,
     copied,
     read_objects,
     with_common_metadata,
@@ -58,4 +59,6 @@ def build_objects(
         from .substitute import substitute_objects
 
         items = check_objects(substitute_objects(items, options["substitute"]), what)
+    # last: patches and variables make names, too
+    check_places(items, what)
     return items

@@ -142,14 +142,6 @@ def check_objects(items: Iterable[ManifestObject], what: str) -> list[ManifestOb
                 f"{item.origin or what} holds a document that is not an object with a name: {words}.",
                 "Wanted apiVersion, kind and metadata.name; generateName makes another object each time.",
             )
-        group, _slash, plain = item.version.rpartition("/")
-        for part in (metadata["name"], plain, *filter(None, (group, item.namespace))):
-            if not is_path_segment(part):
-                raise ManifestsInvalid(
-                    f"{item.origin or what} holds an object with {part[:100]!r} in its name, which would lead to "
-                    f"another one.",
-                    "Names and namespaces have no slash and no percent sign.",
-                )
         if isinstance(document.get("sops"), Mapping):
             raise ManifestsInvalid(
                 f"The {item.kind} {metadata['name'][:300]} of {item.origin or what} is encrypted with SOPS.",
@@ -166,6 +158,22 @@ def check_objects(items: Iterable[ManifestObject], what: str) -> list[ManifestOb
             _check_secret(checked[-1])
     _check_count(len(checked), what)
     return checked
+
+
+def check_places(items: Iterable[ManifestObject], what: str) -> None:
+    """Check that the path of each object in the API leads to no other one.
+
+    :raises ManifestsInvalid: when a part of a name, namespace or version could.
+    """
+    for item in items:
+        group, _slash, version = item.version.rpartition("/")
+        for part in (item.name, version, *filter(None, (group, item.namespace))):
+            if not is_path_segment(part):
+                raise ManifestsInvalid(
+                    f"{item.origin or what} holds an object with {part[:100]!r} in its name, which would lead to "
+                    f"another one.",
+                    "Names and namespaces have no slash and no percent sign.",
+                )
 
 
 def _check_secret(item: ManifestObject) -> None:

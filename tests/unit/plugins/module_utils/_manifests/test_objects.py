@@ -111,6 +111,7 @@ def test_build_reads_what_lies_under_the_path() -> None:
         ({"a.yaml": b"{apiVersion: v1, kind: Pod, metadata: {name: ..}}"}, "", "would lead to"),
         ({"a.yaml": b"{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: ../b}}"}, "", "would lead to"),
         ({"a.yaml": b"{apiVersion: a/../v1, kind: Pod, metadata: {name: a}}"}, "", "would lead to"),
+        ({"a.yaml": b"{apiVersion: a, kind: b, metadata: {name: 'ENC[data:a/b]'}, sops: {mac: c}}"}, "", "with SOPS"),
         ({"a.yaml": b""}, "none", "no directory 'none'"),
         ({"a.yaml": b""}, "a/../..", "leads out"),
         ({"kustomization.yaml": b"helmCharts: [{name: a}]"}, "", "helmCharts"),
@@ -121,6 +122,14 @@ def test_bad_manifests_are_refused(files: dict[str, bytes], path: str, words: st
     monkeypatch.setattr("shutil.which", lambda name: f"/none/{name}")
     with pytest.raises(ManifestsInvalid, match=words):
         build_objects(files, {**OPTIONS, "path": path}, "app")
+
+
+def test_names_are_checked_when_variables_have_made_them() -> None:
+    files = {"a.yaml": b"{apiVersion: v1, kind: Pod, metadata: {name: '${a/b/c}', namespace: '${d%e}'}}"}
+    (item,) = build_objects(files, {**OPTIONS, "substitute": {"a": "ab", "d": "de"}}, "app")
+    assert (item.name, item.namespace) == ("ac", "d")
+    with pytest.raises(ManifestsInvalid, match="would lead to"):
+        build_objects(files, {**OPTIONS, "substitute": {"a": "../secrets/b"}}, "app")
 
 
 GENERATOR = b"{apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: a}, files: [a=https://example.com/a]}"
