@@ -288,8 +288,38 @@ class ReleaseLocked(OciError):
     retryable = True
 
 
+class ManifestsInvalid(OciError):
+    """Manifests of an artifact that cannot be read, built or applied as they are. The reason is Flux's."""
+
+    reason = "BuildFailed"
+
+
+class ManifestsConflict(OciError):
+    """Objects, or the parent of an ApplySet, that belong to somebody else."""
+
+    reason = "Conflict"
+
+
+class ReconciliationFailed(OciError):
+    """Objects that the API server did not accept, did not remove, or that another program removes. Nothing is pruned
+    then. The reason is Flux's."""
+
+    reason = "ReconciliationFailed"
+
+    def __init__(self, message: str, hint: str = "", *, retryable: bool = False) -> None:
+        super().__init__(message, hint)
+        self.retryable = retryable
+
+
+class HealthCheckFailed(OciError):
+    """Objects that were applied and did not become ready. The reason is Flux's."""
+
+    reason = "HealthCheckFailed"
+    retryable = True
+
+
 class DependencyNotReady(OciError):
-    """A release that depends on one that failed, or that is not in the cluster."""
+    """A release or set of manifests that depends on one that failed, or that is not in the cluster."""
 
     reason = "DependencyNotReady"
     retryable = True

@@ -57,7 +57,7 @@ PARTS = (
         r'"policy": (?!\{"(?:semver|numerical|alphabetical)"|null)|"rules": \[',
         (
             "_policy", "_files.trusted_file", "_ansible.policy", "_ops.guard", "_ops.releases.guard",
-            "_ops.tag.conditions", "_trust",
+            "_ops.manifests.guard", "_ops.tag.conditions", "_trust",
         ),
         (*_OF_RULES, *_OF_VERIFIED),
     ),
@@ -65,6 +65,7 @@ PARTS = (
     Part(r'"require"', ("_policy", "_ops.guard", "_ops.tag.conditions")),
     Part(r'"age"', ("_policy",)),
     Part(r'"keep_deployed"', ("_ops.deployments",)),
+    Part(r'"decryption": (?!null)', ("_ansible.sops", "_manifests.sops", "_ops.manifests.decryption")),
     Part(r'"sign', ("_trust",)),
     Part(r'"(?:aws|azure|gcp)"', ("_cloud",), ("_cloud.providers", "_cloud.aws", "_cloud.azure", "_cloud.gcp")),
     Part(r'"mirrors"', ("_mirrors",), ("_mirrors.rules", "_mirrors.repository")),

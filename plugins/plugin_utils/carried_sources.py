@@ -52,10 +52,16 @@ def closure(roots: Iterable[str], is_lazy_wanted: Callable[[str], bool]) -> list
 
 def core_imports(names: Iterable[str]) -> list[str]:
     """The modules of ``ansible.module_utils`` that these modules import, sorted."""
-    found: set[str] = set()
-    for name in names:
-        found.update(each["module"] for each in _IMPORT.finditer(carried_text(name)))
-    return sorted(each for each in found if each.startswith("ansible.module_utils."))
+    return [each for each in _imported(names) if each.startswith("ansible.module_utils.")]
+
+
+def foreign_imports(names: Iterable[str]) -> list[str]:
+    """The modules of other collections that these modules import where they are installed, sorted."""
+    return [each for each in _imported(names) if each.startswith("ansible_collections.") and not each.startswith(_ROOT)]
+
+
+def _imported(names: Iterable[str]) -> list[str]:
+    return sorted({each["module"] for name in names for each in _IMPORT.finditer(carried_text(name))})
 
 
 @functools.cache

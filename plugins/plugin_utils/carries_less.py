@@ -27,7 +27,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.carried import ERRORS, REVISION, WANTED
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._unexpected import InternalError
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_parts import CarriedSet, sets
-from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_sources import carried_text, core_imports
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_sources import (
+    carried_text,
+    core_imports,
+    foreign_imports,
+)
 
 VARIABLE, ENVIRONMENT = "oci_artifact_carry", "OCI_ARTIFACT_CARRY"
 ASKED, ALL = "asked", "all"
@@ -147,6 +151,10 @@ def entry_file(carried: CarriedSet) -> str:
 def _entry_text(module: str, names: list[str]) -> str:
     sources = "".join(f'    "{name}": {_literal(carried_text(name))},\n' for name in names)
     imports = "".join(f"import {name}\n" for name in core_imports(names))
+    foreign = "".join(f"    import {name}\n" for name in foreign_imports(names))
+    if foreign:
+        # never called: what is imported in a function is packed where it is installed, and may be missing
+        imports += f"\n\ndef _of_other_collections():\n{foreign}\n"
     return (
         f"# {COLLECTION}.{module} with the sources that its task asks for, put together on the controller\n"
         f"# To have each source carried as a file: {VARIABLE}: {ALL}\n"

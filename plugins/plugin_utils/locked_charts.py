@@ -62,14 +62,16 @@ class LockedCharts:
             return answer
         return self._lock.enter(self._found(charts), answer)
 
-    def compare(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+    def compare(self, answer: Mapping[str, Any], found: str = "charts") -> dict[str, Any]:
         """Compare the charts in a result with the file; return the task's result.
+
+        :param found: the value of the result that has them.
 
         :raises OciError: when one stands for another revision.
         """
         if answer.get("failed"):
             return {**answer, "changed": False}
-        return self._lock.compare(self._found(answer.get("charts") or {}), answer)
+        return self._lock.compare(self._found(answer.get(found) or {}), answer)
 
     def _found(self, charts: Mapping[str, Any]) -> list[Found]:
         return [

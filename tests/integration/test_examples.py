@@ -70,12 +70,19 @@ PUBLISHING = {
     "guide_promote",
     "guide_air_gap",
 }
-# its examples run where there are clouds, in test_cloud_login.py
-ELSEWHERE = {"guide_login_cloud"}
+# examples that run where there are clouds, in test_cloud_login.py, and rulebooks, which test_events.py reads and runs
+ELSEWHERE = {"guide_login_cloud", "guide_events"}
 NOT_RUN: set[str] = set()
 PROXY_PASSWORD = "p@ss/word:of%20the#proxy"
-# test_helm_examples.py has them
-HELM = ("helm_chart_sources", "helm_releases", "guide_helm_release")
+# test_helm_examples.py and test_manifests_examples.py have them
+HELM = (
+    "helm_chart_sources",
+    "helm_releases",
+    "guide_helm_release",
+    "oci_manifests",
+    "guide_manifests",
+    "guide_from_flux",
+)
 EXAMPLE_DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 EXPECTED: dict[str, dict[str, Any]] = {

@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The option ``sources`` of helm_releases: options, defaults, messages and once-per-run rule of helm_chart_sources."""
+"""The option ``sources`` of helm_releases: options, defaults, messages and once-per-run rule of helm_chart_sources; and
+what other modules and lookups have found, as the chart and the values of a release."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from support.ansible_runner import AnsibleRunner
 from support.artifacts import Publisher
-from support.helm import chart, downloads, publish_chart
+from support.helm import RoleRunner, chart, downloads, publish_chart, shown_values
 from support.servers import RegistryServer
 
 RELEASES, SOURCES = "cloudnative.artifacts.helm_releases", "cloudnative.artifacts.helm_chart_sources"
@@ -71,3 +72,24 @@ def test_options_come_from_where_those_of_the_other_module_do(
     assert set(found["one of two"]["failed_sources"]) == {"bad"} and "releases" not in found["one of two"]
     assert "sourcee" in messages["wrong releases"]
     assert found["no sources"]["charts"] == {} and not found["no sources"].failed
+
+
+@pytest.mark.once
+def test_a_chart_that_was_found_and_values_of_another_artifact(
+    role: RoleRunner, namespace: str, publisher: Publisher, registry: RegistryServer, tmp_path: Path
+) -> None:
+    publish_chart(publisher, "1.0.0", chart())
+    values = Publisher(registry.host, f"values/{namespace}")
+    values.publish("1.4.0", {"production.yaml": "color: of another artifact\n"})
+    wanted = f"'{values.name}', semver='1.x', insecure=true, want='path', file='production.yaml'"
+    path = f"{{{{ lookup('cloudnative.artifacts.oci_artifact', {wanted}) }}}}"
+    cluster = {"kubeconfig": str(role.cluster.kubeconfig), "helm": role.helm}
+    demo = {"ref": f"{publisher.name}:1.0.0", "insecure": True}
+    fetch = {"sources": {"demo": demo}, "cache_dir": str(tmp_path / "cache")}
+    releases = [{"name": "demo", "namespace": namespace, "source": "demo", "values_files": [path]}]
+    done = role.ansible.tasks([
+        {SOURCES: fetch, "register": "found"},
+        {RELEASES: {"charts": "{{ found.charts }}", "releases": releases, **cluster}},
+    ])[-1]  # fmt: skip
+    assert not done.failed and done.changed, done.get("msg")
+    assert shown_values(role.cluster, namespace, "demo")["color"] == "of another artifact"

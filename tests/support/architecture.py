@@ -34,6 +34,7 @@ NOUNS = {
     "modules": "options, results and examples",
     "_ansible": "argument specs, AnsibleModule",
     "_ops": "what is done: pull, push, releases…",
+    "_manifests": "objects, ApplySets, readiness",
     "_helm": "charts, values, the helm program",
     "_cache": "downloads, kept by digest",
     "_policy": "what may be used, and when",

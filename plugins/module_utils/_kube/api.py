@@ -47,7 +47,7 @@ _MARKS_OF_TEXT = ("\n", "\r", "{", ": ", "-----BEGIN", "apiVersion")
 # attributes of the client's configuration that are paths
 _FILES = {"cert_file": "client certificate", "key_file": "client key", "ssl_ca_cert": "authorities"}
 
-_DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?\Z")
+DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?\Z")
 
 
 def check_kubeconfig(value: Any) -> str | Mapping[str, Any]:
@@ -133,7 +133,7 @@ class KubeApi:
 
         refused = _package("client.exceptions").ApiException
         for value, meaning in ((namespace, "namespace"), (name, kind)):
-            if not _DNS_SUBDOMAIN.match(value):
+            if not DNS_SUBDOMAIN.match(value):
                 raise InvalidOption(
                     f"{value[:300]!r} cannot be the name of a {meaning}.",
                     "Wanted lower case letters, digits, dots and hyphens.",

@@ -16,6 +16,14 @@ from .rest import KubeRest
 _SHOWN_METADATA = ("name", "namespace", "labels", "annotations")
 
 
+def is_path_segment(text: str) -> bool:
+    """True for a text that can be one part of a path in the API, as each name of an object has to be.
+
+    Source: apimachinery, ``pkg/api/validation/path``.
+    """
+    return text not in ("", ".", "..") and not any(sign in text for sign in "/%?#\0")
+
+
 @dataclass(frozen=True)
 class ObjectLocation:
     """The API path of an object, and its name for messages."""
@@ -56,6 +64,12 @@ class ObjectLocator:
             raise InvalidContent(
                 f"A rendered manifest is not a Kubernetes object: kind {kind[:100]!r}, name {name[:100]!r}."
             )
+        own = str(metadata.get("namespace") or namespace)
+        group, _slash, plain = version.rpartition("/")
+        for part in (name, plain, *filter(None, (group, own))):
+            if not is_path_segment(part):
+                # a path with it would lead to another object
+                raise InvalidContent(f"{part[:100]!r} in the {kind[:100]} {name[:100]!r} cannot be a part of a name.")
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
         with self._guard:
             if kind not in self._resources.get(version, {}):
@@ -67,7 +81,7 @@ class ObjectLocator:
                 "Install its CustomResourceDefinition, or deploy a chart that uses a version the cluster serves.",
             )
         plural, is_namespaced = found
-        own = str(metadata.get("namespace") or namespace) if is_namespaced else ""
+        own = own if is_namespaced else ""
         collection = f"{base}/namespaces/{own}/{plural}" if own else f"{base}/{plural}"
         return ObjectLocation(f"{collection}/{name}", collection, kind, own, name)
 

@@ -159,12 +159,14 @@ class KubeRest:
         query = {"fieldManager": manager, "force": str(force).lower(), **({"dryRun": "All"} if dry_run else {})}
         return self._request("PATCH", path, query, document, APPLY_PATCH, JSON)
 
-    def delete(self, path: str, resource_version: str = "") -> None:
-        """Delete an object, if it still has this resource version; not an error when it does not exist.
+    def delete(self, path: str, resource_version: str = "", uid: str = "") -> None:
+        """Delete an object, if it still has this resource version and UID; not an error when it does not exist.
 
-        :raises Conflict: when it was changed.
+        :raises Conflict: when it was changed, or is another object of that name.
         """
-        body = {"preconditions": {"resourceVersion": resource_version}} if resource_version else None
+        wanted = {"resourceVersion": resource_version, "uid": uid}
+        preconditions = {name: value for name, value in wanted.items() if value}
+        body = {"preconditions": preconditions} if preconditions else None
         try:
             self._request("DELETE", path, None, body, JSON, JSON)
         except NotFound:

@@ -1,9 +1,12 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The credential types of AWX's API, as far as a client sees them; AWX itself is a cluster of containers.
+"""The credential types and the job templates of AWX's API, as far as a client sees them; AWX itself is a cluster of
+containers.
 
 It checks what AWX checks of a type: who asks, the keys of a field, and that the injectors render with the fields alone.
+A template starts jobs, which end at once. As in AWX, variables are taken where the template asks for them on launch,
+and are else named in ``ignored_fields``.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 PATH = "/api/v2/credential_types/"
+TEMPLATES, JOBS, CONFIG = "/api/v2/unified_job_templates/", "/api/v2/jobs/", "/api/v2/config/"
+LAUNCH = "/api/v2/job_templates/{}/launch/"
 NEEDED = {"id", "label", "type"}
 KNOWN = NEEDED | {"format", "secret", "multiline", "ask_at_runtime", "choices", "help_text", "default"}
 
@@ -32,12 +37,38 @@ class AwxApi:
     def __init__(self) -> None:
         self.types: list[dict[str, Any]] = []
         self.requests: list[str] = []
+        self.templates: list[dict[str, Any]] = []
+        self.jobs: list[dict[str, Any]] = []
         self.token, self.username, self.password = "t0ken-Of/an+admin", "admin", "Adm1n~Passw0rd"
         self.url = ""
 
     def may(self, authorization: str) -> bool:
         basic = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
         return authorization in (f"Bearer {self.token}", f"Basic {basic}")
+
+    def add_template(self, name: str, organization: str, *, asks: bool = True) -> None:
+        """Have a job template; ``asks`` for variables on launch."""
+        number = 7 + len(self.templates)
+        asked = {f"ask_{what}_on_launch": False for what in ("limit", "labels", "inventory")}
+        self.templates.append(
+            {
+                "id": number, "type": "job_template", "name": name, **asked, "ask_variables_on_launch": asks,
+                "related": {"launch": LAUNCH.format(number)},
+                "summary_fields": {"organization": {"id": 1, "name": organization}},
+            }
+        )  # fmt: skip
+
+    def launch(self, template: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        """Start a job, which has succeeded; return what AWX answers."""
+        number = 31 + len(self.jobs)
+        taken = given if template["ask_variables_on_launch"] else {}
+        job = {
+            "id": number, "job": number, "type": "job", "url": f"{JOBS}{number}/", "status": "successful",
+            "name": template["name"], "job_template": template["id"], "artifacts": {}, "created": "", "finished": "",
+            "extra_vars": json.dumps(taken.get("extra_vars") or {}),
+        }  # fmt: skip
+        self.jobs.append(job)
+        return {**job, "status": "pending", "ignored_fields": {} if taken else given}
 
     def problems(self, document: dict[str, Any]) -> dict[str, list[str]]:
         """AWX's validation of a credential type, by field; empty when it is taken."""
@@ -72,13 +103,31 @@ class _Handler(BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         if not self._may(url.path):
             return
-        wanted = urllib.parse.parse_qs(url.query).get("name", [""])[0]
-        found = [item for item in self.api.types if item["name"] == wanted]
-        self._answer(200, {"count": len(found), "next": None, "previous": None, "results": found})
+        query = urllib.parse.parse_qs(url.query)
+        if url.path == CONFIG:
+            self._answer(200, {"version": "24.6.1"})
+        elif url.path == JOBS:
+            wanted = set(query.get("id__in", [""])[0].split(","))
+            self._answer_list([job for job in self.api.jobs if str(job["id"]) in wanted])
+        else:
+            items = self.api.templates if url.path == TEMPLATES else self.api.types
+            self._answer_list([item for item in items if item["name"] == query.get("name", [""])[0]])
 
     def do_POST(self) -> None:
-        if self._may(self.path):
+        if not self._may(self.path):
+            return
+        template = next((each for each in self.api.templates if each["related"]["launch"] == self.path), None)
+        if template is None:
             self._store({}, 201)
+        else:
+            self._answer(201, self.api.launch(template, self._body()))
+
+    def _answer_list(self, found: list[dict[str, Any]]) -> None:
+        self._answer(200, {"count": len(found), "next": None, "previous": None, "results": found})
+
+    def _body(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        return document
 
     def do_PATCH(self) -> None:
         path, _slash, identifier = self.path.rstrip("/").rpartition("/")
@@ -87,7 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _may(self, path: str) -> bool:
         self.api.requests.append(self.command)
-        if path != PATH:
+        launches = {template["related"]["launch"] for template in self.api.templates}
+        if path not in {PATH, TEMPLATES, CONFIG, JOBS, *launches}:
             self._answer(404, {"detail": "The requested resource could not be found."})
         elif not self.api.may(self.headers.get("Authorization", "")):
             self._answer(401, {"detail": "Authentication credentials were not provided."})
@@ -96,8 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _store(self, item: dict[str, Any], status: int) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        changed = {**item, **body}
+        changed = {**item, **self._body()}
         problems = self.api.problems(changed)
         if problems:
             self._answer(400, problems)

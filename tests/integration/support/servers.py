@@ -183,12 +183,14 @@ def distribution(
     mirrored: RegistryServer | None = None,
     address: str = "127.0.0.1",
     port: int = 0,
+    notify: str = "",
 ) -> Iterator[RegistryServer]:
     """CNCF Distribution with deletes enabled.
 
     ``auth`` is a part of its configuration; ``htpasswd`` makes one, and ``tokens``, the server whose tokens it takes,
     another. With ``client_ca`` it wants a client certificate of that authority; with ``mirrored`` it is a pull-through
-    cache of that registry, whose credentials it has. ``port`` is for one that was stopped and comes back.
+    cache of that registry, whose credentials it has. ``port`` is for one that was stopped and comes back. ``notify`` is
+    the URL that it sends notifications to, again and again until they are taken.
     """
     config: dict[str, object] = {
         "version": "0.1",
@@ -213,6 +215,9 @@ def distribution(
         config["auth"] = tokens.registry_auth(folder)
     if auth:
         config["auth"] = auth
+    if notify:
+        endpoint = {"name": "events", "url": notify, "timeout": "5s", "threshold": 3, "backoff": "500ms"}
+        config["notifications"] = {"endpoints": [endpoint]}
     (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
     with _running([binary, "serve", folder / "config.yml"], folder) as (chosen, log):
         yield RegistryServer(

@@ -60,9 +60,12 @@ class SourceOptions:
     interval: float = 0.0
 
 
-def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, Any]:
+def fetch_charts(
+    sources: Sequence[SourceOptions], cache_dir: str, fetch: type[SourceFetch] | None = None
+) -> dict[str, Any]:
     """Fetch all charts into the cache; return the module's result.
 
+    :param fetch: the work on one source, where the artifacts are not charts.
     :raises OciError: for the first source that failed; the others are named in its details.
     """
     if len({source.name for source in sources}) < len(sources):
@@ -71,16 +74,18 @@ def fetch_charts(sources: Sequence[SourceOptions], cache_dir: str) -> dict[str, 
         cache = task.cache
         if cache is None:
             raise InvalidOption("Charts need a cache to lie in.", "Name a directory.")
-        return _fetch_sources(sources, cache, task)
+        return _fetch_sources(sources, cache, task, fetch or SourceFetch)
 
 
-def _fetch_sources(sources: Sequence[SourceOptions], cache: ArtifactCache, task: Task) -> dict[str, Any]:
+def _fetch_sources(
+    sources: Sequence[SourceOptions], cache: ArtifactCache, task: Task, fetch_type: type[SourceFetch]
+) -> dict[str, Any]:
     # all options are checked before the first request
-    fetches = [_named_source(source.name, partial(_Fetch, source, cache, task)) for source in sources]
+    fetches = [_named_source(source.name, partial(fetch_type, source, cache, task)) for source in sources]
     failures: dict[str, OciError] = {}
     found: dict[str, Any] = {}
 
-    def work(fetch: _Fetch) -> None:
+    def work(fetch: SourceFetch) -> None:
         name = fetch.source.name
         try:
             found[name] = _named_source(name, fetch.run)
@@ -108,7 +113,11 @@ def _fetch_sources(sources: Sequence[SourceOptions], cache: ArtifactCache, task:
     }
 
 
-class _Fetch:
+class SourceFetch:
+    """The work on one source: a chart, unless a derived class says what else its content is."""
+
+    media_type = media.HELM_LAYER
+
     def __init__(self, source: SourceOptions, cache: ArtifactCache, task: Task) -> None:
         self.source = source
         self.changed = False
@@ -116,11 +125,11 @@ class _Fetch:
         # what signatures have to satisfy, by fingerprint
         self._policies: Mapping[str, VerifyPolicy] = {}
         if source.policy is None:
-            self._target = parse_target(source.reference, media.HELM_LAYER)
+            self._target = parse_target(source.reference, self.media_type)
         else:
             from ..guard import guarded_target
 
-            self._target, self._guard = guarded_target(source.reference, source.policy, source.verify, media.HELM_LAYER)
+            self._target, self._guard = guarded_target(source.reference, source.policy, source.verify, self.media_type)
         if self._guard is not None:
             self._policies = self._guard.policies
         elif source.verify is not None:
@@ -157,25 +166,31 @@ class _Fetch:
         verdict = self._verify(resolved)
         manifest = self._manifest(resolved.digest)
         what = str(self._target.reference.at(tag=resolved.tag, digest=resolved.digest))
-        layer = self._layer(manifest, what)
-        if self._guard is not None:
-            self._guard.check_chart(resolved, manifest, verdict)
-        path = self._fetch(layer)
-        chart = self._chart(resolved, layer, path, what)
+        content = self._content(resolved, manifest, verdict, what)
         self._list(resolved, manifest)
-        self._compare_version(resolved.tag, chart, what)
         self.warnings += self._repository.own_warnings
         # a tag that has moved is to be seen by the next run, too
         if answers is not None and found is None and not moved:
             answers.note(resolved, moment)
         return {
-            "path": path,
             **artifact_identity(self._target.reference, resolved),
-            "layer": layer_record(layer),
-            **chart,
+            **content,
             **({"verification": verdict} if verdict else {}),
             **({"confirmed_at": confirmed_at} if answers is not None else {}),
         }
+
+    def _content(self, resolved: Resolved, manifest: Manifest, verdict: Mapping[str, Any], what: str) -> dict[str, Any]:
+        """Fetch the content into the cache; return the part of the result that describes it.
+
+        :raises OciError: when it is not what was asked for, or the policy refuses it.
+        """
+        layer = self._layer(manifest, what)
+        if self._guard is not None:
+            self._guard.check_chart(resolved, manifest, verdict)
+        path = self._fetch(layer)
+        chart = self._chart(resolved, layer, path, what)
+        self._compare_version(resolved.tag, chart, what)
+        return {"path": path, "layer": layer_record(layer), **chart}
 
     def _asked(self) -> Resolved:
         return self._task.resolve(self._repository, self._target, self.source.auth, self.source.connection)
@@ -216,7 +231,7 @@ class _Fetch:
 
     def _manifest(self, digest: str) -> Manifest:
         """The manifest of this digest; of an index the chart in it, or else the one for this platform."""
-        return choose_manifest(self._repository, self._repository.fetch_manifest(digest), "", media.HELM_LAYER)
+        return choose_manifest(self._repository, self._repository.fetch_manifest(digest), "", self.media_type)
 
     def _layer(self, manifest: Manifest, what: str) -> Descriptor:
         try:

@@ -39,6 +39,8 @@ RETRYABLE = [
     (_errors.LockTimeout("x"), True),
     (_errors.ReleaseLocked("x"), True),
     (_errors.DependencyNotReady("x"), True),
+    (_errors.HealthCheckFailed("x"), True),
+    (_errors.ReconciliationFailed("x", retryable=True), True),
     *(
         (each("x"), False)
         for each in (
@@ -64,6 +66,9 @@ RETRYABLE = [
             _errors.MissingDependency,
             _errors.VerificationFailed,
             _errors.ChartError,
+            _errors.ManifestsInvalid,
+            _errors.ManifestsConflict,
+            _errors.ReconciliationFailed,
             _errors.ValuesError,
             _errors.HelmFailed,
             refusals.PolicyInvalid,

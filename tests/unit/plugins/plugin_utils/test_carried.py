@@ -24,6 +24,7 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carried_sour
     closure,
     compact,
     core_imports,
+    foreign_imports,
 )
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.carries_less import _entry_text
 
@@ -122,6 +123,7 @@ def test_imports_are_those_that_the_parser_finds() -> None:
 # Who may import what a task did not ask for: it reads options or opens what the task works with, before any change.
 ENTRANCES = {
     "modules.oci_artifact_pull",
+    "modules.oci_manifests",
     "_ansible.charts",
     "_ansible.items",
     "_ansible.specs",
@@ -131,6 +133,8 @@ ENTRANCES = {
     "_dest.places",
     "_dest.workplace",
     "_layout.directory",
+    # the manifests of a set are built before it is changed
+    "_manifests.build",
     "_ops.charts.sources",
     "_ops.clients",
     "_ops.connect",
@@ -139,6 +143,7 @@ ENTRANCES = {
     "_ops.diff.artifact",
     "_ops.info.info",
     "_ops.info.search",
+    "_ops.manifests.work",
     "_ops.moved_tag",
     "_ops.prune.prune",
     "_ops.pull.change",
@@ -237,6 +242,17 @@ def test_ansible_is_told_what_the_carried_sources_import_of_it() -> None:
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ansible.module_utils.")
             }
         )
+
+
+def test_ansible_packs_another_collection_for_a_task_that_uses_it_where_it_is_installed() -> None:
+    sops = "ansible_collections.community.sops.plugins.module_utils.sops"
+    plain = sets("oci_manifests", {})[0]
+    decrypts = sets("oci_manifests", {"manifests": [{"name": "a", "decryption": {}}]})[0]
+    assert foreign_imports(plain) == [] and foreign_imports(decrypts) == [sops]
+    tree = ast.parse(_entry_text("oci_manifests", decrypts))
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Import) and node.names[0].name == sops]
+    # what is imported at the top has to be there
+    assert len(found) == 1 and found[0] not in tree.body
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -51,6 +51,11 @@ BASE: dict[str, dict[str, Any]] = {
     "oci_artifact_audit": {"hosts": {"a": {}}, **QUICK},
     "oci_registry_login": {"registry": "127.0.0.1:9", "state": "absent", "config_file": "login.json", **QUICK},
     "helm_chart_sources": {"sources": {"a": {"ref": f"{NOWHERE}:1"}}, "cache_dir": "cache", **QUICK},
+    "oci_manifests": {
+        "manifests": [{"name": "a", "state": "absent"}],
+        "kubeconfig": "none.yaml",
+        "api_timeout": "1s",
+    },
     "helm_releases": {"releases": [{"name": "a", "state": "absent"}], "kubeconfig": "none.yaml", "api_timeout": "1s"},
 }
 

@@ -5,8 +5,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidContent
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.lease import is_gone, my_identity
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.objects import comparable
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.objects import ObjectLocator, comparable
+
+
+class Resources:
+    """The part of the API that is asked."""
+
+    def get(self, path: str) -> dict[str, Any]:
+        assert path == "/api/v1"
+        return {"resources": [{"name": "pods", "kind": "Pod", "namespaced": True}]}
+
+
+def test_no_name_leads_to_another_object() -> None:
+    api: Any = Resources()
+    locator = ObjectLocator(api)
+    plain = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a:b", "namespace": "c"}}
+    assert locator.find(plain, "").path == "/api/v1/namespaces/c/pods/a:b"
+    for name, namespace, version in (
+        ("../secrets/a", "c", "v1"), ("..", "c", "v1"), ("a?b", "c", "v1"), ("a", "c/../d", "v1"),
+        ("a", "c", "a/../v1"),
+    ):  # fmt: skip
+        bad = {"apiVersion": version, "kind": "Pod", "metadata": {"name": name, "namespace": namespace}}
+        with pytest.raises(InvalidContent, match="cannot be a part of a name"):
+            locator.find(bad, "")
 
 
 def test_what_the_server_keeps_is_not_compared() -> None:

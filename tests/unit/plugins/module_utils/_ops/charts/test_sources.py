@@ -167,14 +167,14 @@ def test_the_record_of_somebody_else_does_not_count(layout: Layout, cache: str) 
 def test_what_is_read_of_a_chart_was_just_checked(layout: Layout, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who shares the cache can exchange the file once it was compared with its digest."""
     layout.put("1.0.0", packed())
-    found = chart_sources._Fetch._fetch
+    found = chart_sources.SourceFetch._fetch
 
     def fetch_and_exchange(self: Any, layer: Any) -> str:
         path = found(self, layer)
         Path(path).write_bytes(packed(name="forged"))
         return path
 
-    monkeypatch.setattr(chart_sources._Fetch, "_fetch", fetch_and_exchange)
+    monkeypatch.setattr(chart_sources.SourceFetch, "_fetch", fetch_and_exchange)
     with pytest.raises(DigestMismatch):
         fetch_charts([layout.source()], cache)
     assert not list(Path(cache, "notes").rglob("*.json"))

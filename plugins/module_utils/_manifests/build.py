@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the objects to apply out of the files of an artifact and the options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .objects import (
+    KUSTOMIZATIONS,
+    ManifestObject,
+    below,
+    check_objects,
+    check_places,
+    copied,
+    read_objects,
+    with_common_metadata,
+    with_images,
+)
+
+if TYPE_CHECKING:
+    from .sops import Decrypt
+
+
+def build_objects(
+    files: Mapping[str, bytes], options: Mapping[str, Any], what: str, decrypt: Decrypt | None = None
+) -> list[ManifestObject]:
+    """Return the objects under ``path``, with what the options make of them. The order of the steps is Flux's.
+
+    :param decrypt: decrypts a file; None where encrypted ones are refused.
+    :raises ManifestsInvalid: when the manifests cannot be used.
+    :raises MissingDependency: when kustomize, or what decrypts, is needed and missing.
+    """
+    path = str(options["path"] or "")
+    chosen = below(files, path, what)
+    is_built = any(name in chosen for name in KUSTOMIZATIONS)
+    if decrypt is not None:
+        from .sops import decrypted_below
+
+        files = decrypted_below(files, path, what, decrypt, is_built=is_built)
+        chosen = below(files, path, what)
+    if is_built:
+        from .kustomize import kustomize_build
+
+        items = kustomize_build(files, path, options, what, is_quiet=decrypt is not None)
+    else:
+        items = copied(read_objects(chosen, what))
+    items = check_objects(items, what)
+    if options["patches"]:
+        from .patches import patch_objects
+
+        items = patch_objects(items, options["patches"])
+    with_images(items, options["images"] or ())
+    common = options["common_metadata"] or {}
+    with_common_metadata(items, common.get("labels") or {}, common.get("annotations") or {})
+    if options["substitute"] is not None:
+        from .substitute import substitute_objects
+
+        items = check_objects(substitute_objects(items, options["substitute"]), what)
+    # last: patches and variables make names, too
+    check_places(items, what)
+    return items
