@@ -246,8 +246,10 @@ options:
             type: path
       force:
         description:
-          - Delete and create anew an object of which an immutable field differs. The annotation
-            C(kustomize.toolkit.fluxcd.io/force) of the value V(enabled) does that for one object.
+          - Delete and create anew an object of which an immutable field differs, such as the C(roleRef) of a
+            RoleBinding. The annotation C(kustomize.toolkit.fluxcd.io/force) of the value V(enabled) does that for
+            one object.
+          - An object that the API server would not create either is not deleted.
         type: bool
         default: false
       wait:

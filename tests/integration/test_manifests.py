@@ -370,6 +370,49 @@ def test_what_fails_prunes_nothing_and_the_next_run_completes(
     assert ending.failed and ending["retryable"] and ending["reason"] == "ReconciliationFailed", ending
 
 
+def test_what_cannot_be_changed_is_created_anew_when_asked(
+    sets: Sets, cluster: KubeCluster, publisher: Publisher, namespace: str
+) -> None:
+    """The API server has other words for it with each kind."""
+
+    def role_binding(role: str) -> dict[str, Any]:
+        group = "rbac.authorization.k8s.io"
+        body = {"roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role}, "subjects": []}
+        return {"apiVersion": f"{group}/v1", "kind": "RoleBinding", "metadata": {"name": "readers"}, **body}
+
+    def stateful_set(service: str) -> dict[str, Any]:
+        container = {"name": "db", "image": "example.com/db:1"}
+        pod = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [container]}}
+        spec = {"serviceName": service, "selector": {"matchLabels": {"app": "db"}}, "template": pod}
+        return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": spec}
+
+    def service(address: dict[str, str]) -> dict[str, Any]:
+        spec = {"selector": {"app": "db"}, "ports": [{"port": 1}], **address}
+        return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db"}, "spec": spec}
+
+    def publish(*documents: dict[str, Any]) -> None:
+        publisher.publish("latest", {f"{n}.json": json.dumps(each).encode() for n, each in enumerate(documents)})
+
+    entry = {"name": "fixed", "namespace": namespace}
+    publish(role_binding("view"), stateful_set("old"), service({}))
+    assert set(actions(sets.run([entry])).values()) == {"created"}
+    publish(role_binding("edit"), stateful_set("new"), service({"clusterIP": "None"}))
+    refused = sets.run([entry])
+    assert refused.failed and not refused.changed and refused["msg"].count("'force'") == 3, refused["msg"]
+    forced = {**entry, "force": True}
+    everything = {"RoleBinding/readers": "recreated", "StatefulSet/db": "recreated", "Service/db": "recreated"}
+    assert actions(sets.run([forced], check=True)) == everything
+    assert actions(sets.run([forced])) == everything
+    # what would not be accepted as a new object either is not deleted for it
+    publish(role_binding("edit"), stateful_set("new"), service({"clusterIP": "None"}))
+    kept = cluster.get("service", "db", namespace)
+    bad = sets.run([{**forced, "patches": [{"patch": {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "db"},
+                                                      "spec": {"ports": [{"port": 70000}]}}}]}])  # fmt: skip
+    assert bad.failed and "'force'" not in bad["msg"] and kept is not None
+    found = cluster.get("service", "db", namespace)
+    assert found is not None and found["metadata"]["uid"] == kept["metadata"]["uid"]
+
+
 def test_five_thousand_objects(sets: Sets, cluster: KubeCluster, publisher: Publisher, namespace: str) -> None:
     entry = {"name": "many", "namespace": namespace}
     publisher.publish("latest", {"all.yaml": "\n---\n".join(config_map(f"m{n}") for n in range(5000)).encode()})

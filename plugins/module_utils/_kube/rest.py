@@ -48,6 +48,8 @@ MAX_PAGES = 1000
 MAX_ANSWER = 32 * 1024 * 1024
 MAX_WORDS = 500
 
+_DRY_RUN: Mapping[bool, Mapping[str, str]] = {False: {}, True: {"dryRun": "All"}}
+
 # Statuses with which a server asks the client to retry.
 _PASSING = (429, 503)
 MAX_ATTEMPTS = 4
@@ -116,12 +118,15 @@ class KubeRest:
             query["continue"] = str(token)
         raise InvalidContent(f"The Kubernetes API lists {path} in more than {MAX_PAGES} pages.")
 
-    def create(self, path: str, document: Mapping[str, Any], manager: str = MANAGER) -> dict[str, Any]:
-        """Create an object in a collection.
+    def create(
+        self, path: str, document: Mapping[str, Any], manager: str = MANAGER, *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Create an object in a collection; return it, with ``dry_run`` the one that would be created.
 
         :raises Conflict: when an object of this name exists.
         """
-        return self._request("POST", path, {"fieldManager": manager}, document, JSON, JSON)
+        query = {"fieldManager": manager, **_DRY_RUN[dry_run]}
+        return self._request("POST", path, query, document, JSON, JSON)
 
     def replace(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
         """Replace an object, if its ``resourceVersion`` is still the one in ``document``.
@@ -156,7 +161,7 @@ class KubeRest:
 
         :raises Conflict: when another manager owns a field and ``force`` is false.
         """
-        query = {"fieldManager": manager, "force": str(force).lower(), **({"dryRun": "All"} if dry_run else {})}
+        query = {"fieldManager": manager, "force": str(force).lower(), **_DRY_RUN[dry_run]}
         return self._request("PATCH", path, query, document, APPLY_PATCH, JSON)
 
     def delete(self, path: str, resource_version: str = "", uid: str = "") -> None:

@@ -37,6 +37,8 @@ from .spec import IgnoreRule, ManifestsSpec
 
 PARALLEL = 8
 MAX_NAMED = 10
+# The status of an object that the server does not accept.
+INVALID = 422
 # Seconds to wait until an object is gone that is to be created anew.
 REMOVAL_TIMEOUT = 60.0
 # Seconds until an API server serves a kind that was defined just now.
@@ -256,11 +258,32 @@ class Applier:
         return keep_live(document, member.live, pointers) if member.live is not None and pointers else document
 
     def _may_recreate(self, member: Member, exc: ClusterError) -> bool:
-        """True when an immutable field differs, and the object may be created anew for it."""
-        is_immutable = exc.status == 422 and "immutable" in exc.message
-        if is_immutable and not self._spec.options["force"] and _mark(member.item, FORCE).lower() != ENABLED:
-            exc.hint = "A field that differs is immutable. With 'force' the object is deleted and created anew."
-        return is_immutable and (self._spec.options["force"] or _mark(member.item, FORCE).lower() == ENABLED)
+        """True when a field differs that cannot be changed, and the object may be created anew for it."""
+        if not self._is_immutable(member, exc):
+            return False
+        if self._spec.options["force"] or _mark(member.item, FORCE).lower() == ENABLED:
+            return True
+        exc.hint = "A field that differs is immutable. With 'force' the object is deleted and created anew."
+        return False
+
+    def _is_immutable(self, member: Member, exc: ClusterError) -> bool:
+        """True when the server refuses the change, and not the object itself.
+
+        Its words differ: a StatefulSet has "updates ... are forbidden", a RoleBinding "cannot change roleRef", a rule
+        in CEL any text at all. So it is asked whether it would create the same object under another name.
+        """
+        if exc.status != INVALID:
+            return False
+        if "immutable" in exc.message:
+            return True
+        document = dict(member.wanted)
+        metadata = {name: value for name, value in document["metadata"].items() if name != "name"}
+        document["metadata"] = {**metadata, "generateName": f"{member.place.name[:50]}-"}
+        try:
+            self._api.create(member.place.collection, document, dry_run=True)
+        except ClusterError:
+            return False
+        return True
 
     def _comes_with(self, member: Member) -> bool:
         """True when the namespace or the kind of an object is among those that would be created before it."""
