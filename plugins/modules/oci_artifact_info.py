@@ -86,8 +86,8 @@ options:
     description:
       - A directory or file on the host that runs the module, as given to M(cloudnative.artifacts.oci_artifact_pull), in
         place of O(ref), O(url) and O(registry). Returns what was pulled to it last as RV(artifact), without any
-        request, with RV(conditions) and RV(events), with what the host keeps, as RV(history), and while a pull is running
-        that takes longer than 10 seconds, how far it is, as RV(progress).
+        request, with RV(conditions) and RV(events), with what the host keeps, as RV(history), and while a pull is
+        running that takes longer than 10 seconds, how far it is, as RV(progress).
       - Run it as the user that pulls; RV(exists) is false where nothing was pulled yet. Files are not compared with
         the record; check mode of the pull does that.
     type: path

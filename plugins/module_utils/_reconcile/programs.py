@@ -187,7 +187,8 @@ def _run(configuration: Configuration, words: Sequence[str], directory: str, log
         with open(path, "rb") as stream:
             while process.poll() is None and time.monotonic() < deadline:
                 _show(stream.read(), wanted=show)
-                time.sleep(_PAUSE)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_PAUSE)
             _show(stream.read(), wanted=show)
     finally:
         is_late = process.poll() is None
