@@ -36,6 +36,8 @@ def main() -> int:
     digest = hashlib.sha256()
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w:gz") as archive:
+        # so that Python takes no other package of that name, as the one of the package "ansible" on PyPI
+        archive.addfile(tarfile.TarInfo("ansible_collections/__init__.py"))
         for name in content(collection):
             with open(os.path.join(collection, name), "rb") as stream:
                 data = stream.read()
