@@ -48,7 +48,11 @@ class Host:
             (folder / name).mkdir(parents=True)
         self.variables: dict[str, Any] = {
             "reconcile_source": source,
-            "reconcile_extra_vars": {"out": str(self.out), "greeting": "a-secret-greeting"},
+            "reconcile_extra_vars": {
+                "out": str(self.out),
+                "greeting": "a-secret-greeting",
+                "ansible_python_interpreter": ansible.target_python,
+            },
             "reconcile_ansible_playbook": str(Path(sys.executable).parent / "ansible-playbook"),
             "reconcile_command": str(self.command),
             "reconcile_config_dir": str(folder / "etc"),
