@@ -81,7 +81,7 @@ def _look(destination: Destination) -> dict[str, Any]:
                 f"The record of the last pull in {destination.control} is damaged, or is another user's.",
                 "Run the task as the user that pulls, or pull again with force: true.",
             )
-        found = {"artifact": dict(state.artifact), "progress": load_progress(held.control)}
+        found: dict[str, Any] = {"artifact": dict(state.artifact), "progress": load_progress(held.control)}
         found["observed"] = observed(state.key, state.verification)
         if found["artifact"] or found["progress"]:
             from .conditions import conditions_of
