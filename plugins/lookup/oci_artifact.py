@@ -161,7 +161,8 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.run_artifact
     run_artifact,
 )
 
-PATH, METADATA = "path", "metadata"
+PATH = "path"
+METADATA = "metadata"
 _DEGREES = {"digest": IDENTITY, "revision": IDENTITY, METADATA: CHECKED, PATH: CONTENT}
 # options of the lookup itself; all others are those of oci_artifact_pull
 _OWN = ("want", "file")

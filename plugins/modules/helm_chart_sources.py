@@ -61,7 +61,7 @@ options:
     description:
       - How long an answer of the registry counts, as a number of seconds or a Go duration such as V(10m), as
         C(interval) of Flux's HelmRepository and OCIRepository. A source that the last run asked for less than that ago
-        is not asked for again; RV(charts[].confirmed_at) says when that was.
+        is not asked for again; C(confirmed_at) in RV(charts) says when that was.
       - It is asked for all the same when its reference, selection, C(tag_moved), O(verify) or O(policy) are others than
         then, and with O(lock=update) and O(lock=check). A chart that is not in the cache any more is fetched.
       - The time is noted in the cache, by each user for itself. A failure is no answer, and neither is a moved tag that

@@ -43,7 +43,9 @@ _OF_HISTORY = (
     *(f"_ops.pull.{name}" for name in ("checks", "host_options", "keeping", "last_good", "replay", "said", "standing")),
 )  # fmt: skip
 # a directory for each revision
-_OF_RELEASES = ("_dest.releases", "_dest.release_workplace", "_ops.pull.releases", "_ops.rollback.releases")
+_OF_RELEASES = (
+    "_dest.places", "_dest.releases", "_dest.release_workplace", "_ops.pull.releases", "_ops.rollback.releases",
+)  # fmt: skip
 _OF_VIA = ("_ops.pull.delivery", "_ops.pull.delivered", "_ops.pull.delivered_blobs", "_ansible.via")
 _REQUEST_OF_VIA = r'"via": "{"request": '
 # so that the first run of a host can say what it lacks
@@ -77,7 +79,10 @@ PARTS = (
     Part(r"oci-archive:", ("_layout.archive", "_layout.archive_writer"), ("_layout.archive", "_layout.unlisted")),
     Part(r'"(?:semver|semver_filter|filter_tags)"', (), ("_oci.selection", "_registry.pages")),
     Part(r'"tag_moved"', (), ("_ops.moved_tag",)),
-    Part(r'"on_registry_error"', ("_ops.pull.keep",), ("_ops.pull.last_good", "_ops.pull.keep", "_oci.times")),
+    Part(
+        r'"on_registry_error"', ("_ops.pull.last_good", "_ops.pull.keep"),
+        ("_ops.pull.last_good", "_ops.pull.keep", "_oci.times"),
+    ),
     Part(
         r'"(?:on_registry_error|requested_at|interval)"', ("_ops.pull.answered", "_ops.pull.last_good"),
         ("_ops.pull.answered",),

@@ -189,7 +189,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "reason": "TagsMoved",
         "verification.verified": True,
     },
-    "guide_audit: Record that the fleet runs it": {"report.records.0.result": "PASSED"},
+    "guide_audit: Record that the fleet runs it": {"report.records.*.result": "PASSED"},
     "guide_promote: Promote it": {"tags": {"prod": "created"}, "verification.verified": True},
     "guide_promote: Remove what nobody needs": {"reason": "Pruned"},
     "README: Resolve a range": {"artifact.tag": "1.4.2"},
@@ -512,11 +512,15 @@ def names_of(tasks: list[dict[str, Any]]) -> list[str]:
     return [name for task in tasks for name in (names_of(task["block"]) if "block" in task else [task["name"]])]
 
 
-def value_at(result: TaskResult, path: str) -> Any:
-    value: Any = result
+def values_at(result: TaskResult, path: str) -> list[Any]:
+    """What is at a path of names and numbers; ``*`` stands for all numbers of a list."""
+    values: list[Any] = [result]
     for part in path.split("."):
-        value = value[int(part) if isinstance(value, list) else part]
-    return value
+        if part == "*":
+            values = [each for value in values for each in value]
+        else:
+            values = [value[int(part) if isinstance(value, list) else part] for value in values]
+    return values
 
 
 @pytest.fixture
@@ -579,6 +583,6 @@ def check_examples(
             failures.append(f"{name}: {result.get('msg')}")
             continue
         for path, wanted in EXPECTED.get(name, {}).items():
-            if value_at(result, path) != wanted:
-                failures.append(f"{name}: {path} is {value_at(result, path)!r}, wanted {wanted!r}")
+            if wanted not in (values := values_at(result, path)):
+                failures.append(f"{name}: {path} is {values!r}, wanted {wanted!r}")
     assert not failures, "\n".join(failures)

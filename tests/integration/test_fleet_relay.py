@@ -65,11 +65,15 @@ class Site:
             f'#!/bin/sh\nexec nsenter --net=/proc/{os.getpid()}/ns/net {shlex.quote(ansible.target_python)} "$@"\n'
         )
         python.chmod(0o755)
+        # not that of the controller, which would read there what it would send to others
+        own = folder / "own-python"
+        own.write_text(f'#!/bin/sh\nexec {shlex.quote(ansible.target_python)} "$@"\n')
+        own.chmod(0o755)
         self._inventory = folder / "site.ini"
         self._inventory.write_text(
             f"[fleet]\none\ntwo\n[relays]\nrelay ansible_python_interpreter={python}\n"
             "gone ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=9 ansible_ssh_args='-F none'\n"
-            f"[fleet:vars]\nansible_connection=local\nansible_python_interpreter={ansible.target_python}\n"
+            f"[fleet:vars]\nansible_connection=local\nansible_python_interpreter={own}\n"
             "[relays:vars]\nansible_connection=local\n"
         )
 

@@ -73,8 +73,8 @@ def age(dest: Path, hours: int) -> None:
     record = json.loads(state.read_text())
     record["artifact"]["last_update_time"] = "2026-01-01T00:00:00Z"
     state.write_text(json.dumps(record))
-    fingerprint, moment = note.read_text().split()
-    note.write_text(f"{fingerprint} {int(moment) - hours * 3600:020d}\n")
+    fingerprint, moment, *terms = note.read_text().split()
+    note.write_text(" ".join([fingerprint, f"{int(moment) - hours * 3600:020d}", *terms, ""]).rstrip() + "\n")
 
 
 @pytest.mark.once

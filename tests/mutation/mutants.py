@@ -10,6 +10,7 @@ What they have in common is that each takes a decision away: a condition that al
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -62,9 +63,9 @@ class Mutant:
 class _Replacement(Operator):  # type: ignore[misc]
     """An operator that puts other texts in the place of some children of a node."""
 
+    @abstractmethod
     def replacements(self, node: Any) -> Iterator[tuple[int, int, str]]:
         """First and last child to replace, and the text to put there."""
-        raise NotImplementedError
 
     def mutation_positions(self, node: Any) -> list[tuple[tuple[int, int], tuple[int, int]]]:
         # a list, because cosmic-ray changes the node while it goes through them

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
@@ -14,6 +13,8 @@ from .._ops.pull.delivery import parse_parcel
 from .specs import VERIFY_SPEC, rules_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .._ops.pull.delivery import Delivery
     from .._ops.pull.options import PullOptions
     from .._policy.rules import Policy

@@ -63,7 +63,7 @@ def audit(options: AuditOptions, *, check_mode: bool = False) -> dict[str, Any]:
         raise InvalidOption(f"'fail_on' names {unknown[0][:100]!r}: wanted any of {', '.join(KINDS)}.")
     if len(options.hosts) > MAX_HOSTS:
         raise InvalidOption(f"'hosts' has {len(options.hosts)} entries: wanted at most {MAX_HOSTS}.")
-    hosts = [read_host(str(name), answer) for name, answer in sorted(options.hosts.items(), key=lambda each: str(each))]
+    hosts = [read_host(str(name), answer) for name, answer in sorted(options.hosts.items(), key=str)]
     groups = _groups(options.groups, {host.name for host in hosts})
     with Task(options.questions.cache) as task:
         questions = Questions(options.questions, task)

@@ -167,7 +167,6 @@ def test_lists_and_what_is_written_go_to_the_registry(place: Place) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not hasattr(os, "fork"), reason="needs another user")
 @pytest.mark.parametrize("state", ["unreadable", "not writable", "filled, not writable"])
 def test_a_cache_that_may_not_be_used_is_done_without(place: Place, state: str) -> None:
     """As another user: what is there is used, the rest is fetched, and one warning says why."""

@@ -16,6 +16,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,11 +49,12 @@ class Refused(Exception):
         self.status, self.document = status, document
 
 
-class Emulator(FaultServer):
-    """A server with endpoints; ``route`` answers a request, or raises :class:`Refused`."""
+class Emulator(FaultServer, ABC):
+    """A server with endpoints."""
 
+    @abstractmethod
     def route(self, seen: Seen) -> Answer | None:
-        raise NotImplementedError
+        """The answer to a request; :class:`Refused` where it is not accepted."""
 
     def _registry(self, seen: Seen) -> Answer:
         try:

@@ -316,7 +316,7 @@ def test_a_source_is_asked_for_once_in_its_interval(layout: Layout, cache: str, 
 
 def test_a_chart_that_cannot_be_used_is_no_answer(layout: Layout, cache: str) -> None:
     layout.put("1.0.0", b"no chart")
-    for _ in range(2):
+    for _turn in range(2):
         with pytest.raises(ChartError):
             fetch_charts([layout.source(interval=600.0)], cache)
     digest = layout.put("1.0.0", packed())

@@ -66,9 +66,9 @@ def delivery_of(files: dict[str, bytes], **fields: Any) -> Delivery:
 class Host:
     """A host with its ``dest``, and the machine that sends it files."""
 
-    def __init__(self, folder: Path, files: dict[str, bytes] = FILES) -> None:
+    def __init__(self, folder: Path, files: dict[str, bytes] | None = None) -> None:
         self.dest = folder / "dest"
-        self._stream = {digest_of(data): data for data in files.values()}
+        self._stream = {digest_of(data): data for data in (files or FILES).values()}
 
     def pull(self, item: Delivery, **more: Any) -> dict[str, Any]:
         modes = {name: more.pop(name, False) for name in ("check_mode", "want_diff")}

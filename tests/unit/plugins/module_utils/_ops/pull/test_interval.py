@@ -159,7 +159,7 @@ def test_what_has_to_be_set_right_takes_the_registry(lab: Asked) -> None:
 
 def test_check_mode_decides_alike_and_notes_nothing(lab: Asked) -> None:
     lab.pull()
-    for _ in range(2):
+    for _turn in range(2):
         assert lab.asks(check_mode=True)
     assert not (lab.dest / ".oci-artifact/confirmed").exists()
     lab.often()
@@ -189,7 +189,7 @@ def test_a_tag_that_has_moved_is_said_each_time(lab: Asked) -> None:
     # within the time nobody looks
     assert lab.often(reference=pinned).warnings == []
     lab.age(601)
-    for _ in range(2):
+    for _turn in range(2):
         assert "names sha256:" in lab.often(reference=pinned).warnings[0]
 
 
