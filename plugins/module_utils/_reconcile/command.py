@@ -17,9 +17,11 @@ from collections.abc import Sequence
 
 from .._errors import InvalidOption, OciError
 from .configuration import DIRECTORY, Configuration, configured_names, load_configuration
+from .private_file import write_private
+from .programs import check_syntax
 from .run import REQUESTED, SUSPENSION, TIME_FORMAT, is_due, reconcile
 from .show import description, listing
-from .status import new_status, observed_status
+from .status import FALSE, READY, Status, new_status, observed_status, set_condition
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(configuration, if_due=options.if_due)
         if options.command == "status":
             return _show(configuration, options.output)
+        if options.command == "check":
+            return check_syntax(configuration, options.project)
         if options.command == "request":
             return _request(configuration, options.token)
         return _suspend(configuration, options.reason) if options.command == "suspend" else _resume(configuration)
@@ -51,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         "status": "show revision, conditions and events; without a name, a line for each",
         "suspend": "run nothing until resumed",
         "resume": "run again",
+        "check": "have ansible-playbook look at the syntax of a project, as 'validate' of the pull does",
         "request": "have the next run compare all files and run the playbook, and start it where systemd can",
     }
     parsers = {}
@@ -59,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         parsers[name].add_argument("name", nargs="?", default="", help="which one; needed where there are several")
     parsers["run"].add_argument("--if-due", action="store_true", help="only when the interval is over")
     parsers["status"].add_argument("-o", "--output", choices=["text", "json"], default="text")
+    parsers["check"].add_argument("project", help="the directory of the project")
     parsers["suspend"].add_argument("--reason", default="")
     parsers["request"].add_argument("--token", default="", help="in place of the time")
     return parser
@@ -67,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
 def _only_name(directory: str) -> str:
     names = configured_names(directory)
     if len(names) != 1:
-        raise InvalidOption(f"There are {len(names)} configurations in {directory}.", "Name one of them.")
+        how = "Name one of them." if names else "Run the role 'reconcile' on this host."
+        raise InvalidOption(f"There are {len(names)} configurations in {directory}.", how)
     return names[0]
 
 
@@ -85,15 +92,23 @@ def _show(configuration: Configuration, output: str) -> int:
 
 
 def _list(directory: str, output: str) -> int:
-    configurations = [load_configuration(name, directory) for name in configured_names(directory)]
-    found = [observed_status(each.dest) or new_status(each.name) for each in configurations]
+    found = [_status_of(name, directory) for name in configured_names(directory)]
     sys.stdout.write(f"{json.dumps(found, indent=2) if output == 'json' else listing(found)}\n")
     return 0
 
 
+def _status_of(name: str, directory: str) -> Status:
+    try:
+        return observed_status(load_configuration(name, directory).dest) or new_status(name)
+    except OciError as exc:
+        status = new_status(name)
+        set_condition(status, READY, FALSE, exc.reason, str(exc), "")
+        return status
+
+
 def _request(configuration: Configuration, token: str) -> int:
     token = token or time.strftime(TIME_FORMAT, time.gmtime())
-    _write(configuration, REQUESTED, token)
+    write_private(os.path.join(configuration.state, REQUESTED), f"{token}\n")
     if configuration.unit and os.path.isdir("/run/systemd/system"):
         done = subprocess.run(["systemctl", "start", "--no-block", configuration.unit], check=False)
         return 1 if done.returncode else 0
@@ -102,7 +117,7 @@ def _request(configuration: Configuration, token: str) -> int:
 
 def _suspend(configuration: Configuration, reason: str) -> int:
     who = os.environ.get("SUDO_USER") or getpass.getuser()
-    _write(configuration, SUSPENSION, f"{reason or 'no reason was given'} ({who})")
+    write_private(os.path.join(configuration.state, SUSPENSION), f"{reason or 'no reason was given'} ({who})\n")
     return 0
 
 
@@ -110,19 +125,6 @@ def _resume(configuration: Configuration) -> int:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(configuration.state, SUSPENSION))
     return 0
-
-
-def _write(configuration: Configuration, name: str, text: str) -> None:
-    path = os.path.join(configuration.state, name)
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{path}.new")
-        descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(f"{text}\n")
-        os.replace(f"{path}.new", path)
-    except OSError as exc:
-        raise InvalidOption(f"Cannot write {path}: {exc.strerror}.", "Run it as the user of the service.") from None
 
 
 if __name__ == "__main__":

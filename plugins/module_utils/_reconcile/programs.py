@@ -15,15 +15,14 @@ import os
 import pwd
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._errors import OciError
-from .._files.regular_file import storage_error
 from .configuration import Configuration
-from .journal import is_in_journal
+from .output import Output, open_log
+from .private_file import write_private
 
 MODULE = "cloudnative.artifacts.oci_artifact_pull"
 MAX_RESULT = 64 * 1024 * 1024
@@ -76,7 +75,7 @@ def pull(configuration: Configuration, requested_at: str, lock: int) -> dict[str
         play["vars"] = {"ansible_python_interpreter": configuration.python}
     path = _write(configuration, "pull.yml", [play])
     words = [configuration.ansible_playbook, "-i", "localhost,", path]
-    status = _run(configuration, words, configuration.state, "pull.log", lock, show=False)
+    status, _task = _run(configuration, words, configuration.state, "pull.log", lock, show=False)
     try:
         with open(result, "rb") as stream:
             found = json.loads(stream.read(MAX_RESULT))
@@ -104,35 +103,49 @@ def play(configuration: Configuration, lock: int) -> None:
 
     :raises PlayFailed: when it does not succeed.
     """
-    project = configuration.dest
-    playbook = os.path.join(project, configuration.playbook)
-    if not os.path.isfile(playbook):
-        raise PlayFailed(f"The project has no {configuration.playbook}.", "Name one of its playbooks in 'playbook'.")
-    words = [configuration.ansible_playbook, *_inventory(configuration), "--connection", "local"]
-    if configuration.extra_vars:
-        words += ["--extra-vars", f"@{_write(configuration, 'extra_vars.json', dict(configuration.extra_vars))}"]
-    words += [*configuration.arguments, playbook]
-    status = _run(configuration, words, project, "play.log", lock, show=True)
+    words = _play_words(configuration, configuration.dest)
+    status, task = _run(configuration, words, configuration.dest, "play.log", lock, show=True)
     if status:
         log = os.path.join(configuration.state, "play.log")
         ended = f"did not end within {configuration.timeout:g} s" if status == 124 else f"ended with status {status}"
-        task = _failed_task(log)
         where = f" at the task {task!r}" if task else ""
         raise PlayFailed(f"{configuration.playbook} {ended}{where}.", f"Its output is in {log}.")
 
 
-def _inventory(configuration: Configuration) -> list[str]:
+def check_syntax(configuration: Configuration, project: str) -> int:
+    """Have ``ansible-playbook`` look at the syntax of a project that is not placed yet, and return its status.
+
+    It gets the arguments, the variables and the configuration of Ansible that a run of this project gets.
+
+    :raises PlayFailed: when the project has no such playbook.
+    """
+    words = _play_words(configuration, project, "--syntax-check")
+    environment = _environment(configuration, project)
+    return subprocess.run(words, check=False, cwd=project, env=environment, stdin=subprocess.DEVNULL).returncode
+
+
+def _play_words(configuration: Configuration, project: str, *more: str) -> list[str]:
+    playbook = os.path.join(project, configuration.playbook)
+    if not os.path.isfile(playbook):
+        raise PlayFailed(f"The project has no {configuration.playbook}.", "Name one of its playbooks in 'playbook'.")
+    words = [configuration.ansible_playbook, *_inventory(configuration, project), "--connection", "local"]
+    if configuration.extra_vars:
+        words += ["--extra-vars", f"@{_write(configuration, 'extra_vars.json', dict(configuration.extra_vars))}"]
+    return [*words, *configuration.arguments, *more, playbook]
+
+
+def _inventory(configuration: Configuration, project: str) -> list[str]:
     if not configuration.inventory:
         return ["-i", "localhost,"]
     limit = configuration.limit or f"localhost,127.0.0.1,{os.uname().nodename}"
-    return ["-i", os.path.join(configuration.dest, configuration.inventory), "--limit", limit]
+    return ["-i", os.path.join(project, configuration.inventory), "--limit", limit]
 
 
-def _environment(configuration: Configuration) -> dict[str, str]:
+def _environment(configuration: Configuration, project: str) -> dict[str, str]:
     """The variables of a program. A service of systemd has neither a home nor a locale, which Ansible needs."""
     found = {"HOME": pwd.getpwuid(os.geteuid()).pw_dir, "LC_ALL": "C.UTF-8", **os.environ}
     found.update(
-        ANSIBLE_COLLECTIONS_PATH=f"{configuration.dest}/collections:{configuration.collections}",
+        ANSIBLE_COLLECTIONS_PATH=f"{project}/collections:{own_collections()}",
         ANSIBLE_NOCOLOR="1",
         ANSIBLE_LOCALHOST_WARNING="False",
         # what is placed has to stay as it is signed
@@ -142,35 +155,35 @@ def _environment(configuration: Configuration) -> dict[str, str]:
     return {**found, **configuration.environment}
 
 
+def own_collections() -> str:
+    """The directory that holds ``ansible_collections`` with this collection, as ``ANSIBLE_COLLECTIONS_PATH`` names it.
+
+    It is the one of the command that is running, so that several reconciliations of a host share what is installed.
+    """
+    return os.path.abspath(__file__).rpartition("/ansible_collections/")[0]
+
+
 def _write(configuration: Configuration, name: str, document: Any) -> str:
     path = os.path.join(configuration.state, name)
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            json.dump(document, stream)
-    except OSError as exc:
-        raise storage_error("write", path, exc) from None
+    write_private(path, json.dumps(document))
     return path
 
 
-def _run(configuration: Configuration, words: Sequence[str], directory: str, log: str, lock: int, *, show: bool) -> int:
-    """Run a program to its end and return its status: 124 when the time was up, 127 when it could not be run.
+def _run(
+    configuration: Configuration, words: Sequence[str], directory: str, log: str, lock: int, *, show: bool
+) -> tuple[int, str]:
+    """Run a program to its end. Return its status, 124 when the time was up and 127 when it could not be run, and the
+    name of the task that failed.
 
-    Its output goes to a file, which it can go on writing when this run is killed; with ``show`` also to the journal.
+    Its output goes to a log, with ``show`` also to the journal.
     """
     path = os.path.join(configuration.state, log)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        output = os.open(path, flags, 0o600)
-    except OSError as exc:
-        raise storage_error("write", path, exc) from None
+    output = open_log(path)
     try:
         process = subprocess.Popen(
             words,
             cwd=directory,
-            env=_environment(configuration),
+            env=_environment(configuration, configuration.dest),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -179,28 +192,25 @@ def _run(configuration: Configuration, words: Sequence[str], directory: str, log
         )
     except OSError as exc:
         os.write(output, f"{words[0]} cannot be run: {exc.strerror}\n".encode())
-        return 127
+        return 127, ""
     finally:
         os.close(output)
-    deadline = time.monotonic() + configuration.timeout
     try:
-        with open(path, "rb") as stream:
-            while process.poll() is None and time.monotonic() < deadline:
-                _show(stream.read(), wanted=show)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_PAUSE)
-            _show(stream.read(), wanted=show)
+        return _wait(process, Output(path, show=show), configuration.timeout)
     finally:
-        is_late = process.poll() is None
-        if is_late:
+        if process.poll() is None:
             _end(process)
-    return 124 if is_late else process.returncode
 
 
-def _show(output: bytes, *, wanted: bool) -> None:
-    if output and wanted and is_in_journal():
-        sys.stdout.buffer.write(output)
-        sys.stdout.buffer.flush()
+def _wait(process: subprocess.Popen[bytes], output: Output, timeout: float) -> tuple[int, str]:
+    deadline = time.monotonic() + timeout
+    with contextlib.closing(output):
+        while process.poll() is None and time.monotonic() < deadline:
+            output.follow()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_PAUSE)
+        output.follow()
+        return (124 if process.returncode is None else process.returncode), output.failed_task
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -212,19 +222,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _failed_task(log: str) -> str:
-    """The name of the last task that the output says has failed. Nothing else of the output is taken, since only names
-    are sure to hold no secret."""
-    task = failed = ""
-    with contextlib.suppress(OSError), open(log, encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            if line.startswith(("TASK [", "RUNNING HANDLER [")):
-                task = line[line.index("[") + 1 : line.rindex("]")] if "]" in line else ""
-            elif line.startswith(("fatal: ", "failed: ")):
-                failed = task
-    return failed[:200]
 
 
 def last_warning(result: Mapping[str, Any]) -> str:

@@ -11,10 +11,13 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from .._errors import OciError
+from .._files.regular_file import storage_error
+from .._files.trusted_path import open_trusted
 from . import journal
 from .configuration import Configuration
 from .programs import Stopped, last_warning, play, pull
@@ -72,7 +75,8 @@ def is_due(configuration: Configuration, moment: float) -> bool:
     """Whether a schedule that is finer than the interval is to run now (seconds since 1970).
 
     Each host has its own place within ``jitter``, which follows from its machine ID, so that a fleet is spread and a
-    host keeps its rhythm. What was requested, was interrupted or never ran is due at once.
+    host keeps its rhythm. What was requested, was interrupted or never ran is due at once, and what has failed once
+    ``retry_interval`` is over.
     """
     status = load_status(configuration.dest)
     if not status or status["running"] or not status["last_run_at"]:
@@ -81,6 +85,8 @@ def is_due(configuration: Configuration, moment: float) -> bool:
     if token and token != status["last_handled_reconcile_at"]:
         return True
     last = _seconds(status["last_run_at"])
+    if configuration.retry_interval and condition(status, READY).get("status") == FALSE:
+        return last > moment or last + configuration.retry_interval <= moment
     offset = _place_within(min(configuration.jitter, configuration.interval), configuration.name)
     # a clock that was set back is no reason to wait until it is where it was
     return last > moment or (last - offset) // configuration.interval < (moment - offset) // configuration.interval
@@ -102,13 +108,21 @@ def _place_within(jitter: float, name: str) -> float:
 def reconcile(configuration: Configuration) -> int:
     """Run once; return 0 when the host is as the project says, is suspended, or is being reconciled by another run.
 
-    :raises StorageError: when the status cannot be written.
+    :raises StorageError: when the status cannot be written, or somebody less trusted may write where it is.
     """
+    _check_state(configuration.state)
     with running_alone(configuration.dest) as lock:
         if lock < 0:
             journal.say(configuration.name, NORMAL, "AlreadyRunning", "Another run is going on, nothing was done.")
             return 0
         return _Run(configuration, lock).run()
+
+
+def _check_state(state: str) -> None:
+    try:
+        os.close(open_trusted(state))
+    except OSError as exc:
+        raise storage_error("use", state, exc) from None
 
 
 class _Run:
@@ -130,9 +144,10 @@ class _Run:
         if token != self._status["last_handled_reconcile_at"]:
             self._token = token
         self._status["last_run_at"] = _now()
+        self._begin("pull the project")
         try:
             with _told_to_stop():
-                return self._pull_and_play()
+                end = self._pull_and_play()
         except OciError as exc:
             return self._failed(exc.reason, str(exc), retryable=exc.retryable)
         except Stopped:
@@ -140,31 +155,33 @@ class _Run:
             self._say(WARNING, INTERRUPTED, "The run was told to stop.")
             self._save()
             return 1
+        return end()
 
-    def _pull_and_play(self) -> int:
-        self._begin("pull the project")
+    def _pull_and_play(self) -> Callable[[], int]:
+        """Return what is to be said at the end, when the run cannot be told to stop any more."""
         result = pull(self._configuration, self._token, self._lock)
         if result.get("failed"):
             message = str(result.get("msg") or "The pull failed.")
             reason = str(result.get("reason") or "Failed")
             set_condition(self._status, FETCH_FAILED, TRUE, reason, message, _now())
-            return self._failed(reason, message, retryable=bool(result.get("retryable", True)))
+            return partial(self._failed, reason, message, retryable=bool(result.get("retryable", True)))
         if result.get("reason") == SUSPENDED:
             suspended = result.get("suspended") or {}
-            return self._suspended(f"Pulls are suspended by {suspended.get('who')}: {suspended.get('reason')}.")
+            message = f"Pulls are suspended by {suspended.get('who')}: {suspended.get('reason')}."
+            return partial(self._suspended, message)
         self._fetched(result)
         revision = self._status["artifact"].get("revision", "")
         is_new = revision != self._status["last_applied_revision"]
         is_ready = condition(self._status, READY).get("status") == TRUE
         if self._configuration.only_if_changed and is_ready and not (is_new or self._token or result.get("changed")):
-            return self._succeeded(f"Nothing changed: {revision}")
+            return partial(self._succeeded, f"Nothing changed: {revision}")
         if is_new or not is_ready:
             set_condition(self._status, READY, UNKNOWN, PROGRESSING, f"Running revision {revision}", _now())
         self._status["last_attempted_revision"] = revision
         self._begin(f"run {self._configuration.playbook} of {revision}")
         play(self._configuration, self._lock)
         self._status["last_applied_revision"] = revision
-        return self._succeeded(f"Applied revision: {revision}")
+        return partial(self._succeeded, f"Applied revision: {revision}")
 
     def _begin(self, step: str) -> None:
         self._status["suspended"] = False

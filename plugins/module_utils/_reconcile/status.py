@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._files.regular_file import storage_error
+from .private_file import write_private
 
 FORMAT = 1
 # bytes, events, characters of a message
@@ -33,7 +34,6 @@ TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 NORMAL, WARNING = "Normal", "Warning"
 INTERRUPTED = "Interrupted"
 
-_NEW = ".new"
 # seconds to wait for a lock that a reader may hold for a moment, and between two attempts
 _PATIENCE = 2.0
 _PAUSE = 0.05
@@ -124,19 +124,7 @@ def save_status(dest: str, status: Mapping[str, Any]) -> None:
 
     :raises StorageError: when a file operation fails.
     """
-    path = status_path(dest)
-    try:
-        # what a killed run left
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path + _NEW)
-        descriptor = os.open(path + _NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(json.dumps(status, separators=(",", ":")))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(path + _NEW, path)
-    except OSError as exc:
-        raise storage_error("write the status", path, exc) from None
+    write_private(status_path(dest), json.dumps(status, separators=(",", ":")))
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ if [ "${{last##*/}}" = pull.yml ]; then
     cp "$here/result" "$here/state/pulled.json"
     exit 0
 fi
+case "$*" in *--syntax-check*) pwd > "$here/checked"; exit 0;; esac
 echo begun > "$here/configured"
 [ -e "$here/slow" ] && sleep 0.05
 echo "TASK [Configure] ****"
@@ -64,7 +65,6 @@ class Room:
             "playbook": "site.yml",
             "ansible_playbook": str(self.program),
             "python": "",
-            "collections": "/nowhere",
             "interval": "10m",
             "jitter": "0",
             "timeout": "1h",

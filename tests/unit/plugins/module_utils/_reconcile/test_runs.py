@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+import calendar
 import fcntl
 import json
 import signal
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._reconcile.configuration import load_configuration
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._reconcile.run import is_due
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._reconcile.programs import own_collections
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._reconcile.run import TIME_FORMAT, is_due
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._reconcile.status import save_status
 
 if TYPE_CHECKING:
     from .conftest import Room
@@ -152,6 +156,33 @@ def test_a_run_that_is_told_to_stop(room: Room) -> None:
     assert room.run() == 0 and room.conditions() == {"Ready": SUCCEEDED}
 
 
+def test_a_run_that_is_told_to_stop_when_all_is_done(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(dest: str, status: Mapping[str, Any]) -> None:
+        if not status["running"]:
+            signal.raise_signal(signal.SIGTERM)
+        save_status(dest, status)
+
+    monkeypatch.setattr(
+        "ansible_collections.cloudnative.artifacts.plugins.module_utils._reconcile.run.save_status", save
+    )
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert room.run() == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert room.conditions() == {"Ready": SUCCEEDED}
+
+
+def test_what_failed_is_due_sooner(room: Room) -> None:
+    room.configure(interval="10h", retry_interval="2m")
+    configuration = load_configuration("host", str(room.folder / "etc"))
+    room.put("broken")
+    room.run()
+    last = calendar.timegm(time.strptime(room.status()["last_run_at"], TIME_FORMAT))
+    assert [minute for minute in range(5) if is_due(configuration, last + 60 * minute)] == [2, 3, 4]
+    assert is_due(configuration, last - 60)
+
+
 def test_when_a_run_is_due(room: Room) -> None:
     room.configure(interval="10m", jitter="5m")
     configuration = load_configuration("host", str(room.folder / "etc"))
@@ -183,12 +214,64 @@ def test_what_others_have_written_is_no_status(room: Room) -> None:
     assert elsewhere.read_text() == "kept"
 
 
+def test_where_others_may_write_nothing_is_run(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
+    for path in (room.folder / "etc/host.json", room.folder / "etc", room.state):
+        mode = path.stat().st_mode
+        path.chmod(0o777)
+        assert room.run() == 2
+        assert "may be written to by everybody" in capfd.readouterr().err
+        path.chmod(mode)
+    assert not (room.folder / "arguments").exists()
+
+
+def test_the_syntax_is_checked_as_the_project_is_run(room: Room) -> None:
+    room.configure(inventory="hosts.ini", limit="me", arguments=["--vault-password-file", "/etc/vault"])
+    staged = room.folder / "staged"
+    staged.mkdir()
+    (staged / "site.yml").touch()
+    assert room.run("check", "host", str(staged)) == 0
+    assert (room.folder / "checked").read_text() == f"{staged}\n"
+    words = (room.folder / "arguments").read_text().splitlines()
+    assert words[:4] == ["-i", f"{staged}/hosts.ini", "--limit", "me"]
+    assert words[-4:] == ["--vault-password-file", "/etc/vault", "--syntax-check", f"{staged}/site.yml"]
+    environment = (room.folder / "environment").read_text()
+    assert f"ANSIBLE_COLLECTIONS_PATH={staged}/collections:{own_collections()}\n" in environment
+    assert (Path(own_collections()) / "ansible_collections/cloudnative/artifacts/plugins").is_dir()
+    (staged / "site.yml").unlink()
+    assert room.run("check", "host", str(staged)) == 2
+
+
 def test_configurations_that_cannot_be_used(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
-    for fields in ({"playbook": "../site.yml"}, {"interval": "soon"}, {"state": "relative"}, {"unknown": 1}):
+    refused: list[dict[str, Any]] = [
+        {"playbook": "../site.yml"},
+        {"interval": "soon"},
+        {"retry_interval": "soon"},
+        {"state": "relative"},
+        {"unknown": 1},
+        {"source": {"ref": "registry.example.com/hosts:stable", "layout": "releases"}},
+    ]
+    for fields in refused:
         room.configure(**fields)
         assert room.run() == 2, fields
     assert room.run("run", "../etc/passwd") == 2
-    assert capfd.readouterr().err.count("oci-reconcile: ") == 5
+    assert capfd.readouterr().err.count("oci-reconcile: ") == 7
+    room.configure()
+    (room.folder / "etc/second.json").write_text("{")
+    assert room.run("status") == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[1].split()[0] == "host" and "never run" in lines[1]
+    assert lines[2].split()[:4] == ["second", "-", "False", "False"] and "cannot be used" in lines[2]
+
+
+def test_who_may_not_look_is_told(
+    room: Room, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_path: str) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.listdir", refuse)
+    assert room.run("status") == 2
+    assert "Run it as root" in capfd.readouterr().err
 
 
 def test_the_status_for_people(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
