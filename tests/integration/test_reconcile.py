@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from support import servers
 from support.ansible_runner import AnsibleRunner
+from support.booted import booted_system, wait_for
 from support.self_reconciling import KEYS, Host, make_project, publish
 from support.tools import Tools
 
@@ -115,20 +115,48 @@ def test_a_host_reconciles_itself(ansible: AnsibleRunner, tools: Tools, tmp_path
     assert info["status"]["last_applied_revision"] == info["artifact"]["revision"] == fifth
     assert info["conditions"] == host.status()["conditions"] and info["events"] == host.status()["events"]
 
-    # units: sound, and without a secret
+    # units without a secret
     units = sorted((tmp_path / "host/units").iterdir())
     assert [unit.suffix for unit in units] == [".service", ".timer"]
     assert not any("a-secret-greeting" in unit.read_text() for unit in [*units, host.command])
     assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "host/etc").iterdir())
-    analyzed = subprocess.run(
-        [str(shutil.which("systemd-analyze")), "verify", "--man=no", *map(str, units)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert "oci-reconcile" not in analyzed.stderr, analyzed.stderr
-    absent = host.set_up(reconcile_state="absent")
-    assert not absent[-1].failed and not list((tmp_path / "host/units").iterdir()) and not host.state.exists()
+
+
+def test_systemd_starts_the_runs(ansible: AnsibleRunner, tmp_path: Path) -> None:
+    """The role in a system of its own, whose timer starts a run at once, which fails and is tried again."""
+    folder = tmp_path / "host"
+    ref = f"oci-layout:{folder}/layout:stable"
+    (folder / "home").mkdir(parents=True)
+    with booted_system(folder) as system:
+        within = ansible.behind(system.inside, folder / "home")
+        host = Host(within, folder, {"ref": ref, "verify": VERIFY}, system.inside)
+        host.variables.update(
+            reconcile_unit_dir="/etc/systemd/system",
+            reconcile_scheduler="auto",
+            reconcile_start=True,
+            reconcile_interval="10h",
+            reconcile_retry_interval="1s",
+            reconcile_jitter="0",
+            reconcile_environment={"HOME": str(folder / "home")},
+        )
+        results = host.set_up()
+        assert not any(result.failed for result in results), results[-1]
+        wait_for(lambda: host.status()["failures"] >= 2)
+        publish(ansible, make_project(folder, "one"), ref)
+        wait_for(lambda: host.conditions() == {"Ready": SUCCEEDED})
+        assert host.out.read_text() == "one! a-secret-greeting"
+        journal = system.run("journalctl", "--no-pager", "-t", "oci-reconcile-host").stdout
+        assert "Normal NewArtifact: Pulled stable@" in journal and "TASK [Configure]" in journal
+        assert "a-secret-greeting" not in journal
+        units = [f"/etc/systemd/system/oci-reconcile-host.{kind}" for kind in ("service", "timer")]
+        assert "oci-reconcile" not in system.run("systemd-analyze", "verify", "--man=no", *units).stderr
+        # the next one is planned
+        wait_for(lambda: re.search(r"\b[89]h ", system.run("systemctl", "list-timers", "--all").stdout) is not None)
+
+        absent = host.set_up(reconcile_state="absent")
+        assert not absent[-1].failed and not host.state.exists()
+        assert not list(system.units.glob("oci-reconcile-*"))
+        assert "oci-reconcile" not in system.run("systemctl", "list-timers", "--all").stdout
 
 
 def test_cron_runs_when_the_interval_is_over(ansible: AnsibleRunner, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,12 @@ FILTER = "class FilterModule:\n    def filters(self):\n        return {'loud': l
 class Host:
     """Everything that the role writes lies in ``folder``; nothing is started by itself."""
 
-    def __init__(self, ansible: AnsibleRunner, folder: Path, source: dict[str, Any]) -> None:
+    def __init__(
+        self, ansible: AnsibleRunner, folder: Path, source: dict[str, Any], before: Sequence[str] = ()
+    ) -> None:
+        """:param before: the words that each command begins with."""
         self._ansible = ansible
+        self._before = before
         self.folder = folder
         self.out = folder / "configured"
         self.command = folder / "oci-reconcile"
@@ -70,7 +75,7 @@ class Host:
         return self._ansible.tasks([role], check=check, vars={**self.variables, **variables})
 
     def words(self, command: str, *arguments: str) -> list[str]:
-        return [str(self.command), "--config", str(self.folder / "etc"), command, *arguments]
+        return [*self._before, str(self.command), "--config", str(self.folder / "etc"), command, *arguments]
 
     def environment(self) -> dict[str, str]:
         """What a service gets: neither a home of its own nor a locale."""
