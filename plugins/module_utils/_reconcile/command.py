@@ -128,4 +128,4 @@ def _resume(configuration: Configuration) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
