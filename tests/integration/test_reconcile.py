@@ -5,20 +5,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 from support import servers
 from support.ansible_runner import AnsibleRunner
 from support.booted import booted_system, wait_for
-from support.self_reconciling import KEYS, Host, make_project, publish
+from support.newcomer import blocks_of
+from support.self_reconciling import KEYS, PUSH, Host, make_project, publish
+from support.servers import RegistryServer
 from support.tools import Tools
 
 pytestmark = pytest.mark.once
 
+GUIDE = Path(__file__).resolve().parents[2] / "docs/docsite/rst/guide_reconcile.rst"
 INFO = "cloudnative.artifacts.oci_artifact_info"
 SUCCEEDED = ("True", "ReconciliationSucceeded")
 VERIFY = {"public_keys": [str(KEYS / "ed25519.pub")]}
@@ -122,39 +128,72 @@ def test_a_host_reconciles_itself(ansible: AnsibleRunner, tools: Tools, tmp_path
     assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "host/etc").iterdir())
 
 
-def test_systemd_starts_the_runs(ansible: AnsibleRunner, tmp_path: Path) -> None:
-    """The role in a system of its own, whose timer starts a run at once, which fails and is tried again."""
-    folder = tmp_path / "host"
-    ref = f"oci-layout:{folder}/layout:stable"
+def test_systemd_runs_what_the_guide_sets_up(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path) -> None:
+    """The guide's playbook and variables in a system of its own, whose timer starts a run at once."""
+    folder, guide = tmp_path / "host", blocks_of(GUIDE)
     (folder / "home").mkdir(parents=True)
+    project = make_project(folder, "one")
+
+    def placed(text: str) -> str:
+        text = text.replace("registry.example.com", registry.host)
+        text = re.sub(r"( +)semver: 1\.x", r"\1semver: 1.x\n\1insecure: true", text)
+        text = re.sub(r"/(?:home/me|etc/keys)/release\.key", str(KEYS / "ed25519.raw.pem"), text)
+        text = text.replace("/home/me/release.pub", str(KEYS / "ed25519.pub"))
+        text = text.replace("/home/me/project", str(project)).replace("{{ playbook_dir }}/project", str(project))
+        return text.replace("/var/lib/cloudnative.artifacts/reconcile", str(folder / "state"))
+
     with booted_system(folder) as system:
         within = ansible.behind(system.inside, folder / "home")
-        host = Host(within, folder, {"ref": ref, "verify": VERIFY}, system.inside)
-        host.variables.update(
-            reconcile_unit_dir="/etc/systemd/system",
-            reconcile_scheduler="auto",
-            reconcile_start=True,
-            reconcile_interval="10h",
-            reconcile_retry_interval="1s",
-            reconcile_jitter="0",
-            reconcile_environment={"HOME": str(folder / "home")},
-        )
-        results = host.set_up()
-        assert not any(result.failed for result in results), results[-1]
-        wait_for(lambda: host.status()["failures"] >= 2)
-        publish(ansible, make_project(folder, "one"), ref)
+        host = Host(within, folder, {}, system.inside)
+        (folder / "source.yml").write_text(placed(next(block.text for block in guide if block.name)))
+        own = {
+            **{name: value for name, value in host.variables.items() if name != "reconcile_source"},
+            "reconcile_unit_dir": "/etc/systemd/system",
+            "reconcile_scheduler": "auto",
+            "reconcile_start": True,
+            "reconcile_interval": "10h",
+            "reconcile_retry_interval": "1s",
+            "reconcile_jitter": "0",
+            "reconcile_environment": {"HOME": str(folder / "home")},
+        }
+        (folder / "own.json").write_text(json.dumps(own))
+        words = ("cloudnative.artifacts.bootstrap", "-e", f"@{folder}/source.yml", "-e", f"@{folder}/own.json")
+        done = within.playbook(*words)
+        assert done.returncode == 0, done.stdout
         wait_for(lambda: host.conditions() == {"Ready": SUCCEEDED})
         assert host.out.read_text() == "one! a-secret-greeting"
         journal = system.run("journalctl", "--no-pager", "-t", "oci-reconcile-host").stdout
-        assert "Normal NewArtifact: Pulled stable@" in journal and "TASK [Configure]" in journal
+        assert "Normal NewArtifact: Pulled 1.4.2@" in journal and "TASK [Configure]" in journal
         assert "a-secret-greeting" not in journal
         units = [f"/etc/systemd/system/oci-reconcile-host.{kind}" for kind in ("service", "timer")]
         assert "oci-reconcile" not in system.run("systemd-analyze", "verify", "--man=no", *units).stderr
-        # the next one is planned
+        # the next run is planned
         wait_for(lambda: re.search(r"\b[89]h ", system.run("systemctl", "list-timers", "--all").stdout) is not None)
 
-        absent = host.set_up(reconcile_state="absent")
-        assert not absent[-1].failed and not host.state.exists()
+        # the tasks of the guide: what the playbook has published is what they publish
+        tasks = [
+            task
+            for block in guide
+            if block.language == "yaml" and not block.name
+            for task in yaml.safe_load(placed(block.text))
+        ]
+        results = within.tasks(
+            [task for task in tasks if "hosts" not in task],
+            module_defaults={PUSH: {"insecure": True}},
+            vars={"ansible_python_interpreter": sys.executable},
+        )
+        assert not any(result.failed for result in results), results[-1]
+        assert results[0]["reason"] == "ArtifactUpToDate" and results[1]["status"] == host.status()
+
+        # what is asked for begins at once; one that fails is tried again
+        publish(ansible, make_project(folder, "two"), f"{registry.host}/platform/hosts:1.5.0", signed=False)
+        assert host.run("request", "host", "--token", "now").returncode == 0
+        wait_for(lambda: host.status()["failures"] >= 2)
+        assert host.status()["last_handled_reconcile_at"] == "now"
+        assert host.conditions()["Ready"] == ("False", "VerificationError")
+
+        done = within.playbook(*words, "-e", "reconcile_state=absent")
+        assert done.returncode == 0 and not host.state.exists(), done.stdout
         assert not list(system.units.glob("oci-reconcile-*"))
         assert "oci-reconcile" not in system.run("systemctl", "list-timers", "--all").stdout
 

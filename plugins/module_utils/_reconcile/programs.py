@@ -224,7 +224,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def last_warning(result: Mapping[str, Any]) -> str:
+def first_warning(result: Mapping[str, Any]) -> str:
     """The first warning of a result, for a message."""
     warnings = result.get("warnings") or [""]
     return str(warnings[0])

@@ -20,7 +20,7 @@ from .._files.regular_file import storage_error
 from .._files.trusted_path import open_trusted
 from . import journal
 from .configuration import Configuration
-from .programs import Stopped, last_warning, play, pull
+from .programs import Stopped, first_warning, play, pull
 from .status import (
     FALSE,
     FETCH_FAILED,
@@ -197,7 +197,7 @@ class _Run:
         self._status["artifact"] = artifact
         if result.get("degraded") or result.get("reason") == "HeldBack":
             reason = str(result.get("reason"))
-            message = last_warning(result) or "What the registry has was not placed."
+            message = first_warning(result) or "What the registry has was not placed."
             set_condition(self._status, FETCH_FAILED, TRUE, reason, message, _now())
             self._say(WARNING, reason, message)
         else:
