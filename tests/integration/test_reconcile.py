@@ -43,6 +43,9 @@ def test_a_host_reconciles_itself(ansible: AnsibleRunner, tools: Tools, tmp_path
         refused = host.set_up()
         assert refused[-1].failed and "neither 'verify' nor 'policy'" in refused[-1]["msg"]
         host.variables["reconcile_source"]["verify"] = VERIFY
+        results = host.set_up(check=True)
+        assert not any(result.failed for result in results) and any(result.changed for result in results), results[-1]
+        assert not (host.folder / "etc").exists() and not list((host.folder / "units").iterdir())
         results = host.set_up()
         assert not any(result.failed for result in results), results[-1]
         assert not any(result.changed for result in host.set_up())

@@ -82,7 +82,8 @@ class Host:
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         kept = ("PATH", "XDG_CACHE_HOME")
-        return {**{name: os.environ[name] for name in kept if name in os.environ}, "HOME": str(home)}
+        own = {"HOME": str(home), "OCI_ARTIFACT_INDEX": str(self.folder / "index")}
+        return {**{name: os.environ[name] for name in kept if name in os.environ}, **own}
 
     def run(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command that the role has installed, as its unit does."""
