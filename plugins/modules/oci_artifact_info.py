@@ -86,8 +86,8 @@ options:
     description:
       - A directory or file on the host that runs the module, as given to M(cloudnative.artifacts.oci_artifact_pull), in
         place of O(ref), O(url) and O(registry). Returns what was pulled to it last as RV(artifact), without any
-        request, with what the host keeps, as RV(history), and while a pull is running that takes longer than 10
-        seconds, how far it is, as RV(progress).
+        request, with RV(conditions) and RV(events), with what the host keeps, as RV(history), and while a pull is
+        running that takes longer than 10 seconds, how far it is, as RV(progress).
       - Run it as the user that pulls; RV(exists) is false where nothing was pulled yet. Files are not compared with
         the record; check mode of the pull does that.
     type: path
@@ -177,6 +177,11 @@ EXAMPLES = r"""
   cloudnative.artifacts.oci_artifact_info:
     dest: /srv/models/ranker
   register: pull
+
+- name: Ask a host that reconciles itself how it is
+  cloudnative.artifacts.oci_artifact_info:
+    dest: /var/lib/cloudnative.artifacts/reconcile/host/project
+  register: host
 
 - name: Find out what a registry can do
   cloudnative.artifacts.oci_artifact_info:
@@ -287,6 +292,82 @@ release:
   description: As RV(cloudnative.artifacts.oci_artifact_pull#module:release).
   returned: with O(dest), after pulls with C(layout=releases)
   type: str
+conditions:
+  description:
+    - What C(kubectl describe ocirepository) shows of C(.status.conditions). With O(dest) alone that is V(Ready),
+      V(ArtifactInStorage), V(SourceVerified) (when signatures were checked) and V(Reconciling) (while a pull is
+      running that takes longer than 10 seconds).
+    - Where the host reconciles itself with what is in O(dest), they are those of its status. V(Ready) is always there
+      once it has run, the others only while they hold. V(Reconciling) is a run that is going on, V(Stalled) one that
+      failed and will again unless somebody does something, V(FetchFailed) a registry that is away or an artifact that
+      is refused.
+  returned: with O(dest)
+  type: list
+  elements: dict
+  sample: [{"type": "Ready", "status": "True", "reason": "Succeeded", "last_transition_time": "2026-01-05T09:00:00Z",
+    "message": "Stored artifact for revision 1.4.2@sha256:9f86d081…"}]
+events:
+  description:
+    - The last events, the oldest first. With O(dest) alone they are the kept revisions that were placed, and their last
+      failures at a command; where the host reconciles itself, the last 20 events of its runs.
+  returned: with O(dest)
+  type: list
+  elements: dict
+  contains:
+    type:
+      description: V(Normal) or V(Warning).
+      type: str
+    reason:
+      description: What happened, in a word.
+      type: str
+      sample: NewArtifact
+    message:
+      description: What happened.
+      type: str
+    revision:
+      description: The revision in place.
+      type: str
+    time:
+      description: When it was (last), in UTC; empty where that was not noted.
+      type: str
+    count:
+      description: How often in a row.
+      type: int
+status:
+  description:
+    - The status of a host that the role P(cloudnative.artifacts.reconcile#role) has set up, and whose project is in
+      O(dest).
+    - A run that was killed is not said to be going on. V(Ready) is then V(False), with the reason V(Interrupted).
+  returned: with O(dest), where there is one
+  type: dict
+  contains:
+    name:
+      description: The name of the reconciliation.
+      type: str
+    artifact:
+      description: The project that was pulled last, as RV(artifact).
+      type: dict
+    last_attempted_revision:
+      description: The revision whose playbook was run last.
+      type: str
+    last_applied_revision:
+      description: The revision whose playbook has succeeded last.
+      type: str
+    last_handled_reconcile_at:
+      description: The last token that was requested and handled.
+      type: str
+    suspended:
+      description: Whether runs are suspended.
+      type: bool
+    failures:
+      description: How many runs have failed since the last one that succeeded.
+      type: int
+    last_run_at:
+      description: When the last run began.
+      type: str
+    last_success_at:
+      description: When one succeeded last.
+      type: str
 history:
   description: The revisions that this host keeps for O(dest), the newest first, as
     RV(cloudnative.artifacts.oci_artifact_pull#module:history).

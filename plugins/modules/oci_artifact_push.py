@@ -41,7 +41,8 @@ options:
   path:
     description:
       - What to publish, on the host that runs the module. A directory or a file with O(type=flux), a chart directory
-        or a packaged chart (C(.tgz)) with O(type=helm), and any files and directories with O(type=files).
+        or a packaged chart (C(.tgz)) with O(type=helm), a directory with O(type=ansible), and any files and directories
+        with O(type=files).
       - A path, or with O(type=files) a list of paths, or of mappings with C(path), C(media_type) and C(name) (the
         title of the layer).
     type: raw
@@ -54,9 +55,20 @@ options:
         chart's version, with C(+) written as C(_), unless tags are given. Unlike C(helm push), the name of the chart
         is not added to the repository.
       - V(files) makes what C(oras push) makes, one layer for each path, titled with its name.
+      - V(ansible) makes one archive of a directory with playbooks, roles and inventories, for hosts that run it
+        themselves; see P(cloudnative.artifacts.reconcile#role) and O(vendor_collections).
     type: str
-    choices: [flux, helm, files]
+    choices: [flux, helm, files, ansible]
     default: flux
+  vendor_collections:
+    description:
+      - Put the collections that C(requirements.yml) or C(collections/requirements.yml) of the project names into its
+        directory C(collections), with O(type=ansible), so that hosts need no Galaxy server.
+      - It runs C(ansible-galaxy collection install) on the host that runs the module, on a copy of the project, with
+        the servers that its configuration names. In check mode, too, since the digest depends on it.
+      - Name exact versions there, so that the same project gives the same digest.
+    type: bool
+    default: false
   provenance:
     description:
       - The provenance file of the chart, with O(type=helm), which C(helm pull --verify) checks. It has to name the
@@ -112,7 +124,9 @@ options:
         left out.
       - Any pattern here replaces the default exclusions, except those for version control files. The defaults leave
         out version control files, C(*.jpg), C(*.jpeg), C(*.gif), C(*.png), C(*.wmv), C(*.flv), C(*.tar.gz) and
-        C(*.zip); with O(type=files) version control files alone.
+        C(*.zip); with O(type=files) version control files alone; with O(type=ansible) these, what runs of Ansible and
+        Python leave behind, virtual environments (C(.venv/)) and files for passwords of Ansible Vault
+        (C(.vault_pass*), C(.vault-pass*), C(vault_password*)).
       - C(.sourceignore) files are published, and take effect when the artifact is pulled. A chart directory follows
         its C(.helmignore) in place of this option.
     type: raw
@@ -203,6 +217,14 @@ EXAMPLES = r"""
     artifact_type: application/spdx+json
     layer_media_type: application/spdx+json
     subject: 1.4.2
+
+- name: Publish a playbook project that hosts run themselves
+  cloudnative.artifacts.oci_artifact_push:
+    path: "{{ playbook_dir }}/project"
+    ref: registry.example.com/platform/hosts:1.4.2
+    type: ansible
+    sign:
+      key: /etc/keys/release.key
 
 - name: Fill an OCI image layout for an air-gapped site
   cloudnative.artifacts.oci_artifact_push:
@@ -386,6 +408,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             created=params["created"] or "",
             ignore=text_lines(params["ignore"], "ignore"),
             provenance=params["provenance"],
+            vendor_collections=params["vendor_collections"],
         ),
         tags=params["tags"],
         subject=params["subject"] or "",
@@ -412,8 +435,9 @@ def main() -> None:
         **CACHE_SPEC,
         **RULES_SPEC,
         "path": {"type": "raw", "required": True},
-        "type": {"type": "str", "choices": ["flux", "helm", "files"], "default": "flux"},
+        "type": {"type": "str", "choices": ["flux", "helm", "files", "ansible"], "default": "flux"},
         "provenance": {"type": "path"},
+        "vendor_collections": {"type": "bool", "default": False},
         "tags": {"type": "list", "elements": "str", "default": []},
         "artifact_type": {"type": "str"},
         "config_media_type": {"type": "str"},

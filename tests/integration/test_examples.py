@@ -70,8 +70,9 @@ PUBLISHING = {
     "guide_promote",
     "guide_air_gap",
 }
-# examples that run where there are clouds, in test_cloud_login.py, and rulebooks, which test_events.py reads and runs
-ELSEWHERE = {"guide_login_cloud", "guide_events"}
+# examples that run where there are clouds, in test_cloud_login.py, rulebooks, which test_events.py reads and runs, and
+# those of a host of its own, in test_reconcile.py
+ELSEWHERE = {"guide_login_cloud", "guide_events", "guide_reconcile"}
 NOT_RUN: set[str] = set()
 PROXY_PASSWORD = "p@ss/word:of%20the#proxy"
 # test_helm_examples.py and test_manifests_examples.py have them
@@ -249,6 +250,7 @@ class Ground:
             "build/sbom.spdx.json": "{}\n",
             "charts/podinfo/Chart.yaml": "apiVersion: v2\nname: podinfo\nversion: 6.7.1+build.2\n",
             "charts/podinfo/templates/service.yaml": "kind: Service\n",
+            "project/site.yml": "- hosts: localhost\n",
             "candidate/base/app.yaml": "kind: ConfigMap\ndata: {}\n",
             "site/index.html": "<img src=logo.png>\n",
             "site/logo.png": "picture\n",

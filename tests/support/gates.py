@@ -19,6 +19,7 @@ from venvs import child_environment
 SUPPORT = Path(__file__).resolve().parent
 SHIPPED = ("README.md", "LICENSE", "meta/runtime.yml", "CHANGELOG.md")
 SHIPPED += ("roles/helm_release/README.md", "roles/manifests/README.md", "roles/prepare_host/README.md")
+SHIPPED += ("roles/reconcile/README.md",)
 TYPED = ("action", "doc_fragments", "lookup", "module_utils", "modules", "plugin_utils")
 # plugins of Event-Driven Ansible
 TYPED_EVENTS = ("event_filter", "event_source")

@@ -49,6 +49,18 @@ EXTRA_PATTERNS = ("**/.goreleaser.yml", "**/.sops.yaml", "**/.flux.yaml")
 # what is left out when nobody says anything: by source-controller, and by "flux push artifact"
 PULL_DEFAULTS = VCS_PATTERNS + EXT_PATTERNS + CI_PATTERNS + EXTRA_PATTERNS
 PUSH_DEFAULTS = VCS_PATTERNS + EXT_PATTERNS
+# of a project with playbooks: what runs leave behind, and files that hold passwords of Ansible Vault by custom
+PROJECT_DEFAULTS = (
+    *VCS_PATTERNS,
+    "__pycache__/",
+    "*.pyc",
+    "*.retry",
+    ".ansible/",
+    ".venv/",
+    ".vault_pass*",
+    ".vault-pass*",
+    "vault_password*",
+)
 
 # bytes of UTF-8 in the ``ignore`` option, or in one ``.sourceignore``
 MAX_IGNORE_FILE = 1024 * 1024

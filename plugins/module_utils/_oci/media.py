@@ -29,6 +29,9 @@ INDEX_TYPES = (OCI_INDEX, DOCKER_INDEX)
 FLUX_CONFIG = "application/vnd.cncf.flux.config.v1+json"
 FLUX_LAYER = "application/vnd.cncf.flux.content.v1.tar+gzip"
 
+# a directory with playbooks, which hosts run on themselves
+ANSIBLE_PROJECT = "application/vnd.cloudnative.artifacts.ansible.project.v1"
+
 # helm, pkg/registry/constants.go
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 HELM_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"

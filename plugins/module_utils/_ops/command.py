@@ -32,12 +32,15 @@ def with_path(words: Sequence[str], path: str) -> list[str]:
     return [word.replace("%s", path) for word in words]
 
 
-def run_words(words: Sequence[str], timeout: float, descriptors: Sequence[int] = ()) -> Ended:
+def run_words(
+    words: Sequence[str], timeout: float, descriptors: Sequence[int] = (), directory: str | None = None
+) -> Ended:
     """Run a command to its end. After ``timeout`` seconds it and what it has started are killed.
 
     What a command leaves running, as one that starts a service does, is not waited for.
 
     :param descriptors: open files that the command gets.
+    :param directory: where it is run, None for the current directory.
     """
     try:
         process = subprocess.Popen(
@@ -46,6 +49,7 @@ def run_words(words: Sequence[str], timeout: float, descriptors: Sequence[int] =
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
+            cwd=directory,
             pass_fds=descriptors,
             start_new_session=True,
         )

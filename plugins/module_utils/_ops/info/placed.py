@@ -22,6 +22,9 @@ def placed(dest: str) -> dict[str, Any]:
     """Return the module's result: ``exists``, ``artifact``, ``progress``, ``records``, and of the first record that has
     them, ``observed``, ``history``, ``held``, ``suspended`` and ``requested_at``, and ``release`` where there is one.
 
+    ``conditions`` and ``events`` are those of the host where it reconciles itself with what is in ``dest``, which then
+    has a ``status``; else they follow from the records.
+
     :raises StorageError: when ``dest``, or the record in it, may not be read or is not safe to use.
     """
     path = os.path.abspath(native(expanded(dest)))
@@ -35,8 +38,26 @@ def placed(dest: str) -> dict[str, Any]:
         "progress": running[0] if running else {},
         "observed": next((record["observed"] for record in records if record["observed"]), {}),
         **_standing(records),
+        **_status(path, records),
         "records": records,
         "served_by": [],
+    }
+
+
+def _status(path: str, records: list[dict[str, Any]]) -> dict[str, Any]:
+    conditions = [each for record in records for each in record.pop("conditions", [])]
+    if os.path.lexists(f"{path}.status.json"):
+        # of most hosts there is none, and the code for it is not sent to them
+        from ..._reconcile.status import observed_status
+
+        status = observed_status(path)
+        if status:
+            return {"conditions": status["conditions"], "events": status["events"], "status": status}
+    from .conditions import events_of
+
+    return {
+        "conditions": conditions,
+        "events": events_of([kept for each in records for kept in each.get("history", ())]),
     }
 
 
@@ -60,8 +81,13 @@ def _look(destination: Destination) -> dict[str, Any]:
                 f"The record of the last pull in {destination.control} is damaged, or is another user's.",
                 "Run the task as the user that pulls, or pull again with force: true.",
             )
-        found = {"artifact": dict(state.artifact), "progress": load_progress(held.control)}
+        found: dict[str, Any] = {"artifact": dict(state.artifact), "progress": load_progress(held.control)}
         found["observed"] = observed(state.key, state.verification)
+        if found["artifact"] or found["progress"]:
+            from .conditions import conditions_of
+
+            verified = str(state.verification.get("policy") or "")
+            found["conditions"] = conditions_of(found, is_complete=not state.pending, verified=verified)
         if state.standing:
             from ..._dest.history import listed
 

@@ -31,7 +31,7 @@ from ..creation_time import creation_time
 from ..layers import is_title
 from .local_blob import Delivery, blob_of_bytes, blob_of_file, describe_file
 
-FLUX, HELM, FILES = "flux", "helm", "files"
+FLUX, HELM, FILES, ANSIBLE = "flux", "helm", "files", "ansible"
 # oras, content/file: the default artifact type of a push
 UNKNOWN_ARTIFACT = "application/vnd.unknown.artifact.v1"
 
@@ -51,7 +51,7 @@ class Input:
 @dataclass(frozen=True)
 class BuildOptions:
     """The options of a build. ``ignore`` None means no rules, ``provenance`` None the file next to a packaged chart, an
-    empty ``provenance`` none."""
+    empty ``provenance`` none. ``vendor_collections`` puts the collections that a project requires into it."""
 
     inputs: Sequence[Input]
     type: str = FLUX
@@ -64,6 +64,7 @@ class BuildOptions:
     created: str = ""
     ignore: str | None = None
     provenance: str | None = None
+    vendor_collections: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def build(options: BuildOptions, workspace: str, delivery: Delivery | None = Non
     :raises BuildError: when the content cannot be packed.
     """
     _check(options)
-    maker = {FLUX: _build_flux, HELM: _build_helm, FILES: _build_files}[options.type]
+    maker = {FLUX: _build_flux, HELM: _build_helm, FILES: _build_files, ANSIBLE: _build_ansible}[options.type]
     built = maker(options, workspace, delivery or Delivery())
     left_out = LeftOut()
     for layer in built.layers:
@@ -175,6 +176,8 @@ def _check(options: BuildOptions) -> None:
             raise InvalidOption(f"'{option}' cannot be combined with type: helm, whose media types are Helm's own.")
     if options.provenance and options.type != HELM:
         raise InvalidOption(f"'provenance' is of charts: it cannot be combined with type: {options.type}.")
+    if options.vendor_collections and options.type != ANSIBLE:
+        raise InvalidOption(f"'vendor_collections' is of projects: it cannot be combined with type: {options.type}.")
     if options.type != FILES and len(options.inputs) > 1:
         raise InvalidOption(f"'path' names {len(options.inputs)} places, but type: {options.type} publishes one.", "")
     for each in options.inputs:
@@ -241,6 +244,21 @@ def _build_helm(options: BuildOptions, workspace: str, delivery: Delivery) -> Bu
     return replace(built, tag=chart.tag, has_own_time=has_own_time, warnings=warnings, chart=about)
 
 
+def _build_ansible(options: BuildOptions, workspace: str, delivery: Delivery) -> Built:
+    """Build one archive of a directory with playbooks, roles and inventories."""
+    path = options.inputs[0].path
+    if not os.path.isdir(path):
+        raise BuildError(f"{path} is no directory.", "With type: ansible, 'path' is a project with playbooks.")
+    if options.vendor_collections:
+        from .vendored import with_collections
+
+        path = with_collections(path, workspace)
+    layer = _archive_layer(options, path, options.layer_media_type or media.OCI_LAYER_GZIP, workspace, delivery)
+    config = blob_of_bytes(media.EMPTY_JSON, options.config_media_type or media.OCI_EMPTY)
+    named = replace(options, artifact_type=options.artifact_type or media.ANSIBLE_PROJECT)
+    return _assemble(named, config, [layer], {media.ANNOTATION_CREATED: creation_time(options.created)})
+
+
 def _build_files(options: BuildOptions, workspace: str, delivery: Delivery) -> Built:
     """Build as `oras push` does: a layer per path, titled with its name; directories are packed, and marked for it."""
     names = [each.name or _own_title(each.path) for each in options.inputs]
@@ -290,11 +308,11 @@ def _archive_layer(
     number: int = 0,
     prefix: str = "",
 ) -> Layer:
-    from ..._archive.ignore import PUSH_DEFAULTS, VCS_PATTERNS, excluded_paths
+    from ..._archive.ignore import PROJECT_DEFAULTS, PUSH_DEFAULTS, VCS_PATTERNS, excluded_paths
     from ..._archive.pack import PackResult, pack_file, pack_tree
 
     # `oras push` packs all entries; version control files are excluded here
-    defaults = PUSH_DEFAULTS if options.type == FLUX else VCS_PATTERNS
+    defaults = {FLUX: PUSH_DEFAULTS, ANSIBLE: PROJECT_DEFAULTS}.get(options.type, VCS_PATTERNS)
     archive = os.path.join(workspace, f"layer{number}.tar.gz")
     left_out = LeftOut()
 
