@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -25,10 +24,10 @@ from urllib.parse import quote
 
 from .._errors import InvalidContent, InvalidOption, NotFound
 from .._oci import media
-from .._oci.digest import digest_of
-from .._oci.manifest import Descriptor, canonical_json, parse_manifest
+from .._oci.attachment import attach
+from .._oci.manifest import Descriptor, canonical_json
 from .._oci.reference import parse_url
-from .._oci.repository import BlobSource, read_small_blob
+from .._oci.repository import read_small_blob
 from .._oci.times import parse_time, time_text
 from .connect_to_write import open_to_write
 
@@ -186,23 +185,15 @@ class Recorder:
                 "signatures": [{"sig": base64.b64encode(signature).decode("ascii")}],
             }
         ).encode("ascii")
-        config = Descriptor(media.OCI_EMPTY, digest_of(media.EMPTY_JSON), len(media.EMPTY_JSON))
-        layer = Descriptor(ENVELOPE_TYPE, digest_of(envelope), len(envelope))
         now = time_text(time.time())
-        document = {
-            "schemaVersion": 2,
-            "mediaType": media.OCI_MANIFEST,
-            "artifactType": ARTIFACT_TYPE,
-            "config": config.as_json(),
-            "layers": [layer.as_json()],
-            "subject": Descriptor(artifact.media_type, artifact.digest, artifact.size).as_json(),
-            "annotations": {media.ANNOTATION_CREATED: now, FLEET: self.fleet, SINCE: since, SEEN: now},
-        }
-        manifest = parse_manifest(canonical_json(document), media.OCI_MANIFEST, "The record of a deployment")
-        repository.push_blob(BlobSource(config, lambda: io.BytesIO(media.EMPTY_JSON)))
-        repository.push_blob(BlobSource(layer, lambda: io.BytesIO(envelope)))
-        repository.push_manifest(manifest)
-        return manifest.descriptor.digest
+        return attach(
+            repository,
+            artifact,
+            envelope,
+            artifact_type=ARTIFACT_TYPE,
+            media_type=ENVELOPE_TYPE,
+            annotations={media.ANNOTATION_CREATED: now, FLEET: self.fleet, SINCE: since, SEEN: now},
+        )
 
 
 def recorder(fleet: str, key: str, key_password: str | None, policy: Mapping[str, Any]) -> Recorder:

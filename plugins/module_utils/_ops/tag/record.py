@@ -9,7 +9,6 @@ attach one: it tells colleagues what happened, and proves nothing against an att
 
 from __future__ import annotations
 
-import io
 import os
 import pwd
 import socket
@@ -20,9 +19,8 @@ from typing import TYPE_CHECKING
 
 from ..._errors import InvalidOption
 from ..._oci import media
-from ..._oci.digest import digest_of
-from ..._oci.manifest import Descriptor, canonical_json, parse_manifest
-from ..._oci.repository import BlobSource
+from ..._oci.attachment import attach
+from ..._oci.manifest import Descriptor, canonical_json
 from ..._oci.times import parse_time, time_text
 
 if TYPE_CHECKING:
@@ -69,22 +67,14 @@ def attach_record(
     now = time_text(time.time())
     facts = {TAG: tag, FROM: before, TO: after, WHO: options.who, RUN: options.run}
     content = canonical_json({**{key[len(_PREFIX) :]: value for key, value in facts.items()}, "when": now})
-    layer = Descriptor(ARTIFACT_TYPE, digest_of(content), len(content))
-    config = Descriptor(media.OCI_EMPTY, digest_of(media.EMPTY_JSON), len(media.EMPTY_JSON))
-    document = {
-        "schemaVersion": 2,
-        "mediaType": media.OCI_MANIFEST,
-        "artifactType": ARTIFACT_TYPE,
-        "config": config.as_json(),
-        "layers": [layer.as_json()],
-        "subject": Descriptor(artifact.media_type, artifact.digest, artifact.size).as_json(),
-        "annotations": {media.ANNOTATION_CREATED: now, **{key: value for key, value in facts.items() if value}},
-    }
-    manifest = parse_manifest(canonical_json(document), media.OCI_MANIFEST, "The record of a tag")
-    repository.push_blob(BlobSource(config, lambda: io.BytesIO(media.EMPTY_JSON)))
-    repository.push_blob(BlobSource(layer, lambda: io.BytesIO(content)))
-    repository.push_manifest(manifest)
-    return manifest.descriptor.digest
+    return attach(
+        repository,
+        artifact,
+        content,
+        artifact_type=ARTIFACT_TYPE,
+        media_type=ARTIFACT_TYPE,
+        annotations={media.ANNOTATION_CREATED: now, **{key: value for key, value in facts.items() if value}},
+    )
 
 
 def recorded_since(repository: Repository, digest: str, tag: str) -> float | None:

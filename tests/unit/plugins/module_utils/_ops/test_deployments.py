@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import parse_manifest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import AuthOptions, ConnectionOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.times import time_text
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops import deployments
@@ -116,7 +117,7 @@ def test_a_record_of_another_digest_is_not_taken_for_one_of_this(layout: Layout)
     made = layout.repository.fetch_manifest(record(layout, one.descriptor.digest, key)["digest"])
     document = json.loads(made.raw)
     document["subject"] = other.descriptor.as_json()
-    moved = deployments.parse_manifest(json.dumps(document).encode(), made.descriptor.media_type, "moved")
+    moved = parse_manifest(json.dumps(document).encode(), made.descriptor.media_type, "moved")
     layout.push(moved)
     assert record(layout, other.descriptor.digest, key, since="2026-02-01T00:00:00Z")["since"] == "2026-02-01T00:00:00Z"
 
