@@ -369,7 +369,7 @@ options:
     default: 5m
 requirements:
   - PyYAML >= 5.4 on the host that runs the module
-  - urllib3, or kubernetes where the kubeconfig has credential plugins, on the host that runs the module
+  - urllib3, or kubernetes >= 28 where the kubeconfig has credential plugins, on the host that runs the module
   - requests >= 2.25.1, for registries, on the host that runs the module
   - cryptography >= 36, for C(verify)
   - the collection C(community.sops) on the controller and C(sops) on the host that runs the module, for

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import runpy
 from pathlib import Path
@@ -94,6 +95,7 @@ def test_each_field_has_what_does_it_here_or_a_reason(title: str) -> None:
         assert ":ans" in here or len(here) > 20, field
 
 
+@functools.cache
 def documented(name: str, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of a plugin, those of its fragments included, and its return values."""
     folder = "modules" if kind == "module" else kind

@@ -101,6 +101,8 @@ def test_a_pull_that_runs(server: FaultServer, tmp_path: Path, said: list[Report
         "held": [],
         "suspended": {},
         "requested_at": {},
+        "conditions": [],
+        "events": [],
         "records": [],
         "served_by": [],
     }
