@@ -105,11 +105,11 @@ class OtherSide:
 
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[Any], takes: int) -> list[dict[str, Any]]:
     """The events of a run in which the looks have these answers, one after the other."""
-    left = iter(answers)
+    left = list(answers)
 
     def looks(asked: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         for key, _function in asked:
-            answer = next(left)
+            answer = left.pop(0)
             artifact = {"url": f"oci://{REF}", "tag": "1.0", "digest": answer}
             found = {"revision": f"1.0@{answer}", "artifact": artifact, "verified": False, "signers": []}
             yield key, answer if isinstance(answer, dict) else found
