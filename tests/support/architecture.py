@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -141,12 +142,17 @@ def packages_of(plugins: Path) -> set[str]:
 
 def imports_of(plugins: Path) -> set[tuple[str, str]]:
     """Which package imports which; what is imported for type checkers alone does not count."""
-    found = set()
+    found: set[tuple[str, str]] = set()
     for path in plugins.rglob("*.py"):
         own = path.relative_to(plugins).with_suffix("").parts
-        for target in _targets(ast.parse(path.read_text()), own):
-            found.add((_package(own), _package(target)))
+        found |= _arrows(path.read_text(), own)
     return {(source, target) for source, target in found if source != target}
+
+
+@functools.cache
+def _arrows(text: str, own: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+    """The same for one file, which is parsed once however often it is looked at."""
+    return frozenset((_package(own), _package(target)) for target in _targets(ast.parse(text), own))
 
 
 def _holds_code(path: Path) -> bool:
