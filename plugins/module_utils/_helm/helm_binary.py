@@ -10,6 +10,7 @@ arguments or on disk.
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import hashlib
 import os
@@ -90,10 +91,7 @@ class Outcome:
 
 
 class Helm:
-    """One ``helm`` program, for one cluster. Safe to share between threads.
-
-    ``runs`` counts the processes.
-    """
+    """One ``helm`` program, for one cluster. Safe to share between threads."""
 
     def __init__(self, path: str, access: HelmAccess, scratch: str) -> None:
         """Find the program and read its version.
@@ -111,8 +109,25 @@ class Helm:
         self._scratch = scratch
         self._environment = {name: value for name, value in os.environ.items() if not _DROPPED.match(name)}
         self._environment.update(access.environment, HELM_DRIVER="secret")
-        self.runs = 0
+        # shared by the twins of this object
+        self._counter = [0]
+        self._commands: list[str] | None = None
+        self._is_rehearsal = False
         self.version = self._read_version()
+
+    @property
+    def runs(self) -> int:
+        """The number of processes that were started."""
+        return self._counter[0]
+
+    def noting(self, commands: list[str], *, rehearse: bool = False) -> Helm:
+        """Return this program as one that appends each command that it runs to ``commands``.
+
+        :param rehearse: run nothing: every command succeeds.
+        """
+        twin = copy.copy(self)
+        twin._commands, twin._is_rehearsal = commands, rehearse
+        return twin
 
     def has(self, major: int, minor: int) -> bool:
         """Return True for Helm ``major.minor`` or newer."""
@@ -186,18 +201,48 @@ class Helm:
         return self._call(words, timeout)
 
     def template(self, chart: str) -> Outcome:
-        """Run ``helm template`` on the chart in a directory, with its own values and without a cluster.
+        """Run ``helm template`` on the chart in a directory, with its own values; see :meth:`render`."""
+        return self.render(RENDERED_RELEASE, "default", chart)
+
+    def render(
+        self,
+        name: str,
+        namespace: str,
+        chart: str,
+        values: bytes = b"",
+        flags: DeployFlags | None = None,
+        own: Sequence[str] = (),
+    ) -> Outcome:
+        """Run ``helm template`` on a chart, without a cluster; the output is what it renders.
 
         The output has at most ``MAX_RENDERED`` bytes, and Helm takes at most ``RENDER_SECONDS`` seconds of its
         processor and ``RENDER_MEMORY`` bytes of memory.
+
+        :param own: arguments of ``helm template`` alone.
         """
-        words = ["template", RENDERED_RELEASE, chart, "--namespace", "default"]
+        environment: dict[str, str] = {}
+        words = ["template", name, chart, "--namespace", namespace, *own]
+        if flags is not None:
+            rendering, environment = self._rendering_flags(flags)
+            words += ["--values", "-", *rendering]
         with tempfile.TemporaryFile(dir=self._scratch) as output, tempfile.TemporaryFile(dir=self._scratch) as errors:
-            outcome = self._call(words, RENDER_SECONDS / 12, files=(output, errors))
+            outcome = self._call(words, RENDER_SECONDS / 12, values, environment, files=(output, errors))
             if os.fstat(output.fileno()).st_size > MAX_RENDERED:
                 return Outcome(False, f"it renders more than {MAX_RENDERED} bytes")
             output.seek(0)
             return Outcome(True, output=output.read()) if outcome.ok else outcome
+
+    def _rendering_flags(self, flags: DeployFlags) -> tuple[list[str], dict[str, str]]:
+        """Return the arguments and the environment for what decides what a chart renders to, with its checks."""
+        switches = (
+            ("--no-hooks", flags.disable_hooks, OLDEST),
+            ("--skip-schema-validation", flags.skip_schema_validation, (3, 16)),
+        )
+        words = [word for word, is_set, since in switches if is_set and self._demand(word, since)]
+        if flags.post_renderer is None:
+            return words, {}
+        more, environment = self._rendering(flags.post_renderer)
+        return [*words, *more], environment
 
     def _deploy(
         self,
@@ -215,21 +260,17 @@ class Helm:
     ) -> Outcome:
         words = [verb, name, chart, "--namespace", namespace, "--values", "-", "--skip-crds", *own]
         words += self._waiting(flags) + self._applying(flags)
+        rendering, environment = self._rendering_flags(flags)
         switches = (
-            ("--no-hooks", flags.disable_hooks, OLDEST),
             ("--disable-openapi-validation", flags.disable_openapi_validation, OLDEST),
-            ("--skip-schema-validation", flags.skip_schema_validation, (3, 16)),
             ("--take-ownership", flags.take_ownership, (3, 17)),
         )
+        words += rendering
         words += [word for word, is_set, since in switches if is_set and self._demand(word, since)]
         if description:
             words += ["--description", description]
         if labels and self.labels_releases:
             words += ["--labels", ",".join(f"{key}={value}" for key, value in sorted(labels.items()))]
-        environment: dict[str, str] = {}
-        if flags.post_renderer is not None:
-            more, environment = self._rendering(flags.post_renderer)
-            words += more
         if dry_run:
             words += [f"--dry-run={dry_run}" if self.has(3, 13) else "--dry-run", "--output", "json"]
         return self._call(words, flags.timeout, values, environment, keep_output=bool(dry_run))
@@ -318,7 +359,11 @@ class Helm:
         files: tuple[IO[bytes], IO[bytes]] | None = None,
     ) -> Outcome:
         """``files`` are for the output and for errors; what Helm may write and take is limited then."""
-        self.runs += 1
+        if self._commands is not None:
+            self._commands.append(shlex.join([self.path, *words]))
+        if self._is_rehearsal:
+            return Outcome(True)
+        self._counter[0] += 1
         # Helm's timeout is for each thing that it waits for: hooks, resources, deletions
         limit = timeout * 12 + 60
         try:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,10 @@ class ReleasePlan:
     drift: list[dict[str, Any]] = field(default_factory=list)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    # what check mode has rendered, the commands of Helm, and what of all is shown
+    rendered: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    commands: list[str] = field(default_factory=list, repr=False)
+    shown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> ReleaseKey:
@@ -96,6 +101,7 @@ class ReleasePlan:
         for name in ("test", "remediation", "drift"):
             if getattr(self, name):
                 result[name] = getattr(self, name)
+        result.update(self.shown)
         if self.failure is not None:
             result.update(msg=str(self.failure), retryable=self.failure.retryable)
         return result

@@ -59,10 +59,11 @@ _FAILED = {action: word.replace("Succeeded", "Failed") for action, word in _DONE
 class ReleaseWork:
     """The work on one release; the outcome is stored in ``plan``."""
 
-    def __init__(self, context: ReleaseContext, plan: ReleasePlan) -> None:
+    def __init__(self, context: ReleaseContext, plan: ReleasePlan, *, rehearse: bool = False) -> None:
+        """``rehearse`` makes Helm do nothing but note its commands in the plan; see :meth:`rehearse`."""
         self._context = context
         # the error for a missing Helm is the same for every release
-        self._helm = context.helm
+        self._helm = context.helm.noting(plan.commands, rehearse=rehearse)
         self._plan = plan
         self._spec = plan.spec
         self._key = plan.spec.key
@@ -92,6 +93,20 @@ class ReleaseWork:
                 # another run created the namespace: now its lock can be waited for
                 self._new_namespace = False
         raise ReleaseLocked(f"The release {self._key} was changed by somebody else again and again.")
+
+    def rehearse(self) -> None:
+        """Note the command of Helm that the decision leads to, without running it."""
+        action = self._plan.decision.action
+        if action in (decisions.INSTALL, decisions.UPGRADE):
+            self._call_helm(action)
+        elif action == decisions.UNINSTALL:
+            self._call_uninstall()
+        elif action == decisions.TEST:
+            self._call_test()
+        elif action == decisions.ROLLBACK:
+            target = self._context.made_of(self._key, self._spec.rollback_to)
+            if target is not None:
+                self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.flags)
 
     # -- decision
 
@@ -287,7 +302,7 @@ class ReleaseWork:
         tests = self._spec.test
         if not tests.enable or self._plan.last is None:
             return None
-        outcome = self._helm.test(self._key.name, self._key.namespace, tests.timeout, tests.filters)
+        outcome = self._call_test()
         self._plan.test = TEST_PASSED if outcome.ok else TEST_FAILED
         last = self._context.last(self._key)
         if last is not None:
@@ -302,6 +317,10 @@ class ReleaseWork:
             self._plan.warnings.append(str(error))
             return None
         return error
+
+    def _call_test(self) -> Outcome:
+        tests = self._spec.test
+        return self._helm.test(self._key.name, self._key.namespace, tests.timeout, tests.filters)
 
     def _run_tests(self) -> None:
         self._plan.changed = True
@@ -378,21 +397,23 @@ class ReleaseWork:
         self._remove()
 
     def _remove(self) -> None:
-        spec = self._spec
-        keep_history = spec.keep_history and not spec.present
-        outcome = self._helm.uninstall(
-            self._key.name,
-            self._key.namespace,
-            timeout=spec.flags.timeout,
-            wait=spec.flags.wait,
-            keep_history=keep_history,
-            disable_hooks=spec.flags.disable_hooks,
-            propagation=spec.propagation,
-        )
+        outcome = self._call_uninstall()
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         self._plan.changed = self._plan.changed or self._plan.last != before
         if not outcome.ok and self._plan.last is not None:
             raise self._failure(decisions.UNINSTALL, outcome)
+
+    def _call_uninstall(self) -> Outcome:
+        spec = self._spec
+        return self._helm.uninstall(
+            self._key.name,
+            self._key.namespace,
+            timeout=spec.flags.timeout,
+            wait=spec.flags.wait,
+            keep_history=spec.keep_history and not spec.present,
+            disable_hooks=spec.flags.disable_hooks,
+            propagation=spec.propagation,
+        )
 
     def _label(self) -> None:
         if self._plan.last is not None:
