@@ -46,11 +46,12 @@ class TemplateFlags:
         return words
 
 
-def template_files(rendered: str) -> dict[str, str]:
+def template_files(rendered: str, chart: str) -> dict[str, str]:
     """Return rendered manifests by the path of the template that each comes from, such as ``web/templates/web.yaml``.
 
     A document that does not say it is put to the one before, or into ``manifest.yaml``.
 
+    :param chart: its name.
     :raises ChartError: when there are too many.
     """
     found: dict[str, list[str]] = {}
@@ -62,19 +63,22 @@ def template_files(rendered: str) -> dict[str, str]:
             continue
         source = _SOURCE.match(part)
         if source is not None:
-            name = _file_name(source[1], found)
+            name = _file_name(source[1], chart, found)
         found.setdefault(name, []).append(part)
         if len(found) > MAX_FILES:
             raise ChartError(f"It renders more than {MAX_FILES} files.", "Render it into a single file.")
     return {name: "".join(texts) for name, texts in found.items()}
 
 
-def _file_name(source: str, others: dict[str, list[str]]) -> str:
+def _file_name(source: str, chart: str, others: dict[str, list[str]]) -> str:
     """Return a path below the directory; templates write the line with the path, too, and may write anything there."""
     try:
         parts = split_path(source.strip())
     except ValueError:
         return UNNAMED
+    if parts[:1] == ["crds"]:
+        # of Helm before 3.13, for the one kind of files that is not rendered
+        parts.insert(0, chart)
     name = "/".join(parts)
     above = ["/".join(parts[:depth]) for depth in range(1, len(parts))]
     is_taken = any(each in others for each in above) or any(each.startswith(f"{name}/") for each in others)

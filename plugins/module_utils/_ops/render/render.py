@@ -192,7 +192,7 @@ class _Run:
         text = outcome.output.decode("utf-8", "surrogateescape")
         for secret in secrets_of_release({"manifest": text}):
             self._gatherer.mask.add(secret)
-        return {rendering.file_name: text} if rendering.file_name else template_files(text)
+        return {rendering.file_name: text} if rendering.file_name else template_files(text, chart.name)
 
     def _program(self) -> Helm:
         with self._guard:
