@@ -20,7 +20,7 @@ from .._files.regular_file import storage_error
 from .._files.trusted_path import open_trusted
 from . import journal
 from .configuration import Configuration
-from .programs import Stopped, first_warning, play, pull
+from .programs import Control, Stopped, first_warning, play, pull
 from .status import (
     FALSE,
     FETCH_FAILED,
@@ -129,7 +129,7 @@ def _check_state(state: str) -> None:
 class _Run:
     def __init__(self, configuration: Configuration, lock: int) -> None:
         self._configuration = configuration
-        self._lock = lock
+        self._control = Control(lock)
         self._status = load_status(configuration.dest) or new_status(configuration.name)
         self._status["name"] = configuration.name
         self._token = ""
@@ -147,7 +147,7 @@ class _Run:
         self._status["last_run_at"] = _now()
         self._begin("pull the project")
         try:
-            with _told_to_stop():
+            with _told_to_stop(self._control):
                 end = self._pull_and_play()
         except OciError as exc:
             return self._failed(exc.reason, str(exc), retryable=exc.retryable)
@@ -160,7 +160,7 @@ class _Run:
 
     def _pull_and_play(self) -> Callable[[], int]:
         """Return what is to be said at the end, when the run cannot be told to stop any more."""
-        result = pull(self._configuration, self._token, self._lock)
+        result = pull(self._configuration, self._token, self._control)
         if result.get("failed"):
             message = str(result.get("msg") or "The pull failed.")
             reason = str(result.get("reason") or "Failed")
@@ -185,7 +185,7 @@ class _Run:
             set_condition(self._status, READY, UNKNOWN, PROGRESSING, f"Running revision {revision}", _now())
         self._status["last_attempted_revision"] = revision
         self._begin(f"run {self._configuration.playbook} of {revision}")
-        play(self._configuration, self._lock)
+        play(self._configuration, self._control)
         self._status["last_applied_revision"] = revision
         return partial(self._succeeded, f"Applied revision: {revision}")
 
@@ -253,13 +253,13 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _told_to_stop() -> Iterator[None]:
-    """Have SIGTERM, with which systemd stops a service, raise Stopped."""
+def _told_to_stop(control: Control) -> Iterator[None]:
+    """Have SIGTERM, with which systemd stops a service, noted for the programs of the run."""
 
-    def stop(_number: int, _frame: object) -> None:
-        raise Stopped
+    def note(_number: int, _frame: object) -> None:
+        control.told_to_stop = True
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, note)
     try:
         yield
     finally:
