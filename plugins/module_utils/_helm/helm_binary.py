@@ -11,16 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import ctypes
 import hashlib
 import os
 import re
-import resource
 import shlex
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,22 +24,21 @@ from typing import IO, Any
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
+from .process_limits import MAX_RENDERED, RENDER_SECONDS, be_limited, die_with_parent
 
 OLDEST = (3, 10)
 # characters of Helm's output that are shown, and that are read; more are read so that secrets are hidden before cutting
 MAX_WORDS, MAX_READ = 2000, 64 * 1024
 VERSION_TIMEOUT = 60.0
-# bytes that a chart may render to, bytes of memory and seconds of the processor that this may take
-MAX_RENDERED = 8 * 1024 * 1024
-RENDER_MEMORY = 4 * 1024 * 1024 * 1024
-RENDER_SECONDS = 120
 # the name of the release for which charts are rendered: the one that Helm itself takes
 RENDERED_RELEASE = "release-name"
+
+# how Helm 4 waits (pkg/kube/client.go)
+WATCHER, HOOK_ONLY = "watcher", "hookOnly"
 
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
 # variables that would make Helm use another cluster or storage than the options
 _DROPPED = re.compile(r"HELM_(KUBE|NAMESPACE|DRIVER|DEBUG)|KUBECONFIG")
-_PR_SET_PDEATHSIG = 1
 _RENDERER = "rendered-by-command"
 
 
@@ -64,10 +59,14 @@ class PostRenderer:
 
 @dataclass(frozen=True)
 class DeployFlags:
-    """Options for installing and upgrading. ``timeout`` (seconds) bounds each of Helm's waits."""
+    """Options for installing, upgrading and rolling back. ``timeout`` (seconds) bounds each of Helm's waits.
+
+    ``wait_strategy`` is how Helm 4 waits, empty for its own choice; ``recreate`` is for rollbacks.
+    """
 
     wait: bool = True
     wait_for_jobs: bool = True
+    wait_strategy: str = ""
     timeout: float = 300.0
     history_max: int = 10
     disable_hooks: bool = False
@@ -78,7 +77,20 @@ class DeployFlags:
     force_conflicts: bool = False
     server_side: str = ""
     cleanup_on_fail: bool = False
+    recreate: bool = False
     post_renderer: PostRenderer | None = None
+
+
+@dataclass(frozen=True)
+class UninstallFlags:
+    """Options for uninstalling; ``propagation`` is how objects are deleted, empty for Helm's own choice."""
+
+    timeout: float = 300.0
+    wait: bool = True
+    wait_strategy: str = ""
+    keep_history: bool = False
+    disable_hooks: bool = False
+    propagation: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,30 +180,27 @@ class Helm:
             words.append("--no-hooks")
         if flags.cleanup_on_fail:
             words.append("--cleanup-on-fail")
+        if flags.recreate:
+            if self.has(4, 0):
+                raise MissingDependency(
+                    f"{self.path} is Helm {self.version[0]}.{self.version[1]}, which has no --recreate-pods any more.",
+                    "Leave 'recreate' out, or restart the Pods otherwise.",
+                )
+            words.append("--recreate-pods")
         return self._call(words, flags.timeout)
 
-    def uninstall(
-        self,
-        name: str,
-        namespace: str,
-        *,
-        timeout: float,
-        wait: bool = False,
-        keep_history: bool = False,
-        disable_hooks: bool = False,
-        propagation: str = "",
-    ) -> Outcome:
+    def uninstall(self, name: str, namespace: str, flags: UninstallFlags) -> Outcome:
         """Run ``helm uninstall``."""
-        words = ["uninstall", name, "--namespace", namespace, f"--timeout={_duration(timeout)}"]
-        if wait:
-            words.append("--wait")
-        if keep_history:
+        words = ["uninstall", name, "--namespace", namespace, f"--timeout={_duration(flags.timeout)}"]
+        if flags.wait:
+            words += self._wait_words(flags.wait_strategy)
+        if flags.keep_history:
             words.append("--keep-history")
-        if disable_hooks:
+        if flags.disable_hooks:
             words.append("--no-hooks")
-        if propagation and self.has(3, 12):
-            words.append(f"--cascade={propagation}")
-        return self._call(words, timeout)
+        if flags.propagation and self.has(3, 12):
+            words.append(f"--cascade={flags.propagation}")
+        return self._call(words, flags.timeout)
 
     def test(self, name: str, namespace: str, timeout: float, filters: Sequence[str] = ()) -> Outcome:
         """Run ``helm test``; a filter is ``name=NAME``, or ``!name=NAME`` to exclude a test."""
@@ -278,10 +287,18 @@ class Helm:
     def _waiting(self, flags: DeployFlags) -> list[str]:
         words = [f"--timeout={_duration(flags.timeout)}"]
         if flags.wait:
-            words.append("--wait")
-            if flags.wait_for_jobs:
+            words += self._wait_words(flags.wait_strategy)
+            if flags.wait_for_jobs and flags.wait_strategy != HOOK_ONLY:
                 words.append("--wait-for-jobs")
         return words
+
+    def _wait_words(self, strategy: str) -> list[str]:
+        """Return the flags for a way to wait. Helm 3 has one, which Helm 4 calls legacy, and always waits for hooks."""
+        if self.has(4, 0):
+            return [f"--wait={strategy}" if strategy else "--wait"]
+        if strategy == WATCHER:
+            self._demand(f"--wait={strategy}", (4, 0))
+        return [] if strategy == HOOK_ONLY else ["--wait"]
 
     def _applying(self, flags: DeployFlags) -> list[str]:
         is_4 = self.has(4, 0)
@@ -373,7 +390,7 @@ class Helm:
                 stdout=files[0] if files else subprocess.PIPE if keep_output else subprocess.DEVNULL,
                 stderr=files[1] if files else subprocess.PIPE,
                 env={**self._environment, **(environment or {})},
-                preexec_fn=_be_limited if files else _die_with_parent,
+                preexec_fn=be_limited if files else die_with_parent,
             )
         except OSError as exc:
             raise HelmFailed(f"{self.path} cannot be run: {exc.strerror or exc}.") from None
@@ -404,37 +421,6 @@ def _words(errors: bytes) -> str:
 def _duration(seconds: float) -> str:
     """Return a duration in the format of Go."""
     return f"{int(seconds * 1000)}ms"
-
-
-def _prctl() -> Any:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        return ctypes.CDLL(None).prctl
-    except (OSError, AttributeError):
-        return None
-
-
-_PRCTL = _prctl()
-
-
-def _die_with_parent() -> None:
-    """Make Helm end when this process ends; the next run detects and repairs the unfinished release."""
-    if _PRCTL is not None:
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _be_limited() -> None:
-    """Bound what Helm may take to render a chart, which may be made to take everything."""
-    _die_with_parent()
-    for kind, most in (
-        (resource.RLIMIT_FSIZE, MAX_RENDERED + 1),
-        (resource.RLIMIT_DATA, RENDER_MEMORY),
-        (resource.RLIMIT_CPU, RENDER_SECONDS),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (limit, limit))
 
 
 _PLUGIN = """\

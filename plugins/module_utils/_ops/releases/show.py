@@ -28,7 +28,8 @@ def look(context: ReleaseContext, plan: ReleasePlan, wanted: Sequence[str]) -> N
     try:
         if set(wanted) - {COMMAND} and not plan.rendered and plan.spec.present:
             plan.rendered = current(context, plan.last)
-        if context.check_mode and COMMAND in wanted and plan.has_work and plan.failure is None:
+        is_expected = plan.has_work and plan.failure is None and not plan.pending
+        if context.check_mode and COMMAND in wanted and is_expected:
             ReleaseWork(context, plan, rehearse=True).rehearse()
     except Exception as exc:
         error = as_error(exc, f"Reading the release {plan.key}")

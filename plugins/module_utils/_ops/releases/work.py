@@ -9,6 +9,7 @@ attempt is followed by its remedy and, while there are retries, by another attem
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -106,7 +107,7 @@ class ReleaseWork:
         elif action == decisions.ROLLBACK:
             target = self._context.made_of(self._key, self._spec.rollback_to)
             if target is not None:
-                self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.flags)
+                self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.rollback_flags)
 
     # -- decision
 
@@ -377,7 +378,7 @@ class ReleaseWork:
         )
 
     def _roll_back(self, target: Revision) -> None:
-        outcome = self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.flags)
+        outcome = self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.rollback_flags)
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         last = self._plan.last
         self._plan.changed = self._plan.changed or last != before
@@ -404,16 +405,11 @@ class ReleaseWork:
             raise self._failure(decisions.UNINSTALL, outcome)
 
     def _call_uninstall(self) -> Outcome:
-        spec = self._spec
-        return self._helm.uninstall(
-            self._key.name,
-            self._key.namespace,
-            timeout=spec.flags.timeout,
-            wait=spec.flags.wait,
-            keep_history=spec.keep_history and not spec.present,
-            disable_hooks=spec.flags.disable_hooks,
-            propagation=spec.propagation,
-        )
+        flags = self._spec.uninstall_flags
+        if self._spec.present:
+            # a remedy, after which the name is free again
+            flags = dataclasses.replace(flags, keep_history=False)
+        return self._helm.uninstall(self._key.name, self._key.namespace, flags)
 
     def _label(self) -> None:
         if self._plan.last is not None:

@@ -17,8 +17,8 @@ from ..._dest.workplace import Workplace, locked
 from ..._files.directory_handles import DirectoryHandles
 from ..._files.names import encoded, on_disk, shown
 from ..._files.tree import DIRECTORY, FILE, TreeEntry
-from ..._helm.helm_binary import MAX_RENDERED
 from ..._helm.manifest_text import masked_manifests, secrets_of_release
+from ..._helm.process_limits import MAX_RENDERED
 from ..._oci.digest import digest_of
 from ..._secrets.masking import Mask
 
