@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..._errors import Forbidden, NotFound, ObjectNotFound, OciError
+from ..._errors import ClusterError, Forbidden, NamespaceTerminating, NotFound, OciError
 from ..._files.bounded import pieces
 from ..._files.regular_file import open_regular, storage_error
 from ..._helm.access import helm_environment
@@ -38,10 +38,13 @@ from ..._kube.lease import LeaseLock
 from ..._kube.rest import KubeRest
 from ..._oci.digest import Verifier, digest_of
 from ..._secrets.masking import Mask, is_trivial, leaves
+from .refusals import namespace_terminating, no_namespace
 from .spec import FetchedChart, ReleaseKey
 from .values import Origins, values_at
 
 LEASE_PREFIX = "cloudnative.artifacts."
+# States of a namespace.
+PRESENT, MISSING, TERMINATING = "present", "missing", "terminating"
 # Revisions that are searched for secrets to mask in an error message of Helm: the failed one and the one before.
 REVISIONS_OF_FAILURE = 2
 
@@ -75,6 +78,7 @@ class ReleaseContext:
         self.check_mode = check_mode
         self.want_diff = want_diff
         self.warnings: list[str] = []
+        self._namespaces: dict[str, str] = {}
         self._scratch = scratch
         self._mask = mask
         self._origins = origins
@@ -129,6 +133,34 @@ class ReleaseContext:
                 return revision
         return None
 
+    def namespace_state(self, name: str) -> str:
+        """``PRESENT``, ``MISSING`` or ``TERMINATING``. Without the right to read it, a dry run shows which it is."""
+        with self._guard:
+            if name not in self._namespaces:
+                self._namespaces[name] = self._look_at_namespace(name)
+            return self._namespaces[name]
+
+    def _look_at_namespace(self, name: str) -> str:
+        try:
+            found = self.api.find(f"/api/v1/namespaces/{name}")
+            if found is None:
+                return MISSING
+            return TERMINATING if (found.get("metadata") or {}).get("deletionTimestamp") else PRESENT
+        except Forbidden:
+            pass
+        # what any release creates
+        probe = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{LEASE_PREFIX}probe"}}
+        try:
+            self.api.create(revisions_path(name), probe, dry_run=True)
+        except NamespaceTerminating:
+            return TERMINATING
+        except NotFound:
+            return MISSING
+        except ClusterError:
+            # the work itself shows why
+            pass
+        return PRESENT
+
     def release(self, revision: Revision) -> dict[str, Any]:
         """The release document that Helm stored for a revision."""
         release = decode_release(self.api.get(self._secret_path(revision)), self._name(revision))
@@ -164,16 +196,16 @@ class ReleaseContext:
         Without permission for Leases there is no lock: Helm itself refuses a second concurrent action.
 
         :raises ObjectNotFound: when there is no such namespace.
+        :raises NamespaceTerminating: when the namespace is being deleted, so that no Lease can be created.
         :raises ReleaseLocked: when another run does not release it in time.
         """
         lock = LeaseLock(self.api, key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
         try:
             abandoned = lock.acquire(self.lock_timeout)
         except NotFound:
-            raise ObjectNotFound(
-                f"The namespace {key.namespace}, of the release {key.name}, does not exist.",
-                "Create it, or set 'create_namespace'.",
-            ) from None
+            raise no_namespace(key) from None
+        except NamespaceTerminating:
+            raise namespace_terminating(key) from None
         except Forbidden as exc:
             self._warn_lockless(
                 "Releases are deployed without a lock, since the API does not allow it: two runs at once may get in "
@@ -208,11 +240,18 @@ class ReleaseContext:
                 apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
                 self._applied.update(new)
 
-    def missing_crds(self, chart: FetchedChart, values: bytes) -> list[str]:
-        """The names of the chart's CRDs that are not in the cluster."""
+    def crds_to_come(
+        self, chart: FetchedChart, values: bytes, *, replace: bool
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """For check mode: the chart's CRDs that will be as the chart has them, and the names of those that are missing.
+
+        :param replace: whether those that are there are replaced.
+        """
         path = self.chart_file(chart)
         with self._crds_guard:
-            return missing_crds(self.api, self._crds_of(chart, path, values))
+            documents = self._crds_of(chart, path, values)
+            missing = missing_crds(self.api, documents)
+        return [each for each in documents if replace or str(each["metadata"]["name"]) in missing], missing
 
     def _crds_of(self, chart: FetchedChart, path: str, values: bytes) -> list[dict[str, Any]]:
         if chart.layer not in self._crds:

@@ -14,13 +14,28 @@ from ..._helm.decision import Decision
 from ..._helm.release import Revision
 from .spec import FetchedChart, ReleaseKey, ReleaseSpec
 
+# A kind with its apiVersion, or a namespace without one.
+Thing = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """Something that a release needs and the cluster lacks; ``error`` is how the release fails without it."""
+
+    thing: Thing
+    error: OciError
+
+    def __str__(self) -> str:
+        version, name = self.thing
+        return f"the kind {name} of {version}" if version else f"the namespace {name}"
+
 
 @dataclass
 class ReleasePlan:
     """The wanted and the current state of a release, the ``decision`` about it, and the outcome.
 
     ``last`` is its latest revision in the cluster, ``values`` are the gathered ones as JSON. ``cause`` is the reason of
-    the decision, ``reason`` that of the outcome.
+    the decision, ``reason`` that of the outcome. ``unmet`` is what the cluster lacks for it, in check mode.
     """
 
     spec: ReleaseSpec
@@ -39,6 +54,7 @@ class ReleasePlan:
     drift: list[dict[str, Any]] = field(default_factory=list)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unmet: list[Unmet] = field(default_factory=list)
 
     @property
     def key(self) -> ReleaseKey:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..._errors import InvalidOption
@@ -71,8 +72,18 @@ class ValuesReference:
     optional: bool = False
     literal: bool = False
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Kind, namespace and name of the object."""
+        return self.kind, self.namespace, self.name
+
+    @property
+    def owner(self) -> str:
+        """The object, for messages."""
+        return f"{self.kind} {self.namespace}/{self.name}"
+
     def __str__(self) -> str:
-        return f"the key {self.key!r} of the {self.kind} {self.namespace}/{self.name}"
+        return f"the key {self.key!r} of the {self.owner}"
 
 
 @dataclass(frozen=True)
@@ -165,6 +176,7 @@ class ReleaseSpec:
             tests=self.test.accepted,
             suspended=self.suspend,
             rollback_to=self.rollback_to,
+            keep_history=self.keep_history,
         )
 
 
@@ -208,7 +220,10 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         source=item["source"] or "",
         values=item["values"] or {},
         values_files=_files(item["values_files"], key, "values_files"),
-        chart_values_files=_files(item["chart_values_files"], key, "chart_values_files"),
+        chart_values_files=[
+            replace(each, path=posixpath.normpath(each.path))
+            for each in _files(item["chart_values_files"], key, "chart_values_files")
+        ],
         values_from=[_reference(each, key) for each in item["values_from"] or ()],
         depends_on=[_dependency(each, key) for each in item["depends_on"] or ()],
         labels=_labels(item["labels"] or {}, key),
@@ -220,7 +235,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         remediate_last_failure=item["remediate_last_failure"],
         test=ReleaseTests(
             enable=bool(test.get("enable")),
-            timeout=parse_duration(test.get("timeout") or item["timeout"]),
+            timeout=parse_duration(test.get("timeout") or item["timeout"], "test.timeout"),
             ignore_failures=bool(test.get("ignore_failures")),
             filters=[_filter(each) for each in test.get("filters") or ()],
         ),
@@ -255,7 +270,7 @@ def _flags(item: Mapping[str, Any]) -> DeployFlags:
     return DeployFlags(
         wait=item["wait"],
         wait_for_jobs=item["wait_for_jobs"],
-        timeout=parse_duration(item["timeout"]),
+        timeout=parse_duration(item["timeout"], "timeout"),
         history_max=item["history_max"],
         disable_hooks=item["disable_hooks"],
         disable_openapi_validation=item["disable_openapi_validation"],
