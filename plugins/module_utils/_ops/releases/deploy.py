@@ -121,6 +121,7 @@ class _Run:
             plan.chart = chart
             plan.decision = decide(spec.desired_state(chart.digest if chart else "", plan.values_digest), last)
             plan.cause = plan.decision.reason
+            plan.check_window()
             if self._options.policy is not None:
                 from .guard import check_release
 
@@ -128,7 +129,7 @@ class _Run:
         except Exception as exc:  # as in _carry_out
             from ..._unexpected import as_error
 
-            plan.fail(as_error(exc, f"The work on the release {spec.key}"))
+            plan.end_with(as_error(exc, f"The work on the release {spec.key}"))
         return plan
 
     def _check_needs(self, plans: Mapping[ReleaseKey, ReleasePlan], last: Mapping[tuple[str, str], Revision]) -> None:
@@ -137,16 +138,18 @@ class _Run:
         It does not deploy those that are not in the task, and those that are suspended or to be absent.
         """
         for plan in plans.values():
-            if plan.spec.suspend or not plan.spec.present or plan.failure:
+            if plan.spec.suspend or not plan.spec.present or plan.failure or plan.pending:
                 continue
             for need in plan.spec.depends_on:
                 other = plans[need].spec if need in plans else None
                 if other is not None and other.present and not other.suspend:
                     continue
                 found = last.get((need.namespace, need.name))
+                # an expression says itself which status it accepts
+                accepted = found is not None and (found.status == "deployed" or need in plan.spec.ready_when)
                 if other is not None and not other.present and not other.suspend:
                     plan.fail(not_ready(plan.key, f"{need}, whose 'state' is absent"))
-                elif found is None or found.status != "deployed":
+                elif not accepted:
                     state = "suspended and " if other is not None else ""
                     status = found.status if found else "not there"
                     plan.fail(not_ready(plan.key, f"{need}, which is {state}{status}"))
@@ -174,6 +177,10 @@ class _Run:
                 origins=self._gatherer.origins,
             )
 
+            if any(plan.spec.ready_when for plan in plans.values()):
+                from .readiness import check_ready_when
+
+                check_ready_when(plans.values())
             places = ObjectLocator(self._api)
 
             def work(key: ReleaseKey) -> None:
@@ -184,7 +191,17 @@ class _Run:
                 if broken:
                     plan.fail(not_ready(key, f"{broken[0]}, which failed"))
                     return
+                waiting = [need for need in needs[key] if need in plans and plans[need].pending]
+                if waiting and plan.has_work:
+                    plan.wait(f"The release {key} comes after {waiting[0]}, which is pending.")
+                    return
                 try:
+                    # what it depends on may have taken until its window has closed
+                    plan.check_window()
+                    if plan.has_work and plan.spec.ready_when:
+                        from .readiness import check_ready
+
+                        check_ready(context, plans, plan)
                     if not plan.has_work:
                         look_for_drift(context, places, plan)
                     elif self._foresight is not None:
@@ -196,7 +213,7 @@ class _Run:
                     if isinstance(error, ClusterError):
                         # the message may be the API's
                         error.message = context.masked(error.message)
-                    plan.fail(error)
+                    plan.end_with(error)
 
             try:
                 needs = {key: self._needs(plan.spec) for key, plan in plans.items()}

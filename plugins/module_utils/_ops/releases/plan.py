@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +36,8 @@ class ReleasePlan:
     """The wanted and the current state of a release, the ``decision`` about it, and the outcome.
 
     ``last`` is its latest revision in the cluster, ``values`` are the gathered ones as JSON. ``cause`` is the reason of
-    the decision, ``reason`` that of the outcome. ``unmet`` is what the cluster lacks for it, in check mode.
+    the decision, ``reason`` that of the outcome. ``pending`` says what waits for the time at which changes are made.
+    ``unmet`` is what the cluster lacks for it, in check mode.
     """
 
     spec: ReleaseSpec
@@ -54,6 +56,7 @@ class ReleasePlan:
     drift: list[dict[str, Any]] = field(default_factory=list)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    pending: dict[str, str] = field(default_factory=dict)
     unmet: list[Unmet] = field(default_factory=list)
 
     @property
@@ -79,6 +82,26 @@ class ReleasePlan:
     def may_have_drifted(self) -> bool:
         """Return True when the release is up to date, and its objects are to be compared with its manifest."""
         return self.decision.reason == decisions.UP_TO_DATE and self.spec.drift != "ignore"
+
+    def wait(self, why: str) -> None:
+        """Leave the release as it is, whatever it needs: that is not to be done now."""
+        self.pending = {"action": self.decision.action, "why": why}
+        self.decision = Decision(decisions.NONE, decisions.NEW_REVISION_PENDING)
+
+    def check_window(self) -> None:
+        """Check that the release may be changed now, when it has work.
+
+        :raises OutsideWindow: when its window is closed; what waits for it is no failure, see :meth:`end_with`.
+        """
+        if self.spec.window is not None and self.has_work:
+            self.spec.window.check(time.time(), f"The release {self.key} is not changed")
+
+    def end_with(self, error: OciError) -> None:
+        """Record what ended the work on the release: a failure, or that it is not the time for changes."""
+        if error.reason == decisions.NEW_REVISION_PENDING:
+            self.wait(error.message)
+        else:
+            self.fail(error)
 
     def fail(self, error: OciError) -> None:
         """Record that the work on the release failed."""
@@ -109,7 +132,7 @@ class ReleasePlan:
                 "revision": chart.revision,
                 "url": chart.url,
             }
-        for name in ("test", "remediation", "drift"):
+        for name in ("test", "remediation", "drift", "pending"):
             if getattr(self, name):
                 result[name] = getattr(self, name)
         if self.failure is not None:
