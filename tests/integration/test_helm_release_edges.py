@@ -178,6 +178,7 @@ def test_a_namespace_that_is_being_deleted(
 
 def test_errors_name_the_variables_of_the_role(role: RoleRunner, namespace: str, publisher: Publisher) -> None:
     publish_chart(publisher, "1.0.0", chart())
+    own = {name: value for name, value in release(namespace).items() if name != "timeout"}
     runs = role.batch(
         source(publisher),
         Step([release(namespace)], variables={"helm_release_lock_timeout": "soon"}),
@@ -186,7 +187,7 @@ def test_errors_name_the_variables_of_the_role(role: RoleRunner, namespace: str,
         Step([release(namespace)], variables={"helm_release_kubeconfig": "/nowhere/kubeconfig"}),
         Step([release(namespace)], variables={"helm_release_helm": "/nowhere/helm"}),
         Step([release(namespace)], variables={"helm_release_parallel": 0}),
-        Step([release(namespace)], variables={"helm_release_defaults": {"timeout": "soon"}}),
+        Step([own], variables={"helm_release_defaults": {"timeout": "soon"}}),
         Step([release(namespace)], variables={"helm_release_defaults": {"history_max": "many"}}),
     )
     for run, words in zip(

@@ -16,6 +16,8 @@ from .._kube.api import KubeOptions
 from .._kube.kubeconfig import cluster_entry, kubeconfig_paths
 from .._kube.proxy import api_proxy
 
+# the name of a cluster, and of its context, to which a proxy was added
+_PROXIED = "cloudnative.artifacts.proxied"
 # where Kubernetes puts the credentials of a Pod
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -37,7 +39,7 @@ def helm_environment(options: KubeOptions, scratch: str) -> dict[str, str]:
     if options.client_cert:
         raise InvalidOption("'client_cert' needs 'host'.", "Put the certificate into the kubeconfig, or give 'host'.")
     if proxy:
-        environment["KUBECONFIG"] = _with_proxy(options, proxy, scratch)
+        environment.update(_with_proxy(options, proxy, scratch))
     elif isinstance(options.kubeconfig, Mapping):
         environment["KUBECONFIG"] = _write(options.kubeconfig, scratch)
     elif options.kubeconfig or os.environ.get("KUBECONFIG"):
@@ -50,7 +52,7 @@ def helm_environment(options: KubeOptions, scratch: str) -> dict[str, str]:
         ("HELM_KUBEINSECURE_SKIP_TLS_VERIFY", "true" if options.validate_certs is False else ""),
     ):
         if value:
-            environment[name] = value
+            environment.setdefault(name, value)
     return environment
 
 
@@ -65,18 +67,24 @@ def _proxy_of_helm(options: KubeOptions) -> str:
     return f"{'socks5' if scheme == 'socks5h' else scheme}{colon}{rest}"
 
 
-def _with_proxy(options: KubeOptions, proxy: str, scratch: str) -> str:
-    """The kubeconfig with a proxy, as a value of ``KUBECONFIG``: of two files that name a cluster, the first counts."""
+def _with_proxy(options: KubeOptions, proxy: str, scratch: str) -> dict[str, str]:
+    """Variables for a kubeconfig with a proxy: its cluster and context under a name of their own.
+
+    Which of two entries with one name counts is not the same in all releases of Helm.
+    """
     found = cluster_entry(options.kubeconfig, options.context)
     if found is None:
         is_in_pod = not options.host and bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
-        return _write(_pod_config(proxy) if is_in_pod else _own_config(options, proxy), scratch)
-    ours = [{"name": found.name, "cluster": {**found.entry, "proxy-url": proxy}}]
+        return {"KUBECONFIG": _write(_pod_config(proxy) if is_in_pod else _own_config(options, proxy), scratch)}
+    clusters = [{"name": _PROXIED, "cluster": {**found.entry, "proxy-url": proxy}}]
+    contexts = [{"name": _PROXIED, "context": {**found.context, "cluster": _PROXIED}}]
     if isinstance(options.kubeconfig, Mapping):
-        others = [each for each in options.kubeconfig["clusters"] if each["name"] != found.name]
-        return _write({**options.kubeconfig, "clusters": [*ours, *others]}, scratch)
-    first = _write({"apiVersion": "v1", "kind": "Config", "clusters": ours}, scratch)
-    return os.pathsep.join([first, *kubeconfig_paths(options.kubeconfig)])
+        given = options.kubeconfig
+        own = {**given, "clusters": clusters, "contexts": contexts, "current-context": _PROXIED}
+        return {"KUBECONFIG": _write(own, scratch), "HELM_KUBECONTEXT": _PROXIED}
+    own = {"apiVersion": "v1", "kind": "Config", "clusters": clusters, "contexts": contexts}
+    paths = [_write(own, scratch), *kubeconfig_paths(options.kubeconfig)]
+    return {"KUBECONFIG": os.pathsep.join(paths), "HELM_KUBECONTEXT": _PROXIED}
 
 
 def _pod_config(proxy: str) -> dict[str, Any]:

@@ -24,10 +24,10 @@ Kubeconfig = Union[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class ClusterEntry:
-    """A cluster of a kubeconfig: its name, and what the kubeconfig says of it, with absolute paths."""
+    """A cluster of a kubeconfig, with absolute paths, and the context that names it."""
 
-    name: str
     entry: Mapping[str, Any] = field(repr=False)
+    context: Mapping[str, Any] = field(repr=False)
 
 
 def kubeconfig_paths(kubeconfig: Kubeconfig) -> list[str]:
@@ -56,8 +56,7 @@ def cluster_entry(kubeconfig: Kubeconfig, context: str) -> ClusterEntry | None:
                 contexts.setdefault(str(each["name"]), each["context"])
             for each in document.get("clusters") or ():
                 clusters.setdefault(str(each["name"]), _absolute(each["cluster"], folder))
-        name = str(contexts[current]["cluster"])
-        return ClusterEntry(name, clusters[name])
+        return ClusterEntry(clusters[str(contexts[current]["cluster"])], contexts[current])
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
 
