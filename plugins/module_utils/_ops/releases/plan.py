@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +59,10 @@ class ReleasePlan:
     warnings: list[str] = field(default_factory=list)
     pending: dict[str, str] = field(default_factory=dict)
     unmet: list[Unmet] = field(default_factory=list)
+    # what check mode has rendered, the commands of Helm, and what of all is shown
+    rendered: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    commands: list[str] = field(default_factory=list, repr=False)
+    shown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> ReleaseKey:
@@ -135,6 +140,7 @@ class ReleasePlan:
         for name in ("test", "remediation", "drift", "pending"):
             if getattr(self, name):
                 result[name] = getattr(self, name)
+        result.update(self.shown)
         if self.failure is not None:
             result.update(msg=str(self.failure), retryable=self.failure.retryable)
         return result

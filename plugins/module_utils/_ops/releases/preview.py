@@ -55,7 +55,8 @@ def predict(context: ReleaseContext, foresight: Foresight, plan: ReleasePlan) ->
         target = context.made_of(plan.key, plan.spec.rollback_to)
         if target is None:
             raise no_revision_of(plan.key, plan.spec.rollback_to, context.revisions(plan.key))
-        after = context.release(target) if context.want_diff else {}
+        after = context.release(target) if context.want_diff or context.want_show else {}
+    plan.rendered = after
     if context.want_diff:
         add_diff(context, plan, current(context, plan.last), after)
 
