@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..._errors import Forbidden, NotFound, ObjectNotFound, OciError
+from ..._errors import ClusterError, Forbidden, NamespaceTerminating, NotFound, OciError
 from ..._helm.access import helm_environment
 from ..._helm.crds import ChartCrds
 from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
@@ -37,10 +37,13 @@ from ..._kube.rest import KubeRest
 from ..._oci.digest import digest_of
 from ..._secrets.masking import Mask, is_trivial, leaves
 from .chart_copy import copy_chart
+from .refusals import namespace_terminating, no_namespace
 from .spec import FetchedChart, ReleaseKey
 from .values import Origins, masked_values, values_at
 
 LEASE_PREFIX = "cloudnative.artifacts."
+# States of a namespace.
+PRESENT, MISSING, TERMINATING = "present", "missing", "terminating"
 # Revisions that are searched for secrets to mask in an error message of Helm: the failed one and the one before.
 REVISIONS_OF_FAILURE = 2
 
@@ -76,6 +79,7 @@ class ReleaseContext:
         self.want_diff = want_diff
         self.want_show = want_show
         self.warnings: list[str] = []
+        self._namespaces: dict[str, str] = {}
         self._scratch = scratch
         self._mask = mask
         self._origins = origins
@@ -130,6 +134,34 @@ class ReleaseContext:
                 return revision
         return None
 
+    def namespace_state(self, name: str) -> str:
+        """``PRESENT``, ``MISSING`` or ``TERMINATING``. Without the right to read it, a dry run shows which it is."""
+        with self._guard:
+            if name not in self._namespaces:
+                self._namespaces[name] = self._look_at_namespace(name)
+            return self._namespaces[name]
+
+    def _look_at_namespace(self, name: str) -> str:
+        try:
+            found = self.api.find(f"/api/v1/namespaces/{name}")
+            if found is None:
+                return MISSING
+            return TERMINATING if (found.get("metadata") or {}).get("deletionTimestamp") else PRESENT
+        except Forbidden:
+            pass
+        # what any release creates
+        probe = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{LEASE_PREFIX}probe"}}
+        try:
+            self.api.create(revisions_path(name), probe, dry_run=True)
+        except NamespaceTerminating:
+            return TERMINATING
+        except NotFound:
+            return MISSING
+        except ClusterError:
+            # the work itself shows why
+            pass
+        return PRESENT
+
     def release(self, revision: Revision) -> dict[str, Any]:
         """The release document that Helm stored for a revision."""
         release = decode_release(self.api.get(self._secret_path(revision)), self._name(revision))
@@ -165,16 +197,16 @@ class ReleaseContext:
         Without permission for Leases there is no lock: Helm itself refuses a second concurrent action.
 
         :raises ObjectNotFound: when there is no such namespace.
+        :raises NamespaceTerminating: when the namespace is being deleted, so that no Lease can be created.
         :raises ReleaseLocked: when another run does not release it in time.
         """
         lock = LeaseLock(self.api, key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
         try:
             abandoned = lock.acquire(self.lock_timeout)
         except NotFound:
-            raise ObjectNotFound(
-                f"The namespace {key.namespace}, of the release {key.name}, does not exist.",
-                "Create it, or set 'create_namespace'.",
-            ) from None
+            raise no_namespace(key) from None
+        except NamespaceTerminating:
+            raise namespace_terminating(key) from None
         except Forbidden as exc:
             self._warn_lockless(
                 "Releases are deployed without a lock, since the API does not allow it: two runs at once may get in "
@@ -209,11 +241,18 @@ class ReleaseContext:
                 apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
                 self._applied.update(new)
 
-    def missing_crds(self, chart: FetchedChart, values: bytes) -> list[str]:
-        """The names of the chart's CRDs that are not in the cluster."""
+    def crds_to_come(
+        self, chart: FetchedChart, values: bytes, *, replace: bool
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """For check mode: the chart's CRDs that will be as the chart has them, and the names of those that are missing.
+
+        :param replace: whether those that are there are replaced.
+        """
         path = self.chart_file(chart)
         with self._crds_guard:
-            return missing_crds(self.api, self._crds_of(chart, path, values))
+            documents = self._crds_of(chart, path, values)
+            missing = missing_crds(self.api, documents)
+        return [each for each in documents if replace or str(each["metadata"]["name"]) in missing], missing
 
     def _crds_of(self, chart: FetchedChart, path: str, values: bytes) -> list[dict[str, Any]]:
         if chart.layer not in self._crds:
