@@ -458,17 +458,21 @@ options:
         default: false
       force:
         description:
-          - Replace objects that cannot be updated.
+          - Replace objects instead of updating them. It excludes O(releases[].force_conflicts), and
+            O(releases[].server_side=true), since only the client replaces.
         type: bool
         default: false
       force_conflicts:
         description:
-          - Take over fields that other managers own. Needs Helm 4.
+          - Take over fields that other managers own. Needs Helm 4. It counts where objects are updated by server-side
+            apply, which the record of the release says, for rollbacks, too; otherwise there are no conflicts.
         type: bool
         default: false
       server_side:
         description:
-          - Whether objects are updated by server-side apply. Needs Helm 4, whose default it is for new releases.
+          - Whether objects are updated by server-side apply. Needs Helm 4, whose default it is for new releases. Others
+            are updated as their last revision was, which is what V(auto) stands for, and what Helm 3 made by the
+            client.
         type: str
         choices: ['true', 'false', auto]
       cleanup_on_fail:

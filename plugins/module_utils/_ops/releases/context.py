@@ -15,8 +15,9 @@ from typing import Any
 
 from ..._errors import ClusterError, Forbidden, NamespaceTerminating, NotFound, OciError
 from ..._helm.access import helm_environment
+from ..._helm.apply_method import accepted_flags, depends_on_record, is_server_side
 from ..._helm.crds import ChartCrds
-from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
+from ..._helm.helm_binary import MAX_WORDS, DeployFlags, Helm, HelmAccess, Outcome
 from ..._helm.manifest_text import object_text, secrets_of_release, shown_release
 from ..._helm.release import (
     ALL_REVISIONS,
@@ -171,6 +172,16 @@ class ReleaseContext:
     def label(self, revision: Revision, labels: Mapping[str, str | None]) -> None:
         """Set labels of a revision; None removes one."""
         self.api.merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
+    def accepted_flags(self, flags: DeployFlags, base: Revision | None) -> DeployFlags:
+        """Return the flags that Helm accepts; the record of ``base`` is read when they depend on it.
+
+        :param base: the last revision for an upgrade, the one to go back to for a rollback, None for an install.
+        """
+        if not self.helm.has(4, 0) or not flags.force_conflicts:
+            return flags
+        recorded = base is None or not depends_on_record(flags) or is_server_side(self.release(base))
+        return accepted_flags(flags, recorded=recorded)
+
 
     def mark_failed(self, revision: Revision, description: str) -> None:
         """Set the status of a pending revision to failed.

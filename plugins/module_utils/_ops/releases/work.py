@@ -16,6 +16,7 @@ from typing import Any
 
 from ..._errors import Forbidden, HelmFailed, NamespaceTerminating, NotFound, OciError, ReleaseLocked
 from ..._helm import decision as decisions
+from ..._helm.apply_method import conflict_hint
 from ..._helm.decision import decide
 from ..._helm.helm_binary import Outcome
 from ..._helm.release import (
@@ -114,7 +115,7 @@ class ReleaseWork:
         elif action == decisions.ROLLBACK:
             target = self._context.made_of(self._key, self._spec.rollback_to)
             if target is not None:
-                self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.rollback_flags)
+                self._call_rollback(target)
 
     # -- decision
 
@@ -279,7 +280,7 @@ class ReleaseWork:
             self._key.namespace,
             self._context.chart_file(chart),
             plan.values,
-            self._spec.flags,
+            self._context.accepted_flags(self._spec.flags, None if action == decisions.INSTALL else plan.last),
             description=revision_description(action, chart.origin, self._fingerprint()),
             labels=labels,
             **(own if action == decisions.INSTALL else {}),
@@ -300,9 +301,8 @@ class ReleaseWork:
 
     def _failure(self, action: str, outcome: Outcome, *, unchanged: bool = False) -> HelmFailed:
         words = self._context.said(outcome, self._key).rstrip(".")
-        error = HelmFailed(
-            f"helm {action} of the release {self._key} failed: {words}.", "Nothing was changed." if unchanged else ""
-        )
+        hints = [conflict_hint(outcome.words, self._spec.flags), "Nothing was changed." if unchanged else ""]
+        error = HelmFailed(f"helm {action} of the release {self._key} failed: {words}.", " ".join(filter(None, hints)))
         error.reason = _FAILED[action]
         if unchanged and "because it is being terminated" in outcome.words:
             error.reason, error.retryable = NamespaceTerminating.reason, True
@@ -387,7 +387,7 @@ class ReleaseWork:
         self._roll_back(target)
 
     def _roll_back(self, target: Revision) -> None:
-        outcome = self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.rollback_flags)
+        outcome = self._call_rollback(target)
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         last = self._plan.last
         self._plan.changed = self._plan.changed or last != before
@@ -400,6 +400,10 @@ class ReleaseWork:
                 last, {**{name: target.labels[name] for name in names}, REVISION_LABEL: str(last.number)}
             )
             self._plan.last = self._context.last(self._key)
+
+    def _call_rollback(self, target: Revision) -> Outcome:
+        flags = self._context.accepted_flags(self._spec.rollback_flags, target)
+        return self._helm.rollback(self._key.name, self._key.namespace, target.number, flags)
 
     # -- uninstall, labels
 
