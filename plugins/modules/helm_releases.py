@@ -155,7 +155,8 @@ options:
         description:
           - What becomes of CustomResourceDefinitions in the directory C(crds) of the chart and of its enabled
             subcharts, when the release is installed or upgraded. V(Create) adds those that are missing,
-            V(CreateReplace) also replaces those that are there, V(Skip) leaves all of them alone. None is ever removed.
+            V(CreateReplace) also gives those that are there the labels, the annotations and the spec of the chart,
+            V(Skip) leaves all of them alone. None is ever removed.
         type: str
         choices: [Skip, Create, CreateReplace]
         default: Create
@@ -689,6 +690,20 @@ releases:
         - The objects that differ, each with kind, namespace, name, change (missing or changed) and paths. Where they
           were to be corrected, C(corrected) says whether that was done.
       returned: when drift was found
+      type: list
+      elements: dict
+    crds:
+      description:
+        - The CustomResourceDefinitions that were changed for it, each with name and change (created or replaced). One
+          that several releases have is with the release that came first.
+      returned: when there are some
+      type: list
+      elements: dict
+    left_behind:
+      description:
+        - Objects of earlier revisions that Helm has not removed from the cluster, since one of them failed, each with
+          kind, namespace and name. They are looked for when something is done after a failure, and there is a warning.
+      returned: when there are some
       type: list
       elements: dict
     manifest:

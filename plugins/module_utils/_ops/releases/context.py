@@ -88,7 +88,8 @@ class ReleaseContext:
         self._guard = threading.Lock()
         self._crds: dict[str, ChartCrds] = {}
         self._crds_guard = threading.Lock()
-        self._applied: set[str] = set()
+        # digests of the CRDs that were applied in this run, each with whether an existing one was replaced
+        self._applied: set[tuple[str, bool]] = set()
         self._lockless = False
 
     @property
@@ -238,19 +239,24 @@ class ReleaseContext:
 
     # -- charts
 
-    def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: list[str]) -> None:
-        """Apply the chart's CRDs, each once per run, and append the names of those that changed to ``changed``.
+    def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: dict[str, str]) -> None:
+        """Apply the chart's CRDs, each once per run, and add the names of those that changed to ``changed``.
 
         :raises ChartError: when they cannot be read.
         :raises ClusterError: when the API refuses one.
+        :param changed: as for :func:`apply_crds` of the cluster.
         """
         path = self.chart_file(chart)
         with self._crds_guard:
             documents = self._crds_of(chart, path, values)
-            new = {_digest(each): each for each in documents if _digest(each) not in self._applied}
+            new = {_digest(each): each for each in documents if not self._is_applied(_digest(each), replace)}
             if new:
                 apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
-                self._applied.update(new)
+                self._applied.update((digest, replace) for digest in new)
+
+    def _is_applied(self, digest: str, replace: bool) -> bool:
+        """Return whether nothing is left to do for a CRD: one that was only to be created may have to be replaced."""
+        return (digest, True) in self._applied or (not replace and (digest, False) in self._applied)
 
     def crds_to_come(
         self, chart: FetchedChart, values: bytes, *, replace: bool

@@ -220,9 +220,9 @@ class ReleaseWork:
     def _deploy(self, action: str) -> None:
         chart, policy = self._plan.chart, self._spec.crds
         if chart is not None and policy != "Skip":
-            changed: list[str] = []
+            replace, changed = policy == "CreateReplace", self._plan.crds
             try:
-                self._context.apply_crds(chart, self._plan.values, replace=policy == "CreateReplace", changed=changed)
+                self._context.apply_crds(chart, self._plan.values, replace=replace, changed=changed)
             finally:
                 self._plan.changed = self._plan.changed or bool(changed)
         remedy = self._spec.install_remedy if action == decisions.INSTALL else self._spec.upgrade_remedy
@@ -301,7 +301,7 @@ class ReleaseWork:
 
     def _failure(self, action: str, outcome: Outcome, *, unchanged: bool = False) -> HelmFailed:
         words = self._context.said(outcome, self._key).rstrip(".")
-        hints = [conflict_hint(outcome.words, self._spec.flags), "Nothing was changed." if unchanged else ""]
+        hints = [conflict_hint(outcome.words, self._spec.flags), self._plan.changed_before() if unchanged else ""]
         error = HelmFailed(f"helm {action} of the release {self._key} failed: {words}.", " ".join(filter(None, hints)))
         error.reason = _FAILED[action]
         if unchanged and "because it is being terminated" in outcome.words:
