@@ -34,6 +34,7 @@ from ..._helm.release import (
 from ..._kube.api import KubeOptions
 from ..._kube.crds import apply_crds, missing_crds
 from ..._kube.lease import LeaseLock
+from ..._kube.objects import ObjectLocator
 from ..._kube.rest import KubeRest
 from ..._oci.digest import digest_of
 from ..._secrets.masking import Mask, is_trivial, leaves
@@ -72,6 +73,7 @@ class ReleaseContext:
         want_show: bool = False,
     ) -> None:
         self.api = api
+        self.places = ObjectLocator(api)
         self._helm: Helm | None = None
         self._helm_path = helm
         self._kube = kube
@@ -170,9 +172,6 @@ class ReleaseContext:
         self.learn(release, ReleaseKey(revision.namespace, revision.name))
         return release
 
-    def label(self, revision: Revision, labels: Mapping[str, str | None]) -> None:
-        """Set labels of a revision; None removes one."""
-        self.api.merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
     def accepted_flags(self, flags: DeployFlags, base: Revision | None) -> DeployFlags:
         """Return the flags that Helm accepts; the record of ``base`` is read when they depend on it.
 
@@ -183,6 +182,9 @@ class ReleaseContext:
         recorded = base is None or not depends_on_record(flags) or is_server_side(self.release(base))
         return accepted_flags(flags, recorded=recorded)
 
+    def label(self, revision: Revision, labels: Mapping[str, str | None]) -> None:
+        """Set labels of a revision; None removes one."""
+        self.api.merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
 
     def mark_failed(self, revision: Revision, description: str) -> None:
         """Set the status of a pending revision to failed.
@@ -242,9 +244,9 @@ class ReleaseContext:
     def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: dict[str, str]) -> None:
         """Apply the chart's CRDs, each once per run, and add the names of those that changed to ``changed``.
 
+        :param changed: as for :func:`apply_crds` of the cluster.
         :raises ChartError: when they cannot be read.
         :raises ClusterError: when the API refuses one.
-        :param changed: as for :func:`apply_crds` of the cluster.
         """
         path = self.chart_file(chart)
         with self._crds_guard:

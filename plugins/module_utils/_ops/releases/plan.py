@@ -153,7 +153,7 @@ class ReleasePlan:
                 "revision": chart.revision,
                 "url": chart.url,
             }
-        for name in ("test", "remediation", "drift", "pending"):
+        for name in ("test", "remediation", "drift", "left_behind", "pending"):
             if getattr(self, name):
                 result[name] = getattr(self, name)
         if self.crds:

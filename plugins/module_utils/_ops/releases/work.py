@@ -35,6 +35,7 @@ from ..._helm.release import (
 )
 from ..._unexpected import as_error
 from .context import ReleaseContext
+from .left_behind import collect_failed, note_left_behind
 from .plan import ReleasePlan
 from .preview import add_diff, current
 from .refusals import left_pending, no_revision_of
@@ -71,6 +72,8 @@ class ReleaseWork:
         self._spec = plan.spec
         self._key = plan.spec.key
         self._new_namespace = False
+        # the records of failed revisions, by number
+        self._before: dict[int, Mapping[str, Any]] = {}
 
     def carry_out(self) -> None:
         """Bring the release to the wanted state.
@@ -127,6 +130,7 @@ class ReleaseWork:
         try:
             self._do(abandoned)
         finally:
+            note_left_behind(self._context, self._plan, self._before)
             if self._context.want_diff and self._plan.changed:
                 self._show_change(before)
 
@@ -244,6 +248,7 @@ class ReleaseWork:
         :raises HelmFailed: when nothing was changed: another attempt would fail in the same way.
         """
         plan, before = self._plan, self._plan.last
+        collect_failed(self._context, plan, self._before)
         outcome = self._call_helm(action)
         # even if the cluster cannot be reached any more
         plan.changed = plan.changed or outcome.ok
@@ -387,6 +392,7 @@ class ReleaseWork:
         self._roll_back(target)
 
     def _roll_back(self, target: Revision) -> None:
+        collect_failed(self._context, self._plan, self._before)
         outcome = self._call_rollback(target)
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         last = self._plan.last
@@ -411,6 +417,7 @@ class ReleaseWork:
         self._remove()
 
     def _remove(self) -> None:
+        collect_failed(self._context, self._plan, self._before)
         outcome = self._call_uninstall()
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         self._plan.changed = self._plan.changed or self._plan.last != before
