@@ -15,8 +15,9 @@ from typing import Any
 
 from ..._errors import ClusterError, Forbidden, NamespaceTerminating, NotFound, OciError
 from ..._helm.access import helm_environment
+from ..._helm.apply_method import accepted_flags, depends_on_record, is_server_side
 from ..._helm.crds import ChartCrds
-from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
+from ..._helm.helm_binary import MAX_WORDS, DeployFlags, Helm, HelmAccess, Outcome
 from ..._helm.manifest_text import object_text, secrets_of_release, shown_release
 from ..._helm.release import (
     ALL_REVISIONS,
@@ -33,6 +34,7 @@ from ..._helm.release import (
 from ..._kube.api import KubeOptions
 from ..._kube.crds import apply_crds, missing_crds
 from ..._kube.lease import LeaseLock
+from ..._kube.objects import ObjectLocator
 from ..._kube.rest import KubeRest
 from ..._oci.digest import digest_of
 from ..._secrets.masking import Mask, is_trivial, leaves
@@ -71,6 +73,7 @@ class ReleaseContext:
         want_show: bool = False,
     ) -> None:
         self.api = api
+        self.places = ObjectLocator(api)
         self._helm: Helm | None = None
         self._helm_path = helm
         self._kube = kube
@@ -87,7 +90,8 @@ class ReleaseContext:
         self._guard = threading.Lock()
         self._crds: dict[str, ChartCrds] = {}
         self._crds_guard = threading.Lock()
-        self._applied: set[str] = set()
+        # digests of the CRDs that were applied in this run, each with whether an existing one was replaced
+        self._applied: set[tuple[str, bool]] = set()
         self._lockless = False
 
     @property
@@ -168,6 +172,16 @@ class ReleaseContext:
         self.learn(release, ReleaseKey(revision.namespace, revision.name))
         return release
 
+    def accepted_flags(self, flags: DeployFlags, base: Revision | None) -> DeployFlags:
+        """Return the flags that Helm accepts; the record of ``base`` is read when they depend on it.
+
+        :param base: the last revision for an upgrade, the one to go back to for a rollback, None for an install.
+        """
+        if not self.helm.has(4, 0) or not flags.force_conflicts:
+            return flags
+        recorded = base is None or not depends_on_record(flags) or is_server_side(self.release(base))
+        return accepted_flags(flags, recorded=recorded)
+
     def label(self, revision: Revision, labels: Mapping[str, str | None]) -> None:
         """Set labels of a revision; None removes one."""
         self.api.merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
@@ -227,19 +241,24 @@ class ReleaseContext:
 
     # -- charts
 
-    def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: list[str]) -> None:
-        """Apply the chart's CRDs, each once per run, and append the names of those that changed to ``changed``.
+    def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: dict[str, str]) -> None:
+        """Apply the chart's CRDs, each once per run, and add the names of those that changed to ``changed``.
 
+        :param changed: as for :func:`apply_crds` of the cluster.
         :raises ChartError: when they cannot be read.
         :raises ClusterError: when the API refuses one.
         """
         path = self.chart_file(chart)
         with self._crds_guard:
             documents = self._crds_of(chart, path, values)
-            new = {_digest(each): each for each in documents if _digest(each) not in self._applied}
+            new = {_digest(each): each for each in documents if not self._is_applied(_digest(each), replace)}
             if new:
                 apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
-                self._applied.update(new)
+                self._applied.update((digest, replace) for digest in new)
+
+    def _is_applied(self, digest: str, replace: bool) -> bool:
+        """Return whether nothing is left to do for a CRD: one that was only to be created may have to be replaced."""
+        return (digest, True) in self._applied or (not replace and (digest, False) in self._applied)
 
     def crds_to_come(
         self, chart: FetchedChart, values: bytes, *, replace: bool

@@ -125,13 +125,14 @@ def _check_pending(plan: ReleasePlan) -> None:
 def _rendered(context: ReleaseContext, foresight: Foresight, plan: ReleasePlan) -> dict[str, Any]:
     action, chart = plan.decision.action, plan.wanted_chart
     verb = context.helm.install if action == decisions.INSTALL else context.helm.upgrade
-    own = {"replace": True} if action == decisions.INSTALL and plan.last is not None else {}
+    is_install = action == decisions.INSTALL
+    own = {"replace": True} if is_install and plan.last is not None else {}
     outcome = verb(
         plan.key.name,
         plan.key.namespace,
         context.chart_file(chart),
         plan.values,
-        plan.spec.flags,
+        context.accepted_flags(plan.spec.flags, None if is_install else plan.last),
         dry_run=DRY_RUN,
         **own,
     )

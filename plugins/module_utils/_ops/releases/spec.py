@@ -217,6 +217,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
     if not _NAMESPACE.match(namespace):
         raise InvalidOption(f"{namespace[:100]!r}, of the release {name}, cannot be the name of a namespace.")
     key = ReleaseKey(namespace, name)
+    _check_force(item, key)
     if item["rollback_to"]:
         parse_digest(item["rollback_to"])
     test = item["test"] or {}
@@ -256,6 +257,24 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         uninstall_flags=_uninstall_flags(item),
         window=_window(item.get("window"), key),
     )
+
+
+def _check_force(item: Mapping[str, Any], key: ReleaseKey) -> None:
+    """Check the options that exclude each other in Helm.
+
+    :raises InvalidOption: when two of them are set.
+    """
+    if not item["force"]:
+        return
+    for other, is_set, what in (
+        ("force_conflicts", item["force_conflicts"], "takes over fields of objects that are kept"),
+        ("server_side: true", item["server_side"] == "true", "leaves the update to the server, which cannot replace"),
+    ):
+        if is_set:
+            raise InvalidOption(
+                f"The release {key} has both 'force', which replaces objects, and '{other}', which {what}.",
+                "Set one of them, also in the defaults of the releases.",
+            )
 
 
 def _window(option: Mapping[str, Any] | None, key: ReleaseKey) -> Schedule | None:

@@ -178,3 +178,11 @@ def test_the_role_takes_what_the_module_takes() -> None:
     defaults = yaml.safe_load((COLLECTION / "roles/helm_release/defaults/main.yml").read_text())
     options = specs["argument_specs"]["main"]["options"]
     assert {name: each["default"] for name, each in options.items() if "default" in each} == defaults
+
+
+@pytest.mark.parametrize(("option", "value"), [("force_conflicts", True), ("server_side", "true")])
+def test_options_that_exclude_each_other(option: str, value: Any) -> None:
+    with pytest.raises(InvalidOption, match=rf"default/one has both 'force'.*'{option}") as caught:
+        parsed(force=True, **{option: value})
+    assert "defaults" in caught.value.hint
+    assert parsed(force=False, **{option: value}) and parsed(force=True, server_side="auto")
