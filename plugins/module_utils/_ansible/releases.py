@@ -44,6 +44,9 @@ _REMEDY = {
 RELEASE_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "default": "default"},
+    "target_namespace": {"type": "str"},
+    "storage_namespace": {"type": "str"},
+    "service_account": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "source": {"type": "str"},
     # the action plugin hands them over as one text: texts in them are neither logged nor blanked out elsewhere
@@ -136,6 +139,7 @@ RELEASES_SPEC: dict[str, Any] = {
     **RULES_SPEC,
     "values_documents": {"type": "dict", "no_log": True},
     "helm": {"type": "str", "default": "helm"},
+    "helm_driver": _env("HELM_DRIVER", type="str"),
     "parallel": {"type": "int", "default": 4},
     "lock_timeout": {"type": "str", "default": "5m"},
     **KUBE_SPEC,

@@ -13,6 +13,7 @@ from typing import Any
 from .._errors import InvalidOption
 from .._files.bounded import expanded
 from .._kube.api import KubeOptions
+from .helm_binary import HelmAccess
 
 
 def helm_environment(options: KubeOptions, scratch: str) -> dict[str, str]:
@@ -43,6 +44,11 @@ def helm_environment(options: KubeOptions, scratch: str) -> dict[str, str]:
         if value:
             environment[name] = value
     return environment
+
+
+def as_user(access: HelmAccess, user: str) -> HelmAccess:
+    """Return the same connection, on which Helm acts as another user."""
+    return HelmAccess({**access.environment, "HELM_KUBEASUSER": user})
 
 
 def _own_config(options: KubeOptions) -> dict[str, Any]:

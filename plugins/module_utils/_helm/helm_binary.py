@@ -10,6 +10,7 @@ arguments or on disk.
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import hashlib
 import os
@@ -23,7 +24,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, Callable
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
@@ -48,9 +49,17 @@ _RENDERER = "rendered-by-command"
 
 @dataclass(frozen=True)
 class HelmAccess:
-    """Helm's connection to the cluster: environment variables, made by :mod:`.access`."""
+    """Helm's connection to the cluster: environment variables, made by :mod:`.access`.
+
+    ``session`` gives them for one run of Helm, in place of ``environment``, and ends with it.
+    """
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    session: Callable[[], contextlib.AbstractContextManager[Mapping[str, str]]] | None = field(default=None, repr=False)
+
+    def opened(self) -> contextlib.AbstractContextManager[Mapping[str, str]]:
+        """Return a context manager that yields the environment variables for one run of Helm."""
+        return self.session() if self.session is not None else contextlib.nullcontext(self.environment)
 
 
 @dataclass(frozen=True)
@@ -90,10 +99,7 @@ class Outcome:
 
 
 class Helm:
-    """One ``helm`` program, for one cluster. Safe to share between threads.
-
-    ``runs`` counts the processes.
-    """
+    """One ``helm`` program, for one cluster. Safe to share between threads."""
 
     def __init__(self, path: str, access: HelmAccess, scratch: str) -> None:
         """Find the program and read its version.
@@ -110,9 +116,21 @@ class Helm:
         self.path = found
         self._scratch = scratch
         self._environment = {name: value for name, value in os.environ.items() if not _DROPPED.match(name)}
-        self._environment.update(access.environment, HELM_DRIVER="secret")
-        self.runs = 0
+        self._environment.update(HELM_DRIVER="secret")
+        self._access = access
+        self._runs = [0]
         self.version = self._read_version()
+
+    def through(self, access: HelmAccess) -> Helm:
+        """Return this program with another connection to the cluster; its processes are counted here, too."""
+        other = copy.copy(self)
+        other._access = access
+        return other
+
+    @property
+    def runs(self) -> int:
+        """Return the number of processes that were started."""
+        return self._runs[0]
 
     def has(self, major: int, minor: int) -> bool:
         """Return True for Helm ``major.minor`` or newer."""
@@ -318,7 +336,20 @@ class Helm:
         files: tuple[IO[bytes], IO[bytes]] | None = None,
     ) -> Outcome:
         """``files`` are for the output and for errors; what Helm may write and take is limited then."""
-        self.runs += 1
+        with self._access.opened() as settings:
+            every = {**self._environment, **settings, **(environment or {})}
+            return self._run(words, timeout, text, every, keep_output, files)
+
+    def _run(
+        self,
+        words: Sequence[str],
+        timeout: float,
+        text: bytes,
+        environment: Mapping[str, str],
+        keep_output: bool,
+        files: tuple[IO[bytes], IO[bytes]] | None,
+    ) -> Outcome:
+        self._runs[0] += 1
         # Helm's timeout is for each thing that it waits for: hooks, resources, deletions
         limit = timeout * 12 + 60
         try:
@@ -327,7 +358,7 @@ class Helm:
                 stdin=subprocess.PIPE,
                 stdout=files[0] if files else subprocess.PIPE if keep_output else subprocess.DEVNULL,
                 stderr=files[1] if files else subprocess.PIPE,
-                env={**self._environment, **(environment or {})},
+                env=environment,
                 preexec_fn=_be_limited if files else _die_with_parent,
             )
         except OSError as exc:

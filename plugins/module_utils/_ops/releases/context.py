@@ -11,12 +11,13 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from ..._errors import Forbidden, NotFound, ObjectNotFound, OciError
 from ..._files.bounded import pieces
 from ..._files.regular_file import open_regular, storage_error
-from ..._helm.access import helm_environment
+from ..._helm.access import as_user, helm_environment
 from ..._helm.crds import ChartCrds
 from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
 from ..._helm.manifest_text import object_text, secrets_of_release, shown_release
@@ -51,7 +52,8 @@ class ReleaseContext:
 
     ``mask`` hides values of Secrets in diffs and in messages of Helm and the API; the Secrets of a release are added to
     it when the release is read. ``origins`` has the paths of each release's values that are secret.
-    ``lock_timeout`` is in seconds.
+    ``users`` has the users that releases are worked on as, for those with a service account. ``lock_timeout`` is in
+    seconds.
     """
 
     def __init__(
@@ -66,9 +68,12 @@ class ReleaseContext:
         want_diff: bool,
         mask: Mask,
         origins: Mapping[ReleaseKey, Origins],
+        users: Mapping[ReleaseKey, str] | None = None,
     ) -> None:
-        self.api = api
+        self._api = api
+        self._users = users or {}
         self._helm: Helm | None = None
+        self._access = HelmAccess()
         self._helm_path = helm
         self._kube = kube
         self.lock_timeout = lock_timeout
@@ -82,7 +87,7 @@ class ReleaseContext:
         self._guard = threading.Lock()
         self._crds: dict[str, ChartCrds] = {}
         self._crds_guard = threading.Lock()
-        self._applied: set[str] = set()
+        self._applied: set[tuple[str, str]] = set()
         self._lockless = False
 
     @property
@@ -93,9 +98,19 @@ class ReleaseContext:
         """
         with self._guard:
             if self._helm is None:
-                access = HelmAccess(helm_environment(self._kube, self._scratch))
-                self._helm = Helm(self._helm_path, access, self._scratch)
+                self._access = HelmAccess(helm_environment(self._kube, self._scratch))
+                self._helm = Helm(self._helm_path, self._access, self._scratch)
             return self._helm
+
+    def helm_for(self, key: ReleaseKey, target: str) -> Helm:
+        """The Helm program for one release, whose objects are in the namespace ``target``."""
+        helm, user = self.helm, self._users.get(key, "")
+        if target != key.namespace:
+            from ..._helm.record_proxy import RecordRoute, record_session
+
+            route = RecordRoute(key.name, target, key.namespace)
+            return helm.through(HelmAccess(session=partial(record_session, self.api_of(key), route, self._scratch)))
+        return helm.through(as_user(self._access, user)) if user else helm
 
     @property
     def helm_runs(self) -> int:
@@ -104,9 +119,13 @@ class ReleaseContext:
 
     # -- the cluster
 
+    def api_of(self, key: ReleaseKey) -> KubeRest:
+        """The client whose requests are made as the user that a release is worked on as."""
+        return self._api.acting_as(self._users.get(key, ""))
+
     def revisions(self, key: ReleaseKey) -> list[Revision]:
         """All revisions of a release, the latest first."""
-        found = self.api.list_metadata(revisions_path(key.namespace), f"{ALL_REVISIONS},name={key.name}")
+        found = self.api_of(key).list_metadata(revisions_path(key.namespace), f"{ALL_REVISIONS},name={key.name}")
         parsed = [revision for revision in map(parse_revision, found) if revision is not None]
         return sorted(parsed, key=lambda revision: revision.number, reverse=True)
 
@@ -131,21 +150,37 @@ class ReleaseContext:
 
     def release(self, revision: Revision) -> dict[str, Any]:
         """The release document that Helm stored for a revision."""
-        release = decode_release(self.api.get(self._secret_path(revision)), self._name(revision))
+        release = decode_release(self._api_for(revision).get(self._secret_path(revision)), self._name(revision))
         self.learn(release, ReleaseKey(revision.namespace, revision.name))
         return release
 
+    def target_of(self, revision: Revision) -> str:
+        """The namespace of the objects of a revision, as its record says."""
+        if revision.is_recorded:
+            return revision.target
+        return str(self.release(revision).get("namespace") or revision.namespace)
+
+    def has_namespace(self, key: ReleaseKey, namespace: str) -> bool:
+        """Whether a namespace exists; true also when that may not be asked for."""
+        try:
+            return self.api_of(key).find(f"/api/v1/namespaces/{namespace}") is not None
+        except Forbidden:
+            return True
+
     def label(self, revision: Revision, labels: Mapping[str, str | None]) -> None:
         """Set labels of a revision; None removes one."""
-        self.api.merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
+        self._api_for(revision).merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
 
     def mark_failed(self, revision: Revision, description: str) -> None:
         """Set the status of a pending revision to failed.
 
         :raises Conflict: when it was changed in the meantime.
         """
-        secret = self.api.get(self._secret_path(revision))
-        self.api.replace(self._secret_path(revision), mark_failed(secret, description, self._name(revision)))
+        api, path = self._api_for(revision), self._secret_path(revision)
+        api.replace(path, mark_failed(api.get(path), description, self._name(revision)))
+
+    def _api_for(self, revision: Revision) -> KubeRest:
+        return self.api_of(ReleaseKey(revision.namespace, revision.name))
 
     @staticmethod
     def _secret_path(revision: Revision) -> str:
@@ -166,13 +201,13 @@ class ReleaseContext:
         :raises ObjectNotFound: when there is no such namespace.
         :raises ReleaseLocked: when another run does not release it in time.
         """
-        lock = LeaseLock(self.api, key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
+        lock = LeaseLock(self.api_of(key), key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
         try:
             abandoned = lock.acquire(self.lock_timeout)
         except NotFound:
             raise ObjectNotFound(
                 f"The namespace {key.namespace}, of the release {key.name}, does not exist.",
-                "Create it, or set 'create_namespace'.",
+                "Create it, or set 'create_namespace', which creates the namespace of the objects.",
             ) from None
         except Forbidden as exc:
             self._warn_lockless(
@@ -194,25 +229,27 @@ class ReleaseContext:
 
     # -- charts
 
-    def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: list[str]) -> None:
-        """Apply the chart's CRDs, each once per run, and append the names of those that changed to ``changed``.
+    def apply_crds(
+        self, key: ReleaseKey, chart: FetchedChart, values: bytes, *, replace: bool, changed: list[str]
+    ) -> None:
+        """Apply the chart's CRDs, each once per run and user; append the names of those that changed to ``changed``.
 
         :raises ChartError: when they cannot be read.
         :raises ClusterError: when the API refuses one.
         """
-        path = self.chart_file(chart)
+        path, user = self.chart_file(chart), self._users.get(key, "")
         with self._crds_guard:
             documents = self._crds_of(chart, path, values)
-            new = {_digest(each): each for each in documents if _digest(each) not in self._applied}
+            new = {_digest(each): each for each in documents if (user, _digest(each)) not in self._applied}
             if new:
-                apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
-                self._applied.update(new)
+                apply_crds(self.api_of(key), list(new.values()), replace=replace, changed=changed)
+                self._applied.update((user, digest) for digest in new)
 
-    def missing_crds(self, chart: FetchedChart, values: bytes) -> list[str]:
+    def missing_crds(self, key: ReleaseKey, chart: FetchedChart, values: bytes) -> list[str]:
         """The names of the chart's CRDs that are not in the cluster."""
         path = self.chart_file(chart)
         with self._crds_guard:
-            return missing_crds(self.api, self._crds_of(chart, path, values))
+            return missing_crds(self.api_of(key), self._crds_of(chart, path, values))
 
     def _crds_of(self, chart: FetchedChart, path: str, values: bytes) -> list[dict[str, Any]]:
         if chart.layer not in self._crds:

@@ -13,6 +13,7 @@ from ..._errors import HelmFailed
 from ..._helm import decision as decisions
 from ..._helm.release import UNINSTALLED, Revision
 from .context import ReleaseContext
+from .place import creates_namespace, objects_namespace
 from .plan import ReleasePlan
 
 # In a client-side dry run, templates cannot look up objects of the cluster.
@@ -63,11 +64,15 @@ def _lacks_kinds(words: str) -> bool:
 
 def _rendered(context: ReleaseContext, plan: ReleasePlan) -> dict[str, Any]:
     action, chart = plan.decision.action, plan.wanted_chart
-    verb = context.helm.install if action == decisions.INSTALL else context.helm.upgrade
+    namespace = plan.spec.target if action == decisions.INSTALL else objects_namespace(context, plan)
+    if action == decisions.INSTALL:
+        creates_namespace(context, plan)
+    helm = context.helm_for(plan.key, namespace)
+    verb = helm.install if action == decisions.INSTALL else helm.upgrade
     own = {"replace": True} if action == decisions.INSTALL and plan.last is not None else {}
     outcome = verb(
         plan.key.name,
-        plan.key.namespace,
+        namespace,
         context.chart_file(chart),
         plan.values,
         plan.spec.flags,
@@ -75,7 +80,7 @@ def _rendered(context: ReleaseContext, plan: ReleasePlan) -> dict[str, Any]:
         **own,
     )
     if not outcome.ok and plan.spec.crds != "Skip" and _lacks_kinds(outcome.words):
-        missing = context.missing_crds(chart, plan.values)
+        missing = context.missing_crds(plan.key, chart, plan.values)
         if missing:
             plan.warnings.append(
                 f"What the release {plan.key} would deploy cannot be shown before the cluster has its CRDs: "

@@ -43,7 +43,7 @@ class ValuesGatherer:
         self._documents = documents
         self._parsed: dict[str, dict[str, Any]] = {}
         self._chart_files: dict[str, Mapping[str, bytes | None]] = {}
-        self._objects: dict[tuple[str, str, str], Mapping[str, Any] | None] = {}
+        self._objects: dict[tuple[str, str, str, str], Mapping[str, Any] | None] = {}
         self.mask = Mask()
         self.origins: dict[ReleaseKey, Origins] = {}
 
@@ -156,11 +156,11 @@ class ValuesGatherer:
         return values
 
     def _data(self, reference: ValuesReference) -> bytes | None:
-        place = (reference.kind, reference.namespace, reference.name)
+        place = (reference.user, reference.kind, reference.namespace, reference.name)
         if place not in self._objects:
             path = f"/api/v1/namespaces/{reference.namespace}/{KINDS[reference.kind]}/{reference.name}"
             try:
-                self._objects[place] = self._api.get(path)
+                self._objects[place] = self._api.acting_as(reference.user).get(path)
             except NotFound:
                 self._objects[place] = None
         found = self._objects[place]

@@ -33,6 +33,7 @@ from ..._helm.release import (
 )
 from ..._unexpected import as_error
 from .context import ReleaseContext
+from .place import creates_namespace, objects_namespace
 from .plan import ReleasePlan
 from .preview import add_diff, current
 from .spec import Remedy
@@ -63,6 +64,7 @@ class ReleaseWork:
         self._context = context
         # the error for a missing Helm is the same for every release
         self._helm = context.helm
+        self._target = plan.spec.target
         self._plan = plan
         self._spec = plan.spec
         self._key = plan.spec.key
@@ -79,7 +81,8 @@ class ReleaseWork:
                     self._act(abandoned)
                 return
             except NotFound:
-                if self._plan.decision.action != decisions.INSTALL or not self._spec.create_namespace:
+                is_created = self._spec.create_namespace and self._spec.target == self._key.namespace
+                if self._plan.decision.action != decisions.INSTALL or not is_created:
                     raise
             # Helm creates the namespace after it has rendered the chart; until then no Lease can be created in it
             self._new_namespace = True
@@ -115,6 +118,10 @@ class ReleaseWork:
     def _do(self, abandoned: bool) -> None:
         if self._plan.decision.recover:
             self._recover(abandoned)
+        if self._plan.cause == decisions.TARGET_CHANGED:
+            self._remove()
+            self._look()
+            self._plan.cause = decisions.TARGET_CHANGED
         action = self._plan.decision.action
         if action in (decisions.INSTALL, decisions.UPGRADE):
             self._deploy(action)
@@ -136,6 +143,8 @@ class ReleaseWork:
         chart = plan.chart.digest if plan.chart else ""
         plan.decision = decide(self._spec.desired_state(chart, plan.values_digest), plan.last)
         plan.cause = plan.decision.reason
+        self._target = objects_namespace(self._context, plan)
+        self._helm = self._context.helm_for(self._key, self._target)
 
     def _recover(self, abandoned: bool) -> None:
         """Recover a release that another run left pending, as the option 'pending' says.
@@ -195,7 +204,9 @@ class ReleaseWork:
         if chart is not None and policy != "Skip":
             changed: list[str] = []
             try:
-                self._context.apply_crds(chart, self._plan.values, replace=policy == "CreateReplace", changed=changed)
+                self._context.apply_crds(
+                    self._key, chart, self._plan.values, replace=policy == "CreateReplace", changed=changed
+                )
             finally:
                 self._plan.changed = self._plan.changed or bool(changed)
         remedy = self._spec.install_remedy if action == decisions.INSTALL else self._spec.upgrade_remedy
@@ -247,10 +258,11 @@ class ReleaseWork:
             labels.update(dict.fromkeys(stale, "null"))
         labels.update({name: value for name, value in self._spec.labels.items() if value is not None})
         verb = self._helm.install if action == decisions.INSTALL else self._helm.upgrade
-        own = {"create_namespace": self._new_namespace, "replace": plan.last is not None}
+        is_new = self._new_namespace or (action == decisions.INSTALL and creates_namespace(self._context, plan))
+        own = {"create_namespace": is_new, "replace": plan.last is not None}
         return verb(
             self._key.name,
-            self._key.namespace,
+            self._target,
             self._context.chart_file(chart),
             plan.values,
             self._spec.flags,
@@ -261,7 +273,7 @@ class ReleaseWork:
 
     def _fingerprint(self) -> Fingerprint:
         chart = self._plan.chart
-        return Fingerprint(chart.digest if chart else "", self._plan.values_digest, self._spec.rendering_digest)
+        return self._spec.fingerprint(chart.digest if chart else "", self._plan.values_digest)
 
     def _record(self) -> None:
         """Set the labels of the revision, when Helm is too old to do it itself."""
@@ -287,7 +299,7 @@ class ReleaseWork:
         tests = self._spec.test
         if not tests.enable or self._plan.last is None:
             return None
-        outcome = self._helm.test(self._key.name, self._key.namespace, tests.timeout, tests.filters)
+        outcome = self._helm.test(self._key.name, self._target, tests.timeout, tests.filters)
         self._plan.test = TEST_PASSED if outcome.ok else TEST_FAILED
         last = self._context.last(self._key)
         if last is not None:
@@ -358,7 +370,7 @@ class ReleaseWork:
         )
 
     def _roll_back(self, target: Revision) -> None:
-        outcome = self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.flags)
+        outcome = self._helm.rollback(self._key.name, self._target, target.number, self._spec.flags)
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         last = self._plan.last
         self._plan.changed = self._plan.changed or last != before
@@ -382,7 +394,7 @@ class ReleaseWork:
         keep_history = spec.keep_history and not spec.present
         outcome = self._helm.uninstall(
             self._key.name,
-            self._key.namespace,
+            self._target,
             timeout=spec.flags.timeout,
             wait=spec.flags.wait,
             keep_history=keep_history,
