@@ -9,6 +9,7 @@ attempt is followed by its remedy and, while there are retries, by another attem
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -60,10 +61,12 @@ _FAILED = {action: word.replace("Succeeded", "Failed") for action, word in _DONE
 class ReleaseWork:
     """The work on one release; the outcome is stored in ``plan``."""
 
-    def __init__(self, context: ReleaseContext, plan: ReleasePlan) -> None:
+    def __init__(self, context: ReleaseContext, plan: ReleasePlan, *, rehearse: bool = False) -> None:
+        """``rehearse`` makes Helm do nothing but note its commands in the plan; see :meth:`rehearse`."""
         self._context = context
         # the error for a missing Helm is the same for every release
-        self._helm = context.helm
+        self._helm = context.helm.noting(plan.commands, rehearse=rehearse)
+        self._is_rehearsal = rehearse
         self._target = plan.spec.target
         self._plan = plan
         self._spec = plan.spec
@@ -95,6 +98,25 @@ class ReleaseWork:
                 # another run created the namespace: now its lock can be waited for
                 self._new_namespace = False
         raise ReleaseLocked(f"The release {self._key} was changed by somebody else again and again.")
+
+    def rehearse(self) -> None:
+        """Note the command of Helm that the decision leads to, without running it."""
+        action = self._plan.decision.action
+        if action != decisions.INSTALL or self._plan.cause == decisions.TARGET_CHANGED:
+            self._aim_at(objects_namespace(self._context, self._plan))
+        if self._plan.cause == decisions.TARGET_CHANGED:
+            self._call_uninstall()
+            self._aim_at(self._spec.target)
+        if action in (decisions.INSTALL, decisions.UPGRADE):
+            self._call_helm(action)
+        elif action == decisions.UNINSTALL:
+            self._call_uninstall()
+        elif action == decisions.TEST:
+            self._call_test()
+        elif action == decisions.ROLLBACK:
+            target = self._context.made_of(self._key, self._spec.rollback_to)
+            if target is not None:
+                self._helm.rollback(self._key.name, self._target, target.number, self._spec.rollback_flags)
 
     # -- decision
 
@@ -143,8 +165,13 @@ class ReleaseWork:
         chart = plan.chart.digest if plan.chart else ""
         plan.decision = decide(self._spec.desired_state(chart, plan.values_digest), plan.last)
         plan.cause = plan.decision.reason
-        self._target = objects_namespace(self._context, plan)
-        self._helm = self._context.helm_for(self._key, self._target)
+        self._aim_at(objects_namespace(self._context, plan))
+
+    def _aim_at(self, namespace: str) -> None:
+        """Have Helm run in the namespace of the objects."""
+        self._target = namespace
+        helm = self._context.helm_for(self._key, namespace)
+        self._helm = helm.noting(self._plan.commands, rehearse=self._is_rehearsal)
 
     def _recover(self, abandoned: bool) -> None:
         """Recover a release that another run left pending, as the option 'pending' says.
@@ -299,7 +326,7 @@ class ReleaseWork:
         tests = self._spec.test
         if not tests.enable or self._plan.last is None:
             return None
-        outcome = self._helm.test(self._key.name, self._target, tests.timeout, tests.filters)
+        outcome = self._call_test()
         self._plan.test = TEST_PASSED if outcome.ok else TEST_FAILED
         last = self._context.last(self._key)
         if last is not None:
@@ -314,6 +341,10 @@ class ReleaseWork:
             self._plan.warnings.append(str(error))
             return None
         return error
+
+    def _call_test(self) -> Outcome:
+        tests = self._spec.test
+        return self._helm.test(self._key.name, self._target, tests.timeout, tests.filters)
 
     def _run_tests(self) -> None:
         self._plan.changed = True
@@ -370,7 +401,7 @@ class ReleaseWork:
         )
 
     def _roll_back(self, target: Revision) -> None:
-        outcome = self._helm.rollback(self._key.name, self._target, target.number, self._spec.flags)
+        outcome = self._helm.rollback(self._key.name, self._target, target.number, self._spec.rollback_flags)
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         last = self._plan.last
         self._plan.changed = self._plan.changed or last != before
@@ -390,21 +421,18 @@ class ReleaseWork:
         self._remove()
 
     def _remove(self) -> None:
-        spec = self._spec
-        keep_history = spec.keep_history and not spec.present
-        outcome = self._helm.uninstall(
-            self._key.name,
-            self._target,
-            timeout=spec.flags.timeout,
-            wait=spec.flags.wait,
-            keep_history=keep_history,
-            disable_hooks=spec.flags.disable_hooks,
-            propagation=spec.propagation,
-        )
+        outcome = self._call_uninstall()
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         self._plan.changed = self._plan.changed or self._plan.last != before
         if not outcome.ok and self._plan.last is not None:
             raise self._failure(decisions.UNINSTALL, outcome)
+
+    def _call_uninstall(self) -> Outcome:
+        flags = self._spec.uninstall_flags
+        if self._spec.present:
+            # a remedy, after which the name is free again
+            flags = dataclasses.replace(flags, keep_history=False)
+        return self._helm.uninstall(self._key.name, self._target, flags)
 
     def _label(self) -> None:
         if self._plan.last is not None:
