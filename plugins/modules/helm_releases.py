@@ -432,13 +432,14 @@ options:
         type: dict
         suboptions:
           allow:
-            description: The windows in which changes are made, one of which has to be open. The default is any time.
-            type: list
-            elements: str
+            description:
+              - The windows in which changes are made, a list of texts, one of which has to be open. The default is any
+                time.
+            type: raw
           deny:
-            description: The windows in which none are made. They win over O(releases[].window.allow).
-            type: list
-            elements: str
+            description:
+              - The windows in which no changes are made, a list of texts. They win over O(releases[].window.allow).
+            type: raw
           outside:
             description:
               - V(pending), as if nothing is said, reports what is to be done; V(fail) fails with the reason

@@ -146,8 +146,9 @@ RELEASE_SPEC: dict[str, Any] = {
     "window": {
         "type": "dict",
         "options": {
-            "allow": {"type": "list", "elements": "str"},
-            "deny": {"type": "list", "elements": "str"},
+            # a text would be cut at the commas between its days
+            "allow": {"type": "raw"},
+            "deny": {"type": "raw"},
             "outside": {"type": "str", "choices": ["pending", "fail"]},
         },
     },

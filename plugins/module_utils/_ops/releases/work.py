@@ -122,6 +122,8 @@ class ReleaseWork:
 
     def _act(self, abandoned: bool) -> None:
         self._look()
+        # its window may have closed while the lock was waited for
+        self._plan.check_window()
         before = current(self._context, self._plan.last) if self._context.want_diff else {}
         try:
             self._do(abandoned)

@@ -99,6 +99,8 @@ def test_when_dependencies_are_ready() -> None:
     assert list(map(str, spec.depends_on)) == ["default/a", "default/b", "default/c"]
     assert spec.ready_when == {ReleaseKey("default", "b"): "dep.revision > 1"}
     assert spec.window is not None and parsed(window={}).window is None
+    one = parsed(window={"allow": "Sat,Sun 22:00-04:00 Europe/Berlin"}).window
+    assert one is not None and [each.text for each in one.allow] == ["Sat,Sun 22:00-04:00 Europe/Berlin"]
 
 
 def test_values_are_no_part_of_what_is_printed() -> None:
