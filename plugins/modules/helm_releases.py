@@ -30,6 +30,8 @@ attributes:
     support: full
     details:
       - Helm renders what would be deployed and checks it with a dry run, so that a chart that cannot be rendered fails.
+        So does a release whose namespace is missing or being deleted, or whose kinds the cluster does not know, unless
+        something else in the run makes them. What cannot be checked before that is a warning.
   diff_mode:
     support: full
     details:
@@ -107,8 +109,8 @@ options:
         elements: raw
       chart_values_files:
         description:
-          - Files inside the chart, such as V(values-production.yaml). An entry is a path in the chart, or a mapping of
-            C(path) and C(ignore_missing).
+          - Files inside the chart, such as V(values-production.yaml) or V(./env/production.yaml). An entry is a path in
+            the chart, or a mapping of C(path) and C(ignore_missing).
         type: list
         elements: raw
       values_from:
@@ -151,8 +153,8 @@ options:
       depends_on:
         description:
           - Releases that have to be there first, by name, by V(namespace/name), or as a mapping of C(name),
-            C(namespace) and C(ready_when). One that is not in the list has to be deployed in the cluster already; its
-            namespace is that of its record.
+            C(namespace) and C(ready_when). One that is not in the list, or is suspended, has to be deployed in the
+            cluster already. The namespace of one that is not in the list is that of its record.
           - When one of them fails, this release is left as it is. A circle is an error before anything starts.
           - C(ready_when) is an expression in CEL, as C(readyExpr) of Flux, such as V(dep.chart.version ==
             self.chart.version). It says in place of Helm's status when the other release is ready, and is looked at
@@ -453,7 +455,7 @@ options:
         type: str
       keep_history:
         description:
-          - With O(releases[].state=absent), keep the record of the release.
+          - With O(releases[].state=absent), keep the record of the release. A later run without it removes the record.
         type: bool
         default: false
       deletion_propagation:
@@ -546,6 +548,13 @@ options:
     description:
       - The text of O(releases[].values_files) by path. It is filled in by the action plugin of this module.
     type: dict
+  planned_objects:
+    description:
+      - Kubernetes objects that an earlier task of the play applies, a list of mappings. In check mode that task does
+        not make them; ConfigMaps and Secrets for O(releases[].values_from), Namespaces and CustomResourceDefinitions
+        among them count as if it did. Otherwise it has no effect.
+      - A ConfigMap or Secret that is there already counts as it is after C(kubectl apply).
+    type: raw
   helm:
     description:
       - The program Helm on the host that runs the module, a path or a name in PATH.
@@ -559,7 +568,7 @@ options:
     type: str
   parallel:
     description:
-      - How many releases are worked on at once.
+      - How many releases are worked on at once, at most 64.
     type: int
     default: 4
   lock_timeout:
@@ -776,6 +785,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.rel
     RELEASES_SPEC,
     fetched_charts,
     kube_options,
+    planned_objects,
     release_items,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
@@ -809,6 +819,7 @@ def _deploy(module: AnsibleModule, releases: Any, kube: Any, charts: Any) -> dic
         parallel=params["parallel"],
         lock_timeout=parse_duration(params["lock_timeout"], "lock_timeout"),
         policy=rules_of(params["policy"]),
+        planned_objects=planned_objects(params),
         show=params["show"],
     )
     return deploy_releases(options, check_mode=module.check_mode, want_diff=bool(module._diff))

@@ -318,7 +318,7 @@ def test_all_three_namespaces(
     }
     for check in (True, False):
         run = role(demo, [release(namespace, **options)], check=check)
-        assert run.failed and f"The namespace {new}, for the objects" in run.message, run.message
+        assert run.failed and f"The namespace {new}, of the release one, does not exist" in run.message, run.message
     assert history(cluster, other, "one") == []
     for number, helm in enumerate(HELMS):
         again = dataclasses.replace(role, helm=tools[helm])

@@ -123,7 +123,7 @@ class Helm:
         found = shutil.which(expanded(path))
         if found is None:
             raise MissingDependency(
-                f"The program {path!r} is not on this host.", "Install Helm there, or say where it is."
+                f"The program {path!r} is not on this host.", "Install Helm there, or say in 'helm' where it is."
             )
         self.path = found
         self._scratch = scratch

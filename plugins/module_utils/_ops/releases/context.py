@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from ..._errors import Forbidden, NotFound, ObjectNotFound, OciError
+from ..._errors import ClusterError, Forbidden, NamespaceTerminating, NotFound, OciError
 from ..._helm.access import as_user, helm_environment
 from ..._helm.crds import ChartCrds
 from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
@@ -38,10 +38,13 @@ from ..._kube.rest import KubeRest
 from ..._oci.digest import digest_of
 from ..._secrets.masking import Mask, is_trivial, leaves
 from .chart_copy import copy_chart
+from .refusals import namespace_terminating, no_namespace
 from .spec import FetchedChart, ReleaseKey
 from .values import Origins, masked_values, values_at
 
 LEASE_PREFIX = "cloudnative.artifacts."
+# States of a namespace.
+PRESENT, MISSING, TERMINATING = "present", "missing", "terminating"
 # Revisions that are searched for secrets to mask in an error message of Helm: the failed one and the one before.
 REVISIONS_OF_FAILURE = 2
 
@@ -81,6 +84,7 @@ class ReleaseContext:
         self.want_diff = want_diff
         self.want_show = want_show
         self.warnings: list[str] = []
+        self._namespaces: dict[tuple[str, str], str] = {}
         self._scratch = scratch
         self._mask = mask
         self._origins = origins
@@ -149,6 +153,40 @@ class ReleaseContext:
                 return revision
         return None
 
+    def namespace_state(self, key: ReleaseKey, name: str) -> str:
+        """``PRESENT``, ``MISSING`` or ``TERMINATING``, as a release sees it when it is first asked.
+
+        Without the right to read it, a dry run shows which it is.
+        """
+        place = (self._users.get(key, ""), name)
+        with self._guard:
+            if place not in self._namespaces:
+                self._namespaces[place] = self.look_at_namespace(key, name)
+            return self._namespaces[place]
+
+    def look_at_namespace(self, key: ReleaseKey, name: str) -> str:
+        """As :meth:`namespace_state`, and as it is now."""
+        api = self.api_of(key)
+        try:
+            found = api.find(f"/api/v1/namespaces/{name}")
+            if found is None:
+                return MISSING
+            return TERMINATING if (found.get("metadata") or {}).get("deletionTimestamp") else PRESENT
+        except Forbidden:
+            pass
+        # what any release creates
+        probe = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{LEASE_PREFIX}probe"}}
+        try:
+            api.create(revisions_path(name), probe, dry_run=True)
+        except NamespaceTerminating:
+            return TERMINATING
+        except NotFound:
+            return MISSING
+        except ClusterError:
+            # the work itself shows why
+            pass
+        return PRESENT
+
     def release(self, revision: Revision) -> dict[str, Any]:
         """The release document that Helm stored for a revision."""
         release = decode_release(self._api_for(revision).get(self._secret_path(revision)), self._name(revision))
@@ -160,13 +198,6 @@ class ReleaseContext:
         if revision.is_recorded:
             return revision.target
         return str(self.release(revision).get("namespace") or revision.namespace)
-
-    def has_namespace(self, key: ReleaseKey, namespace: str) -> bool:
-        """Whether a namespace exists; true also when that may not be asked for."""
-        try:
-            return self.api_of(key).find(f"/api/v1/namespaces/{namespace}") is not None
-        except Forbidden:
-            return True
 
     def label(self, revision: Revision, labels: Mapping[str, str | None]) -> None:
         """Set labels of a revision; None removes one."""
@@ -200,16 +231,16 @@ class ReleaseContext:
         Without permission for Leases there is no lock: Helm itself refuses a second concurrent action.
 
         :raises ObjectNotFound: when there is no such namespace.
+        :raises NamespaceTerminating: when the namespace is being deleted, so that no Lease can be created.
         :raises ReleaseLocked: when another run does not release it in time.
         """
         lock = LeaseLock(self.api_of(key), key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
         try:
             abandoned = lock.acquire(self.lock_timeout)
         except NotFound:
-            raise ObjectNotFound(
-                f"The namespace {key.namespace}, of the release {key.name}, does not exist.",
-                "Create it, or set 'create_namespace', which creates the namespace of the objects.",
-            ) from None
+            raise no_namespace(key) from None
+        except NamespaceTerminating:
+            raise namespace_terminating(key) from None
         except Forbidden as exc:
             self._warn_lockless(
                 "Releases are deployed without a lock, since the API does not allow it: two runs at once may get in "
@@ -246,11 +277,18 @@ class ReleaseContext:
                 apply_crds(self.api_of(key), list(new.values()), replace=replace, changed=changed)
                 self._applied.update((user, digest) for digest in new)
 
-    def missing_crds(self, key: ReleaseKey, chart: FetchedChart, values: bytes) -> list[str]:
-        """The names of the chart's CRDs that are not in the cluster."""
+    def crds_to_come(
+        self, key: ReleaseKey, chart: FetchedChart, values: bytes, *, replace: bool
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """For check mode: the chart's CRDs that will be as the chart has them, and the names of those that are missing.
+
+        :param replace: whether those that are there are replaced.
+        """
         path = self.chart_file(chart)
         with self._crds_guard:
-            return missing_crds(self.api_of(key), self._crds_of(chart, path, values))
+            documents = self._crds_of(chart, path, values)
+            missing = missing_crds(self.api_of(key), documents)
+        return [each for each in documents if replace or str(each["metadata"]["name"]) in missing], missing
 
     def _crds_of(self, chart: FetchedChart, path: str, values: bytes) -> list[dict[str, Any]]:
         if chart.layer not in self._crds:

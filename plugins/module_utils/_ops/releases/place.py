@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from ..._errors import InvalidOption, ObjectNotFound
+from ..._errors import InvalidOption
 from ..._helm import decision as decisions
 from ..._helm.release import UNINSTALLED
-from .context import ReleaseContext
+from .context import MISSING, ReleaseContext
 from .plan import ReleasePlan
+from .refusals import no_namespace
+from .spec import ReleaseKey
 
 
 def objects_namespace(context: ReleaseContext, plan: ReleasePlan) -> str:
@@ -39,11 +41,8 @@ def creates_namespace(context: ReleaseContext, plan: ReleasePlan) -> bool:
     :raises ObjectNotFound: when it is missing and is not to be created: Helm would find out after it has begun.
     """
     spec = plan.spec
-    if spec.target == plan.key.namespace or context.has_namespace(plan.key, spec.target):
+    if spec.target == plan.key.namespace or context.look_at_namespace(plan.key, spec.target) != MISSING:
         return False
     if not spec.create_namespace:
-        raise ObjectNotFound(
-            f"The namespace {spec.target}, for the objects of the release {plan.key}, does not exist.",
-            "Create it, or set 'create_namespace'.",
-        )
+        raise no_namespace(ReleaseKey(spec.target, plan.key.name))
     return True

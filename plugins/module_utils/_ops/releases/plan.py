@@ -16,6 +16,21 @@ from ..._helm.decision import Decision
 from ..._helm.release import Revision
 from .spec import FetchedChart, ReleaseKey, ReleaseSpec
 
+# A kind with its apiVersion, or a namespace without one.
+Thing = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """Something that a release needs and the cluster lacks; ``error`` is how the release fails without it."""
+
+    thing: Thing
+    error: OciError
+
+    def __str__(self) -> str:
+        version, name = self.thing
+        return f"the kind {name} of {version}" if version else f"the namespace {name}"
+
 
 @dataclass
 class ReleasePlan:
@@ -23,6 +38,7 @@ class ReleasePlan:
 
     ``last`` is its latest revision in the cluster, ``values`` are the gathered ones as JSON. ``cause`` is the reason of
     the decision, ``reason`` that of the outcome. ``pending`` says what waits for the time at which changes are made.
+    ``unmet`` is what the cluster lacks for it, in check mode.
     """
 
     spec: ReleaseSpec
@@ -42,6 +58,7 @@ class ReleasePlan:
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     pending: dict[str, str] = field(default_factory=dict)
+    unmet: list[Unmet] = field(default_factory=list)
     # what check mode has rendered, the commands of Helm, and what of all is shown
     rendered: Mapping[str, Any] = field(default_factory=dict, repr=False)
     commands: list[str] = field(default_factory=list, repr=False)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,8 +78,18 @@ class ValuesReference:
     literal: bool = False
     user: str = ""
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Kind, namespace and name of the object."""
+        return self.kind, self.namespace, self.name
+
+    @property
+    def owner(self) -> str:
+        """The object, for messages."""
+        return f"{self.kind} {self.namespace}/{self.name}"
+
     def __str__(self) -> str:
-        return f"the key {self.key!r} of the {self.kind} {self.namespace}/{self.name}"
+        return f"the key {self.key!r} of the {self.owner}"
 
 
 @dataclass(frozen=True)
@@ -191,6 +202,7 @@ class ReleaseSpec:
             tests=self.test.accepted,
             suspended=self.suspend,
             rollback_to=self.rollback_to,
+            keep_history=self.uninstall_flags.keep_history,
         )
 
 
@@ -268,7 +280,10 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         source=item["source"] or "",
         values=item["values"] or {},
         values_files=_files(item["values_files"], key, "values_files"),
-        chart_values_files=_files(item["chart_values_files"], key, "chart_values_files"),
+        chart_values_files=[
+            dataclasses.replace(each, path=posixpath.normpath(each.path))
+            for each in _files(item["chart_values_files"], key, "chart_values_files")
+        ],
         values_from=[_reference(each, namespace, user) for each in item["values_from"] or ()],
         depends_on=[need for need, _ready_when in needs],
         ready_when={need: ready_when for need, ready_when in needs if ready_when},
@@ -281,7 +296,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         remediate_last_failure=item["remediate_last_failure"],
         test=ReleaseTests(
             enable=bool(test.get("enable")),
-            timeout=parse_duration(test.get("timeout") or item["timeout"]),
+            timeout=parse_duration(test.get("timeout") or item["timeout"], "test.timeout"),
             ignore_failures=bool(test.get("ignore_failures")),
             filters=[_filter(each) for each in test.get("filters") or ()],
         ),
@@ -344,7 +359,7 @@ def _flags(item: Mapping[str, Any]) -> DeployFlags:
         wait=item["wait"],
         wait_for_jobs=item["wait_for_jobs"],
         wait_strategy=item["wait_strategy"] or "",
-        timeout=parse_duration(item["timeout"]),
+        timeout=parse_duration(item["timeout"], "timeout"),
         history_max=item["history_max"],
         disable_hooks=item["disable_hooks"],
         disable_openapi_validation=item["disable_openapi_validation"],
@@ -370,7 +385,7 @@ def _uninstall_flags(item: Mapping[str, Any]) -> UninstallFlags:
     own = {name: value for name, value in (item["uninstall"] or {}).items() if value is not None}
     given = {**item, **own}
     return UninstallFlags(
-        timeout=parse_duration(given["timeout"]),
+        timeout=parse_duration(given["timeout"], "timeout"),
         wait=given["wait"],
         wait_strategy=given["wait_strategy"] or "",
         keep_history=given["keep_history"],

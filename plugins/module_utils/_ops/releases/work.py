@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..._errors import Forbidden, HelmFailed, NotFound, ObjectNotFound, OciError, ReleaseLocked
+from ..._errors import Forbidden, HelmFailed, NamespaceTerminating, NotFound, OciError, ReleaseLocked
 from ..._helm import decision as decisions
 from ..._helm.decision import decide
 from ..._helm.helm_binary import Outcome
@@ -37,6 +37,7 @@ from .context import ReleaseContext
 from .place import creates_namespace, objects_namespace
 from .plan import ReleasePlan
 from .preview import add_diff, current
+from .refusals import left_pending, no_revision_of
 from .spec import Remedy
 
 LOOK_AGAIN = 2.0
@@ -82,6 +83,12 @@ class ReleaseWork:
             try:
                 with self._context.locked(self._key) as (_is_held, abandoned):
                     self._act(abandoned)
+                return
+            except NamespaceTerminating:
+                if self._plan.decision.action != decisions.UNINSTALL:
+                    raise
+                # what lies outside of the namespace can still be removed; no other run can get a lock either
+                self._act(abandoned=False)
                 return
             except NotFound:
                 is_created = self._spec.create_namespace and self._spec.target == self._key.namespace
@@ -141,8 +148,11 @@ class ReleaseWork:
 
     def _do(self, abandoned: bool) -> None:
         if self._plan.decision.recover:
-            self._recover(abandoned)
-        if self._plan.cause == decisions.TARGET_CHANGED:
+            cause = self._plan.cause
+            if self._recover(abandoned):
+                # why there was work, not what was found after the first half of it
+                self._plan.cause = cause
+        if self._plan.decision.reason == decisions.TARGET_CHANGED:
             self._remove()
             self._look()
             self._plan.cause = decisions.TARGET_CHANGED
@@ -175,8 +185,8 @@ class ReleaseWork:
         helm = self._context.helm_for(self._key, namespace)
         self._helm = helm.noting(self._plan.commands, rehearse=self._is_rehearsal)
 
-    def _recover(self, abandoned: bool) -> None:
-        """Recover a release that another run left pending, as the option 'pending' says.
+    def _recover(self, abandoned: bool) -> bool:
+        """Recover a release that another run left pending, as the option 'pending' says; return whether it had to be.
 
         Only a lock shows whether another run is still working on it. For a release that was deployed by other means,
         its age decides, as Helm stops after its timeout.
@@ -188,13 +198,10 @@ class ReleaseWork:
             last = self._plan.last
             if last is None or not (last.is_pending or last.status == UNINSTALLING):
                 self._look()
-                return
+                return False
             stale = abandoned or last.age() >= self._spec.flags.timeout
             if self._spec.pending == "fail" and (stale or time.monotonic() >= deadline):
-                raise ReleaseLocked(
-                    f"The release {self._key} is {last.status} (revision {last.number}).",
-                    "Let its deployment finish, or choose another 'pending' than fail.",
-                )
+                raise left_pending(self._key, last)
             if stale:
                 break
             if time.monotonic() >= deadline:
@@ -207,6 +214,7 @@ class ReleaseWork:
             time.sleep(LOOK_AGAIN)
             self._plan.last = self._context.last(self._key)
         self._unlock(last)
+        return True
 
     def _unlock(self, last: Revision) -> None:
         if last.status == UNINSTALLING:
@@ -318,7 +326,11 @@ class ReleaseWork:
         error = HelmFailed(
             f"helm {action} of the release {self._key} failed: {words}.", "Nothing was changed." if unchanged else ""
         )
-        error.reason = Forbidden.reason if unchanged and " is forbidden: " in outcome.words else _FAILED[action]
+        error.reason = _FAILED[action]
+        if unchanged and "because it is being terminated" in outcome.words:
+            error.reason, error.retryable = NamespaceTerminating.reason, True
+        elif unchanged and " is forbidden: " in outcome.words:
+            error.reason = Forbidden.reason
         return error
 
     # -- tests
@@ -393,14 +405,9 @@ class ReleaseWork:
         :raises ObjectNotFound: when no stored revision has it.
         """
         target = self._context.made_of(self._key, digest)
-        if target is not None:
-            self._roll_back(target)
-            return
-        kept = ", ".join(str(each.number) for each in self._context.revisions(self._key)[:20])
-        raise ObjectNotFound(
-            f"No revision of the release {self._key} that is kept ({kept}) was made of the chart {digest}.",
-            "See 'helm history' for the digests; 'history_max' says how many are kept.",
-        )
+        if target is None:
+            raise no_revision_of(self._key, digest, self._context.revisions(self._key))
+        self._roll_back(target)
 
     def _roll_back(self, target: Revision) -> None:
         outcome = self._helm.rollback(self._key.name, self._target, target.number, self._spec.rollback_flags)
