@@ -183,7 +183,8 @@ options:
         description:
           - What becomes of CustomResourceDefinitions in the directory C(crds) of the chart and of its enabled
             subcharts, when the release is installed or upgraded. V(Create) adds those that are missing,
-            V(CreateReplace) also replaces those that are there, V(Skip) leaves all of them alone. None is ever removed.
+            V(CreateReplace) also gives those that are there the labels, the annotations and the spec of the chart,
+            V(Skip) leaves all of them alone. None is ever removed.
         type: str
         choices: [Skip, Create, CreateReplace]
         default: Create
@@ -486,17 +487,21 @@ options:
         default: false
       force:
         description:
-          - Replace objects that cannot be updated.
+          - Replace objects instead of updating them. It excludes O(releases[].force_conflicts), and
+            O(releases[].server_side=true), since only the client replaces.
         type: bool
         default: false
       force_conflicts:
         description:
-          - Take over fields that other managers own. Needs Helm 4.
+          - Take over fields that other managers own. Needs Helm 4. It counts where objects are updated by server-side
+            apply, which the record of the release says, for rollbacks, too; otherwise there are no conflicts.
         type: bool
         default: false
       server_side:
         description:
-          - Whether objects are updated by server-side apply. Needs Helm 4, whose default it is for new releases.
+          - Whether objects are updated by server-side apply. Needs Helm 4, whose default it is for new releases. Others
+            are updated as their last revision was, which is what V(auto) stands for, and what Helm 3 made by the
+            client.
         type: str
         choices: ['true', 'false', auto]
       cleanup_on_fail:
@@ -728,6 +733,20 @@ releases:
         - The objects that differ, each with kind, namespace, name, change (missing or changed) and paths. Where they
           were to be corrected, C(corrected) says whether that was done.
       returned: when drift was found
+      type: list
+      elements: dict
+    crds:
+      description:
+        - The CustomResourceDefinitions that were changed for it, each with name and change (created or replaced). One
+          that several releases have is with the release that came first.
+      returned: when there are some
+      type: list
+      elements: dict
+    left_behind:
+      description:
+        - Objects of earlier revisions that Helm has not removed from the cluster, since one of them failed, each with
+          kind, namespace and name. They are looked for when something is done after a failure, and there is a warning.
+      returned: when there are some
       type: list
       elements: dict
     manifest:

@@ -16,8 +16,9 @@ from typing import Any
 
 from ..._errors import ClusterError, Forbidden, NamespaceTerminating, NotFound, OciError
 from ..._helm.access import as_user, helm_environment
+from ..._helm.apply_method import accepted_flags, depends_on_record, is_server_side
 from ..._helm.crds import ChartCrds
-from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
+from ..._helm.helm_binary import MAX_WORDS, DeployFlags, Helm, HelmAccess, Outcome
 from ..._helm.manifest_text import object_text, secrets_of_release, shown_release
 from ..._helm.release import (
     ALL_REVISIONS,
@@ -34,6 +35,7 @@ from ..._helm.release import (
 from ..._kube.api import KubeOptions
 from ..._kube.crds import apply_crds, missing_crds
 from ..._kube.lease import LeaseLock
+from ..._kube.objects import ObjectLocator
 from ..._kube.rest import KubeRest
 from ..._oci.digest import digest_of
 from ..._secrets.masking import Mask, is_trivial, leaves
@@ -75,6 +77,7 @@ class ReleaseContext:
     ) -> None:
         self._api = api
         self._users = users or {}
+        self.places = ObjectLocator(api)
         self._helm: Helm | None = None
         self._access = HelmAccess()
         self._helm_path = helm
@@ -92,7 +95,8 @@ class ReleaseContext:
         self._guard = threading.Lock()
         self._crds: dict[str, ChartCrds] = {}
         self._crds_guard = threading.Lock()
-        self._applied: set[tuple[str, str]] = set()
+        # users and digests of the CRDs that were applied in this run, each with whether an existing one was replaced
+        self._applied: set[tuple[str, str, bool]] = set()
         self._lockless = False
 
     @property
@@ -199,6 +203,16 @@ class ReleaseContext:
             return revision.target
         return str(self.release(revision).get("namespace") or revision.namespace)
 
+    def accepted_flags(self, flags: DeployFlags, base: Revision | None) -> DeployFlags:
+        """Return the flags that Helm accepts; the record of ``base`` is read when they depend on it.
+
+        :param base: the last revision for an upgrade, the one to go back to for a rollback, None for an install.
+        """
+        if not self.helm.has(4, 0) or not flags.force_conflicts:
+            return flags
+        recorded = base is None or not depends_on_record(flags) or is_server_side(self.release(base))
+        return accepted_flags(flags, recorded=recorded)
+
     def label(self, revision: Revision, labels: Mapping[str, str | None]) -> None:
         """Set labels of a revision; None removes one."""
         self._api_for(revision).merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
@@ -262,20 +276,25 @@ class ReleaseContext:
     # -- charts
 
     def apply_crds(
-        self, key: ReleaseKey, chart: FetchedChart, values: bytes, *, replace: bool, changed: list[str]
+        self, key: ReleaseKey, chart: FetchedChart, values: bytes, *, replace: bool, changed: dict[str, str]
     ) -> None:
-        """Apply the chart's CRDs, each once per run and user; append the names of those that changed to ``changed``.
+        """Apply the chart's CRDs, each once per run and user; add the names of those that changed to ``changed``.
 
+        :param changed: as for :func:`apply_crds` of the cluster.
         :raises ChartError: when they cannot be read.
         :raises ClusterError: when the API refuses one.
         """
         path, user = self.chart_file(chart), self._users.get(key, "")
         with self._crds_guard:
             documents = self._crds_of(chart, path, values)
-            new = {_digest(each): each for each in documents if (user, _digest(each)) not in self._applied}
+            new = {_digest(each): each for each in documents if not self._is_applied(user, _digest(each), replace)}
             if new:
                 apply_crds(self.api_of(key), list(new.values()), replace=replace, changed=changed)
-                self._applied.update((user, digest) for digest in new)
+                self._applied.update((user, digest, replace) for digest in new)
+
+    def _is_applied(self, user: str, digest: str, replace: bool) -> bool:
+        """Return whether nothing is left to do for a CRD: one that was only to be created may have to be replaced."""
+        return (user, digest, True) in self._applied or (not replace and (user, digest, False) in self._applied)
 
     def crds_to_come(
         self, key: ReleaseKey, chart: FetchedChart, values: bytes, *, replace: bool

@@ -175,7 +175,6 @@ class _Run:
     def _carry_out(self, plans: Mapping[ReleaseKey, ReleasePlan]) -> None:
         # imported here: an unchanged run needs none of it
         from ..._helm.schedule import run_in_order
-        from ..._kube.objects import ObjectLocator
         from ..._unexpected import as_error
         from .context import ReleaseContext
         from .drift import look_for_drift
@@ -201,7 +200,6 @@ class _Run:
                 from .readiness import check_ready_when
 
                 check_ready_when(plans.values())
-            places = ObjectLocator(self._api)
 
             def work(key: ReleaseKey) -> None:
                 plan = plans[key]
@@ -223,7 +221,7 @@ class _Run:
 
                         check_ready(context, plans, plan)
                     if not plan.has_work:
-                        look_for_drift(context, places, plan)
+                        look_for_drift(context, context.places, plan)
                     elif self._foresight is not None:
                         predict(context, self._foresight, plan)
                     else:

@@ -126,16 +126,17 @@ def _check_pending(plan: ReleasePlan) -> None:
 
 def _rendered(context: ReleaseContext, foresight: Foresight, plan: ReleasePlan) -> dict[str, Any]:
     action, chart = plan.decision.action, plan.wanted_chart
-    namespace = plan.spec.target if action == decisions.INSTALL else objects_namespace(context, plan)
+    is_install = action == decisions.INSTALL
+    namespace = plan.spec.target if is_install else objects_namespace(context, plan)
     helm = context.helm_for(plan.key, namespace)
-    verb = helm.install if action == decisions.INSTALL else helm.upgrade
-    own = {"replace": True} if action == decisions.INSTALL and plan.last is not None else {}
+    verb = helm.install if is_install else helm.upgrade
+    own = {"replace": True} if is_install and plan.last is not None else {}
     outcome = verb(
         plan.key.name,
         namespace,
         context.chart_file(chart),
         plan.values,
-        plan.spec.flags,
+        context.accepted_flags(plan.spec.flags, None if is_install else plan.last),
         dry_run=DRY_RUN,
         **own,
     )

@@ -266,6 +266,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
             raise InvalidOption(f"{each[:100]!r}, of the release {name}, cannot be the name of a namespace.")
     key = ReleaseKey(item["storage_namespace"] or namespace, name)
     user = _user(namespace, item["service_account"] or "", key)
+    _check_force(item, key)
     if item["rollback_to"]:
         parse_digest(item["rollback_to"])
     test = item["test"] or {}
@@ -320,6 +321,24 @@ def _user(namespace: str, account: str, key: ReleaseKey) -> str:
             f"Wanted is the name of a service account in the namespace {namespace}, without that namespace.",
         )
     return f"system:serviceaccount:{namespace}:{account}"
+
+
+def _check_force(item: Mapping[str, Any], key: ReleaseKey) -> None:
+    """Check the options that exclude each other in Helm.
+
+    :raises InvalidOption: when two of them are set.
+    """
+    if not item["force"]:
+        return
+    for other, is_set, what in (
+        ("force_conflicts", item["force_conflicts"], "takes over fields of objects that are kept"),
+        ("server_side: true", item["server_side"] == "true", "leaves the update to the server, which cannot replace"),
+    ):
+        if is_set:
+            raise InvalidOption(
+                f"The release {key} has both 'force', which replaces objects, and '{other}', which {what}.",
+                "Set one of them, also in the defaults of the releases.",
+            )
 
 
 def _window(option: Mapping[str, Any] | None, key: ReleaseKey) -> Schedule | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..._errors import Forbidden, HelmFailed, NamespaceTerminating, NotFound, OciError, ReleaseLocked
 from ..._helm import decision as decisions
+from ..._helm.apply_method import conflict_hint
 from ..._helm.decision import decide
 from ..._helm.helm_binary import Outcome
 from ..._helm.release import (
@@ -34,6 +35,7 @@ from ..._helm.release import (
 )
 from ..._unexpected import as_error
 from .context import ReleaseContext
+from .left_behind import collect_failed, note_left_behind
 from .place import creates_namespace, objects_namespace
 from .plan import ReleasePlan
 from .preview import add_diff, current
@@ -73,6 +75,8 @@ class ReleaseWork:
         self._spec = plan.spec
         self._key = plan.spec.key
         self._new_namespace = False
+        # the records of failed revisions, by number
+        self._before: dict[int, Mapping[str, Any]] = {}
 
     def carry_out(self) -> None:
         """Bring the release to the wanted state.
@@ -123,7 +127,7 @@ class ReleaseWork:
         elif action == decisions.ROLLBACK:
             target = self._context.made_of(self._key, self._spec.rollback_to)
             if target is not None:
-                self._helm.rollback(self._key.name, self._target, target.number, self._spec.rollback_flags)
+                self._call_rollback(target)
 
     # -- decision
 
@@ -135,6 +139,7 @@ class ReleaseWork:
         try:
             self._do(abandoned)
         finally:
+            note_left_behind(self._context, self._plan, self._before)
             if self._context.want_diff and self._plan.changed:
                 self._show_change(before)
 
@@ -239,11 +244,9 @@ class ReleaseWork:
     def _deploy(self, action: str) -> None:
         chart, policy = self._plan.chart, self._spec.crds
         if chart is not None and policy != "Skip":
-            changed: list[str] = []
+            replace, changed = policy == "CreateReplace", self._plan.crds
             try:
-                self._context.apply_crds(
-                    self._key, chart, self._plan.values, replace=policy == "CreateReplace", changed=changed
-                )
+                self._context.apply_crds(self._key, chart, self._plan.values, replace=replace, changed=changed)
             finally:
                 self._plan.changed = self._plan.changed or bool(changed)
         remedy = self._spec.install_remedy if action == decisions.INSTALL else self._spec.upgrade_remedy
@@ -265,6 +268,7 @@ class ReleaseWork:
         :raises HelmFailed: when nothing was changed: another attempt would fail in the same way.
         """
         plan, before = self._plan, self._plan.last
+        collect_failed(self._context, plan, self._before)
         outcome = self._call_helm(action)
         # even if the cluster cannot be reached any more
         plan.changed = plan.changed or outcome.ok
@@ -302,7 +306,7 @@ class ReleaseWork:
             self._target,
             self._context.chart_file(chart),
             plan.values,
-            self._spec.flags,
+            self._context.accepted_flags(self._spec.flags, None if action == decisions.INSTALL else plan.last),
             description=revision_description(action, chart.origin, self._fingerprint()),
             labels=labels,
             **(own if action == decisions.INSTALL else {}),
@@ -323,9 +327,8 @@ class ReleaseWork:
 
     def _failure(self, action: str, outcome: Outcome, *, unchanged: bool = False) -> HelmFailed:
         words = self._context.said(outcome, self._key).rstrip(".")
-        error = HelmFailed(
-            f"helm {action} of the release {self._key} failed: {words}.", "Nothing was changed." if unchanged else ""
-        )
+        hints = [conflict_hint(outcome.words, self._spec.flags), self._plan.changed_before() if unchanged else ""]
+        error = HelmFailed(f"helm {action} of the release {self._key} failed: {words}.", " ".join(filter(None, hints)))
         error.reason = _FAILED[action]
         if unchanged and "because it is being terminated" in outcome.words:
             error.reason, error.retryable = NamespaceTerminating.reason, True
@@ -410,7 +413,8 @@ class ReleaseWork:
         self._roll_back(target)
 
     def _roll_back(self, target: Revision) -> None:
-        outcome = self._helm.rollback(self._key.name, self._target, target.number, self._spec.rollback_flags)
+        collect_failed(self._context, self._plan, self._before)
+        outcome = self._call_rollback(target)
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         last = self._plan.last
         self._plan.changed = self._plan.changed or last != before
@@ -424,12 +428,17 @@ class ReleaseWork:
             )
             self._plan.last = self._context.last(self._key)
 
+    def _call_rollback(self, target: Revision) -> Outcome:
+        flags = self._context.accepted_flags(self._spec.rollback_flags, target)
+        return self._helm.rollback(self._key.name, self._target, target.number, flags)
+
     # -- uninstall, labels
 
     def _uninstall(self) -> None:
         self._remove()
 
     def _remove(self) -> None:
+        collect_failed(self._context, self._plan, self._before)
         outcome = self._call_uninstall()
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         self._plan.changed = self._plan.changed or self._plan.last != before

@@ -239,3 +239,11 @@ def test_dependencies_whose_records_are_elsewhere() -> None:
         parse_releases([items[0], twice, items[1]], DEMO)
     with pytest.raises(InvalidOption, match="records/a is given twice"):
         parse_releases([items[0], filled(name="a", namespace="records")], DEMO)
+
+
+@pytest.mark.parametrize(("option", "value"), [("force_conflicts", True), ("server_side", "true")])
+def test_options_that_exclude_each_other(option: str, value: Any) -> None:
+    with pytest.raises(InvalidOption, match=rf"default/one has both 'force'.*'{option}") as caught:
+        parsed(force=True, **{option: value})
+    assert "defaults" in caught.value.hint
+    assert parsed(force=False, **{option: value}) and parsed(force=True, server_side="auto")
