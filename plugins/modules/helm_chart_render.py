@@ -54,7 +54,8 @@ options:
         required: true
       namespace:
         description:
-          - The namespace of the release. Helm writes it only where a template asks for it.
+          - The namespace of the release. Helm writes that of the objects, which is O(releases[].target_namespace) where
+            it is set, only where a template asks for it.
         type: str
         default: default
       state:
@@ -139,6 +140,10 @@ options:
             description: Its arguments.
             type: list
             elements: str
+      target_namespace:
+        description:
+          - As O(cloudnative.artifacts.helm_releases#module:releases[].target_namespace).
+        type: str
       disable_hooks:
         description:
           - Leave out the hooks of the chart.

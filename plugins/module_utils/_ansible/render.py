@@ -27,6 +27,7 @@ RENDERING = (
     "chart_values_files",
     "values_from",
     "post_renderer",
+    "target_namespace",
     "disable_hooks",
     "skip_schema_validation",
 )
