@@ -11,22 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import hashlib
 import os
 import re
 import resource
-import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
+from .post_renderer import PostRenderer, flags_for
 
 OLDEST = (3, 10)
 # characters of Helm's output that are shown, and that are read; more are read so that secrets are hidden before cutting
@@ -43,7 +42,6 @@ _VERSION = re.compile(r"v(\d+)\.(\d+)")
 # variables that would make Helm use another cluster or storage than the options
 _DROPPED = re.compile(r"HELM_(KUBE|NAMESPACE|DRIVER|DEBUG)|KUBECONFIG")
 _PR_SET_PDEATHSIG = 1
-_RENDERER = "rendered-by-command"
 
 
 @dataclass(frozen=True)
@@ -51,14 +49,6 @@ class HelmAccess:
     """Helm's connection to the cluster: environment variables, made by :mod:`.access`."""
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True)
-class PostRenderer:
-    """A program that reads the rendered manifests and prints the manifests to deploy."""
-
-    command: str
-    arguments: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +68,9 @@ class DeployFlags:
     server_side: str = ""
     cleanup_on_fail: bool = False
     post_renderer: PostRenderer | None = None
+    # what changes the rendered manifests behind the post-renderer, and whether hooks have to be among them
+    render: Callable[[bytes], bytes] | None = field(default=None, repr=False)
+    render_hooks: bool = False
 
 
 @dataclass(frozen=True)
@@ -226,13 +219,31 @@ class Helm:
             words += ["--description", description]
         if labels and self.labels_releases:
             words += ["--labels", ",".join(f"{key}={value}" for key, value in sorted(labels.items()))]
-        environment: dict[str, str] = {}
-        if flags.post_renderer is not None:
-            more, environment = self._rendering(flags.post_renderer)
-            words += more
         if dry_run:
             words += [f"--dry-run={dry_run}" if self.has(3, 13) else "--dry-run", "--output", "json"]
-        return self._call(words, flags.timeout, values, environment, keep_output=bool(dry_run))
+        return self._call_rendering(words, values, flags, keep_output=bool(dry_run))
+
+    def _call_rendering(self, words: list[str], values: bytes, flags: DeployFlags, *, keep_output: bool) -> Outcome:
+        """Run Helm with what changes the rendered manifests."""
+        environment: dict[str, str] = {}
+        renderer = flags.post_renderer
+        with contextlib.ExitStack() as stack:
+            stage = None
+            if flags.render is not None:
+                from .render_stage import RenderStage
+
+                if flags.render_hooks:
+                    self._demand("post-rendering of hooks", (4, 0))
+                stage = stack.enter_context(RenderStage(self._scratch, flags.render))
+                renderer = stage.behind(renderer)
+            if renderer is not None:
+                present = self._environment.get("HELM_PLUGINS", "")
+                more, environment = flags_for(renderer, self._scratch, present, as_plugin=self.has(4, 0))
+                words = [*words, *more]
+            outcome = self._call(words, flags.timeout, values, environment, keep_output=keep_output)
+        if stage is not None and stage.failure is not None:
+            return Outcome(False, str(stage.failure).rstrip("."))
+        return outcome
 
     def _waiting(self, flags: DeployFlags) -> list[str]:
         words = [f"--timeout={_duration(flags.timeout)}"]
@@ -260,35 +271,6 @@ class Helm:
             f"{self.path} is Helm {self.version[0]}.{self.version[1]}, which has no {word}.",
             f"Install Helm {since[0]}.{since[1]} or newer, or leave the option out.",
         )
-
-    def _rendering(self, renderer: PostRenderer) -> tuple[list[str], dict[str, str]]:
-        """Return flags and environment for a post-renderer; for Helm 4, write a plugin that calls it."""
-        arguments = [f"--post-renderer-args={each}" for each in renderer.arguments]
-        command = shutil.which(expanded(renderer.command))
-        if command is None:
-            raise MissingDependency(
-                f"The post-renderer {renderer.command!r} is not a program on this host.", "Install it there."
-            )
-        command = os.path.abspath(command)
-        if not self.has(4, 0):
-            return [f"--post-renderer={command}", *arguments], {}
-        plugins = os.path.join(self._scratch, "plugins")
-        name = f"{_RENDERER}-{hashlib.sha256(os.fsencode(command)).hexdigest()[:12]}"
-        folder = os.path.join(plugins, name)
-        if not os.path.isdir(folder):
-            staged = f"{folder}.{os.getpid()}"
-            os.makedirs(staged, mode=0o700)
-            with open(os.path.join(staged, "run"), "w", encoding="utf-8") as stream:
-                stream.write(f'#!/bin/sh\nexec {shlex.quote(command)} "$@"\n')
-            os.chmod(os.path.join(staged, "run"), 0o700)
-            with open(os.path.join(staged, "plugin.yaml"), "w", encoding="utf-8") as stream:
-                stream.write(_PLUGIN.format(name=name))
-            with contextlib.suppress(OSError):
-                os.rename(staged, folder)
-        present = self._environment.get("HELM_PLUGINS")
-        return [f"--post-renderer={name}", *arguments], {
-            "HELM_PLUGINS": f"{plugins}{os.pathsep}{present}" if present else plugins
-        }
 
     def _read_version(self) -> tuple[int, int]:
         outcome = self._call(["version", "--short"], VERSION_TIMEOUT, keep_output=True)
@@ -390,15 +372,3 @@ def _be_limited() -> None:
         hard = resource.getrlimit(kind)[1]
         limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (limit, limit))
-
-
-_PLUGIN = """\
-apiVersion: v1
-type: postrenderer/v1
-name: {name}
-version: 1.0.0
-runtime: subprocess
-runtimeConfig:
-  platformCommand:
-    - command: ${{HELM_PLUGIN_DIR}}/run
-"""
