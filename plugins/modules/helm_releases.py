@@ -123,9 +123,14 @@ options:
             default: false
       depends_on:
         description:
-          - Releases that have to be there first, by name, by V(namespace/name), or as a mapping of C(name) and
-            C(namespace). One that is not in the list has to be deployed in the cluster already.
+          - Releases that have to be there first, by name, by V(namespace/name), or as a mapping of C(name),
+            C(namespace) and C(ready_when). One that is not in the list has to be deployed in the cluster already.
           - When one of them fails, this release is left as it is. A circle is an error before anything starts.
+          - C(ready_when) is an expression in CEL, as C(readyExpr) of Flux, such as V(dep.chart.version ==
+            self.chart.version). It says in place of Helm's status when the other release is ready, and is looked at
+            when this one has something to be done. C(dep) is the other release as its record in the cluster says,
+            C(self) this one as it is wanted; the guide lists their fields. Where it is not true, this release is left
+            as it is and fails with V(DependencyNotReady). It needs the Python package cel-python.
         type: list
         elements: raw
       suspend:
@@ -278,6 +283,14 @@ options:
           - With O(releases[].wait), wait for Jobs, too.
         type: bool
         default: true
+      wait_strategy:
+        description:
+          - How Helm 4 waits, with O(releases[].wait). V(watcher), its own default, watches objects until their status
+            says that they are ready; V(legacy) asks for them as Helm 3 does; V(hookOnly) waits for hooks alone.
+          - With Helm 3, V(legacy) is what it does anyway, V(hookOnly) is as if O(releases[].wait) were false, and
+            V(watcher) is an error.
+        type: str
+        choices: [watcher, legacy, hookOnly]
       timeout:
         description:
           - How long Helm waits for each thing that it waits for, in seconds or as a Go duration.
@@ -320,6 +333,63 @@ options:
             description: How often it is tried again, in this run.
             type: int
             default: 0
+      rollback:
+        description:
+          - Settings of rollbacks - those after a failed upgrade, those of O(releases[].rollback_to), and those of
+            O(releases[].pending). What is not said here is as for the release itself.
+        type: dict
+        suboptions:
+          timeout:
+            description: As O(releases[].timeout).
+            type: str
+          wait:
+            description: As O(releases[].wait).
+            type: bool
+          wait_for_jobs:
+            description: As O(releases[].wait_for_jobs).
+            type: bool
+          wait_strategy:
+            description: As O(releases[].wait_strategy).
+            type: str
+            choices: [watcher, legacy, hookOnly]
+          disable_hooks:
+            description: As O(releases[].disable_hooks).
+            type: bool
+          force:
+            description: As O(releases[].force).
+            type: bool
+          cleanup_on_fail:
+            description: Remove objects that a failed rollback has added.
+            type: bool
+          recreate:
+            description: Restart the Pods of what is rolled back. Helm 4 cannot do that any more, which is an error.
+            type: bool
+      uninstall:
+        description:
+          - Settings of removals - those of O(releases[].state=absent), those after a failed install or upgrade, and
+            those of O(releases[].pending). What is not said here is as for the release itself.
+        type: dict
+        suboptions:
+          timeout:
+            description: As O(releases[].timeout).
+            type: str
+          wait:
+            description: As O(releases[].wait), until everything is gone.
+            type: bool
+          wait_strategy:
+            description: As O(releases[].wait_strategy).
+            type: str
+            choices: [watcher, legacy, hookOnly]
+          disable_hooks:
+            description: As O(releases[].disable_hooks).
+            type: bool
+          keep_history:
+            description: As O(releases[].keep_history).
+            type: bool
+          deletion_propagation:
+            description: As O(releases[].deletion_propagation), and for all removals.
+            type: str
+            choices: [background, foreground, orphan]
       remediate_last_failure:
         description:
           - Whether the last of the failed attempts is remedied, too.
@@ -395,6 +465,61 @@ options:
           name:
             description: Their name, the default is any.
             type: str
+          target:
+            description:
+              - Which objects it is for, as in C(driftDetection.ignore) of Flux. Parts that are not given select
+                everything. All but selectors are regular expressions, which have to match as a whole.
+            type: dict
+            suboptions:
+              group:
+                description: The API group, such as V(apps).
+                type: str
+              version:
+                description: The API version, without the group.
+                type: str
+              kind:
+                description: The kind.
+                type: str
+              name:
+                description: The name.
+                type: str
+              namespace:
+                description: The namespace that the object is in.
+                type: str
+              label_selector:
+                description:
+                  - A selector of labels in the chart's manifest, with C(=), C(!=), C(in), C(notin), and keys that have
+                    to be there or not.
+                type: str
+              annotation_selector:
+                description: A selector of annotations, in the same syntax.
+                type: str
+      window:
+        description:
+          - When the release may be changed. At any other time nothing is changed - what would have been done is
+            reported with the reason V(NewRevisionPending), and the task does not fail. Releases that depend on it wait,
+            too.
+          - Each window has days, times and a time zone, such as V(Mon-Thu 09:00-16:00 Europe/Berlin). Without days it
+            is every day, without times the whole day, without a zone UTC. A range past midnight belongs to the day on
+            which it begins.
+          - Drift of a release that is up to date is put right at any time.
+        type: dict
+        suboptions:
+          allow:
+            description:
+              - The windows in which changes are made, a list of texts, one of which has to be open. The default is any
+                time.
+            type: raw
+          deny:
+            description:
+              - The windows in which no changes are made, a list of texts. They win over O(releases[].window.allow).
+            type: raw
+          outside:
+            description:
+              - V(pending), as if nothing is said, reports what is to be done; V(fail) fails with the reason
+                V(OutsideWindow).
+            type: str
+            choices: [pending, fail]
       rollback_to:
         description:
           - A digest of a chart. The release is taken back to the last revision that was made of it, its values
@@ -511,10 +636,21 @@ options:
         V(ReleaseLocked).
     type: str
     default: 5m
+  show:
+    description:
+      - What the result says of each release beside how it ended, that of releases which are up to date included. In
+        check mode it is what would be deployed.
+      - What Secrets hold is hidden, and so is every value that holds something that came from a Secret, as in a diff.
+        Among values, texts whose key is the name of a secret, such as C(password), are hidden, too.
+    type: list
+    elements: str
+    choices: [manifest, notes, values, command]
+    default: []
 requirements:
   - Helm 3.10 or newer on the host that runs the module, for releases that need something done
   - kubernetes >= 28 (the Python package) and PyYAML >= 5.4 on the host that runs the module. A kubeconfig with a token
     or a client certificate is read without the package kubernetes.
+  - cel-python >= 0.4, for C(ready_when) in O(releases[].depends_on), on that host
   - requests >= 2.25.1, for O(sources) in registries, and cryptography >= 36 where they are verified, on that host
 notes:
   - A release is locked by a Lease C(cloudnative.artifacts.NAME) in its namespace while it is worked on. Where Leases
@@ -588,7 +724,7 @@ releases:
           V(TestSucceeded), V(TestFailed), V(RollbackSucceeded), V(RollbackFailed), V(UninstallSucceeded),
           V(UninstallFailed), V(DriftDetected), V(ValuesError), V(DependencyNotReady). V(DriftCorrected),
           V(LabelsUpdated), V(ReleaseLocked), V(Forbidden) and the codes of other failures are this collection's. When
-          nothing was done, it is the cause.
+          nothing was done, it is the cause, or V(NewRevisionPending) when that is not to be done now.
       type: str
     retryable:
       description: As RV(retryable), of this release.
@@ -630,6 +766,13 @@ releases:
     values_digest:
       description: The digest of the values that are wanted.
       type: str
+    pending:
+      description:
+        - What waits until changes are made. C(action) is what would have been done, of those of
+          RV(releases[].action), and C(why) names the time and the window.
+      returned: when the reason is V(NewRevisionPending)
+      type: dict
+      sample: {action: upgrade, why: "The release apps/demo is not changed: it is Sat 11:59 (UTC), and …"}
     drift:
       description:
         - The objects that differ, each with kind, namespace, name, change (missing or changed) and paths. Where they
@@ -637,6 +780,25 @@ releases:
       returned: when drift was found
       type: list
       elements: dict
+    manifest:
+      description: The rendered manifests, hooks included, as one text in YAML.
+      returned: with O(show), for a release that is there or would be
+      type: str
+    notes:
+      description: The notes of the chart, as Helm rendered them.
+      returned: with O(show), for a release that is there or would be
+      type: str
+    values:
+      description: The values that it was, or would be, deployed with, without the defaults of the chart.
+      returned: with O(show), for a release that is there or would be
+      type: dict
+    command:
+      description:
+        - The commands of Helm that were run, one in each line; in check mode the one that would be run first. Helm is
+          given the values on its standard input, and the connection to the cluster in its environment.
+        - It is empty when nothing was to be done.
+      returned: with O(show), unless the release is suspended
+      type: str
 charts:
   description:
     - What O(sources) were resolved to, as RV(cloudnative.artifacts.helm_chart_sources#module:charts), also when a
@@ -677,7 +839,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.rel
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.with_charts import with_charts
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.deploy import (
     ReleasesOptions,
@@ -690,35 +852,7 @@ if TYPE_CHECKING:
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     releases, kube = release_items(module.params), kube_options(module.params)
-    if module.params["sources"] is None:
-        return _deploy(module, releases, kube, module.params["charts"])
-    found = _fetch(module)
-    charts = found["charts"]
-    try:
-        result = _deploy(module, releases, kube, {**module.params["charts"], **charts})
-    except OciError as exc:
-        # they are in the cache, whatever became of the releases
-        exc.details["charts"] = charts
-        exc.details["warnings"] = [*found["warnings"], *exc.details.get("warnings", [])]
-        raise
-    return {**result, "charts": charts, "warnings": [*found["warnings"], *result.get("warnings", [])]}
-
-
-def _fetch(module: AnsibleModule) -> dict[str, Any]:
-    # imported here: with charts that are at hand, nothing of it is needed
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.charts import (
-        chart_cache,
-        chart_sources,
-        source_defaults,
-    )
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.sources import fetch_charts
-
-    try:
-        return fetch_charts(chart_sources(module, source_defaults(module)), chart_cache(module))
-    except OciError as exc:
-        # a chart that is in the cache is no change of a release
-        exc.details.pop("changed", None)
-        raise
+    return with_charts(module, lambda charts: _deploy(module, releases, kube, charts))
 
 
 def _deploy(module: AnsibleModule, releases: Any, kube: Any, charts: Any) -> dict[str, Any]:
@@ -732,6 +866,7 @@ def _deploy(module: AnsibleModule, releases: Any, kube: Any, charts: Any) -> dic
         parallel=params["parallel"],
         lock_timeout=parse_duration(params["lock_timeout"], "lock_timeout"),
         policy=rules_of(params["policy"]),
+        show=params["show"],
     )
     return deploy_releases(options, check_mode=module.check_mode, want_diff=bool(module._diff))
 

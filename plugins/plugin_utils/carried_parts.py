@@ -57,10 +57,11 @@ PARTS = (
         r'"policy": (?!\{"(?:semver|numerical|alphabetical)"|null)|"rules": \[',
         (
             "_policy", "_files.trusted_file", "_ansible.policy", "_ops.guard", "_ops.releases.guard",
-            "_ops.manifests.guard", "_ops.tag.conditions", "_trust",
+            "_ops.manifests.guard", "_ops.render.guard", "_ops.tag.conditions", "_trust",
         ),
         (*_OF_RULES, *_OF_VERIFIED),
     ),
+    Part(r'"window": (?!null)', ("_policy", "_ops.pull.said")),
     # what a move of a tag demands itself is a rule as that of a policy; ages that retention cannot read are recorded
     Part(r'"require"', ("_policy", "_ops.guard", "_ops.tag.conditions")),
     Part(r'"age"', ("_policy",)),

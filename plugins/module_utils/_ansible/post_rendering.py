@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .specs import string_values, without_none
+from .targets import TARGET_SPEC
 
 RENDERING_SPEC: dict[str, Any] = {
     "common_metadata": {"type": "dict", "options": {"labels": {"type": "dict"}, "annotations": {"type": "dict"}}},
@@ -27,18 +28,7 @@ RENDERING_SPEC: dict[str, Any] = {
         "elements": "dict",
         "options": {
             "patch": {"type": "raw", "required": True},
-            "target": {
-                "type": "dict",
-                "options": {
-                    "group": {"type": "str"},
-                    "version": {"type": "str"},
-                    "kind": {"type": "str"},
-                    "name": {"type": "str"},
-                    "namespace": {"type": "str"},
-                    "label_selector": {"type": "str"},
-                    "annotation_selector": {"type": "str"},
-                },
-            },
+            "target": TARGET_SPEC,
         },
     },
 }

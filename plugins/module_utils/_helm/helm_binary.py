@@ -10,38 +10,38 @@ arguments or on disk.
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import copy
 import os
 import re
-import resource
+import shlex
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
 from .post_renderer import PostRenderer, flags_for
+from .process_limits import MAX_RENDERED, RENDER_SECONDS, be_limited, die_with_parent
+
+if TYPE_CHECKING:
+    from .render_stage import RenderStage
 
 OLDEST = (3, 10)
 # characters of Helm's output that are shown, and that are read; more are read so that secrets are hidden before cutting
 MAX_WORDS, MAX_READ = 2000, 64 * 1024
 VERSION_TIMEOUT = 60.0
-# bytes that a chart may render to, bytes of memory and seconds of the processor that this may take
-MAX_RENDERED = 8 * 1024 * 1024
-RENDER_MEMORY = 4 * 1024 * 1024 * 1024
-RENDER_SECONDS = 120
 # the name of the release for which charts are rendered: the one that Helm itself takes
 RENDERED_RELEASE = "release-name"
+
+# how Helm 4 waits (pkg/kube/client.go)
+WATCHER, HOOK_ONLY = "watcher", "hookOnly"
 
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
 # variables that would make Helm use another cluster or storage than the options
 _DROPPED = re.compile(r"HELM_(KUBE|NAMESPACE|DRIVER|DEBUG)|KUBECONFIG")
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,14 @@ class HelmAccess:
 
 @dataclass(frozen=True)
 class DeployFlags:
-    """Options for installing and upgrading. ``timeout`` (seconds) bounds each of Helm's waits."""
+    """Options for installing, upgrading and rolling back. ``timeout`` (seconds) bounds each of Helm's waits.
+
+    ``wait_strategy`` is how Helm 4 waits, empty for its own choice; ``recreate`` is for rollbacks.
+    """
 
     wait: bool = True
     wait_for_jobs: bool = True
+    wait_strategy: str = ""
     timeout: float = 300.0
     history_max: int = 10
     disable_hooks: bool = False
@@ -67,10 +71,23 @@ class DeployFlags:
     force_conflicts: bool = False
     server_side: str = ""
     cleanup_on_fail: bool = False
+    recreate: bool = False
     post_renderer: PostRenderer | None = None
     # what changes the rendered manifests behind the post-renderer, and whether hooks have to be among them
     render: Callable[[bytes], bytes] | None = field(default=None, repr=False)
     render_hooks: bool = False
+
+
+@dataclass(frozen=True)
+class UninstallFlags:
+    """Options for uninstalling; ``propagation`` is how objects are deleted, empty for Helm's own choice."""
+
+    timeout: float = 300.0
+    wait: bool = True
+    wait_strategy: str = ""
+    keep_history: bool = False
+    disable_hooks: bool = False
+    propagation: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,11 +99,23 @@ class Outcome:
     output: bytes = field(default=b"", repr=False)
 
 
-class Helm:
-    """One ``helm`` program, for one cluster. Safe to share between threads.
+@dataclass
+class _Rendering:
+    """The arguments and the environment of a run of Helm for what decides what a chart renders to."""
 
-    ``runs`` counts the processes.
-    """
+    words: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    stage: RenderStage | None = None
+
+    def outcome(self, outcome: Outcome) -> Outcome:
+        """Return the outcome of the run: a failure where rendered manifests could not be changed."""
+        if self.stage is None or self.stage.failure is None:
+            return outcome
+        return Outcome(False, str(self.stage.failure).rstrip("."))
+
+
+class Helm:
+    """One ``helm`` program, for one cluster. Safe to share between threads."""
 
     def __init__(self, path: str, access: HelmAccess, scratch: str) -> None:
         """Find the program and read its version.
@@ -104,8 +133,25 @@ class Helm:
         self._scratch = scratch
         self._environment = {name: value for name, value in os.environ.items() if not _DROPPED.match(name)}
         self._environment.update(access.environment, HELM_DRIVER="secret")
-        self.runs = 0
+        # shared by the twins of this object
+        self._counter = [0]
+        self._commands: list[str] | None = None
+        self._is_rehearsal = False
         self.version = self._read_version()
+
+    @property
+    def runs(self) -> int:
+        """The number of processes that were started."""
+        return self._counter[0]
+
+    def noting(self, commands: list[str], *, rehearse: bool = False) -> Helm:
+        """Return this program as one that appends each command that it runs to ``commands``.
+
+        :param rehearse: run nothing: every command succeeds.
+        """
+        twin = copy.copy(self)
+        twin._commands, twin._is_rehearsal = commands, rehearse
+        return twin
 
     def has(self, major: int, minor: int) -> bool:
         """Return True for Helm ``major.minor`` or newer."""
@@ -146,30 +192,27 @@ class Helm:
             words.append("--no-hooks")
         if flags.cleanup_on_fail:
             words.append("--cleanup-on-fail")
+        if flags.recreate:
+            if self.has(4, 0):
+                raise MissingDependency(
+                    f"{self.path} is Helm {self.version[0]}.{self.version[1]}, which has no --recreate-pods any more.",
+                    "Leave 'recreate' out, or restart the Pods otherwise.",
+                )
+            words.append("--recreate-pods")
         return self._call(words, flags.timeout)
 
-    def uninstall(
-        self,
-        name: str,
-        namespace: str,
-        *,
-        timeout: float,
-        wait: bool = False,
-        keep_history: bool = False,
-        disable_hooks: bool = False,
-        propagation: str = "",
-    ) -> Outcome:
+    def uninstall(self, name: str, namespace: str, flags: UninstallFlags) -> Outcome:
         """Run ``helm uninstall``."""
-        words = ["uninstall", name, "--namespace", namespace, f"--timeout={_duration(timeout)}"]
-        if wait:
-            words.append("--wait")
-        if keep_history:
+        words = ["uninstall", name, "--namespace", namespace, f"--timeout={_duration(flags.timeout)}"]
+        if flags.wait:
+            words += self._wait_words(flags.wait_strategy)
+        if flags.keep_history:
             words.append("--keep-history")
-        if disable_hooks:
+        if flags.disable_hooks:
             words.append("--no-hooks")
-        if propagation and self.has(3, 12):
-            words.append(f"--cascade={propagation}")
-        return self._call(words, timeout)
+        if flags.propagation and self.has(3, 12):
+            words.append(f"--cascade={flags.propagation}")
+        return self._call(words, flags.timeout)
 
     def test(self, name: str, namespace: str, timeout: float, filters: Sequence[str] = ()) -> Outcome:
         """Run ``helm test``; a filter is ``name=NAME``, or ``!name=NAME`` to exclude a test."""
@@ -179,18 +222,64 @@ class Helm:
         return self._call(words, timeout)
 
     def template(self, chart: str) -> Outcome:
-        """Run ``helm template`` on the chart in a directory, with its own values and without a cluster.
+        """Run ``helm template`` on the chart in a directory, with its own values; see :meth:`render`."""
+        return self.render(RENDERED_RELEASE, "default", chart)
+
+    def render(
+        self,
+        name: str,
+        namespace: str,
+        chart: str,
+        values: bytes = b"",
+        flags: DeployFlags | None = None,
+        own: Sequence[str] = (),
+    ) -> Outcome:
+        """Run ``helm template`` on a chart, without a cluster; the output is what it renders.
 
         The output has at most ``MAX_RENDERED`` bytes, and Helm takes at most ``RENDER_SECONDS`` seconds of its
         processor and ``RENDER_MEMORY`` bytes of memory.
+
+        :param own: arguments of ``helm template`` alone.
         """
-        words = ["template", RENDERED_RELEASE, chart, "--namespace", "default"]
-        with tempfile.TemporaryFile(dir=self._scratch) as output, tempfile.TemporaryFile(dir=self._scratch) as errors:
-            outcome = self._call(words, RENDER_SECONDS / 12, files=(output, errors))
+        words = ["template", name, chart, "--namespace", namespace, *own]
+        with contextlib.ExitStack() as stack:
+            output, errors = (stack.enter_context(tempfile.TemporaryFile(dir=self._scratch)) for _file in range(2))
+            rendering = stack.enter_context(self._rendering(flags))
+            words += ["--values", "-", *rendering.words] if flags is not None else []
+            outcome = rendering.outcome(
+                self._call(words, RENDER_SECONDS / 12, values, rendering.environment, files=(output, errors))
+            )
             if os.fstat(output.fileno()).st_size > MAX_RENDERED:
                 return Outcome(False, f"it renders more than {MAX_RENDERED} bytes")
             output.seek(0)
             return Outcome(True, output=output.read()) if outcome.ok else outcome
+
+    @contextlib.contextmanager
+    def _rendering(self, flags: DeployFlags | None) -> Iterator[_Rendering]:
+        """Yield the arguments and the environment for what decides what a chart renders to, with its checks."""
+        if flags is None:
+            yield _Rendering([])
+            return
+        switches = (
+            ("--no-hooks", flags.disable_hooks, OLDEST),
+            ("--skip-schema-validation", flags.skip_schema_validation, (3, 16)),
+        )
+        words = [word for word, is_set, since in switches if is_set and self._demand(word, since)]
+        renderer = flags.post_renderer
+        with contextlib.ExitStack() as stack:
+            rendering = _Rendering(words)
+            if flags.render is not None:
+                from .render_stage import RenderStage
+
+                if flags.render_hooks:
+                    self._demand("post-rendering of hooks", (4, 0))
+                rendering.stage = stack.enter_context(RenderStage(self._scratch, flags.render))
+                renderer = rendering.stage.behind(renderer)
+            if renderer is not None:
+                present = self._environment.get("HELM_PLUGINS", "")
+                more, rendering.environment = flags_for(renderer, self._scratch, present, as_plugin=self.has(4, 0))
+                rendering.words += more
+            yield rendering
 
     def _deploy(
         self,
@@ -209,9 +298,7 @@ class Helm:
         words = [verb, name, chart, "--namespace", namespace, "--values", "-", "--skip-crds", *own]
         words += self._waiting(flags) + self._applying(flags)
         switches = (
-            ("--no-hooks", flags.disable_hooks, OLDEST),
             ("--disable-openapi-validation", flags.disable_openapi_validation, OLDEST),
-            ("--skip-schema-validation", flags.skip_schema_validation, (3, 16)),
             ("--take-ownership", flags.take_ownership, (3, 17)),
         )
         words += [word for word, is_set, since in switches if is_set and self._demand(word, since)]
@@ -221,37 +308,27 @@ class Helm:
             words += ["--labels", ",".join(f"{key}={value}" for key, value in sorted(labels.items()))]
         if dry_run:
             words += [f"--dry-run={dry_run}" if self.has(3, 13) else "--dry-run", "--output", "json"]
-        return self._call_rendering(words, values, flags, keep_output=bool(dry_run))
-
-    def _call_rendering(self, words: list[str], values: bytes, flags: DeployFlags, *, keep_output: bool) -> Outcome:
-        """Run Helm with what changes the rendered manifests."""
-        environment: dict[str, str] = {}
-        renderer = flags.post_renderer
-        with contextlib.ExitStack() as stack:
-            stage = None
-            if flags.render is not None:
-                from .render_stage import RenderStage
-
-                if flags.render_hooks:
-                    self._demand("post-rendering of hooks", (4, 0))
-                stage = stack.enter_context(RenderStage(self._scratch, flags.render))
-                renderer = stage.behind(renderer)
-            if renderer is not None:
-                present = self._environment.get("HELM_PLUGINS", "")
-                more, environment = flags_for(renderer, self._scratch, present, as_plugin=self.has(4, 0))
-                words = [*words, *more]
-            outcome = self._call(words, flags.timeout, values, environment, keep_output=keep_output)
-        if stage is not None and stage.failure is not None:
-            return Outcome(False, str(stage.failure).rstrip("."))
-        return outcome
+        with self._rendering(flags) as rendering:
+            words += rendering.words
+            return rendering.outcome(
+                self._call(words, flags.timeout, values, rendering.environment, keep_output=bool(dry_run))
+            )
 
     def _waiting(self, flags: DeployFlags) -> list[str]:
         words = [f"--timeout={_duration(flags.timeout)}"]
         if flags.wait:
-            words.append("--wait")
-            if flags.wait_for_jobs:
+            words += self._wait_words(flags.wait_strategy)
+            if flags.wait_for_jobs and flags.wait_strategy != HOOK_ONLY:
                 words.append("--wait-for-jobs")
         return words
+
+    def _wait_words(self, strategy: str) -> list[str]:
+        """Return the flags for a way to wait. Helm 3 has one, which Helm 4 calls legacy, and always waits for hooks."""
+        if self.has(4, 0):
+            return [f"--wait={strategy}" if strategy else "--wait"]
+        if strategy == WATCHER:
+            self._demand(f"--wait={strategy}", (4, 0))
+        return [] if strategy == HOOK_ONLY else ["--wait"]
 
     def _applying(self, flags: DeployFlags) -> list[str]:
         is_4 = self.has(4, 0)
@@ -300,7 +377,11 @@ class Helm:
         files: tuple[IO[bytes], IO[bytes]] | None = None,
     ) -> Outcome:
         """``files`` are for the output and for errors; what Helm may write and take is limited then."""
-        self.runs += 1
+        if self._commands is not None:
+            self._commands.append(shlex.join([self.path, *words]))
+        if self._is_rehearsal:
+            return Outcome(True)
+        self._counter[0] += 1
         # Helm's timeout is for each thing that it waits for: hooks, resources, deletions
         limit = timeout * 12 + 60
         try:
@@ -310,7 +391,7 @@ class Helm:
                 stdout=files[0] if files else subprocess.PIPE if keep_output else subprocess.DEVNULL,
                 stderr=files[1] if files else subprocess.PIPE,
                 env={**self._environment, **(environment or {})},
-                preexec_fn=_be_limited if files else _die_with_parent,
+                preexec_fn=be_limited if files else die_with_parent,
             )
         except OSError as exc:
             raise HelmFailed(f"{self.path} cannot be run: {exc.strerror or exc}.") from None
@@ -341,34 +422,3 @@ def _words(errors: bytes) -> str:
 def _duration(seconds: float) -> str:
     """Return a duration in the format of Go."""
     return f"{int(seconds * 1000)}ms"
-
-
-def _prctl() -> Any:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        return ctypes.CDLL(None).prctl
-    except (OSError, AttributeError):
-        return None
-
-
-_PRCTL = _prctl()
-
-
-def _die_with_parent() -> None:
-    """Make Helm end when this process ends; the next run detects and repairs the unfinished release."""
-    if _PRCTL is not None:
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _be_limited() -> None:
-    """Bound what Helm may take to render a chart, which may be made to take everything."""
-    _die_with_parent()
-    for kind, most in (
-        (resource.RLIMIT_FSIZE, MAX_RENDERED + 1),
-        (resource.RLIMIT_DATA, RENDER_MEMORY),
-        (resource.RLIMIT_CPU, RENDER_SECONDS),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (limit, limit))

@@ -45,6 +45,7 @@ from .status import (
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 SUCCEEDED, PROGRESSING, SUSPENDED = "ReconciliationSucceeded", "Progressing", "Suspended"
+PENDING = "NewRevisionPending"
 # beside the project: the last token that was requested, and why runs are suspended
 REQUESTED, SUSPENSION = "requested", "suspended"
 MAX_TOKEN = 1000
@@ -169,6 +170,12 @@ class _Run:
             suspended = result.get("suspended") or {}
             message = f"Pulls are suspended by {suspended.get('who')}: {suspended.get('reason')}."
             return partial(self._suspended, message)
+        if result.get("reason") == PENDING:
+            why = str((result.get("pending") or {}).get("why") or "A new revision waits for its time.")
+            if not (result.get("artifact") or {}).get("revision"):
+                # nothing was ever placed, so that there is nothing to run
+                return partial(self._failed, PENDING, why, retryable=True)
+            self._say(NORMAL, PENDING, why)
         self._fetched(result)
         revision = self._status["artifact"].get("revision", "")
         is_new = revision != self._status["last_applied_revision"]

@@ -33,7 +33,7 @@ class ReleasesOptions:
 
     ``releases`` is the module's option. ``documents`` has the text of the controller's values files by path.
     ``lock_timeout`` is in seconds, the time to wait for another run on the same release. ``policy`` has the rules for
-    the repositories of the charts.
+    the repositories of the charts. ``show`` says what of each release is part of the result, see :mod:`.show`.
     """
 
     releases: Sequence[Mapping[str, Any]]
@@ -44,6 +44,7 @@ class ReleasesOptions:
     parallel: int = 4
     lock_timeout: float = 300.0
     policy: Policy | None = None
+    show: Sequence[str] = ()
 
 
 def deploy_releases(options: ReleasesOptions, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
@@ -77,7 +78,8 @@ class _Run:
         last = self._observe()
         plans = {spec.key: self._plan(spec, last.get((spec.key.namespace, spec.key.name))) for spec in self._specs}
         self._check_outside_needs(plans, last)
-        if any(plan.failure is None and (plan.has_work or plan.may_have_drifted) for plan in plans.values()):
+        is_needed = bool(self._options.show) or any(plan.has_work or plan.may_have_drifted for plan in plans.values())
+        if is_needed and any(plan.failure is None for plan in plans.values()):
             self._carry_out(plans)
         return self._result(list(plans.values()))
 
@@ -114,6 +116,7 @@ class _Run:
             plan.chart = chart
             plan.decision = decide(spec.desired_state(chart.digest if chart else "", plan.values_digest), last)
             plan.cause = plan.decision.reason
+            plan.check_window()
             if self._options.policy is not None:
                 from .guard import check_release
 
@@ -121,7 +124,7 @@ class _Run:
         except Exception as exc:  # as in _carry_out
             from ..._unexpected import as_error
 
-            plan.fail(as_error(exc, f"The work on the release {spec.key}"))
+            plan.end_with(as_error(exc, f"The work on the release {spec.key}"))
         return plan
 
     def _check_outside_needs(
@@ -129,11 +132,13 @@ class _Run:
     ) -> None:
         """Fail releases whose dependencies are neither in the task nor deployed in the cluster."""
         for plan in plans.values():
-            if plan.spec.suspend or not plan.spec.present or plan.failure:
+            if plan.spec.suspend or not plan.spec.present or plan.failure or plan.pending:
                 continue
             for need in plan.spec.depends_on:
                 found = last.get((need.namespace, need.name))
-                if need not in plans and (found is None or found.status != "deployed"):
+                # an expression says itself which status it accepts
+                accepted = found is not None and (found.status == "deployed" or need in plan.spec.ready_when)
+                if need not in plans and not accepted:
                     status = found.status if found else "not there"
                     plan.fail(_not_ready(plan.key, f"{need}, which is {status}"))
 
@@ -158,8 +163,13 @@ class _Run:
                 want_diff=self._want_diff,
                 mask=self._gatherer.mask,
                 origins=self._gatherer.origins,
+                want_show=bool(self._options.show),
             )
 
+            if any(plan.spec.ready_when for plan in plans.values()):
+                from .readiness import check_ready_when
+
+                check_ready_when(plans.values())
             places = ObjectLocator(self._api)
 
             def work(key: ReleaseKey) -> None:
@@ -170,7 +180,17 @@ class _Run:
                 if broken:
                     plan.fail(_not_ready(key, f"{broken[0]}, which failed"))
                     return
+                waiting = [need for need in needs[key] if need in plans and plans[need].pending]
+                if waiting and plan.has_work:
+                    plan.wait(f"The release {key} comes after {waiting[0]}, which is pending.")
+                    return
                 try:
+                    # what it depends on may have taken until its window has closed
+                    plan.check_window()
+                    if plan.has_work and plan.spec.ready_when:
+                        from .readiness import check_ready
+
+                        check_ready(context, plans, plan)
                     if not plan.has_work:
                         look_for_drift(context, places, plan)
                     elif self._check_mode:
@@ -182,7 +202,14 @@ class _Run:
                     if isinstance(error, ClusterError):
                         # the message may be the API's
                         error.message = context.masked(error.message)
-                    plan.fail(error)
+                    plan.end_with(error)
+
+            def work_and_look(key: ReleaseKey) -> None:
+                work(key)
+                if self._options.show:
+                    from .show import look
+
+                    look(context, plans[key], self._options.show)
 
             try:
                 needs = {key: self._needs(plan.spec) for key, plan in plans.items()}
@@ -190,7 +217,12 @@ class _Run:
                 for key in removals:
                     # a release is removed before those that it depends on
                     needs[key] = [other for other in removals if key in plans[other].spec.depends_on]
-                run_in_order(list(plans), needs, work, self._options.parallel)
+                run_in_order(list(plans), needs, work_and_look, self._options.parallel)
+                if self._options.show:
+                    from .show import show
+
+                    for plan in plans.values():
+                        show(context, plan, self._options.show)
             finally:
                 self._helm_runs = context.helm_runs
                 self._warnings += context.warnings

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +22,7 @@ class ReleasePlan:
     """The wanted and the current state of a release, the ``decision`` about it, and the outcome.
 
     ``last`` is its latest revision in the cluster, ``values`` are the gathered ones as JSON. ``cause`` is the reason of
-    the decision, ``reason`` that of the outcome.
+    the decision, ``reason`` that of the outcome. ``pending`` says what waits for the time at which changes are made.
     """
 
     spec: ReleaseSpec
@@ -39,6 +41,11 @@ class ReleasePlan:
     drift: list[dict[str, Any]] = field(default_factory=list)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    pending: dict[str, str] = field(default_factory=dict)
+    # what check mode has rendered, the commands of Helm, and what of all is shown
+    rendered: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    commands: list[str] = field(default_factory=list, repr=False)
+    shown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> ReleaseKey:
@@ -63,6 +70,26 @@ class ReleasePlan:
     def may_have_drifted(self) -> bool:
         """Return True when the release is up to date, and its objects are to be compared with its manifest."""
         return self.decision.reason == decisions.UP_TO_DATE and self.spec.drift != "ignore"
+
+    def wait(self, why: str) -> None:
+        """Leave the release as it is, whatever it needs: that is not to be done now."""
+        self.pending = {"action": self.decision.action, "why": why}
+        self.decision = Decision(decisions.NONE, decisions.NEW_REVISION_PENDING)
+
+    def check_window(self) -> None:
+        """Check that the release may be changed now, when it has work.
+
+        :raises OutsideWindow: when its window is closed; what waits for it is no failure, see :meth:`end_with`.
+        """
+        if self.spec.window is not None and self.has_work:
+            self.spec.window.check(time.time(), f"The release {self.key} is not changed")
+
+    def end_with(self, error: OciError) -> None:
+        """Record what ended the work on the release: a failure, or that it is not the time for changes."""
+        if error.reason == decisions.NEW_REVISION_PENDING:
+            self.wait(error.message)
+        else:
+            self.fail(error)
 
     def fail(self, error: OciError) -> None:
         """Record that the work on the release failed."""
@@ -93,9 +120,10 @@ class ReleasePlan:
                 "revision": chart.revision,
                 "url": chart.url,
             }
-        for name in ("test", "remediation", "drift"):
+        for name in ("test", "remediation", "drift", "pending"):
             if getattr(self, name):
                 result[name] = getattr(self, name)
+        result.update(self.shown)
         if self.failure is not None:
             result.update(msg=str(self.failure), retryable=self.failure.retryable)
         return result

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._errors import InvalidOption
 from ..._helm.decision import DesiredState
-from ..._helm.helm_binary import DeployFlags
+from ..._helm.helm_binary import DeployFlags, UninstallFlags
 from ..._helm.post_renderer import PostRenderer
 from ..._helm.release import PREFIX, SYSTEM_LABELS, TEST_FAILED, TEST_PASSED, Fingerprint
 from ..._helm.schedule import check_order
@@ -21,6 +22,7 @@ from ..._oci.options import parse_duration
 
 if TYPE_CHECKING:
     from ..._manifests.post_rendering import PostRendering
+    from ..._policy.window import Schedule
 
 # helm, pkg/chartutil/validate_name.go
 MAX_NAME = 53
@@ -89,7 +91,7 @@ class FileName:
 
 @dataclass(frozen=True)
 class DriftRule:
-    """Ignored fields: JSON pointers, for objects of this kind and name; an empty kind or name means any.
+    """Ignored fields: JSON pointers, for objects of this kind and name that ``target`` selects; an empty one means any.
 
     The empty pointer stands for the whole object.
     """
@@ -97,6 +99,7 @@ class DriftRule:
     paths: tuple[str, ...]
     kind: str = ""
     name: str = ""
+    target: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,7 @@ class ReleaseSpec:
     chart_values_files: Sequence[FileName] = ()
     values_from: Sequence[ValuesReference] = ()
     depends_on: Sequence[ReleaseKey] = ()
+    ready_when: Mapping[ReleaseKey, str] = field(default_factory=dict)
     labels: Mapping[str, str | None] = field(default_factory=dict)
     create_namespace: bool = False
     crds: str = "Create"
@@ -150,8 +154,9 @@ class ReleaseSpec:
     drift: str = "ignore"
     drift_ignore: Sequence[DriftRule] = ()
     rollback_to: str = ""
-    keep_history: bool = False
-    propagation: str = ""
+    rollback_flags: DeployFlags = field(default_factory=DeployFlags)
+    uninstall_flags: UninstallFlags = field(default_factory=UninstallFlags)
+    window: Schedule | None = None
 
     @property
     def rendering_digest(self) -> str:
@@ -209,6 +214,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         parse_digest(item["rollback_to"])
     test = item["test"] or {}
     rendering = _rendering(item)
+    needs = [_dependency(each, key) for each in item["depends_on"] or ()]
     return ReleaseSpec(
         key=key,
         present=item["state"] == "present",
@@ -218,7 +224,8 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         values_files=_files(item["values_files"], key, "values_files"),
         chart_values_files=_files(item["chart_values_files"], key, "chart_values_files"),
         values_from=[_reference(each, key) for each in item["values_from"] or ()],
-        depends_on=[_dependency(each, key) for each in item["depends_on"] or ()],
+        depends_on=[need for need, _ready_when in needs],
+        ready_when={need: ready_when for need, ready_when in needs if ready_when},
         labels=_labels(item["labels"] or {}, key),
         create_namespace=item["create_namespace"],
         crds=item["crds"],
@@ -237,9 +244,19 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         drift=item["drift"],
         drift_ignore=[_drift_rule(each, key) for each in item["drift_ignore"] or ()],
         rollback_to=item["rollback_to"] or "",
-        keep_history=item["keep_history"],
-        propagation=item["deletion_propagation"] or "",
+        rollback_flags=_rollback_flags(item),
+        uninstall_flags=_uninstall_flags(item),
+        window=_window(item.get("window"), key),
     )
+
+
+def _window(option: Mapping[str, Any] | None, key: ReleaseKey) -> Schedule | None:
+    given = {name: value for name, value in (option or {}).items() if value is not None}
+    if not given:
+        return None
+    from ..._policy.window import check_schedule
+
+    return check_schedule(given, f"'window' of the release {key}")
 
 
 def _drift_rule(entry: Mapping[str, Any], key: ReleaseKey) -> DriftRule:
@@ -251,7 +268,12 @@ def _drift_rule(entry: Mapping[str, Any], key: ReleaseKey) -> DriftRule:
         except InvalidOption as exc:
             exc.message = f"'drift_ignore' of the release {key}: {exc.message}"
             raise
-    return DriftRule(tuple(entry["paths"]), entry.get("kind") or "", entry.get("name") or "")
+    given, target = entry.get("target") or {}, {}
+    if given:
+        from ..._manifests.targets import check_target
+
+        target = check_target(given, f"'target' in 'drift_ignore' of the release {key}")
+    return DriftRule(tuple(entry["paths"]), entry.get("kind") or "", entry.get("name") or "", target)
 
 
 def _filter(entry: Mapping[str, Any]) -> str:
@@ -277,11 +299,12 @@ def _rendering(item: Mapping[str, Any]) -> PostRendering | None:
     )
 
 
-def _flags(item: Mapping[str, Any], rendering: PostRendering | None) -> DeployFlags:
+def _flags(item: Mapping[str, Any], rendering: PostRendering | None = None) -> DeployFlags:
     renderer = item["post_renderer"]
     return DeployFlags(
         wait=item["wait"],
         wait_for_jobs=item["wait_for_jobs"],
+        wait_strategy=item["wait_strategy"] or "",
         timeout=parse_duration(item["timeout"]),
         history_max=item["history_max"],
         disable_hooks=item["disable_hooks"],
@@ -295,6 +318,27 @@ def _flags(item: Mapping[str, Any], rendering: PostRendering | None) -> DeployFl
         post_renderer=PostRenderer(renderer["command"], tuple(renderer.get("args") or ())) if renderer else None,
         render=rendering.render if rendering is not None else None,
         render_hooks=rendering is not None and rendering.strategy in ("combined", "separate"),
+    )
+
+
+def _rollback_flags(item: Mapping[str, Any]) -> DeployFlags:
+    """Return the options of rollbacks: those of ``rollback``, and of the release for what it does not say."""
+    own = {name: value for name, value in (item["rollback"] or {}).items() if value is not None}
+    recreate = own.pop("recreate", False)
+    return dataclasses.replace(_flags({**item, **own}), recreate=recreate)
+
+
+def _uninstall_flags(item: Mapping[str, Any]) -> UninstallFlags:
+    """Return the options of removals, as for rollbacks."""
+    own = {name: value for name, value in (item["uninstall"] or {}).items() if value is not None}
+    given = {**item, **own}
+    return UninstallFlags(
+        timeout=parse_duration(given["timeout"]),
+        wait=given["wait"],
+        wait_strategy=given["wait_strategy"] or "",
+        keep_history=given["keep_history"],
+        disable_hooks=given["disable_hooks"],
+        propagation=given["deletion_propagation"] or "",
     )
 
 
@@ -332,14 +376,32 @@ def _reference(entry: Mapping[str, Any], key: ReleaseKey) -> ValuesReference:
     )
 
 
-def _dependency(entry: Any, key: ReleaseKey) -> ReleaseKey:
-    """Parse a name, ``namespace/name``, or a mapping of both; the default is the release's namespace."""
+def _dependency(entry: Any, key: ReleaseKey) -> tuple[ReleaseKey, str]:
+    """Parse a name, ``namespace/name``, or a mapping of both; the default is the release's namespace.
+
+    The second value is the expression that says when it is ready, empty without one.
+    """
     if isinstance(entry, str):
         namespace, slash, name = entry.rpartition("/")
         if name and bool(namespace) == bool(slash):
-            return ReleaseKey(namespace or key.namespace, name)
+            return ReleaseKey(namespace or key.namespace, name), ""
     elif isinstance(entry, Mapping) and isinstance(entry.get("name"), str):
-        return ReleaseKey(str(entry.get("namespace") or key.namespace), entry["name"])
+        unknown = [str(name) for name in entry if name not in ("name", "namespace", "ready_when")]
+        if unknown:
+            raise InvalidOption(
+                f"An entry of 'depends_on' of the release {key} has the unknown key {unknown[0][:100]!r}.",
+                "Wanted are name, namespace and ready_when.",
+            )
+        ready_when = entry.get("ready_when")
+        if ready_when is None:
+            ready_when = ""
+        elif not isinstance(ready_when, str) or not ready_when.strip():
+            # a bare true, or a wrong variable: a condition that is none
+            raise InvalidOption(
+                f"'ready_when' in 'depends_on' of the release {key} is {str(ready_when)[:100]!r}, which is not a text.",
+                "Write an expression in CEL, in quotes, such as \"dep.status == 'deployed'\".",
+            )
+        return ReleaseKey(str(entry.get("namespace") or key.namespace), entry["name"]), ready_when.strip()
     raise InvalidOption(
         f"An entry of 'depends_on' of the release {key} is not a name.", "Wanted is NAME, or NAMESPACE/NAME."
     )
