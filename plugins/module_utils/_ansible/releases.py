@@ -15,6 +15,7 @@ from .._files.bounded import expanded
 from .._kube.api import KubeOptions, check_kubeconfig
 from .._oci.options import parse_duration
 from .._ops.releases.spec import FetchedChart
+from .post_rendering import RENDERING_SPEC, rendering_options
 from .sealed import mapping
 from .specs import RULES_SPEC
 from .targets import TARGET_SPEC
@@ -79,6 +80,8 @@ RELEASE_SPEC: dict[str, Any] = {
         "type": "dict",
         "options": {"command": {"type": "str", "required": True}, "args": {"type": "list", "elements": "str"}},
     },
+    **RENDERING_SPEC,
+    "post_render_strategy": {"type": "str", "choices": ["nohooks", "combined", "separate"]},
     "wait": {"type": "bool", "default": True},
     "wait_for_jobs": {"type": "bool", "default": True},
     "wait_strategy": _WAIT_STRATEGY,
@@ -220,7 +223,8 @@ def release_items(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     items = []
     for item in params["releases"]:
         values = item["values"]
-        items.append({**item, "values": mapping(values, f"values of the release {item['name']}") if values else {}})
+        found = mapping(values, f"values of the release {item['name']}") if values else {}
+        items.append({**item, **rendering_options(item), "values": found})
     return items
 
 
