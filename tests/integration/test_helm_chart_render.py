@@ -132,6 +132,13 @@ def test_the_files_are_those_of_helm_itself(name: str, ansible: AnsibleRunner, t
     assert not done.failed, done.get("msg")
     assert (tmp_path / "one.yaml").read_text() == single
 
+    # what is done to the rendered manifests, and the namespace of the objects
+    more = {"common_metadata": {"labels": {"team": "blue"}}, "target_namespace": "far"}
+    done = render(ansible, [{**release, **more, "dest": str(tmp_path / "more.yaml")}], single_file=True, **options)
+    assert not done.failed, done.get("msg")
+    text = (tmp_path / "more.yaml").read_text()
+    assert "team: blue" in text and "namespace: far" in text.replace('"', "")
+
     only = {**options, "show_only": ["templates/shown.yaml"]}
     done = render(ansible, [{**release, "dest": str(tmp_path / "only")}], **only)
     assert sorted(tree(tmp_path / "only")) == ["demo/templates/shown.yaml"]

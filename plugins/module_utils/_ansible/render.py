@@ -28,6 +28,10 @@ RENDERING = (
     "values_from",
     "post_renderer",
     "target_namespace",
+    "patches",
+    "images",
+    "common_metadata",
+    "post_render_strategy",
     "disable_hooks",
     "skip_schema_validation",
 )
