@@ -133,7 +133,7 @@ class ReleasePlan:
         chart = self.chart
         result: dict[str, Any] = {
             "name": self.key.name,
-            "namespace": self.key.namespace,
+            "namespace": self.spec.namespace,
             "action": self.decision.action,
             "changed": self.changed,
             "failed": self.failure is not None,
@@ -153,6 +153,8 @@ class ReleasePlan:
                 "revision": chart.revision,
                 "url": chart.url,
             }
+        if not self.spec.key.namespace == self.spec.target == self.spec.namespace:
+            result.update(storage_namespace=self.spec.key.namespace, target_namespace=self.spec.target)
         for name in ("test", "remediation", "drift", "left_behind", "pending"):
             if getattr(self, name):
                 result[name] = getattr(self, name)

@@ -51,7 +51,7 @@ class ValuesGatherer:
         self._documents = documents
         self._parsed: dict[str, dict[str, Any]] = {}
         self._chart_files: dict[str, Mapping[str, bytes | None]] = {}
-        self._objects: dict[tuple[str, str, str], Mapping[str, Any] | None] = {}
+        self._objects: dict[tuple[str, str, str, str], Mapping[str, Any] | None] = {}
         self.mask = Mask()
         self.origins: dict[ReleaseKey, Origins] = {}
 
@@ -149,7 +149,8 @@ class ValuesGatherer:
 
     def _missing(self, reference: ValuesReference) -> ValuesError:
         """The error for an object, or a key in it, that is not there. It names the keys that are."""
-        found, hint = self._objects[reference.place], "Correct 'values_from', or set 'optional' for it."
+        place = (reference.user, *reference.place)
+        found, hint = self._objects[place], "Correct 'values_from', or set 'optional' for it."
         if found is None:
             return ValuesError(f"There is no {reference.owner}, which 'values_from' names.", hint)
         content = found.get("data")
@@ -175,14 +176,15 @@ class ValuesGatherer:
 
     def _data(self, reference: ValuesReference) -> bytes | None:
         place = reference.place
-        if place not in self._objects:
+        seen = (reference.user, *place)
+        if seen not in self._objects:
             path = f"/api/v1/namespaces/{reference.namespace}/{KINDS[reference.kind]}/{reference.name}"
             try:
-                found: Mapping[str, Any] | None = self._api.get(path)
+                found: Mapping[str, Any] | None = self._api.acting_as(reference.user).get(path)
             except NotFound:
                 found = None
-            self._objects[place] = found if self._foresight is None else self._foresight.as_planned(place, found)
-        found = self._objects[place]
+            self._objects[seen] = found if self._foresight is None else self._foresight.as_planned(place, found)
+        found = self._objects[seen]
         content = found.get("data") if found else None
         value = content.get(reference.key) if isinstance(content, Mapping) else None
         if not isinstance(value, str):
