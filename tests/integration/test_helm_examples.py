@@ -20,7 +20,7 @@ import pytest
 import yaml
 from support import vectors
 from support.artifacts import Publisher
-from support.helm import RoleRunner, chart, history, publish_chart, write_chart_layout
+from support.helm import RoleRunner, chart, history, publish_chart, shown_values, write_chart_layout
 from support.servers import RegistryServer
 from support.tools import Tools
 
@@ -63,6 +63,8 @@ def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, to
     digest = publish_chart(publisher, "6.7.1", archive)
     assert publish_chart(publisher, "stable", archive) == digest
     publish_chart(Publisher(registry.host, "examples/marketing/campaign1/chart"), "1.1", chart("campaign"))
+    env = Publisher(registry.host, "examples/env/prod")
+    values = env.publish("1.4.0", {"values.yaml": "ui: {color: red}\n"})
     write_chart_layout(tmp_path / "media/charts", "6.7.1", archive)
     for name in ("etc/keys", "etc/kubernetes", "etc/podinfo"):
         (tmp_path / name).mkdir(parents=True)
@@ -71,7 +73,8 @@ def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, to
     (tmp_path / "etc/podinfo/values.yaml").write_text("logLevel: info\n")
     tools.run(
         "cosign", "sign", "--key", vectors.ROOT / "keys/key-a.key", "--use-signing-config=false", "--tlog-upload=false",
-        "--allow-http-registry", "--yes", f"{publisher.name}@{digest}", env={"COSIGN_PASSWORD": "vector-password"},
+        "--allow-http-registry", "--yes", f"{publisher.name}@{digest}", f"{env.name}@{values}",
+        env={"COSIGN_PASSWORD": "vector-password"},
     )  # fmt: skip
 
     def placed(text: str) -> str:
@@ -102,6 +105,8 @@ def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, to
         assert history(role.cluster, f"{namespace}-podinfo", "podinfo-external") == []
         assert history(role.cluster, f"{namespace}-marketing", "campaign1-preview") == [(1, "deployed")]
         assert history(role.cluster, namespace, "guarded") == [(1, "deployed")]
+        assert shown_values(role.cluster, namespace, "from-artifact")["ui"] == {"color": "red"}
+        assert shown_values(role.cluster, namespace, "set")["podAnnotations"] == {"revision": "1e3"}
     finally:
         for name in NAMESPACES:
             role.cluster.kubectl("delete", "namespace", f"{namespace}-{name}", "--wait=false", "--ignore-not-found")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,8 @@ from ..._errors import InvalidOption, OciError
 from ..._helm import decision as decisions
 from ..._helm.decision import Decision
 from ..._helm.release import Revision
+from ..._helm.values import values_digest
+from .artifacts import FetchedFiles
 from .spec import FetchedChart, ReleaseKey, ReleaseSpec
 
 
@@ -19,7 +22,8 @@ from .spec import FetchedChart, ReleaseKey, ReleaseSpec
 class ReleasePlan:
     """The wanted and the current state of a release, the ``decision`` about it, and the outcome.
 
-    ``last`` is its latest revision in the cluster, ``values`` are the gathered ones as JSON. ``cause`` is the reason of
+    ``last`` is its latest revision in the cluster, ``values`` are those that Helm gets, as JSON; with
+    ``preserve_values`` they are from ``given`` and from the revision ``preserved``. ``cause`` is the reason of
     the decision, ``reason`` that of the outcome.
     """
 
@@ -27,7 +31,10 @@ class ReleasePlan:
     chart: FetchedChart | None = None
     last: Revision | None = None
     values: bytes = field(default=b"", repr=False)
+    given: bytes = field(default=b"", repr=False)
     values_digest: str = ""
+    preserved: Revision | None = None
+    artifacts: Mapping[str, FetchedFiles] = field(default_factory=dict)
     decision: Decision = field(default_factory=lambda: Decision(decisions.NONE, ""))
     failure: OciError | None = None
     changed: bool = False
@@ -64,6 +71,11 @@ class ReleasePlan:
         """Return True when the release is up to date, and its objects are to be compared with its manifest."""
         return self.decision.reason == decisions.UP_TO_DATE and self.spec.drift != "ignore"
 
+    def set_values(self, values: bytes) -> None:
+        """Set the values, and their digest with that of the artifacts they are from."""
+        self.values = values
+        self.values_digest = values_digest(values, [each.digest for each in self.artifacts.values()])
+
     def fail(self, error: OciError) -> None:
         """Record that the work on the release failed."""
         self.failure, self.reason = error, error.reason
@@ -92,6 +104,11 @@ class ReleasePlan:
                 "digest": chart.digest,
                 "revision": chart.revision,
                 "url": chart.url,
+            }
+        if self.artifacts:
+            result["values_artifacts"] = {
+                name: {"url": each.url, "revision": each.revision, "digest": each.digest}
+                for name, each in self.artifacts.items()
             }
         for name in ("test", "remediation", "drift"):
             if getattr(self, name):

@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..._errors import InvalidOption
+from ..._errors import ChartError, InvalidOption
 from ..._helm.decision import DesiredState
 from ..._helm.helm_binary import DeployFlags, PostRenderer
 from ..._helm.release import PREFIX, SYSTEM_LABELS, TEST_FAILED, TEST_PASSED, Fingerprint
 from ..._helm.schedule import check_order
+from ..._helm.values import SET_TYPES, SetValue
 from ..._oci.digest import digest_of, parse_digest
 from ..._oci.options import parse_duration
+from .artifacts import file_path
 
 # helm, pkg/chartutil/validate_name.go
 MAX_NAME = 53
@@ -25,6 +27,7 @@ _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 _LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
 KINDS = {"ConfigMap": "configmaps", "Secret": "secrets"}
+ARTIFACT = "OCIArtifact"
 
 
 @dataclass(frozen=True, order=True)
@@ -61,7 +64,7 @@ class FetchedChart:
 
 @dataclass(frozen=True)
 class ValuesReference:
-    """One entry of ``values_from``."""
+    """One entry of ``values_from``; of an artifact ``name`` is the source, and ``key`` the path of a file in it."""
 
     kind: str
     namespace: str
@@ -72,6 +75,8 @@ class ValuesReference:
     literal: bool = False
 
     def __str__(self) -> str:
+        if self.kind == ARTIFACT:
+            return f"the file {self.key!r} in the artifact of the source {self.name!r}"
         return f"the key {self.key!r} of the {self.kind} {self.namespace}/{self.name}"
 
 
@@ -132,6 +137,8 @@ class ReleaseSpec:
     values_files: Sequence[FileName] = ()
     chart_values_files: Sequence[FileName] = ()
     values_from: Sequence[ValuesReference] = ()
+    set_values: Sequence[SetValue] = field(default=(), repr=False)
+    preserve_values: bool = False
     depends_on: Sequence[ReleaseKey] = ()
     labels: Mapping[str, str | None] = field(default_factory=dict)
     create_namespace: bool = False
@@ -168,9 +175,13 @@ class ReleaseSpec:
         )
 
 
-def parse_releases(items: Sequence[Mapping[str, Any]], sources: Mapping[str, FetchedChart]) -> list[ReleaseSpec]:
+def parse_releases(
+    items: Sequence[Mapping[str, Any]], sources: Mapping[str, FetchedChart], artifacts: Collection[str] = ()
+) -> list[ReleaseSpec]:
     """The releases of the option ``releases``.
 
+    :param artifacts: the names of the sources whose files values can be taken from.
+    :raises ChartError: when the source of a release is an artifact without a chart.
     :raises InvalidOption: for names that are invalid in Kubernetes, an unknown source, two entries for one release, and
         circular dependencies.
     """
@@ -179,13 +190,31 @@ def parse_releases(items: Sequence[Mapping[str, Any]], sources: Mapping[str, Fet
         spec = _parse_release(item)
         if spec.key in specs:
             raise InvalidOption(f"The release {spec.key} is given twice.", "Give each release once.")
-        if spec.present and spec.source not in sources:
-            known = ", ".join(sorted(sources)[:20]) or "none is given"
-            wanted = f"the source {spec.source!r}, which is not" if spec.source else "no source, which has to be"
-            raise InvalidOption(f"The release {spec.key} names {wanted} among the sources ({known}).")
+        if spec.present:
+            _check_sources(spec, sources, artifacts)
         specs[spec.key] = spec
     check_order(list(specs), {key: spec.depends_on for key, spec in specs.items()})
     return list(specs.values())
+
+
+def _check_sources(spec: ReleaseSpec, sources: Mapping[str, FetchedChart], artifacts: Collection[str]) -> None:
+    if spec.source not in sources:
+        if spec.source and spec.source in artifacts:
+            raise ChartError(
+                f"The source {spec.source!r} of the release {spec.key} is not a Helm chart.", "Name the chart's source."
+            )
+        wanted = f"the source {spec.source!r}, which is not" if spec.source else "no source, which has to be"
+        raise InvalidOption(f"The release {spec.key} names {wanted} among the sources ({_listed(sources)}).")
+    for reference in spec.values_from:
+        if reference.kind == ARTIFACT and reference.name not in artifacts:
+            raise InvalidOption(
+                f"'values_from' of the release {spec.key} names the source {reference.name!r}, which is not among the "
+                f"sources ({_listed(artifacts)})."
+            )
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)[:20]) or "none is given"
 
 
 def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
@@ -210,6 +239,8 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         values_files=_files(item["values_files"], key, "values_files"),
         chart_values_files=_files(item["chart_values_files"], key, "chart_values_files"),
         values_from=[_reference(each, key) for each in item["values_from"] or ()],
+        set_values=_set_values(item["set_values"], key),
+        preserve_values=item["preserve_values"],
         depends_on=[_dependency(each, key) for each in item["depends_on"] or ()],
         labels=_labels(item["labels"] or {}, key),
         create_namespace=item["create_namespace"],
@@ -291,7 +322,36 @@ def _files(entries: Sequence[Any] | None, key: ReleaseKey, option: str) -> list[
     return files
 
 
+def _set_values(entries: Any, key: ReleaseKey) -> list[SetValue]:
+    """Parse the option ``set_values``; its texts may be secrets, so no message repeats them."""
+    if not isinstance(entries, (list, tuple, type(None))):
+        raise InvalidOption(f"'set_values' of the release {key} is not a list.")
+    found = []
+    for number, entry in enumerate(entries or (), 1):
+        kind = (entry.get("value_type") or "raw") if isinstance(entry, Mapping) else ""
+        if not isinstance(entry, Mapping) or not set(entry) <= {"value", "value_type"} or kind not in SET_TYPES:
+            raise InvalidOption(
+                f"The entry {number} of 'set_values' of the release {key} is not a mapping of 'value' and "
+                "'value_type'.",
+                f"Wanted is a value such as a.b=1, and one of the types {', '.join(SET_TYPES)}.",
+            )
+        if not isinstance(entry.get("value"), str):
+            raise InvalidOption(f"The 'value' of the entry {number} of 'set_values' of the release {key} is not text.")
+        found.append(SetValue(entry["value"], kind))
+    return found
+
+
 def _reference(entry: Mapping[str, Any], key: ReleaseKey) -> ValuesReference:
+    is_artifact = entry["kind"] == ARTIFACT
+    for option in ("name", "namespace") if is_artifact else ("source", "path"):
+        if entry.get(option):
+            raise InvalidOption(
+                f"An entry of 'values_from' of the release {key} has the option {option!r}, which the kind "
+                f"{entry['kind']} does not have."
+            )
+    if is_artifact:
+        path = file_path(entry.get("path") or "values.yaml", f"'values_from' of the release {key}")
+        entry = {**entry, "name": entry["source"], "values_key": path}
     return ValuesReference(
         kind=entry["kind"],
         namespace=entry.get("namespace") or key.namespace,
