@@ -29,7 +29,9 @@ options:
         tag; any other is a regular expression that is found anywhere in a tag.
       - C(immutable_tags) is such a list, or V(true) for all SemVer versions, of tags that never name another digest.
       - C(tag_moved) is V(ignore), V(warn) or V(fail), for references that pin a tag to a digest.
-      - C(window) is when changes are made, a text such as V(Mon-Thu 09:00-16:00 Europe/Berlin), or a list of them.
+      - C(window) is when changes are made, a text such as V(Mon-Thu 09:00-16:00 Europe/Berlin), or a list of them. A
+        mapping has such lists in C(allow) and C(deny); then pulls, releases and sets of manifests are not refused at
+        any other time, but reported as pending, unless C(outside) is V(fail).
       - A file is refused when anybody but root and the user that runs the module could change it, and so are unknown
         keys and rules that contradict each other. Where the file is on the controller, hand over its content with the
         lookup P(ansible.builtin.file#lookup) and the filter P(ansible.builtin.from_yaml#filter).

@@ -152,9 +152,14 @@ options:
         default: false
       depends_on:
         description:
-          - Releases that have to be there first, by name, by V(namespace/name), or as a mapping of C(name) and
-            C(namespace). One that is not in the list has to be deployed in the cluster already.
+          - Releases that have to be there first, by name, by V(namespace/name), or as a mapping of C(name),
+            C(namespace) and C(ready_when). One that is not in the list has to be deployed in the cluster already.
           - When one of them fails, this release is left as it is. A circle is an error before anything starts.
+          - C(ready_when) is an expression in CEL, as C(readyExpr) of Flux, such as V(dep.chart.version ==
+            self.chart.version). It says in place of Helm's status when the other release is ready, and is looked at
+            when this one has something to be done. C(dep) is the other release as its record in the cluster says,
+            C(self) this one as it is wanted; the guide lists their fields. Where it is not true, this release is left
+            as it is and fails with V(DependencyNotReady). It needs the Python package cel-python.
         type: list
         elements: raw
       suspend:
@@ -204,6 +209,14 @@ options:
           - With O(releases[].wait), wait for Jobs, too.
         type: bool
         default: true
+      wait_strategy:
+        description:
+          - How Helm 4 waits, with O(releases[].wait). V(watcher), its own default, watches objects until their status
+            says that they are ready; V(legacy) asks for them as Helm 3 does; V(hookOnly) waits for hooks alone.
+          - With Helm 3, V(legacy) is what it does anyway, V(hookOnly) is as if O(releases[].wait) were false, and
+            V(watcher) is an error.
+        type: str
+        choices: [watcher, legacy, hookOnly]
       timeout:
         description:
           - How long Helm waits for each thing that it waits for, in seconds or as a Go duration.
@@ -246,6 +259,63 @@ options:
             description: How often it is tried again, in this run.
             type: int
             default: 0
+      rollback:
+        description:
+          - Settings of rollbacks - those after a failed upgrade, those of O(releases[].rollback_to), and those of
+            O(releases[].pending). What is not said here is as for the release itself.
+        type: dict
+        suboptions:
+          timeout:
+            description: As O(releases[].timeout).
+            type: str
+          wait:
+            description: As O(releases[].wait).
+            type: bool
+          wait_for_jobs:
+            description: As O(releases[].wait_for_jobs).
+            type: bool
+          wait_strategy:
+            description: As O(releases[].wait_strategy).
+            type: str
+            choices: [watcher, legacy, hookOnly]
+          disable_hooks:
+            description: As O(releases[].disable_hooks).
+            type: bool
+          force:
+            description: As O(releases[].force).
+            type: bool
+          cleanup_on_fail:
+            description: Remove objects that a failed rollback has added.
+            type: bool
+          recreate:
+            description: Restart the Pods of what is rolled back. Helm 4 cannot do that any more, which is an error.
+            type: bool
+      uninstall:
+        description:
+          - Settings of removals - those of O(releases[].state=absent), those after a failed install or upgrade, and
+            those of O(releases[].pending). What is not said here is as for the release itself.
+        type: dict
+        suboptions:
+          timeout:
+            description: As O(releases[].timeout).
+            type: str
+          wait:
+            description: As O(releases[].wait), until everything is gone.
+            type: bool
+          wait_strategy:
+            description: As O(releases[].wait_strategy).
+            type: str
+            choices: [watcher, legacy, hookOnly]
+          disable_hooks:
+            description: As O(releases[].disable_hooks).
+            type: bool
+          keep_history:
+            description: As O(releases[].keep_history).
+            type: bool
+          deletion_propagation:
+            description: As O(releases[].deletion_propagation), and for all removals.
+            type: str
+            choices: [background, foreground, orphan]
       remediate_last_failure:
         description:
           - Whether the last of the failed attempts is remedied, too.
@@ -321,6 +391,60 @@ options:
           name:
             description: Their name, the default is any.
             type: str
+          target:
+            description:
+              - Which objects it is for, as in C(driftDetection.ignore) of Flux. Parts that are not given select
+                everything. All but selectors are regular expressions, which have to match as a whole.
+            type: dict
+            suboptions:
+              group:
+                description: The API group, such as V(apps).
+                type: str
+              version:
+                description: The API version, without the group.
+                type: str
+              kind:
+                description: The kind.
+                type: str
+              name:
+                description: The name.
+                type: str
+              namespace:
+                description: The namespace that the object is in.
+                type: str
+              label_selector:
+                description:
+                  - A selector of labels in the chart's manifest, with C(=), C(!=), C(in), C(notin), and keys that have
+                    to be there or not.
+                type: str
+              annotation_selector:
+                description: A selector of annotations, in the same syntax.
+                type: str
+      window:
+        description:
+          - When the release may be changed. At any other time nothing is changed - what would have been done is
+            reported with the reason V(NewRevisionPending), and the task does not fail. Releases that depend on it wait,
+            too.
+          - Each window has days, times and a time zone, such as V(Mon-Thu 09:00-16:00 Europe/Berlin). Without days it
+            is every day, without times the whole day, without a zone UTC. A range past midnight belongs to the day on
+            which it begins.
+          - Drift of a release that is up to date is put right at any time.
+        type: dict
+        suboptions:
+          allow:
+            description: The windows in which changes are made, one of which has to be open. The default is any time.
+            type: list
+            elements: str
+          deny:
+            description: The windows in which none are made. They win over O(releases[].window.allow).
+            type: list
+            elements: str
+          outside:
+            description:
+              - V(pending), as if nothing is said, reports what is to be done; V(fail) fails with the reason
+                V(OutsideWindow).
+            type: str
+            choices: [pending, fail]
       rollback_to:
         description:
           - A digest of a chart. The release is taken back to the last revision that was made of it, its values
@@ -441,6 +565,7 @@ requirements:
   - Helm 3.10 or newer on the host that runs the module, for releases that need something done
   - kubernetes >= 28 (the Python package) and PyYAML >= 5.4 on the host that runs the module. A kubeconfig with a token
     or a client certificate is read without the package kubernetes.
+  - cel-python >= 0.4, for C(ready_when) in O(releases[].depends_on), on that host
   - requests >= 2.25.1, for O(sources) in registries, and cryptography >= 36 where they are verified, on that host
 notes:
   - A release is locked by a Lease C(cloudnative.artifacts.NAME) in its namespace while it is worked on. Where Leases
@@ -514,7 +639,7 @@ releases:
           V(TestSucceeded), V(TestFailed), V(RollbackSucceeded), V(RollbackFailed), V(UninstallSucceeded),
           V(UninstallFailed), V(DriftDetected), V(ValuesError), V(DependencyNotReady). V(DriftCorrected),
           V(LabelsUpdated), V(ReleaseLocked), V(Forbidden) and the codes of other failures are this collection's. When
-          nothing was done, it is the cause.
+          nothing was done, it is the cause, or V(NewRevisionPending) when that is not to be done now.
       type: str
     retryable:
       description: As RV(retryable), of this release.
@@ -566,6 +691,13 @@ releases:
           url: oci://registry.example.com/env/prod
           revision: 1.4.0@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
           digest: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    pending:
+      description:
+        - What waits until changes are made. C(action) is what would have been done, of those of
+          RV(releases[].action), and C(why) names the time and the window.
+      returned: when the reason is V(NewRevisionPending)
+      type: dict
+      sample: {action: upgrade, why: "The release apps/demo is not changed: it is Sat 11:59 (UTC), and …"}
     drift:
       description:
         - The objects that differ, each with kind, namespace, name, change (missing or changed) and paths. Where they

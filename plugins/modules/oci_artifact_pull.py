@@ -414,8 +414,8 @@ results:
     - What became of each of O(artifacts), in their order. Each has the values that a task with one artifact returns,
       and C(item).
     - Those that are returned for the task as a whole are RV(reason) (of the first failure; else V(NewRevision) when any
-      artifact has it, then V(DriftCorrected), V(HeldBack), V(LastGoodKept), V(Suspended) and V(ArtifactUpToDate)),
-      RV(served_by) and RV(degraded), which is true when it is for any.
+      artifact has it, then V(DriftCorrected), V(NewRevisionPending), V(HeldBack), V(LastGoodKept), V(Suspended) and
+      V(ArtifactUpToDate)), RV(served_by) and RV(degraded), which is true when it is for any.
   returned: when O(artifacts) is given and its entries can be used, also on failure
   type: list
   elements: dict
@@ -553,10 +553,23 @@ verification:
 reason:
   description:
     - A stable code for what happened. On success V(NewRevision), V(DriftCorrected), V(ArtifactUpToDate),
-      V(HeldBack), V(LastGoodKept) or V(Suspended). On failure one of the codes in the guide on errors.
+      V(NewRevisionPending), V(HeldBack), V(LastGoodKept) or V(Suspended). On failure one of the codes in the guide on
+      errors.
   returned: always
   type: str
   sample: NewRevision
+pending:
+  description:
+    - The revision that is not placed yet, since a rule of O(policy) has it wait for its C(window) - C(digest),
+      C(revision), C(url), and in C(why) the time and the window. O(dest) is as it was, and RV(artifact) is what it
+      has.
+  returned: when RV(reason) is V(NewRevisionPending)
+  type: dict
+  sample:
+    digest: sha256:…
+    revision: 1.4.2@sha256:…
+    url: oci://registry.example.com/platform/config
+    why: "… is not put in place: it is Sat 11:59 (UTC), and no changes are made Sat,Sun (…)."
 refused_by:
   description:
     - The rule of O(policy) that refused it. C(policy) is the path of its file, empty where the task has its content;

@@ -438,8 +438,8 @@ manifests:
       type: bool
     reason:
       description:
-        - V(ReconciliationSucceeded), V(Unchanged), V(Suspended), V(Removed), V(DriftDetected), or the reason of the
-          failure.
+        - V(ReconciliationSucceeded), V(Unchanged), V(Suspended), V(Removed), V(DriftDetected), V(NewRevisionPending)
+          when a rule of the policy has it wait, as C(why) of C(pending) says, or the reason of the failure.
       type: str
     revision:
       description: The revision of the artifact.

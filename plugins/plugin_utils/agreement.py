@@ -25,7 +25,7 @@ PATIENCE = 600.0
 FILE_NAME = "cloudnative.artifacts.resolved"
 _IDENTITY = ("ref", "url", "tag", "semver", "semver_filter", "filter_tags")
 # of results that do not say what the registry has now
-_NO_ANSWERS = ("Suspended", "LastGoodKept", "HeldBack")
+_NO_ANSWERS = ("Suspended", "LastGoodKept", "HeldBack", "NewRevisionPending")
 # of failures that other hosts would see as well, and that may have taken their time
 _SHARED_FAILURES = ("ConnectionFailed", "TLSFailed", "OCIArtifactPullFailed", "VerificationError")
 

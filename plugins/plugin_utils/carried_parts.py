@@ -61,6 +61,7 @@ PARTS = (
         ),
         (*_OF_RULES, *_OF_VERIFIED),
     ),
+    Part(r'"window": (?!null)', ("_policy", "_ops.pull.said")),
     # what a move of a tag demands itself is a rule as that of a policy; ages that retention cannot read are recorded
     Part(r'"require"', ("_policy", "_ops.guard", "_ops.tag.conditions")),
     Part(r'"age"', ("_policy",)),

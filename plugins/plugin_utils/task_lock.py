@@ -31,7 +31,7 @@ USE, UPDATE, CHECK = "use", "update", "check"
 # the reason of a task that found nothing to complain about
 CURRENT = "LockCurrent"
 # of results that do not say what the registry has now
-_NO_ANSWERS = ("Suspended", "LastGoodKept", "HeldBack")
+_NO_ANSWERS = ("Suspended", "LastGoodKept", "HeldBack", "NewRevisionPending")
 _MAX_SHOWN = 100
 
 

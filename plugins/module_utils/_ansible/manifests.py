@@ -14,6 +14,7 @@ from .._ops.manifests.spec import FetchedArtifact
 from .releases import KUBE_SPEC
 from .sealed import mapping
 from .specs import RULES_SPEC, string_values, without_none
+from .targets import TARGET_SPEC
 
 MANIFESTS_OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -39,18 +40,7 @@ MANIFESTS_OPTIONS: dict[str, Any] = {
         "elements": "dict",
         "options": {
             "patch": {"type": "raw", "required": True},
-            "target": {
-                "type": "dict",
-                "options": {
-                    "group": {"type": "str"},
-                    "version": {"type": "str"},
-                    "kind": {"type": "str"},
-                    "name": {"type": "str"},
-                    "namespace": {"type": "str"},
-                    "label_selector": {"type": "str"},
-                    "annotation_selector": {"type": "str"},
-                },
-            },
+            "target": TARGET_SPEC,
         },
     },
     # the action plugin hands it over as one text: texts in it are neither logged nor blanked out elsewhere

@@ -19,6 +19,7 @@ from .._ops.releases.artifacts import FetchedFiles
 from .._ops.releases.spec import FetchedChart
 from .sealed import mapping
 from .specs import RULES_SPEC
+from .targets import TARGET_SPEC
 
 
 def _env(*names: str, **spec: Any) -> dict[str, Any]:
@@ -42,6 +43,9 @@ _REMEDY = {
     "remediation": {"type": "str", "choices": ["none", "uninstall"], "default": "none"},
     "retries": {"type": "int", "default": 0},
 }
+
+_WAIT_STRATEGY = {"type": "str", "choices": ["watcher", "legacy", "hookOnly"]}
+_PROPAGATION = {"type": "str", "choices": ["background", "foreground", "orphan"]}
 
 RELEASE_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -86,6 +90,7 @@ RELEASE_SPEC: dict[str, Any] = {
     },
     "wait": {"type": "bool", "default": True},
     "wait_for_jobs": {"type": "bool", "default": True},
+    "wait_strategy": _WAIT_STRATEGY,
     "timeout": {"type": "str", "default": "5m"},
     "history_max": {"type": "int", "default": 10},
     "install": {"type": "dict", "options": _REMEDY},
@@ -94,6 +99,31 @@ RELEASE_SPEC: dict[str, Any] = {
         "options": {
             **_REMEDY,
             "remediation": {"type": "str", "choices": ["rollback", "uninstall", "none"], "default": "rollback"},
+        },
+    },
+    # for what they do not say, the options of the release count
+    "rollback": {
+        "type": "dict",
+        "options": {
+            "timeout": {"type": "str"},
+            "wait": {"type": "bool"},
+            "wait_for_jobs": {"type": "bool"},
+            "wait_strategy": _WAIT_STRATEGY,
+            "disable_hooks": {"type": "bool"},
+            "force": {"type": "bool"},
+            "cleanup_on_fail": {"type": "bool"},
+            "recreate": {"type": "bool"},
+        },
+    },
+    "uninstall": {
+        "type": "dict",
+        "options": {
+            "timeout": {"type": "str"},
+            "wait": {"type": "bool"},
+            "wait_strategy": _WAIT_STRATEGY,
+            "disable_hooks": {"type": "bool"},
+            "keep_history": {"type": "bool"},
+            "deletion_propagation": _PROPAGATION,
         },
     },
     "remediate_last_failure": {"type": "bool", "default": True},
@@ -119,11 +149,20 @@ RELEASE_SPEC: dict[str, Any] = {
             "paths": {"type": "list", "elements": "str", "required": True},
             "kind": {"type": "str"},
             "name": {"type": "str"},
+            "target": TARGET_SPEC,
+        },
+    },
+    "window": {
+        "type": "dict",
+        "options": {
+            "allow": {"type": "list", "elements": "str"},
+            "deny": {"type": "list", "elements": "str"},
+            "outside": {"type": "str", "choices": ["pending", "fail"]},
         },
     },
     "rollback_to": {"type": "str"},
     "keep_history": {"type": "bool", "default": False},
-    "deletion_propagation": {"type": "str", "choices": ["background", "foreground", "orphan"]},
+    "deletion_propagation": _PROPAGATION,
     "disable_hooks": {"type": "bool", "default": False},
     "disable_openapi_validation": {"type": "bool", "default": False},
     "skip_schema_validation": {"type": "bool", "default": False},

@@ -35,6 +35,7 @@ LAST_FAILED = "LastActionFailed"
 PENDING = "Pending"
 UNTESTED = "Untested"
 UNWANTED = "Unwanted"
+NEW_REVISION_PENDING = "NewRevisionPending"
 ROLLBACK_WANTED = "RollbackWanted"
 
 

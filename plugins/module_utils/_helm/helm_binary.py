@@ -39,6 +39,9 @@ RENDER_SECONDS = 120
 # the name of the release for which charts are rendered: the one that Helm itself takes
 RENDERED_RELEASE = "release-name"
 
+# how Helm 4 waits (pkg/kube/client.go)
+WATCHER, HOOK_ONLY = "watcher", "hookOnly"
+
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
 # variables that would make Helm use another cluster or storage than the options
 _DROPPED = re.compile(r"HELM_(KUBE|NAMESPACE|DRIVER|DEBUG)|KUBECONFIG")
@@ -63,10 +66,14 @@ class PostRenderer:
 
 @dataclass(frozen=True)
 class DeployFlags:
-    """Options for installing and upgrading. ``timeout`` (seconds) bounds each of Helm's waits."""
+    """Options for installing, upgrading and rolling back. ``timeout`` (seconds) bounds each of Helm's waits.
+
+    ``wait_strategy`` is how Helm 4 waits, empty for its own choice; ``recreate`` is for rollbacks.
+    """
 
     wait: bool = True
     wait_for_jobs: bool = True
+    wait_strategy: str = ""
     timeout: float = 300.0
     history_max: int = 10
     disable_hooks: bool = False
@@ -77,7 +84,20 @@ class DeployFlags:
     force_conflicts: bool = False
     server_side: str = ""
     cleanup_on_fail: bool = False
+    recreate: bool = False
     post_renderer: PostRenderer | None = None
+
+
+@dataclass(frozen=True)
+class UninstallFlags:
+    """Options for uninstalling; ``propagation`` is how objects are deleted, empty for Helm's own choice."""
+
+    timeout: float = 300.0
+    wait: bool = True
+    wait_strategy: str = ""
+    keep_history: bool = False
+    disable_hooks: bool = False
+    propagation: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,30 +173,27 @@ class Helm:
             words.append("--no-hooks")
         if flags.cleanup_on_fail:
             words.append("--cleanup-on-fail")
+        if flags.recreate:
+            if self.has(4, 0):
+                raise MissingDependency(
+                    f"{self.path} is Helm {self.version[0]}.{self.version[1]}, which has no --recreate-pods any more.",
+                    "Leave 'recreate' out, or restart the Pods otherwise.",
+                )
+            words.append("--recreate-pods")
         return self._call(words, flags.timeout)
 
-    def uninstall(
-        self,
-        name: str,
-        namespace: str,
-        *,
-        timeout: float,
-        wait: bool = False,
-        keep_history: bool = False,
-        disable_hooks: bool = False,
-        propagation: str = "",
-    ) -> Outcome:
+    def uninstall(self, name: str, namespace: str, flags: UninstallFlags) -> Outcome:
         """Run ``helm uninstall``."""
-        words = ["uninstall", name, "--namespace", namespace, f"--timeout={_duration(timeout)}"]
-        if wait:
-            words.append("--wait")
-        if keep_history:
+        words = ["uninstall", name, "--namespace", namespace, f"--timeout={_duration(flags.timeout)}"]
+        if flags.wait:
+            words += self._wait_words(flags.wait_strategy)
+        if flags.keep_history:
             words.append("--keep-history")
-        if disable_hooks:
+        if flags.disable_hooks:
             words.append("--no-hooks")
-        if propagation and self.has(3, 12):
-            words.append(f"--cascade={propagation}")
-        return self._call(words, timeout)
+        if flags.propagation and self.has(3, 12):
+            words.append(f"--cascade={flags.propagation}")
+        return self._call(words, flags.timeout)
 
     def test(self, name: str, namespace: str, timeout: float, filters: Sequence[str] = ()) -> Outcome:
         """Run ``helm test``; a filter is ``name=NAME``, or ``!name=NAME`` to exclude a test."""
@@ -237,10 +254,18 @@ class Helm:
     def _waiting(self, flags: DeployFlags) -> list[str]:
         words = [f"--timeout={_duration(flags.timeout)}"]
         if flags.wait:
-            words.append("--wait")
-            if flags.wait_for_jobs:
+            words += self._wait_words(flags.wait_strategy)
+            if flags.wait_for_jobs and flags.wait_strategy != HOOK_ONLY:
                 words.append("--wait-for-jobs")
         return words
+
+    def _wait_words(self, strategy: str) -> list[str]:
+        """Return the flags for a way to wait. Helm 3 has one, which Helm 4 calls legacy, and always waits for hooks."""
+        if self.has(4, 0):
+            return [f"--wait={strategy}" if strategy else "--wait"]
+        if strategy == WATCHER:
+            self._demand(f"--wait={strategy}", (4, 0))
+        return [] if strategy == HOOK_ONLY else ["--wait"]
 
     def _applying(self, flags: DeployFlags) -> list[str]:
         is_4 = self.has(4, 0)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .._policy.refusals import ChangePending
 from .._policy.rules import Artifact, Rules, rules_for
 from .resolve import ReferenceOptions, Resolved, Target, parse_target
 from .verdicts import Finding, policy_fingerprint
@@ -58,6 +59,8 @@ class Guard:
     ) -> None:
         """Check what is to be placed in a ``dest``. A revision that is in place already may be repaired at any time.
 
+        Where a rule has new revisions wait for their time, the error has what waits as ``pending``.
+
         :param manifests: the one that the digest stands for, and the one with the content.
         :param verdict: the modules' value ``verification``; empty without a verification.
         :param recorded: the artifact in the record of the last pull; empty without one.
@@ -67,7 +70,13 @@ class Guard:
         old = _recorded(recorded, self.rules.reference)
         if old is None or old.digest != resolved.digest:
             new = _artifact(resolved, manifests)
-            self.rules.check_change(new, old, signed_at=signing_times(verdict), check_mode=check_mode)
+            try:
+                self.rules.check_change(
+                    new, old, signed_at=signing_times(verdict), check_mode=check_mode, may_wait=True
+                )
+            except ChangePending as exc:
+                exc.details["pending"] = pending_revision(resolved, self.rules.reference, exc)
+                raise
 
     def check_chart(self, resolved: Resolved, manifest: Manifest, verdict: Mapping[str, Any]) -> None:
         """Check a chart before it is fetched. When a release may change, and to which version, is checked there.
@@ -178,6 +187,12 @@ def guard_of(policy: Policy, place: Reference) -> Guard | None:
         return None
     verify = rules.verify
     return Guard(rules, {} if verify is None else {policy_fingerprint(verify): verify})
+
+
+def pending_revision(resolved: Resolved, reference: Reference, error: ChangePending) -> dict[str, str]:
+    """What results say of a revision that waits for its time."""
+    found = {"digest": resolved.digest, "revision": resolved.revision, "url": reference.url}
+    return {**found, "why": error.message}
 
 
 def verify_each(

@@ -21,7 +21,7 @@ from .rules import TAG_MOVED, Policy, Rule, TagRule
 
 if TYPE_CHECKING:
     from .._trust.policy import VerifyPolicy
-    from .window import Window
+    from .window import Schedule
 
 KEYS = (
     "verify",
@@ -87,7 +87,7 @@ def _parse_rule(given: Mapping[str, Any], parse_verify: VerifyParser) -> Rule:
         deny_tags=_tag_rule(given.get("deny_tags", []), "deny_tags"),
         immutable_tags=_tag_rule(given.get("immutable_tags", []), "immutable_tags"),
         tag_moved=_choice(given.get("tag_moved", TAG_MOVED[0]), "tag_moved", TAG_MOVED),
-        windows=_windows(given["window"]) if "window" in given else (),
+        window=_window(given["window"]) if "window" in given else None,
     )
 
 
@@ -153,10 +153,7 @@ def _tag_rule(value: Any, name: str) -> TagRule:
         raise PolicyInvalid(exc.message, exc.hint) from None
 
 
-def _windows(value: Any) -> tuple[Window, ...]:
-    texts = _texts(value, "window")
-    if not texts:
-        raise PolicyInvalid("'window' is an empty list, so that no change is ever permitted.", "Give a time.")
-    from .window import parse_window
+def _window(value: Any) -> Schedule:
+    from .window import parse_schedule
 
-    return tuple(map(parse_window, texts))
+    return parse_schedule(value)

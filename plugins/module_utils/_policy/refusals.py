@@ -72,3 +72,9 @@ class OutsideWindow(OciError):
 
     reason = "OutsideWindow"
     retryable = True
+
+
+class ChangePending(OutsideWindow):
+    """A new revision that waits for the time of its rule; what was asked for is reported, and is no failure."""
+
+    reason = "NewRevisionPending"

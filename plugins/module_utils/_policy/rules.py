@@ -20,7 +20,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
@@ -40,6 +39,7 @@ from .match import EVERYTHING, Match
 from .refusals import (
     GIVEN,
     AgeUnknown,
+    ChangePending,
     DigestDenied,
     DowngradeDenied,
     OutsideWindow,
@@ -52,7 +52,7 @@ from .refusals import (
 if TYPE_CHECKING:
     from .._oci.bounded_regex import BoundedRegex
     from .._trust.policy import VerifyPolicy
-    from .window import Window
+    from .window import Schedule
 
 #: Values of ``tag_moved``, from weak to strict.
 TAG_MOVED = ("ignore", "warn", "fail")
@@ -99,7 +99,7 @@ class Rule:
     deny_tags: TagRule = TagRule()
     immutable_tags: TagRule = TagRule()
     tag_moved: str = "ignore"
-    windows: tuple[Window, ...] = ()
+    window: Schedule | None = None
 
 
 @dataclass(frozen=True)
@@ -172,18 +172,20 @@ class Rules:
         *,
         signed_at: Collection[str] = (),
         check_mode: bool = False,
+        may_wait: bool = False,
     ) -> None:
         """Check an artifact that is to be placed where ``old`` is; None where nothing of this repository is.
 
         :param signed_at: the trusted times (RFC 3339) of the signatures that count.
         :param check_mode: nothing is stored.
+        :param may_wait: as for :meth:`check_window`.
         :raises OciError: with the reason of the check that refuses it.
         """
         if old is not None and old.digest != new.digest:
             self.check_order(new, old)
         # before the window: what arrives outside of it is seen, and ages
         self.check_arrival(new, old, signed_at=signed_at, check_mode=check_mode)
-        self.check_window(f"{self.reference.at(tag=new.tag, digest=new.digest)} is not put in place")
+        self.check_window(f"{self.reference.at(tag=new.tag, digest=new.digest)} is not put in place", may_wait=may_wait)
 
     def check_arrival(
         self,
@@ -246,21 +248,20 @@ class Rules:
         """True for a tag that ``immutable_tags`` covers."""
         return self.rule.immutable_tags.covers(tag)
 
-    def check_window(self, what: str) -> None:
+    def check_window(self, what: str, *, may_wait: bool = False) -> None:
         """Check that changes are permitted now; ``what`` begins the message.
 
+        :param may_wait: the caller reports a change that waits for its time.
+        :raises ChangePending: when they are not, and the rule has them wait.
         :raises OutsideWindow: when they are not.
         """
-        windows = self.rule.windows
-        if not windows or any(window.is_open(self.now()) for window in windows):
+        window = self.rule.window
+        closed = "" if window is None else window.closed(self.now())
+        if window is None or not closed:
             return
-        moment = datetime.fromtimestamp(self.now(), windows[0].zone)
+        waits = may_wait and window.waits
         raise self._refusal(
-            OutsideWindow,
-            "window",
-            f"{what}: it is {moment:%a %H:%M} ({moment.tzname()}), and changes are made "
-            f"{' or '.join(window.text for window in windows)}",
-            "Run the task in that time.",
+            ChangePending if waits else OutsideWindow, "window", f"{what}: {closed}", "Run the task in that time."
         )
 
     def check_order(self, new: Artifact, old: Artifact) -> None:

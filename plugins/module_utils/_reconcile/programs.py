@@ -17,6 +17,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .._errors import OciError
@@ -44,12 +45,32 @@ class Stopped(BaseException):
     """The run was told to end."""
 
 
-def pull(configuration: Configuration, requested_at: str, lock: int) -> dict[str, Any]:
+@dataclass
+class Control:
+    """The hold of a run on its programs: the descriptor of the lock, which they share, and whether to end them.
+
+    Being told to end is noted, and asked for between two looks at a program. An exception raised by a handler of the
+    signal could come while a program is being started, which would then go on without anybody to end it.
+    """
+
+    lock: int
+    told_to_stop: bool = False
+
+    def check(self) -> None:
+        """Go on, unless the run was told to end.
+
+        :raises Stopped: when it was.
+        """
+        if self.told_to_stop:
+            raise Stopped
+
+
+def pull(configuration: Configuration, requested_at: str, control: Control) -> dict[str, Any]:
     """Pull the project and return the result of the module, also when it failed.
 
     :param requested_at: the token to hand over, empty for none.
-    :param lock: the descriptor of the lock, which the program shares.
     :raises PlayFailed: when the module could not be run.
+    :raises Stopped: when the run was told to end.
     """
     options = {**configuration.source, "dest": configuration.dest}
     if requested_at:
@@ -75,7 +96,7 @@ def pull(configuration: Configuration, requested_at: str, lock: int) -> dict[str
         play["vars"] = {"ansible_python_interpreter": configuration.python}
     path = _write(configuration, "pull.yml", [play])
     words = [configuration.ansible_playbook, "-i", "localhost,", path]
-    status, _task = _run(configuration, words, configuration.state, "pull.log", lock, show=False)
+    status, _task = _run(configuration, words, configuration.state, "pull.log", control, show=False)
     try:
         with open(result, "rb") as stream:
             found = json.loads(stream.read(MAX_RESULT))
@@ -98,13 +119,14 @@ def _literal(value: Any) -> Any:
     return value
 
 
-def play(configuration: Configuration, lock: int) -> None:
+def play(configuration: Configuration, control: Control) -> None:
     """Run the playbook of the project on this host.
 
     :raises PlayFailed: when it does not succeed.
+    :raises Stopped: when the run was told to end.
     """
     words = _play_words(configuration, configuration.dest)
-    status, task = _run(configuration, words, configuration.dest, "play.log", lock, show=True)
+    status, task = _run(configuration, words, configuration.dest, "play.log", control, show=True)
     if status:
         log = os.path.join(configuration.state, "play.log")
         ended = f"did not end within {configuration.timeout:g} s" if status == 124 else f"ended with status {status}"
@@ -170,13 +192,14 @@ def _write(configuration: Configuration, name: str, document: Any) -> str:
 
 
 def _run(
-    configuration: Configuration, words: Sequence[str], directory: str, log: str, lock: int, *, show: bool
+    configuration: Configuration, words: Sequence[str], directory: str, log: str, control: Control, *, show: bool
 ) -> tuple[int, str]:
     """Run a program to its end. Return its status, 124 when the time was up and 127 when it could not be run, and the
     name of the task that failed.
 
     Its output goes to a log, with ``show`` also to the journal.
     """
+    control.check()
     path = os.path.join(configuration.state, log)
     output = open_log(path)
     try:
@@ -187,7 +210,7 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            pass_fds=(lock,),
+            pass_fds=(control.lock,),
             start_new_session=True,
         )
     except OSError as exc:
@@ -196,16 +219,17 @@ def _run(
     finally:
         os.close(output)
     try:
-        return _wait(process, Output(path, show=show), configuration.timeout)
+        return _wait(process, Output(path, show=show), configuration.timeout, control)
     finally:
         if process.poll() is None:
             _end(process)
 
 
-def _wait(process: subprocess.Popen[bytes], output: Output, timeout: float) -> tuple[int, str]:
+def _wait(process: subprocess.Popen[bytes], output: Output, timeout: float, control: Control) -> tuple[int, str]:
     deadline = time.monotonic() + timeout
     with contextlib.closing(output):
         while process.poll() is None and time.monotonic() < deadline:
+            control.check()
             output.follow()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_PAUSE)

@@ -20,7 +20,7 @@ from .._files.regular_file import storage_error
 from .._files.trusted_path import open_trusted
 from . import journal
 from .configuration import Configuration
-from .programs import Stopped, first_warning, play, pull
+from .programs import Control, Stopped, first_warning, play, pull
 from .status import (
     FALSE,
     FETCH_FAILED,
@@ -45,6 +45,7 @@ from .status import (
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 SUCCEEDED, PROGRESSING, SUSPENDED = "ReconciliationSucceeded", "Progressing", "Suspended"
+PENDING = "NewRevisionPending"
 # beside the project: the last token that was requested, and why runs are suspended
 REQUESTED, SUSPENSION = "requested", "suspended"
 MAX_TOKEN = 1000
@@ -128,7 +129,7 @@ def _check_state(state: str) -> None:
 class _Run:
     def __init__(self, configuration: Configuration, lock: int) -> None:
         self._configuration = configuration
-        self._lock = lock
+        self._control = Control(lock)
         self._status = load_status(configuration.dest) or new_status(configuration.name)
         self._status["name"] = configuration.name
         self._token = ""
@@ -146,7 +147,7 @@ class _Run:
         self._status["last_run_at"] = _now()
         self._begin("pull the project")
         try:
-            with _told_to_stop():
+            with _told_to_stop(self._control):
                 end = self._pull_and_play()
         except OciError as exc:
             return self._failed(exc.reason, str(exc), retryable=exc.retryable)
@@ -159,7 +160,7 @@ class _Run:
 
     def _pull_and_play(self) -> Callable[[], int]:
         """Return what is to be said at the end, when the run cannot be told to stop any more."""
-        result = pull(self._configuration, self._token, self._lock)
+        result = pull(self._configuration, self._token, self._control)
         if result.get("failed"):
             message = str(result.get("msg") or "The pull failed.")
             reason = str(result.get("reason") or "Failed")
@@ -169,6 +170,11 @@ class _Run:
             suspended = result.get("suspended") or {}
             message = f"Pulls are suspended by {suspended.get('who')}: {suspended.get('reason')}."
             return partial(self._suspended, message)
+        if result.get("reason") == PENDING:
+            why = str((result.get("pending") or {}).get("why") or "A new revision waits for its time.")
+            self._say(NORMAL, PENDING, why)
+            if not (result.get("artifact") or {}).get("revision"):
+                return partial(self._failed, PENDING, why, retryable=True)
         self._fetched(result)
         revision = self._status["artifact"].get("revision", "")
         is_new = revision != self._status["last_applied_revision"]
@@ -179,7 +185,7 @@ class _Run:
             set_condition(self._status, READY, UNKNOWN, PROGRESSING, f"Running revision {revision}", _now())
         self._status["last_attempted_revision"] = revision
         self._begin(f"run {self._configuration.playbook} of {revision}")
-        play(self._configuration, self._lock)
+        play(self._configuration, self._control)
         self._status["last_applied_revision"] = revision
         return partial(self._succeeded, f"Applied revision: {revision}")
 
@@ -247,13 +253,13 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _told_to_stop() -> Iterator[None]:
-    """Have SIGTERM, with which systemd stops a service, raise Stopped."""
+def _told_to_stop(control: Control) -> Iterator[None]:
+    """Have SIGTERM, with which systemd stops a service, noted for the programs of the run."""
 
-    def stop(_number: int, _frame: object) -> None:
-        raise Stopped
+    def note(_number: int, _frame: object) -> None:
+        control.told_to_stop = True
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, note)
     try:
         yield
     finally:

@@ -62,13 +62,20 @@ def deploy_manifests(options: ManifestsOptions) -> dict[str, Any]:
             # removed before those that it depends on
             needs[spec.key] = [each.key for each in specs if not each.is_present and spec.key in each.depends_on]
     check_order(keys, needs)
+    known = {key: [need for need in needs[key] if need in outcomes] for key in keys}
     api = KubeRest(options.kube)
     if keys:
-        run_in_order(keys, needs, lambda key: _work(api, outcomes, key, options), options.parallel)
+        run_in_order(keys, needs, lambda key: _work(api, outcomes, key, known[key], options), options.parallel)
     return _result(list(outcomes.values()), api)
 
 
-def _work(api: KubeRest, outcomes: Mapping[SetKey, Outcome], key: SetKey, options: ManifestsOptions) -> None:
+def _work(
+    api: KubeRest,
+    outcomes: Mapping[SetKey, Outcome],
+    key: SetKey,
+    needs: Sequence[SetKey],
+    options: ManifestsOptions,
+) -> None:
     from ..._unexpected import as_error
     from .work import ManifestsWork
 
@@ -87,6 +94,10 @@ def _work(api: KubeRest, outcomes: Mapping[SetKey, Outcome], key: SetKey, option
             sops=options.sops,
         )
         if not work.observe():
+            waiting = [each for each in needs if outcomes[each].pending] if options.policy else ()
+            if waiting:
+                outcome.wait(f"It comes after the manifests {waiting[0]}, which are pending.")
+                return
             if outcome.spec.is_present:
                 _check_needs(api, outcomes, outcome, options.check_mode)
             work.carry_out()

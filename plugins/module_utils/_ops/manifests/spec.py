@@ -26,6 +26,7 @@ IGNORE, WARN, CORRECT = "ignore", "warn", "correct"
 SUCCEEDED = "ReconciliationSucceeded"
 UNCHANGED = "Unchanged"
 SUSPENDED = "Suspended"
+NEW_REVISION_PENDING = "NewRevisionPending"
 REMOVED = "Removed"
 DRIFTED = "DriftDetected"
 
@@ -157,9 +158,18 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     diff: list[dict[str, str]] = field(default_factory=list, repr=False)
     failure: OciError | None = None
+    #: Why the set waits for the time at which a policy permits changes; empty when it does not.
+    pending: str = ""
+
+    def wait(self, why: str) -> None:
+        """Note that the set is left as it is until its time has come."""
+        self.pending, self.reason = why, NEW_REVISION_PENDING
 
     def fail(self, error: OciError) -> None:
-        """Note the error that ended the work."""
+        """Note the error that ended the work, or that the set waits."""
+        if error.reason == NEW_REVISION_PENDING:
+            self.wait(error.message)
+            return
         self.failure, self.reason = error, error.reason
 
     def as_result(self) -> dict[str, Any]:
@@ -176,6 +186,8 @@ class Outcome:
             "count": self.count,
             "history": [dict(each) for each in self.history],
         }
+        if self.pending:
+            result["pending"] = {"why": self.pending}
         if self.failure is not None:
             result["error"] = str(self.failure)
         return result

@@ -19,7 +19,7 @@ from ..._errors import OciError, PartMissing, is_outage
 from ..resolve import Resolved
 from ..task import Task
 from .context import PullContext, make_context
-from .options import SUSPENDED, UP_TO_DATE, PullOptions, PullResult
+from .options import NEW_REVISION_PENDING, SUSPENDED, UP_TO_DATE, PullOptions, PullResult
 
 if TYPE_CHECKING:
     from ..._oci.repository import Repository
@@ -78,6 +78,11 @@ def run(pull: PullContext, turn: AbstractContextManager[object] | None = None) -
         result.served_by = repository.served_by
         result.warnings = [*result.warnings, *repository.warnings]
     except OciError as exc:
+        if exc.reason == NEW_REVISION_PENDING:
+            from .said import pending
+
+            # not noted: it is asked for again when its time has come, and that is no failure of the registry
+            return pending(pull, exc)
         if is_outage(exc) and state.standing.get("held"):
             from .standing import held_without_registry
 

@@ -14,10 +14,19 @@ from ..many import Item, numbered, run_items
 from ..task import Task
 from .context import PullContext, make_context
 from .decide import run
-from .options import DRIFT_CORRECTED, HELD_BACK, LAST_GOOD_KEPT, NEW_REVISION, SUSPENDED, UP_TO_DATE, PullOptions
+from .options import (
+    DRIFT_CORRECTED,
+    HELD_BACK,
+    LAST_GOOD_KEPT,
+    NEW_REVISION,
+    NEW_REVISION_PENDING,
+    SUSPENDED,
+    UP_TO_DATE,
+    PullOptions,
+)
 from .places import Turns, check_places, place_of
 
-_REASONS = (NEW_REVISION, DRIFT_CORRECTED, HELD_BACK, LAST_GOOD_KEPT, SUSPENDED, UP_TO_DATE)
+_REASONS = (NEW_REVISION, DRIFT_CORRECTED, NEW_REVISION_PENDING, HELD_BACK, LAST_GOOD_KEPT, SUSPENDED, UP_TO_DATE)
 
 
 def pull_many(

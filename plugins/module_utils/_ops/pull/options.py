@@ -28,12 +28,13 @@ UP_TO_DATE = "ArtifactUpToDate"
 SUSPENDED = "Suspended"
 LAST_GOOD_KEPT = "LastGoodKept"
 HELD_BACK = "HeldBack"
+NEW_REVISION_PENDING = "NewRevisionPending"
 
 MAX_LISTED_PATHS = 1000
 # The key of excluded entries in the record of an artifact.
 LEFT_OUT = "left_out"
 # Values of the result that are left out when they are empty.
-_OPTIONAL = ("verification", "confirmed_at")
+_OPTIONAL = ("verification", "confirmed_at", "pending")
 # The key of the rule by which layers were placed, there and in the result.
 PLACEMENT = "placement"
 
@@ -77,7 +78,8 @@ class PullResult:
     """The module's result. ``changes`` lists paths by kind of change, at most 1,000 of each. ``degradation`` describes
     why and since when content is kept without the registry's confirmation. ``served_by`` lists the hosts that
     answered. ``observed`` has the rules that the content was placed by, ``standing`` what else the record remembers.
-    ``confirmed_at`` is when the registry answered, with an ``interval``."""
+    ``confirmed_at`` is when the registry answered, with an ``interval``. ``pending`` is the revision that waits for the
+    time at which a policy permits changes."""
 
     changed: bool
     reason: str
@@ -91,6 +93,7 @@ class PullResult:
     observed: Mapping[str, Any] = field(default_factory=dict)
     standing: Mapping[str, Any] = field(default_factory=dict)
     confirmed_at: str = ""
+    pending: Mapping[str, str] = field(default_factory=dict)
 
     def as_result(self) -> dict[str, Any]:
         """The result as the module returns it."""

@@ -1,16 +1,17 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What operators said about a ``dest``: results of pulls that do nothing because of it."""
+"""What operators and policies said about a ``dest``: results of pulls that do nothing because of it."""
 
 from __future__ import annotations
 
 from ..._dest.history import Hold, hold_on
 from ..._dest.state import State
+from ..._errors import OciError
 from ..._files.names import shown
 from ..resolve import Resolved
 from .context import PullContext
-from .options import HELD_BACK, SUSPENDED, PullResult
+from .options import HELD_BACK, NEW_REVISION_PENDING, SUSPENDED, PullResult
 
 
 def suspended(pull: PullContext, state: State) -> PullResult:
@@ -35,6 +36,13 @@ def said_meanwhile(pull: PullContext, state: State, resolved: Resolved) -> PullR
         return None
     pull.warn_once(warning(hold, state))
     return pull.unchanged(state, HELD_BACK, {})
+
+
+def pending(pull: PullContext, error: OciError) -> PullResult:
+    """Return the result for a new revision that waits for the time of its rule: ``dest`` stays as it is."""
+    result = pull.unchanged(pull.load_state(), NEW_REVISION_PENDING, {})
+    result.pending = error.details.get("pending") or {"why": error.message}
+    return result
 
 
 def warning(hold: Hold, state: State) -> str:

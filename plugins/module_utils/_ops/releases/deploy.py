@@ -17,7 +17,8 @@ from ..._kube.api import KubeOptions
 from ..._kube.rest import KubeRest
 from .artifacts import ArtifactFiles, FetchedFiles
 from .plan import ReleasePlan
-from .spec import ARTIFACT, FetchedChart, ReleaseKey, ReleaseSpec, parse_releases
+from .references import ARTIFACT
+from .spec import FetchedChart, ReleaseKey, ReleaseSpec, parse_releases
 from .values import ValuesGatherer, ambiguous_values
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class _Run:
             plan.chart = chart
             plan.decision = decide(spec.desired_state(chart.digest if chart else "", plan.values_digest), last)
             plan.cause = plan.decision.reason
+            plan.check_window()
             if plan.decision.action in (INSTALL, UPGRADE):
                 plan.warnings += ambiguous_values(spec)
             if self._options.policy is not None:
@@ -124,7 +126,7 @@ class _Run:
         except Exception as exc:  # as in _carry_out
             from ..._unexpected import as_error
 
-            plan.fail(as_error(exc, f"The work on the release {spec.key}"))
+            plan.end_with(as_error(exc, f"The work on the release {spec.key}"))
         return plan
 
     def _set_values(self, plan: ReleasePlan, chart: FetchedChart) -> None:
@@ -146,11 +148,13 @@ class _Run:
     ) -> None:
         """Fail releases whose dependencies are neither in the task nor deployed in the cluster."""
         for plan in plans.values():
-            if plan.spec.suspend or not plan.spec.present or plan.failure:
+            if plan.spec.suspend or not plan.spec.present or plan.failure or plan.pending:
                 continue
             for need in plan.spec.depends_on:
                 found = last.get((need.namespace, need.name))
-                if need not in plans and (found is None or found.status != "deployed"):
+                # an expression says itself which status it accepts
+                accepted = found is not None and (found.status == "deployed" or need in plan.spec.ready_when)
+                if need not in plans and not accepted:
                     status = found.status if found else "not there"
                     plan.fail(_not_ready(plan.key, f"{need}, which is {status}"))
 
@@ -177,6 +181,10 @@ class _Run:
                 origins=self._gatherer.origins,
             )
 
+            if any(plan.spec.ready_when for plan in plans.values()):
+                from .readiness import check_ready_when
+
+                check_ready_when(plans.values())
             places = ObjectLocator(self._api)
 
             def work(key: ReleaseKey) -> None:
@@ -187,7 +195,17 @@ class _Run:
                 if broken:
                     plan.fail(_not_ready(key, f"{broken[0]}, which failed"))
                     return
+                waiting = [need for need in needs[key] if need in plans and plans[need].pending]
+                if waiting and plan.has_work:
+                    plan.wait(f"The release {key} comes after {waiting[0]}, which is pending.")
+                    return
                 try:
+                    # what it depends on may have taken until its window has closed
+                    plan.check_window()
+                    if plan.has_work and plan.spec.ready_when:
+                        from .readiness import check_ready
+
+                        check_ready(context, plans, plan)
                     if not plan.has_work:
                         look_for_drift(context, places, plan)
                     elif self._check_mode:
@@ -199,7 +217,7 @@ class _Run:
                     if isinstance(error, ClusterError):
                         # the message may be the API's
                         error.message = context.masked(error.message)
-                    plan.fail(error)
+                    plan.end_with(error)
 
             try:
                 needs = {key: self._needs(plan.spec) for key, plan in plans.items()}

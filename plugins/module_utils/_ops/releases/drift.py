@@ -148,7 +148,7 @@ class _DriftCheck:
     def _of_object(self, document: Mapping[str, Any], place: ObjectLocation) -> _Drift | None:
         """The drift of an object; None when it does not differ from its manifest, or the difference is ignored."""
         wanted = self._wanted(document, place)
-        pointers = list(self._ignored(place))
+        pointers = list(self._ignored(place, document))
         if () in pointers or _EXEMPT in _marks(wanted):
             return None
         live = self._api.find(place.path) if place.path else None
@@ -164,10 +164,10 @@ class _DriftCheck:
         version = str(live["metadata"].get("resourceVersion") or "")
         return _Drift(place, CHANGED, document, operations, version, before, after)
 
-    def _ignored(self, place: ObjectLocation) -> Iterator[tuple[str, ...]]:
+    def _ignored(self, place: ObjectLocation, document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         """The pointers to the ignored fields of an object, split into their parts."""
         for rule in self._plan.spec.drift_ignore:
-            if _concerns(rule, place):
+            if _concerns(rule, place, document):
                 for pointer in map(parse_pointer, rule.paths):
                     if _is_secret(place) and pointer[:1] == ("stringData",):
                         pointer = ("data", *pointer[1:])
@@ -353,8 +353,14 @@ def _is_secret(place: ObjectLocation) -> bool:
     return place.kind == "Secret" and place.collection.startswith("/api/v1/")
 
 
-def _concerns(rule: DriftRule, place: ObjectLocation) -> bool:
-    return rule.kind in ("", place.kind) and rule.name in ("", place.name)
+def _concerns(rule: DriftRule, place: ObjectLocation, document: Mapping[str, Any]) -> bool:
+    if rule.kind not in ("", place.kind) or rule.name not in ("", place.name):
+        return False
+    if not rule.target:
+        return True
+    from ..._manifests.targets import identity_of, is_target
+
+    return is_target(rule.target, identity_of(document, place.namespace))
 
 
 def _named_place(document: Mapping[str, Any]) -> ObjectLocation:

@@ -35,7 +35,7 @@ def check_release(policy: Policy, api: KubeRest, plan: ReleasePlan) -> None:
         return
     tag = chart.revision.partition("@")[0] if "@" in chart.revision else ""
     rules.check_identity(tag, [chart.digest, chart.layer])
-    rules.check_window(f"The release {plan.key} is not changed")
+    rules.check_window(f"The release {plan.key} is not changed", may_wait=True)
     last = plan.last
     is_there = last is not None and last.status != UNINSTALLED
     if rules.never_downgrade and is_there and last is not None and not last.has_chart(chart.digest):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ class ReleasePlan:
 
     ``last`` is its latest revision in the cluster, ``values`` are those that Helm gets, as JSON; with
     ``preserve_values`` they are from ``given`` and from the revision ``preserved``. ``cause`` is the reason of
-    the decision, ``reason`` that of the outcome.
+    the decision, ``reason`` that of the outcome. ``pending`` says what waits for the time at which changes are made.
     """
 
     spec: ReleaseSpec
@@ -46,6 +47,7 @@ class ReleasePlan:
     drift: list[dict[str, Any]] = field(default_factory=list)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    pending: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> ReleaseKey:
@@ -75,6 +77,26 @@ class ReleasePlan:
         """Set the values, and their digest with that of the artifacts they are from."""
         self.values = values
         self.values_digest = values_digest(values, [each.digest for each in self.artifacts.values()])
+
+    def wait(self, why: str) -> None:
+        """Leave the release as it is, whatever it needs: that is not to be done now."""
+        self.pending = {"action": self.decision.action, "why": why}
+        self.decision = Decision(decisions.NONE, decisions.NEW_REVISION_PENDING)
+
+    def check_window(self) -> None:
+        """Check that the release may be changed now, when it has work.
+
+        :raises OutsideWindow: when its window is closed; what waits for it is no failure, see :meth:`end_with`.
+        """
+        if self.spec.window is not None and self.has_work:
+            self.spec.window.check(time.time(), f"The release {self.key} is not changed")
+
+    def end_with(self, error: OciError) -> None:
+        """Record what ended the work on the release: a failure, or that it is not the time for changes."""
+        if error.reason == decisions.NEW_REVISION_PENDING:
+            self.wait(error.message)
+        else:
+            self.fail(error)
 
     def fail(self, error: OciError) -> None:
         """Record that the work on the release failed."""
@@ -110,7 +132,7 @@ class ReleasePlan:
                 name: {"url": each.url, "revision": each.revision, "digest": each.digest}
                 for name, each in self.artifacts.items()
             }
-        for name in ("test", "remediation", "drift"):
+        for name in ("test", "remediation", "drift", "pending"):
             if getattr(self, name):
                 result[name] = getattr(self, name)
         if self.failure is not None:

@@ -5,20 +5,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._errors import ChartError, InvalidOption
 from ..._helm.decision import DesiredState
-from ..._helm.helm_binary import DeployFlags, PostRenderer
+from ..._helm.helm_binary import DeployFlags, PostRenderer, UninstallFlags
 from ..._helm.release import PREFIX, SYSTEM_LABELS, TEST_FAILED, TEST_PASSED, Fingerprint
 from ..._helm.schedule import check_order
-from ..._helm.values import SET_TYPES, SetValue
 from ..._oci.digest import digest_of, parse_digest
 from ..._oci.options import parse_duration
-from .artifacts import file_path
+from .references import ARTIFACT, ValuesReference, parse_reference, parse_set_values
+
+if TYPE_CHECKING:
+    from ..._helm.values import SetValue
+    from ..._policy.window import Schedule
 
 # helm, pkg/chartutil/validate_name.go
 MAX_NAME = 53
@@ -26,8 +30,6 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9]
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 _LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
-KINDS = {"ConfigMap": "configmaps", "Secret": "secrets"}
-ARTIFACT = "OCIArtifact"
 
 
 @dataclass(frozen=True, order=True)
@@ -63,24 +65,6 @@ class FetchedChart:
 
 
 @dataclass(frozen=True)
-class ValuesReference:
-    """One entry of ``values_from``; of an artifact ``name`` is the source, and ``key`` the path of a file in it."""
-
-    kind: str
-    namespace: str
-    name: str
-    key: str = "values.yaml"
-    target_path: str = ""
-    optional: bool = False
-    literal: bool = False
-
-    def __str__(self) -> str:
-        if self.kind == ARTIFACT:
-            return f"the file {self.key!r} in the artifact of the source {self.name!r}"
-        return f"the key {self.key!r} of the {self.kind} {self.namespace}/{self.name}"
-
-
-@dataclass(frozen=True)
 class FileName:
     """A values file; with ``ignore_missing`` it may be missing."""
 
@@ -90,7 +74,7 @@ class FileName:
 
 @dataclass(frozen=True)
 class DriftRule:
-    """Ignored fields: JSON pointers, for objects of this kind and name; an empty kind or name means any.
+    """Ignored fields: JSON pointers, for objects of this kind and name that ``target`` selects; an empty one means any.
 
     The empty pointer stands for the whole object.
     """
@@ -98,6 +82,7 @@ class DriftRule:
     paths: tuple[str, ...]
     kind: str = ""
     name: str = ""
+    target: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -140,6 +125,7 @@ class ReleaseSpec:
     set_values: Sequence[SetValue] = field(default=(), repr=False)
     preserve_values: bool = False
     depends_on: Sequence[ReleaseKey] = ()
+    ready_when: Mapping[ReleaseKey, str] = field(default_factory=dict)
     labels: Mapping[str, str | None] = field(default_factory=dict)
     create_namespace: bool = False
     crds: str = "Create"
@@ -152,8 +138,9 @@ class ReleaseSpec:
     drift: str = "ignore"
     drift_ignore: Sequence[DriftRule] = ()
     rollback_to: str = ""
-    keep_history: bool = False
-    propagation: str = ""
+    rollback_flags: DeployFlags = field(default_factory=DeployFlags)
+    uninstall_flags: UninstallFlags = field(default_factory=UninstallFlags)
+    window: Schedule | None = None
 
     @property
     def rendering_digest(self) -> str:
@@ -230,6 +217,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
     if item["rollback_to"]:
         parse_digest(item["rollback_to"])
     test = item["test"] or {}
+    needs = [_dependency(each, key) for each in item["depends_on"] or ()]
     return ReleaseSpec(
         key=key,
         present=item["state"] == "present",
@@ -238,10 +226,11 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         values=item["values"] or {},
         values_files=_files(item["values_files"], key, "values_files"),
         chart_values_files=_files(item["chart_values_files"], key, "chart_values_files"),
-        values_from=[_reference(each, key) for each in item["values_from"] or ()],
-        set_values=_set_values(item["set_values"], key),
+        values_from=[parse_reference(each, str(key), namespace) for each in item["values_from"] or ()],
+        set_values=parse_set_values(item["set_values"], str(key)),
         preserve_values=item["preserve_values"],
-        depends_on=[_dependency(each, key) for each in item["depends_on"] or ()],
+        depends_on=[need for need, _ready_when in needs],
+        ready_when={need: ready_when for need, ready_when in needs if ready_when},
         labels=_labels(item["labels"] or {}, key),
         create_namespace=item["create_namespace"],
         crds=item["crds"],
@@ -259,9 +248,19 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         drift=item["drift"],
         drift_ignore=[_drift_rule(each, key) for each in item["drift_ignore"] or ()],
         rollback_to=item["rollback_to"] or "",
-        keep_history=item["keep_history"],
-        propagation=item["deletion_propagation"] or "",
+        rollback_flags=_rollback_flags(item),
+        uninstall_flags=_uninstall_flags(item),
+        window=_window(item.get("window"), key),
     )
+
+
+def _window(option: Mapping[str, Any] | None, key: ReleaseKey) -> Schedule | None:
+    given = {name: value for name, value in (option or {}).items() if value is not None}
+    if not given:
+        return None
+    from ..._policy.window import check_schedule
+
+    return check_schedule(given, f"'window' of the release {key}")
 
 
 def _drift_rule(entry: Mapping[str, Any], key: ReleaseKey) -> DriftRule:
@@ -273,7 +272,12 @@ def _drift_rule(entry: Mapping[str, Any], key: ReleaseKey) -> DriftRule:
         except InvalidOption as exc:
             exc.message = f"'drift_ignore' of the release {key}: {exc.message}"
             raise
-    return DriftRule(tuple(entry["paths"]), entry.get("kind") or "", entry.get("name") or "")
+    given, target = entry.get("target") or {}, {}
+    if given:
+        from ..._manifests.targets import check_target
+
+        target = check_target(given, f"'target' in 'drift_ignore' of the release {key}")
+    return DriftRule(tuple(entry["paths"]), entry.get("kind") or "", entry.get("name") or "", target)
 
 
 def _filter(entry: Mapping[str, Any]) -> str:
@@ -286,6 +290,7 @@ def _flags(item: Mapping[str, Any]) -> DeployFlags:
     return DeployFlags(
         wait=item["wait"],
         wait_for_jobs=item["wait_for_jobs"],
+        wait_strategy=item["wait_strategy"] or "",
         timeout=parse_duration(item["timeout"]),
         history_max=item["history_max"],
         disable_hooks=item["disable_hooks"],
@@ -297,6 +302,27 @@ def _flags(item: Mapping[str, Any]) -> DeployFlags:
         server_side=item["server_side"] or "",
         cleanup_on_fail=item["cleanup_on_fail"],
         post_renderer=PostRenderer(renderer["command"], tuple(renderer.get("args") or ())) if renderer else None,
+    )
+
+
+def _rollback_flags(item: Mapping[str, Any]) -> DeployFlags:
+    """Return the options of rollbacks: those of ``rollback``, and of the release for what it does not say."""
+    own = {name: value for name, value in (item["rollback"] or {}).items() if value is not None}
+    recreate = own.pop("recreate", False)
+    return dataclasses.replace(_flags({**item, **own}), recreate=recreate)
+
+
+def _uninstall_flags(item: Mapping[str, Any]) -> UninstallFlags:
+    """Return the options of removals, as for rollbacks."""
+    own = {name: value for name, value in (item["uninstall"] or {}).items() if value is not None}
+    given = {**item, **own}
+    return UninstallFlags(
+        timeout=parse_duration(given["timeout"]),
+        wait=given["wait"],
+        wait_strategy=given["wait_strategy"] or "",
+        keep_history=given["keep_history"],
+        disable_hooks=given["disable_hooks"],
+        propagation=given["deletion_propagation"] or "",
     )
 
 
@@ -322,55 +348,32 @@ def _files(entries: Sequence[Any] | None, key: ReleaseKey, option: str) -> list[
     return files
 
 
-def _set_values(entries: Any, key: ReleaseKey) -> list[SetValue]:
-    """Parse the option ``set_values``; its texts may be secrets, so no message repeats them."""
-    if not isinstance(entries, (list, tuple, type(None))):
-        raise InvalidOption(f"'set_values' of the release {key} is not a list.")
-    found = []
-    for number, entry in enumerate(entries or (), 1):
-        kind = (entry.get("value_type") or "raw") if isinstance(entry, Mapping) else ""
-        if not isinstance(entry, Mapping) or not set(entry) <= {"value", "value_type"} or kind not in SET_TYPES:
-            raise InvalidOption(
-                f"The entry {number} of 'set_values' of the release {key} is not a mapping of 'value' and "
-                "'value_type'.",
-                f"Wanted is a value such as a.b=1, and one of the types {', '.join(SET_TYPES)}.",
-            )
-        if not isinstance(entry.get("value"), str):
-            raise InvalidOption(f"The 'value' of the entry {number} of 'set_values' of the release {key} is not text.")
-        found.append(SetValue(entry["value"], kind))
-    return found
+def _dependency(entry: Any, key: ReleaseKey) -> tuple[ReleaseKey, str]:
+    """Parse a name, ``namespace/name``, or a mapping of both; the default is the release's namespace.
 
-
-def _reference(entry: Mapping[str, Any], key: ReleaseKey) -> ValuesReference:
-    is_artifact = entry["kind"] == ARTIFACT
-    for option in ("name", "namespace") if is_artifact else ("source", "path"):
-        if entry.get(option):
-            raise InvalidOption(
-                f"An entry of 'values_from' of the release {key} has the option {option!r}, which the kind "
-                f"{entry['kind']} does not have."
-            )
-    if is_artifact:
-        path = file_path(entry.get("path") or "values.yaml", f"'values_from' of the release {key}")
-        entry = {**entry, "name": entry["source"], "values_key": path}
-    return ValuesReference(
-        kind=entry["kind"],
-        namespace=entry.get("namespace") or key.namespace,
-        name=entry["name"],
-        key=entry.get("values_key") or "values.yaml",
-        target_path=entry.get("target_path") or "",
-        optional=bool(entry.get("optional")),
-        literal=bool(entry.get("literal")),
-    )
-
-
-def _dependency(entry: Any, key: ReleaseKey) -> ReleaseKey:
-    """Parse a name, ``namespace/name``, or a mapping of both; the default is the release's namespace."""
+    The second value is the expression that says when it is ready, empty without one.
+    """
     if isinstance(entry, str):
         namespace, slash, name = entry.rpartition("/")
         if name and bool(namespace) == bool(slash):
-            return ReleaseKey(namespace or key.namespace, name)
+            return ReleaseKey(namespace or key.namespace, name), ""
     elif isinstance(entry, Mapping) and isinstance(entry.get("name"), str):
-        return ReleaseKey(str(entry.get("namespace") or key.namespace), entry["name"])
+        unknown = [str(name) for name in entry if name not in ("name", "namespace", "ready_when")]
+        if unknown:
+            raise InvalidOption(
+                f"An entry of 'depends_on' of the release {key} has the unknown key {unknown[0][:100]!r}.",
+                "Wanted are name, namespace and ready_when.",
+            )
+        ready_when = entry.get("ready_when")
+        if ready_when is None:
+            ready_when = ""
+        elif not isinstance(ready_when, str) or not ready_when.strip():
+            # a bare true, or a wrong variable: a condition that is none
+            raise InvalidOption(
+                f"'ready_when' in 'depends_on' of the release {key} is {str(ready_when)[:100]!r}, which is not a text.",
+                "Write an expression in CEL, in quotes, such as \"dep.status == 'deployed'\".",
+            )
+        return ReleaseKey(str(entry.get("namespace") or key.namespace), entry["name"]), ready_when.strip()
     raise InvalidOption(
         f"An entry of 'depends_on' of the release {key} is not a name.", "Wanted is NAME, or NAMESPACE/NAME."
     )

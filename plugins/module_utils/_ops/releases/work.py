@@ -9,6 +9,7 @@ attempt is followed by its remedy and, while there are retries, by another attem
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -362,7 +363,7 @@ class ReleaseWork:
         )
 
     def _roll_back(self, target: Revision) -> None:
-        outcome = self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.flags)
+        outcome = self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.rollback_flags)
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         last = self._plan.last
         self._plan.changed = self._plan.changed or last != before
@@ -382,17 +383,11 @@ class ReleaseWork:
         self._remove()
 
     def _remove(self) -> None:
-        spec = self._spec
-        keep_history = spec.keep_history and not spec.present
-        outcome = self._helm.uninstall(
-            self._key.name,
-            self._key.namespace,
-            timeout=spec.flags.timeout,
-            wait=spec.flags.wait,
-            keep_history=keep_history,
-            disable_hooks=spec.flags.disable_hooks,
-            propagation=spec.propagation,
-        )
+        flags = self._spec.uninstall_flags
+        if self._spec.present:
+            # a remedy, after which the name is free again
+            flags = dataclasses.replace(flags, keep_history=False)
+        outcome = self._helm.uninstall(self._key.name, self._key.namespace, flags)
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         self._plan.changed = self._plan.changed or self._plan.last != before
         if not outcome.ok and self._plan.last is not None:

@@ -85,6 +85,7 @@ RETRYABLE = [
     ),
     (refusals.TooYoung("x"), True),
     (refusals.OutsideWindow("x"), True),
+    (refusals.ChangePending("x"), True),
     (conditions.NotSoaked("x", retryable=True), True),
 ]
 CLASSES = {

@@ -25,7 +25,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._packages im
 
 ROOT = Path(__file__).resolve().parents[4]
 # what the requirements files leave to whoever wants it
-OPTIONAL = {"sigstore", "botocore", "backports.zstd", "isal", "zlib-ng"}
+OPTIONAL = {"sigstore", "botocore", "backports.zstd", "cel-python", "isal", "zlib-ng"}
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, module: str, version: str | None) -> ModuleType:

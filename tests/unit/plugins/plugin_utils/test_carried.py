@@ -146,6 +146,8 @@ ENTRANCES = {
     "_ops.manifests.work",
     "_ops.moved_tag",
     "_ops.prune.prune",
+    # the releases are read before anything is changed
+    "_ops.releases.spec",
     "_ops.pull.change",
     "_ops.pull.context",
     "_ops.pull.decide",
@@ -191,6 +193,7 @@ def test_a_task_can_lack_nothing_but_what_it_did_not_ask_for(module: str) -> Non
         ({"health": {"command": "true"}}, "_ops.pull.host_options _dest.history"),
         ({"layout": "releases"}, "_ops.pull.host_options _dest.releases"),
         ({"policy": "/etc/oci-policy.yml"}, "_ansible.policy _ops.guard _policy.window _trust.policy _ops.verdicts"),
+        ({"policy": [{"match": "*", "window": {"deny": ["Sat"]}}]}, "_policy.window"),
         ({"policy": [{"match": "*"}]}, "_ansible.policy _ops.guard _policy.rules"),
         ({"password": "p"}, "_ansible.hiding"),
         ({}, "_ansible.hiding _registry.repository"),

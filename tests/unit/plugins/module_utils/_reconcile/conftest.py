@@ -28,6 +28,7 @@ env > "$here/environment"
 [ -e "$here/slow" ] && sleep 0.05
 if [ "${{last##*/}}" = pull.yml ]; then
     cp "$last" "$here/pull.yml"
+    [ -e "$here/hang_in_pull" ] && sleep 600
     mkdir -p "$here/state/project"
     cp "$here/version" "$here/new" && mv "$here/new" "$here/state/project/site.yml"
     cp "$here/result" "$here/state/pulled.json"

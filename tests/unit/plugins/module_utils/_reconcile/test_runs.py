@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import calendar
+import contextlib
 import fcntl
 import json
+import os
 import signal
+import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +22,7 @@ import pytest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._reconcile.configuration import load_configuration
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._reconcile.programs import own_collections
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._reconcile.run import TIME_FORMAT, is_due
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._reconcile.status import save_status
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._reconcile.status import is_running, save_status
 
 if TYPE_CHECKING:
     from .conftest import Room
@@ -154,6 +157,32 @@ def test_a_run_that_is_told_to_stop(room: Room) -> None:
     assert room.conditions() == {"Ready": ("False", "Interrupted")}
     (room.folder / "hang").unlink()
     assert room.run() == 0 and room.conditions() == {"Ready": SUCCEEDED}
+
+
+@pytest.mark.parametrize("step", ["pull.yml", "site.yml"])
+def test_a_run_that_is_told_to_stop_while_it_starts_a_program(
+    room: Room, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    room.put("hang_in_pull" if step == "pull.yml" else "hang")
+    started: list[int] = []
+
+    class Started(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, words: Sequence[str], **more: Any) -> None:
+            super().__init__(words, **more)
+            started.append(self.pid)
+            if words[-1].endswith(step):
+                signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Started)
+    try:
+        assert room.run() == 1
+        assert room.conditions() == {"Ready": ("False", "Interrupted")}
+        # a program that goes on would hold the lock
+        _wait(lambda: not is_running(room.dest))
+    finally:
+        for group in started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
 
 def test_a_run_that_is_told_to_stop_when_all_is_done(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

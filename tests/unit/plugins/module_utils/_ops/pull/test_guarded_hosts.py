@@ -39,6 +39,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollbac
     RollbackOptions,
     rollback,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.task import Task
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._ops.small_artifacts import (
     digest_of,
     packed,
@@ -317,6 +318,40 @@ def test_what_the_controller_provides_is_judged_by_what_the_host_has(
             pull_delivered(parcel, [here], go_on)
         assert caught.value.reason == ("OutsideWindow" if "window" in check else "DowngradeDenied")
         assert host.version == "2.0.0"
+
+
+def test_a_new_revision_waits_for_its_time(host: Host, tmp_path: Path) -> None:
+    never = {"window": {"deny": ["00:00-24:00"]}}
+    first = host.pull("1.0.0", rule=never)
+    assert (first.reason, first.changed, host.dest.exists()) == ("NewRevisionPending", False, False)
+    assert first.artifact == {} and first.pending["revision"].startswith("1.0.0@sha256:")
+
+    placed = host.pull("1.0.0")
+    (host.dest / "version").unlink()
+    assert host.pull("1.0.0", rule=never).reason == "DriftCorrected"
+    for check_mode in (False, True):
+        with Task(CacheOptions()) as task:
+            found = run(make_context(host.options("1.1.0", rule=never), task, check_mode=check_mode)).as_result()
+        assert (found["reason"], found["changed"], host.version) == ("NewRevisionPending", False, "1.0.0")
+        assert found["artifact"]["revision"] == placed.artifact["revision"]
+        assert found["pending"]["digest"] != placed.artifact["digest"]
+        assert "no changes are made 00:00-24:00" in found["pending"]["why"]
+    assert refused(host, "1.1.0", rule={"window": {**never["window"], "outside": "fail"}}) == "OutsideWindow"
+    assert host.pull("1.1.0", rule={"window": {"allow": ["00:00-24:00"]}}).reason == "NewRevision"
+    assert "pending" not in host.pull("1.1.0", rule=never).as_result()
+
+    # where another machine asks the registry, its answer is the same
+    host.rule.update(never)
+    options = host.options("1.0.0")
+    delivery = _delivery(options, tmp_path)
+    here = options._replace(reference=options.reference._replace(pin=delivery.revision), policy=None)
+
+    def go_on(task: Any, _diff: bool) -> dict[str, Any]:
+        return run(make_context(here, task)).as_result()
+
+    found = pull_delivered(Parcel("controller", [delivery]), [here], go_on)
+    assert (found["reason"], found["changed"], host.version) == ("NewRevisionPending", False, "1.1.0")
+    assert found["pending"]["revision"] == delivery.revision
 
 
 def _delivery(options: PullOptions, folder: Path) -> Delivery:

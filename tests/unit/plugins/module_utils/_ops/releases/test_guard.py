@@ -67,6 +67,8 @@ def refused(
     ("rule", "wanted"),
     [
         ({"window": "Mon 01:00-01:01"}, "OutsideWindow"),
+        ({"window": {"deny": ["00:00-24:00"], "outside": "fail"}}, "OutsideWindow"),
+        ({"window": {"deny": ["00:00-24:00"]}}, "NewRevisionPending"),
         ({"deny_digests": [A]}, "DigestDenied"),
         ({"deny_digests": [LAYER]}, "DigestDenied"),
         ({"deny_tags": ["1.0.0"]}, "TagDenied"),

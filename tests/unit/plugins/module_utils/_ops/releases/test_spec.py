@@ -20,6 +20,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     InvalidOption,
     InvalidReference,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.helm_binary import UninstallFlags
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.spec import (
     FetchedChart,
     FileName,
@@ -76,6 +77,34 @@ def test_options() -> None:
     assert spec.rendering_digest != parsed(post_renderer={"command": "sed"}).rendering_digest != ""
 
 
+def test_settings_of_rollbacks_and_removals() -> None:
+    plain = parsed(timeout="1m", wait=False, disable_hooks=True, keep_history=True, deletion_propagation="orphan")
+    assert plain.rollback_flags == plain.flags
+    assert plain.uninstall_flags == UninstallFlags(60, False, "", True, True, "orphan")
+    spec = parsed(
+        timeout="1m",
+        force=True,
+        wait_strategy="legacy",
+        rollback={"timeout": "10m", "wait": False, "force": False, "recreate": True, "cleanup_on_fail": True},
+        uninstall={"timeout": "20s", "wait_strategy": "hookOnly", "keep_history": True},
+    )
+    assert (spec.flags.timeout, spec.flags.wait, spec.flags.force, spec.flags.recreate) == (60, True, True, False)
+    own = spec.rollback_flags
+    assert (own.timeout, own.wait, own.force, own.recreate, own.cleanup_on_fail) == (600, False, False, True, True)
+    assert own.wait_strategy == "legacy"
+    assert spec.uninstall_flags == UninstallFlags(20, True, "hookOnly", True)
+
+
+def test_when_dependencies_are_ready() -> None:
+    spec = parsed(
+        depends_on=["a", {"name": "b", "ready_when": " dep.revision > 1 "}, {"name": "c", "ready_when": None}],
+        window={"allow": ["Mon"]},
+    )
+    assert list(map(str, spec.depends_on)) == ["default/a", "default/b", "default/c"]
+    assert spec.ready_when == {ReleaseKey("default", "b"): "dep.revision > 1"}
+    assert spec.window is not None and parsed(window={}).window is None
+
+
 def test_values_are_no_part_of_what_is_printed() -> None:
     assert "hush-hush" not in repr(parsed(values={"password": "hush-hush"}))
 
@@ -96,6 +125,13 @@ def test_values_are_no_part_of_what_is_printed() -> None:
         ({"test": {"timeout": "soon"}}, "'soon' is not a duration"),
         ({"depends_on": ["a/"]}, "is not a name"),
         ({"depends_on": [{"namespace": "x"}]}, "is not a name"),
+        ({"depends_on": [{"name": "x", "ready_expr": "true"}]}, "unknown key 'ready_expr'"),
+        ({"depends_on": [{"name": "x", "ready_when": True}]}, "'True', which is not a text"),
+        ({"depends_on": [{"name": "x", "ready_when": " "}]}, "which is not a text"),
+        ({"drift_ignore": [{"paths": [""], "target": {"name": "a("}}]}, "'target' in 'drift_ignore' of the release"),
+        ({"window": {"allow": []}}, "'window' of the release default/one: 'allow' of .* an empty list"),
+        ({"rollback": {"timeout": "soon"}}, "'soon' is not a duration"),
+        ({"uninstall": {"timeout": "soon"}}, "'soon' is not a duration"),
         ({"values_files": [{"file": "x"}]}, "neither a path nor a mapping with 'path'"),
         ({"chart_values_files": [7]}, "neither a path nor a mapping with 'path'"),
         ({"upgrade": {"retries": 101}}, "'retries' is 101: wanted 0 to 100"),

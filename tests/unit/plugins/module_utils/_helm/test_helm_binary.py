@@ -1,0 +1,79 @@
+# Copyright (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The flags that each version of Helm is called with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import MissingDependency
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.helm_binary import (
+    DeployFlags,
+    Helm,
+    HelmAccess,
+    UninstallFlags,
+)
+
+WAITS = ("--wait", "--wait=watcher", "--wait=legacy", "--wait=hookOnly", "--wait-for-jobs")
+
+
+def helm(folder: Path, version: str) -> Helm:
+    """A program that says a version, and writes down what it is called with."""
+    program = folder / "helm"
+    program.write_text(f'#!/bin/sh\necho "$@" > {folder}/called\necho v{version}.0\n')
+    program.chmod(0o755)
+    return Helm(str(program), HelmAccess(), str(folder))
+
+
+def called(folder: Path) -> list[str]:
+    return (folder / "called").read_text().split()
+
+
+@pytest.mark.parametrize(
+    ("version", "strategy", "wanted"),
+    [
+        ("3.10", "", ["--wait", "--wait-for-jobs"]),
+        ("3.22", "legacy", ["--wait", "--wait-for-jobs"]),
+        ("3.22", "hookOnly", []),
+        ("4.0", "", ["--wait", "--wait-for-jobs"]),
+        ("4.0", "watcher", ["--wait=watcher", "--wait-for-jobs"]),
+        ("4.0", "legacy", ["--wait=legacy", "--wait-for-jobs"]),
+        ("4.0", "hookOnly", ["--wait=hookOnly"]),
+    ],
+)
+def test_how_helm_waits(tmp_path: Path, version: str, strategy: str, wanted: list[str]) -> None:
+    program = helm(tmp_path, version)
+    program.upgrade("one", "ns", "chart.tgz", b"{}", DeployFlags(wait_strategy=strategy))
+    assert [word for word in called(tmp_path) if word in WAITS] == wanted
+    program.rollback("one", "ns", 1, DeployFlags(wait_strategy=strategy))
+    assert [word for word in called(tmp_path) if word in WAITS] == wanted
+    program.uninstall("one", "ns", UninstallFlags(wait_strategy=strategy))
+    assert [word for word in called(tmp_path) if word in WAITS] == wanted[:1]
+    program.upgrade("one", "ns", "chart.tgz", b"{}", DeployFlags(wait=False, wait_strategy=strategy))
+    assert not [word for word in called(tmp_path) if word in WAITS]
+
+
+def test_what_a_version_of_helm_does_not_have(tmp_path: Path) -> None:
+    old = helm(tmp_path, "3.22")
+    for call in (
+        lambda: old.install("one", "ns", "chart.tgz", b"{}", DeployFlags(wait_strategy="watcher")),
+        lambda: old.uninstall("one", "ns", UninstallFlags(wait_strategy="watcher")),
+    ):
+        with pytest.raises(MissingDependency, match="Helm 3.22, which has no --wait=watcher"):
+            call()
+    old.rollback("one", "ns", 1, DeployFlags(recreate=True))
+    assert "--recreate-pods" in called(tmp_path)
+    with pytest.raises(MissingDependency, match="no --recreate-pods any more"):
+        helm(tmp_path, "4.3").rollback("one", "ns", 1, DeployFlags(recreate=True))
+
+
+def test_settings_of_a_removal(tmp_path: Path) -> None:
+    flags = UninstallFlags(90, wait=False, keep_history=True, disable_hooks=True, propagation="orphan")
+    helm(tmp_path, "4.0").uninstall("one", "ns", flags)
+    assert called(tmp_path) == [
+        "uninstall", "one", "--namespace", "ns", "--timeout=90000ms", "--keep-history", "--no-hooks",
+        "--cascade=orphan",
+    ]  # fmt: skip
