@@ -561,6 +561,16 @@ options:
         V(ReleaseLocked).
     type: str
     default: 5m
+  show:
+    description:
+      - What the result says of each release beside how it ended, that of releases which are up to date included. In
+        check mode it is what would be deployed.
+      - What Secrets hold is hidden, and so is every value that holds something that came from a Secret, as in a diff.
+        Among values, texts whose key is the name of a secret, such as C(password), are hidden, too.
+    type: list
+    elements: str
+    choices: [manifest, notes, values, command]
+    default: []
 requirements:
   - Helm 3.10 or newer on the host that runs the module, for releases that need something done
   - kubernetes >= 28 (the Python package) and PyYAML >= 5.4 on the host that runs the module. A kubeconfig with a token
@@ -705,6 +715,25 @@ releases:
       returned: when drift was found
       type: list
       elements: dict
+    manifest:
+      description: The rendered manifests, hooks included, as one text in YAML.
+      returned: with O(show), for a release that is there or would be
+      type: str
+    notes:
+      description: The notes of the chart, as Helm rendered them.
+      returned: with O(show), for a release that is there or would be
+      type: str
+    values:
+      description: The values that it was, or would be, deployed with, without the defaults of the chart.
+      returned: with O(show), for a release that is there or would be
+      type: dict
+    command:
+      description:
+        - The commands of Helm that were run, one in each line; in check mode the one that would be run first. Helm is
+          given the values on its standard input, and the connection to the cluster in its environment.
+        - It is empty when nothing was to be done.
+      returned: with O(show), unless the release is suspended
+      type: str
 charts:
   description:
     - What O(sources) were resolved to, as RV(cloudnative.artifacts.helm_chart_sources#module:charts), also when a
@@ -746,7 +775,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.rel
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.with_charts import with_charts
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.deploy import (
     ReleasesOptions,
@@ -759,37 +788,7 @@ if TYPE_CHECKING:
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     releases, kube = release_items(module.params), kube_options(module.params)
-    if module.params["sources"] is None:
-        return _deploy(module, releases, kube, module.params["charts"])
-    found = _fetch(module)
-    charts = found["charts"]
-    try:
-        result = _deploy(module, releases, kube, {**module.params["charts"], **charts})
-    except OciError as exc:
-        # they are in the cache, whatever became of the releases
-        exc.details["charts"] = charts
-        exc.details["warnings"] = [*found["warnings"], *exc.details.get("warnings", [])]
-        raise
-    return {**result, "charts": charts, "warnings": [*found["warnings"], *result.get("warnings", [])]}
-
-
-def _fetch(module: AnsibleModule) -> dict[str, Any]:
-    # imported here: with charts that are at hand, nothing of it is needed
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.charts import (
-        chart_cache,
-        chart_sources,
-        source_defaults,
-    )
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.files import ChartOrFilesFetch
-    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.sources import fetch_charts
-
-    try:
-        # whether a source shall be a chart is known once the releases are, which other hosts' may be
-        return fetch_charts(chart_sources(module, source_defaults(module)), chart_cache(module), ChartOrFilesFetch)
-    except OciError as exc:
-        # a chart that is in the cache is no change of a release
-        exc.details.pop("changed", None)
-        raise
+    return with_charts(module, lambda charts: _deploy(module, releases, kube, charts))
 
 
 def _deploy(module: AnsibleModule, releases: Any, kube: Any, charts: Any) -> dict[str, Any]:
@@ -804,6 +803,7 @@ def _deploy(module: AnsibleModule, releases: Any, kube: Any, charts: Any) -> dic
         parallel=params["parallel"],
         lock_timeout=parse_duration(params["lock_timeout"], "lock_timeout"),
         policy=rules_of(params["policy"]),
+        show=params["show"],
     )
     return deploy_releases(options, check_mode=module.check_mode, want_diff=bool(module._diff))
 

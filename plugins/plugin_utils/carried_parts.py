@@ -57,7 +57,7 @@ PARTS = (
         r'"policy": (?!\{"(?:semver|numerical|alphabetical)"|null)|"rules": \[',
         (
             "_policy", "_files.trusted_file", "_ansible.policy", "_ops.guard", "_ops.releases.guard",
-            "_ops.manifests.guard", "_ops.tag.conditions", "_trust",
+            "_ops.manifests.guard", "_ops.render.guard", "_ops.tag.conditions", "_trust",
         ),
         (*_OF_RULES, *_OF_VERIFIED),
     ),

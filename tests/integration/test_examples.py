@@ -77,6 +77,7 @@ NOT_RUN: set[str] = set()
 PROXY_PASSWORD = "p@ss/word:of%20the#proxy"
 # test_helm_examples.py and test_manifests_examples.py have them
 HELM = (
+    "helm_chart_render",
     "helm_chart_sources",
     "helm_releases",
     "guide_helm_release",

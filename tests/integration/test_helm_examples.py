@@ -34,7 +34,7 @@ NAMESPACES = ("podinfo", "marketing")
 def blocks() -> list[tuple[str, str]]:
     """The YAML of each document, with the document's name."""
     found = []
-    for module in ("helm_chart_sources", "helm_releases"):
+    for module in ("helm_chart_sources", "helm_releases", "helm_chart_render"):
         for node in ast.parse((CHECKOUT / f"plugins/modules/{module}.py").read_text()).body:
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "EXAMPLES":
                 found.append((module, str(ast.literal_eval(node.value))))
@@ -66,11 +66,12 @@ def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, to
     env = Publisher(registry.host, "examples/env/prod")
     values = env.publish("1.4.0", {"values.yaml": "ui: {color: red}\n"})
     write_chart_layout(tmp_path / "media/charts", "6.7.1", archive)
-    for name in ("etc/keys", "etc/kubernetes", "etc/podinfo"):
+    for name in ("etc/keys", "etc/kubernetes", "etc/podinfo", "srv/charts"):
         (tmp_path / name).mkdir(parents=True)
     shutil.copy(vectors.ROOT / "keys/key-a.pub", tmp_path / "etc/keys/release.pub")
     shutil.copy(role.cluster.kubeconfig, tmp_path / "etc/kubernetes/admin.conf")
     (tmp_path / "etc/podinfo/values.yaml").write_text("logLevel: info\n")
+    (tmp_path / "srv/charts/podinfo-6.7.1.tgz").write_bytes(archive)
     tools.run(
         "cosign", "sign", "--key", vectors.ROOT / "keys/key-a.key", "--use-signing-config=false", "--tlog-upload=false",
         "--allow-http-registry", "--yes", f"{publisher.name}@{digest}", f"{env.name}@{values}",
@@ -79,7 +80,7 @@ def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, to
 
     def placed(text: str) -> str:
         text = re.sub(r"registry\.example\.com|contoso\.azurecr\.io", f"{registry.host}/examples", text)
-        text = re.sub(r"(?<![\w}/.])/(etc|media)/", rf"{tmp_path}/\1/", text)
+        text = re.sub(r"(?<![\w}/.])/(etc|media|srv)/", rf"{tmp_path}/\1/", text)
         text = re.sub(rf"\bnamespace: ({'|'.join(NAMESPACES)})\b", rf"namespace: {namespace}-\1", text)
         text = text.replace("namespace: default", f"namespace: {namespace}")
         return text.replace(EXAMPLE_DIGEST, digest)
@@ -107,6 +108,9 @@ def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, to
         assert history(role.cluster, namespace, "guarded") == [(1, "deployed")]
         assert shown_values(role.cluster, namespace, "from-artifact")["ui"] == {"color": "red"}
         assert shown_values(role.cluster, namespace, "set")["podAnnotations"] == {"revision": "1e3"}
+        assert (tmp_path / "srv/gitops/podinfo/podinfo/templates/shown.yaml").is_file()
+        assert "kind: ConfigMap" in (tmp_path / "srv/gitops/podinfo.yaml").read_text()
+        assert list((tmp_path / "srv/review").rglob("podinfo-*.yaml"))
     finally:
         for name in NAMESPACES:
             role.cluster.kubectl("delete", "namespace", f"{namespace}-{name}", "--wait=false", "--ignore-not-found")

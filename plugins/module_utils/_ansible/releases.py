@@ -189,6 +189,7 @@ RELEASES_SPEC: dict[str, Any] = {
     "helm": {"type": "str", "default": "helm"},
     "parallel": {"type": "int", "default": 4},
     "lock_timeout": {"type": "str", "default": "5m"},
+    "show": {"type": "list", "elements": "str", "choices": ["manifest", "notes", "values", "command"], "default": []},
     **KUBE_SPEC,
 }
 

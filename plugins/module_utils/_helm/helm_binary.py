@@ -10,16 +10,13 @@ arguments or on disk.
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import copy
 import hashlib
 import os
 import re
-import resource
 import shlex
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,15 +24,12 @@ from typing import IO, Any
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
+from .process_limits import MAX_RENDERED, RENDER_SECONDS, be_limited, die_with_parent
 
 OLDEST = (3, 10)
 # characters of Helm's output that are shown, and that are read; more are read so that secrets are hidden before cutting
 MAX_WORDS, MAX_READ = 2000, 64 * 1024
 VERSION_TIMEOUT = 60.0
-# bytes that a chart may render to, bytes of memory and seconds of the processor that this may take
-MAX_RENDERED = 8 * 1024 * 1024
-RENDER_MEMORY = 4 * 1024 * 1024 * 1024
-RENDER_SECONDS = 120
 # the name of the release for which charts are rendered: the one that Helm itself takes
 RENDERED_RELEASE = "release-name"
 
@@ -45,7 +39,6 @@ WATCHER, HOOK_ONLY = "watcher", "hookOnly"
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
 # variables that would make Helm use another cluster or storage than the options
 _DROPPED = re.compile(r"HELM_(KUBE|NAMESPACE|DRIVER|DEBUG)|KUBECONFIG")
-_PR_SET_PDEATHSIG = 1
 _RENDERER = "rendered-by-command"
 
 
@@ -110,10 +103,7 @@ class Outcome:
 
 
 class Helm:
-    """One ``helm`` program, for one cluster. Safe to share between threads.
-
-    ``runs`` counts the processes.
-    """
+    """One ``helm`` program, for one cluster. Safe to share between threads."""
 
     def __init__(self, path: str, access: HelmAccess, scratch: str) -> None:
         """Find the program and read its version.
@@ -131,8 +121,25 @@ class Helm:
         self._scratch = scratch
         self._environment = {name: value for name, value in os.environ.items() if not _DROPPED.match(name)}
         self._environment.update(access.environment, HELM_DRIVER="secret")
-        self.runs = 0
+        # shared by the twins of this object
+        self._counter = [0]
+        self._commands: list[str] | None = None
+        self._is_rehearsal = False
         self.version = self._read_version()
+
+    @property
+    def runs(self) -> int:
+        """The number of processes that were started."""
+        return self._counter[0]
+
+    def noting(self, commands: list[str], *, rehearse: bool = False) -> Helm:
+        """Return this program as one that appends each command that it runs to ``commands``.
+
+        :param rehearse: run nothing: every command succeeds.
+        """
+        twin = copy.copy(self)
+        twin._commands, twin._is_rehearsal = commands, rehearse
+        return twin
 
     def has(self, major: int, minor: int) -> bool:
         """Return True for Helm ``major.minor`` or newer."""
@@ -203,18 +210,48 @@ class Helm:
         return self._call(words, timeout)
 
     def template(self, chart: str) -> Outcome:
-        """Run ``helm template`` on the chart in a directory, with its own values and without a cluster.
+        """Run ``helm template`` on the chart in a directory, with its own values; see :meth:`render`."""
+        return self.render(RENDERED_RELEASE, "default", chart)
+
+    def render(
+        self,
+        name: str,
+        namespace: str,
+        chart: str,
+        values: bytes = b"",
+        flags: DeployFlags | None = None,
+        own: Sequence[str] = (),
+    ) -> Outcome:
+        """Run ``helm template`` on a chart, without a cluster; the output is what it renders.
 
         The output has at most ``MAX_RENDERED`` bytes, and Helm takes at most ``RENDER_SECONDS`` seconds of its
         processor and ``RENDER_MEMORY`` bytes of memory.
+
+        :param own: arguments of ``helm template`` alone.
         """
-        words = ["template", RENDERED_RELEASE, chart, "--namespace", "default"]
+        environment: dict[str, str] = {}
+        words = ["template", name, chart, "--namespace", namespace, *own]
+        if flags is not None:
+            rendering, environment = self._rendering_flags(flags)
+            words += ["--values", "-", *rendering]
         with tempfile.TemporaryFile(dir=self._scratch) as output, tempfile.TemporaryFile(dir=self._scratch) as errors:
-            outcome = self._call(words, RENDER_SECONDS / 12, files=(output, errors))
+            outcome = self._call(words, RENDER_SECONDS / 12, values, environment, files=(output, errors))
             if os.fstat(output.fileno()).st_size > MAX_RENDERED:
                 return Outcome(False, f"it renders more than {MAX_RENDERED} bytes")
             output.seek(0)
             return Outcome(True, output=output.read()) if outcome.ok else outcome
+
+    def _rendering_flags(self, flags: DeployFlags) -> tuple[list[str], dict[str, str]]:
+        """Return the arguments and the environment for what decides what a chart renders to, with its checks."""
+        switches = (
+            ("--no-hooks", flags.disable_hooks, OLDEST),
+            ("--skip-schema-validation", flags.skip_schema_validation, (3, 16)),
+        )
+        words = [word for word, is_set, since in switches if is_set and self._demand(word, since)]
+        if flags.post_renderer is None:
+            return words, {}
+        more, environment = self._rendering(flags.post_renderer)
+        return [*words, *more], environment
 
     def _deploy(
         self,
@@ -232,21 +269,17 @@ class Helm:
     ) -> Outcome:
         words = [verb, name, chart, "--namespace", namespace, "--values", "-", "--skip-crds", *own]
         words += self._waiting(flags) + self._applying(flags)
+        rendering, environment = self._rendering_flags(flags)
         switches = (
-            ("--no-hooks", flags.disable_hooks, OLDEST),
             ("--disable-openapi-validation", flags.disable_openapi_validation, OLDEST),
-            ("--skip-schema-validation", flags.skip_schema_validation, (3, 16)),
             ("--take-ownership", flags.take_ownership, (3, 17)),
         )
+        words += rendering
         words += [word for word, is_set, since in switches if is_set and self._demand(word, since)]
         if description:
             words += ["--description", description]
         if labels and self.labels_releases:
             words += ["--labels", ",".join(f"{key}={value}" for key, value in sorted(labels.items()))]
-        environment: dict[str, str] = {}
-        if flags.post_renderer is not None:
-            more, environment = self._rendering(flags.post_renderer)
-            words += more
         if dry_run:
             words += [f"--dry-run={dry_run}" if self.has(3, 13) else "--dry-run", "--output", "json"]
         return self._call(words, flags.timeout, values, environment, keep_output=bool(dry_run))
@@ -343,7 +376,11 @@ class Helm:
         files: tuple[IO[bytes], IO[bytes]] | None = None,
     ) -> Outcome:
         """``files`` are for the output and for errors; what Helm may write and take is limited then."""
-        self.runs += 1
+        if self._commands is not None:
+            self._commands.append(shlex.join([self.path, *words]))
+        if self._is_rehearsal:
+            return Outcome(True)
+        self._counter[0] += 1
         # Helm's timeout is for each thing that it waits for: hooks, resources, deletions
         limit = timeout * 12 + 60
         try:
@@ -353,7 +390,7 @@ class Helm:
                 stdout=files[0] if files else subprocess.PIPE if keep_output else subprocess.DEVNULL,
                 stderr=files[1] if files else subprocess.PIPE,
                 env={**self._environment, **(environment or {})},
-                preexec_fn=_be_limited if files else _die_with_parent,
+                preexec_fn=be_limited if files else die_with_parent,
             )
         except OSError as exc:
             raise HelmFailed(f"{self.path} cannot be run: {exc.strerror or exc}.") from None
@@ -384,37 +421,6 @@ def _words(errors: bytes) -> str:
 def _duration(seconds: float) -> str:
     """Return a duration in the format of Go."""
     return f"{int(seconds * 1000)}ms"
-
-
-def _prctl() -> Any:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        return ctypes.CDLL(None).prctl
-    except (OSError, AttributeError):
-        return None
-
-
-_PRCTL = _prctl()
-
-
-def _die_with_parent() -> None:
-    """Make Helm end when this process ends; the next run detects and repairs the unfinished release."""
-    if _PRCTL is not None:
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _be_limited() -> None:
-    """Bound what Helm may take to render a chart, which may be made to take everything."""
-    _die_with_parent()
-    for kind, most in (
-        (resource.RLIMIT_FSIZE, MAX_RENDERED + 1),
-        (resource.RLIMIT_DATA, RENDER_MEMORY),
-        (resource.RLIMIT_CPU, RENDER_SECONDS),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (limit, limit))
 
 
 _PLUGIN = """\

@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..._errors import Forbidden, NotFound, ObjectNotFound, OciError
-from ..._files.bounded import pieces
-from ..._files.regular_file import open_regular, storage_error
 from ..._helm.access import helm_environment
 from ..._helm.crds import ChartCrds
 from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
@@ -36,10 +34,11 @@ from ..._kube.api import KubeOptions
 from ..._kube.crds import apply_crds, missing_crds
 from ..._kube.lease import LeaseLock
 from ..._kube.rest import KubeRest
-from ..._oci.digest import Verifier, digest_of
+from ..._oci.digest import digest_of
 from ..._secrets.masking import Mask, is_trivial, leaves
+from .chart_copy import copy_chart
 from .spec import FetchedChart, ReleaseKey
-from .values import Origins, values_at
+from .values import Origins, masked_values, values_at
 
 LEASE_PREFIX = "cloudnative.artifacts."
 # Revisions that are searched for secrets to mask in an error message of Helm: the failed one and the one before.
@@ -66,6 +65,7 @@ class ReleaseContext:
         want_diff: bool,
         mask: Mask,
         origins: Mapping[ReleaseKey, Origins],
+        want_show: bool = False,
     ) -> None:
         self.api = api
         self._helm: Helm | None = None
@@ -74,6 +74,7 @@ class ReleaseContext:
         self.lock_timeout = lock_timeout
         self.check_mode = check_mode
         self.want_diff = want_diff
+        self.want_show = want_show
         self.warnings: list[str] = []
         self._scratch = scratch
         self._mask = mask
@@ -230,16 +231,7 @@ class ReleaseContext:
         with self._guard:
             if chart.layer not in self._charts:
                 path = os.path.join(self._scratch, f"chart-{len(self._charts)}.tgz")
-                try:
-                    with open_regular(chart.path) as source, open(path, "xb") as copy:
-                        size = os.fstat(source.fileno()).st_size
-                        verifier = Verifier(chart.layer, size, f"The chart in {chart.path}")
-                        for chunk in pieces(source):
-                            verifier.update(chunk)
-                            copy.write(chunk)
-                except OSError as exc:
-                    raise storage_error("read", chart.path, exc) from None
-                verifier.finish()
+                copy_chart(chart, path)
                 self._charts[chart.layer] = path
             return self._charts[chart.layer]
 
@@ -267,6 +259,10 @@ class ReleaseContext:
     def shown_object(self, document: Mapping[str, Any]) -> str:
         """One object as text for a diff, with secrets masked."""
         return object_text(document, self._mask)
+
+    def shown_values(self, release: Mapping[str, Any], key: ReleaseKey) -> Any:
+        """The values of a release, with a mark for each that may not be shown."""
+        return masked_values(release.get("config") or {}, self._mask, self._origins.get(key, Origins()).secret)
 
     def masked(self, words: str) -> str:
         """A message of Helm or the API, with secrets masked."""

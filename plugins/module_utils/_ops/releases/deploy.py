@@ -35,7 +35,7 @@ class ReleasesOptions:
     ``artifacts`` are all sources, from whose files values may be taken; ``sources`` are the charts among them.
     ``releases`` is the module's option. ``documents`` has the text of the controller's values files by path.
     ``lock_timeout`` is in seconds, the time to wait for another run on the same release. ``policy`` has the rules for
-    the repositories of the charts.
+    the repositories of the charts. ``show`` says what of each release is part of the result, see :mod:`.show`.
     """
 
     releases: Sequence[Mapping[str, Any]]
@@ -47,6 +47,7 @@ class ReleasesOptions:
     parallel: int = 4
     lock_timeout: float = 300.0
     policy: Policy | None = None
+    show: Sequence[str] = ()
 
 
 def deploy_releases(options: ReleasesOptions, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
@@ -80,7 +81,8 @@ class _Run:
         last = self._observe()
         plans = {spec.key: self._plan(spec, last.get((spec.key.namespace, spec.key.name))) for spec in self._specs}
         self._check_outside_needs(plans, last)
-        if any(plan.failure is None and (plan.has_work or plan.may_have_drifted) for plan in plans.values()):
+        is_needed = bool(self._options.show) or any(plan.has_work or plan.may_have_drifted for plan in plans.values())
+        if is_needed and any(plan.failure is None for plan in plans.values()):
             self._carry_out(plans)
         return self._result(list(plans.values()))
 
@@ -179,6 +181,7 @@ class _Run:
                 want_diff=self._want_diff,
                 mask=self._gatherer.mask,
                 origins=self._gatherer.origins,
+                want_show=bool(self._options.show),
             )
 
             if any(plan.spec.ready_when for plan in plans.values()):
@@ -219,13 +222,25 @@ class _Run:
                         error.message = context.masked(error.message)
                     plan.end_with(error)
 
+            def work_and_look(key: ReleaseKey) -> None:
+                work(key)
+                if self._options.show:
+                    from .show import look
+
+                    look(context, plans[key], self._options.show)
+
             try:
                 needs = {key: self._needs(plan.spec) for key, plan in plans.items()}
                 removals = [key for key, plan in plans.items() if not plan.spec.present]
                 for key in removals:
                     # a release is removed before those that it depends on
                     needs[key] = [other for other in removals if key in plans[other].spec.depends_on]
-                run_in_order(list(plans), needs, work, self._options.parallel)
+                run_in_order(list(plans), needs, work_and_look, self._options.parallel)
+                if self._options.show:
+                    from .show import show
+
+                    for plan in plans.values():
+                        show(context, plan, self._options.show)
             finally:
                 self._helm_runs = context.helm_runs
                 self._warnings += context.warnings

@@ -48,6 +48,10 @@ class ReleasePlan:
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     pending: dict[str, str] = field(default_factory=dict)
+    # what check mode has rendered, the commands of Helm, and what of all is shown
+    rendered: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    commands: list[str] = field(default_factory=list, repr=False)
+    shown: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> ReleaseKey:
@@ -135,6 +139,7 @@ class ReleasePlan:
         for name in ("test", "remediation", "drift", "pending"):
             if getattr(self, name):
                 result[name] = getattr(self, name)
+        result.update(self.shown)
         if self.failure is not None:
             result.update(msg=str(self.failure), retryable=self.failure.retryable)
         return result

@@ -32,9 +32,10 @@ def predict(context: ReleaseContext, plan: ReleasePlan) -> None:
     after: dict[str, Any] = {}
     if plan.decision.action in (decisions.INSTALL, decisions.UPGRADE):
         after = _rendered(context, plan)
-    elif plan.decision.action == decisions.ROLLBACK and context.want_diff:
+    elif plan.decision.action == decisions.ROLLBACK and (context.want_diff or context.want_show):
         target = context.made_of(plan.key, plan.spec.rollback_to)
         after = context.release(target) if target is not None else {}
+    plan.rendered = after
     if context.want_diff:
         add_diff(context, plan, current(context, plan.last), after)
 

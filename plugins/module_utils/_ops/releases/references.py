@@ -53,7 +53,9 @@ def parse_set_values(entries: Any, release: str) -> list[SetValue]:
                 f"Wanted is a value such as a.b=1, and one of the types {', '.join(SET_TYPES)}.",
             )
         if not isinstance(entry.get("value"), str):
-            raise InvalidOption(f"The 'value' of the entry {number} of 'set_values' of the release {release} is not text.")
+            raise InvalidOption(
+                f"The 'value' of the entry {number} of 'set_values' of the release {release} is not text."
+            )
         found.append(SetValue(entry["value"], kind))
     return found
 

@@ -228,3 +228,24 @@ def values_at(values: Any, above: ValuePath = ()) -> Iterator[tuple[ValuePath, A
         return
     for key, value in values.items():
         yield from values_at(value, (*above, str(key)))
+
+
+def masked_values(values: Any, mask: Mask, secret: AbstractSet[ValuePath], above: ValuePath = ()) -> Any:
+    """Return values with a mark for each that may not be shown.
+
+    :param secret: the paths of those that came from Secrets.
+    """
+    from ..._helm.manifest_text import NAME_OF_SECRET, mark
+
+    if above in secret and values is not None:
+        return mark(values)
+    if isinstance(values, Mapping):
+        return {
+            mask.text(str(key)): masked_values(value, mask, secret, (*above, str(key))) for key, value in values.items()
+        }
+    if isinstance(values, (list, tuple)):
+        # no path leads into a list
+        return [masked_values(value, mask, frozenset(), above) for value in values]
+    if isinstance(values, str) and values and above and NAME_OF_SECRET.search(above[-1]):
+        return mark(values)
+    return mark(values) if isinstance(values, (str, int, float)) and mask.is_in_value(values) else values

@@ -60,10 +60,11 @@ _FAILED = {action: word.replace("Succeeded", "Failed") for action, word in _DONE
 class ReleaseWork:
     """The work on one release; the outcome is stored in ``plan``."""
 
-    def __init__(self, context: ReleaseContext, plan: ReleasePlan) -> None:
+    def __init__(self, context: ReleaseContext, plan: ReleasePlan, *, rehearse: bool = False) -> None:
+        """``rehearse`` makes Helm do nothing but note its commands in the plan; see :meth:`rehearse`."""
         self._context = context
         # the error for a missing Helm is the same for every release
-        self._helm = context.helm
+        self._helm = context.helm.noting(plan.commands, rehearse=rehearse)
         self._plan = plan
         self._spec = plan.spec
         self._key = plan.spec.key
@@ -93,6 +94,20 @@ class ReleaseWork:
                 # another run created the namespace: now its lock can be waited for
                 self._new_namespace = False
         raise ReleaseLocked(f"The release {self._key} was changed by somebody else again and again.")
+
+    def rehearse(self) -> None:
+        """Note the command of Helm that the decision leads to, without running it."""
+        action = self._plan.decision.action
+        if action in (decisions.INSTALL, decisions.UPGRADE):
+            self._call_helm(action)
+        elif action == decisions.UNINSTALL:
+            self._call_uninstall()
+        elif action == decisions.TEST:
+            self._call_test()
+        elif action == decisions.ROLLBACK:
+            target = self._context.made_of(self._key, self._spec.rollback_to)
+            if target is not None:
+                self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.rollback_flags)
 
     # -- decision
 
@@ -292,7 +307,7 @@ class ReleaseWork:
         tests = self._spec.test
         if not tests.enable or self._plan.last is None:
             return None
-        outcome = self._helm.test(self._key.name, self._key.namespace, tests.timeout, tests.filters)
+        outcome = self._call_test()
         self._plan.test = TEST_PASSED if outcome.ok else TEST_FAILED
         last = self._context.last(self._key)
         if last is not None:
@@ -307,6 +322,10 @@ class ReleaseWork:
             self._plan.warnings.append(str(error))
             return None
         return error
+
+    def _call_test(self) -> Outcome:
+        tests = self._spec.test
+        return self._helm.test(self._key.name, self._key.namespace, tests.timeout, tests.filters)
 
     def _run_tests(self) -> None:
         self._plan.changed = True
@@ -383,15 +402,18 @@ class ReleaseWork:
         self._remove()
 
     def _remove(self) -> None:
-        flags = self._spec.uninstall_flags
-        if self._spec.present:
-            # a remedy, after which the name is free again
-            flags = dataclasses.replace(flags, keep_history=False)
-        outcome = self._helm.uninstall(self._key.name, self._key.namespace, flags)
+        outcome = self._call_uninstall()
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         self._plan.changed = self._plan.changed or self._plan.last != before
         if not outcome.ok and self._plan.last is not None:
             raise self._failure(decisions.UNINSTALL, outcome)
+
+    def _call_uninstall(self) -> Outcome:
+        flags = self._spec.uninstall_flags
+        if self._spec.present:
+            # a remedy, after which the name is free again
+            flags = dataclasses.replace(flags, keep_history=False)
+        return self._helm.uninstall(self._key.name, self._key.namespace, flags)
 
     def _label(self) -> None:
         if self._plan.last is not None:

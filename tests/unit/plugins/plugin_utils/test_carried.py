@@ -155,6 +155,7 @@ ENTRANCES = {
     "_ops.pull.repair",
     "_ops.push.push",
     "_ops.releases.deploy",
+    "_ops.render.render",
     "_ops.sign",
     "_ops.tag.tag",
     "_ops.tag_place",

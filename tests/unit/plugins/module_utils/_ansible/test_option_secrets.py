@@ -56,6 +56,7 @@ BASE: dict[str, dict[str, Any]] = {
         "kubeconfig": "none.yaml",
         "api_timeout": "1s",
     },
+    "helm_chart_render": {"releases": [{"name": "a", "state": "absent"}], "dest": "dest", "kubeconfig": "none.yaml"},
     "helm_releases": {"releases": [{"name": "a", "state": "absent"}], "kubeconfig": "none.yaml", "api_timeout": "1s"},
 }
 

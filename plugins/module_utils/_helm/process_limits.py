@@ -1,0 +1,50 @@
+# Copyright (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a process of Helm may take, and that it ends with the process that started it."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import signal
+import sys
+from typing import Any
+
+# bytes that a chart may render to, bytes of memory and seconds of the processor that this may take
+MAX_RENDERED = 8 * 1024 * 1024
+RENDER_MEMORY = 4 * 1024 * 1024 * 1024
+RENDER_SECONDS = 120
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _prctl() -> Any:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):
+        return None
+
+
+_PRCTL = _prctl()
+
+
+def die_with_parent() -> None:
+    """Make Helm end when this process ends; the next run detects and repairs the unfinished release."""
+    if _PRCTL is not None:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def be_limited() -> None:
+    """Bound what Helm may take to render a chart, which may be made to take everything."""
+    die_with_parent()
+    for kind, most in (
+        (resource.RLIMIT_FSIZE, MAX_RENDERED + 1),
+        (resource.RLIMIT_DATA, RENDER_MEMORY),
+        (resource.RLIMIT_CPU, RENDER_SECONDS),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (limit, limit))
