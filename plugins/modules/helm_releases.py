@@ -30,6 +30,8 @@ attributes:
     support: full
     details:
       - Helm renders what would be deployed and checks it with a dry run, so that a chart that cannot be rendered fails.
+        So does a release whose namespace is missing or being deleted, or whose kinds the cluster does not know, unless
+        something else in the run makes them. What cannot be checked before that is a warning.
   diff_mode:
     support: full
     details:
@@ -80,8 +82,8 @@ options:
         elements: raw
       chart_values_files:
         description:
-          - Files inside the chart, such as V(values-production.yaml). An entry is a path in the chart, or a mapping of
-            C(path) and C(ignore_missing).
+          - Files inside the chart, such as V(values-production.yaml) or V(./env/production.yaml). An entry is a path in
+            the chart, or a mapping of C(path) and C(ignore_missing).
         type: list
         elements: raw
       values_from:
@@ -153,7 +155,8 @@ options:
       depends_on:
         description:
           - Releases that have to be there first, by name, by V(namespace/name), or as a mapping of C(name),
-            C(namespace) and C(ready_when). One that is not in the list has to be deployed in the cluster already.
+            C(namespace) and C(ready_when). One that is not in the list, or is suspended, has to be deployed in the
+            cluster already.
           - When one of them fails, this release is left as it is. A circle is an error before anything starts.
           - C(ready_when) is an expression in CEL, as C(readyExpr) of Flux, such as V(dep.chart.version ==
             self.chart.version). It says in place of Helm's status when the other release is ready, and is looked at
@@ -181,7 +184,8 @@ options:
         description:
           - What becomes of CustomResourceDefinitions in the directory C(crds) of the chart and of its enabled
             subcharts, when the release is installed or upgraded. V(Create) adds those that are missing,
-            V(CreateReplace) also replaces those that are there, V(Skip) leaves all of them alone. None is ever removed.
+            V(CreateReplace) also gives those that are there the labels, the annotations and the spec of the chart,
+            V(Skip) leaves all of them alone. None is ever removed.
         type: str
         choices: [Skip, Create, CreateReplace]
         default: Create
@@ -432,13 +436,14 @@ options:
         type: dict
         suboptions:
           allow:
-            description: The windows in which changes are made, one of which has to be open. The default is any time.
-            type: list
-            elements: str
+            description:
+              - The windows in which changes are made, a list of texts, one of which has to be open. The default is any
+                time.
+            type: raw
           deny:
-            description: The windows in which none are made. They win over O(releases[].window.allow).
-            type: list
-            elements: str
+            description:
+              - The windows in which no changes are made, a list of texts. They win over O(releases[].window.allow).
+            type: raw
           outside:
             description:
               - V(pending), as if nothing is said, reports what is to be done; V(fail) fails with the reason
@@ -452,7 +457,7 @@ options:
         type: str
       keep_history:
         description:
-          - With O(releases[].state=absent), keep the record of the release.
+          - With O(releases[].state=absent), keep the record of the release. A later run without it removes the record.
         type: bool
         default: false
       deletion_propagation:
@@ -483,17 +488,21 @@ options:
         default: false
       force:
         description:
-          - Replace objects that cannot be updated.
+          - Replace objects instead of updating them. It excludes O(releases[].force_conflicts), and
+            O(releases[].server_side=true), since only the client replaces.
         type: bool
         default: false
       force_conflicts:
         description:
-          - Take over fields that other managers own. Needs Helm 4.
+          - Take over fields that other managers own. Needs Helm 4. It counts where objects are updated by server-side
+            apply, which the record of the release says, for rollbacks, too; otherwise there are no conflicts.
         type: bool
         default: false
       server_side:
         description:
-          - Whether objects are updated by server-side apply. Needs Helm 4, whose default it is for new releases.
+          - Whether objects are updated by server-side apply. Needs Helm 4, whose default it is for new releases. Others
+            are updated as their last revision was, which is what V(auto) stands for, and what Helm 3 made by the
+            client.
         type: str
         choices: ['true', 'false', auto]
       cleanup_on_fail:
@@ -545,6 +554,13 @@ options:
     description:
       - The text of O(releases[].values_files) by path. It is filled in by the action plugin of this module.
     type: dict
+  planned_objects:
+    description:
+      - Kubernetes objects that an earlier task of the play applies, a list of mappings. In check mode that task does
+        not make them; ConfigMaps and Secrets for O(releases[].values_from), Namespaces and CustomResourceDefinitions
+        among them count as if it did. Otherwise it has no effect.
+      - A ConfigMap or Secret that is there already counts as it is after C(kubectl apply).
+    type: raw
   helm:
     description:
       - The program Helm on the host that runs the module, a path or a name in PATH.
@@ -552,7 +568,7 @@ options:
     default: helm
   parallel:
     description:
-      - How many releases are worked on at once.
+      - How many releases are worked on at once, at most 64.
     type: int
     default: 4
   lock_timeout:
@@ -715,6 +731,20 @@ releases:
       returned: when drift was found
       type: list
       elements: dict
+    crds:
+      description:
+        - The CustomResourceDefinitions that were changed for it, each with name and change (created or replaced). One
+          that several releases have is with the release that came first.
+      returned: when there are some
+      type: list
+      elements: dict
+    left_behind:
+      description:
+        - Objects of earlier revisions that Helm has not removed from the cluster, since one of them failed, each with
+          kind, namespace and name. They are looked for when something is done after a failure, and there is a warning.
+      returned: when there are some
+      type: list
+      elements: dict
     manifest:
       description: The rendered manifests, hooks included, as one text in YAML.
       returned: with O(show), for a release that is there or would be
@@ -771,6 +801,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.rel
     fetched_charts,
     fetched_files,
     kube_options,
+    planned_objects,
     release_items,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
@@ -803,6 +834,7 @@ def _deploy(module: AnsibleModule, releases: Any, kube: Any, charts: Any) -> dic
         parallel=params["parallel"],
         lock_timeout=parse_duration(params["lock_timeout"], "lock_timeout"),
         policy=rules_of(params["policy"]),
+        planned_objects=planned_objects(params),
         show=params["show"],
     )
     return deploy_releases(options, check_mode=module.check_mode, want_diff=bool(module._diff))

@@ -19,6 +19,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.directory_handles import open_file_at
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.names import shown
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.regular_file import storage_error
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.replaced_file import replace_file
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.shared_file import locked_at
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.trusted_path import open_trusted
 
@@ -28,8 +29,6 @@ MAX_FILE = 16 << 20
 MAX_ENTRIES = 5000
 # Seconds that a source waits for the one that it follows on, which has been told to end.
 LOCK_TIMEOUT = 30.0
-
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Announced:
@@ -65,17 +64,8 @@ class WatchState:
         kept = list(self._entries.items())[-MAX_ENTRIES:]
         artifacts = {each: {k: v for k, v in vars(entry).items() if v} for each, entry in kept}
         text = json.dumps({"format": FORMAT, "artifacts": artifacts}, separators=(",", ":"))
-        unfinished = f"{self._name}.new"
         try:
-            with contextlib.suppress(FileNotFoundError):  # of a process that was killed
-                os.unlink(unfinished, dir_fd=self._folder)
-            descriptor = os.open(unfinished, _CREATE, 0o600, dir_fd=self._folder)
-            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(unfinished, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-            os.fsync(self._folder)
+            replace_file(self._folder, self._name, text.encode("ascii"))
         except OSError as exc:
             raise storage_error("write", shown(self._path), exc) from None
 

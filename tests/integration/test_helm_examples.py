@@ -13,11 +13,13 @@ import json
 import re
 import shutil
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from forward_proxy import ForwardProxy
 from support import vectors
 from support.artifacts import Publisher
 from support.helm import RoleRunner, chart, history, publish_chart, shown_values, write_chart_layout
@@ -57,7 +59,16 @@ def plays(document: str, text: str) -> list[dict[str, Any]]:
     return [{**item, "module_defaults": {"group/cloudnative.artifacts.oci": {"insecure": True}}} for item in items]
 
 
-def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, tools: Tools, tmp_path: Path) -> None:
+@pytest.fixture
+def proxy() -> Iterator[ForwardProxy]:
+    """The proxy of an example."""
+    with ForwardProxy() as running:
+        yield running
+
+
+def test_examples(
+    role: RoleRunner, namespace: str, registry: RegistryServer, tools: Tools, tmp_path: Path, proxy: ForwardProxy
+) -> None:
     archive = chart("podinfo", "6.7.1", **{"values-production.yaml": "replicaCount: 3\n"})
     publisher = Publisher(registry.host, "examples/charts/podinfo")
     digest = publish_chart(publisher, "6.7.1", archive)
@@ -83,6 +94,7 @@ def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, to
         text = re.sub(r"(?<![\w}/.])/(etc|media|srv)/", rf"{tmp_path}/\1/", text)
         text = re.sub(rf"\bnamespace: ({'|'.join(NAMESPACES)})\b", rf"namespace: {namespace}-\1", text)
         text = text.replace("namespace: default", f"namespace: {namespace}")
+        text = text.replace("proxy.example.com:3128", proxy.host)
         return text.replace(EXAMPLE_DIGEST, digest)
 
     found = [play for document, text in blocks() for play in plays(document, placed(text))]
@@ -108,6 +120,7 @@ def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, to
         assert history(role.cluster, namespace, "guarded") == [(1, "deployed")]
         assert shown_values(role.cluster, namespace, "from-artifact")["ui"] == {"color": "red"}
         assert shown_values(role.cluster, namespace, "set")["podAnnotations"] == {"revision": "1e3"}
+        assert proxy.log and history(role.cluster, namespace, "predicted") == [(1, "deployed")]
         assert (tmp_path / "srv/gitops/podinfo/podinfo/templates/shown.yaml").is_file()
         assert "kind: ConfigMap" in (tmp_path / "srv/gitops/podinfo.yaml").read_text()
         assert list((tmp_path / "srv/review").rglob("podinfo-*.yaml"))

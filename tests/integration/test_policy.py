@@ -122,3 +122,43 @@ def test_one_policy_for_all_modules(ansible: AnsibleRunner, registry: RegistrySe
     (refused,) = plays.run({registry.host: None}, pull)
     assert refused["reason"] == "PolicyInvalid" and "everybody" in refused["msg"]
     plays.file.chmod(0o600)
+
+
+def test_what_is_new_waits_for_its_time(ansible: AnsibleRunner, registry: RegistryServer, tmp_path: Path) -> None:
+    place, plays = Publisher(registry.host, "policy/waits"), Plays(ansible, tmp_path)
+    first = place.publish("stable", [Blob(tgz({"a.yaml": "a: 1\n"}))])
+    ref, dest, relayed = f"{place.name}:stable", tmp_path / "dest", tmp_path / "relayed"
+    never = {registry.host: {"window": {"deny": ["00:00-24:00 Europe/Berlin"]}}}
+    pull = (PULL, {"ref": ref, "dest": str(dest)})
+    via = (PULL, {"ref": ref, "dest": str(relayed), "via": "controller"})
+    listed = (PULL, {"artifacts": [{"ref": ref, "dest": str(dest)}, {"ref": ref, "dest": str(tmp_path / "more")}]})
+
+    # what was never placed
+    found = plays.run(never, pull, via, listed)
+    assert [(each.failed, each.changed, each["reason"]) for each in found] == [(False, False, "NewRevisionPending")] * 3
+    assert found[0]["pending"]["digest"] == found[1]["pending"]["digest"] == first
+    assert [each["reason"] for each in found[2]["results"]] == ["NewRevisionPending"] * 2
+    assert not any(path.exists() for path in (dest, relayed, tmp_path / "more"))
+
+    assert reasons(plays.run({registry.host: None}, pull, via)) == ["ok"] * 2
+    second = place.publish("stable", [Blob(tgz({"a.yaml": "a: 2\n"}))])
+    check = {"check_mode": True}
+    found = plays.run(never, pull, via, pull, (TAG, {"ref": ref, "tags": ["other"]}), **check)
+    found += plays.run(never, pull, via, (TAG, {"ref": ref, "tags": ["other"]}))
+    assert reasons(found) == ["ok"] * 3 + ["OutsideWindow"] + ["ok"] * 2 + ["OutsideWindow"]
+    for each in (found[number] for number in (0, 1, 2, 4, 5)):
+        assert (each.changed, each["reason"], each["pending"]["digest"]) == (False, "NewRevisionPending", second)
+        assert each["artifact"]["digest"] == first
+        assert f"'{registry.host}'" in each["pending"]["why"] and "no changes are made" in each["pending"]["why"]
+    assert [(path / "a.yaml").read_text() for path in (dest, relayed)] == ["a: 1\n"] * 2
+
+    # what is in place is set right at any time, and the window is for what is new alone
+    (dest / "a.yaml").unlink()
+    always = {registry.host: {"window": {"allow": ["00:00-24:00"]}}}
+    pinned = (PULL, {"ref": f"{place.name}@{first}", "dest": str(dest)})
+    (repaired,) = plays.run(never, pinned)
+    assert not repaired.failed and (dest / "a.yaml").read_text() == "a: 1\n"
+    assert [each["reason"] for each in plays.run(always, pull, via)] == ["NewRevision"] * 2
+    fails = {registry.host: {"window": {"deny": ["00:00-24:00"], "outside": "fail"}}}
+    place.publish("stable", [Blob(tgz({"a.yaml": "a: 3\n"}))])
+    assert reasons(plays.run(fails, pull, via)) == ["OutsideWindow"] * 2

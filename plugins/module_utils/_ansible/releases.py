@@ -155,8 +155,9 @@ RELEASE_SPEC: dict[str, Any] = {
     "window": {
         "type": "dict",
         "options": {
-            "allow": {"type": "list", "elements": "str"},
-            "deny": {"type": "list", "elements": "str"},
+            # a text would be cut at the commas between its days
+            "allow": {"type": "raw"},
+            "deny": {"type": "raw"},
             "outside": {"type": "str", "choices": ["pending", "fail"]},
         },
     },
@@ -186,6 +187,8 @@ RELEASES_SPEC: dict[str, Any] = {
     "cache_dir": {"type": "path"},
     **RULES_SPEC,
     "values_documents": {"type": "dict", "no_log": True},
+    # the action plugin hands them over as one text: they may be Secrets
+    "planned_objects": {"type": "raw", "no_log": True},
     "helm": {"type": "str", "default": "helm"},
     "parallel": {"type": "int", "default": 4},
     "lock_timeout": {"type": "str", "default": "5m"},
@@ -258,6 +261,21 @@ def fetched_files(found: Mapping[str, Any]) -> dict[str, FetchedFiles]:
         except (KeyError, TypeError, AttributeError):
             raise _not_returned(name) from None
     return artifacts
+
+
+def planned_objects(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The option ``planned_objects``.
+
+    :raises InvalidOption: when it is not a list of mappings; what it is, is not repeated.
+    """
+    given = params["planned_objects"]
+    if isinstance(given, str):
+        given = mapping(given, "planned_objects").get("items")
+    if given is None:
+        return []
+    if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
+        raise InvalidOption("'planned_objects' is not a list of Kubernetes objects.", "Give each as a mapping.")
+    return given
 
 
 def fetched_charts(found: Mapping[str, Any]) -> dict[str, Any]:

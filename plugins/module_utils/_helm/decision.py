@@ -49,6 +49,7 @@ class DesiredState:
     tests: Sequence[str] = ()  # acceptable outcomes of its tests; empty when it need not be tested
     suspended: bool = False
     rollback_to: str = ""
+    keep_history: bool = False  # of a release that is to be absent
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def decide(desired: DesiredState, last: Revision | None) -> Decision:
         return Decision(NONE, SUSPENDED)
     is_there = last is not None and last.status != UNINSTALLED
     if not desired.present:
-        if not is_there:
+        if last is None or (not is_there and desired.keep_history):
             return Decision(NONE, NOT_INSTALLED)
         return Decision(UNINSTALL, UNWANTED, recover=last is not None and last.is_pending)
     if last is None or not is_there:

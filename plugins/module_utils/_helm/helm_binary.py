@@ -115,7 +115,7 @@ class Helm:
         found = shutil.which(expanded(path))
         if found is None:
             raise MissingDependency(
-                f"The program {path!r} is not on this host.", "Install Helm there, or say where it is."
+                f"The program {path!r} is not on this host.", "Install Helm there, or say in 'helm' where it is."
             )
         self.path = found
         self._scratch = scratch
@@ -175,7 +175,7 @@ class Helm:
     def rollback(self, name: str, namespace: str, revision: int, flags: DeployFlags) -> Outcome:
         """Run ``helm rollback`` to a revision."""
         words = ["rollback", name, str(revision), "--namespace", namespace, f"--history-max={flags.history_max}"]
-        words += self._waiting(flags) + self._applying(flags)
+        words += self._waiting(flags) + self._applying(flags, "rollback")
         if flags.disable_hooks:
             words.append("--no-hooks")
         if flags.cleanup_on_fail:
@@ -268,7 +268,7 @@ class Helm:
         dry_run: str = "",
     ) -> Outcome:
         words = [verb, name, chart, "--namespace", namespace, "--values", "-", "--skip-crds", *own]
-        words += self._waiting(flags) + self._applying(flags)
+        words += self._waiting(flags) + self._applying(flags, verb)
         rendering, environment = self._rendering_flags(flags)
         switches = (
             ("--disable-openapi-validation", flags.disable_openapi_validation, OLDEST),
@@ -300,13 +300,15 @@ class Helm:
             self._demand(f"--wait={strategy}", (4, 0))
         return [] if strategy == HOOK_ONLY else ["--wait"]
 
-    def _applying(self, flags: DeployFlags) -> list[str]:
+    def _applying(self, flags: DeployFlags, verb: str) -> list[str]:
         is_4 = self.has(4, 0)
         words = []
         if flags.force:
             words += ["--force-replace", "--server-side=false"] if is_4 else ["--force"]
         elif flags.server_side and self._demand("--server-side", (4, 0)):
-            words.append(f"--server-side={flags.server_side}")
+            # an install knows only true, its default, and false
+            way = "true" if (verb, flags.server_side) == ("install", "auto") else flags.server_side
+            words.append(f"--server-side={way}")
         if flags.force_conflicts and self._demand("--force-conflicts", (4, 0)):
             words.append("--force-conflicts")
         return words

@@ -23,6 +23,7 @@ from .._errors import (
     Forbidden,
     InvalidContent,
     InvalidOption,
+    NamespaceTerminating,
     NotFound,
     ObjectNotFound,
     OciError,
@@ -30,8 +31,9 @@ from .._errors import (
 )
 from .._http.body import BodyBroken, read_plain
 from .._secrets.known import note
-from .api import KubeOptions, make_client
+from .api import KubeOptions, client_proxy, make_client
 from .plain_config import plain_connection
+from .proxy import without_credentials
 
 # The name of this collection in ``managedFields``.
 MANAGER = "cloudnative.artifacts"
@@ -48,6 +50,9 @@ MAX_PAGES = 1000
 MAX_ANSWER = 32 * 1024 * 1024
 MAX_WORDS = 500
 
+# k8s.io/api/core/v1, NamespaceTerminatingCause
+TERMINATING = "NamespaceTerminating"
+
 _DRY_RUN: Mapping[bool, Mapping[str, str]] = {False: {}, True: {"dryRun": "All"}}
 
 # Statuses with which a server asks the client to retry.
@@ -60,7 +65,8 @@ class KubeRest:
     """A client of one API server, safe to share between threads. ``requests`` counts its requests.
 
     Besides the errors in its docstring, every method raises Forbidden (403), AuthenticationFailed (401),
-    ConnectionFailed or TlsFailed when the server is not reached, and ClusterError for any other refusal.
+    ConnectionFailed or TlsFailed when the server is not reached, NamespaceTerminating when something is created in a
+    namespace that is being deleted, and ClusterError for any other refusal.
     """
 
     def __init__(self, options: KubeOptions) -> None:
@@ -70,11 +76,12 @@ class KubeRest:
         """
         self._plain = plain_connection(options)
         if self._plain is not None:
-            self._pool = self._plain.pool
+            self._pool, proxy = self._plain.pool, self._plain.proxy
         else:
             client = make_client(options)
             self._configuration = client.configuration
-            self._pool = client.rest_client.pool_manager
+            self._pool, proxy = client.rest_client.pool_manager, client_proxy(options, self.server)
+        self._through = f" through the proxy {without_credentials(proxy)}" if proxy else ""
         self._timeout = options.timeout
         self.requests = 0
 
@@ -254,7 +261,7 @@ class KubeRest:
         import urllib3.exceptions
 
         cause = getattr(exc, "reason", None) or exc
-        where = f"the Kubernetes API at {self.server[:200]}"
+        where = f"the Kubernetes API at {self.server[:200]}{self._through[:200]}"
         if isinstance(cause, urllib3.exceptions.SSLError):
             return TlsFailed(
                 f"No TLS connection to {where} ({what}): {str(cause)[:MAX_WORDS]}.",
@@ -286,6 +293,12 @@ def _refusal(what: str, status: int, raw: bytes) -> OciError:
         return AuthenticationFailed(
             f"The Kubernetes API did not accept the credentials ({what}).", "A token may have expired."
         )
+    if status == 403 and _is_terminating(raw):
+        return NamespaceTerminating(
+            f"The Kubernetes API did not do {what}, since the namespace is being deleted: {words}.",
+            "Run the task again once the namespace is gone.",
+            status,
+        )
     if status == 403:
         return Forbidden(
             f"The Kubernetes API does not allow {what}: {words}.",
@@ -304,6 +317,15 @@ def _words(raw: bytes) -> str:
     except (ValueError, TypeError, KeyError, RecursionError):
         message = None
     return " ".join(message.split())[:MAX_WORDS].rstrip(".") if isinstance(message, str) else "it gave no reason"
+
+
+def _is_terminating(raw: bytes) -> bool:
+    """True for a refusal by the admission plugin NamespaceLifecycle; it has the status of one by RBAC."""
+    try:
+        causes = json.loads(raw[:MAX_ANSWER])["details"]["causes"]
+        return any(cause.get("reason") == TERMINATING for cause in causes)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
 
 
 def _seconds(header: str | None) -> float:

@@ -22,6 +22,7 @@ from .._errors import StorageError
 from .._files.directory_handles import open_file_at
 from .._files.names import shown
 from .._files.regular_file import storage_error
+from .._files.replaced_file import replace_file
 from .._files.shared_file import locked_at
 from .._files.trusted_path import open_trusted
 
@@ -31,8 +32,6 @@ FORMAT = 1
 MAX_ENTRIES = 10_000
 MAX_FILE = 4 << 20
 LOCK_TIMEOUT = 60.0
-
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def state_directory() -> str:
@@ -128,12 +127,8 @@ class Seen:
     def _save(self, folder: int, document: dict[str, Any], where: str) -> None:
         kept = {kind: dict(list(entries.items())[-MAX_ENTRIES:]) for kind, entries in document.items()}
         text = json.dumps({"format": FORMAT, "name": self._name, **kept}, separators=(",", ":"))
-        unfinished = f"{self._file}.new"
         try:
-            descriptor = os.open(unfinished, _CREATE, 0o600, dir_fd=folder)
-            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-                stream.write(text)
-            os.replace(unfinished, self._file, src_dir_fd=folder, dst_dir_fd=folder)
+            replace_file(folder, self._file, text.encode("ascii"))
         except OSError as exc:
             raise storage_error("write", shown(where), exc) from None
 

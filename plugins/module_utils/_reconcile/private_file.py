@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from .._files.regular_file import storage_error
+from .._files.replaced_file import replace_file
 
 
 def write_private(path: str, text: str) -> None:
@@ -16,16 +16,12 @@ def write_private(path: str, text: str) -> None:
 
     :raises StorageError: when a file operation fails.
     """
-    new = f"{path}.new"
+    directory, name = os.path.split(path)
     try:
-        # what a killed run left
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(new, path)
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            replace_file(folder, name, text.encode("utf-8"))
+        finally:
+            os.close(folder)
     except OSError as exc:
         raise storage_error("write", path, exc) from None

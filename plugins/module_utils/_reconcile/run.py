@@ -172,9 +172,10 @@ class _Run:
             return partial(self._suspended, message)
         if result.get("reason") == PENDING:
             why = str((result.get("pending") or {}).get("why") or "A new revision waits for its time.")
-            self._say(NORMAL, PENDING, why)
             if not (result.get("artifact") or {}).get("revision"):
+                # nothing was ever placed, so that there is nothing to run
                 return partial(self._failed, PENDING, why, retryable=True)
+            self._say(NORMAL, PENDING, why)
         self._fetched(result)
         revision = self._status["artifact"].get("revision", "")
         is_new = revision != self._status["last_applied_revision"]

@@ -15,6 +15,7 @@ from ..._errors import InvalidOption, OciError
 from ..._files.bounded import expanded
 from ..._files.names import native, shown
 from ..._files.regular_file import storage_error
+from ..._files.replaced_file import replace_file
 from ..._files.threads import thread_pool
 from ..._files.trusted_path import open_trusted
 from ..._oci.times import time_text
@@ -32,7 +33,6 @@ FORMAT = 1
 MAX_HOSTS = 100_000
 PARALLEL = 8
 CLEAN, FINDINGS = "AuditClean", "AuditFindings"
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -227,18 +227,10 @@ def _write(path: str, text: str) -> None:
     """
     full = os.path.abspath(native(expanded(path)))
     directory, name = os.path.split(full)
-    temporary = f".{name}.{os.getpid()}"
     try:
         folder = open_trusted(directory)
         try:
-            descriptor = os.open(temporary, _CREATE, 0o644, dir_fd=folder)
-            try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                    stream.write(text)
-                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException:
-                os.unlink(temporary, dir_fd=folder)
-                raise
+            replace_file(folder, name, text.encode("utf-8"), unfinished=f".{name}.{os.getpid()}", mode=0o644)
         finally:
             os.close(folder)
     except OSError as exc:

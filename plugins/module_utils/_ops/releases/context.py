@@ -13,10 +13,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..._errors import Forbidden, NotFound, ObjectNotFound, OciError
+from ..._errors import ClusterError, Forbidden, NamespaceTerminating, NotFound, OciError
 from ..._helm.access import helm_environment
+from ..._helm.apply_method import accepted_flags, depends_on_record, is_server_side
 from ..._helm.crds import ChartCrds
-from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
+from ..._helm.helm_binary import MAX_WORDS, DeployFlags, Helm, HelmAccess, Outcome
 from ..._helm.manifest_text import object_text, secrets_of_release, shown_release
 from ..._helm.release import (
     ALL_REVISIONS,
@@ -33,14 +34,18 @@ from ..._helm.release import (
 from ..._kube.api import KubeOptions
 from ..._kube.crds import apply_crds, missing_crds
 from ..._kube.lease import LeaseLock
+from ..._kube.objects import ObjectLocator
 from ..._kube.rest import KubeRest
 from ..._oci.digest import digest_of
 from ..._secrets.masking import Mask, is_trivial, leaves
 from .chart_copy import copy_chart
+from .refusals import namespace_terminating, no_namespace
 from .spec import FetchedChart, ReleaseKey
 from .values import Origins, masked_values, values_at
 
 LEASE_PREFIX = "cloudnative.artifacts."
+# States of a namespace.
+PRESENT, MISSING, TERMINATING = "present", "missing", "terminating"
 # Revisions that are searched for secrets to mask in an error message of Helm: the failed one and the one before.
 REVISIONS_OF_FAILURE = 2
 
@@ -68,6 +73,7 @@ class ReleaseContext:
         want_show: bool = False,
     ) -> None:
         self.api = api
+        self.places = ObjectLocator(api)
         self._helm: Helm | None = None
         self._helm_path = helm
         self._kube = kube
@@ -76,6 +82,7 @@ class ReleaseContext:
         self.want_diff = want_diff
         self.want_show = want_show
         self.warnings: list[str] = []
+        self._namespaces: dict[str, str] = {}
         self._scratch = scratch
         self._mask = mask
         self._origins = origins
@@ -83,7 +90,8 @@ class ReleaseContext:
         self._guard = threading.Lock()
         self._crds: dict[str, ChartCrds] = {}
         self._crds_guard = threading.Lock()
-        self._applied: set[str] = set()
+        # digests of the CRDs that were applied in this run, each with whether an existing one was replaced
+        self._applied: set[tuple[str, bool]] = set()
         self._lockless = False
 
     @property
@@ -130,11 +138,49 @@ class ReleaseContext:
                 return revision
         return None
 
+    def namespace_state(self, name: str) -> str:
+        """``PRESENT``, ``MISSING`` or ``TERMINATING``. Without the right to read it, a dry run shows which it is."""
+        with self._guard:
+            if name not in self._namespaces:
+                self._namespaces[name] = self._look_at_namespace(name)
+            return self._namespaces[name]
+
+    def _look_at_namespace(self, name: str) -> str:
+        try:
+            found = self.api.find(f"/api/v1/namespaces/{name}")
+            if found is None:
+                return MISSING
+            return TERMINATING if (found.get("metadata") or {}).get("deletionTimestamp") else PRESENT
+        except Forbidden:
+            pass
+        # what any release creates
+        probe = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{LEASE_PREFIX}probe"}}
+        try:
+            self.api.create(revisions_path(name), probe, dry_run=True)
+        except NamespaceTerminating:
+            return TERMINATING
+        except NotFound:
+            return MISSING
+        except ClusterError:
+            # the work itself shows why
+            pass
+        return PRESENT
+
     def release(self, revision: Revision) -> dict[str, Any]:
         """The release document that Helm stored for a revision."""
         release = decode_release(self.api.get(self._secret_path(revision)), self._name(revision))
         self.learn(release, ReleaseKey(revision.namespace, revision.name))
         return release
+
+    def accepted_flags(self, flags: DeployFlags, base: Revision | None) -> DeployFlags:
+        """Return the flags that Helm accepts; the record of ``base`` is read when they depend on it.
+
+        :param base: the last revision for an upgrade, the one to go back to for a rollback, None for an install.
+        """
+        if not self.helm.has(4, 0) or not flags.force_conflicts:
+            return flags
+        recorded = base is None or not depends_on_record(flags) or is_server_side(self.release(base))
+        return accepted_flags(flags, recorded=recorded)
 
     def label(self, revision: Revision, labels: Mapping[str, str | None]) -> None:
         """Set labels of a revision; None removes one."""
@@ -165,16 +211,16 @@ class ReleaseContext:
         Without permission for Leases there is no lock: Helm itself refuses a second concurrent action.
 
         :raises ObjectNotFound: when there is no such namespace.
+        :raises NamespaceTerminating: when the namespace is being deleted, so that no Lease can be created.
         :raises ReleaseLocked: when another run does not release it in time.
         """
         lock = LeaseLock(self.api, key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
         try:
             abandoned = lock.acquire(self.lock_timeout)
         except NotFound:
-            raise ObjectNotFound(
-                f"The namespace {key.namespace}, of the release {key.name}, does not exist.",
-                "Create it, or set 'create_namespace'.",
-            ) from None
+            raise no_namespace(key) from None
+        except NamespaceTerminating:
+            raise namespace_terminating(key) from None
         except Forbidden as exc:
             self._warn_lockless(
                 "Releases are deployed without a lock, since the API does not allow it: two runs at once may get in "
@@ -195,25 +241,37 @@ class ReleaseContext:
 
     # -- charts
 
-    def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: list[str]) -> None:
-        """Apply the chart's CRDs, each once per run, and append the names of those that changed to ``changed``.
+    def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: dict[str, str]) -> None:
+        """Apply the chart's CRDs, each once per run, and add the names of those that changed to ``changed``.
 
+        :param changed: as for :func:`apply_crds` of the cluster.
         :raises ChartError: when they cannot be read.
         :raises ClusterError: when the API refuses one.
         """
         path = self.chart_file(chart)
         with self._crds_guard:
             documents = self._crds_of(chart, path, values)
-            new = {_digest(each): each for each in documents if _digest(each) not in self._applied}
+            new = {_digest(each): each for each in documents if not self._is_applied(_digest(each), replace)}
             if new:
                 apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
-                self._applied.update(new)
+                self._applied.update((digest, replace) for digest in new)
 
-    def missing_crds(self, chart: FetchedChart, values: bytes) -> list[str]:
-        """The names of the chart's CRDs that are not in the cluster."""
+    def _is_applied(self, digest: str, replace: bool) -> bool:
+        """Return whether nothing is left to do for a CRD: one that was only to be created may have to be replaced."""
+        return (digest, True) in self._applied or (not replace and (digest, False) in self._applied)
+
+    def crds_to_come(
+        self, chart: FetchedChart, values: bytes, *, replace: bool
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """For check mode: the chart's CRDs that will be as the chart has them, and the names of those that are missing.
+
+        :param replace: whether those that are there are replaced.
+        """
         path = self.chart_file(chart)
         with self._crds_guard:
-            return missing_crds(self.api, self._crds_of(chart, path, values))
+            documents = self._crds_of(chart, path, values)
+            missing = missing_crds(self.api, documents)
+        return [each for each in documents if replace or str(each["metadata"]["name"]) in missing], missing
 
     def _crds_of(self, chart: FetchedChart, path: str, values: bytes) -> list[dict[str, Any]]:
         if chart.layer not in self._crds:

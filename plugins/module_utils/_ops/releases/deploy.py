@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..._errors import ClusterError, DependencyNotReady, Forbidden
+from ..._errors import ClusterError, Forbidden, InvalidOption
 from ..._helm.decision import INSTALL, UPGRADE, decide
 from ..._helm.release import LAST_REVISIONS, Revision, last_revisions, parse_revision, revisions_path
 from ..._kube.api import KubeOptions
@@ -18,14 +18,17 @@ from ..._kube.rest import KubeRest
 from .artifacts import ArtifactFiles, FetchedFiles
 from .plan import ReleasePlan
 from .references import ARTIFACT
+from .refusals import not_ready
 from .spec import FetchedChart, ReleaseKey, ReleaseSpec, parse_releases
 from .values import ValuesGatherer, ambiguous_values
 
 if TYPE_CHECKING:
     from ..._policy.rules import Policy
+    from .foresight import Foresight
 
 # The number of namespaces from which on the Secrets of all namespaces are listed in one request.
 CLUSTER_WIDE_FROM = 4
+MAX_PARALLEL = 64
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class ReleasesOptions:
     ``releases`` is the module's option. ``documents`` has the text of the controller's values files by path.
     ``lock_timeout`` is in seconds, the time to wait for another run on the same release. ``policy`` has the rules for
     the repositories of the charts. ``show`` says what of each release is part of the result, see :mod:`.show`.
+    ``planned_objects`` are for check mode: objects that an earlier task applies.
     """
 
     releases: Sequence[Mapping[str, Any]]
@@ -48,6 +52,7 @@ class ReleasesOptions:
     lock_timeout: float = 300.0
     policy: Policy | None = None
     show: Sequence[str] = ()
+    planned_objects: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
 
 def deploy_releases(options: ReleasesOptions, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
@@ -58,6 +63,8 @@ def deploy_releases(options: ReleasesOptions, *, check_mode: bool = False, want_
 
     :raises OciError: for failures that affect all releases: options, the cluster, the Helm program.
     """
+    if not 1 <= options.parallel <= MAX_PARALLEL:
+        raise InvalidOption(f"'parallel' is {options.parallel}: wanted 1 to {MAX_PARALLEL}.")
     specs = parse_releases(options.releases, options.sources, options.artifacts)
     if not specs:
         return {"changed": False, "releases": [], "statistics": {"helm_processes": 0, "api_requests": 0}}
@@ -73,14 +80,16 @@ class _Run:
         self._want_diff = want_diff
         self._specs = specs
         self._api = KubeRest(options.kube)
-        self._gatherer = ValuesGatherer(self._api, options.documents, ArtifactFiles(options.artifacts))
+        self._foresight = _foresight(options) if check_mode else None
+        files = ArtifactFiles(options.artifacts)
+        self._gatherer = ValuesGatherer(self._api, options.documents, files, self._foresight)
         self._helm_runs = 0
         self._warnings: list[str] = []
 
     def run(self) -> dict[str, Any]:
         last = self._observe()
         plans = {spec.key: self._plan(spec, last.get((spec.key.namespace, spec.key.name))) for spec in self._specs}
-        self._check_outside_needs(plans, last)
+        self._check_needs(plans, last)
         is_needed = bool(self._options.show) or any(plan.has_work or plan.may_have_drifted for plan in plans.values())
         if is_needed and any(plan.failure is None for plan in plans.values()):
             self._carry_out(plans)
@@ -145,29 +154,35 @@ class _Run:
         names = [reference.name for reference in spec.values_from if reference.kind == ARTIFACT]
         return {name: self._options.artifacts[name] for name in names}
 
-    def _check_outside_needs(
-        self, plans: Mapping[ReleaseKey, ReleasePlan], last: Mapping[tuple[str, str], Revision]
-    ) -> None:
-        """Fail releases whose dependencies are neither in the task nor deployed in the cluster."""
+    def _check_needs(self, plans: Mapping[ReleaseKey, ReleasePlan], last: Mapping[tuple[str, str], Revision]) -> None:
+        """Fail releases whose dependencies this run does not deploy, and that are not deployed in the cluster either.
+
+        It does not deploy those that are not in the task, and those that are suspended or to be absent.
+        """
         for plan in plans.values():
             if plan.spec.suspend or not plan.spec.present or plan.failure or plan.pending:
                 continue
             for need in plan.spec.depends_on:
+                other = plans[need].spec if need in plans else None
+                if other is not None and other.present and not other.suspend:
+                    continue
                 found = last.get((need.namespace, need.name))
                 # an expression says itself which status it accepts
                 accepted = found is not None and (found.status == "deployed" or need in plan.spec.ready_when)
-                if need not in plans and not accepted:
+                if other is not None and not other.present and not other.suspend:
+                    plan.fail(not_ready(plan.key, f"{need}, whose 'state' is absent"))
+                elif not accepted:
+                    state = "suspended and " if other is not None else ""
                     status = found.status if found else "not there"
-                    plan.fail(_not_ready(plan.key, f"{need}, which is {status}"))
+                    plan.fail(not_ready(plan.key, f"{need}, which is {state}{status}"))
 
     def _carry_out(self, plans: Mapping[ReleaseKey, ReleasePlan]) -> None:
         # imported here: an unchanged run needs none of it
         from ..._helm.schedule import run_in_order
-        from ..._kube.objects import ObjectLocator
         from ..._unexpected import as_error
         from .context import ReleaseContext
         from .drift import look_for_drift
-        from .preview import predict
+        from .preview import predict, settle_all
         from .work import ReleaseWork
 
         with tempfile.TemporaryDirectory(prefix="helm-releases-") as scratch:
@@ -188,7 +203,6 @@ class _Run:
                 from .readiness import check_ready_when
 
                 check_ready_when(plans.values())
-            places = ObjectLocator(self._api)
 
             def work(key: ReleaseKey) -> None:
                 plan = plans[key]
@@ -196,7 +210,7 @@ class _Run:
                     return
                 broken = [need for need in self._needs(plan.spec) if need in plans and plans[need].failure]
                 if broken:
-                    plan.fail(_not_ready(key, f"{broken[0]}, which failed"))
+                    plan.fail(not_ready(key, f"{broken[0]}, which failed"))
                     return
                 waiting = [need for need in needs[key] if need in plans and plans[need].pending]
                 if waiting and plan.has_work:
@@ -210,9 +224,9 @@ class _Run:
 
                         check_ready(context, plans, plan)
                     if not plan.has_work:
-                        look_for_drift(context, places, plan)
-                    elif self._check_mode:
-                        predict(context, plan)
+                        look_for_drift(context, context.places, plan)
+                    elif self._foresight is not None:
+                        predict(context, self._foresight, plan)
                     else:
                         ReleaseWork(context, plan).carry_out()
                 except Exception as exc:  # any error: the results of the others must not be lost
@@ -236,6 +250,8 @@ class _Run:
                     # a release is removed before those that it depends on
                     needs[key] = [other for other in removals if key in plans[other].spec.depends_on]
                 run_in_order(list(plans), needs, work_and_look, self._options.parallel)
+                if self._foresight is not None:
+                    settle_all(context, self._foresight, plans)
                 if self._options.show:
                     from .show import show
 
@@ -270,5 +286,8 @@ class _Run:
         return result
 
 
-def _not_ready(key: ReleaseKey, what: str) -> DependencyNotReady:
-    return DependencyNotReady(f"The release {key} depends on {what}.", "It was left as it is.")
+def _foresight(options: ReleasesOptions) -> Foresight:
+    # only check mode needs it
+    from .foresight import Foresight
+
+    return Foresight(options.planned_objects)

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..._errors import AuthenticationFailed, ClusterError, Conflict, ConnectionFailed, NotFound, OciError, ReleaseLocked
 from ..._helm import decision as decisions
+from ..._helm.apply_method import HELM_MANAGER, is_server_side
 from ..._helm.decision import decide
 from ..._helm.manifest_text import documents
 from ..._helm.values import merge
@@ -32,9 +33,8 @@ CORRECTED = "DriftCorrected"
 MISSING = "missing"
 CHANGED = "changed"
 
-# The field manager of Helm; one that owns nothing, for dry runs; and one that owns corrected fields until they are
-# handed over to Helm.
-HELM_MANAGER = "helm"
+# A field manager that owns nothing, for dry runs; and one that owns corrected fields until they are handed over to
+# Helm's.
 ASKING_MANAGER = "cloudnative.artifacts-drift"
 CORRECTING_MANAGER = "cloudnative.artifacts-drift-correction"
 MAX_LISTED = 100
@@ -98,7 +98,7 @@ class _DriftCheck:
         self._places = places
         self._plan = plan
         self._release = release
-        self._is_server_side = release.get("apply_method") == "ssa"
+        self._is_server_side = is_server_side(release)
         self._failures: list[tuple[ObjectLocation, OciError]] = []
         self._has_stopped = False
 

@@ -29,10 +29,22 @@ class ValuesReference:
     optional: bool = False
     literal: bool = False
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Kind, namespace and name of the object."""
+        return self.kind, self.namespace, self.name
+
+    @property
+    def owner(self) -> str:
+        """The object, for messages."""
+        if self.kind == ARTIFACT:
+            return f"artifact of the source {self.name!r}"
+        return f"{self.kind} {self.namespace}/{self.name}"
+
     def __str__(self) -> str:
         if self.kind == ARTIFACT:
-            return f"the file {self.key!r} in the artifact of the source {self.name!r}"
-        return f"the key {self.key!r} of the {self.kind} {self.namespace}/{self.name}"
+            return f"the file {self.key!r} in the {self.owner}"
+        return f"the key {self.key!r} of the {self.owner}"
 
 
 def parse_set_values(entries: Any, release: str) -> list[SetValue]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import posixpath
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -159,6 +160,7 @@ class ReleaseSpec:
             tests=self.test.accepted,
             suspended=self.suspend,
             rollback_to=self.rollback_to,
+            keep_history=self.uninstall_flags.keep_history,
         )
 
 
@@ -214,6 +216,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
     if not _NAMESPACE.match(namespace):
         raise InvalidOption(f"{namespace[:100]!r}, of the release {name}, cannot be the name of a namespace.")
     key = ReleaseKey(namespace, name)
+    _check_force(item, key)
     if item["rollback_to"]:
         parse_digest(item["rollback_to"])
     test = item["test"] or {}
@@ -225,7 +228,10 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         source=item["source"] or "",
         values=item["values"] or {},
         values_files=_files(item["values_files"], key, "values_files"),
-        chart_values_files=_files(item["chart_values_files"], key, "chart_values_files"),
+        chart_values_files=[
+            dataclasses.replace(each, path=posixpath.normpath(each.path))
+            for each in _files(item["chart_values_files"], key, "chart_values_files")
+        ],
         values_from=[parse_reference(each, str(key), namespace) for each in item["values_from"] or ()],
         set_values=parse_set_values(item["set_values"], str(key)),
         preserve_values=item["preserve_values"],
@@ -240,7 +246,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         remediate_last_failure=item["remediate_last_failure"],
         test=ReleaseTests(
             enable=bool(test.get("enable")),
-            timeout=parse_duration(test.get("timeout") or item["timeout"]),
+            timeout=parse_duration(test.get("timeout") or item["timeout"], "test.timeout"),
             ignore_failures=bool(test.get("ignore_failures")),
             filters=[_filter(each) for each in test.get("filters") or ()],
         ),
@@ -252,6 +258,24 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         uninstall_flags=_uninstall_flags(item),
         window=_window(item.get("window"), key),
     )
+
+
+def _check_force(item: Mapping[str, Any], key: ReleaseKey) -> None:
+    """Check the options that exclude each other in Helm.
+
+    :raises InvalidOption: when two of them are set.
+    """
+    if not item["force"]:
+        return
+    for other, is_set, what in (
+        ("force_conflicts", item["force_conflicts"], "takes over fields of objects that are kept"),
+        ("server_side: true", item["server_side"] == "true", "leaves the update to the server, which cannot replace"),
+    ):
+        if is_set:
+            raise InvalidOption(
+                f"The release {key} has both 'force', which replaces objects, and '{other}', which {what}.",
+                "Set one of them, also in the defaults of the releases.",
+            )
 
 
 def _window(option: Mapping[str, Any] | None, key: ReleaseKey) -> Schedule | None:
@@ -291,7 +315,7 @@ def _flags(item: Mapping[str, Any]) -> DeployFlags:
         wait=item["wait"],
         wait_for_jobs=item["wait_for_jobs"],
         wait_strategy=item["wait_strategy"] or "",
-        timeout=parse_duration(item["timeout"]),
+        timeout=parse_duration(item["timeout"], "timeout"),
         history_max=item["history_max"],
         disable_hooks=item["disable_hooks"],
         disable_openapi_validation=item["disable_openapi_validation"],
@@ -317,7 +341,7 @@ def _uninstall_flags(item: Mapping[str, Any]) -> UninstallFlags:
     own = {name: value for name, value in (item["uninstall"] or {}).items() if value is not None}
     given = {**item, **own}
     return UninstallFlags(
-        timeout=parse_duration(given["timeout"]),
+        timeout=parse_duration(given["timeout"], "timeout"),
         wait=given["wait"],
         wait_strategy=given["wait_strategy"] or "",
         keep_history=given["keep_history"],

@@ -12,7 +12,7 @@ import base64
 import binascii
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._errors import NotFound, OciError, ValuesError
 from ..._helm.values import PathValue, ambiguous_texts, canonical, compose, merge, read_values, set_all, set_path
@@ -24,6 +24,12 @@ from .spec import FetchedChart, FileName, ReleaseKey, ReleaseSpec
 
 # Places of values that a warning names, and the characters of their names.
 SHOWN_PLACES, MAX_PLACES = 5, 500
+
+if TYPE_CHECKING:
+    from .foresight import Foresight
+
+# names of keys in a message
+MAX_NAMES = 20
 
 # The keys on the path to a value; a list is one value.
 ValuePath = tuple[str, ...]
@@ -40,11 +46,19 @@ class ValuesGatherer:
     """Gathers the values of releases that are deployed by one task.
 
     ``documents`` has the text of the controller's files by path, None for a missing one. ``mask`` hides values from
-    Secrets. ``origins`` has, for each release, the paths of its values by their origin.
+    Secrets. ``origins`` has, for each release, the paths of its values by their origin. ``foresight`` knows the objects
+    that will be there, in check mode.
     """
 
-    def __init__(self, api: KubeRest, documents: Mapping[str, str | None], artifacts: ArtifactFiles) -> None:
+    def __init__(
+        self,
+        api: KubeRest,
+        documents: Mapping[str, str | None],
+        artifacts: ArtifactFiles,
+        foresight: Foresight | None = None,
+    ) -> None:
         self._api = api
+        self._foresight = foresight
         self._documents = documents
         self._artifacts = artifacts
         self._parsed: dict[str, dict[str, Any]] = {}
@@ -141,7 +155,7 @@ class ValuesGatherer:
         if data is None:
             if reference.optional:
                 return None
-            raise ValuesError(f"There is no {str(reference)[4:]}.", "Correct 'values_from', or set 'optional' for it.")
+            raise self._missing(reference)
         if reference.target_path:
             try:
                 text = data.decode("utf-8")
@@ -154,6 +168,20 @@ class ValuesGatherer:
                 self.mask.add_value(_values_of(value))
             return value
         return self._mapping(reference, data)
+
+    def _missing(self, reference: ValuesReference) -> ValuesError:
+        """The error for an object, or a key or file in it, that is not there. It names the keys that are."""
+        hint = "Correct 'values_from', or set 'optional' for it."
+        if reference.kind == ARTIFACT:
+            origin = self._artifacts.artifact(reference.name).origin
+            return ValuesError(f"There is no {str(reference)[4:]}, {origin}.", hint)
+        found = self._objects[reference.place]
+        if found is None:
+            return ValuesError(f"There is no {reference.owner}, which 'values_from' names.", hint)
+        content = found.get("data")
+        names = sorted(map(str, content)) if isinstance(content, Mapping) else []
+        kept = f"its keys are {', '.join(names[:MAX_NAMES])}" if names else "it is empty"
+        return ValuesError(f"There is no key {reference.key!r} in the {reference.owner}: {kept}.", hint)
 
     def _mapping(self, reference: ValuesReference, data: bytes) -> dict[str, Any]:
         if reference.kind != "Secret":
@@ -172,13 +200,14 @@ class ValuesGatherer:
         return values
 
     def _data(self, reference: ValuesReference) -> bytes | None:
-        place = (reference.kind, reference.namespace, reference.name)
+        place = reference.place
         if place not in self._objects:
             path = f"/api/v1/namespaces/{reference.namespace}/{KINDS[reference.kind]}/{reference.name}"
             try:
-                self._objects[place] = self._api.get(path)
+                found: Mapping[str, Any] | None = self._api.get(path)
             except NotFound:
-                self._objects[place] = None
+                found = None
+            self._objects[place] = found if self._foresight is None else self._foresight.as_planned(place, found)
         found = self._objects[place]
         content = found.get("data") if found else None
         value = content.get(reference.key) if isinstance(content, Mapping) else None

@@ -54,6 +54,22 @@ def test_secrets_are_in_files_of_the_user_alone(room: Room) -> None:
     assert task["cloudnative.artifacts.oci_artifact_pull"]["password"] == "a-pass{{ '{' }}{{ '{' }}word"
 
 
+def test_a_revision_that_waits_for_its_time_is_no_failure_where_one_is_in_place(room: Room) -> None:
+    pending = {"reason": "NewRevisionPending", "changed": False, "pending": {"why": "it is Sat 11:59"}}
+    # nothing was ever placed: there is nothing to run
+    room.offer("one", **pending, artifact={})
+    assert room.run() == 1
+    assert room.conditions() == {"Ready": ("False", "NewRevisionPending")}
+    assert not (room.folder / "configured").exists()
+    room.offer("one")
+    assert room.run() == 0
+    room.offer("one", **pending)
+    assert room.run() == 0
+    assert room.configured() == "one" and room.conditions() == {"Ready": SUCCEEDED}
+    said = [each for each in room.status()["events"] if each["reason"] == "NewRevisionPending"]
+    assert [each["type"] for each in said] == ["Warning", "Normal"] and said[1]["message"] == "it is Sat 11:59"
+
+
 def test_what_cannot_help_itself_is_stalled(room: Room) -> None:
     assert room.run() == 0
     refused = {"failed": True, "msg": "nobody signed it", "reason": "VerificationError", "retryable": False}

@@ -103,6 +103,8 @@ def test_when_dependencies_are_ready() -> None:
     assert list(map(str, spec.depends_on)) == ["default/a", "default/b", "default/c"]
     assert spec.ready_when == {ReleaseKey("default", "b"): "dep.revision > 1"}
     assert spec.window is not None and parsed(window={}).window is None
+    one = parsed(window={"allow": "Sat,Sun 22:00-04:00 Europe/Berlin"}).window
+    assert one is not None and [each.text for each in one.allow] == ["Sat,Sun 22:00-04:00 Europe/Berlin"]
 
 
 def test_values_are_no_part_of_what_is_printed() -> None:
@@ -219,3 +221,11 @@ def test_the_role_takes_what_the_module_takes() -> None:
     defaults = yaml.safe_load((COLLECTION / "roles/helm_release/defaults/main.yml").read_text())
     options = specs["argument_specs"]["main"]["options"]
     assert {name: each["default"] for name, each in options.items() if "default" in each} == defaults
+
+
+@pytest.mark.parametrize(("option", "value"), [("force_conflicts", True), ("server_side", "true")])
+def test_options_that_exclude_each_other(option: str, value: Any) -> None:
+    with pytest.raises(InvalidOption, match=rf"default/one has both 'force'.*'{option}") as caught:
+        parsed(force=True, **{option: value})
+    assert "defaults" in caught.value.hint
+    assert parsed(force=False, **{option: value}) and parsed(force=True, server_side="auto")
