@@ -55,8 +55,35 @@ options:
       namespace:
         description:
           - The namespace of the release.
+          - Its objects and its record are there, unless O(releases[].target_namespace) or
+            O(releases[].storage_namespace) say otherwise, and so are its service account and the objects of
+            O(releases[].values_from). Other releases name it by this namespace.
         type: str
         default: default
+      target_namespace:
+        description:
+          - The namespace of what the release deploys, C(.Release.Namespace) in templates. The default is
+            O(releases[].namespace). As in Flux, and unlike C(helm), the record need not be there.
+          - When it changes, the release is uninstalled from where it was, and installed anew. One that another program
+            deployed is refused instead. With O(releases[].state=absent) it is not needed - the record says it.
+        type: str
+      storage_namespace:
+        description:
+          - The namespace of the Secrets in which Helm keeps the record of the release. The default is
+            O(releases[].namespace). It has to exist. C(helm list) and other commands of C(helm) find the release there.
+          - A release is locked there, too. Changing it leaves the record behind, so that the release counts as not
+            installed.
+        type: str
+      service_account:
+        description:
+          - The name of a service account in O(releases[].namespace). All that is done for the release is done as this
+            account, by Helm and by the module - its record and lock, its objects, their drift, CRDs, and
+            O(releases[].values_from).
+          - The account of the connection needs the verb C(impersonate) on it, and no other right for this release. It
+            looks for releases of O(releases[].depends_on) in namespaces of which the list has no release.
+          - The service account needs all verbs on Secrets in the namespace of the record, so may read the values of
+            all releases whose records are there.
+        type: str
       state:
         description:
           - V(absent) uninstalls the release. Releases that depend on it and are absent, too, go first.
@@ -112,7 +139,7 @@ options:
                 MiB, and unpack to at most 128 MiB.
             type: str
           namespace:
-            description: Its namespace; the default is the namespace of the release.
+            description: Its namespace; the default is O(releases[].namespace).
             type: str
           values_key:
             description: The key in its data.
@@ -156,7 +183,7 @@ options:
         description:
           - Releases that have to be there first, by name, by V(namespace/name), or as a mapping of C(name),
             C(namespace) and C(ready_when). One that is not in the list, or is suspended, has to be deployed in the
-            cluster already.
+            cluster already. The namespace of one that is not in the list is that of its record.
           - When one of them fails, this release is left as it is. A circle is an error before anything starts.
           - C(ready_when) is an expression in CEL, as C(readyExpr) of Flux, such as V(dep.chart.version ==
             self.chart.version). It says in place of Helm's status when the other release is ready, and is looked at
@@ -177,7 +204,8 @@ options:
         type: dict
       create_namespace:
         description:
-          - Create the namespace if it is missing. It is created once the chart is rendered.
+          - Create the namespace of the objects if it is missing. It is created once the chart is rendered. That of the
+            record, where it is another one, has to be there.
         type: bool
         default: false
       crds:
@@ -566,6 +594,12 @@ options:
       - The program Helm on the host that runs the module, a path or a name in PATH.
     type: str
     default: helm
+  helm_driver:
+    description:
+      - In what Helm keeps the records of releases; V(secret) and V(secrets), which are Helm's default, are all that is
+        supported. The default comes from E(HELM_DRIVER). Where that says something else (V(configmap), V(sql),
+        V(memory)), the task fails, since releases that are kept there would count as not installed.
+    type: str
   parallel:
     description:
       - How many releases are worked on at once, at most 64.
@@ -594,8 +628,8 @@ requirements:
   - cel-python >= 0.4, for C(ready_when) in O(releases[].depends_on), on that host
   - requests >= 2.25.1, for O(sources) in registries, and cryptography >= 36 where they are verified, on that host
 notes:
-  - A release is locked by a Lease C(cloudnative.artifacts.NAME) in its namespace while it is worked on. Where Leases
-    may not be used there is a warning, and Helm's own check has to do.
+  - A release is locked by a Lease C(cloudnative.artifacts.NAME) in the namespace of its record while it is worked on.
+    Where Leases may not be used there is a warning, and Helm's own check has to do.
   - Retries count within one run. A release that failed is tried again by the next run.
 seealso:
   - module: cloudnative.artifacts.helm_chart_sources
@@ -646,7 +680,15 @@ releases:
       description: The name of the release.
       type: str
     namespace:
-      description: Its namespace.
+      description: Its O(releases[].namespace).
+      type: str
+    storage_namespace:
+      description: The namespace of its record.
+      returned: when record, objects and release are not all in one namespace
+      type: str
+    target_namespace:
+      description: The namespace of its objects.
+      returned: as RV(releases[].storage_namespace)
       type: str
     action:
       description:
@@ -656,8 +698,9 @@ releases:
     cause:
       description:
         - Why - V(NotInstalled), V(ChartChanged), V(ValuesChanged), V(PostRendererChanged), V(LabelsChanged),
-          V(Unmanaged) (the revision that is there was made by other means), V(LastActionFailed), V(Pending),
-          V(Untested), V(Unwanted), V(RollbackWanted); V(ReleaseUpToDate) and V(Suspended) when nothing was to be done.
+          V(TargetNamespaceChanged), V(Unmanaged) (the revision that is there was made by other means),
+          V(LastActionFailed), V(Pending), V(Untested), V(Unwanted), V(RollbackWanted); V(ReleaseUpToDate) and
+          V(Suspended) when nothing was to be done.
       type: str
     reason:
       description:
@@ -807,6 +850,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.rel
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.with_charts import with_charts
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.release import check_driver
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.deploy import (
     ReleasesOptions,
@@ -818,6 +862,7 @@ if TYPE_CHECKING:
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
+    check_driver(module.params["helm_driver"] or "")
     releases, kube = release_items(module.params), kube_options(module.params)
     return with_charts(module, lambda charts: _deploy(module, releases, kube, charts))
 

@@ -15,6 +15,7 @@ from .._files.bounded import expanded
 from .._kube.api import KubeOptions
 from .._kube.kubeconfig import cluster_entry, kubeconfig_paths
 from .._kube.proxy import api_proxy
+from .helm_binary import HelmAccess
 
 # the name of a cluster, and of its context, to which a proxy was added
 _PROXIED = "cloudnative.artifacts.proxied"
@@ -54,6 +55,11 @@ def helm_environment(options: KubeOptions, scratch: str) -> dict[str, str]:
         if value:
             environment.setdefault(name, value)
     return environment
+
+
+def as_user(access: HelmAccess, user: str) -> HelmAccess:
+    """Return the same connection, on which Helm acts as another user."""
+    return HelmAccess({**access.environment, "HELM_KUBEASUSER": user})
 
 
 def _proxy_of_helm(options: KubeOptions) -> str:

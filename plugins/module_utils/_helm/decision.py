@@ -29,6 +29,7 @@ NOT_INSTALLED = "NotInstalled"
 CHART_CHANGED = "ChartChanged"
 VALUES_CHANGED = "ValuesChanged"
 POST_RENDERER_CHANGED = "PostRendererChanged"
+TARGET_CHANGED = "TargetNamespaceChanged"
 LABELS_CHANGED = "LabelsChanged"
 UNMANAGED = "Unmanaged"
 LAST_FAILED = "LastActionFailed"
@@ -76,6 +77,9 @@ def decide(desired: DesiredState, last: Revision | None) -> Decision:
         return Decision(INSTALL, NOT_INSTALLED, recover=True)
     if last.is_pending:
         return Decision(UPGRADE, PENDING, recover=True)
+    if last.is_recorded and not desired.rollback_to and last.target != (desired.fingerprint.target or last.namespace):
+        # Flux, too, removes it from where it was (helm-controller, internal/action/reset.go)
+        return Decision(INSTALL, TARGET_CHANGED)
     if desired.rollback_to:
         if last.status == DEPLOYED and last.has_chart(desired.rollback_to):
             return Decision(NONE, UP_TO_DATE)

@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, Callable
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
@@ -44,9 +44,17 @@ _RENDERER = "rendered-by-command"
 
 @dataclass(frozen=True)
 class HelmAccess:
-    """Helm's connection to the cluster: environment variables, made by :mod:`.access`."""
+    """Helm's connection to the cluster: environment variables, made by :mod:`.access`.
+
+    ``session`` gives them for one run of Helm, in place of ``environment``, and ends with it.
+    """
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    session: Callable[[], contextlib.AbstractContextManager[Mapping[str, str]]] | None = field(default=None, repr=False)
+
+    def opened(self) -> contextlib.AbstractContextManager[Mapping[str, str]]:
+        """Return a context manager that yields the environment variables for one run of Helm."""
+        return self.session() if self.session is not None else contextlib.nullcontext(self.environment)
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,8 @@ class Helm:
         self.path = found
         self._scratch = scratch
         self._environment = {name: value for name, value in os.environ.items() if not _DROPPED.match(name)}
-        self._environment.update(access.environment, HELM_DRIVER="secret")
+        self._environment.update(HELM_DRIVER="secret")
+        self._access = access
         # shared by the twins of this object
         self._counter = [0]
         self._commands: list[str] | None = None
@@ -131,6 +140,12 @@ class Helm:
     def runs(self) -> int:
         """The number of processes that were started."""
         return self._counter[0]
+
+    def through(self, access: HelmAccess) -> Helm:
+        """Return this program with another connection to the cluster."""
+        twin = copy.copy(self)
+        twin._access = access
+        return twin
 
     def noting(self, commands: list[str], *, rehearse: bool = False) -> Helm:
         """Return this program as one that appends each command that it runs to ``commands``.
@@ -382,6 +397,19 @@ class Helm:
             self._commands.append(shlex.join([self.path, *words]))
         if self._is_rehearsal:
             return Outcome(True)
+        with self._access.opened() as settings:
+            every = {**self._environment, **settings, **(environment or {})}
+            return self._run(words, timeout, text, every, keep_output, files)
+
+    def _run(
+        self,
+        words: Sequence[str],
+        timeout: float,
+        text: bytes,
+        environment: Mapping[str, str],
+        keep_output: bool,
+        files: tuple[IO[bytes], IO[bytes]] | None,
+    ) -> Outcome:
         self._counter[0] += 1
         # Helm's timeout is for each thing that it waits for: hooks, resources, deletions
         limit = timeout * 12 + 60
@@ -391,7 +419,7 @@ class Helm:
                 stdin=subprocess.PIPE,
                 stdout=files[0] if files else subprocess.PIPE if keep_output else subprocess.DEVNULL,
                 stderr=files[1] if files else subprocess.PIPE,
-                env={**self._environment, **(environment or {})},
+                env=environment,
                 preexec_fn=be_limited if files else die_with_parent,
             )
         except OSError as exc:

@@ -11,10 +11,11 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from ..._errors import ClusterError, Forbidden, NamespaceTerminating, NotFound, OciError
-from ..._helm.access import helm_environment
+from ..._helm.access import as_user, helm_environment
 from ..._helm.apply_method import accepted_flags, depends_on_record, is_server_side
 from ..._helm.crds import ChartCrds
 from ..._helm.helm_binary import MAX_WORDS, DeployFlags, Helm, HelmAccess, Outcome
@@ -55,7 +56,8 @@ class ReleaseContext:
 
     ``mask`` hides values of Secrets in diffs and in messages of Helm and the API; the Secrets of a release are added to
     it when the release is read. ``origins`` has the paths of each release's values that are secret.
-    ``lock_timeout`` is in seconds.
+    ``users`` has the users that releases are worked on as, for those with a service account. ``lock_timeout`` is in
+    seconds.
     """
 
     def __init__(
@@ -70,11 +72,14 @@ class ReleaseContext:
         want_diff: bool,
         mask: Mask,
         origins: Mapping[ReleaseKey, Origins],
+        users: Mapping[ReleaseKey, str] | None = None,
         want_show: bool = False,
     ) -> None:
-        self.api = api
+        self._api = api
+        self._users = users or {}
         self.places = ObjectLocator(api)
         self._helm: Helm | None = None
+        self._access = HelmAccess()
         self._helm_path = helm
         self._kube = kube
         self.lock_timeout = lock_timeout
@@ -82,7 +87,7 @@ class ReleaseContext:
         self.want_diff = want_diff
         self.want_show = want_show
         self.warnings: list[str] = []
-        self._namespaces: dict[str, str] = {}
+        self._namespaces: dict[tuple[str, str], str] = {}
         self._scratch = scratch
         self._mask = mask
         self._origins = origins
@@ -90,8 +95,8 @@ class ReleaseContext:
         self._guard = threading.Lock()
         self._crds: dict[str, ChartCrds] = {}
         self._crds_guard = threading.Lock()
-        # digests of the CRDs that were applied in this run, each with whether an existing one was replaced
-        self._applied: set[tuple[str, bool]] = set()
+        # users and digests of the CRDs that were applied in this run, each with whether an existing one was replaced
+        self._applied: set[tuple[str, str, bool]] = set()
         self._lockless = False
 
     @property
@@ -102,9 +107,19 @@ class ReleaseContext:
         """
         with self._guard:
             if self._helm is None:
-                access = HelmAccess(helm_environment(self._kube, self._scratch))
-                self._helm = Helm(self._helm_path, access, self._scratch)
+                self._access = HelmAccess(helm_environment(self._kube, self._scratch))
+                self._helm = Helm(self._helm_path, self._access, self._scratch)
             return self._helm
+
+    def helm_for(self, key: ReleaseKey, target: str) -> Helm:
+        """The Helm program for one release, whose objects are in the namespace ``target``."""
+        helm, user = self.helm, self._users.get(key, "")
+        if target != key.namespace:
+            from ..._helm.record_proxy import RecordRoute, record_session
+
+            route = RecordRoute(key.name, target, key.namespace)
+            return helm.through(HelmAccess(session=partial(record_session, self.api_of(key), route, self._scratch)))
+        return helm.through(as_user(self._access, user)) if user else helm
 
     @property
     def helm_runs(self) -> int:
@@ -113,9 +128,13 @@ class ReleaseContext:
 
     # -- the cluster
 
+    def api_of(self, key: ReleaseKey) -> KubeRest:
+        """The client whose requests are made as the user that a release is worked on as."""
+        return self._api.acting_as(self._users.get(key, ""))
+
     def revisions(self, key: ReleaseKey) -> list[Revision]:
         """All revisions of a release, the latest first."""
-        found = self.api.list_metadata(revisions_path(key.namespace), f"{ALL_REVISIONS},name={key.name}")
+        found = self.api_of(key).list_metadata(revisions_path(key.namespace), f"{ALL_REVISIONS},name={key.name}")
         parsed = [revision for revision in map(parse_revision, found) if revision is not None]
         return sorted(parsed, key=lambda revision: revision.number, reverse=True)
 
@@ -138,16 +157,22 @@ class ReleaseContext:
                 return revision
         return None
 
-    def namespace_state(self, name: str) -> str:
-        """``PRESENT``, ``MISSING`` or ``TERMINATING``. Without the right to read it, a dry run shows which it is."""
-        with self._guard:
-            if name not in self._namespaces:
-                self._namespaces[name] = self._look_at_namespace(name)
-            return self._namespaces[name]
+    def namespace_state(self, key: ReleaseKey, name: str) -> str:
+        """``PRESENT``, ``MISSING`` or ``TERMINATING``, as a release sees it when it is first asked.
 
-    def _look_at_namespace(self, name: str) -> str:
+        Without the right to read it, a dry run shows which it is.
+        """
+        place = (self._users.get(key, ""), name)
+        with self._guard:
+            if place not in self._namespaces:
+                self._namespaces[place] = self.look_at_namespace(key, name)
+            return self._namespaces[place]
+
+    def look_at_namespace(self, key: ReleaseKey, name: str) -> str:
+        """As :meth:`namespace_state`, and as it is now."""
+        api = self.api_of(key)
         try:
-            found = self.api.find(f"/api/v1/namespaces/{name}")
+            found = api.find(f"/api/v1/namespaces/{name}")
             if found is None:
                 return MISSING
             return TERMINATING if (found.get("metadata") or {}).get("deletionTimestamp") else PRESENT
@@ -156,7 +181,7 @@ class ReleaseContext:
         # what any release creates
         probe = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{LEASE_PREFIX}probe"}}
         try:
-            self.api.create(revisions_path(name), probe, dry_run=True)
+            api.create(revisions_path(name), probe, dry_run=True)
         except NamespaceTerminating:
             return TERMINATING
         except NotFound:
@@ -168,9 +193,15 @@ class ReleaseContext:
 
     def release(self, revision: Revision) -> dict[str, Any]:
         """The release document that Helm stored for a revision."""
-        release = decode_release(self.api.get(self._secret_path(revision)), self._name(revision))
+        release = decode_release(self._api_for(revision).get(self._secret_path(revision)), self._name(revision))
         self.learn(release, ReleaseKey(revision.namespace, revision.name))
         return release
+
+    def target_of(self, revision: Revision) -> str:
+        """The namespace of the objects of a revision, as its record says."""
+        if revision.is_recorded:
+            return revision.target
+        return str(self.release(revision).get("namespace") or revision.namespace)
 
     def accepted_flags(self, flags: DeployFlags, base: Revision | None) -> DeployFlags:
         """Return the flags that Helm accepts; the record of ``base`` is read when they depend on it.
@@ -184,15 +215,18 @@ class ReleaseContext:
 
     def label(self, revision: Revision, labels: Mapping[str, str | None]) -> None:
         """Set labels of a revision; None removes one."""
-        self.api.merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
+        self._api_for(revision).merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
 
     def mark_failed(self, revision: Revision, description: str) -> None:
         """Set the status of a pending revision to failed.
 
         :raises Conflict: when it was changed in the meantime.
         """
-        secret = self.api.get(self._secret_path(revision))
-        self.api.replace(self._secret_path(revision), mark_failed(secret, description, self._name(revision)))
+        api, path = self._api_for(revision), self._secret_path(revision)
+        api.replace(path, mark_failed(api.get(path), description, self._name(revision)))
+
+    def _api_for(self, revision: Revision) -> KubeRest:
+        return self.api_of(ReleaseKey(revision.namespace, revision.name))
 
     @staticmethod
     def _secret_path(revision: Revision) -> str:
@@ -214,7 +248,7 @@ class ReleaseContext:
         :raises NamespaceTerminating: when the namespace is being deleted, so that no Lease can be created.
         :raises ReleaseLocked: when another run does not release it in time.
         """
-        lock = LeaseLock(self.api, key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
+        lock = LeaseLock(self.api_of(key), key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
         try:
             abandoned = lock.acquire(self.lock_timeout)
         except NotFound:
@@ -241,27 +275,29 @@ class ReleaseContext:
 
     # -- charts
 
-    def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: dict[str, str]) -> None:
-        """Apply the chart's CRDs, each once per run, and add the names of those that changed to ``changed``.
+    def apply_crds(
+        self, key: ReleaseKey, chart: FetchedChart, values: bytes, *, replace: bool, changed: dict[str, str]
+    ) -> None:
+        """Apply the chart's CRDs, each once per run and user; add the names of those that changed to ``changed``.
 
         :param changed: as for :func:`apply_crds` of the cluster.
         :raises ChartError: when they cannot be read.
         :raises ClusterError: when the API refuses one.
         """
-        path = self.chart_file(chart)
+        path, user = self.chart_file(chart), self._users.get(key, "")
         with self._crds_guard:
             documents = self._crds_of(chart, path, values)
-            new = {_digest(each): each for each in documents if not self._is_applied(_digest(each), replace)}
+            new = {_digest(each): each for each in documents if not self._is_applied(user, _digest(each), replace)}
             if new:
-                apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
-                self._applied.update((digest, replace) for digest in new)
+                apply_crds(self.api_of(key), list(new.values()), replace=replace, changed=changed)
+                self._applied.update((user, digest, replace) for digest in new)
 
-    def _is_applied(self, digest: str, replace: bool) -> bool:
+    def _is_applied(self, user: str, digest: str, replace: bool) -> bool:
         """Return whether nothing is left to do for a CRD: one that was only to be created may have to be replaced."""
-        return (digest, True) in self._applied or (not replace and (digest, False) in self._applied)
+        return (user, digest, True) in self._applied or (not replace and (user, digest, False) in self._applied)
 
     def crds_to_come(
-        self, chart: FetchedChart, values: bytes, *, replace: bool
+        self, key: ReleaseKey, chart: FetchedChart, values: bytes, *, replace: bool
     ) -> tuple[list[dict[str, Any]], list[str]]:
         """For check mode: the chart's CRDs that will be as the chart has them, and the names of those that are missing.
 
@@ -270,7 +306,7 @@ class ReleaseContext:
         path = self.chart_file(chart)
         with self._crds_guard:
             documents = self._crds_of(chart, path, values)
-            missing = missing_crds(self.api, documents)
+            missing = missing_crds(self.api_of(key), documents)
         return [each for each in documents if replace or str(each["metadata"]["name"]) in missing], missing
 
     def _crds_of(self, chart: FetchedChart, path: str, values: bytes) -> list[dict[str, Any]]:

@@ -85,6 +85,8 @@ class _Run:
         self._gatherer = ValuesGatherer(self._api, options.documents, files, self._foresight)
         self._helm_runs = 0
         self._warnings: list[str] = []
+        # why the records in a namespace could not be read as a user
+        self._refused: dict[tuple[str, str], ClusterError] = {}
 
     def run(self) -> dict[str, Any]:
         last = self._observe()
@@ -96,30 +98,43 @@ class _Run:
         return self._result(list(plans.values()))
 
     def _observe(self) -> dict[tuple[str, str], Revision]:
-        """The latest revision of each release in the relevant namespaces, in one request if that is permitted."""
+        """The latest revision of each release in the relevant namespaces, in one request if that is permitted.
+
+        A namespace of a release with a service account is looked at as that. What it may not see fails its releases.
+        """
         active = [spec for spec in self._specs if not spec.suspend]
-        keys = [key for spec in active for key in (spec.key, *spec.depends_on)]
-        namespaces = sorted({key.namespace for key in keys})
+        wanted = {(spec.user, spec.key.namespace) for spec in active}
+        known = {spec.key for spec in active}
+        outside = {key.namespace for spec in active for key in spec.depends_on if key not in known}
+        wanted |= {("", namespace) for namespace in outside - {namespace for _user, namespace in wanted}}
+        namespaces = sorted(namespace for user, namespace in wanted if not user)
+        revisions: list[Revision] = []
         if len(namespaces) >= CLUSTER_WIDE_FROM:
             try:
-                found = last_revisions(self._revisions(""))
+                revisions += self._revisions("")
+                namespaces = []
             except Forbidden:
                 pass
-            else:
-                return found
-        revisions: list[Revision] = []
         for namespace in namespaces:
             revisions += self._revisions(namespace)
+        for user, namespace in sorted(wanted):
+            if user:
+                try:
+                    revisions += self._revisions(namespace, user)
+                except ClusterError as exc:
+                    self._refused[user, namespace] = exc
         return last_revisions(revisions)
 
-    def _revisions(self, namespace: str) -> Iterable[Revision]:
-        found = self._api.list_metadata(revisions_path(namespace), LAST_REVISIONS)
+    def _revisions(self, namespace: str, user: str = "") -> Iterable[Revision]:
+        found = self._api.acting_as(user).list_metadata(revisions_path(namespace), LAST_REVISIONS)
         return [revision for revision in map(parse_revision, found) if revision is not None]
 
     def _plan(self, spec: ReleaseSpec, last: Revision | None) -> ReleasePlan:
         plan = ReleasePlan(spec, last=last)
         chart = self._options.sources.get(spec.source) if spec.present else None
         try:
+            if (spec.user, spec.key.namespace) in self._refused:
+                raise self._refused[spec.user, spec.key.namespace]
             if chart is not None and not spec.suspend and not spec.rollback_to:
                 self._set_values(plan, chart)
             else:
@@ -133,7 +148,7 @@ class _Run:
             if self._options.policy is not None:
                 from .guard import check_release
 
-                check_release(self._options.policy, self._api, plan)
+                check_release(self._options.policy, self._api.acting_as(spec.user), plan)
         except Exception as exc:  # as in _carry_out
             from ..._unexpected import as_error
 
@@ -146,7 +161,7 @@ class _Run:
         if plan.spec.preserve_values:
             from .preserved import preserve_values
 
-            preserve_values(self._api, plan, values)
+            preserve_values(self._api.acting_as(plan.spec.user), plan, values)
         else:
             plan.set_values(values)
 
@@ -196,6 +211,7 @@ class _Run:
                 want_diff=self._want_diff,
                 mask=self._gatherer.mask,
                 origins=self._gatherer.origins,
+                users=self._users(),
                 want_show=bool(self._options.show),
             )
 
@@ -260,6 +276,16 @@ class _Run:
             finally:
                 self._helm_runs = context.helm_runs
                 self._warnings += context.warnings
+
+    def _users(self) -> dict[ReleaseKey, str]:
+        """The users that records are read as, of releases of the task and of those that these depend on."""
+        users: dict[ReleaseKey, str] = {}
+        for spec in self._specs:
+            if spec.user:
+                # as in _observe
+                users.update({need: spec.user for need in spec.depends_on if need.namespace == spec.key.namespace})
+        users.update({spec.key: spec.user for spec in self._specs})
+        return users
 
     def _needs(self, spec: ReleaseSpec) -> Sequence[ReleaseKey]:
         return spec.depends_on if spec.present else ()

@@ -89,8 +89,8 @@ def _left(
                 )
                 return
             known.add(place.path)
-            live = context.api.find(place.path)
-            if live is not None and _is_left(live, plan):
+            live = context.api_of(plan.key).find(place.path)
+            if live is not None and _is_left(live, _namespace(plan, release), plan.key.name):
                 yield place
 
 
@@ -112,17 +112,22 @@ def _current(
 
 def _places(context: ReleaseContext, plan: ReleasePlan, release: Mapping[str, Any]) -> Iterator[ObjectLocation]:
     """Yield the places of the objects of a revision, without those that cannot be in the cluster."""
-    namespace = str(release.get("namespace") or plan.key.namespace)
+    namespace = _namespace(plan, release)
     for document in documents(str(release.get("manifest") or ""), f"the release {plan.key}"):
         # else: it has no name, or a kind that the cluster does not know
         with contextlib.suppress(InvalidContent, UnknownKind):
             yield context.places.find(document, namespace)
 
 
-def _is_left(live: Mapping[str, Any], plan: ReleasePlan) -> bool:
+def _namespace(plan: ReleasePlan, release: Mapping[str, Any]) -> str:
+    """The namespace of the objects of a revision."""
+    return str(release.get("namespace") or plan.spec.target)
+
+
+def _is_left(live: Mapping[str, Any], namespace: str, name: str) -> bool:
     """Return whether an object belongs to the release, is not being deleted, and is not to be kept."""
     metadata = live.get("metadata") or {}
     annotations = metadata.get("annotations") or {}
     owner = (annotations.get(_RELEASE_NAMESPACE), annotations.get(_RELEASE_NAME))
-    is_own = owner == (plan.key.namespace, plan.key.name)
+    is_own = owner == (namespace, name)
     return is_own and not metadata.get("deletionTimestamp") and annotations.get(_KEEP[0]) != _KEEP[1]

@@ -144,7 +144,7 @@ class ReleasePlan:
         chart = self.chart
         result: dict[str, Any] = {
             "name": self.key.name,
-            "namespace": self.key.namespace,
+            "namespace": self.spec.namespace,
             "action": self.decision.action,
             "changed": self.changed,
             "failed": self.failure is not None,
@@ -169,6 +169,8 @@ class ReleasePlan:
                 name: {"url": each.url, "revision": each.revision, "digest": each.digest}
                 for name, each in self.artifacts.items()
             }
+        if not self.spec.key.namespace == self.spec.target == self.spec.namespace:
+            result.update(storage_namespace=self.spec.key.namespace, target_namespace=self.spec.target)
         for name in ("test", "remediation", "drift", "left_behind", "pending"):
             if getattr(self, name):
                 result[name] = getattr(self, name)

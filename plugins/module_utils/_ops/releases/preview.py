@@ -18,6 +18,7 @@ from ..._helm.release import UNINSTALLED, Revision
 from ..._kube.objects import ObjectLocator, UnknownKind
 from .context import MISSING, TERMINATING, ReleaseContext
 from .foresight import Foresight, settle
+from .place import objects_namespace
 from .plan import ReleasePlan, Unmet
 from .refusals import left_pending, namespace_terminating, no_namespace, no_revision_of
 from .spec import ReleaseKey
@@ -90,23 +91,24 @@ def add_diff(context: ReleaseContext, plan: ReleasePlan, old: Mapping[str, Any],
 
 
 def _check_namespace(context: ReleaseContext, foresight: Foresight, plan: ReleasePlan) -> None:
-    """Find out whether the namespace is there, or will be.
+    """Find out whether the namespaces of record and objects are there, or will be.
 
-    :raises NamespaceTerminating: when it is being deleted, and something has to be created in it.
-    :raises Forbidden: when it is to be created, and may not be.
+    :raises NamespaceTerminating: when one is being deleted, and something has to be created in it.
+    :raises Forbidden: when one is to be created, and may not be.
     """
-    key = plan.key
-    state = context.namespace_state(key.namespace)
-    if state == TERMINATING and plan.decision.action != decisions.UNINSTALL:
-        raise namespace_terminating(key)
-    if state != MISSING or plan.decision.action != decisions.INSTALL:
-        return
-    if plan.spec.create_namespace:
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": key.namespace}}
-        context.api.create("/api/v1/namespaces", namespace, dry_run=True)
-        foresight.add_namespace(key.namespace, key)
-    elif None not in foresight.makers(("", key.namespace)):
-        plan.unmet.append(Unmet(("", key.namespace), no_namespace(key)))
+    key, target = plan.key, plan.spec.target
+    for name in dict.fromkeys((key.namespace, target)):
+        state = context.namespace_state(key, name)
+        if state == TERMINATING and plan.decision.action != decisions.UNINSTALL:
+            raise namespace_terminating(ReleaseKey(name, key.name))
+        if state != MISSING or plan.decision.action != decisions.INSTALL:
+            continue
+        if plan.spec.create_namespace and name == target:
+            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            context.api_of(key).create("/api/v1/namespaces", namespace, dry_run=True)
+            foresight.add_namespace(name, key)
+        elif None not in foresight.makers(("", name)):
+            plan.unmet.append(Unmet(("", name), no_namespace(ReleaseKey(name, key.name))))
 
 
 def _check_pending(plan: ReleasePlan) -> None:
@@ -124,12 +126,14 @@ def _check_pending(plan: ReleasePlan) -> None:
 
 def _rendered(context: ReleaseContext, foresight: Foresight, plan: ReleasePlan) -> dict[str, Any]:
     action, chart = plan.decision.action, plan.wanted_chart
-    verb = context.helm.install if action == decisions.INSTALL else context.helm.upgrade
     is_install = action == decisions.INSTALL
+    namespace = plan.spec.target if is_install else objects_namespace(context, plan)
+    helm = context.helm_for(plan.key, namespace)
+    verb = helm.install if is_install else helm.upgrade
     own = {"replace": True} if is_install and plan.last is not None else {}
     outcome = verb(
         plan.key.name,
-        plan.key.namespace,
+        namespace,
         context.chart_file(chart),
         plan.values,
         context.accepted_flags(plan.spec.flags, None if is_install else plan.last),
@@ -176,7 +180,7 @@ def _foresee_crds(context: ReleaseContext, foresight: Foresight, plan: ReleasePl
     if plan.spec.crds == "Skip":
         return []
     replace = plan.spec.crds == "CreateReplace"
-    made, missing = context.crds_to_come(plan.wanted_chart, plan.values, replace=replace)
+    made, missing = context.crds_to_come(plan.key, plan.wanted_chart, plan.values, replace=replace)
     foresight.add(made, plan.key)
     return missing
 
@@ -189,15 +193,15 @@ def _look_at_objects(context: ReleaseContext, foresight: Foresight, plan: Releas
         # a post-renderer may print anything; Helm has accepted it
         return
     foresight.add(objects, plan.key)
-    own = {plan.key.namespace}
-    locator = ObjectLocator(context.api)
+    own = {plan.spec.target}
+    locator = ObjectLocator(context.api_of(plan.key))
     for each in objects:
         metadata = each.get("metadata")
         name = str(metadata.get("namespace") or "") if isinstance(metadata, Mapping) else ""
-        if not name or name in own or context.namespace_state(name) != MISSING:
+        if not name or name in own or context.namespace_state(plan.key, name) != MISSING:
             continue
         try:
-            place = locator.find(each, plan.key.namespace)
+            place = locator.find(each, plan.spec.target)
         except (OciError, UnknownKind):
             continue
         # one that has no namespace may name any

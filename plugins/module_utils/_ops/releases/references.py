@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..._errors import InvalidOption
+from ..._errors import ChartError, InvalidOption
 from ..._helm.values import SET_TYPES, SetValue
 from .artifacts import file_path
 
@@ -19,7 +19,10 @@ ARTIFACT = "OCIArtifact"
 
 @dataclass(frozen=True)
 class ValuesReference:
-    """One entry of ``values_from``; of an artifact ``name`` is the source, and ``key`` the path of a file in it."""
+    """One entry of ``values_from``; of an artifact ``name`` is the source, and ``key`` the path of a file in it.
+
+    ``user`` reads an object; empty for the account of the connection.
+    """
 
     kind: str
     namespace: str
@@ -28,6 +31,7 @@ class ValuesReference:
     target_path: str = ""
     optional: bool = False
     literal: bool = False
+    user: str = ""
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -72,7 +76,7 @@ def parse_set_values(entries: Any, release: str) -> list[SetValue]:
     return found
 
 
-def parse_reference(entry: Mapping[str, Any], release: str, namespace: str) -> ValuesReference:
+def parse_reference(entry: Mapping[str, Any], release: str, namespace: str, user: str) -> ValuesReference:
     is_artifact = entry["kind"] == ARTIFACT
     for option in ("name", "namespace") if is_artifact else ("source", "path"):
         if entry.get(option):
@@ -91,4 +95,37 @@ def parse_reference(entry: Mapping[str, Any], release: str, namespace: str) -> V
         target_path=entry.get("target_path") or "",
         optional=bool(entry.get("optional")),
         literal=bool(entry.get("literal")),
+        user=user,
     )
+
+
+def check_source(source: str, release: str, charts: Collection[str], artifacts: Collection[str]) -> None:
+    """Check that the source of a release is one of the charts.
+
+    :param artifacts: the names of all sources.
+    :raises ChartError: when it is an artifact without a chart.
+    :raises InvalidOption: when there is no such source.
+    """
+    if source in charts:
+        return
+    if source and source in artifacts:
+        raise ChartError(f"The source {source!r} of the release {release} is not a Helm chart.", "Name its chart.")
+    wanted = f"the source {source!r}, which is not" if source else "no source, which has to be"
+    raise InvalidOption(f"The release {release} names {wanted} among the sources ({_listed(charts)}).")
+
+
+def check_references(references: Iterable[ValuesReference], release: str, artifacts: Collection[str]) -> None:
+    """Check that the artifacts among the references are sources.
+
+    :raises InvalidOption: when one is not.
+    """
+    for reference in references:
+        if reference.kind == ARTIFACT and reference.name not in artifacts:
+            raise InvalidOption(
+                f"'values_from' of the release {release} names the source {reference.name!r}, which is not among the "
+                f"sources ({_listed(artifacts)})."
+            )
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)[:20]) or "none is given"

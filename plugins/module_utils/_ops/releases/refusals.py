@@ -13,10 +13,10 @@ from .spec import ReleaseKey
 
 
 def no_namespace(key: ReleaseKey) -> ObjectNotFound:
-    """The error for a release whose namespace does not exist."""
+    """The error for a release whose namespace, that of its record or of its objects, does not exist."""
     return ObjectNotFound(
         f"The namespace {key.namespace}, of the release {key.name}, does not exist.",
-        "Create it, or set 'create_namespace'.",
+        "Create it, or set 'create_namespace', which creates the namespace of the objects.",
     )
 
 

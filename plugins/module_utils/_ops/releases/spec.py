@@ -12,14 +12,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..._errors import ChartError, InvalidOption
+from ..._errors import InvalidOption
 from ..._helm.decision import DesiredState
 from ..._helm.helm_binary import DeployFlags, PostRenderer, UninstallFlags
-from ..._helm.release import PREFIX, SYSTEM_LABELS, TEST_FAILED, TEST_PASSED, Fingerprint
+from ..._helm.release import TEST_FAILED, TEST_PASSED, Fingerprint
 from ..._helm.schedule import check_order
 from ..._oci.digest import digest_of, parse_digest
 from ..._oci.options import parse_duration
-from .references import ARTIFACT, ValuesReference, parse_reference, parse_set_values
+from .labels import parse_labels
+from .references import (
+    ValuesReference,
+    check_references,
+    check_source,
+    parse_reference,
+    parse_set_values,
+)
 
 if TYPE_CHECKING:
     from ..._helm.values import SetValue
@@ -27,10 +34,9 @@ if TYPE_CHECKING:
 
 # helm, pkg/chartutil/validate_name.go
 MAX_NAME = 53
+MAX_ACCOUNT = 253
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
-_LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
 
 
 @dataclass(frozen=True, order=True)
@@ -113,9 +119,17 @@ class ReleaseTests:
 
 @dataclass(frozen=True)
 class ReleaseSpec:
-    """One wanted release. Values are not shown in messages, and not part of its ``repr``."""
+    """One wanted release. Values are not shown in messages, and not part of its ``repr``.
+
+    ``key`` has the namespace of its record, and ``target`` is the namespace of its objects. ``namespace`` is the one
+    that other releases name it by, with its service account and the objects that it refers to. The last two are by
+    default that of the record. All requests for it are made as ``user``; empty for the account of the connection.
+    """
 
     key: ReleaseKey
+    namespace: str = ""
+    target: str = ""
+    user: str = ""
     present: bool = True
     suspend: bool = False
     source: str = ""
@@ -143,6 +157,10 @@ class ReleaseSpec:
     uninstall_flags: UninstallFlags = field(default_factory=UninstallFlags)
     window: Schedule | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("namespace", "target"):
+            object.__setattr__(self, name, getattr(self, name) or self.key.namespace)
+
     @property
     def rendering_digest(self) -> str:
         """A digest of the post-renderer and its arguments; empty without one."""
@@ -151,11 +169,16 @@ class ReleaseSpec:
             return ""
         return digest_of("\0".join([renderer.command, *renderer.arguments]).encode("utf-8", "surrogateescape"))
 
+    def fingerprint(self, chart_digest: str, values_digest: str) -> Fingerprint:
+        """Return what a revision is made of for a chart and values with these digests."""
+        target = self.target if self.target != self.key.namespace else ""
+        return Fingerprint(chart_digest, values_digest, self.rendering_digest, target)
+
     def desired_state(self, chart_digest: str, values_digest: str) -> DesiredState:
         """Return the desired state of the release for a chart and values with these digests."""
         return DesiredState(
             present=self.present,
-            fingerprint=Fingerprint(chart_digest, values_digest, self.rendering_digest),
+            fingerprint=self.fingerprint(chart_digest, values_digest),
             labels=self.labels,
             tests=self.test.accepted,
             suspended=self.suspend,
@@ -180,30 +203,39 @@ def parse_releases(
         if spec.key in specs:
             raise InvalidOption(f"The release {spec.key} is given twice.", "Give each release once.")
         if spec.present:
-            _check_sources(spec, sources, artifacts)
+            check_source(spec.source, str(spec.key), sources, artifacts)
+            check_references(spec.values_from, str(spec.key), artifacts)
         specs[spec.key] = spec
-    check_order(list(specs), {key: spec.depends_on for key, spec in specs.items()})
-    return list(specs.values())
+    found = [_with_records(spec, specs) for spec in specs.values()]
+    check_order(list(specs), {spec.key: spec.depends_on for spec in found})
+    return found
 
 
-def _check_sources(spec: ReleaseSpec, sources: Mapping[str, FetchedChart], artifacts: Collection[str]) -> None:
-    if spec.source not in sources:
-        if spec.source and spec.source in artifacts:
-            raise ChartError(
-                f"The source {spec.source!r} of the release {spec.key} is not a Helm chart.", "Name the chart's source."
-            )
-        wanted = f"the source {spec.source!r}, which is not" if spec.source else "no source, which has to be"
-        raise InvalidOption(f"The release {spec.key} names {wanted} among the sources ({_listed(sources)}).")
-    for reference in spec.values_from:
-        if reference.kind == ARTIFACT and reference.name not in artifacts:
+def _with_records(spec: ReleaseSpec, specs: Mapping[ReleaseKey, ReleaseSpec]) -> ReleaseSpec:
+    """The release, with those that it depends on by the namespaces of their records."""
+    records = _records(spec, specs)
+    named = [(need, record) for need, record in zip(spec.depends_on, records) if need in spec.ready_when]
+    return dataclasses.replace(
+        spec, depends_on=records, ready_when={record: spec.ready_when[need] for need, record in named}
+    )
+
+
+def _records(spec: ReleaseSpec, specs: Mapping[ReleaseKey, ReleaseSpec]) -> list[ReleaseKey]:
+    """The releases that a release depends on, each by the namespace of its record.
+
+    :raises InvalidOption: when two of the list go by the same namespace and name.
+    """
+    records = []
+    for need in spec.depends_on:
+        named = [key for key, each in specs.items() if ReleaseKey(each.namespace, key.name) == need]
+        if len(named) > 1:
             raise InvalidOption(
-                f"'values_from' of the release {spec.key} names the source {reference.name!r}, which is not among the "
-                f"sources ({_listed(artifacts)})."
+                f"The release {spec.key} depends on {need}, which are {len(named)} releases with records in "
+                f"{', '.join(sorted(key.namespace for key in named)[:20])}.",
+                "Give each of them a 'namespace' of its own.",
             )
-
-
-def _listed(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)[:20]) or "none is given"
+        records += named or [need]
+    return records
 
 
 def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
@@ -213,16 +245,21 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
             f"{name[:100]!r} cannot be the name of a release.",
             f"Wanted are lower case letters, digits and hyphens, at most {MAX_NAME}.",
         )
-    if not _NAMESPACE.match(namespace):
-        raise InvalidOption(f"{namespace[:100]!r}, of the release {name}, cannot be the name of a namespace.")
-    key = ReleaseKey(namespace, name)
+    for each in (namespace, item["storage_namespace"], item["target_namespace"]):
+        if each and not _NAMESPACE.match(each):
+            raise InvalidOption(f"{each[:100]!r}, of the release {name}, cannot be the name of a namespace.")
+    key = ReleaseKey(item["storage_namespace"] or namespace, name)
+    user = _user(namespace, item["service_account"] or "", key)
     _check_force(item, key)
     if item["rollback_to"]:
         parse_digest(item["rollback_to"])
     test = item["test"] or {}
-    needs = [_dependency(each, key) for each in item["depends_on"] or ()]
+    needs = [_dependency(each, ReleaseKey(namespace, name)) for each in item["depends_on"] or ()]
     return ReleaseSpec(
         key=key,
+        namespace=namespace,
+        target=item["target_namespace"] or namespace,
+        user=user,
         present=item["state"] == "present",
         suspend=item["suspend"],
         source=item["source"] or "",
@@ -232,12 +269,12 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
             dataclasses.replace(each, path=posixpath.normpath(each.path))
             for each in _files(item["chart_values_files"], key, "chart_values_files")
         ],
-        values_from=[parse_reference(each, str(key), namespace) for each in item["values_from"] or ()],
+        values_from=[parse_reference(each, str(key), namespace, user) for each in item["values_from"] or ()],
         set_values=parse_set_values(item["set_values"], str(key)),
         preserve_values=item["preserve_values"],
         depends_on=[need for need, _ready_when in needs],
         ready_when={need: ready_when for need, ready_when in needs if ready_when},
-        labels=_labels(item["labels"] or {}, key),
+        labels=parse_labels(item["labels"] or {}, str(key)),
         create_namespace=item["create_namespace"],
         crds=item["crds"],
         flags=_flags(item),
@@ -258,6 +295,18 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         uninstall_flags=_uninstall_flags(item),
         window=_window(item.get("window"), key),
     )
+
+
+def _user(namespace: str, account: str, key: ReleaseKey) -> str:
+    """The user name of a service account; empty without one."""
+    if not account:
+        return ""
+    if not _NAME.match(account) or len(account) > MAX_ACCOUNT:
+        raise InvalidOption(
+            f"{account[:100]!r} cannot be the 'service_account' of the release {key}.",
+            f"Wanted is the name of a service account in the namespace {namespace}, without that namespace.",
+        )
+    return f"system:serviceaccount:{namespace}:{account}"
 
 
 def _check_force(item: Mapping[str, Any], key: ReleaseKey) -> None:
@@ -401,20 +450,6 @@ def _dependency(entry: Any, key: ReleaseKey) -> tuple[ReleaseKey, str]:
     raise InvalidOption(
         f"An entry of 'depends_on' of the release {key} is not a name.", "Wanted is NAME, or NAMESPACE/NAME."
     )
-
-
-def _labels(labels: Mapping[str, Any], key: ReleaseKey) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for name, value in labels.items():
-        if isinstance(value, bool):
-            value = str(value).lower()
-        text = None if value is None else str(value)
-        if not _LABEL_KEY.match(name) or (text is not None and not _LABEL_VALUE.match(text)):
-            raise InvalidOption(f"{name[:300]!r} with its value is not a label (release {key}).")
-        if name in SYSTEM_LABELS or name.startswith(PREFIX):
-            raise InvalidOption(f"The label {name!r} of the release {key} is reserved.", "Choose another name.")
-        found[name] = text
-    return found
 
 
 def _remedy(option: Mapping[str, Any] | None, default: str) -> Remedy:

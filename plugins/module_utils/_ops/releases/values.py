@@ -63,7 +63,7 @@ class ValuesGatherer:
         self._artifacts = artifacts
         self._parsed: dict[str, dict[str, Any]] = {}
         self._chart_files: dict[str, Mapping[str, bytes | None]] = {}
-        self._objects: dict[tuple[str, str, str], Mapping[str, Any] | None] = {}
+        self._objects: dict[tuple[str, str, str, str], Mapping[str, Any] | None] = {}
         self.mask = Mask()
         self.origins: dict[ReleaseKey, Origins] = {}
 
@@ -175,7 +175,8 @@ class ValuesGatherer:
         if reference.kind == ARTIFACT:
             origin = self._artifacts.artifact(reference.name).origin
             return ValuesError(f"There is no {str(reference)[4:]}, {origin}.", hint)
-        found = self._objects[reference.place]
+        place = (reference.user, *reference.place)
+        found = self._objects[place]
         if found is None:
             return ValuesError(f"There is no {reference.owner}, which 'values_from' names.", hint)
         content = found.get("data")
@@ -201,14 +202,15 @@ class ValuesGatherer:
 
     def _data(self, reference: ValuesReference) -> bytes | None:
         place = reference.place
-        if place not in self._objects:
+        seen = (reference.user, *place)
+        if seen not in self._objects:
             path = f"/api/v1/namespaces/{reference.namespace}/{KINDS[reference.kind]}/{reference.name}"
             try:
-                found: Mapping[str, Any] | None = self._api.get(path)
+                found: Mapping[str, Any] | None = self._api.acting_as(reference.user).get(path)
             except NotFound:
                 found = None
-            self._objects[place] = found if self._foresight is None else self._foresight.as_planned(place, found)
-        found = self._objects[place]
+            self._objects[seen] = found if self._foresight is None else self._foresight.as_planned(place, found)
+        found = self._objects[seen]
         content = found.get("data") if found else None
         value = content.get(reference.key) if isinstance(content, Mapping) else None
         if not isinstance(value, str):

@@ -36,6 +36,7 @@ from ..._helm.release import (
 from ..._unexpected import as_error
 from .context import ReleaseContext
 from .left_behind import collect_failed, note_left_behind
+from .place import creates_namespace, objects_namespace
 from .plan import ReleasePlan
 from .preview import add_diff, current
 from .refusals import left_pending, no_revision_of
@@ -68,6 +69,8 @@ class ReleaseWork:
         self._context = context
         # the error for a missing Helm is the same for every release
         self._helm = context.helm.noting(plan.commands, rehearse=rehearse)
+        self._is_rehearsal = rehearse
+        self._target = plan.spec.target
         self._plan = plan
         self._spec = plan.spec
         self._key = plan.spec.key
@@ -92,7 +95,8 @@ class ReleaseWork:
                 self._act(abandoned=False)
                 return
             except NotFound:
-                if self._plan.decision.action != decisions.INSTALL or not self._spec.create_namespace:
+                is_created = self._spec.create_namespace and self._spec.target == self._key.namespace
+                if self._plan.decision.action != decisions.INSTALL or not is_created:
                     raise
             # Helm creates the namespace after it has rendered the chart; until then no Lease can be created in it
             self._new_namespace = True
@@ -109,6 +113,11 @@ class ReleaseWork:
     def rehearse(self) -> None:
         """Note the command of Helm that the decision leads to, without running it."""
         action = self._plan.decision.action
+        if action != decisions.INSTALL or self._plan.cause == decisions.TARGET_CHANGED:
+            self._aim_at(objects_namespace(self._context, self._plan))
+        if self._plan.cause == decisions.TARGET_CHANGED:
+            self._call_uninstall()
+            self._aim_at(self._spec.target)
         if action in (decisions.INSTALL, decisions.UPGRADE):
             self._call_helm(action)
         elif action == decisions.UNINSTALL:
@@ -148,6 +157,10 @@ class ReleaseWork:
             if self._recover(abandoned):
                 # why there was work, not what was found after the first half of it
                 self._plan.cause = cause
+        if self._plan.decision.reason == decisions.TARGET_CHANGED:
+            self._remove()
+            self._look()
+            self._plan.cause = decisions.TARGET_CHANGED
         action = self._plan.decision.action
         if action in (decisions.INSTALL, decisions.UPGRADE):
             self._deploy(action)
@@ -169,10 +182,17 @@ class ReleaseWork:
         if plan.given and plan.last != plan.preserved:
             from .preserved import preserve_values
 
-            preserve_values(self._context.api, plan, plan.given)
+            preserve_values(self._context.api_of(self._key), plan, plan.given)
         chart = plan.chart.digest if plan.chart else ""
         plan.decision = decide(self._spec.desired_state(chart, plan.values_digest), plan.last)
         plan.cause = plan.decision.reason
+        self._aim_at(objects_namespace(self._context, plan))
+
+    def _aim_at(self, namespace: str) -> None:
+        """Have Helm run in the namespace of the objects."""
+        self._target = namespace
+        helm = self._context.helm_for(self._key, namespace)
+        self._helm = helm.noting(self._plan.commands, rehearse=self._is_rehearsal)
 
     def _recover(self, abandoned: bool) -> bool:
         """Recover a release that another run left pending, as the option 'pending' says; return whether it had to be.
@@ -230,7 +250,7 @@ class ReleaseWork:
         if chart is not None and policy != "Skip":
             replace, changed = policy == "CreateReplace", self._plan.crds
             try:
-                self._context.apply_crds(chart, self._plan.values, replace=replace, changed=changed)
+                self._context.apply_crds(self._key, chart, self._plan.values, replace=replace, changed=changed)
             finally:
                 self._plan.changed = self._plan.changed or bool(changed)
         remedy = self._spec.install_remedy if action == decisions.INSTALL else self._spec.upgrade_remedy
@@ -283,10 +303,11 @@ class ReleaseWork:
             labels.update(dict.fromkeys(stale, "null"))
         labels.update({name: value for name, value in self._spec.labels.items() if value is not None})
         verb = self._helm.install if action == decisions.INSTALL else self._helm.upgrade
-        own = {"create_namespace": self._new_namespace, "replace": plan.last is not None}
+        is_new = self._new_namespace or (action == decisions.INSTALL and creates_namespace(self._context, plan))
+        own = {"create_namespace": is_new, "replace": plan.last is not None}
         return verb(
             self._key.name,
-            self._key.namespace,
+            self._target,
             self._context.chart_file(chart),
             plan.values,
             self._context.accepted_flags(self._spec.flags, None if action == decisions.INSTALL else plan.last),
@@ -297,7 +318,7 @@ class ReleaseWork:
 
     def _fingerprint(self) -> Fingerprint:
         chart = self._plan.chart
-        return Fingerprint(chart.digest if chart else "", self._plan.values_digest, self._spec.rendering_digest)
+        return self._spec.fingerprint(chart.digest if chart else "", self._plan.values_digest)
 
     def _record(self) -> None:
         """Set the labels of the revision, when Helm is too old to do it itself."""
@@ -344,7 +365,7 @@ class ReleaseWork:
 
     def _call_test(self) -> Outcome:
         tests = self._spec.test
-        return self._helm.test(self._key.name, self._key.namespace, tests.timeout, tests.filters)
+        return self._helm.test(self._key.name, self._target, tests.timeout, tests.filters)
 
     def _run_tests(self) -> None:
         self._plan.changed = True
@@ -413,7 +434,7 @@ class ReleaseWork:
 
     def _call_rollback(self, target: Revision) -> Outcome:
         flags = self._context.accepted_flags(self._spec.rollback_flags, target)
-        return self._helm.rollback(self._key.name, self._key.namespace, target.number, flags)
+        return self._helm.rollback(self._key.name, self._target, target.number, flags)
 
     # -- uninstall, labels
 
@@ -433,7 +454,7 @@ class ReleaseWork:
         if self._spec.present:
             # a remedy, after which the name is free again
             flags = dataclasses.replace(flags, keep_history=False)
-        return self._helm.uninstall(self._key.name, self._key.namespace, flags)
+        return self._helm.uninstall(self._key.name, self._target, flags)
 
     def _label(self) -> None:
         if self._plan.last is not None:
