@@ -92,7 +92,8 @@ def test_examples(
     def placed(text: str) -> str:
         text = re.sub(r"registry\.example\.com|contoso\.azurecr\.io", f"{registry.host}/examples", text)
         text = re.sub(r"(?<![\w}/.])/(etc|media|srv)/", rf"{tmp_path}/\1/", text)
-        text = re.sub(rf"\bnamespace: ({'|'.join(NAMESPACES)})\b", rf"namespace: {namespace}-\1", text)
+        text = re.sub(rf"\b(\w*namespace): ({'|'.join(NAMESPACES)})\b", rf"\1: {namespace}-\2", text)
+        text = re.sub(rf"(?<=kind: Namespace, metadata: {{name: )({'|'.join(NAMESPACES)})\b", rf"{namespace}-\1", text)
         text = text.replace("namespace: default", f"namespace: {namespace}")
         text = text.replace("proxy.example.com:3128", proxy.host)
         return text.replace(EXAMPLE_DIGEST, digest)

@@ -17,6 +17,7 @@ from .._kube.api import KubeOptions, check_kubeconfig
 from .._oci.options import parse_duration
 from .._ops.releases.artifacts import FetchedFiles
 from .._ops.releases.spec import FetchedChart
+from .post_rendering import RENDERING_SPEC, rendering_options
 from .sealed import mapping
 from .specs import RULES_SPEC
 from .targets import TARGET_SPEC
@@ -91,6 +92,8 @@ RELEASE_SPEC: dict[str, Any] = {
         "type": "dict",
         "options": {"command": {"type": "str", "required": True}, "args": {"type": "list", "elements": "str"}},
     },
+    **RENDERING_SPEC,
+    "post_render_strategy": {"type": "str", "choices": ["nohooks", "combined", "separate"]},
     "wait": {"type": "bool", "default": True},
     "wait_for_jobs": {"type": "bool", "default": True},
     "wait_strategy": _WAIT_STRATEGY,
@@ -232,8 +235,9 @@ def release_items(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     items = []
     for item in params["releases"]:
         values = item["values"]
-        inline = mapping(values, f"values of the release {item['name']}") if values else {}
-        items.append({**item, "values": inline, "set_values": _listed(item["set_values"])})
+        found = mapping(values, f"values of the release {item['name']}") if values else {}
+        assigned = _listed(item["set_values"])
+        items.append({**item, **rendering_options(item), "values": found, "set_values": assigned})
     return items
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..._errors import InvalidOption
 from ..._helm.decision import DesiredState
-from ..._helm.helm_binary import DeployFlags, PostRenderer, UninstallFlags
+from ..._helm.helm_binary import DeployFlags, UninstallFlags
+from ..._helm.post_renderer import PostRenderer
 from ..._helm.release import TEST_FAILED, TEST_PASSED, Fingerprint
 from ..._helm.schedule import check_order
 from ..._oci.digest import digest_of, parse_digest
@@ -30,6 +31,7 @@ from .references import (
 
 if TYPE_CHECKING:
     from ..._helm.values import SetValue
+    from ..._manifests.post_rendering import PostRendering
     from ..._policy.window import Schedule
 
 # helm, pkg/chartutil/validate_name.go
@@ -144,6 +146,7 @@ class ReleaseSpec:
     labels: Mapping[str, str | None] = field(default_factory=dict)
     create_namespace: bool = False
     crds: str = "Create"
+    rendering: PostRendering | None = None
     flags: DeployFlags = field(default_factory=DeployFlags)
     install_remedy: Remedy = field(default_factory=lambda: Remedy("none"))
     upgrade_remedy: Remedy = field(default_factory=lambda: Remedy("rollback"))
@@ -163,11 +166,13 @@ class ReleaseSpec:
 
     @property
     def rendering_digest(self) -> str:
-        """A digest of the post-renderer and its arguments; empty without one."""
+        """A digest of what changes the rendered manifests: the post-renderer with its arguments, patches, images and
+        common metadata; empty without any."""
         renderer = self.flags.post_renderer
-        if renderer is None:
-            return ""
-        return digest_of("\0".join([renderer.command, *renderer.arguments]).encode("utf-8", "surrogateescape"))
+        words = [renderer.command, *renderer.arguments] if renderer is not None else []
+        if self.rendering is not None:
+            words += ["", self.rendering.digest()]
+        return digest_of("\0".join(words).encode("utf-8", "surrogateescape")) if words else ""
 
     def fingerprint(self, chart_digest: str, values_digest: str) -> Fingerprint:
         """Return what a revision is made of for a chart and values with these digests."""
@@ -254,6 +259,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
     if item["rollback_to"]:
         parse_digest(item["rollback_to"])
     test = item["test"] or {}
+    rendering = _rendering(item)
     needs = [_dependency(each, ReleaseKey(namespace, name)) for each in item["depends_on"] or ()]
     return ReleaseSpec(
         key=key,
@@ -277,7 +283,8 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         labels=parse_labels(item["labels"] or {}, str(key)),
         create_namespace=item["create_namespace"],
         crds=item["crds"],
-        flags=_flags(item),
+        rendering=rendering,
+        flags=_flags(item, rendering),
         install_remedy=_remedy(item["install"], "none"),
         upgrade_remedy=_remedy(item["upgrade"], "rollback"),
         remediate_last_failure=item["remediate_last_failure"],
@@ -358,7 +365,25 @@ def _filter(entry: Mapping[str, Any]) -> str:
     return f"{'!' if entry.get('exclude') else ''}name={entry['name']}"
 
 
-def _flags(item: Mapping[str, Any]) -> DeployFlags:
+def _rendering(item: Mapping[str, Any]) -> PostRendering | None:
+    """Return what is done with the rendered manifests; None where nothing is."""
+    common = item.get("common_metadata") or {}
+    labels, annotations = common.get("labels") or {}, common.get("annotations") or {}
+    if not (item.get("patches") or item.get("images") or labels or annotations):
+        return None
+    # imported here: few releases have any
+    from ..._manifests.post_rendering import PostRendering
+
+    return PostRendering(
+        patches=item.get("patches") or (),
+        images=item.get("images") or (),
+        labels=labels,
+        annotations=annotations,
+        strategy=item.get("post_render_strategy") or "",
+    )
+
+
+def _flags(item: Mapping[str, Any], rendering: PostRendering | None = None) -> DeployFlags:
     renderer = item["post_renderer"]
     return DeployFlags(
         wait=item["wait"],
@@ -375,6 +400,8 @@ def _flags(item: Mapping[str, Any]) -> DeployFlags:
         server_side=item["server_side"] or "",
         cleanup_on_fail=item["cleanup_on_fail"],
         post_renderer=PostRenderer(renderer["command"], tuple(renderer.get("args") or ())) if renderer else None,
+        render=rendering.render if rendering is not None else None,
+        render_hooks=rendering is not None and rendering.strategy in ("combined", "separate"),
     )
 
 
