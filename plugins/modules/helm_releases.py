@@ -98,8 +98,8 @@ options:
         description:
           - Inline values, a mapping. They win over all others.
           - Values are merged in this order, later ones win - the chart's own C(values.yaml),
-            O(releases[].chart_values_files), O(releases[].values_from), O(releases[].values_files), these. Mappings are
-            merged, everything else is replaced.
+            O(releases[].chart_values_files), O(releases[].values_from), O(releases[].values_files), these,
+            O(releases[].set_values). Mappings are merged, everything else is replaced.
         type: raw
       values_files:
         description:
@@ -115,19 +115,29 @@ options:
         elements: raw
       values_from:
         description:
-          - ConfigMaps and Secrets of the cluster that hold values, as C(valuesFrom) of Flux's HelmRelease.
+          - ConfigMaps and Secrets of the cluster that hold values, as C(valuesFrom) of Flux's HelmRelease, and files in
+            artifacts of O(sources).
         type: list
         elements: dict
         suboptions:
           kind:
-            description: Whether it is a ConfigMap or a Secret.
+            description:
+              - Whether it is a ConfigMap, a Secret, or an artifact. An artifact is one of O(sources), verified and
+                fetched once per run as a chart is; a new digest of it upgrades the release.
             type: str
-            choices: [ConfigMap, Secret]
+            choices: [ConfigMap, Secret, OCIArtifact]
             required: true
           name:
-            description: Its name.
+            description: The name of the ConfigMap or Secret, which need one.
             type: str
-            required: true
+          source:
+            description: The name in O(sources) of the artifact, which needs one. Its content need not be a chart.
+            type: str
+          path:
+            description:
+              - The path of a file in the artifact. The default is V(values.yaml). All layers together have at most 64
+                MiB, and unpack to at most 128 MiB.
+            type: str
           namespace:
             description: Its namespace; the default is O(releases[].namespace).
             type: str
@@ -143,13 +153,32 @@ options:
                 key itself. Do not set one value in both places.
             type: str
           optional:
-            description: Whether the object, or the key in it, may be missing.
+            description: Whether the object, or the key or file in it, may be missing.
             type: bool
             default: false
           literal:
             description: Take the text for O(releases[].values_from[].target_path) as it is, without a type or lists.
             type: bool
             default: false
+      set_values:
+        description:
+          - Assignments on top of all other values, in the language of C(helm --set). A list of mappings of C(value),
+            such as V(a.b[0]=1), and C(value_type).
+          - C(value_type) is V(raw) (C(--set), the default), V(string) (C(--set-string)), V(json) (C(--set-json), or one
+            JSON object as Helm 4 takes it), V(file) (C(--set-file), with a path on the Ansible controller that is
+            looked for as those of O(releases[].values_files) are) or V(literal) (C(--set-literal)).
+          - As with C(helm), those of V(json) come first, then V(raw), V(string), V(file) and V(literal). Helm gets the
+            result as it gets all values, on its standard input.
+        type: raw
+      preserve_values:
+        description:
+          - Keep the values of the deployed revision that nothing sets now, as C(helm upgrade --reset-then-reuse-values)
+            does; with every version of Helm. What O(releases[].values) and the other options set wins, and V(null)
+            removes a default of the chart.
+          - A value that was set by other means, or by an earlier run, stays. Whether there is something to do depends
+            on all values together, for which the record of the release is read, one request for each release.
+        type: bool
+        default: false
       depends_on:
         description:
           - Releases that have to be there first, by name, by V(namespace/name), or as a mapping of C(name),
@@ -822,8 +851,18 @@ releases:
       returned: unless the release is to be absent
       type: dict
     values_digest:
-      description: The digest of the values that are wanted.
+      description: The digest of the values that are wanted, and of the artifacts in O(releases[].values_from).
       type: str
+    values_artifacts:
+      description:
+        - The artifacts that values are from, by the name of the source, each with url, revision and digest.
+      returned: with artifacts in O(releases[].values_from)
+      type: dict
+      sample:
+        env-prod:
+          url: oci://registry.example.com/env/prod
+          revision: 1.4.0@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+          digest: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     pending:
       description:
         - What waits until changes are made. C(action) is what would have been done, of those of
@@ -906,6 +945,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import (
     RELEASES_SPEC,
     fetched_charts,
+    fetched_files,
     kube_options,
     planned_objects,
     release_items,
@@ -935,6 +975,7 @@ def _deploy(module: AnsibleModule, releases: Any, kube: Any, charts: Any) -> dic
     options = ReleasesOptions(
         releases=releases,
         sources=fetched_charts(charts),
+        artifacts=fetched_files(charts),
         documents=params["values_documents"] or {},
         kube=kube,
         helm=params["helm"],

@@ -104,7 +104,8 @@ class ReleaseWork:
                 self._act(abandoned=False)
                 return
             except HelmFailed:
-                if self._context.last(self._key) is None or self._plan.changed:
+                # CustomResourceDefinitions may have been created before it
+                if self._context.last(self._key) is None or self._plan.attempts:
                     raise
                 # another run created the namespace: now its lock can be waited for
                 self._new_namespace = False
@@ -179,6 +180,10 @@ class ReleaseWork:
         """Read the current state, and decide again: another run may have changed it."""
         plan = self._plan
         plan.last = self._context.last(self._key)
+        if plan.given and plan.last != plan.preserved:
+            from .preserved import preserve_values
+
+            preserve_values(self._context.api_of(self._key), plan, plan.given)
         chart = plan.chart.digest if plan.chart else ""
         plan.decision = decide(self._spec.desired_state(chart, plan.values_digest), plan.last)
         plan.cause = plan.decision.reason
