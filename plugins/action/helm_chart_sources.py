@@ -18,6 +18,7 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.check_mode i
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.controller_environment import carried_options
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.in_worker import InWorker
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain, sealed
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.role_words import in_words_of_role
 
 if TYPE_CHECKING:
     from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.locked_charts import LockedCharts
@@ -34,7 +35,8 @@ class ActionModule(InWorker, ActionBase):
         del tmp
         arguments = plain(self._task.args)
         if not isinstance(arguments.get("sources"), dict):
-            return {**result, **InvalidOption("'sources' is not a mapping of names to sources.").as_failure()}
+            refusal = InvalidOption("'sources' is not a mapping of names to sources.").as_failure()
+            return {**result, **in_words_of_role(refusal, task_vars or {})}
         task_environment: dict[str, Any] = {}
         self._compute_environment_string(task_environment)
         folder = constants.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]  # set at run time
@@ -46,7 +48,7 @@ class ActionModule(InWorker, ActionBase):
             if charts is not None and charts.only_compares:
                 with in_check_mode(self._task):
                     answer = self._fetch(arguments, arguments.get("pins"), task_vars)
-                return {**result, **charts.compare(answer)}
+                return {**result, **in_words_of_role(charts.compare(answer), task_vars)}
             with agreed_charts(folder, place_of(self, task_vars), arguments) as agreed:
                 if agreed.charts is not None:
                     answer = {"changed": False, "charts": agreed.charts}
@@ -58,7 +60,7 @@ class ActionModule(InWorker, ActionBase):
                 answer = charts.enter(answer.get("charts") or {}, answer)
         except OciError as exc:
             answer = exc.as_failure()
-        return {**result, **answer}
+        return {**result, **in_words_of_role(answer, task_vars)}
 
     def _fetch(self, arguments: dict[str, Any], pins: Any, task_vars: Any) -> dict[str, Any]:
         options = {**arguments, "sources": sealed(arguments["sources"]), "pins": pins or {}}

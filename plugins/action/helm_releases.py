@@ -13,10 +13,13 @@ from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible import charts as _charts  # noqa: F401  # before workers are forked
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import RELEASE_SPEC
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.bounded import expanded
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values import merge
 from ansible_collections.cloudnative.artifacts.plugins.modules import helm_releases
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain, sealed
+from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.role_words import in_words_of_role
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.with_sources import WithSources
 
 
@@ -32,14 +35,20 @@ class ActionModule(WithSources, ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         del tmp
-        arguments = self._with_values(plain(self._task.args))
-        return {**result, **self._run_shared(arguments, task_vars)}
+        try:
+            answer = self._run_shared(self._with_values(plain(self._task.args)), task_vars)
+        except InvalidOption as exc:
+            answer = exc.as_failure()
+        return {**result, **in_words_of_role(answer, task_vars or {})}
 
     def _with_values(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The options of the module: with ``defaults`` in each release, and the text of values files."""
-        releases, defaults = arguments.get("releases"), arguments.pop("defaults", None) or {}
+        """The options of the module: with ``defaults`` in each release, and the text of values files.
+
+        :raises InvalidOption: when ``defaults`` cannot be below a release. The module would say it of ``releases``.
+        """
+        releases, defaults = arguments.get("releases"), _defaults(arguments.pop("defaults", None) or {})
         documents: dict[str, str | None] = {}
-        if isinstance(releases, list) and isinstance(defaults, dict):
+        if isinstance(releases, list):
             releases = [merge(defaults, each) if isinstance(each, dict) else each for each in releases]
             for release in releases:
                 if isinstance(release, dict):
@@ -47,6 +56,9 @@ class ActionModule(WithSources, ActionBase):
             arguments["releases"] = releases
         if documents:
             arguments["values_documents"] = {**documents, **(arguments.get("values_documents") or {})}
+        planned = arguments.pop("planned_objects", None)
+        if planned and self._task.check_mode:
+            arguments["planned_objects"] = sealed({"items": planned})
         if isinstance(arguments.get("kubeconfig"), Mapping):
             arguments["kubeconfig"] = sealed(arguments["kubeconfig"])
         return arguments
@@ -71,3 +83,15 @@ class ActionModule(WithSources, ActionBase):
             if "Could not find or access" in str(exc) or "Unable to find" in str(exc):
                 return None
             raise
+
+
+def _defaults(defaults: Any) -> dict[str, Any]:
+    if not isinstance(defaults, dict):
+        raise InvalidOption("'defaults' is not a mapping of options of a release.")
+    unknown = sorted(str(name) for name in set(defaults) - set(RELEASE_SPEC))
+    if unknown:
+        raise InvalidOption(
+            f"'defaults' has {', '.join(unknown[:10])}, which a release does not have.",
+            f"The options of a release are {', '.join(sorted(RELEASE_SPEC))}.",
+        )
+    return defaults

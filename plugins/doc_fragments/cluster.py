@@ -55,7 +55,11 @@ options:
     aliases: [verify_ssl]
   proxy:
     description:
-      - The URL of an HTTP proxy on the way to the API server (E(K8S_AUTH_PROXY)).
+      - The URL of a proxy on the way to the API server, V(http://user:password@host:port), V(https://…) or
+        V(socks5://…) (E(K8S_AUTH_PROXY)).
+      - Without it, the proxy is found as C(kubectl) and C(helm) find it - C(proxy-url) of the cluster in the
+        kubeconfig, otherwise E(HTTPS_PROXY), unless E(NO_PROXY) names the API server or it is on this host. It is the
+        same for the requests of the module and for Helm.
     type: str
   api_timeout:
     description:

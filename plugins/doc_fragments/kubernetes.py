@@ -74,7 +74,9 @@ options:
       - name: K8S_AUTH_VERIFY_SSL
   proxy:
     description:
-      - The URL of an HTTP proxy on the way to the API server.
+      - The URL of a proxy on the way to the API server, V(http://user:password@host:port), V(https://…) or
+        V(socks5://…). Without it, the proxy is found as C(kubectl) finds it, in C(proxy-url) of the kubeconfig,
+        otherwise in E(HTTPS_PROXY) and E(NO_PROXY).
     type: str
     env:
       - name: K8S_AUTH_PROXY

@@ -269,6 +269,16 @@ class Conflict(ClusterError):
         self.retryable = True
 
 
+class NamespaceTerminating(ClusterError):
+    """A namespace is being deleted: the Kubernetes API creates nothing in it any more."""
+
+    reason = "NamespaceTerminating"
+
+    def __init__(self, message: str, hint: str = "", status: int = 0) -> None:
+        super().__init__(message, hint, status)
+        self.retryable = True
+
+
 class ChartError(OciError):
     """An artifact that is no Helm chart, or a chart that cannot be used."""
 

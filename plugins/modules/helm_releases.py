@@ -30,6 +30,8 @@ attributes:
     support: full
     details:
       - Helm renders what would be deployed and checks it with a dry run, so that a chart that cannot be rendered fails.
+        So does a release whose namespace is missing or being deleted, or whose kinds the cluster does not know, unless
+        something else in the run makes them. What cannot be checked before that is a warning.
   diff_mode:
     support: full
     details:
@@ -53,8 +55,35 @@ options:
       namespace:
         description:
           - The namespace of the release.
+          - Its objects and its record are there, unless O(releases[].target_namespace) or
+            O(releases[].storage_namespace) say otherwise, and so are its service account and the objects of
+            O(releases[].values_from). Other releases name it by this namespace.
         type: str
         default: default
+      target_namespace:
+        description:
+          - The namespace of what the release deploys, C(.Release.Namespace) in templates. The default is
+            O(releases[].namespace). As in Flux, and unlike C(helm), the record need not be there.
+          - When it changes, the release is uninstalled from where it was, and installed anew. One that another program
+            deployed is refused instead. With O(releases[].state=absent) it is not needed - the record says it.
+        type: str
+      storage_namespace:
+        description:
+          - The namespace of the Secrets in which Helm keeps the record of the release. The default is
+            O(releases[].namespace). It has to exist. C(helm list) and other commands of C(helm) find the release there.
+          - A release is locked there, too. Changing it leaves the record behind, so that the release counts as not
+            installed.
+        type: str
+      service_account:
+        description:
+          - The name of a service account in O(releases[].namespace). All that is done for the release is done as this
+            account, by Helm and by the module - its record and lock, its objects, their drift, CRDs, and
+            O(releases[].values_from).
+          - The account of the connection needs the verb C(impersonate) on it, and no other right for this release. It
+            looks for releases of O(releases[].depends_on) in namespaces of which the list has no release.
+          - The service account needs all verbs on Secrets in the namespace of the record, so may read the values of
+            all releases whose records are there.
+        type: str
       state:
         description:
           - V(absent) uninstalls the release. Releases that depend on it and are absent, too, go first.
@@ -80,8 +109,8 @@ options:
         elements: raw
       chart_values_files:
         description:
-          - Files inside the chart, such as V(values-production.yaml). An entry is a path in the chart, or a mapping of
-            C(path) and C(ignore_missing).
+          - Files inside the chart, such as V(values-production.yaml) or V(./env/production.yaml). An entry is a path in
+            the chart, or a mapping of C(path) and C(ignore_missing).
         type: list
         elements: raw
       values_from:
@@ -100,7 +129,7 @@ options:
             type: str
             required: true
           namespace:
-            description: Its namespace; the default is the namespace of the release.
+            description: Its namespace; the default is O(releases[].namespace).
             type: str
           values_key:
             description: The key in its data.
@@ -124,7 +153,8 @@ options:
       depends_on:
         description:
           - Releases that have to be there first, by name, by V(namespace/name), or as a mapping of C(name),
-            C(namespace) and C(ready_when). One that is not in the list has to be deployed in the cluster already.
+            C(namespace) and C(ready_when). One that is not in the list, or is suspended, has to be deployed in the
+            cluster already. The namespace of one that is not in the list is that of its record.
           - When one of them fails, this release is left as it is. A circle is an error before anything starts.
           - C(ready_when) is an expression in CEL, as C(readyExpr) of Flux, such as V(dep.chart.version ==
             self.chart.version). It says in place of Helm's status when the other release is ready, and is looked at
@@ -145,14 +175,16 @@ options:
         type: dict
       create_namespace:
         description:
-          - Create the namespace if it is missing. It is created once the chart is rendered.
+          - Create the namespace of the objects if it is missing. It is created once the chart is rendered. That of the
+            record, where it is another one, has to be there.
         type: bool
         default: false
       crds:
         description:
           - What becomes of CustomResourceDefinitions in the directory C(crds) of the chart and of its enabled
             subcharts, when the release is installed or upgraded. V(Create) adds those that are missing,
-            V(CreateReplace) also replaces those that are there, V(Skip) leaves all of them alone. None is ever removed.
+            V(CreateReplace) also gives those that are there the labels, the annotations and the spec of the chart,
+            V(Skip) leaves all of them alone. None is ever removed.
         type: str
         choices: [Skip, Create, CreateReplace]
         default: Create
@@ -424,7 +456,7 @@ options:
         type: str
       keep_history:
         description:
-          - With O(releases[].state=absent), keep the record of the release.
+          - With O(releases[].state=absent), keep the record of the release. A later run without it removes the record.
         type: bool
         default: false
       deletion_propagation:
@@ -455,17 +487,21 @@ options:
         default: false
       force:
         description:
-          - Replace objects that cannot be updated.
+          - Replace objects instead of updating them. It excludes O(releases[].force_conflicts), and
+            O(releases[].server_side=true), since only the client replaces.
         type: bool
         default: false
       force_conflicts:
         description:
-          - Take over fields that other managers own. Needs Helm 4.
+          - Take over fields that other managers own. Needs Helm 4. It counts where objects are updated by server-side
+            apply, which the record of the release says, for rollbacks, too; otherwise there are no conflicts.
         type: bool
         default: false
       server_side:
         description:
-          - Whether objects are updated by server-side apply. Needs Helm 4, whose default it is for new releases.
+          - Whether objects are updated by server-side apply. Needs Helm 4, whose default it is for new releases. Others
+            are updated as their last revision was, which is what V(auto) stands for, and what Helm 3 made by the
+            client.
         type: str
         choices: ['true', 'false', auto]
       cleanup_on_fail:
@@ -517,14 +553,27 @@ options:
     description:
       - The text of O(releases[].values_files) by path. It is filled in by the action plugin of this module.
     type: dict
+  planned_objects:
+    description:
+      - Kubernetes objects that an earlier task of the play applies, a list of mappings. In check mode that task does
+        not make them; ConfigMaps and Secrets for O(releases[].values_from), Namespaces and CustomResourceDefinitions
+        among them count as if it did. Otherwise it has no effect.
+      - A ConfigMap or Secret that is there already counts as it is after C(kubectl apply).
+    type: raw
   helm:
     description:
       - The program Helm on the host that runs the module, a path or a name in PATH.
     type: str
     default: helm
+  helm_driver:
+    description:
+      - In what Helm keeps the records of releases; V(secret) and V(secrets), which are Helm's default, are all that is
+        supported. The default comes from E(HELM_DRIVER). Where that says something else (V(configmap), V(sql),
+        V(memory)), the task fails, since releases that are kept there would count as not installed.
+    type: str
   parallel:
     description:
-      - How many releases are worked on at once.
+      - How many releases are worked on at once, at most 64.
     type: int
     default: 4
   lock_timeout:
@@ -550,8 +599,8 @@ requirements:
   - cel-python >= 0.5 and Python 3.10 or newer, for C(ready_when) in O(releases[].depends_on), on that host
   - requests >= 2.25.1, for O(sources) in registries, and cryptography >= 36 where they are verified, on that host
 notes:
-  - A release is locked by a Lease C(cloudnative.artifacts.NAME) in its namespace while it is worked on. Where Leases
-    may not be used there is a warning, and Helm's own check has to do.
+  - A release is locked by a Lease C(cloudnative.artifacts.NAME) in the namespace of its record while it is worked on.
+    Where Leases may not be used there is a warning, and Helm's own check has to do.
   - Retries count within one run. A release that failed is tried again by the next run.
 seealso:
   - module: cloudnative.artifacts.helm_chart_sources
@@ -602,7 +651,15 @@ releases:
       description: The name of the release.
       type: str
     namespace:
-      description: Its namespace.
+      description: Its O(releases[].namespace).
+      type: str
+    storage_namespace:
+      description: The namespace of its record.
+      returned: when record, objects and release are not all in one namespace
+      type: str
+    target_namespace:
+      description: The namespace of its objects.
+      returned: as RV(releases[].storage_namespace)
       type: str
     action:
       description:
@@ -612,8 +669,9 @@ releases:
     cause:
       description:
         - Why - V(NotInstalled), V(ChartChanged), V(ValuesChanged), V(PostRendererChanged), V(LabelsChanged),
-          V(Unmanaged) (the revision that is there was made by other means), V(LastActionFailed), V(Pending),
-          V(Untested), V(Unwanted), V(RollbackWanted); V(ReleaseUpToDate) and V(Suspended) when nothing was to be done.
+          V(TargetNamespaceChanged), V(Unmanaged) (the revision that is there was made by other means),
+          V(LastActionFailed), V(Pending), V(Untested), V(Unwanted), V(RollbackWanted); V(ReleaseUpToDate) and
+          V(Suspended) when nothing was to be done.
       type: str
     reason:
       description:
@@ -677,6 +735,20 @@ releases:
       returned: when drift was found
       type: list
       elements: dict
+    crds:
+      description:
+        - The CustomResourceDefinitions that were changed for it, each with name and change (created or replaced). One
+          that several releases have is with the release that came first.
+      returned: when there are some
+      type: list
+      elements: dict
+    left_behind:
+      description:
+        - Objects of earlier revisions that Helm has not removed from the cluster, since one of them failed, each with
+          kind, namespace and name. They are looked for when something is done after a failure, and there is a warning.
+      returned: when there are some
+      type: list
+      elements: dict
     manifest:
       description: The rendered manifests, hooks included, as one text in YAML.
       returned: with O(show), for a release that is there or would be
@@ -732,11 +804,13 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.rel
     RELEASES_SPEC,
     fetched_charts,
     kube_options,
+    planned_objects,
     release_items,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.run import run_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.with_charts import with_charts
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.release import check_driver
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import parse_duration
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.deploy import (
     ReleasesOptions,
@@ -748,6 +822,7 @@ if TYPE_CHECKING:
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
+    check_driver(module.params["helm_driver"] or "")
     releases, kube = release_items(module.params), kube_options(module.params)
     return with_charts(module, lambda charts: _deploy(module, releases, kube, charts))
 
@@ -763,6 +838,7 @@ def _deploy(module: AnsibleModule, releases: Any, kube: Any, charts: Any) -> dic
         parallel=params["parallel"],
         lock_timeout=parse_duration(params["lock_timeout"], "lock_timeout"),
         policy=rules_of(params["policy"]),
+        planned_objects=planned_objects(params),
         show=params["show"],
     )
     return deploy_releases(options, check_mode=module.check_mode, want_diff=bool(module._diff))

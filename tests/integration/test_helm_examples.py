@@ -13,11 +13,13 @@ import json
 import re
 import shutil
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from forward_proxy import ForwardProxy
 from support import vectors
 from support.artifacts import Publisher
 from support.helm import RoleRunner, chart, history, publish_chart, write_chart_layout
@@ -57,7 +59,16 @@ def plays(document: str, text: str) -> list[dict[str, Any]]:
     return [{**item, "module_defaults": {"group/cloudnative.artifacts.oci": {"insecure": True}}} for item in items]
 
 
-def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, tools: Tools, tmp_path: Path) -> None:
+@pytest.fixture
+def proxy() -> Iterator[ForwardProxy]:
+    """The proxy of an example."""
+    with ForwardProxy() as running:
+        yield running
+
+
+def test_examples(
+    role: RoleRunner, namespace: str, registry: RegistryServer, tools: Tools, tmp_path: Path, proxy: ForwardProxy
+) -> None:
     archive = chart("podinfo", "6.7.1", **{"values-production.yaml": "replicaCount: 3\n"})
     publisher = Publisher(registry.host, "examples/charts/podinfo")
     digest = publish_chart(publisher, "6.7.1", archive)
@@ -80,6 +91,7 @@ def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, to
         text = re.sub(r"(?<![\w}/.])/(etc|media|srv)/", rf"{tmp_path}/\1/", text)
         text = re.sub(rf"\bnamespace: ({'|'.join(NAMESPACES)})\b", rf"namespace: {namespace}-\1", text)
         text = text.replace("namespace: default", f"namespace: {namespace}")
+        text = text.replace("proxy.example.com:3128", proxy.host)
         return text.replace(EXAMPLE_DIGEST, digest)
 
     found = [play for document, text in blocks() for play in plays(document, placed(text))]
@@ -103,6 +115,7 @@ def test_examples(role: RoleRunner, namespace: str, registry: RegistryServer, to
         assert history(role.cluster, f"{namespace}-podinfo", "podinfo-external") == []
         assert history(role.cluster, f"{namespace}-marketing", "campaign1-preview") == [(1, "deployed")]
         assert history(role.cluster, namespace, "guarded") == [(1, "deployed")]
+        assert proxy.log and history(role.cluster, namespace, "predicted") == [(1, "deployed")]
         assert (tmp_path / "srv/gitops/podinfo/podinfo/templates/shown.yaml").is_file()
         assert "kind: ConfigMap" in (tmp_path / "srv/gitops/podinfo.yaml").read_text()
         assert list((tmp_path / "srv/review").rglob("podinfo-*.yaml"))

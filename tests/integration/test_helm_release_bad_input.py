@@ -163,8 +163,8 @@ def test_values(
         "file-broken": "broken.yaml is not YAML: line 2",
         "file-list": "list.yaml is not a mapping",
         "chart-file-absent": "has no file values-none.yaml",
-        "secret-absent": "There is no key 'values.yaml' of the Secret",
-        "key-absent": "There is no key 'no' of the ConfigMap",
+        "secret-absent": "There is no Secret",
+        "key-absent": "There is no key 'no' in the ConfigMap",
         "map-broken": "'broken' of the ConfigMap",
     }.items():
         assert words in results[name]["msg"], results[name]["msg"]

@@ -152,6 +152,9 @@ def test_what_another_program_left_pending(
         "rolled-back": "UpgradeSucceeded",
         "removed": "InstallSucceeded",
     }
+    # why there was work, whatever was done first
+    present = ["unlocked", "refused", "in-use", *upgraded]
+    assert {results[name]["cause"] for name in present} == {"Pending"} and results["unwanted"]["cause"] == "Unwanted"
     assert "is pending-install (revision 1)" in results["refused"]["msg"]
     assert "by another program" in results["in-use"]["msg"]
     assert {name: history(role.cluster, namespace, name) for name in names} == {

@@ -29,7 +29,8 @@ FIELDS = {
     "HelmRelease": """
         chart.spec.chart chart.spec.version chart.spec.sourceRef chart.spec.interval chart.spec.reconcileStrategy
         chart.spec.valuesFiles chart.spec.ignoreMissingValuesFiles chart.spec.verify chartRef interval kubeConfig
-        suspend releaseName targetNamespace storageNamespace dependsOn timeout maxHistory serviceAccountName
+        suspend releaseName targetNamespace storageNamespace dependsOn dependsOn[].readyExpr timeout maxHistory
+        serviceAccountName
         persistentClient driftDetection.mode driftDetection.ignore install.timeout install.remediation install.strategy
         install.disableTakeOwnership install.disableWait install.disableWaitForJobs install.disableHooks
         install.disableOpenAPIValidation install.disableSchemaValidation install.replace install.skipCRDs install.crds

@@ -44,6 +44,8 @@ EXACT_OPTIONS = frozenset(
 # How a message of Ansible begins about a text in place of a mapping.
 REFUSAL = "dictionary requested"
 
+_LIST = "a list of mappings"
+
 
 def refuse_numbers(spec: Mapping[str, Any], given: Mapping[str, Any], above: str = "") -> None:
     """Check options as the task has them, before Ansible converts other types to text.
@@ -66,17 +68,26 @@ def refuse_numbers(spec: Mapping[str, Any], given: Mapping[str, Any], above: str
 
 
 def no_mapping(spec: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """Return a message about the first option that is a text in place of a mapping; empty when there is none.
+    """Return a message about the first option that is a text in place of a mapping, or of a list of mappings; empty
+    when there is none.
 
     :param spec: an argument spec of Ansible.
     :param given: the options as the task has them. The text is not repeated: it may be a secret.
     """
-    for name, options in _texts(spec, given, ""):
-        return f"'{name}' is a text, and a mapping is wanted. It has the options {', '.join(sorted(options))}."
+    for name, wanted, options in _texts(spec, given, ""):
+        said = f"'{name}' is a text, and {wanted} is wanted. It has the options {', '.join(sorted(options))}."
+        if wanted == _LIST:
+            said += (
+                f" In a playbook, write a list; on the command line, all options of the module as JSON: "
+                f"-a '{{\"{name}\": [{{…}}]}}'."
+            )
+        return said
     return ""
 
 
-def _texts(spec: Mapping[str, Any], given: Mapping[str, Any], above: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _texts(
+    spec: Mapping[str, Any], given: Mapping[str, Any], above: str
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     for name, value in given.items():
         options = spec.get(name, {}).get("options")
         if not options:
@@ -84,7 +95,8 @@ def _texts(spec: Mapping[str, Any], given: Mapping[str, Any], above: str) -> Ite
         for entry in value if isinstance(value, list) else [value]:
             found = _mapping(entry)
             if isinstance(entry, str) and not found:
-                yield f"{above}{name}", options
+                is_list = spec[name].get("type") == "list" and not isinstance(value, list)
+                yield f"{above}{name}", _LIST if is_list else "a mapping", options
             yield from _texts(options, found, f"{above}{name}.")
 
 

@@ -48,6 +48,9 @@ _PROPAGATION = {"type": "str", "choices": ["background", "foreground", "orphan"]
 RELEASE_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "default": "default"},
+    "target_namespace": {"type": "str"},
+    "storage_namespace": {"type": "str"},
+    "service_account": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "source": {"type": "str"},
     # the action plugin hands them over as one text: texts in them are neither logged nor blanked out elsewhere
@@ -175,7 +178,10 @@ RELEASES_SPEC: dict[str, Any] = {
     "cache_dir": {"type": "path"},
     **RULES_SPEC,
     "values_documents": {"type": "dict", "no_log": True},
+    # the action plugin hands them over as one text: they may be Secrets
+    "planned_objects": {"type": "raw", "no_log": True},
     "helm": {"type": "str", "default": "helm"},
+    "helm_driver": _env("HELM_DRIVER", type="str"),
     "parallel": {"type": "int", "default": 4},
     "lock_timeout": {"type": "str", "default": "5m"},
     "show": {"type": "list", "elements": "str", "choices": ["manifest", "notes", "values", "command"], "default": []},
@@ -216,6 +222,21 @@ def release_items(params: Mapping[str, Any]) -> list[dict[str, Any]]:
         values = item["values"]
         items.append({**item, "values": mapping(values, f"values of the release {item['name']}") if values else {}})
     return items
+
+
+def planned_objects(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The option ``planned_objects``.
+
+    :raises InvalidOption: when it is not a list of mappings; what it is, is not repeated.
+    """
+    given = params["planned_objects"]
+    if isinstance(given, str):
+        given = mapping(given, "planned_objects").get("items")
+    if given is None:
+        return []
+    if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
+        raise InvalidOption("'planned_objects' is not a list of Kubernetes objects.", "Give each as a mapping.")
+    return given
 
 
 def fetched_charts(found: Mapping[str, Any]) -> dict[str, Any]:

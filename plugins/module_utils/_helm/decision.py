@@ -29,6 +29,7 @@ NOT_INSTALLED = "NotInstalled"
 CHART_CHANGED = "ChartChanged"
 VALUES_CHANGED = "ValuesChanged"
 POST_RENDERER_CHANGED = "PostRendererChanged"
+TARGET_CHANGED = "TargetNamespaceChanged"
 LABELS_CHANGED = "LabelsChanged"
 UNMANAGED = "Unmanaged"
 LAST_FAILED = "LastActionFailed"
@@ -49,6 +50,7 @@ class DesiredState:
     tests: Sequence[str] = ()  # acceptable outcomes of its tests; empty when it need not be tested
     suspended: bool = False
     rollback_to: str = ""
+    keep_history: bool = False  # of a release that is to be absent
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def decide(desired: DesiredState, last: Revision | None) -> Decision:
         return Decision(NONE, SUSPENDED)
     is_there = last is not None and last.status != UNINSTALLED
     if not desired.present:
-        if not is_there:
+        if last is None or (not is_there and desired.keep_history):
             return Decision(NONE, NOT_INSTALLED)
         return Decision(UNINSTALL, UNWANTED, recover=last is not None and last.is_pending)
     if last is None or not is_there:
@@ -75,6 +77,9 @@ def decide(desired: DesiredState, last: Revision | None) -> Decision:
         return Decision(INSTALL, NOT_INSTALLED, recover=True)
     if last.is_pending:
         return Decision(UPGRADE, PENDING, recover=True)
+    if last.is_recorded and not desired.rollback_to and last.target != (desired.fingerprint.target or last.namespace):
+        # Flux, too, removes it from where it was (helm-controller, internal/action/reset.go)
+        return Decision(INSTALL, TARGET_CHANGED)
     if desired.rollback_to:
         if last.status == DEPLOYED and last.has_chart(desired.rollback_to):
             return Decision(NONE, UP_TO_DATE)

@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, Callable
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
@@ -44,9 +44,17 @@ _RENDERER = "rendered-by-command"
 
 @dataclass(frozen=True)
 class HelmAccess:
-    """Helm's connection to the cluster: environment variables, made by :mod:`.access`."""
+    """Helm's connection to the cluster: environment variables, made by :mod:`.access`.
+
+    ``session`` gives them for one run of Helm, in place of ``environment``, and ends with it.
+    """
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    session: Callable[[], contextlib.AbstractContextManager[Mapping[str, str]]] | None = field(default=None, repr=False)
+
+    def opened(self) -> contextlib.AbstractContextManager[Mapping[str, str]]:
+        """Return a context manager that yields the environment variables for one run of Helm."""
+        return self.session() if self.session is not None else contextlib.nullcontext(self.environment)
 
 
 @dataclass(frozen=True)
@@ -115,12 +123,13 @@ class Helm:
         found = shutil.which(expanded(path))
         if found is None:
             raise MissingDependency(
-                f"The program {path!r} is not on this host.", "Install Helm there, or say where it is."
+                f"The program {path!r} is not on this host.", "Install Helm there, or say in 'helm' where it is."
             )
         self.path = found
         self._scratch = scratch
         self._environment = {name: value for name, value in os.environ.items() if not _DROPPED.match(name)}
-        self._environment.update(access.environment, HELM_DRIVER="secret")
+        self._environment.update(HELM_DRIVER="secret")
+        self._access = access
         # shared by the twins of this object
         self._counter = [0]
         self._commands: list[str] | None = None
@@ -131,6 +140,12 @@ class Helm:
     def runs(self) -> int:
         """The number of processes that were started."""
         return self._counter[0]
+
+    def through(self, access: HelmAccess) -> Helm:
+        """Return this program with another connection to the cluster."""
+        twin = copy.copy(self)
+        twin._access = access
+        return twin
 
     def noting(self, commands: list[str], *, rehearse: bool = False) -> Helm:
         """Return this program as one that appends each command that it runs to ``commands``.
@@ -175,7 +190,7 @@ class Helm:
     def rollback(self, name: str, namespace: str, revision: int, flags: DeployFlags) -> Outcome:
         """Run ``helm rollback`` to a revision."""
         words = ["rollback", name, str(revision), "--namespace", namespace, f"--history-max={flags.history_max}"]
-        words += self._waiting(flags) + self._applying(flags)
+        words += self._waiting(flags) + self._applying(flags, "rollback")
         if flags.disable_hooks:
             words.append("--no-hooks")
         if flags.cleanup_on_fail:
@@ -268,7 +283,7 @@ class Helm:
         dry_run: str = "",
     ) -> Outcome:
         words = [verb, name, chart, "--namespace", namespace, "--values", "-", "--skip-crds", *own]
-        words += self._waiting(flags) + self._applying(flags)
+        words += self._waiting(flags) + self._applying(flags, verb)
         rendering, environment = self._rendering_flags(flags)
         switches = (
             ("--disable-openapi-validation", flags.disable_openapi_validation, OLDEST),
@@ -300,13 +315,15 @@ class Helm:
             self._demand(f"--wait={strategy}", (4, 0))
         return [] if strategy == HOOK_ONLY else ["--wait"]
 
-    def _applying(self, flags: DeployFlags) -> list[str]:
+    def _applying(self, flags: DeployFlags, verb: str) -> list[str]:
         is_4 = self.has(4, 0)
         words = []
         if flags.force:
             words += ["--force-replace", "--server-side=false"] if is_4 else ["--force"]
         elif flags.server_side and self._demand("--server-side", (4, 0)):
-            words.append(f"--server-side={flags.server_side}")
+            # an install knows only true, its default, and false
+            way = "true" if (verb, flags.server_side) == ("install", "auto") else flags.server_side
+            words.append(f"--server-side={way}")
         if flags.force_conflicts and self._demand("--force-conflicts", (4, 0)):
             words.append("--force-conflicts")
         return words
@@ -380,6 +397,19 @@ class Helm:
             self._commands.append(shlex.join([self.path, *words]))
         if self._is_rehearsal:
             return Outcome(True)
+        with self._access.opened() as settings:
+            every = {**self._environment, **settings, **(environment or {})}
+            return self._run(words, timeout, text, every, keep_output, files)
+
+    def _run(
+        self,
+        words: Sequence[str],
+        timeout: float,
+        text: bytes,
+        environment: Mapping[str, str],
+        keep_output: bool,
+        files: tuple[IO[bytes], IO[bytes]] | None,
+    ) -> Outcome:
         self._counter[0] += 1
         # Helm's timeout is for each thing that it waits for: hooks, resources, deletions
         limit = timeout * 12 + 60
@@ -389,7 +419,7 @@ class Helm:
                 stdin=subprocess.PIPE,
                 stdout=files[0] if files else subprocess.PIPE if keep_output else subprocess.DEVNULL,
                 stderr=files[1] if files else subprocess.PIPE,
-                env={**self._environment, **(environment or {})},
+                env=environment,
                 preexec_fn=be_limited if files else die_with_parent,
             )
         except OSError as exc:

@@ -31,7 +31,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import InvalidContent
+from .._errors import InvalidContent, InvalidOption
 
 PREFIX = "cloudnative.artifacts/"
 REVISION_LABEL = PREFIX + "release-revision"
@@ -39,6 +39,8 @@ CHART_LABEL = PREFIX + "chart-digest"
 VALUES_LABEL = PREFIX + "values-digest"
 RENDERING_LABEL = PREFIX + "post-renderer-digest"
 TEST_LABEL = PREFIX + "test"
+# set when the objects are in another namespace than the record
+TARGET_LABEL = PREFIX + "target-namespace"
 
 TEST_PASSED = "passed"
 TEST_FAILED = "failed"
@@ -65,13 +67,45 @@ _DESCRIPTION = re.compile(rf"(?:Install|Upgrade) complete: .*?(?P<chart>{_DIGEST
 MAX_RELEASE = 256 * 1024 * 1024
 
 
+# helm, pkg/action/action.go (``Configuration.Init``); what else it can be told to keep records in
+RECORDS_IN_SECRETS = ("", "secret", "secrets")
+_OTHER_DRIVERS = {
+    "configmap": "in ConfigMaps",
+    "configmaps": "in ConfigMaps",
+    "sql": "in an SQL database",
+    "memory": "in the memory of one run of helm",
+}
+
+
+def check_driver(driver: str) -> None:
+    """Check that Helm is to keep the records of releases in Secrets.
+
+    :param driver: the option ``helm_driver``, or ``$HELM_DRIVER``.
+    :raises InvalidOption: for every other driver: releases that it keeps would count as not installed.
+    """
+    if driver in RECORDS_IN_SECRETS:
+        return
+    where = _OTHER_DRIVERS.get(driver, "in a way that Helm does not know")
+    raise InvalidOption(
+        f"Helm is told to keep the records of releases {where}: 'helm_driver', or the variable HELM_DRIVER of the "
+        f"environment, is {driver[:100]!r}. Only records in Secrets are read: these releases would count as not "
+        "installed. Nothing was changed.",
+        "Set 'helm_driver' to secret when the releases are kept in Secrets, as Helm does by itself; move records that "
+        "are kept elsewhere into Secrets first.",
+    )
+
+
 @dataclass(frozen=True)
 class Fingerprint:
-    """The inputs of a release that was, or is to be, deployed: digests with algorithm, empty when not known."""
+    """The inputs of a release that was, or is to be, deployed: digests with algorithm, empty when not known.
+
+    ``target`` is the namespace of its objects, empty when it is that of the record.
+    """
 
     chart: str
     values: str
     rendering: str = ""
+    target: str = ""
 
     def as_labels(self, revision: int) -> dict[str, str]:
         """Return the labels that record the digests for one revision."""
@@ -82,6 +116,8 @@ class Fingerprint:
         }
         if self.rendering:
             labels[RENDERING_LABEL] = digest_label(self.rendering)
+        if self.target:
+            labels[TARGET_LABEL] = self.target
         return labels
 
 
@@ -121,6 +157,11 @@ class Revision:
     def test(self) -> str:
         """Return the outcome of its tests, empty when they were not run."""
         return self.labels.get(TEST_LABEL, "") if self.is_recorded else ""
+
+    @property
+    def target(self) -> str:
+        """Return the namespace of its objects, as the labels say that were made for it."""
+        return self.labels.get(TARGET_LABEL) or self.namespace
 
     def has_chart(self, digest: str) -> bool:
         return self.is_recorded and self.labels.get(CHART_LABEL, "") == digest_label(digest)

@@ -48,7 +48,7 @@ def proxy_for(url: str, options: ConnectionOptions, environ: Mapping[str, str] |
             exceptions = tuple(_either_case("no_proxy", environ)[0].replace(",", " ").split())
     if not proxy or goes_around(host, port, exceptions or ()):
         return ""
-    return _checked(proxy, named)
+    return checked_proxy(proxy, named)
 
 
 def check_proxy(options: ConnectionOptions) -> None:
@@ -58,7 +58,7 @@ def check_proxy(options: ConnectionOptions) -> None:
     :raises MissingDependency: when PySocks is wanted and not installed.
     """
     if options.proxy:
-        _checked(options.proxy, "The 'proxy'")
+        checked_proxy(options.proxy, "The 'proxy'")
     for entry in options.no_proxy or ():
         name, port = _split(entry)
         if (port is not None and not 0 < port < 65536) or ("/" in name and _network(name) is None):
@@ -138,7 +138,13 @@ def _either_case(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
     return "", ""
 
 
-def _checked(proxy: str, named: str) -> str:
+def checked_proxy(proxy: str, named: str) -> str:
+    """The URL of a proxy, completed; its password is kept out of results and messages from then on.
+
+    :param named: what has the URL, for messages.
+    :raises InvalidOption: when it is not the URL of a proxy; its text is not repeated.
+    :raises MissingDependency: when it is a SOCKS proxy and PySocks is not installed.
+    """
     proxy = proxy if "://" in proxy else "http://" + proxy
     try:
         parts = urlsplit(proxy)

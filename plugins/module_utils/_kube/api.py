@@ -32,6 +32,8 @@ from .._files.threads import OutOfTime, run_within
 from .._http.body import BodyBroken, read_plain
 from .._http.pace import pace
 from .._packages import require
+from .kubeconfig import cluster_entry
+from .proxy import api_proxy, pool_manager
 
 # etcd limits an object to 1.5 MiB; base64 and JSON enlarge it
 MAX_ANSWER = 4 * 1024 * 1024
@@ -209,9 +211,26 @@ def make_client(options: KubeOptions) -> Any:
             )
         if path and not os.access(path, os.R_OK):
             raise InvalidOption(f"The file {path}, for the connection to the Kubernetes API, cannot be read.")
+    # what some releases of it take from the environment, in an order of their own
+    configuration.proxy = None
     made = client.ApiClient(configuration)
+    proxy = client_proxy(options, str(configuration.host))
+    if proxy:
+        known = made.rest_client.pool_manager.connection_pool_kw
+        made.rest_client.pool_manager = pool_manager(proxy, configuration.ssl_ca_cert, **known)
     pace(made.rest_client.pool_manager)
     return made
+
+
+def client_proxy(options: KubeOptions, server: str) -> str:
+    """Return the URL of the proxy to the API server of the kubeconfig or the options; empty when there is none.
+
+    :raises InvalidOption: when what is set is not the URL of a proxy.
+    """
+    if options.host and (options.api_key or options.client_cert):
+        return api_proxy(server, options.proxy)
+    found = cluster_entry(options.kubeconfig, options.context)
+    return api_proxy(server, options.proxy, str(found.entry.get("proxy-url") or "") if found else "")
 
 
 def _in_time(call: Callable[[], None]) -> None:
@@ -244,7 +263,6 @@ def _override(options: KubeOptions, configuration: Any) -> None:
         ("cert_file", expanded(options.client_cert)),
         ("key_file", expanded(options.client_key)),
         ("ssl_ca_cert", expanded(options.ca_cert)),
-        ("proxy", options.proxy),
     ):
         if value:
             setattr(configuration, name, value)

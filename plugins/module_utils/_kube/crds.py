@@ -6,23 +6,33 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._errors import ClusterError, Conflict, InvalidContent
-from .rest import MANAGER, KubeRest
+from .objects import comparable
+from .patches import json_patch
+from .rest import KubeRest
 
 ESTABLISHED_TIMEOUT = 60.0
 _PAUSE = 0.2
+# How often a CRD is compared again because another client changes it at the same time.
+MAX_ROUNDS = 5
+
+CREATED = "created"
+REPLACED = "replaced"
 
 
-def apply_crds(api: KubeRest, documents: Sequence[Mapping[str, Any]], *, replace: bool, changed: list[str]) -> None:
+def apply_crds(
+    api: KubeRest, documents: Sequence[Mapping[str, Any]], *, replace: bool, changed: dict[str, str]
+) -> None:
     """Make sure that these CRDs are in the cluster and established.
 
     :param replace: replace existing CRDs with those of the chart, whoever changed them; otherwise they stay.
-    :param changed: list to which the name of each created or replaced CRD is added at once, so that it is complete also
-        after a failure.
+    :param changed: to which the name of each CRD is added at once, with CREATED or REPLACED, so that it is complete
+        also after a failure.
     :raises ClusterError: when the API refuses a CRD, or one is not established within 60 s.
     """
     awaited: list[str] = []
@@ -35,17 +45,58 @@ def apply_crds(api: KubeRest, documents: Sequence[Mapping[str, Any]], *, replace
             # else: a concurrent run has created it
             with contextlib.suppress(Conflict):
                 api.create(collection, document)
-                changed.append(name)
+                changed[name] = CREATED
             awaited.append(name)
-        elif replace:
-            applied = api.apply(path, document, MANAGER, force=True)
-            if applied["metadata"].get("generation") != found["metadata"].get("generation"):
-                changed.append(name)
-                awaited.append(name)
+        elif replace and _replace(api, path, found, document):
+            changed.setdefault(name, REPLACED)
+            awaited.append(name)
     for document in documents:
         name = str(document["metadata"]["name"])
         if name in awaited:
             await_established(api, f"{_collection(document)}/{name}", name)
+
+
+def _replace(api: KubeRest, path: str, live: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
+    """Give a CRD the labels, the annotations and the spec of the chart; return whether it has others now.
+
+    Server-side apply would keep what another field manager owns, so what the chart dropped would stay. Finalizers and
+    owners are not the chart's.
+
+    :raises Conflict: when other clients change it again and again.
+    """
+    for attempt in range(MAX_ROUNDS):
+        before = comparable(live)
+        operations = list(json_patch(before, _wanted(document, live)))
+        if not operations:
+            return False
+        try:
+            patched = api.patch(path, operations, str(live["metadata"].get("resourceVersion") or ""))
+        except Conflict:
+            if attempt + 1 == MAX_ROUNDS:
+                raise
+            live = api.get(path)
+        else:
+            # the API server has filled in again what it had filled in before
+            return comparable(patched) != before
+    return False
+
+
+def _wanted(document: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the CRD of the chart in comparable form, with the authorities that were put into the live one.
+
+    Programs such as cert-manager fill in the authority of a conversion webhook. Without it, no object could be read
+    until they do it again.
+    """
+    wanted = copy.deepcopy(comparable(document))
+    # a CRD has none, whatever a chart says
+    wanted["metadata"].pop("namespace", None)
+    given, present = (
+        ((((each.get("spec") or {}).get("conversion") or {}).get("webhook") or {}).get("clientConfig") or {})
+        for each in (wanted, live)
+    )
+    if given and not given.get("caBundle") and present.get("caBundle"):
+        given["caBundle"] = present["caBundle"]
+    return wanted
 
 
 def missing_crds(api: KubeRest, documents: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -5,7 +5,7 @@
 
 To import that client takes more time than all else that a run needs which finds nothing to do. A kubeconfig with a
 token or a client certificate is read here. Everything else is the client's, which also words the error about a
-kubeconfig that is wrong: credential plugins, OpenID, passwords, proxies, several files, service accounts of Pods.
+kubeconfig that is wrong: credential plugins, OpenID, passwords, several files, service accounts of Pods.
 """
 
 from __future__ import annotations
@@ -20,11 +20,9 @@ from typing import Any, Union
 
 from .._files.bounded import expanded
 from .._http.pace import pace
-from .._packages import find
 from .api import RETRIES, KubeOptions
-
-# bytes; a kubeconfig with the certificates of many clusters
-MAX_KUBECONFIG = 4 * 1024 * 1024
+from .kubeconfig import read_file
+from .proxy import api_proxy, pool_manager
 
 _CLUSTER = {
     "server",
@@ -32,6 +30,7 @@ _CLUSTER = {
     "certificate-authority-data",
     "insecure-skip-tls-verify",
     "tls-server-name",
+    "proxy-url",
     "disable-compression",
     "extensions",
 }
@@ -54,11 +53,12 @@ class _NotPlain(Exception):
 
 @dataclass(frozen=True)
 class PlainConnection:
-    """A server, a pool manager of urllib3 for it, and the headers of each request."""
+    """A server, a pool manager of urllib3 for it, the headers of each request, and the proxy on the way."""
 
     server: str
     pool: Any = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+    proxy: str = field(default="", repr=False)
 
 
 @dataclass
@@ -70,13 +70,19 @@ class _Settings:
     key: _Pem = field(default=None, repr=False)
     is_verified: bool = True
     server_name: str = ""
+    proxy: str = field(default="", repr=False)
 
 
 def plain_connection(options: KubeOptions) -> PlainConnection | None:
-    """Return the connection, None where the ``kubernetes`` client has to make it. Nothing is requested."""
+    """Return the connection, None where the ``kubernetes`` client has to make it. Nothing is requested.
+
+    :raises InvalidOption: when the proxy that is set is none.
+    :raises MissingDependency: when it is a SOCKS proxy and PySocks is not installed.
+    """
     try:
         settings = _settings(options)
         _override(settings, options)
+        settings.proxy = api_proxy(settings.server, options.proxy, settings.proxy)
         return _connect(settings)
     # whatever is wrong with a file, a certificate or the shape of the kubeconfig: the client says it
     except (_NotPlain, ImportError, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
@@ -84,8 +90,6 @@ def plain_connection(options: KubeOptions) -> PlainConnection | None:
 
 
 def _settings(options: KubeOptions) -> _Settings:
-    if options.proxy or any(_is_proxy(name) and value for name, value in os.environ.items()):
-        raise _NotPlain
     if options.host and (options.api_key or options.client_cert):
         return _Settings()
     if isinstance(options.kubeconfig, Mapping):
@@ -93,20 +97,7 @@ def _settings(options: KubeOptions) -> _Settings:
     path = expanded(options.kubeconfig or os.environ.get("KUBECONFIG") or os.path.join("~", ".kube", "config"))
     if os.pathsep in path:
         raise _NotPlain
-    with open(path, "rb") as stream:
-        raw = stream.read(MAX_KUBECONFIG + 1)
-    yaml = find("PyYAML")
-    if yaml is None or len(raw) > MAX_KUBECONFIG:
-        raise _NotPlain
-    try:
-        document = yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError:
-        raise _NotPlain from None
-    return _read(document, os.path.abspath(os.path.dirname(path)), options.context)
-
-
-def _is_proxy(name: str) -> bool:
-    return name.lower().endswith("_proxy") and name.lower() != "no_proxy"
+    return _read(read_file(path), os.path.abspath(os.path.dirname(path)), options.context)
 
 
 def _read(document: Mapping[str, Any], folder: str, context_name: str) -> _Settings:
@@ -123,6 +114,7 @@ def _read(document: Mapping[str, Any], folder: str, context_name: str) -> _Setti
         raise _NotPlain
     settings.is_verified = not verified
     settings.server_name = _text(cluster.get("tls-server-name", ""))
+    settings.proxy = _text(cluster.get("proxy-url", ""))
     settings.authorities = _pem(cluster, "certificate-authority", folder)
     settings.certificate = _pem(user, "client-certificate", folder)
     settings.key = _pem(user, "client-key", folder)
@@ -172,8 +164,6 @@ def _override(settings: _Settings, options: KubeOptions) -> None:
 
 
 def _connect(settings: _Settings) -> PlainConnection:
-    import urllib3
-
     arguments: dict[str, Any] = {"retries": RETRIES, "maxsize": 5 * (os.cpu_count() or 1)}
     scheme = settings.server.partition("://")[0]
     if scheme == "https":
@@ -183,10 +173,10 @@ def _connect(settings: _Settings) -> PlainConnection:
             arguments["server_hostname"] = settings.server_name
     elif scheme != "http" or settings.authorities or settings.certificate or settings.key:
         raise _NotPlain
-    pool = urllib3.PoolManager(**arguments)
+    pool = pool_manager(settings.proxy, settings.authorities, **arguments)
     pace(pool)
     headers = {"authorization": f"Bearer {settings.token}"} if settings.token else {}
-    return PlainConnection(settings.server, pool, headers)
+    return PlainConnection(settings.server, pool, headers, settings.proxy)
 
 
 def _context(settings: _Settings) -> Any:

@@ -9,6 +9,7 @@ cost more time than the requests. Source of the protocol: Kubernetes, reference/
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from .._errors import (
     Forbidden,
     InvalidContent,
     InvalidOption,
+    NamespaceTerminating,
     NotFound,
     ObjectNotFound,
     OciError,
@@ -30,8 +32,9 @@ from .._errors import (
 )
 from .._http.body import BodyBroken, read_plain
 from .._secrets.known import note
-from .api import KubeOptions, make_client
+from .api import RETRIES, KubeOptions, client_proxy, make_client
 from .plain_config import plain_connection
+from .proxy import without_credentials
 
 # The name of this collection in ``managedFields``.
 MANAGER = "cloudnative.artifacts"
@@ -48,6 +51,9 @@ MAX_PAGES = 1000
 MAX_ANSWER = 32 * 1024 * 1024
 MAX_WORDS = 500
 
+# k8s.io/api/core/v1, NamespaceTerminatingCause
+TERMINATING = "NamespaceTerminating"
+
 _DRY_RUN: Mapping[bool, Mapping[str, str]] = {False: {}, True: {"dryRun": "All"}}
 
 # Statuses with which a server asks the client to retry.
@@ -57,10 +63,11 @@ MAX_PAUSE = 10.0
 
 
 class KubeRest:
-    """A client of one API server, safe to share between threads. ``requests`` counts its requests.
+    """A client of one API server, safe to share between threads.
 
     Besides the errors in its docstring, every method raises Forbidden (403), AuthenticationFailed (401),
-    ConnectionFailed or TlsFailed when the server is not reached, and ClusterError for any other refusal.
+    ConnectionFailed or TlsFailed when the server is not reached, NamespaceTerminating when something is created in a
+    namespace that is being deleted, and ClusterError for any other refusal.
     """
 
     def __init__(self, options: KubeOptions) -> None:
@@ -70,13 +77,32 @@ class KubeRest:
         """
         self._plain = plain_connection(options)
         if self._plain is not None:
-            self._pool = self._plain.pool
+            self._pool, proxy = self._plain.pool, self._plain.proxy
         else:
             client = make_client(options)
             self._configuration = client.configuration
-            self._pool = client.rest_client.pool_manager
+            self._pool, proxy = client.rest_client.pool_manager, client_proxy(options, self.server)
+        self._through = f" through the proxy {without_credentials(proxy)}" if proxy else ""
         self._timeout = options.timeout
-        self.requests = 0
+        self._user = ""
+        self._sent = [0]
+
+    def acting_as(self, user: str) -> KubeRest:
+        """Return a client of the same server whose requests are made as another user; this one when ``user`` is empty.
+
+        The account of this one needs the verb ``impersonate`` on that user. Its requests are counted here, too. Source:
+        Kubernetes, reference/access-authn-authz/authentication, "User impersonation".
+        """
+        if not user:
+            return self
+        other = copy.copy(self)
+        other._user = user
+        return other
+
+    @property
+    def requests(self) -> int:
+        """Return the number of requests that were sent."""
+        return self._sent[0]
 
     @property
     def server(self) -> str:
@@ -177,6 +203,33 @@ class KubeRest:
         except NotFound:
             return
 
+    def forward(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Any:
+        """Send the request of another client of this host; return the answer of urllib3, whose body is not read yet.
+
+        It has the credentials and the user of this client, and no time limit for the answer: the caller ends it.
+
+        :param target: path and query, as they are sent.
+        :raises ConnectionFailed: when the server is not reached.
+        """
+        import urllib3
+        import urllib3.exceptions
+
+        what = f"{method} {target.partition('?')[0]}"
+        self._sent[0] += 1
+        try:
+            return self._pool.request(
+                method,
+                self.server.rstrip("/") + target,
+                body=body,
+                headers={**headers, **self._credentials(what)},
+                timeout=urllib3.Timeout(connect=self._timeout, read=None),
+                retries=urllib3.Retry(total=None, connect=RETRIES, read=0, redirect=0, status=0, other=0),
+                preload_content=False,
+                redirect=False,
+            )
+        except urllib3.exceptions.HTTPError as exc:
+            raise self._no_connection(what, exc) from None
+
     def _request(
         self,
         method: str,
@@ -209,7 +262,7 @@ class KubeRest:
         headers = {"Accept": accept, "User-Agent": "cloudnative.artifacts", **self._credentials(what)}
         if data is not None:
             headers["Content-Type"] = content_type
-        self.requests += 1
+        self._sent[0] += 1
         failure: OciError
         try:
             response = self._pool.request(
@@ -233,11 +286,11 @@ class KubeRest:
         raise failure
 
     def _credentials(self, what: str) -> dict[str, str]:
-        """Return the headers with the credentials; the client renews expired tokens."""
+        """Return the headers with the credentials and the user; the client renews expired tokens."""
         headers = self._headers_of_client(what) if self._plain is None else dict(self._plain.headers)
         for value in headers.values():
             note(str(value).rpartition(" ")[2], opaque=True)
-        return headers
+        return {**headers, "Impersonate-User": self._user} if self._user else headers
 
     def _headers_of_client(self, what: str) -> dict[str, str]:
         try:
@@ -254,7 +307,7 @@ class KubeRest:
         import urllib3.exceptions
 
         cause = getattr(exc, "reason", None) or exc
-        where = f"the Kubernetes API at {self.server[:200]}"
+        where = f"the Kubernetes API at {self.server[:200]}{self._through[:200]}"
         if isinstance(cause, urllib3.exceptions.SSLError):
             return TlsFailed(
                 f"No TLS connection to {where} ({what}): {str(cause)[:MAX_WORDS]}.",
@@ -286,6 +339,18 @@ def _refusal(what: str, status: int, raw: bytes) -> OciError:
         return AuthenticationFailed(
             f"The Kubernetes API did not accept the credentials ({what}).", "A token may have expired."
         )
+    if status == 403 and "cannot impersonate" in words:
+        return Forbidden(
+            f"The Kubernetes API does not allow {what} as another user: {words}.",
+            "Allow this account the verb 'impersonate' on the service account, or leave 'service_account' out.",
+            status,
+        )
+    if status == 403 and _is_terminating(raw):
+        return NamespaceTerminating(
+            f"The Kubernetes API did not do {what}, since the namespace is being deleted: {words}.",
+            "Run the task again once the namespace is gone.",
+            status,
+        )
     if status == 403:
         return Forbidden(
             f"The Kubernetes API does not allow {what}: {words}.",
@@ -304,6 +369,15 @@ def _words(raw: bytes) -> str:
     except (ValueError, TypeError, KeyError, RecursionError):
         message = None
     return " ".join(message.split())[:MAX_WORDS].rstrip(".") if isinstance(message, str) else "it gave no reason"
+
+
+def _is_terminating(raw: bytes) -> bool:
+    """True for a refusal by the admission plugin NamespaceLifecycle; it has the status of one by RBAC."""
+    try:
+        causes = json.loads(raw[:MAX_ANSWER])["details"]["causes"]
+        return any(cause.get("reason") == TERMINATING for cause in causes)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
 
 
 def _seconds(header: str | None) -> float:

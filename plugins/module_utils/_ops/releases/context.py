@@ -11,12 +11,14 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from ..._errors import Forbidden, NotFound, ObjectNotFound, OciError
-from ..._helm.access import helm_environment
+from ..._errors import ClusterError, Forbidden, NamespaceTerminating, NotFound, OciError
+from ..._helm.access import as_user, helm_environment
+from ..._helm.apply_method import accepted_flags, depends_on_record, is_server_side
 from ..._helm.crds import ChartCrds
-from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
+from ..._helm.helm_binary import MAX_WORDS, DeployFlags, Helm, HelmAccess, Outcome
 from ..._helm.manifest_text import object_text, secrets_of_release, shown_release
 from ..._helm.release import (
     ALL_REVISIONS,
@@ -33,14 +35,18 @@ from ..._helm.release import (
 from ..._kube.api import KubeOptions
 from ..._kube.crds import apply_crds, missing_crds
 from ..._kube.lease import LeaseLock
+from ..._kube.objects import ObjectLocator
 from ..._kube.rest import KubeRest
 from ..._oci.digest import digest_of
 from ..._secrets.masking import Mask, is_trivial, leaves
 from .chart_copy import copy_chart
+from .refusals import namespace_terminating, no_namespace
 from .spec import FetchedChart, ReleaseKey
 from .values import Origins, masked_values, values_at
 
 LEASE_PREFIX = "cloudnative.artifacts."
+# States of a namespace.
+PRESENT, MISSING, TERMINATING = "present", "missing", "terminating"
 # Revisions that are searched for secrets to mask in an error message of Helm: the failed one and the one before.
 REVISIONS_OF_FAILURE = 2
 
@@ -50,7 +56,8 @@ class ReleaseContext:
 
     ``mask`` hides values of Secrets in diffs and in messages of Helm and the API; the Secrets of a release are added to
     it when the release is read. ``origins`` has the paths of each release's values that are secret.
-    ``lock_timeout`` is in seconds.
+    ``users`` has the users that releases are worked on as, for those with a service account. ``lock_timeout`` is in
+    seconds.
     """
 
     def __init__(
@@ -65,10 +72,14 @@ class ReleaseContext:
         want_diff: bool,
         mask: Mask,
         origins: Mapping[ReleaseKey, Origins],
+        users: Mapping[ReleaseKey, str] | None = None,
         want_show: bool = False,
     ) -> None:
-        self.api = api
+        self._api = api
+        self._users = users or {}
+        self.places = ObjectLocator(api)
         self._helm: Helm | None = None
+        self._access = HelmAccess()
         self._helm_path = helm
         self._kube = kube
         self.lock_timeout = lock_timeout
@@ -76,6 +87,7 @@ class ReleaseContext:
         self.want_diff = want_diff
         self.want_show = want_show
         self.warnings: list[str] = []
+        self._namespaces: dict[tuple[str, str], str] = {}
         self._scratch = scratch
         self._mask = mask
         self._origins = origins
@@ -83,7 +95,8 @@ class ReleaseContext:
         self._guard = threading.Lock()
         self._crds: dict[str, ChartCrds] = {}
         self._crds_guard = threading.Lock()
-        self._applied: set[str] = set()
+        # users and digests of the CRDs that were applied in this run, each with whether an existing one was replaced
+        self._applied: set[tuple[str, str, bool]] = set()
         self._lockless = False
 
     @property
@@ -94,9 +107,19 @@ class ReleaseContext:
         """
         with self._guard:
             if self._helm is None:
-                access = HelmAccess(helm_environment(self._kube, self._scratch))
-                self._helm = Helm(self._helm_path, access, self._scratch)
+                self._access = HelmAccess(helm_environment(self._kube, self._scratch))
+                self._helm = Helm(self._helm_path, self._access, self._scratch)
             return self._helm
+
+    def helm_for(self, key: ReleaseKey, target: str) -> Helm:
+        """The Helm program for one release, whose objects are in the namespace ``target``."""
+        helm, user = self.helm, self._users.get(key, "")
+        if target != key.namespace:
+            from ..._helm.record_proxy import RecordRoute, record_session
+
+            route = RecordRoute(key.name, target, key.namespace)
+            return helm.through(HelmAccess(session=partial(record_session, self.api_of(key), route, self._scratch)))
+        return helm.through(as_user(self._access, user)) if user else helm
 
     @property
     def helm_runs(self) -> int:
@@ -105,9 +128,13 @@ class ReleaseContext:
 
     # -- the cluster
 
+    def api_of(self, key: ReleaseKey) -> KubeRest:
+        """The client whose requests are made as the user that a release is worked on as."""
+        return self._api.acting_as(self._users.get(key, ""))
+
     def revisions(self, key: ReleaseKey) -> list[Revision]:
         """All revisions of a release, the latest first."""
-        found = self.api.list_metadata(revisions_path(key.namespace), f"{ALL_REVISIONS},name={key.name}")
+        found = self.api_of(key).list_metadata(revisions_path(key.namespace), f"{ALL_REVISIONS},name={key.name}")
         parsed = [revision for revision in map(parse_revision, found) if revision is not None]
         return sorted(parsed, key=lambda revision: revision.number, reverse=True)
 
@@ -130,23 +157,76 @@ class ReleaseContext:
                 return revision
         return None
 
+    def namespace_state(self, key: ReleaseKey, name: str) -> str:
+        """``PRESENT``, ``MISSING`` or ``TERMINATING``, as a release sees it when it is first asked.
+
+        Without the right to read it, a dry run shows which it is.
+        """
+        place = (self._users.get(key, ""), name)
+        with self._guard:
+            if place not in self._namespaces:
+                self._namespaces[place] = self.look_at_namespace(key, name)
+            return self._namespaces[place]
+
+    def look_at_namespace(self, key: ReleaseKey, name: str) -> str:
+        """As :meth:`namespace_state`, and as it is now."""
+        api = self.api_of(key)
+        try:
+            found = api.find(f"/api/v1/namespaces/{name}")
+            if found is None:
+                return MISSING
+            return TERMINATING if (found.get("metadata") or {}).get("deletionTimestamp") else PRESENT
+        except Forbidden:
+            pass
+        # what any release creates
+        probe = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{LEASE_PREFIX}probe"}}
+        try:
+            api.create(revisions_path(name), probe, dry_run=True)
+        except NamespaceTerminating:
+            return TERMINATING
+        except NotFound:
+            return MISSING
+        except ClusterError:
+            # the work itself shows why
+            pass
+        return PRESENT
+
     def release(self, revision: Revision) -> dict[str, Any]:
         """The release document that Helm stored for a revision."""
-        release = decode_release(self.api.get(self._secret_path(revision)), self._name(revision))
+        release = decode_release(self._api_for(revision).get(self._secret_path(revision)), self._name(revision))
         self.learn(release, ReleaseKey(revision.namespace, revision.name))
         return release
 
+    def target_of(self, revision: Revision) -> str:
+        """The namespace of the objects of a revision, as its record says."""
+        if revision.is_recorded:
+            return revision.target
+        return str(self.release(revision).get("namespace") or revision.namespace)
+
+    def accepted_flags(self, flags: DeployFlags, base: Revision | None) -> DeployFlags:
+        """Return the flags that Helm accepts; the record of ``base`` is read when they depend on it.
+
+        :param base: the last revision for an upgrade, the one to go back to for a rollback, None for an install.
+        """
+        if not self.helm.has(4, 0) or not flags.force_conflicts:
+            return flags
+        recorded = base is None or not depends_on_record(flags) or is_server_side(self.release(base))
+        return accepted_flags(flags, recorded=recorded)
+
     def label(self, revision: Revision, labels: Mapping[str, str | None]) -> None:
         """Set labels of a revision; None removes one."""
-        self.api.merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
+        self._api_for(revision).merge(self._secret_path(revision), {"metadata": {"labels": dict(labels)}})
 
     def mark_failed(self, revision: Revision, description: str) -> None:
         """Set the status of a pending revision to failed.
 
         :raises Conflict: when it was changed in the meantime.
         """
-        secret = self.api.get(self._secret_path(revision))
-        self.api.replace(self._secret_path(revision), mark_failed(secret, description, self._name(revision)))
+        api, path = self._api_for(revision), self._secret_path(revision)
+        api.replace(path, mark_failed(api.get(path), description, self._name(revision)))
+
+    def _api_for(self, revision: Revision) -> KubeRest:
+        return self.api_of(ReleaseKey(revision.namespace, revision.name))
 
     @staticmethod
     def _secret_path(revision: Revision) -> str:
@@ -165,16 +245,16 @@ class ReleaseContext:
         Without permission for Leases there is no lock: Helm itself refuses a second concurrent action.
 
         :raises ObjectNotFound: when there is no such namespace.
+        :raises NamespaceTerminating: when the namespace is being deleted, so that no Lease can be created.
         :raises ReleaseLocked: when another run does not release it in time.
         """
-        lock = LeaseLock(self.api, key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
+        lock = LeaseLock(self.api_of(key), key.namespace, LEASE_PREFIX + key.name, f"the release {key}")
         try:
             abandoned = lock.acquire(self.lock_timeout)
         except NotFound:
-            raise ObjectNotFound(
-                f"The namespace {key.namespace}, of the release {key.name}, does not exist.",
-                "Create it, or set 'create_namespace'.",
-            ) from None
+            raise no_namespace(key) from None
+        except NamespaceTerminating:
+            raise namespace_terminating(key) from None
         except Forbidden as exc:
             self._warn_lockless(
                 "Releases are deployed without a lock, since the API does not allow it: two runs at once may get in "
@@ -195,25 +275,39 @@ class ReleaseContext:
 
     # -- charts
 
-    def apply_crds(self, chart: FetchedChart, values: bytes, *, replace: bool, changed: list[str]) -> None:
-        """Apply the chart's CRDs, each once per run, and append the names of those that changed to ``changed``.
+    def apply_crds(
+        self, key: ReleaseKey, chart: FetchedChart, values: bytes, *, replace: bool, changed: dict[str, str]
+    ) -> None:
+        """Apply the chart's CRDs, each once per run and user; add the names of those that changed to ``changed``.
 
+        :param changed: as for :func:`apply_crds` of the cluster.
         :raises ChartError: when they cannot be read.
         :raises ClusterError: when the API refuses one.
+        """
+        path, user = self.chart_file(chart), self._users.get(key, "")
+        with self._crds_guard:
+            documents = self._crds_of(chart, path, values)
+            new = {_digest(each): each for each in documents if not self._is_applied(user, _digest(each), replace)}
+            if new:
+                apply_crds(self.api_of(key), list(new.values()), replace=replace, changed=changed)
+                self._applied.update((user, digest, replace) for digest in new)
+
+    def _is_applied(self, user: str, digest: str, replace: bool) -> bool:
+        """Return whether nothing is left to do for a CRD: one that was only to be created may have to be replaced."""
+        return (user, digest, True) in self._applied or (not replace and (user, digest, False) in self._applied)
+
+    def crds_to_come(
+        self, key: ReleaseKey, chart: FetchedChart, values: bytes, *, replace: bool
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """For check mode: the chart's CRDs that will be as the chart has them, and the names of those that are missing.
+
+        :param replace: whether those that are there are replaced.
         """
         path = self.chart_file(chart)
         with self._crds_guard:
             documents = self._crds_of(chart, path, values)
-            new = {_digest(each): each for each in documents if _digest(each) not in self._applied}
-            if new:
-                apply_crds(self.api, list(new.values()), replace=replace, changed=changed)
-                self._applied.update(new)
-
-    def missing_crds(self, chart: FetchedChart, values: bytes) -> list[str]:
-        """The names of the chart's CRDs that are not in the cluster."""
-        path = self.chart_file(chart)
-        with self._crds_guard:
-            return missing_crds(self.api, self._crds_of(chart, path, values))
+            missing = missing_crds(self.api_of(key), documents)
+        return [each for each in documents if replace or str(each["metadata"]["name"]) in missing], missing
 
     def _crds_of(self, chart: FetchedChart, path: str, values: bytes) -> list[dict[str, Any]]:
         if chart.layer not in self._crds:

@@ -10,21 +10,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..._errors import ClusterError, DependencyNotReady, Forbidden
+from ..._errors import ClusterError, Forbidden, InvalidOption
 from ..._helm.decision import decide
 from ..._helm.release import LAST_REVISIONS, Revision, last_revisions, parse_revision, revisions_path
 from ..._helm.values import values_digest
 from ..._kube.api import KubeOptions
 from ..._kube.rest import KubeRest
 from .plan import ReleasePlan
+from .refusals import not_ready
 from .spec import FetchedChart, ReleaseKey, ReleaseSpec, parse_releases
 from .values import ValuesGatherer
 
 if TYPE_CHECKING:
     from ..._policy.rules import Policy
+    from .foresight import Foresight
 
 # The number of namespaces from which on the Secrets of all namespaces are listed in one request.
 CLUSTER_WIDE_FROM = 4
+MAX_PARALLEL = 64
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class ReleasesOptions:
     ``releases`` is the module's option. ``documents`` has the text of the controller's values files by path.
     ``lock_timeout`` is in seconds, the time to wait for another run on the same release. ``policy`` has the rules for
     the repositories of the charts. ``show`` says what of each release is part of the result, see :mod:`.show`.
+    ``planned_objects`` are for check mode: objects that an earlier task applies.
     """
 
     releases: Sequence[Mapping[str, Any]]
@@ -45,6 +49,7 @@ class ReleasesOptions:
     lock_timeout: float = 300.0
     policy: Policy | None = None
     show: Sequence[str] = ()
+    planned_objects: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
 
 def deploy_releases(options: ReleasesOptions, *, check_mode: bool = False, want_diff: bool = False) -> dict[str, Any]:
@@ -55,6 +60,8 @@ def deploy_releases(options: ReleasesOptions, *, check_mode: bool = False, want_
 
     :raises OciError: for failures that affect all releases: options, the cluster, the Helm program.
     """
+    if not 1 <= options.parallel <= MAX_PARALLEL:
+        raise InvalidOption(f"'parallel' is {options.parallel}: wanted 1 to {MAX_PARALLEL}.")
     specs = parse_releases(options.releases, options.sources)
     if not specs:
         return {"changed": False, "releases": [], "statistics": {"helm_processes": 0, "api_requests": 0}}
@@ -70,44 +77,60 @@ class _Run:
         self._want_diff = want_diff
         self._specs = specs
         self._api = KubeRest(options.kube)
-        self._gatherer = ValuesGatherer(self._api, options.documents)
+        self._foresight = _foresight(options) if check_mode else None
+        self._gatherer = ValuesGatherer(self._api, options.documents, self._foresight)
         self._helm_runs = 0
         self._warnings: list[str] = []
+        # why the records in a namespace could not be read as a user
+        self._refused: dict[tuple[str, str], ClusterError] = {}
 
     def run(self) -> dict[str, Any]:
         last = self._observe()
         plans = {spec.key: self._plan(spec, last.get((spec.key.namespace, spec.key.name))) for spec in self._specs}
-        self._check_outside_needs(plans, last)
+        self._check_needs(plans, last)
         is_needed = bool(self._options.show) or any(plan.has_work or plan.may_have_drifted for plan in plans.values())
         if is_needed and any(plan.failure is None for plan in plans.values()):
             self._carry_out(plans)
         return self._result(list(plans.values()))
 
     def _observe(self) -> dict[tuple[str, str], Revision]:
-        """The latest revision of each release in the relevant namespaces, in one request if that is permitted."""
+        """The latest revision of each release in the relevant namespaces, in one request if that is permitted.
+
+        A namespace of a release with a service account is looked at as that. What it may not see fails its releases.
+        """
         active = [spec for spec in self._specs if not spec.suspend]
-        keys = [key for spec in active for key in (spec.key, *spec.depends_on)]
-        namespaces = sorted({key.namespace for key in keys})
+        wanted = {(spec.user, spec.key.namespace) for spec in active}
+        known = {spec.key for spec in active}
+        outside = {key.namespace for spec in active for key in spec.depends_on if key not in known}
+        wanted |= {("", namespace) for namespace in outside - {namespace for _user, namespace in wanted}}
+        namespaces = sorted(namespace for user, namespace in wanted if not user)
+        revisions: list[Revision] = []
         if len(namespaces) >= CLUSTER_WIDE_FROM:
             try:
-                found = last_revisions(self._revisions(""))
+                revisions += self._revisions("")
+                namespaces = []
             except Forbidden:
                 pass
-            else:
-                return found
-        revisions: list[Revision] = []
         for namespace in namespaces:
             revisions += self._revisions(namespace)
+        for user, namespace in sorted(wanted):
+            if user:
+                try:
+                    revisions += self._revisions(namespace, user)
+                except ClusterError as exc:
+                    self._refused[user, namespace] = exc
         return last_revisions(revisions)
 
-    def _revisions(self, namespace: str) -> Iterable[Revision]:
-        found = self._api.list_metadata(revisions_path(namespace), LAST_REVISIONS)
+    def _revisions(self, namespace: str, user: str = "") -> Iterable[Revision]:
+        found = self._api.acting_as(user).list_metadata(revisions_path(namespace), LAST_REVISIONS)
         return [revision for revision in map(parse_revision, found) if revision is not None]
 
     def _plan(self, spec: ReleaseSpec, last: Revision | None) -> ReleasePlan:
         plan = ReleasePlan(spec, last=last)
         chart = self._options.sources.get(spec.source) if spec.present else None
         try:
+            if (spec.user, spec.key.namespace) in self._refused:
+                raise self._refused[spec.user, spec.key.namespace]
             if chart is not None and not spec.suspend and not spec.rollback_to:
                 plan.values = self._gatherer.gather(spec, chart)
                 plan.values_digest = values_digest(plan.values)
@@ -120,36 +143,42 @@ class _Run:
             if self._options.policy is not None:
                 from .guard import check_release
 
-                check_release(self._options.policy, self._api, plan)
+                check_release(self._options.policy, self._api.acting_as(spec.user), plan)
         except Exception as exc:  # as in _carry_out
             from ..._unexpected import as_error
 
             plan.end_with(as_error(exc, f"The work on the release {spec.key}"))
         return plan
 
-    def _check_outside_needs(
-        self, plans: Mapping[ReleaseKey, ReleasePlan], last: Mapping[tuple[str, str], Revision]
-    ) -> None:
-        """Fail releases whose dependencies are neither in the task nor deployed in the cluster."""
+    def _check_needs(self, plans: Mapping[ReleaseKey, ReleasePlan], last: Mapping[tuple[str, str], Revision]) -> None:
+        """Fail releases whose dependencies this run does not deploy, and that are not deployed in the cluster either.
+
+        It does not deploy those that are not in the task, and those that are suspended or to be absent.
+        """
         for plan in plans.values():
             if plan.spec.suspend or not plan.spec.present or plan.failure or plan.pending:
                 continue
             for need in plan.spec.depends_on:
+                other = plans[need].spec if need in plans else None
+                if other is not None and other.present and not other.suspend:
+                    continue
                 found = last.get((need.namespace, need.name))
                 # an expression says itself which status it accepts
                 accepted = found is not None and (found.status == "deployed" or need in plan.spec.ready_when)
-                if need not in plans and not accepted:
+                if other is not None and not other.present and not other.suspend:
+                    plan.fail(not_ready(plan.key, f"{need}, whose 'state' is absent"))
+                elif not accepted:
+                    state = "suspended and " if other is not None else ""
                     status = found.status if found else "not there"
-                    plan.fail(_not_ready(plan.key, f"{need}, which is {status}"))
+                    plan.fail(not_ready(plan.key, f"{need}, which is {state}{status}"))
 
     def _carry_out(self, plans: Mapping[ReleaseKey, ReleasePlan]) -> None:
         # imported here: an unchanged run needs none of it
         from ..._helm.schedule import run_in_order
-        from ..._kube.objects import ObjectLocator
         from ..._unexpected import as_error
         from .context import ReleaseContext
         from .drift import look_for_drift
-        from .preview import predict
+        from .preview import predict, settle_all
         from .work import ReleaseWork
 
         with tempfile.TemporaryDirectory(prefix="helm-releases-") as scratch:
@@ -163,6 +192,7 @@ class _Run:
                 want_diff=self._want_diff,
                 mask=self._gatherer.mask,
                 origins=self._gatherer.origins,
+                users=self._users(),
                 want_show=bool(self._options.show),
             )
 
@@ -170,7 +200,6 @@ class _Run:
                 from .readiness import check_ready_when
 
                 check_ready_when(plans.values())
-            places = ObjectLocator(self._api)
 
             def work(key: ReleaseKey) -> None:
                 plan = plans[key]
@@ -178,7 +207,7 @@ class _Run:
                     return
                 broken = [need for need in self._needs(plan.spec) if need in plans and plans[need].failure]
                 if broken:
-                    plan.fail(_not_ready(key, f"{broken[0]}, which failed"))
+                    plan.fail(not_ready(key, f"{broken[0]}, which failed"))
                     return
                 waiting = [need for need in needs[key] if need in plans and plans[need].pending]
                 if waiting and plan.has_work:
@@ -192,9 +221,9 @@ class _Run:
 
                         check_ready(context, plans, plan)
                     if not plan.has_work:
-                        look_for_drift(context, places, plan)
-                    elif self._check_mode:
-                        predict(context, plan)
+                        look_for_drift(context, context.places, plan)
+                    elif self._foresight is not None:
+                        predict(context, self._foresight, plan)
                     else:
                         ReleaseWork(context, plan).carry_out()
                 except Exception as exc:  # any error: the results of the others must not be lost
@@ -218,6 +247,8 @@ class _Run:
                     # a release is removed before those that it depends on
                     needs[key] = [other for other in removals if key in plans[other].spec.depends_on]
                 run_in_order(list(plans), needs, work_and_look, self._options.parallel)
+                if self._foresight is not None:
+                    settle_all(context, self._foresight, plans)
                 if self._options.show:
                     from .show import show
 
@@ -226,6 +257,16 @@ class _Run:
             finally:
                 self._helm_runs = context.helm_runs
                 self._warnings += context.warnings
+
+    def _users(self) -> dict[ReleaseKey, str]:
+        """The users that records are read as, of releases of the task and of those that these depend on."""
+        users: dict[ReleaseKey, str] = {}
+        for spec in self._specs:
+            if spec.user:
+                # as in _observe
+                users.update({need: spec.user for need in spec.depends_on if need.namespace == spec.key.namespace})
+        users.update({spec.key: spec.user for spec in self._specs})
+        return users
 
     def _needs(self, spec: ReleaseSpec) -> Sequence[ReleaseKey]:
         return spec.depends_on if spec.present else ()
@@ -252,5 +293,8 @@ class _Run:
         return result
 
 
-def _not_ready(key: ReleaseKey, what: str) -> DependencyNotReady:
-    return DependencyNotReady(f"The release {key} depends on {what}.", "It was left as it is.")
+def _foresight(options: ReleasesOptions) -> Foresight:
+    # only check mode needs it
+    from .foresight import Foresight
+
+    return Foresight(options.planned_objects)

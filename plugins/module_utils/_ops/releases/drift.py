@@ -16,6 +16,7 @@ from typing import Any
 
 from ..._errors import AuthenticationFailed, ClusterError, Conflict, ConnectionFailed, NotFound, OciError, ReleaseLocked
 from ..._helm import decision as decisions
+from ..._helm.apply_method import HELM_MANAGER, is_server_side
 from ..._helm.decision import decide
 from ..._helm.manifest_text import documents
 from ..._helm.values import merge
@@ -32,9 +33,8 @@ CORRECTED = "DriftCorrected"
 MISSING = "missing"
 CHANGED = "changed"
 
-# The field manager of Helm; one that owns nothing, for dry runs; and one that owns corrected fields until they are
-# handed over to Helm.
-HELM_MANAGER = "helm"
+# A field manager that owns nothing, for dry runs; and one that owns corrected fields until they are handed over to
+# Helm's.
 ASKING_MANAGER = "cloudnative.artifacts-drift"
 CORRECTING_MANAGER = "cloudnative.artifacts-drift-correction"
 MAX_LISTED = 100
@@ -94,11 +94,11 @@ class _DriftCheck:
         self, context: ReleaseContext, places: ObjectLocator, plan: ReleasePlan, release: Mapping[str, Any]
     ) -> None:
         self._context = context
-        self._api = context.api
+        self._api = context.api_of(plan.key)
         self._places = places
         self._plan = plan
         self._release = release
-        self._is_server_side = release.get("apply_method") == "ssa"
+        self._is_server_side = is_server_side(release)
         self._failures: list[tuple[ObjectLocation, OciError]] = []
         self._has_stopped = False
 
@@ -141,7 +141,7 @@ class _DriftCheck:
     def _place(self, document: Mapping[str, Any]) -> ObjectLocation:
         """The place of an object; without a path when the API server does not know its kind."""
         try:
-            return self._places.find(document, self._plan.key.namespace)
+            return self._places.find(document, self._plan.spec.target)
         except UnknownKind:
             return _named_place(document)
 
@@ -181,8 +181,8 @@ class _DriftCheck:
 
     def _helm_metadata(self, place: ObjectLocation) -> dict[str, Any]:
         """The metadata that Helm adds to each object (pkg/action/validate.go, ``setMetadataVisitor``)."""
-        key = self._plan.key
-        annotations = {"meta.helm.sh/release-name": key.name, "meta.helm.sh/release-namespace": key.namespace}
+        name, namespace = self._plan.key.name, self._plan.spec.target
+        annotations = {"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace}
         metadata: dict[str, Any] = {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": annotations}
         if place.namespace:
             metadata["namespace"] = place.namespace
@@ -243,7 +243,7 @@ class _DriftCheck:
             self._api.patch(drift.place.path, drift.operations, drift.version, HELM_MANAGER)
 
     def _create(self, drift: _Drift) -> None:
-        place = drift.place if drift.place.path else self._places.find(drift.document, self._plan.key.namespace)
+        place = drift.place if drift.place.path else self._places.find(drift.document, self._plan.spec.target)
         wanted = merge(_installable(drift.document), self._helm_metadata(place))
         if self._is_server_side:
             self._api.apply(place.path, wanted, HELM_MANAGER)

@@ -16,13 +16,34 @@ from ..._helm.decision import Decision
 from ..._helm.release import Revision
 from .spec import FetchedChart, ReleaseKey, ReleaseSpec
 
+# A kind with its apiVersion, or a namespace without one.
+Thing = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """Something that a release needs and the cluster lacks; ``error`` is how the release fails without it."""
+
+    thing: Thing
+    error: OciError
+
+    def __str__(self) -> str:
+        version, name = self.thing
+        return f"the kind {name} of {version}" if version else f"the namespace {name}"
+
+
+# CustomResourceDefinitions that are named in a message.
+MAX_NAMED = 10
+
 
 @dataclass
 class ReleasePlan:
     """The wanted and the current state of a release, the ``decision`` about it, and the outcome.
 
+    ``crds`` has the names of those that were created or replaced, ``left_behind`` objects of failed revisions.
     ``last`` is its latest revision in the cluster, ``values`` are the gathered ones as JSON. ``cause`` is the reason of
     the decision, ``reason`` that of the outcome. ``pending`` says what waits for the time at which changes are made.
+    ``unmet`` is what the cluster lacks for it, in check mode.
     """
 
     spec: ReleaseSpec
@@ -39,9 +60,12 @@ class ReleasePlan:
     attempts: int = 0
     test: str = ""
     drift: list[dict[str, Any]] = field(default_factory=list)
+    crds: dict[str, str] = field(default_factory=dict)
+    left_behind: list[dict[str, Any]] = field(default_factory=list)
     diff: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     pending: dict[str, str] = field(default_factory=dict)
+    unmet: list[Unmet] = field(default_factory=list)
     # what check mode has rendered, the commands of Helm, and what of all is shown
     rendered: Mapping[str, Any] = field(default_factory=dict, repr=False)
     commands: list[str] = field(default_factory=list, repr=False)
@@ -95,12 +119,21 @@ class ReleasePlan:
         """Record that the work on the release failed."""
         self.failure, self.reason = error, error.reason
 
+    def changed_before(self) -> str:
+        """Return what was changed before Helm failed without a change of its own."""
+        crds = self.crds
+        if crds:
+            names = ", ".join(f"{name} ({change})" for name, change in list(crds.items())[:MAX_NAMED])
+            more = f" and {len(crds) - MAX_NAMED} more" if len(crds) > MAX_NAMED else ""
+            return f"Of its chart, only CustomResourceDefinitions were changed: {names}{more}."
+        return "" if self.changed else "Nothing was changed."
+
     def as_result(self) -> dict[str, Any]:
         """Return the entry of the module's ``releases``."""
         chart = self.chart
         result: dict[str, Any] = {
             "name": self.key.name,
-            "namespace": self.key.namespace,
+            "namespace": self.spec.namespace,
             "action": self.decision.action,
             "changed": self.changed,
             "failed": self.failure is not None,
@@ -120,9 +153,13 @@ class ReleasePlan:
                 "revision": chart.revision,
                 "url": chart.url,
             }
-        for name in ("test", "remediation", "drift", "pending"):
+        if not self.spec.key.namespace == self.spec.target == self.spec.namespace:
+            result.update(storage_namespace=self.spec.key.namespace, target_namespace=self.spec.target)
+        for name in ("test", "remediation", "drift", "left_behind", "pending"):
             if getattr(self, name):
                 result[name] = getattr(self, name)
+        if self.crds:
+            result["crds"] = [{"name": name, "change": change} for name, change in self.crds.items()]
         result.update(self.shown)
         if self.failure is not None:
             result.update(msg=str(self.failure), retryable=self.failure.retryable)

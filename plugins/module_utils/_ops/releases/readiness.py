@@ -61,14 +61,14 @@ def check_ready(context: ReleaseContext, plans: Mapping[ReleaseKey, ReleasePlan]
             raise _not_ready(plan, need, "is not there")
         what = _named(plan, need)
         try:
-            is_ready = is_true(expression, {"dep": _view(context, last), "self": _own_view(plan)}, what)
+            is_ready = is_true(expression, {"dep": _view(context, last, other), "self": _own_view(plan)}, what)
         except NotEvaluated as exc:
             raise _not_ready(plan, need, f"cannot be judged by 'ready_when', {_shown(expression)}: {exc}") from None
         if not is_ready:
             raise _not_ready(plan, need, f"is not ready: 'ready_when' is {_shown(expression)}, and not true")
 
 
-def _view(context: ReleaseContext, last: Revision) -> dict[str, Any]:
+def _view(context: ReleaseContext, last: Revision, plan: ReleasePlan | None) -> dict[str, Any]:
     """What an expression knows of a release in the cluster: the fields of the module's result, and more of the record.
 
     Values are not among them: they may be secret, and messages may quote what an expression compares.
@@ -80,7 +80,7 @@ def _view(context: ReleaseContext, last: Revision) -> dict[str, Any]:
         name: value for name, value in last.labels.items() if name not in SYSTEM_LABELS and not name.startswith(PREFIX)
     }
     return {
-        **_identity(ReleaseKey(last.namespace, last.name), labels),
+        **_identity(plan.spec.namespace if plan is not None else last.namespace, last.name, labels),
         "status": last.status,
         "revision": last.number,
         "test": last.test,
@@ -101,7 +101,7 @@ def _own_view(plan: ReleasePlan) -> dict[str, Any]:
     chart, last = plan.chart, plan.last
     labels = {name: value for name, value in plan.spec.labels.items() if value is not None}
     return {
-        **_identity(plan.key, labels),
+        **_identity(plan.spec.namespace, plan.key.name, labels),
         "status": last.status if last else "",
         "revision": last.number if last else 0,
         "test": last.test if last else "",
@@ -115,9 +115,9 @@ def _own_view(plan: ReleasePlan) -> dict[str, Any]:
     }
 
 
-def _identity(key: ReleaseKey, labels: Mapping[str, str]) -> dict[str, Any]:
+def _identity(namespace: str, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
     # in both places, the second of which is where expressions for Flux look
-    own = {"name": key.name, "namespace": key.namespace, "labels": dict(labels)}
+    own = {"name": name, "namespace": namespace, "labels": dict(labels)}
     return {**own, "metadata": own}
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # helm, pkg/chartutil/validate_name.go
 MAX_NAME = 53
+MAX_ACCOUNT = 253
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 _LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
@@ -65,7 +67,7 @@ class FetchedChart:
 
 @dataclass(frozen=True)
 class ValuesReference:
-    """One entry of ``values_from``."""
+    """One entry of ``values_from``. ``user`` reads it; empty for the account of the connection."""
 
     kind: str
     namespace: str
@@ -74,9 +76,20 @@ class ValuesReference:
     target_path: str = ""
     optional: bool = False
     literal: bool = False
+    user: str = ""
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Kind, namespace and name of the object."""
+        return self.kind, self.namespace, self.name
+
+    @property
+    def owner(self) -> str:
+        """The object, for messages."""
+        return f"{self.kind} {self.namespace}/{self.name}"
 
     def __str__(self) -> str:
-        return f"the key {self.key!r} of the {self.kind} {self.namespace}/{self.name}"
+        return f"the key {self.key!r} of the {self.owner}"
 
 
 @dataclass(frozen=True)
@@ -127,9 +140,17 @@ class ReleaseTests:
 
 @dataclass(frozen=True)
 class ReleaseSpec:
-    """One wanted release. Values are not shown in messages, and not part of its ``repr``."""
+    """One wanted release. Values are not shown in messages, and not part of its ``repr``.
+
+    ``key`` has the namespace of its record, and ``target`` is the namespace of its objects. ``namespace`` is the one
+    that other releases name it by, with its service account and the objects that it refers to. The last two are by
+    default that of the record. All requests for it are made as ``user``; empty for the account of the connection.
+    """
 
     key: ReleaseKey
+    namespace: str = ""
+    target: str = ""
+    user: str = ""
     present: bool = True
     suspend: bool = False
     source: str = ""
@@ -155,6 +176,10 @@ class ReleaseSpec:
     uninstall_flags: UninstallFlags = field(default_factory=UninstallFlags)
     window: Schedule | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("namespace", "target"):
+            object.__setattr__(self, name, getattr(self, name) or self.key.namespace)
+
     @property
     def rendering_digest(self) -> str:
         """A digest of the post-renderer and its arguments; empty without one."""
@@ -163,15 +188,21 @@ class ReleaseSpec:
             return ""
         return digest_of("\0".join([renderer.command, *renderer.arguments]).encode("utf-8", "surrogateescape"))
 
+    def fingerprint(self, chart_digest: str, values_digest: str) -> Fingerprint:
+        """Return what a revision is made of for a chart and values with these digests."""
+        target = self.target if self.target != self.key.namespace else ""
+        return Fingerprint(chart_digest, values_digest, self.rendering_digest, target)
+
     def desired_state(self, chart_digest: str, values_digest: str) -> DesiredState:
         """Return the desired state of the release for a chart and values with these digests."""
         return DesiredState(
             present=self.present,
-            fingerprint=Fingerprint(chart_digest, values_digest, self.rendering_digest),
+            fingerprint=self.fingerprint(chart_digest, values_digest),
             labels=self.labels,
             tests=self.test.accepted,
             suspended=self.suspend,
             rollback_to=self.rollback_to,
+            keep_history=self.uninstall_flags.keep_history,
         )
 
 
@@ -191,8 +222,36 @@ def parse_releases(items: Sequence[Mapping[str, Any]], sources: Mapping[str, Fet
             wanted = f"the source {spec.source!r}, which is not" if spec.source else "no source, which has to be"
             raise InvalidOption(f"The release {spec.key} names {wanted} among the sources ({known}).")
         specs[spec.key] = spec
-    check_order(list(specs), {key: spec.depends_on for key, spec in specs.items()})
-    return list(specs.values())
+    found = [_with_records(spec, specs) for spec in specs.values()]
+    check_order(list(specs), {spec.key: spec.depends_on for spec in found})
+    return found
+
+
+def _with_records(spec: ReleaseSpec, specs: Mapping[ReleaseKey, ReleaseSpec]) -> ReleaseSpec:
+    """The release, with those that it depends on by the namespaces of their records."""
+    records = _records(spec, specs)
+    named = [(need, record) for need, record in zip(spec.depends_on, records) if need in spec.ready_when]
+    return dataclasses.replace(
+        spec, depends_on=records, ready_when={record: spec.ready_when[need] for need, record in named}
+    )
+
+
+def _records(spec: ReleaseSpec, specs: Mapping[ReleaseKey, ReleaseSpec]) -> list[ReleaseKey]:
+    """The releases that a release depends on, each by the namespace of its record.
+
+    :raises InvalidOption: when two of the list go by the same namespace and name.
+    """
+    records = []
+    for need in spec.depends_on:
+        named = [key for key, each in specs.items() if ReleaseKey(each.namespace, key.name) == need]
+        if len(named) > 1:
+            raise InvalidOption(
+                f"The release {spec.key} depends on {need}, which are {len(named)} releases with records in "
+                f"{', '.join(sorted(key.namespace for key in named)[:20])}.",
+                "Give each of them a 'namespace' of its own.",
+            )
+        records += named or [need]
+    return records
 
 
 def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
@@ -202,22 +261,31 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
             f"{name[:100]!r} cannot be the name of a release.",
             f"Wanted are lower case letters, digits and hyphens, at most {MAX_NAME}.",
         )
-    if not _NAMESPACE.match(namespace):
-        raise InvalidOption(f"{namespace[:100]!r}, of the release {name}, cannot be the name of a namespace.")
-    key = ReleaseKey(namespace, name)
+    for each in (namespace, item["storage_namespace"], item["target_namespace"]):
+        if each and not _NAMESPACE.match(each):
+            raise InvalidOption(f"{each[:100]!r}, of the release {name}, cannot be the name of a namespace.")
+    key = ReleaseKey(item["storage_namespace"] or namespace, name)
+    user = _user(namespace, item["service_account"] or "", key)
+    _check_force(item, key)
     if item["rollback_to"]:
         parse_digest(item["rollback_to"])
     test = item["test"] or {}
-    needs = [_dependency(each, key) for each in item["depends_on"] or ()]
+    needs = [_dependency(each, ReleaseKey(namespace, name)) for each in item["depends_on"] or ()]
     return ReleaseSpec(
         key=key,
+        namespace=namespace,
+        target=item["target_namespace"] or namespace,
+        user=user,
         present=item["state"] == "present",
         suspend=item["suspend"],
         source=item["source"] or "",
         values=item["values"] or {},
         values_files=_files(item["values_files"], key, "values_files"),
-        chart_values_files=_files(item["chart_values_files"], key, "chart_values_files"),
-        values_from=[_reference(each, key) for each in item["values_from"] or ()],
+        chart_values_files=[
+            dataclasses.replace(each, path=posixpath.normpath(each.path))
+            for each in _files(item["chart_values_files"], key, "chart_values_files")
+        ],
+        values_from=[_reference(each, namespace, user) for each in item["values_from"] or ()],
         depends_on=[need for need, _ready_when in needs],
         ready_when={need: ready_when for need, ready_when in needs if ready_when},
         labels=_labels(item["labels"] or {}, key),
@@ -229,7 +297,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         remediate_last_failure=item["remediate_last_failure"],
         test=ReleaseTests(
             enable=bool(test.get("enable")),
-            timeout=parse_duration(test.get("timeout") or item["timeout"]),
+            timeout=parse_duration(test.get("timeout") or item["timeout"], "test.timeout"),
             ignore_failures=bool(test.get("ignore_failures")),
             filters=[_filter(each) for each in test.get("filters") or ()],
         ),
@@ -241,6 +309,36 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         uninstall_flags=_uninstall_flags(item),
         window=_window(item.get("window"), key),
     )
+
+
+def _user(namespace: str, account: str, key: ReleaseKey) -> str:
+    """The user name of a service account; empty without one."""
+    if not account:
+        return ""
+    if not _NAME.match(account) or len(account) > MAX_ACCOUNT:
+        raise InvalidOption(
+            f"{account[:100]!r} cannot be the 'service_account' of the release {key}.",
+            f"Wanted is the name of a service account in the namespace {namespace}, without that namespace.",
+        )
+    return f"system:serviceaccount:{namespace}:{account}"
+
+
+def _check_force(item: Mapping[str, Any], key: ReleaseKey) -> None:
+    """Check the options that exclude each other in Helm.
+
+    :raises InvalidOption: when two of them are set.
+    """
+    if not item["force"]:
+        return
+    for other, is_set, what in (
+        ("force_conflicts", item["force_conflicts"], "takes over fields of objects that are kept"),
+        ("server_side: true", item["server_side"] == "true", "leaves the update to the server, which cannot replace"),
+    ):
+        if is_set:
+            raise InvalidOption(
+                f"The release {key} has both 'force', which replaces objects, and '{other}', which {what}.",
+                "Set one of them, also in the defaults of the releases.",
+            )
 
 
 def _window(option: Mapping[str, Any] | None, key: ReleaseKey) -> Schedule | None:
@@ -280,7 +378,7 @@ def _flags(item: Mapping[str, Any]) -> DeployFlags:
         wait=item["wait"],
         wait_for_jobs=item["wait_for_jobs"],
         wait_strategy=item["wait_strategy"] or "",
-        timeout=parse_duration(item["timeout"]),
+        timeout=parse_duration(item["timeout"], "timeout"),
         history_max=item["history_max"],
         disable_hooks=item["disable_hooks"],
         disable_openapi_validation=item["disable_openapi_validation"],
@@ -306,7 +404,7 @@ def _uninstall_flags(item: Mapping[str, Any]) -> UninstallFlags:
     own = {name: value for name, value in (item["uninstall"] or {}).items() if value is not None}
     given = {**item, **own}
     return UninstallFlags(
-        timeout=parse_duration(given["timeout"]),
+        timeout=parse_duration(given["timeout"], "timeout"),
         wait=given["wait"],
         wait_strategy=given["wait_strategy"] or "",
         keep_history=given["keep_history"],
@@ -337,15 +435,16 @@ def _files(entries: Sequence[Any] | None, key: ReleaseKey, option: str) -> list[
     return files
 
 
-def _reference(entry: Mapping[str, Any], key: ReleaseKey) -> ValuesReference:
+def _reference(entry: Mapping[str, Any], namespace: str, user: str) -> ValuesReference:
     return ValuesReference(
         kind=entry["kind"],
-        namespace=entry.get("namespace") or key.namespace,
+        namespace=entry.get("namespace") or namespace,
         name=entry["name"],
         key=entry.get("values_key") or "values.yaml",
         target_path=entry.get("target_path") or "",
         optional=bool(entry.get("optional")),
         literal=bool(entry.get("literal")),
+        user=user,
     )
 
 

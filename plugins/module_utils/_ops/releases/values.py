@@ -12,13 +12,19 @@ import base64
 import binascii
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._errors import NotFound, OciError, ValuesError
 from ..._helm.values import PathValue, canonical, compose, merge, read_values, set_path
 from ..._kube.rest import KubeRest
 from ..._secrets.masking import Mask
 from .spec import KINDS, FetchedChart, FileName, ReleaseKey, ReleaseSpec, ValuesReference
+
+if TYPE_CHECKING:
+    from .foresight import Foresight
+
+# names of keys in a message
+MAX_NAMES = 20
 
 # The keys on the path to a value; a list is one value.
 ValuePath = tuple[str, ...]
@@ -35,15 +41,17 @@ class ValuesGatherer:
     """Gathers the values of releases that are deployed by one task.
 
     ``documents`` has the text of the controller's files by path, None for a missing one. ``mask`` hides values from
-    Secrets. ``origins`` has, for each release, the paths of its values by their origin.
+    Secrets. ``origins`` has, for each release, the paths of its values by their origin. ``foresight`` knows the objects
+    that will be there, in check mode.
     """
 
-    def __init__(self, api: KubeRest, documents: Mapping[str, str | None]) -> None:
+    def __init__(self, api: KubeRest, documents: Mapping[str, str | None], foresight: Foresight | None = None) -> None:
         self._api = api
+        self._foresight = foresight
         self._documents = documents
         self._parsed: dict[str, dict[str, Any]] = {}
         self._chart_files: dict[str, Mapping[str, bytes | None]] = {}
-        self._objects: dict[tuple[str, str, str], Mapping[str, Any] | None] = {}
+        self._objects: dict[tuple[str, str, str, str], Mapping[str, Any] | None] = {}
         self.mask = Mask()
         self.origins: dict[ReleaseKey, Origins] = {}
 
@@ -125,7 +133,7 @@ class ValuesGatherer:
         if data is None:
             if reference.optional:
                 return None
-            raise ValuesError(f"There is no {str(reference)[4:]}.", "Correct 'values_from', or set 'optional' for it.")
+            raise self._missing(reference)
         if reference.target_path:
             try:
                 text = data.decode("utf-8")
@@ -138,6 +146,17 @@ class ValuesGatherer:
                 self.mask.add_value(_values_of(value))
             return value
         return self._mapping(reference, data)
+
+    def _missing(self, reference: ValuesReference) -> ValuesError:
+        """The error for an object, or a key in it, that is not there. It names the keys that are."""
+        place = (reference.user, *reference.place)
+        found, hint = self._objects[place], "Correct 'values_from', or set 'optional' for it."
+        if found is None:
+            return ValuesError(f"There is no {reference.owner}, which 'values_from' names.", hint)
+        content = found.get("data")
+        names = sorted(map(str, content)) if isinstance(content, Mapping) else []
+        kept = f"its keys are {', '.join(names[:MAX_NAMES])}" if names else "it is empty"
+        return ValuesError(f"There is no key {reference.key!r} in the {reference.owner}: {kept}.", hint)
 
     def _mapping(self, reference: ValuesReference, data: bytes) -> dict[str, Any]:
         if reference.kind != "Secret":
@@ -156,14 +175,16 @@ class ValuesGatherer:
         return values
 
     def _data(self, reference: ValuesReference) -> bytes | None:
-        place = (reference.kind, reference.namespace, reference.name)
-        if place not in self._objects:
+        place = reference.place
+        seen = (reference.user, *place)
+        if seen not in self._objects:
             path = f"/api/v1/namespaces/{reference.namespace}/{KINDS[reference.kind]}/{reference.name}"
             try:
-                self._objects[place] = self._api.get(path)
+                found: Mapping[str, Any] | None = self._api.acting_as(reference.user).get(path)
             except NotFound:
-                self._objects[place] = None
-        found = self._objects[place]
+                found = None
+            self._objects[seen] = found if self._foresight is None else self._foresight.as_planned(place, found)
+        found = self._objects[seen]
         content = found.get("data") if found else None
         value = content.get(reference.key) if isinstance(content, Mapping) else None
         if not isinstance(value, str):

@@ -14,8 +14,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..._errors import Forbidden, HelmFailed, NotFound, ObjectNotFound, OciError, ReleaseLocked
+from ..._errors import Forbidden, HelmFailed, NamespaceTerminating, NotFound, OciError, ReleaseLocked
 from ..._helm import decision as decisions
+from ..._helm.apply_method import conflict_hint
 from ..._helm.decision import decide
 from ..._helm.helm_binary import Outcome
 from ..._helm.release import (
@@ -34,8 +35,11 @@ from ..._helm.release import (
 )
 from ..._unexpected import as_error
 from .context import ReleaseContext
+from .left_behind import collect_failed, note_left_behind
+from .place import creates_namespace, objects_namespace
 from .plan import ReleasePlan
 from .preview import add_diff, current
+from .refusals import left_pending, no_revision_of
 from .spec import Remedy
 
 LOOK_AGAIN = 2.0
@@ -65,10 +69,14 @@ class ReleaseWork:
         self._context = context
         # the error for a missing Helm is the same for every release
         self._helm = context.helm.noting(plan.commands, rehearse=rehearse)
+        self._is_rehearsal = rehearse
+        self._target = plan.spec.target
         self._plan = plan
         self._spec = plan.spec
         self._key = plan.spec.key
         self._new_namespace = False
+        # the records of failed revisions, by number
+        self._before: dict[int, Mapping[str, Any]] = {}
 
     def carry_out(self) -> None:
         """Bring the release to the wanted state.
@@ -80,8 +88,15 @@ class ReleaseWork:
                 with self._context.locked(self._key) as (_is_held, abandoned):
                     self._act(abandoned)
                 return
+            except NamespaceTerminating:
+                if self._plan.decision.action != decisions.UNINSTALL:
+                    raise
+                # what lies outside of the namespace can still be removed; no other run can get a lock either
+                self._act(abandoned=False)
+                return
             except NotFound:
-                if self._plan.decision.action != decisions.INSTALL or not self._spec.create_namespace:
+                is_created = self._spec.create_namespace and self._spec.target == self._key.namespace
+                if self._plan.decision.action != decisions.INSTALL or not is_created:
                     raise
             # Helm creates the namespace after it has rendered the chart; until then no Lease can be created in it
             self._new_namespace = True
@@ -98,6 +113,11 @@ class ReleaseWork:
     def rehearse(self) -> None:
         """Note the command of Helm that the decision leads to, without running it."""
         action = self._plan.decision.action
+        if action != decisions.INSTALL or self._plan.cause == decisions.TARGET_CHANGED:
+            self._aim_at(objects_namespace(self._context, self._plan))
+        if self._plan.cause == decisions.TARGET_CHANGED:
+            self._call_uninstall()
+            self._aim_at(self._spec.target)
         if action in (decisions.INSTALL, decisions.UPGRADE):
             self._call_helm(action)
         elif action == decisions.UNINSTALL:
@@ -107,7 +127,7 @@ class ReleaseWork:
         elif action == decisions.ROLLBACK:
             target = self._context.made_of(self._key, self._spec.rollback_to)
             if target is not None:
-                self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.rollback_flags)
+                self._call_rollback(target)
 
     # -- decision
 
@@ -119,6 +139,7 @@ class ReleaseWork:
         try:
             self._do(abandoned)
         finally:
+            note_left_behind(self._context, self._plan, self._before)
             if self._context.want_diff and self._plan.changed:
                 self._show_change(before)
 
@@ -132,7 +153,14 @@ class ReleaseWork:
 
     def _do(self, abandoned: bool) -> None:
         if self._plan.decision.recover:
-            self._recover(abandoned)
+            cause = self._plan.cause
+            if self._recover(abandoned):
+                # why there was work, not what was found after the first half of it
+                self._plan.cause = cause
+        if self._plan.decision.reason == decisions.TARGET_CHANGED:
+            self._remove()
+            self._look()
+            self._plan.cause = decisions.TARGET_CHANGED
         action = self._plan.decision.action
         if action in (decisions.INSTALL, decisions.UPGRADE):
             self._deploy(action)
@@ -154,9 +182,16 @@ class ReleaseWork:
         chart = plan.chart.digest if plan.chart else ""
         plan.decision = decide(self._spec.desired_state(chart, plan.values_digest), plan.last)
         plan.cause = plan.decision.reason
+        self._aim_at(objects_namespace(self._context, plan))
 
-    def _recover(self, abandoned: bool) -> None:
-        """Recover a release that another run left pending, as the option 'pending' says.
+    def _aim_at(self, namespace: str) -> None:
+        """Have Helm run in the namespace of the objects."""
+        self._target = namespace
+        helm = self._context.helm_for(self._key, namespace)
+        self._helm = helm.noting(self._plan.commands, rehearse=self._is_rehearsal)
+
+    def _recover(self, abandoned: bool) -> bool:
+        """Recover a release that another run left pending, as the option 'pending' says; return whether it had to be.
 
         Only a lock shows whether another run is still working on it. For a release that was deployed by other means,
         its age decides, as Helm stops after its timeout.
@@ -168,13 +203,10 @@ class ReleaseWork:
             last = self._plan.last
             if last is None or not (last.is_pending or last.status == UNINSTALLING):
                 self._look()
-                return
+                return False
             stale = abandoned or last.age() >= self._spec.flags.timeout
             if self._spec.pending == "fail" and (stale or time.monotonic() >= deadline):
-                raise ReleaseLocked(
-                    f"The release {self._key} is {last.status} (revision {last.number}).",
-                    "Let its deployment finish, or choose another 'pending' than fail.",
-                )
+                raise left_pending(self._key, last)
             if stale:
                 break
             if time.monotonic() >= deadline:
@@ -187,6 +219,7 @@ class ReleaseWork:
             time.sleep(LOOK_AGAIN)
             self._plan.last = self._context.last(self._key)
         self._unlock(last)
+        return True
 
     def _unlock(self, last: Revision) -> None:
         if last.status == UNINSTALLING:
@@ -211,9 +244,9 @@ class ReleaseWork:
     def _deploy(self, action: str) -> None:
         chart, policy = self._plan.chart, self._spec.crds
         if chart is not None and policy != "Skip":
-            changed: list[str] = []
+            replace, changed = policy == "CreateReplace", self._plan.crds
             try:
-                self._context.apply_crds(chart, self._plan.values, replace=policy == "CreateReplace", changed=changed)
+                self._context.apply_crds(self._key, chart, self._plan.values, replace=replace, changed=changed)
             finally:
                 self._plan.changed = self._plan.changed or bool(changed)
         remedy = self._spec.install_remedy if action == decisions.INSTALL else self._spec.upgrade_remedy
@@ -235,6 +268,7 @@ class ReleaseWork:
         :raises HelmFailed: when nothing was changed: another attempt would fail in the same way.
         """
         plan, before = self._plan, self._plan.last
+        collect_failed(self._context, plan, self._before)
         outcome = self._call_helm(action)
         # even if the cluster cannot be reached any more
         plan.changed = plan.changed or outcome.ok
@@ -265,13 +299,14 @@ class ReleaseWork:
             labels.update(dict.fromkeys(stale, "null"))
         labels.update({name: value for name, value in self._spec.labels.items() if value is not None})
         verb = self._helm.install if action == decisions.INSTALL else self._helm.upgrade
-        own = {"create_namespace": self._new_namespace, "replace": plan.last is not None}
+        is_new = self._new_namespace or (action == decisions.INSTALL and creates_namespace(self._context, plan))
+        own = {"create_namespace": is_new, "replace": plan.last is not None}
         return verb(
             self._key.name,
-            self._key.namespace,
+            self._target,
             self._context.chart_file(chart),
             plan.values,
-            self._spec.flags,
+            self._context.accepted_flags(self._spec.flags, None if action == decisions.INSTALL else plan.last),
             description=revision_description(action, chart.origin, self._fingerprint()),
             labels=labels,
             **(own if action == decisions.INSTALL else {}),
@@ -279,7 +314,7 @@ class ReleaseWork:
 
     def _fingerprint(self) -> Fingerprint:
         chart = self._plan.chart
-        return Fingerprint(chart.digest if chart else "", self._plan.values_digest, self._spec.rendering_digest)
+        return self._spec.fingerprint(chart.digest if chart else "", self._plan.values_digest)
 
     def _record(self) -> None:
         """Set the labels of the revision, when Helm is too old to do it itself."""
@@ -292,10 +327,13 @@ class ReleaseWork:
 
     def _failure(self, action: str, outcome: Outcome, *, unchanged: bool = False) -> HelmFailed:
         words = self._context.said(outcome, self._key).rstrip(".")
-        error = HelmFailed(
-            f"helm {action} of the release {self._key} failed: {words}.", "Nothing was changed." if unchanged else ""
-        )
-        error.reason = Forbidden.reason if unchanged and " is forbidden: " in outcome.words else _FAILED[action]
+        hints = [conflict_hint(outcome.words, self._spec.flags), self._plan.changed_before() if unchanged else ""]
+        error = HelmFailed(f"helm {action} of the release {self._key} failed: {words}.", " ".join(filter(None, hints)))
+        error.reason = _FAILED[action]
+        if unchanged and "because it is being terminated" in outcome.words:
+            error.reason, error.retryable = NamespaceTerminating.reason, True
+        elif unchanged and " is forbidden: " in outcome.words:
+            error.reason = Forbidden.reason
         return error
 
     # -- tests
@@ -323,7 +361,7 @@ class ReleaseWork:
 
     def _call_test(self) -> Outcome:
         tests = self._spec.test
-        return self._helm.test(self._key.name, self._key.namespace, tests.timeout, tests.filters)
+        return self._helm.test(self._key.name, self._target, tests.timeout, tests.filters)
 
     def _run_tests(self) -> None:
         self._plan.changed = True
@@ -370,17 +408,13 @@ class ReleaseWork:
         :raises ObjectNotFound: when no stored revision has it.
         """
         target = self._context.made_of(self._key, digest)
-        if target is not None:
-            self._roll_back(target)
-            return
-        kept = ", ".join(str(each.number) for each in self._context.revisions(self._key)[:20])
-        raise ObjectNotFound(
-            f"No revision of the release {self._key} that is kept ({kept}) was made of the chart {digest}.",
-            "See 'helm history' for the digests; 'history_max' says how many are kept.",
-        )
+        if target is None:
+            raise no_revision_of(self._key, digest, self._context.revisions(self._key))
+        self._roll_back(target)
 
     def _roll_back(self, target: Revision) -> None:
-        outcome = self._helm.rollback(self._key.name, self._key.namespace, target.number, self._spec.rollback_flags)
+        collect_failed(self._context, self._plan, self._before)
+        outcome = self._call_rollback(target)
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         last = self._plan.last
         self._plan.changed = self._plan.changed or last != before
@@ -394,12 +428,17 @@ class ReleaseWork:
             )
             self._plan.last = self._context.last(self._key)
 
+    def _call_rollback(self, target: Revision) -> Outcome:
+        flags = self._context.accepted_flags(self._spec.rollback_flags, target)
+        return self._helm.rollback(self._key.name, self._target, target.number, flags)
+
     # -- uninstall, labels
 
     def _uninstall(self) -> None:
         self._remove()
 
     def _remove(self) -> None:
+        collect_failed(self._context, self._plan, self._before)
         outcome = self._call_uninstall()
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         self._plan.changed = self._plan.changed or self._plan.last != before
@@ -411,7 +450,7 @@ class ReleaseWork:
         if self._spec.present:
             # a remedy, after which the name is free again
             flags = dataclasses.replace(flags, keep_history=False)
-        return self._helm.uninstall(self._key.name, self._key.namespace, flags)
+        return self._helm.uninstall(self._key.name, self._target, flags)
 
     def _label(self) -> None:
         if self._plan.last is not None:

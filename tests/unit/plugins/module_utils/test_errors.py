@@ -36,6 +36,7 @@ RETRYABLE = [
     (_errors.Conflict("x", status=409), True),
     (_errors.Conflict("x"), True),
     (_errors.Forbidden("x", status=403), False),
+    (_errors.NamespaceTerminating("x", status=403), True),
     (_errors.LockTimeout("x"), True),
     (_errors.ReleaseLocked("x"), True),
     (_errors.DependencyNotReady("x"), True),

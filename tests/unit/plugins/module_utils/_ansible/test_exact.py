@@ -88,18 +88,23 @@ def test_all_options_of_references_and_selections_are_exact() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "option"),
+    ("given", "option", "wanted"),
     [
-        ({"verify": "cosign"}, "verify"),
-        ({"verify": {"identities": ["me@example.com"]}}, "verify.identities"),
-        ({"filter_tags": {"policy": "semver"}}, "filter_tags.policy"),
-        ({"filter_tags": '{"policy": "semver"}'}, "filter_tags.policy"),
-        ({"artifacts": "app.yml"}, "artifacts"),
-        ({"artifacts": [{"ref": "a.test/b:1"}, "a.test/b:2"]}, "artifacts"),
+        ({"verify": "cosign"}, "verify", "a mapping"),
+        ({"verify": {"identities": ["me@example.com"]}}, "verify.identities", "a mapping"),
+        ({"filter_tags": {"policy": "semver"}}, "filter_tags.policy", "a mapping"),
+        ({"filter_tags": '{"policy": "semver"}'}, "filter_tags.policy", "a mapping"),
+        ({"artifacts": "app.yml"}, "artifacts", "a list of mappings"),
+        ({"artifacts": "[]"}, "artifacts", "a list of mappings"),
+        ({"artifacts": [{"ref": "a.test/b:1"}, "a.test/b:2"]}, "artifacts", "a mapping"),
     ],
 )
 def test_an_option_that_is_no_mapping_is_named(
-    given: dict[str, Any], option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    given: dict[str, Any],
+    option: str,
+    wanted: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
     monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
@@ -108,4 +113,5 @@ def test_an_option_that_is_no_mapping_is_named(
         run_module(with_entries({**IDENTITY_SPEC, **VERIFY_SPEC, **ARTIFACTS_SPEC}), lambda _module: {})
     result = json.loads(capsys.readouterr().out)
     assert result["reason"] == "InvalidOption"
-    assert f"'{option}' is a text, and a mapping is wanted. It has the options " in result["msg"]
+    assert f"'{option}' is a text, and {wanted} is wanted. It has the options " in result["msg"]
+    assert ("-a '{" in result["msg"]) is (wanted == "a list of mappings")

@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidContent
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidContent, InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm import decision as decisions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm import release as releases
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.decision import Decision, DesiredState, decide
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.release import Fingerprint, Revision
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.release import (
+    Fingerprint,
+    Revision,
+    check_driver,
+)
 
 CHART, OTHER = f"sha256:{'c' * 64}", f"sha256:{'d' * 64}"
 VALUES, OTHER_VALUES = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
@@ -137,7 +141,9 @@ NOTHING = Decision(decisions.NONE, decisions.UP_TO_DATE)
         (want(suspended=True), None, Decision("none", "Suspended")),
         (want(suspended=True, present=False), revision(status="failed"), Decision("none", "Suspended")),
         (want(present=False), None, Decision("none", "NotInstalled")),
-        (want(present=False), revision(status="uninstalled"), Decision("none", "NotInstalled")),
+        (want(present=False), revision(status="uninstalled"), Decision("uninstall", "Unwanted")),
+        (want(present=False, keep_history=True), revision(status="uninstalled"), Decision("none", "NotInstalled")),
+        (want(present=False, keep_history=True), revision(), Decision("uninstall", "Unwanted")),
         (want(present=False), revision(None), Decision("uninstall", "Unwanted")),
         (want(present=False), revision(status="failed"), Decision("uninstall", "Unwanted")),
         (want(present=False), revision(status="pending-install"), Decision("uninstall", "Unwanted", recover=True)),
@@ -159,3 +165,45 @@ NOTHING = Decision(decisions.NONE, decisions.UP_TO_DATE)
 )  # fmt: skip
 def test_decisions(wanted: DesiredState, last: Revision | None, decision: Decision) -> None:
     assert decide(wanted, last) == decision
+
+
+@pytest.mark.parametrize("driver", ["", "secret", "secrets"])
+def test_records_in_secrets(driver: str) -> None:
+    check_driver(driver)
+
+
+@pytest.mark.parametrize(
+    ("driver", "place"),
+    [
+        ("configmap", "in ConfigMaps"),
+        ("configmaps", "in ConfigMaps"),
+        ("sql", "in an SQL database"),
+        ("memory", "in the memory"),
+        ("Secret", "does not know"),
+    ],
+)
+def test_records_that_are_elsewhere(driver: str, place: str) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        check_driver(driver)
+    message = str(caught.value)
+    assert place in message and repr(driver) in message and "HELM_DRIVER" in message and "helm_driver" in message
+
+
+def test_objects_in_another_namespace() -> None:
+    """A release whose objects are to be elsewhere is removed from where they are, and installed anew."""
+    there = Fingerprint(CHART, VALUES, target="there")
+    here = revision()
+    moved = revision(there)
+    assert (here.target, moved.target) == ("ns", "there")
+    assert decide(DesiredState(True, MADE), here).action == decisions.NONE
+    assert decide(DesiredState(True, there), moved).action == decisions.NONE
+    wanted = Decision(decisions.INSTALL, decisions.TARGET_CHANGED)
+    assert decide(DesiredState(True, there), here) == wanted
+    assert decide(DesiredState(True, MADE), moved) == wanted
+    assert decide(DesiredState(True, MADE), revision(there, status="failed")) == wanted
+    # by whom else it was made says nothing about where its objects are
+    assert decide(DesiredState(True, there), revision(MADE, recorded_for=2)).reason == decisions.UNMANAGED
+    assert decide(DesiredState(True, there, rollback_to=OTHER), here).action == decisions.ROLLBACK
+    assert decide(DesiredState(False), moved).action == decisions.UNINSTALL
+    assert decide(DesiredState(True, there), revision(status="uninstalled")).reason == decisions.NOT_INSTALLED
+    assert decide(DesiredState(True, there), revision(status="pending-upgrade")).reason == decisions.PENDING

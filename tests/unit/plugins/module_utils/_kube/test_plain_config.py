@@ -24,10 +24,16 @@ from support.certificates import (
     create_server_certificate,
 )
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    ConnectionFailed,
+    InvalidOption,
+    OciError,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube import rest
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.plain_config import plain_connection
+from ansible_collections.cloudnative.artifacts.tests.support.forward_proxy import ForwardProxy
+from ansible_collections.cloudnative.artifacts.tests.support.socks_proxy import SocksProxy
 
 TOKEN = "the-token-of-the-kubeconfig"
 
@@ -98,7 +104,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 @pytest.fixture
 def case(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Case:
-    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -174,9 +180,6 @@ OTHER: dict[str, Callable[[Case], Any]] = {
     "a password": lambda case: case.user.update(username="a", password="b"),
     "a token in a file": lambda case: case.user.update(tokenFile="/x"),
     "a provider": lambda case: case.user.update({"auth-provider": {"name": "oidc"}}),
-    "a proxy": lambda case: case.cluster.update({"proxy-url": "http://proxy.test"}),
-    "a proxy in the options": lambda case: case.set(proxy="http://proxy.test"),
-    "a proxy in the environment": lambda case: case.environment.update(https_proxy="http://proxy.test"),
     "no kubeconfig": lambda case: case.set(kubeconfig=str(case.api.folder / "none")),
     "two kubeconfigs": lambda case: case.set(kubeconfig=f"{case.api.folder}/kubeconfig:/x"),
     "a Pod": lambda case: (case.set(kubeconfig="~/none"), case.environment.update(KUBERNETES_SERVICE_HOST="x")),
@@ -223,6 +226,71 @@ def test_the_server_sees_the_same(case: Case, name: str, monkeypatch: pytest.Mon
         name not in ("a server by a name that it does not have", "authorities that do not vouch")
     )
     assert TOKEN not in repr(plain_connection(options))
+
+
+LOGIN = ("keeper", "of:the/proxy@27%keys")
+USERINFO = "keeper:of%3Athe%2Fproxy%4027%25keys@"
+KUBE_API = "kube.test"
+
+
+@pytest.fixture(params=["http", "https", "socks5"])
+def proxy(case: Case, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A proxy that wants a login, and alone knows where the API server is."""
+    address = ("127.0.0.1", int(case.api.url.rpartition(":")[2]))
+    case.cluster.update({"server": f"https://{KUBE_API}:{address[1]}", "tls-server-name": "localhost"})
+    if request.param == "socks5":
+        made: Any = SocksProxy(LOGIN, hosts={KUBE_API: address})
+    else:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if request.param == "https" else None
+        if tls is not None:
+            # of the cluster's own authority, which vouches for the proxy, too
+            tls.load_cert_chain(case.api.server.cert, case.api.server.key)
+        made = ForwardProxy(LOGIN, tls=tls, hosts={KUBE_API: address})
+    with made:
+        yield made, f"{request.param}://{USERINFO}{made.host}"
+
+
+@pytest.mark.parametrize("place", ["option", "kubeconfig", "environment"])
+@pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "client"])
+def test_a_proxy_is_used_by_either_connection(
+    case: Case, proxy: Any, place: str, is_plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, url = proxy
+    wrong = "http://127.0.0.1:9"
+    # what comes later in the order says something else
+    monkeypatch.setenv("HTTPS_PROXY", url if place == "environment" else wrong)
+    # the lower case counts for less, and so does what is of other programs
+    monkeypatch.setenv("https_proxy", wrong)
+    monkeypatch.setenv("HTTP_PROXY", wrong)
+    monkeypatch.setenv("ALL_PROXY", wrong)
+    if place != "environment":
+        case.cluster["proxy-url"] = url if place == "kubeconfig" else wrong
+        monkeypatch.setenv("NO_PROXY", "*")
+    if place == "option":
+        case.set(proxy=url)
+    options = case.write()
+    if not is_plain:
+        monkeypatch.setattr(rest, "plain_connection", lambda _options: None)
+    found = seen(options)
+    assert found["authorization"] == f"Bearer {TOKEN}" and found["name"] == "localhost"
+    assert LOGIN[1] not in repr(plain_connection(options))
+
+
+@pytest.mark.parametrize("is_plain", [True, False], ids=["plain", "client"])
+def test_a_proxy_that_is_none_or_away(case: Case, is_plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not is_plain:
+        monkeypatch.setattr(rest, "plain_connection", lambda _options: None)
+    case.cluster["proxy-url"] = "ftp://keeper:secret@proxy.test"
+    with pytest.raises(InvalidOption, match="'proxy-url' of the kubeconfig is not the URL of a proxy") as caught:
+        rest.KubeRest(case.write())
+    assert "secret" not in str(caught.value)
+    case.cluster["proxy-url"] = "http://keeper:secret@127.0.0.1:9"
+    kind, message = seen(case.write())
+    assert kind is ConnectionFailed and "through the proxy http://127.0.0.1:9" in message and "secret" not in message
+    del case.cluster["proxy-url"]
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    # Go reaches the loopback addresses without it
+    assert seen(case.write())["authorization"] == f"Bearer {TOKEN}"
 
 
 @pytest.mark.parametrize("name", OTHER)

@@ -178,3 +178,72 @@ def test_the_role_takes_what_the_module_takes() -> None:
     defaults = yaml.safe_load((COLLECTION / "roles/helm_release/defaults/main.yml").read_text())
     options = specs["argument_specs"]["main"]["options"]
     assert {name: each["default"] for name, each in options.items() if "default" in each} == defaults
+
+
+def test_namespaces() -> None:
+    spec = parsed(namespace="apps")
+    assert (spec.key, spec.namespace, spec.target) == (ReleaseKey("apps", "one"), "apps", "apps")
+    assert spec.fingerprint("", "").target == ""
+    spec = parsed(
+        namespace="apps",
+        storage_namespace="records",
+        target_namespace="objects",
+        depends_on=["two"],
+        values_from=[{"kind": "Secret", "name": "x"}],
+    )
+    assert (spec.key, spec.namespace, spec.target) == (ReleaseKey("records", "one"), "apps", "objects")
+    assert spec.fingerprint("", "").target == "objects"
+    # names that are not complete are those of the release's own namespace, not of that of its record
+    assert spec.depends_on == [ReleaseKey("apps", "two")]
+    assert spec.values_from[0].namespace == "apps"
+    # the objects beside the record, and both away from where the rest is
+    spec = parsed(namespace="apps", storage_namespace="other", target_namespace="other")
+    assert spec.fingerprint("", "").target == ""
+    for option in ("namespace", "storage_namespace", "target_namespace"):
+        with pytest.raises(InvalidOption, match="'No' .*cannot be the name of a namespace|'No', of the release one"):
+            parsed(**{option: "No"})
+
+
+def test_a_service_account() -> None:
+    assert parsed().user == ""
+    spec = parsed(
+        namespace="apps",
+        storage_namespace="records",
+        service_account="deployer.x",
+        values_from=[{"kind": "Secret", "name": "x", "namespace": "other"}],
+    )
+    assert spec.user == "system:serviceaccount:apps:deployer.x"
+    assert spec.values_from[0].user == spec.user
+    for name in ("apps:deployer", "apps/deployer", "a\r\nImpersonate-Group: system:masters", "Deployer", "x" * 254):
+        with pytest.raises(InvalidOption, match="'service_account' of the release"):
+            parsed(service_account=name)
+
+
+def test_dependencies_whose_records_are_elsewhere() -> None:
+    """They are named by their own namespace, also where that of the record differs."""
+    items = [
+        filled(name="a", namespace="apps", storage_namespace="records"),
+        filled(name="b", namespace="apps", depends_on=["a", "apps/a", {"name": "a"}, "outside/a"]),
+        filled(name="c", namespace="apps", storage_namespace="records", depends_on=["b"]),
+        filled(name="d", namespace="other", depends_on=["records/a"]),
+    ]
+    specs = {spec.key.name: spec for spec in parse_releases(items, DEMO)}
+    record = ReleaseKey("records", "a")
+    assert specs["b"].depends_on == [record, record, record, ReleaseKey("outside", "a")]
+    assert specs["c"].depends_on == [ReleaseKey("apps", "b")]
+    assert specs["d"].depends_on == [record]
+    with pytest.raises(InvalidOption, match="apps/a .*needs|needs .*apps/b"):
+        parse_releases([{**items[0], "depends_on": ["b"]}, items[1]], DEMO)
+    twice = filled(name="a", namespace="apps", storage_namespace="more")
+    with pytest.raises(InvalidOption, match="apps/a, which are 2 releases with records in more, records"):
+        parse_releases([items[0], twice, items[1]], DEMO)
+    with pytest.raises(InvalidOption, match="records/a is given twice"):
+        parse_releases([items[0], filled(name="a", namespace="records")], DEMO)
+
+
+@pytest.mark.parametrize(("option", "value"), [("force_conflicts", True), ("server_side", "true")])
+def test_options_that_exclude_each_other(option: str, value: Any) -> None:
+    with pytest.raises(InvalidOption, match=rf"default/one has both 'force'.*'{option}") as caught:
+        parsed(force=True, **{option: value})
+    assert "defaults" in caught.value.hint
+    assert parsed(force=False, **{option: value}) and parsed(force=True, server_side="auto")

@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The entry of a kubeconfig for the cluster that is meant, out of any number of files.
+
+Source: client-go, ``tools/clientcmd/loader.go``: of two entries with one name, that of the earlier file counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from .._files.bounded import expanded
+from .._packages import find
+
+# bytes; a kubeconfig with the certificates of many clusters
+MAX_KUBECONFIG = 4 * 1024 * 1024
+
+Kubeconfig = Union[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class ClusterEntry:
+    """A cluster of a kubeconfig, with absolute paths, and the context that names it."""
+
+    entry: Mapping[str, Any] = field(repr=False)
+    context: Mapping[str, Any] = field(repr=False)
+
+
+def kubeconfig_paths(kubeconfig: Kubeconfig) -> list[str]:
+    """Return the paths of a kubeconfig's files, or of those that kubectl looks for; none when it is a mapping.
+
+    Not all of them need to exist.
+    """
+    if isinstance(kubeconfig, Mapping):
+        return []
+    named = kubeconfig or os.environ.get("KUBECONFIG") or os.path.join("~", ".kube", "config")
+    return [expanded(path) for path in named.split(os.pathsep) if path]
+
+
+def cluster_entry(kubeconfig: Kubeconfig, context: str) -> ClusterEntry | None:
+    """Return the cluster of a context, by default the current one.
+
+    None when there is none, or the kubeconfig is malformed: whoever connects says what is wrong with it.
+    """
+    contexts: dict[str, Any] = {}
+    clusters: dict[str, Mapping[str, Any]] = {}
+    current = context
+    try:
+        for document, folder in _documents(kubeconfig):
+            current = current or str(document.get("current-context") or "")
+            for each in document.get("contexts") or ():
+                contexts.setdefault(str(each["name"]), each["context"])
+            for each in document.get("clusters") or ():
+                clusters.setdefault(str(each["name"]), _absolute(each["cluster"], folder))
+        return ClusterEntry(clusters[str(contexts[current]["cluster"])], contexts[current])
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return None
+
+
+def read_file(path: str) -> Any:
+    """Return the document in a file.
+
+    :raises OSError: when it cannot be read.
+    :raises ValueError: when it is too large or not YAML, or there is nothing to read YAML with.
+    """
+    with open(path, "rb") as stream:
+        raw = stream.read(MAX_KUBECONFIG + 1)
+    yaml = find("PyYAML")
+    if yaml is None or len(raw) > MAX_KUBECONFIG:
+        raise ValueError
+    try:
+        return yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError:
+        raise ValueError from None
+
+
+def _documents(kubeconfig: Kubeconfig) -> Iterator[tuple[Mapping[str, Any], str]]:
+    if isinstance(kubeconfig, Mapping):
+        yield kubeconfig, ""
+    for path in kubeconfig_paths(kubeconfig):
+        try:
+            document = read_file(path)
+        except OSError:
+            continue
+        if isinstance(document, Mapping):
+            yield document, os.path.abspath(os.path.dirname(path))
+
+
+def _absolute(cluster: Mapping[str, Any], folder: str) -> Mapping[str, Any]:
+    path = cluster.get("certificate-authority")
+    if not path or not folder:
+        return cluster
+    return {**cluster, "certificate-authority": os.path.normpath(os.path.join(folder, path))}

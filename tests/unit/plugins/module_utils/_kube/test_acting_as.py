@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests that are made as another user, and what a refusal of them says."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import Forbidden
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
+
+USER = "system:serviceaccount:apps:deployer"
+REFUSED = 'serviceaccounts "deployer" is forbidden: User "me" cannot impersonate resource "serviceaccounts"'
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """An API server that lets nobody act as somebody else; its URL, and the headers of its requests."""
+    seen: list[dict[str, str]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_words: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            seen.append({name.lower(): value for name, value in self.headers.items()})
+            is_refused = "impersonate-user" in seen[-1]
+            body = json.dumps({"message": REFUSED} if is_refused else {"kind": "Secret"}).encode()
+            self.send_response(403 if is_refused else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}", seen
+        running.shutdown()
+
+
+def test_requests_as_another_user(server: tuple[str, list[dict[str, str]]]) -> None:
+    url, seen = server
+    api = KubeRest(KubeOptions(host=url, api_key="the-token-of-the-module"))
+    assert api.acting_as("") is api
+    other = api.acting_as(USER)
+    with pytest.raises(Forbidden) as caught:
+        other.get("/api/v1/namespaces/apps/secrets/x")
+    assert "as another user" in str(caught.value) and REFUSED.rstrip(".") in str(caught.value)
+    assert "'impersonate'" in str(caught.value) and "'service_account'" in str(caught.value)
+    assert api.get("/api/v1/namespaces/apps/secrets/x") == {"kind": "Secret"}
+    assert [each.get("impersonate-user") for each in seen] == [USER, None]
+    assert {each["authorization"] for each in seen} == {"Bearer the-token-of-the-module"}
+    # those of one run, whoever made them
+    assert (api.requests, other.requests) == (2, 2)
