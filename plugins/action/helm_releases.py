@@ -16,6 +16,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible imp
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import RELEASE_SPEC
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._files.bounded import expanded
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.set_values import file_paths
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values import merge
 from ansible_collections.cloudnative.artifacts.plugins.modules import helm_releases
 from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.plain import plain, sealed
@@ -66,8 +67,14 @@ class ActionModule(WithSources, ActionBase):
     def _prepare(self, release: dict[str, Any], documents: dict[str, str | None]) -> None:
         if isinstance(release.get("values"), Mapping):
             release["values"] = sealed(release["values"]) if release["values"] else None
-        for entry in release.get("values_files") or []:
-            path = entry.get("path") if isinstance(entry, Mapping) else entry
+        paths = [
+            entry.get("path") if isinstance(entry, Mapping) else entry for entry in release.get("values_files") or []
+        ]
+        assignments = release.get("set_values")
+        if isinstance(assignments, list):
+            paths += _paths_of(assignments)
+            release["set_values"] = sealed(assignments) if assignments else None
+        for path in paths:
             if isinstance(path, str) and path and path not in documents:
                 documents[path] = self._read(path)
 
@@ -83,6 +90,12 @@ class ActionModule(WithSources, ActionBase):
             if "Could not find or access" in str(exc) or "Unable to find" in str(exc):
                 return None
             raise
+
+
+def _paths_of(assignments: list[Any]) -> list[str]:
+    """The paths of the files in ``set_values``."""
+    texts = [each.get("value") for each in assignments if isinstance(each, dict) and each.get("value_type") == "file"]
+    return [path for text in texts if isinstance(text, str) for path in file_paths(text)]
 
 
 def _defaults(defaults: Any) -> dict[str, Any]:

@@ -93,20 +93,25 @@ options:
         elements: raw
       values_from:
         description:
-          - As O(cloudnative.artifacts.helm_releases#module:releases[].values_from). It is the one option that needs a
-            cluster.
+          - As O(cloudnative.artifacts.helm_releases#module:releases[].values_from). ConfigMaps and Secrets are all that
+            needs a cluster.
         type: list
         elements: dict
         suboptions:
           kind:
-            description: Whether it is a ConfigMap or a Secret.
+            description: Whether it is a ConfigMap, a Secret, or an artifact of O(sources).
             type: str
-            choices: [ConfigMap, Secret]
+            choices: [ConfigMap, Secret, OCIArtifact]
             required: true
           name:
-            description: Its name.
+            description: The name of the ConfigMap or Secret, which need one.
             type: str
-            required: true
+          source:
+            description: The name in O(sources) of the artifact, which needs one.
+            type: str
+          path:
+            description: The path of a file in the artifact. The default is V(values.yaml).
+            type: str
           namespace:
             description: Its namespace; the default is the namespace of the release.
             type: str
@@ -118,13 +123,17 @@ options:
             description: Take the value as one text and set it at this path of the values.
             type: str
           optional:
-            description: Whether the object, or the key in it, may be missing.
+            description: Whether the object, or the key or file in it, may be missing.
             type: bool
             default: false
           literal:
             description: Take the text for O(releases[].values_from[].target_path) as it is, without a type or lists.
             type: bool
             default: false
+      set_values:
+        description:
+          - As O(cloudnative.artifacts.helm_releases#module:releases[].set_values).
+        type: raw
       post_renderer:
         description:
           - As O(cloudnative.artifacts.helm_releases#module:releases[].post_renderer). Where it removes the comments

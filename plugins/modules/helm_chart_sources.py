@@ -57,6 +57,13 @@ options:
       - With it, jobs that run side by side deploy the same charts.
     type: dict
     default: {}
+  values_sources:
+    description:
+      - The names of O(sources) that need not be charts - artifacts with files of values, for C(values_from) of
+        M(cloudnative.artifacts.helm_releases).
+    type: list
+    elements: str
+    default: []
   interval:
     description:
       - How long an answer of the registry counts, as a number of seconds or a Go duration such as V(10m), as
@@ -122,7 +129,14 @@ charts:
   contains:
     path:
       description: The packaged chart in the cache; its SHA-256 is the digest of the layer.
+      returned: for a chart
       type: str
+    layers:
+      description:
+        - The layers in the cache, each with digest, media type, size in bytes, path and title.
+      returned: for an artifact of O(values_sources) that is not a chart
+      type: list
+      elements: dict
     url:
       description: Where it comes from.
       type: str
@@ -138,16 +152,20 @@ charts:
       type: str
     layer:
       description: Digest, media type and size in bytes of the packaged chart.
+      returned: for a chart
       type: dict
     name:
       description: The name that the chart gives itself.
+      returned: for a chart
       type: str
     version:
       description:
         - The version that the chart gives itself. When the tag is a version and says another one, there is a warning.
+      returned: for a chart
       type: str
     app_version:
       description: The version of what it deploys.
+      returned: for a chart
       type: str
     confirmed_at:
       description: When the registry last said what the source stands for (UTC).
@@ -200,7 +218,14 @@ if TYPE_CHECKING:
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
-    return fetch_charts(chart_sources(module), chart_cache(module))
+    names = module.params["values_sources"]
+    if not names:
+        return fetch_charts(chart_sources(module), chart_cache(module))
+    # imported here: most tasks have charts alone
+    from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.charts.files import ChartOrFilesFetch
+
+    others = dict.fromkeys(names, ChartOrFilesFetch)
+    return fetch_charts(chart_sources(module), chart_cache(module), fetches=others)
 
 
 def main() -> None:

@@ -98,8 +98,8 @@ options:
         description:
           - Inline values, a mapping. They win over all others.
           - Values are merged in this order, later ones win - the chart's own C(values.yaml),
-            O(releases[].chart_values_files), O(releases[].values_from), O(releases[].values_files), these. Mappings are
-            merged, everything else is replaced.
+            O(releases[].chart_values_files), O(releases[].values_from), O(releases[].values_files), these,
+            O(releases[].set_values). Mappings are merged, everything else is replaced.
         type: raw
       values_files:
         description:
@@ -115,19 +115,29 @@ options:
         elements: raw
       values_from:
         description:
-          - ConfigMaps and Secrets of the cluster that hold values, as C(valuesFrom) of Flux's HelmRelease.
+          - ConfigMaps and Secrets of the cluster that hold values, as C(valuesFrom) of Flux's HelmRelease, and files in
+            artifacts of O(sources).
         type: list
         elements: dict
         suboptions:
           kind:
-            description: Whether it is a ConfigMap or a Secret.
+            description:
+              - Whether it is a ConfigMap, a Secret, or an artifact. An artifact is one of O(sources), verified and
+                fetched once per run as a chart is; a new digest of it upgrades the release.
             type: str
-            choices: [ConfigMap, Secret]
+            choices: [ConfigMap, Secret, OCIArtifact]
             required: true
           name:
-            description: Its name.
+            description: The name of the ConfigMap or Secret, which need one.
             type: str
-            required: true
+          source:
+            description: The name in O(sources) of the artifact, which needs one. Its content need not be a chart.
+            type: str
+          path:
+            description:
+              - The path of a file in the artifact. The default is V(values.yaml). All layers together have at most 64
+                MiB, and unpack to at most 128 MiB.
+            type: str
           namespace:
             description: Its namespace; the default is O(releases[].namespace).
             type: str
@@ -143,13 +153,32 @@ options:
                 key itself. Do not set one value in both places.
             type: str
           optional:
-            description: Whether the object, or the key in it, may be missing.
+            description: Whether the object, or the key or file in it, may be missing.
             type: bool
             default: false
           literal:
             description: Take the text for O(releases[].values_from[].target_path) as it is, without a type or lists.
             type: bool
             default: false
+      set_values:
+        description:
+          - Assignments on top of all other values, in the language of C(helm --set). A list of mappings of C(value),
+            such as V(a.b[0]=1), and C(value_type).
+          - C(value_type) is V(raw) (C(--set), the default), V(string) (C(--set-string)), V(json) (C(--set-json), or one
+            JSON object as Helm 4 takes it), V(file) (C(--set-file), with a path on the Ansible controller that is
+            looked for as those of O(releases[].values_files) are) or V(literal) (C(--set-literal)).
+          - As with C(helm), those of V(json) come first, then V(raw), V(string), V(file) and V(literal). Helm gets the
+            result as it gets all values, on its standard input.
+        type: raw
+      preserve_values:
+        description:
+          - Keep the values of the deployed revision that nothing sets now, as C(helm upgrade --reset-then-reuse-values)
+            does; with every version of Helm. What O(releases[].values) and the other options set wins, and V(null)
+            removes a default of the chart.
+          - A value that was set by other means, or by an earlier run, stays. Whether there is something to do depends
+            on all values together, for which the record of the release is read, one request for each release.
+        type: bool
+        default: false
       depends_on:
         description:
           - Releases that have to be there first, by name, by V(namespace/name), or as a mapping of C(name),
@@ -202,6 +231,109 @@ options:
             description: Its arguments.
             type: list
             elements: str
+      patches:
+        description:
+          - Patches of the rendered manifests, as C(spec.postRenderers[].kustomize.patches) of Flux's HelmRelease. No
+            program is needed; the result is that of kustomize, byte by byte.
+          - What changes rendered manifests is applied in this order - O(releases[].post_renderer), patches,
+            O(releases[].images), O(releases[].common_metadata). A change of any of them upgrades the release. Drift,
+            diffs and check mode see what came of it.
+          - Helm 4 hands the hooks of a chart over with the other manifests, Helm 3 does not; see
+            O(releases[].post_render_strategy).
+        type: list
+        elements: dict
+        suboptions:
+          patch:
+            description:
+              - A strategic merge patch (a mapping) or a JSON patch of RFC 6902 (a list of operations), as YAML text or
+                as a value. A strategic merge patch without O(releases[].patches[].target) is for the object that it
+                names; as text, it may be several of them.
+              - In a strategic merge patch the items of lists of containers, volumes, ports and the like are found by
+                the keys that Kubernetes gives them; other lists, and those of custom resources, are replaced. A value
+                of null, and C($patch) with the value V(delete), take away; V(replace) is supported, too.
+            type: raw
+            required: true
+          target:
+            description:
+              - The objects that are patched. What is not given stands for any. Group, version, kind, name and namespace
+                are regular expressions that have to match as a whole.
+            type: dict
+            suboptions:
+              group:
+                description:
+                  - The API group.
+                type: str
+              version:
+                description:
+                  - The API version, without the group.
+                type: str
+              kind:
+                description:
+                  - The kind.
+                type: str
+              name:
+                description:
+                  - The name.
+                type: str
+              namespace:
+                description:
+                  - The namespace in the manifest; an object without one is in V(default) here.
+                type: str
+              label_selector:
+                description:
+                  - A selector of labels, with C(=), C(!=), C(in), C(notin), and keys that have to be there or not.
+                type: str
+              annotation_selector:
+                description:
+                  - The same for annotations.
+                type: str
+      images:
+        description:
+          - Images of containers that are replaced, by the rules of kustomize, as
+            C(spec.postRenderers[].kustomize.images).
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description:
+              - The image in the manifests, without tag and digest.
+            type: str
+            required: true
+          new_name:
+            description:
+              - What replaces the name.
+            type: str
+          new_tag:
+            description:
+              - What replaces the tag and takes a digest away.
+            type: str
+          digest:
+            description:
+              - What replaces the digest, and the tag where O(releases[].images[].new_tag) is not given.
+            type: str
+      common_metadata:
+        description:
+          - Labels and annotations of all objects, as C(spec.commonMetadata). They replace those of the manifests;
+            templates of Pods and selectors are left as they are.
+        type: dict
+        suboptions:
+          labels:
+            description:
+              - The labels.
+            type: dict
+          annotations:
+            description:
+              - The annotations.
+            type: dict
+      post_render_strategy:
+        description:
+          - Whether O(releases[].patches), O(releases[].images) and O(releases[].common_metadata) are for the hooks of
+            the chart, too, as C(spec.postRenderStrategy). V(nohooks) leaves hooks as they are, V(combined) and
+            V(separate) do not; the two differ for O(releases[].patches) of objects that are there twice in kustomize,
+            and in nothing here. Both need Helm 4.
+          - The default is what Helm does, V(combined) with Helm 4 and V(nohooks) with Helm 3.
+        type: str
+        choices: [nohooks, combined, separate]
       wait:
         description:
           - Wait until what was deployed is ready; as in Flux, and unlike C(helm), this is the default.
@@ -719,8 +851,18 @@ releases:
       returned: unless the release is to be absent
       type: dict
     values_digest:
-      description: The digest of the values that are wanted.
+      description: The digest of the values that are wanted, and of the artifacts in O(releases[].values_from).
       type: str
+    values_artifacts:
+      description:
+        - The artifacts that values are from, by the name of the source, each with url, revision and digest.
+      returned: with artifacts in O(releases[].values_from)
+      type: dict
+      sample:
+        env-prod:
+          url: oci://registry.example.com/env/prod
+          revision: 1.4.0@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+          digest: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     pending:
       description:
         - What waits until changes are made. C(action) is what would have been done, of those of
@@ -803,6 +945,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import (
     RELEASES_SPEC,
     fetched_charts,
+    fetched_files,
     kube_options,
     planned_objects,
     release_items,
@@ -832,6 +975,7 @@ def _deploy(module: AnsibleModule, releases: Any, kube: Any, charts: Any) -> dic
     options = ReleasesOptions(
         releases=releases,
         sources=fetched_charts(charts),
+        artifacts=fetched_files(charts),
         documents=params["values_documents"] or {},
         kube=kube,
         helm=params["helm"],

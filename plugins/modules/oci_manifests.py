@@ -121,11 +121,11 @@ options:
             type: str
           new_tag:
             description:
-              - What replaces the tag.
+              - What replaces the tag and takes a digest away.
             type: str
           digest:
             description:
-              - What replaces tag and digest.
+              - What replaces the digest, and the tag where O(manifests[].images[].new_tag) is not given.
             type: str
       patches:
         description:

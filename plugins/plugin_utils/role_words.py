@@ -16,7 +16,10 @@ PREFIX = "helm_release_"
 _OF_CHARTS = {name: name for name in ("sources", "pins", "cache_dir")}
 _OF_RELEASES = {
     **_OF_CHARTS,
-    **{name: name for name in ("releases", "defaults", "helm", "parallel", "lock_timeout", "kubeconfig", "context")},
+    **{
+        name: name
+        for name in ("releases", "defaults", "helm", "helm_driver", "parallel", "lock_timeout", "kubeconfig", "context")
+    },
     **{name: name for name in ("api_key", "ca_cert", "validate_certs", "proxy", "show")},
     "host": "api_host",
 }

@@ -22,7 +22,7 @@ import yaml
 from forward_proxy import ForwardProxy
 from support import vectors
 from support.artifacts import Publisher
-from support.helm import RoleRunner, chart, history, publish_chart, write_chart_layout
+from support.helm import RoleRunner, chart, history, publish_chart, shown_values, write_chart_layout
 from support.servers import RegistryServer
 from support.tools import Tools
 
@@ -74,6 +74,8 @@ def test_examples(
     digest = publish_chart(publisher, "6.7.1", archive)
     assert publish_chart(publisher, "stable", archive) == digest
     publish_chart(Publisher(registry.host, "examples/marketing/campaign1/chart"), "1.1", chart("campaign"))
+    env = Publisher(registry.host, "examples/env/prod")
+    values = env.publish("1.4.0", {"values.yaml": "ui: {color: red}\n"})
     write_chart_layout(tmp_path / "media/charts", "6.7.1", archive)
     for name in ("etc/keys", "etc/kubernetes", "etc/podinfo", "srv/charts"):
         (tmp_path / name).mkdir(parents=True)
@@ -83,13 +85,15 @@ def test_examples(
     (tmp_path / "srv/charts/podinfo-6.7.1.tgz").write_bytes(archive)
     tools.run(
         "cosign", "sign", "--key", vectors.ROOT / "keys/key-a.key", "--use-signing-config=false", "--tlog-upload=false",
-        "--allow-http-registry", "--yes", f"{publisher.name}@{digest}", env={"COSIGN_PASSWORD": "vector-password"},
+        "--allow-http-registry", "--yes", f"{publisher.name}@{digest}", f"{env.name}@{values}",
+        env={"COSIGN_PASSWORD": "vector-password"},
     )  # fmt: skip
 
     def placed(text: str) -> str:
         text = re.sub(r"registry\.example\.com|contoso\.azurecr\.io", f"{registry.host}/examples", text)
         text = re.sub(r"(?<![\w}/.])/(etc|media|srv)/", rf"{tmp_path}/\1/", text)
-        text = re.sub(rf"\bnamespace: ({'|'.join(NAMESPACES)})\b", rf"namespace: {namespace}-\1", text)
+        text = re.sub(rf"\b(\w*namespace): ({'|'.join(NAMESPACES)})\b", rf"\1: {namespace}-\2", text)
+        text = re.sub(rf"(?<=kind: Namespace, metadata: {{name: )({'|'.join(NAMESPACES)})\b", rf"{namespace}-\1", text)
         text = text.replace("namespace: default", f"namespace: {namespace}")
         text = text.replace("proxy.example.com:3128", proxy.host)
         return text.replace(EXAMPLE_DIGEST, digest)
@@ -115,6 +119,8 @@ def test_examples(
         assert history(role.cluster, f"{namespace}-podinfo", "podinfo-external") == []
         assert history(role.cluster, f"{namespace}-marketing", "campaign1-preview") == [(1, "deployed")]
         assert history(role.cluster, namespace, "guarded") == [(1, "deployed")]
+        assert shown_values(role.cluster, namespace, "from-artifact")["ui"] == {"color": "red"}
+        assert shown_values(role.cluster, namespace, "set")["podAnnotations"] == {"revision": "1e3"}
         assert proxy.log and history(role.cluster, namespace, "predicted") == [(1, "deployed")]
         assert (tmp_path / "srv/gitops/podinfo/podinfo/templates/shown.yaml").is_file()
         assert "kind: ConfigMap" in (tmp_path / "srv/gitops/podinfo.yaml").read_text()

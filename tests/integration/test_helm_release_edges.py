@@ -200,7 +200,7 @@ def test_errors_name_the_variables_of_the_role(role: RoleRunner, namespace: str,
             "The program '/nowhere/helm' is not on this host. Install Helm there, or say in 'helm_release_helm'",
             "'helm_release_parallel' is 0: wanted 1 to 64",
             "'timeout': 'soon' is not a duration",
-            "found in helm_release_releases",
+            "found in 'helm_release_releases'",
         ),
     ):
         assert run.failed and words in run.message, run.message

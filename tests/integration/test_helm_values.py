@@ -13,14 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from set_cases import BASE, BROKEN, CASES
+from set_cases import BASE, BROKEN, CASES, FILES, TYPED, TYPED_BROKEN
 from support.helm import chart
 from support.tools import Tools
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import ValuesError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.crds import ChartCrds
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.set_values import set_value
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values import canonical, read_values
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values import (
+    SetValue,
+    canonical,
+    read_values,
+    set_all,
+)
 
 pytestmark = pytest.mark.once
 
@@ -46,14 +51,20 @@ block: |
 """
 
 
-def rendered(tools: Tools, folder: Path, *arguments: str) -> dict[str, Any] | None:
-    """The values that Helm renders a chart with; None when it refuses."""
-    done = subprocess.run(
-        [tools["helm"], "template", "x", str(folder), *arguments], check=False, capture_output=True, text=True
-    )
+def rendered(
+    tools: Tools,
+    folder: Path,
+    *arguments: str,
+    program: str = "helm",
+    cwd: Path | None = None,
+    handed: bytes = b"",
+) -> dict[str, Any] | None:
+    """The values that Helm renders a chart with; None when it refuses. ``handed`` is its standard input."""
+    words = [tools[program], "template", "x", str(folder), *arguments]
+    done = subprocess.run(words, check=False, capture_output=True, input=handed, cwd=cwd)
     if done.returncode:
         return None
-    shown = read_values(done.stdout.encode(), "what helm template printed")["shown"]
+    shown = read_values(done.stdout, "what helm template printed")["shown"]
     values: dict[str, Any] = json.loads(shown)
     return values
 
@@ -85,6 +96,41 @@ def test_set(tools: Tools, folder: Path) -> None:
             values = None
         # a null in the end is a key that Helm removes
         assert _without_null(values) == _without_null(verdict), (path, text)
+
+
+OPTIONS = {"raw": "--set", "string": "--set-string", "json": "--set-json", "file": "--set-file"}
+
+
+@pytest.mark.parametrize("program", ["helm", "helm4"])
+def test_assignments_of_each_type(tools: Tools, folder: Path, tmp_path: Path, program: str) -> None:
+    """Helm is given the same in its arguments, and what this collection makes of it on standard input."""
+    for name, content in FILES.items():
+        (tmp_path / name).write_text(content)
+    base = ("--values", str(folder / "base.json"))
+    cases = [assignments for assignments, _wanted in TYPED] + [[case] for case in TYPED_BROKEN]
+    # Helm 3 knows no object as the whole of --set-json
+    cases = [each for each in cases if program == "helm4" or not each[0][1].strip().startswith("{")]
+
+    def judged(case: list[tuple[str, str]]) -> Any:
+        words = [word for kind, text in case for word in (OPTIONS.get(kind, "--set-literal"), text)]
+        return rendered(tools, folder, *base, *words, program=program, cwd=tmp_path)
+
+    def ours(case: list[tuple[str, str]]) -> Any:
+        def read(path: str) -> str:
+            if path not in FILES:
+                raise ValuesError("there is no such file")
+            return FILES[path]
+
+        try:
+            values = set_all(BASE, [SetValue(text, kind) for kind, text in case], read, "the test")
+        except ValuesError:
+            return None
+        return rendered(tools, folder, "--values", "-", program=program, handed=canonical(values, "the test"))
+
+    with ThreadPoolExecutor(2) as pool:
+        verdicts, found = list(pool.map(judged, cases)), list(pool.map(ours, cases))
+    for case, verdict, values in zip(cases, verdicts, found):
+        assert values == verdict, case
 
 
 def test_yaml_means_the_same_when_handed_over_as_json(tools: Tools, folder: Path, tmp_path: Path) -> None:

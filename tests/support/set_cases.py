@@ -70,3 +70,59 @@ BROKEN: list[tuple[str, str]] = [
     ("a..", "1"),
     ("new", "a,b,c"),
 ]
+
+# Assignments as (type, text); the types of FILES are paths in a folder.
+FILES = {"one.txt": "first\nline\n", "two,three": "a=b,{c}\n"}
+TYPED: list[tuple[list[tuple[str, str]], dict[str, Any]]] = [
+    ([("string", "new=1,other={1,true}")], {"new": "1", "other": ["1", "true"]}),
+    ([("string", "new=null")], {"new": "null"}),
+    ([("raw", "list[+1]=x")], {"list": [1, "x", [1, 2]]}),
+    ([("json", 'new={"a": [1, null, 1.5, "x,y"]}')], {"new": {"a": [1, None, 1.5, "x,y"]}}),
+    ([("json", 'new=1, other= "b",third=')], {"new": 1, " other": "b", "third": None}),
+    ([("json", "new=,other=true")], {"new": None, "other": True}),
+    ([("json", "new=1 other=2")], {"new": 1, "other": 2}),
+    ([("json", 'map.b={"d":1}')], {"map": {"a": 1, "b": {"d": 1}}}),
+    ([("json", 'list[1]={"y":[]}')], {"list": [1, {"y": []}, [1, 2]]}),
+    ([("json", "list[4]=")], {"list": [1, {"x": 1}, [1, 2], None, None]}),
+    ([("json", "new=12345678901234567890")], {"new": 1.2345678901234567e19}),
+    ([("json", "new=-0.5e2")], {"new": -50}),
+    ([("json", r'new="\u00e4\ud83d\ude00"')], {"new": "ä😀"}),
+    ([("literal", r"new=a,b={c}\d[0]")], {"new": r"a,b={c}\d[0]"}),
+    ([("literal", "new=")], {"new": ""}),
+    (
+        [("literal", "map.a=1=2"), ("literal", "list[0]=x,y")],
+        {"map": {"a": "1=2", "b": {"c": 2}}, "list": ["x,y", {"x": 1}, [1, 2]]},
+    ),
+    ([("literal", r"with\.dot=1")], {"with\\": {"dot": "1"}}),
+    ([("literal", "a,b=1")], {"a,b": "1"}),
+    ([("file", "new=one.txt")], {"new": "first\nline\n"}),
+    ([("file", r"new=two\,three,other={one.txt}")], {"new": "a=b,{c}\n", "other": ["first\nline\n"]}),
+    # one type after another, whatever the order
+    ([("literal", "new=literal"), ("file", "new=one.txt"), ("raw", "new=1")], {"new": "literal"}),
+    ([("file", "new=one.txt"), ("string", "new=2"), ("raw", "new=1"), ("json", "new=0")], {"new": "first\nline\n"}),
+    ([("string", "new=2"), ("raw", "new=1"), ("json", "new=0")], {"new": "2"}),
+    ([("raw", "new=1"), ("json", "new=0")], {"new": 1}),
+    ([("raw", "new=1"), ("raw", "new=2")], {"new": 2}),
+]
+# Helm 4 alone takes it
+WHOLE = ([("json", ' {"map": {"b": {"d": 1}}, "text": null} ')], {"map": {"a": 1, "b": {"c": 2, "d": 1}}, "text": None})
+TYPED.append(WHOLE)
+
+TYPED_BROKEN: list[tuple[str, str]] = [
+    ("raw", "hush"),
+    ("raw", "new=hush,text.hush=1"),
+    ("json", "new=hush"),
+    ("json", 'new="hush'),
+    ("json", "new={'hush': 1}"),
+    ("json", '{"hush": }'),
+    ("json", '{"hush": 1} x'),
+    ("json", "new=NaN"),
+    ("json", "new=1e999"),
+    ("json", "new=[1,]"),
+    ("json", "new=01"),
+    ("json", 'new="\t"'),
+    ("string", "text.below=hush"),
+    ("file", "new=one.txt,hush"),
+    ("literal", "hush"),
+    ("literal", "list[0]hush=1"),
+]

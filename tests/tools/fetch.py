@@ -427,6 +427,11 @@ TOOLS = {
             _build_own("docker-credential-tests"),
         ),
         Tool("flux-artifact", _own_version("flux-artifact"), ("--help",), r"push\|pull", _build_own("flux-artifact")),
+        Tool("flux-render", _own_version("flux-render"), ("--help",), r"helmrelease\.yaml", _build_own("flux-render")),
+        Tool(
+            "kustomize-oracle", _own_version("kustomize-oracle"), ("--help",), r"cases\.json",
+            _build_own("kustomize-oracle"),
+        ),
     )
 }  # fmt: skip
 

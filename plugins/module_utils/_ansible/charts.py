@@ -54,6 +54,7 @@ SOURCES_SPEC: dict[str, Any] = {
     **AUTH_SPEC,
     **CONNECTION_SPEC,
     **INTERVAL_SPEC,
+    "values_sources": {"type": "list", "elements": "str", "default": []},
 }
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from .._errors import InvalidOption
 from .._files.bounded import expanded
 from .._ops.manifests.spec import FetchedArtifact
+from .post_rendering import RENDERING_SPEC, rendering_options
 from .releases import KUBE_SPEC
 from .sealed import mapping
-from .specs import RULES_SPEC, string_values, without_none
-from .targets import TARGET_SPEC
+from .specs import RULES_SPEC, string_values
 
 MANIFESTS_OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -24,25 +24,7 @@ MANIFESTS_OPTIONS: dict[str, Any] = {
     "path": {"type": "str", "default": "./"},
     "prune": {"type": "bool", "default": True},
     "target_namespace": {"type": "str"},
-    "common_metadata": {"type": "dict", "options": {"labels": {"type": "dict"}, "annotations": {"type": "dict"}}},
-    "images": {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            "name": {"type": "str", "required": True},
-            "new_name": {"type": "str"},
-            "new_tag": {"type": "str"},
-            "digest": {"type": "str"},
-        },
-    },
-    "patches": {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            "patch": {"type": "raw", "required": True},
-            "target": TARGET_SPEC,
-        },
-    },
+    **RENDERING_SPEC,
     # the action plugin hands it over as one text: texts in it are neither logged nor blanked out elsewhere
     "substitute": {"type": "raw", "no_log": True},
     "substitute_from": {
@@ -118,22 +100,12 @@ def _item(given: Mapping[str, Any], kustomize: str) -> dict[str, Any]:
     if substitute is not None:
         found = mapping(substitute, f"variables in 'substitute' of the manifests {name}")
         substitute = string_values(found, "substitute")
-    common = given["common_metadata"]
-    if common:
-        common = {part: string_values(values, part) for part, values in common.items() if values}
     return {
         **given,
-        "common_metadata": common,
-        "images": without_list(given["images"]),
-        "patches": without_list(given["patches"]),
+        **rendering_options(given),
         "substitute": substitute,
         "kustomize": expanded(kustomize),
     }
-
-
-def without_list(value: Any) -> list[dict[str, Any]]:
-    """Return a list of mappings without the suboptions that are not given."""
-    return [without_none(each) for each in value or ()]
 
 
 def fetched_artifacts(found: Mapping[str, Any]) -> dict[str, FetchedArtifact]:

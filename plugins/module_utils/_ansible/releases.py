@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,9 @@ from .._errors import InvalidOption
 from .._files.bounded import expanded
 from .._kube.api import KubeOptions, check_kubeconfig
 from .._oci.options import parse_duration
+from .._ops.releases.artifacts import FetchedFiles
 from .._ops.releases.spec import FetchedChart
+from .post_rendering import RENDERING_SPEC, rendering_options
 from .sealed import mapping
 from .specs import RULES_SPEC
 from .targets import TARGET_SPEC
@@ -61,15 +64,25 @@ RELEASE_SPEC: dict[str, Any] = {
         "type": "list",
         "elements": "dict",
         "options": {
-            "kind": {"type": "str", "choices": ["ConfigMap", "Secret"], "required": True},
-            "name": {"type": "str", "required": True},
+            "kind": {"type": "str", "choices": ["ConfigMap", "Secret", "OCIArtifact"], "required": True},
+            "name": {"type": "str"},
+            "source": {"type": "str"},
+            "path": {"type": "str"},
             "namespace": {"type": "str"},
             "values_key": {"type": "str", "default": "values.yaml", "no_log": False},
             "target_path": {"type": "str"},
             "optional": {"type": "bool", "default": False},
             "literal": {"type": "bool", "default": False},
         },
+        "required_if": [
+            ("kind", "ConfigMap", ("name",)),
+            ("kind", "Secret", ("name",)),
+            ("kind", "OCIArtifact", ("source",)),
+        ],
     },
+    # a list; like values, the action plugin hands it over as one text
+    "set_values": {"type": "raw", "no_log": True},
+    "preserve_values": {"type": "bool", "default": False},
     "depends_on": {"type": "list", "elements": "raw"},
     "suspend": {"type": "bool", "default": False},
     "labels": {"type": "dict"},
@@ -79,6 +92,8 @@ RELEASE_SPEC: dict[str, Any] = {
         "type": "dict",
         "options": {"command": {"type": "str", "required": True}, "args": {"type": "list", "elements": "str"}},
     },
+    **RENDERING_SPEC,
+    "post_render_strategy": {"type": "str", "choices": ["nohooks", "combined", "separate"]},
     "wait": {"type": "bool", "default": True},
     "wait_for_jobs": {"type": "bool", "default": True},
     "wait_strategy": _WAIT_STRATEGY,
@@ -220,8 +235,40 @@ def release_items(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     items = []
     for item in params["releases"]:
         values = item["values"]
-        items.append({**item, "values": mapping(values, f"values of the release {item['name']}") if values else {}})
+        found = mapping(values, f"values of the release {item['name']}") if values else {}
+        assigned = _listed(item["set_values"])
+        items.append({**item, **rendering_options(item), "values": found, "set_values": assigned})
     return items
+
+
+def _listed(value: Any) -> Any:
+    """A list as the action plugin hands it over; anything else as it is."""
+    if isinstance(value, str):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def fetched_files(found: Mapping[str, Any]) -> dict[str, FetchedFiles]:
+    """All sources in the option ``charts`` as artifacts with files; a chart is one, too.
+
+    :raises InvalidOption: when an entry is not what helm_chart_sources returns.
+    """
+    artifacts = {}
+    for name, each in found.items():
+        try:
+            layers = each["layers"] if "layers" in each else [{**each["layer"], "path": each["path"], "title": ""}]
+            artifacts[str(name)] = FetchedFiles(
+                each["digest"],
+                each["revision"],
+                each["url"],
+                [{**layer, "path": expanded(layer["path"]), "digest": str(layer["digest"])} for layer in layers],
+            )
+        except (KeyError, TypeError, AttributeError):
+            raise _not_returned(name) from None
+    return artifacts
 
 
 def planned_objects(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -240,12 +287,14 @@ def planned_objects(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def fetched_charts(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What helm_chart_sources returns, as the option ``charts`` has it.
+    """The charts that helm_chart_sources returns, as the option ``charts`` has them, without artifacts of other kinds.
 
     :raises InvalidOption: when an entry is not what that module returns.
     """
     charts = {}
     for name, each in found.items():
+        if isinstance(each, Mapping) and "layers" in each:
+            continue
         try:
             charts[str(name)] = FetchedChart(
                 path=expanded(each["path"]),
@@ -258,8 +307,12 @@ def fetched_charts(found: Mapping[str, Any]) -> dict[str, Any]:
                 app_version=each.get("app_version") or "",
             )
         except (KeyError, TypeError, AttributeError):
-            raise InvalidOption(
-                f"The entry {name!r} of 'charts' is not what helm_chart_sources returns.",
-                "Hand over its return value 'charts'.",
-            ) from None
+            raise _not_returned(name) from None
     return charts
+
+
+def _not_returned(name: object) -> InvalidOption:
+    return InvalidOption(
+        f"The entry {name!r} of 'charts' is not what helm_chart_sources returns.",
+        "Hand over its return value 'charts'.",
+    )

@@ -12,7 +12,7 @@ from .._dest.permissions import parse_permissions
 from .._files.bounded import expanded
 from .._helm.template_files import TemplateFlags
 from .._ops.render.spec import RenderOptions
-from .releases import KUBE_SPEC, RELEASE_SPEC, fetched_charts, kube_options, release_items
+from .releases import KUBE_SPEC, RELEASE_SPEC, fetched_charts, fetched_files, kube_options, release_items
 from .specs import RULES_SPEC, rules_of
 
 # The options of a release that decide what is rendered. The others of helm_releases are left out by the action plugin,
@@ -26,6 +26,7 @@ RENDERING = (
     "values_files",
     "chart_values_files",
     "values_from",
+    "set_values",
     "post_renderer",
     "disable_hooks",
     "skip_schema_validation",
@@ -74,6 +75,7 @@ def render_options(params: Mapping[str, Any], charts: Mapping[str, Any]) -> Rend
     return RenderOptions(
         releases=[{**unused, **item} for item in release_items(params)],
         sources=fetched_charts(charts),
+        artifacts=fetched_files(charts),
         documents=params["values_documents"] or {},
         kube=kube_options(params),
         helm=params["helm"],

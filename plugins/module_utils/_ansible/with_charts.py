@@ -33,11 +33,13 @@ def with_charts(module: AnsibleModule, work: Callable[[dict[str, Any]], dict[str
 
 def _fetch(module: AnsibleModule) -> dict[str, Any]:
     # imported here: with charts that are at hand, nothing of it is needed
+    from .._ops.charts.files import ChartOrFilesFetch
     from .._ops.charts.sources import fetch_charts
     from .charts import chart_cache, chart_sources, source_defaults
 
     try:
-        return fetch_charts(chart_sources(module, source_defaults(module)), chart_cache(module))
+        # whether a source shall be a chart is known once the releases are, which may be those of other hosts
+        return fetch_charts(chart_sources(module, source_defaults(module)), chart_cache(module), ChartOrFilesFetch)
     except OciError as exc:
         # a chart that is in the cache is no change of what is made of it
         exc.details.pop("changed", None)

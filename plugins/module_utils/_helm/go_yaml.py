@@ -58,8 +58,8 @@ def load(data: bytes, what: str, unique: bool = True, quote: bool = True) -> Val
     :raises BuildError: when it is not YAML, or nested more than :data:`MAX_DEPTH` deep.
     :raises MissingDependency: without PyYAML.
     """
-    yaml = _pyyaml()
-    builder = _Builder(what, unique, quote)
+    yaml = pyyaml()
+    builder = Builder(what, unique, quote)
     # the C parser is ten times as fast; neither parser is recursive
     parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -69,14 +69,14 @@ def load(data: bytes, what: str, unique: bool = True, quote: bool = True) -> Val
             builder.take(yaml, event)
     except yaml.YAMLError as exc:
         problem = _problem(exc)
-        raise BuildError(f"{what} is not YAML: {problem if quote else _without_quotes(problem)}.") from None
+        raise BuildError(f"{what} is not YAML: {problem if quote else without_quotes(problem)}.") from None
     except (UnicodeDecodeError, RecursionError) as exc:
         raise BuildError(f"{what} is not YAML: {type(exc).__name__}.") from None
     return builder.result
 
 
 @dataclass
-class _Frame:
+class Frame:
     """A collection that is being read. In a mapping, keys and values alternate."""
 
     value: Any
@@ -86,14 +86,16 @@ class _Frame:
     merging: bool = False
 
 
-class _Builder:
+class Builder:
+    """Builds the value of a document out of the events of a parser; readers of other YAML replace what differs."""
+
     def __init__(self, what: str, unique: bool, quote: bool) -> None:
         self.result: Value = None
         self._what = what
         self._unique = unique
         self._quote = quote
-        self._stack: list[_Frame] = []
-        self._anchors: dict[str, Value] = {}
+        self._stack: list[Frame] = []
+        self.anchors: dict[str, Value] = {}
         self._merged = 0
 
     def take(self, yaml: Any, event: Any) -> None:
@@ -103,7 +105,7 @@ class _Builder:
                 self._stack[-1].merging, self._stack[-1].key = True, "<<"
                 return
             try:
-                value = scalar(event.value, event.tag, event.implicit[0])
+                value = self.scalar(event)
             except ValueError as exc:
                 raise self._error(event, str(exc)) from None
             self._anchor(event, value)
@@ -111,25 +113,38 @@ class _Builder:
         elif isinstance(event, yaml.AliasEvent):
             if any(frame.anchor == event.anchor for frame in self._stack):
                 raise self._error(event, f"the anchor {event.anchor!r} contains itself")
-            if event.anchor not in self._anchors:
+            if event.anchor not in self.anchors:
                 raise self._error(event, f"the anchor {event.anchor!r} is not defined")
-            self._add(self._anchors[event.anchor], event)
+            self._add(self.anchors[event.anchor], event)
         elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             if len(self._stack) >= MAX_DEPTH:
                 raise self._error(event, f"it is nested more than {MAX_DEPTH} deep")
             value = {} if isinstance(event, yaml.MappingStartEvent) else []
             self._anchor(event, value)
-            self._stack.append(_Frame(value, event.anchor))
+            self._stack.append(Frame(value, event.anchor))
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             frame = self._stack.pop()
             self._add(frame.value, event)
+
+    def scalar(self, event: Any) -> Value:
+        """Return the value of a scalar.
+
+        :raises ValueError: as :func:`scalar`.
+        """
+        return scalar(event.value, event.tag, event.implicit[0])
+
+    def merge(self, event: Any, frame: Frame, mappings: list[dict[str, Any]]) -> None:
+        """Merge mappings into one that is being read: as in Helm, and unlike the YAML specification, their keys replace
+        those before the merge."""
+        for mapping in reversed(mappings):
+            frame.value.update(mapping)
 
     def _expects_key(self) -> bool:
         return bool(self._stack) and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None
 
     def _anchor(self, event: Any, value: Value) -> None:
         if event.anchor is not None:
-            self._anchors[event.anchor] = value
+            self.anchors[event.anchor] = value
 
     def _add(self, value: Value, event: Any) -> None:
         if not self._stack:
@@ -147,21 +162,21 @@ class _Builder:
                 raise self._error(event, f"the key {frame.key[:100]!r} comes twice")
             frame.seen.add(frame.key)
         elif frame.merging:
-            # As in Helm, and unlike the YAML specification, merged keys replace those before the merge.
-            for mapping in reversed(value) if isinstance(value, list) else [value]:
+            mappings: Any = value if isinstance(value, list) else [value]
+            for mapping in mappings:
                 if not isinstance(mapping, dict):
                     raise self._error(event, "what is merged with '<<' is not a mapping")
                 self._merged += len(mapping)
                 if self._merged > MAX_MERGED:
                     raise self._error(event, f"more than {MAX_MERGED} keys are merged with '<<'")
-                frame.value.update(mapping)
+            self.merge(event, frame, mappings)
             frame.key, frame.merging = None, False
         else:
             frame.value[frame.key] = value
             frame.key = None
 
     def _error(self, event: Any, problem: str) -> BuildError:
-        shown = problem if self._quote else _without_quotes(problem)
+        shown = problem if self._quote else without_quotes(problem)
         return BuildError(f"{self._what}, line {event.start_mark.line + 1}: {shown}.")
 
 
@@ -182,7 +197,7 @@ def scalar(text: str, tag: str | None, plain: bool) -> Value:
         raise ValueError("binary data is not supported")
     if short not in ("", "!!bool", "!!int", "!!float", "!!null"):
         return text
-    value = _resolve(text)
+    value = resolve(text)
     is_number = isinstance(value, Plain) and isinstance(value.value, int) and not isinstance(value.value, bool)
     if short == "!!float" and isinstance(value, Plain) and is_number:
         value = Plain(float(value.value), text)
@@ -194,7 +209,8 @@ def scalar(text: str, tag: str | None, plain: bool) -> Value:
     return value
 
 
-def _resolve(text: str) -> Value:
+def resolve(text: str) -> Value:
+    """Return the value of a text without quotes and tag."""
     if text in _NULL:
         return None
     if text in _TRUE or text in _FALSE:
@@ -273,7 +289,8 @@ def _single(value: float) -> bytes:
         return struct.pack(">f", math.copysign(math.inf, value))
 
 
-def _without_quotes(problem: str) -> str:
+def without_quotes(problem: str) -> str:
+    """Return the message of a parser without what it quotes of the document."""
     return re.sub("""(['"]).{2,}\\1""", "(hidden)", problem)
 
 
@@ -284,5 +301,9 @@ def _problem(error: Exception) -> str:
     return f"{line}{' '.join(str(text).split())[:200]}"
 
 
-def _pyyaml() -> Any:
+def pyyaml() -> Any:
+    """Return the package PyYAML.
+
+    :raises MissingDependency: without it.
+    """
     return require("PyYAML", "Reading a Helm chart or its values")

@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, Callable
+from typing import IO, TYPE_CHECKING, Any
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
+from .post_renderer import PostRenderer, flags_for
 from .process_limits import MAX_RENDERED, RENDER_SECONDS, be_limited, die_with_parent
+
+if TYPE_CHECKING:
+    from .render_stage import RenderStage
 
 OLDEST = (3, 10)
 # characters of Helm's output that are shown, and that are read; more are read so that secrets are hidden before cutting
@@ -39,7 +42,6 @@ WATCHER, HOOK_ONLY = "watcher", "hookOnly"
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
 # variables that would make Helm use another cluster or storage than the options
 _DROPPED = re.compile(r"HELM_(KUBE|NAMESPACE|DRIVER|DEBUG)|KUBECONFIG")
-_RENDERER = "rendered-by-command"
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,6 @@ class HelmAccess:
     def opened(self) -> contextlib.AbstractContextManager[Mapping[str, str]]:
         """Return a context manager that yields the environment variables for one run of Helm."""
         return self.session() if self.session is not None else contextlib.nullcontext(self.environment)
-
-
-@dataclass(frozen=True)
-class PostRenderer:
-    """A program that reads the rendered manifests and prints the manifests to deploy."""
-
-    command: str
-    arguments: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +81,9 @@ class DeployFlags:
     cleanup_on_fail: bool = False
     recreate: bool = False
     post_renderer: PostRenderer | None = None
+    # what changes the rendered manifests behind the post-renderer, and whether hooks have to be among them
+    render: Callable[[bytes], bytes] | None = field(default=None, repr=False)
+    render_hooks: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,6 +105,21 @@ class Outcome:
     ok: bool
     words: str = field(default="", repr=False)
     output: bytes = field(default=b"", repr=False)
+
+
+@dataclass
+class _Rendering:
+    """The arguments and the environment of a run of Helm for what decides what a chart renders to."""
+
+    words: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    stage: RenderStage | None = None
+
+    def outcome(self, outcome: Outcome) -> Outcome:
+        """Return the outcome of the run: a failure where rendered manifests could not be changed."""
+        if self.stage is None or self.stage.failure is None:
+            return outcome
+        return Outcome(False, str(self.stage.failure).rstrip("."))
 
 
 class Helm:
@@ -244,29 +256,45 @@ class Helm:
 
         :param own: arguments of ``helm template`` alone.
         """
-        environment: dict[str, str] = {}
         words = ["template", name, chart, "--namespace", namespace, *own]
-        if flags is not None:
-            rendering, environment = self._rendering_flags(flags)
-            words += ["--values", "-", *rendering]
-        with tempfile.TemporaryFile(dir=self._scratch) as output, tempfile.TemporaryFile(dir=self._scratch) as errors:
-            outcome = self._call(words, RENDER_SECONDS / 12, values, environment, files=(output, errors))
+        with contextlib.ExitStack() as stack:
+            output, errors = (stack.enter_context(tempfile.TemporaryFile(dir=self._scratch)) for _file in range(2))
+            rendering = stack.enter_context(self._rendering(flags))
+            words += ["--values", "-", *rendering.words] if flags is not None else []
+            outcome = rendering.outcome(
+                self._call(words, RENDER_SECONDS / 12, values, rendering.environment, files=(output, errors))
+            )
             if os.fstat(output.fileno()).st_size > MAX_RENDERED:
                 return Outcome(False, f"it renders more than {MAX_RENDERED} bytes")
             output.seek(0)
             return Outcome(True, output=output.read()) if outcome.ok else outcome
 
-    def _rendering_flags(self, flags: DeployFlags) -> tuple[list[str], dict[str, str]]:
-        """Return the arguments and the environment for what decides what a chart renders to, with its checks."""
+    @contextlib.contextmanager
+    def _rendering(self, flags: DeployFlags | None) -> Iterator[_Rendering]:
+        """Yield the arguments and the environment for what decides what a chart renders to, with its checks."""
+        if flags is None:
+            yield _Rendering([])
+            return
         switches = (
             ("--no-hooks", flags.disable_hooks, OLDEST),
             ("--skip-schema-validation", flags.skip_schema_validation, (3, 16)),
         )
         words = [word for word, is_set, since in switches if is_set and self._demand(word, since)]
-        if flags.post_renderer is None:
-            return words, {}
-        more, environment = self._rendering(flags.post_renderer)
-        return [*words, *more], environment
+        renderer = flags.post_renderer
+        with contextlib.ExitStack() as stack:
+            rendering = _Rendering(words)
+            if flags.render is not None:
+                from .render_stage import RenderStage
+
+                if flags.render_hooks:
+                    self._demand("post-rendering of hooks", (4, 0))
+                rendering.stage = stack.enter_context(RenderStage(self._scratch, flags.render))
+                renderer = rendering.stage.behind(renderer)
+            if renderer is not None:
+                present = self._environment.get("HELM_PLUGINS", "")
+                more, rendering.environment = flags_for(renderer, self._scratch, present, as_plugin=self.has(4, 0))
+                rendering.words += more
+            yield rendering
 
     def _deploy(
         self,
@@ -284,12 +312,10 @@ class Helm:
     ) -> Outcome:
         words = [verb, name, chart, "--namespace", namespace, "--values", "-", "--skip-crds", *own]
         words += self._waiting(flags) + self._applying(flags, verb)
-        rendering, environment = self._rendering_flags(flags)
         switches = (
             ("--disable-openapi-validation", flags.disable_openapi_validation, OLDEST),
             ("--take-ownership", flags.take_ownership, (3, 17)),
         )
-        words += rendering
         words += [word for word, is_set, since in switches if is_set and self._demand(word, since)]
         if description:
             words += ["--description", description]
@@ -297,7 +323,11 @@ class Helm:
             words += ["--labels", ",".join(f"{key}={value}" for key, value in sorted(labels.items()))]
         if dry_run:
             words += [f"--dry-run={dry_run}" if self.has(3, 13) else "--dry-run", "--output", "json"]
-        return self._call(words, flags.timeout, values, environment, keep_output=bool(dry_run))
+        with self._rendering(flags) as rendering:
+            words += rendering.words
+            return rendering.outcome(
+                self._call(words, flags.timeout, values, rendering.environment, keep_output=bool(dry_run))
+            )
 
     def _waiting(self, flags: DeployFlags) -> list[str]:
         words = [f"--timeout={_duration(flags.timeout)}"]
@@ -335,35 +365,6 @@ class Helm:
             f"{self.path} is Helm {self.version[0]}.{self.version[1]}, which has no {word}.",
             f"Install Helm {since[0]}.{since[1]} or newer, or leave the option out.",
         )
-
-    def _rendering(self, renderer: PostRenderer) -> tuple[list[str], dict[str, str]]:
-        """Return flags and environment for a post-renderer; for Helm 4, write a plugin that calls it."""
-        arguments = [f"--post-renderer-args={each}" for each in renderer.arguments]
-        command = shutil.which(expanded(renderer.command))
-        if command is None:
-            raise MissingDependency(
-                f"The post-renderer {renderer.command!r} is not a program on this host.", "Install it there."
-            )
-        command = os.path.abspath(command)
-        if not self.has(4, 0):
-            return [f"--post-renderer={command}", *arguments], {}
-        plugins = os.path.join(self._scratch, "plugins")
-        name = f"{_RENDERER}-{hashlib.sha256(os.fsencode(command)).hexdigest()[:12]}"
-        folder = os.path.join(plugins, name)
-        if not os.path.isdir(folder):
-            staged = f"{folder}.{os.getpid()}"
-            os.makedirs(staged, mode=0o700)
-            with open(os.path.join(staged, "run"), "w", encoding="utf-8") as stream:
-                stream.write(f'#!/bin/sh\nexec {shlex.quote(command)} "$@"\n')
-            os.chmod(os.path.join(staged, "run"), 0o700)
-            with open(os.path.join(staged, "plugin.yaml"), "w", encoding="utf-8") as stream:
-                stream.write(_PLUGIN.format(name=name))
-            with contextlib.suppress(OSError):
-                os.rename(staged, folder)
-        present = self._environment.get("HELM_PLUGINS")
-        return [f"--post-renderer={name}", *arguments], {
-            "HELM_PLUGINS": f"{plugins}{os.pathsep}{present}" if present else plugins
-        }
 
     def _read_version(self) -> tuple[int, int]:
         outcome = self._call(["version", "--short"], VERSION_TIMEOUT, keep_output=True)
@@ -451,15 +452,3 @@ def _words(errors: bytes) -> str:
 def _duration(seconds: float) -> str:
     """Return a duration in the format of Go."""
     return f"{int(seconds * 1000)}ms"
-
-
-_PLUGIN = """\
-apiVersion: v1
-type: postrenderer/v1
-name: {name}
-version: 1.0.0
-runtime: subprocess
-runtimeConfig:
-  platformCommand:
-    - command: ${{HELM_PLUGIN_DIR}}/run
-"""

@@ -150,9 +150,12 @@ class _Proxy(socketserver.TCPServer):
         new_thread(self._serve, request, client_address).start()
 
     def _serve(self, request: socket.socket, client_address: Any) -> None:
-        with self.open_until_end(request), contextlib.suppress(OSError):
-            self.finish_request(request, client_address)
-        self.shutdown_request(request)
+        try:
+            # whatever ends one connection is an error for Helm, which says so
+            with self.open_until_end(request), contextlib.suppress(Exception):
+                self.finish_request(request, client_address)
+        finally:
+            self.shutdown_request(request)
 
     @contextlib.contextmanager
     def open_until_end(self, sock: socket.socket | None) -> Iterator[None]:

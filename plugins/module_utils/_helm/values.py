@@ -11,19 +11,26 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import BuildError, ValuesError
 from .._oci.digest import digest_of
-from .go_yaml import Plain, load
-from .set_values import set_string, set_value
+from .go_yaml import Plain, load, scalar
+from .set_values import Convert, assign, json_object, set_string, set_value
 
 # The number of values of a YAML document after its aliases are expanded.
 MAX_NODES = 1_000_000
 # Helm keeps values in a Secret of at most 1 MiB, compressed.
 MAX_DOCUMENT = 16 * 1024 * 1024
+
+# Longer texts are not looked at as numbers.
+MAX_NUMBER = 400
+
+# go.yaml.in/yaml/v2, readerc.go and is_breakz of yamlprivateh.go
+_NOT_IN_YAML = re.compile("[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
 
 # JSON and Go represent integers exactly up to this limit
 _EXACT = 1 << 53
@@ -39,6 +46,18 @@ class PathValue:
     path: str
     text: str = field(repr=False)
     literal: bool = False
+
+
+# The types of assignments, in the order in which Helm makes them whatever the order of its options.
+SET_TYPES = ("json", "raw", "string", "file", "literal")
+
+
+@dataclass(frozen=True)
+class SetValue:
+    """An assignment in the language of ``helm --set``, which may hold a secret; the type is one of ``SET_TYPES``."""
+
+    text: str = field(repr=False)
+    value_type: str = "raw"
 
 
 def read_values(data: bytes, what: str) -> dict[str, Any]:
@@ -105,18 +124,80 @@ def compose(
 def canonical(values: Mapping[str, Any], what: str) -> bytes:
     """Return the values as canonical JSON, which does not depend on the order of keys; Helm gets this text.
 
+    Helm reads it as YAML, so characters that YAML forbids, or takes for the end of a line, are escaped.
+
     :raises ValuesError: when a value cannot be represented in JSON.
     """
     try:
         text = json.dumps(_normal(values), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        return text.encode("utf-8")
+        # they can only be in a text or a key: all else is ASCII
+        return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode("utf-8")
+    except UnicodeEncodeError:
+        place = next((place for place, text in texts_in(values) if not _is_unicode(text)), "a key")
+        problem = f"{place} has half of a surrogate pair, which stands for no character or for bytes that are not UTF-8"
     except (TypeError, ValueError, RecursionError) as exc:
-        raise ValuesError(f"The values of {what} cannot be handed to Helm: {exc}.") from None
+        problem = str(exc)
+    raise ValuesError(f"The values of {what} cannot be handed to Helm: {problem}.", "Correct the values.")
 
 
-def values_digest(document: bytes) -> str:
-    """Return the digest of canonical values."""
-    return digest_of(document)
+def texts_in(values: Any, above: str = "") -> Iterator[tuple[str, str]]:
+    """The texts in values, each with its place, such as ``a.b[0]``."""
+    if isinstance(values, str):
+        yield above, values
+    elif isinstance(values, Mapping):
+        for key, value in values.items():
+            shown = str(key).encode("utf-8", "backslashreplace").decode("utf-8")
+            yield from texts_in(value, f"{above}.{shown}" if above else shown)
+    elif isinstance(values, (list, tuple)):
+        for number, value in enumerate(values):
+            yield from texts_in(value, f"{above}[{number}]")
+
+
+def ambiguous_texts(values: Mapping[str, Any]) -> list[str]:
+    """Return the places of texts that Helm would read as a number, a boolean or null in a values file."""
+    return [place for place, text in texts_in(values) if text and _is_unicode(text) and _is_ambiguous(text)]
+
+
+def _is_ambiguous(text: str) -> bool:
+    return len(text) <= MAX_NUMBER and not isinstance(scalar(text, None, True), str)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def set_all(values: Mapping[str, Any], assignments: Iterable[SetValue], read: Convert, what: str) -> dict[str, Any]:
+    """Return values with assignments on top: those of one type after another, in the order of Helm's ``MergeValues``.
+
+    :param values: are not changed.
+    :param read: returns the text of a file by its path.
+    :param what: whose ``set_values`` they are, in messages.
+    :raises ValuesError: for a syntax that Helm does not accept; the message repeats nothing of the text.
+    """
+    result = copy.deepcopy(dict(values))
+    numbered = sorted(enumerate(assignments, 1), key=lambda each: SET_TYPES.index(each[1].value_type))
+    for number, each in numbered:
+        try:
+            whole = json_object(each.text) if each.value_type == "json" else None
+            if whole is None:
+                assign(result, each.text, each.value_type, read)
+            else:
+                result = merge(result, whole)
+        except ValueError as exc:
+            problem = f"The entry {number} of 'set_values' of {what}, of the type {each.value_type}, is refused: {exc}."
+        else:
+            continue
+        raise ValuesError(problem, "Correct it: the language is that of 'helm --set'.")
+    return result
+
+
+def values_digest(document: bytes, artifacts: Iterable[str] = ()) -> str:
+    """Return the digest of canonical values, and of the artifacts that they are from: a new one counts as a change."""
+    return digest_of(b"\n".join([document, *(digest.encode("ascii") for digest in sorted(set(artifacts)))]))
 
 
 def set_path(values: dict[str, Any], source: PathValue) -> None:

@@ -223,7 +223,8 @@ class KubeRest:
                 body=body,
                 headers={**headers, **self._credentials(what)},
                 timeout=urllib3.Timeout(connect=self._timeout, read=None),
-                retries=urllib3.Retry(total=None, connect=RETRIES, read=0, redirect=0, status=0, other=0),
+                # what may have been done is not sent again
+                retries=urllib3.Retry(RETRIES, redirect=0, status=0, allowed_methods=("GET", "HEAD")),
                 preload_content=False,
                 redirect=False,
             )

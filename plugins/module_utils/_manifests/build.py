@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .images import with_images
 from .objects import (
     KUSTOMIZATIONS,
     ManifestObject,
@@ -17,7 +18,6 @@ from .objects import (
     copied,
     read_objects,
     with_common_metadata,
-    with_images,
 )
 
 if TYPE_CHECKING:
@@ -49,9 +49,12 @@ def build_objects(
         items = copied(read_objects(chosen, what))
     items = check_objects(items, what)
     if options["patches"]:
+        from .kustomize_yaml import as_json
         from .patches import patch_objects
 
         items = patch_objects(items, options["patches"])
+        for item in items:
+            item.document = as_json(item.document)
     with_images(items, options["images"] or ())
     common = options["common_metadata"] or {}
     with_common_metadata(items, common.get("labels") or {}, common.get("annotations") or {})

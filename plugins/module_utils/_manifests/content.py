@@ -22,7 +22,7 @@ MAX_BLOB = 64 << 20
 MAX_CONTENT = 128 << 20
 MAX_FILES = 20_000
 _SNIFFED = 512
-_HINT = "Split the artifact, or publish only what is to be applied."
+_HINT = "Split the artifact, or publish only what is needed."
 
 
 def read_layers(layers: list[Mapping[str, Any]], what: str) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import copy
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,8 +43,8 @@ class ManifestObject:
     @property
     def metadata(self) -> dict[str, Any]:
         """The metadata, which :func:`check_objects` made sure are a mapping."""
-        found: dict[str, Any] = self.document["metadata"]
-        return found
+        found = self.document.get("metadata")
+        return found if isinstance(found, dict) else {}
 
     @property
     def name(self) -> str:
@@ -226,48 +226,6 @@ def with_namespace(items: Sequence[ManifestObject], namespace: str) -> None:
         item.metadata.pop("namespace", None)
         if item.kind == "Namespace" and item.version == "v1":
             item.metadata["name"] = namespace
-
-
-def with_images(items: Iterable[ManifestObject], images: Iterable[Mapping[str, str]]) -> None:
-    """Replace images of containers, in place, by the rules of kustomize's ``images``.
-
-    :param images: each with ``name``, and of ``new_name``, ``new_tag`` and ``digest`` those that are given.
-    """
-    rules = {str(rule["name"]): rule for rule in images}
-    for item in items:
-        for container in _containers(item.document):
-            image = container.get("image")
-            if isinstance(image, str):
-                container["image"] = _replaced(image, rules)
-
-
-def _containers(node: Any) -> Iterator[dict[str, Any]]:
-    """Yield the containers at any depth: in Pods, in templates, and in custom resources with a Pod's fields."""
-    if isinstance(node, list):
-        for each in node:
-            yield from _containers(each)
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            if key in ("containers", "initContainers") and isinstance(value, list):
-                yield from (each for each in value if isinstance(each, dict))
-            else:
-                yield from _containers(value)
-
-
-def _replaced(image: str, rules: Mapping[str, Mapping[str, str]]) -> str:
-    rest, _at, digest = image.partition("@")
-    head, slash, last = rest.rpartition("/")
-    base, _colon, tag = last.partition(":")
-    name = f"{head}{slash}{base}"
-    rule = rules.get(name)
-    if rule is None:
-        return image
-    name = rule.get("new_name") or name
-    if rule.get("digest"):
-        return f"{name}@{rule['digest']}"
-    if rule.get("new_tag"):
-        return f"{name}:{rule['new_tag']}"
-    return name + (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
 
 
 def copied(items: Iterable[ManifestObject]) -> list[ManifestObject]:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Patches of manifests: strategic merge patches and JSON patches, for the objects that a target selects.
 
-Sources: kustomize, ``api/types/selector.go`` and ``api/filters/patchstrategicmerge``; RFC 6902. The keys of list items
-are those of Kubernetes' own types (``patchMergeKey`` in k8s.io/api).
+Sources: kustomize, ``api/types/selector.go``, ``api/internal/builtins/PatchTransformer.go`` and ``api/filters``; RFC
+6902 as evanphx/json-patch has it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from .._errors import InvalidOption, InvalidSelection, ManifestsInvalid, OciErro
 from .._helm.values import read_values
 from .._kube.patches import parse_pointer
 from .._oci.bounded_regex import BoundedRegex
+from .kustomize_yaml import Copier, as_json, read_all, text_of
+from .merge_keys import CLUSTER_KINDS, KINDS
 from .objects import ManifestObject
+from .strategic_merge import strategic_merge
 
-# The name of a list -> the keys by which its items are told apart, the first that both items have.
-_KEYS: dict[str, tuple[str, ...]] = {
-    "containers": ("name",), "initContainers": ("name",), "ephemeralContainers": ("name",), "volumes": ("name",),
-    "volumeMounts": ("mountPath",), "volumeDevices": ("devicePath",), "env": ("name",),
-    "ports": ("containerPort", "port"), "imagePullSecrets": ("name",), "hostAliases": ("ip",),
-    "topologySpreadConstraints": ("topologyKey",), "secrets": ("name",), "conditions": ("type",),
-    "resourceClaims": ("name",), "ownerReferences": ("uid",),
-}  # fmt: skip
-_DIRECTIVE = "$patch"
+DEFAULT_NAMESPACE = "default"
+_IDENTITY = ("name", "namespace")
+_EXACT = 1 << 53
+# kustomize's namespace of an object that has none
+_NO_NAMESPACE = "_non_namespaceable_"
 
 
 def patch_objects(items: Sequence[ManifestObject], patches: Sequence[Mapping[str, Any]]) -> list[ManifestObject]:
@@ -42,47 +41,87 @@ def patch_objects(items: Sequence[ManifestObject], patches: Sequence[Mapping[str
     result = list(items)
     for number, patch in enumerate(patches):
         what = f"patches[{number}]"
-        content, target = _content(patch["patch"], what), patch.get("target")
-        if isinstance(content, list) and not target:
+        contents, target = _contents(patch["patch"], what), patch.get("target")
+        if isinstance(contents[0], list) and not target:
             raise InvalidOption(f"{what} is a JSON patch without a 'target'.", "Say which objects it is for.")
-        chosen = _selected(result, target, what) if target else _named(result, content, what)
-        for item in chosen:
-            if isinstance(content, list):
-                item.document = json_patched(item.document, content, f"{what}, for the {item},")
-            elif content.get(_DIRECTIVE) == "delete":
-                result = [each for each in result if each is not item]
-            else:
-                item.document = merged(item.document, _without_identity(content) if target else content)
+        if target and len(contents) > 1:
+            raise InvalidOption(
+                f"{what} holds {len(contents)} patches for one 'target'.", "Give each an entry of its own."
+            )
+        for content in contents:
+            chosen = _selected(result, target, what) if target else _named(result, content, what)
+            for item in chosen:
+                if not _apply(item, _of_texts(content) if target else content, what):
+                    result = [each for each in result if each is not item]
     return result
 
 
-def _content(value: Any, what: str) -> Any:
-    if isinstance(value, str):
-        text = textwrap.dedent(value)
-        try:
-            document: Any = read_values(f"patch:\n{_indented(text)}".encode(), what)["patch"]
-        except OciError as exc:
-            raise InvalidOption(f"{what}: {exc.message}") from None
-        value = document
-    if isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
-        return value
-    if isinstance(value, Mapping):
-        return dict(value)
+def _apply(item: ManifestObject, content: Any, what: str) -> bool:
+    """Apply a patch to an object, in place; return False when the patch deletes it."""
+    what = f"{what}, for the {item},"
+    if isinstance(content, list):
+        item.document = json_patched(item.document, content, what)
+        return True
+    own = item.metadata
+    found = strategic_merge(copy.deepcopy(item.document), _without_identity(copy.deepcopy(content)), what)
+    if not found:
+        return False
+    metadata = found["metadata"] if isinstance(found.get("metadata"), dict) else {}
+    identity = {name: own[name] for name in _IDENTITY if own.get(name)}
+    found["metadata"] = {**{key: value for key, value in metadata.items() if key not in _IDENTITY}, **identity}
+    item.document = {"apiVersion": item.document.get("apiVersion"), **found, "kind": item.document.get("kind")}
+    return True
+
+
+def _contents(option: Any, what: str) -> list[Any]:
+    """Return the patches in an option: one list of operations, or one or more mappings."""
+    documents = _parsed(textwrap.dedent(option), what) if isinstance(option, str) else [option]
+    if len(documents) == 1 and isinstance(documents[0], list):
+        if documents[0] and all(isinstance(each, Mapping) for each in documents[0]):
+            return documents
+    elif documents and all(isinstance(each, Mapping) and each for each in documents):
+        return [dict(each) for each in documents]
     raise InvalidOption(f"{what} is neither a mapping nor a list of operations.")
 
 
+def _parsed(text: str, what: str) -> list[Any]:
+    try:
+        documents = [Copier(what).copy(each) for each in read_all(text, what)]
+        if len(documents) == 1 and isinstance(documents[0], list):
+            # values of a JSON patch are read as Helm and kubectl read them
+            return [read_values(f"patch:\n{_indented(text)}".encode(), what)["patch"]]
+        return documents
+    except OciError as exc:
+        raise InvalidOption(f"{what}: {exc.message}") from None
+
+
 def _indented(text: str) -> str:
-    # a list or mapping of its own, as the value of one key
+    # a list of its own, as the value of one key
     return "\n".join(f"  {line}" for line in text.splitlines() if line.strip() != "---")
 
 
-def _without_identity(patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a patch without what names an object: its target has said which ones it is for."""
+def _without_identity(patch: dict[str, Any]) -> dict[str, Any]:
+    """Return a patch without what names an object, which it cannot change."""
     result = {key: value for key, value in patch.items() if key not in ("apiVersion", "kind")}
     metadata = result.get("metadata")
     if isinstance(metadata, Mapping):
-        result["metadata"] = {key: value for key, value in metadata.items() if key not in ("name", "namespace")}
+        result["metadata"] = {key: value for key, value in metadata.items() if key not in _IDENTITY}
+        if not result["metadata"]:
+            del result["metadata"]
     return result
+
+
+def _of_texts(patch: Any) -> Any:
+    """Return a patch for a target as kustomize prepares it: labels and annotations are texts, or there are none."""
+    metadata = patch.get("metadata") if isinstance(patch, Mapping) else None
+    if not isinstance(metadata, Mapping):
+        return patch
+    own = {key: value for key, value in metadata.items() if key not in ("labels", "annotations")}
+    for part in ("labels", "annotations"):
+        values = _texts(metadata.get(part))
+        if values:
+            own[part] = values
+    return {**patch, "metadata": own}
 
 
 def _named(items: Sequence[ManifestObject], patch: Mapping[str, Any], what: str) -> list[ManifestObject]:
@@ -90,11 +129,10 @@ def _named(items: Sequence[ManifestObject], patch: Mapping[str, Any], what: str)
     metadata = metadata if isinstance(metadata, Mapping) else {}
     wanted = (patch.get("apiVersion"), patch.get("kind"), metadata.get("name"))
     namespace = metadata.get("namespace")
-    found = [
-        item
-        for item in items
-        if (item.version, item.kind, item.name) == wanted and (not namespace or item.namespace in ("", namespace))
-    ]
+    named = [item for item in items if (item.version, item.kind, item.name) == wanted]
+    # kustomize takes an object without a namespace for one of "default"; others are found by their name alone here
+    exact = [item for item in named if effective_namespace(item) == (namespace or DEFAULT_NAMESPACE)]
+    found = exact or [item for item in named if not namespace or item.namespace in ("", namespace)]
     if not found:
         raise ManifestsInvalid(
             f"{what} is for the {wanted[1]} {wanted[2]} of {wanted[0]}, which is not among the manifests.",
@@ -116,13 +154,24 @@ def _selected(items: Sequence[ManifestObject], target: Mapping[str, Any], what: 
     return [
         items[number]
         for number in found
-        if all(selects(selector, items[number].metadata.get(part) or {}) for selector, part in selectors)
+        if all(selects(selector, _texts(items[number].metadata.get(part))) for selector, part in selectors)
     ]
+
+
+def _texts(values: Any) -> dict[str, str]:
+    return {key: text_of(value) for key, value in values.items()} if isinstance(values, Mapping) else {}
 
 
 def _identity(item: ManifestObject) -> tuple[str, str, str, str, str]:
     group, _slash, version = item.version.rpartition("/")
-    return group, version, item.kind, item.name, item.namespace
+    return group, version, item.kind, item.name, effective_namespace(item)
+
+
+def effective_namespace(item: ManifestObject) -> str:
+    """Return the namespace by which kustomize finds an object."""
+    if item.kind in CLUSTER_KINDS and item.kind in KINDS.get(item.version, ()):
+        return _NO_NAMESPACE
+    return item.namespace or DEFAULT_NAMESPACE
 
 
 def _fitting(expression: str, texts: Sequence[str], what: str) -> set[str]:
@@ -164,60 +213,17 @@ def _satisfies(part: str, values: Mapping[str, Any]) -> bool:
         if sign in part:
             key, _sign, value = (each.strip() for each in part.partition(sign))
             return (key in values and str(values[key]) == value) is (sign != "!=")
-    if " " in part:
+    for sign in "><":
+        if sign in part:
+            key, _sign, value = (each.strip() for each in part.partition(sign))
+            try:
+                found = int(str(values[key])) - int(value)
+            except (KeyError, ValueError):
+                return False
+            return found > 0 if sign == ">" else found < 0
+    if " " in part.lstrip("! "):
         raise InvalidOption(f"The selector {part[:100]!r} cannot be read.")
     return part[1:].strip() not in values if part.startswith("!") else part in values
-
-
-# -- strategic merge
-
-
-def merged(base: Any, patch: Any, name: str = "") -> Any:
-    """Return a value with a strategic merge patch applied; null removes a field.
-
-    :param name: the name of the field, which says how items of a list are told apart.
-    """
-    if isinstance(patch, Mapping):
-        directive = patch.get(_DIRECTIVE)
-        rest = {key: value for key, value in patch.items() if key != _DIRECTIVE}
-        if directive == "replace" or not isinstance(base, Mapping):
-            return {key: merged(None, value, key) for key, value in rest.items() if value is not None}
-        result = dict(base)
-        for key, value in rest.items():
-            if value is None or (isinstance(value, Mapping) and value.get(_DIRECTIVE) == "delete"):
-                result.pop(key, None)
-            else:
-                result[key] = merged(base.get(key), value, key)
-        return result
-    if isinstance(patch, list) and isinstance(base, list) and _keys_of(base, patch, name):
-        return _merged_lists(base, patch, _keys_of(base, patch, name))
-    if isinstance(patch, list):
-        return [each for each in copy.deepcopy(patch) if not (isinstance(each, dict) and _DIRECTIVE in each)]
-    return copy.deepcopy(patch)
-
-
-def _keys_of(base: list[Any], patch: list[Any], name: str) -> str:
-    for key in _KEYS.get(name, ()):
-        plain = [each for each in patch if not (isinstance(each, Mapping) and set(each) == {_DIRECTIVE})]
-        if all(isinstance(each, Mapping) and key in each for each in [*base, *plain]):
-            return key
-    return ""
-
-
-def _merged_lists(base: list[Any], patch: list[Any], key: str) -> list[Any]:
-    if any(set(each) == {_DIRECTIVE} and each[_DIRECTIVE] == "replace" for each in patch):
-        return [copy.deepcopy(each) for each in patch if set(each) != {_DIRECTIVE}]
-    result, added = list(base), []
-    for each in patch:
-        at = next((number for number, item in enumerate(result) if item[key] == each.get(key)), None)
-        if each.get(_DIRECTIVE) == "delete":
-            result = [item for item in result if item[key] != each.get(key)]
-        elif at is None:
-            added.append(merged(None, each))
-        else:
-            result[at] = merged(result[at], each)
-    # kustomize puts new items first
-    return [*added, *result]
 
 
 # -- RFC 6902
@@ -228,7 +234,7 @@ def json_patched(document: Any, operations: Sequence[Mapping[str, Any]], what: s
 
     :raises ManifestsInvalid: when an operation cannot be applied, or a test fails.
     """
-    result = copy.deepcopy(document)
+    result = as_json(document)
     for operation in operations:
         op = str(operation.get("op"))
         try:
@@ -242,7 +248,7 @@ def json_patched(document: Any, operations: Sequence[Mapping[str, Any]], what: s
                 value = copy.deepcopy(_get(result, source)) if op == "copy" else _take(result, source)
                 result = _put(result, parts, value, "add")
             elif op == "test":
-                if json.dumps(_get(result, parts), sort_keys=True) != json.dumps(operation["value"], sort_keys=True):
+                if not _is_equal(_found(result, parts), operation.get("value")):
                     raise ManifestsInvalid(f"{what} tests {operation['path']!r}, which has another value.")
             else:
                 raise ManifestsInvalid(f"{what} has the operation {op[:50]!r}, which does not exist.")
@@ -251,7 +257,30 @@ def json_patched(document: Any, operations: Sequence[Mapping[str, Any]], what: s
                 f"{what}: the operation {op[:50]!r} of {str(operation.get('path'))[:200]!r} cannot be applied.",
                 "See whether the path is there in the manifest.",
             ) from None
-    return result
+    return _rounded(result)
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _found(node: Any, parts: Sequence[str]) -> Any:
+    """Return what a test looks at: None for what is not there."""
+    try:
+        return _get(node, parts)
+    except (KeyError, IndexError):
+        return None
+
+
+def _rounded(node: Any) -> Any:
+    """Return a document with numbers as they come out of JSON in Go, where each has 64 bits of floating point."""
+    if isinstance(node, dict):
+        return {key: _rounded(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_rounded(value) for value in node]
+    if isinstance(node, int) and not isinstance(node, bool) and abs(node) > _EXACT:
+        return int(float(node))
+    return node
 
 
 def _get(node: Any, parts: Sequence[str]) -> Any:
@@ -266,12 +295,14 @@ def _put(document: Any, parts: Sequence[str], value: Any, op: str) -> Any:
     node, last = _get(document, parts[:-1]), parts[-1]
     if isinstance(node, list):
         at = len(node) if last == "-" and op == "add" else int(last)
+        if at < 0:
+            # counted from the end, as in Go's library
+            at += len(node) + (op == "add")
         if not 0 <= at <= len(node) - (op == "replace"):
             raise IndexError(last)
         node[at : at + (op == "replace")] = [value]
     elif isinstance(node, dict):
-        if op == "replace" and last not in node:
-            raise KeyError(last)
+        # Go's library replaces what is not there, too
         node[last] = value
     else:
         raise TypeError(last)

@@ -61,11 +61,15 @@ class SourceOptions:
 
 
 def fetch_charts(
-    sources: Sequence[SourceOptions], cache_dir: str, fetch: type[SourceFetch] | None = None
+    sources: Sequence[SourceOptions],
+    cache_dir: str,
+    fetch: type[SourceFetch] | None = None,
+    fetches: Mapping[str, type[SourceFetch]] | None = None,
 ) -> dict[str, Any]:
     """Fetch all charts into the cache; return the module's result.
 
     :param fetch: the work on one source, where the artifacts are not charts.
+    :param fetches: the same for the sources of these names.
     :raises OciError: for the first source that failed; the others are named in its details.
     """
     if len({source.name for source in sources}) < len(sources):
@@ -74,14 +78,15 @@ def fetch_charts(
         cache = task.cache
         if cache is None:
             raise InvalidOption("Charts need a cache to lie in.", "Name a directory.")
-        return _fetch_sources(sources, cache, task, fetch or SourceFetch)
+        types = {source.name: (fetches or {}).get(source.name, fetch or SourceFetch) for source in sources}
+        return _fetch_sources(sources, cache, task, types)
 
 
 def _fetch_sources(
-    sources: Sequence[SourceOptions], cache: ArtifactCache, task: Task, fetch_type: type[SourceFetch]
+    sources: Sequence[SourceOptions], cache: ArtifactCache, task: Task, types: Mapping[str, type[SourceFetch]]
 ) -> dict[str, Any]:
     # all options are checked before the first request
-    fetches = [_named_source(source.name, partial(fetch_type, source, cache, task)) for source in sources]
+    fetches = [_named_source(each.name, partial(types[each.name], each, cache, task)) for each in sources]
     failures: dict[str, OciError] = {}
     found: dict[str, Any] = {}
 

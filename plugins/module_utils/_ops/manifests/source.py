@@ -8,42 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..._errors import LayerError
-from ..._manifests.content import MAX_BLOB
 from ..._oci import media
-from ..._oci.manifest import Descriptor, Manifest
-from ..artifact_result import layer_record
-from ..charts.sources import SourceFetch
-from ..layer_selector import LayerSelector
-from ..placement import placement_of, title_of
+from ..._oci.manifest import Manifest
+from ..charts.files import FilesFetch
 from ..resolve import Resolved
 
 # Characters of a version or a time; longer ones are none.
 MAX_TEXT = 128
 
 
-class ManifestsFetch(SourceFetch):
-    """The work on one source whose layers hold manifests: those that a pull would place."""
-
-    media_type = ""
+class ManifestsFetch(FilesFetch):
+    """The work on one source whose layers hold manifests."""
 
     def _content(self, resolved: Resolved, manifest: Manifest, verdict: Mapping[str, Any], what: str) -> dict[str, Any]:
-        placed = placement_of(manifest, LayerSelector(), what)
-        size = sum(layer.size for layer in placed.layers)
-        if size > MAX_BLOB:
-            raise LayerError(
-                f"The layers of {what} have {size} bytes: manifests may have {MAX_BLOB}.",
-                "Split the artifact, or publish only what is to be applied.",
-            )
-        if self._guard is not None:
-            self._guard.check_chart(resolved, manifest, verdict)
-        self.warnings += placed.warnings
-        layers = [self._layer_in_cache(layer) for layer in placed.layers]
+        content = super()._content(resolved, manifest, verdict, what)
         created = _bounded(manifest.annotations.get(media.ANNOTATION_CREATED))
-        return {"layers": layers, "version": _version(manifest), "created": created}
-
-    def _layer_in_cache(self, layer: Descriptor) -> dict[str, Any]:
-        return {**layer_record(layer), "path": self._fetch(layer), "title": title_of(layer)}
+        return {**content, "version": _version(manifest), "created": created}
 
 
 def _version(manifest: Manifest) -> str:

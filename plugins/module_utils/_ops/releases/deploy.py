@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import ClusterError, Forbidden, InvalidOption
-from ..._helm.decision import decide
+from ..._helm.decision import INSTALL, UPGRADE, decide
 from ..._helm.release import LAST_REVISIONS, Revision, last_revisions, parse_revision, revisions_path
-from ..._helm.values import values_digest
 from ..._kube.api import KubeOptions
 from ..._kube.rest import KubeRest
+from .artifacts import ArtifactFiles, FetchedFiles
 from .plan import ReleasePlan
+from .references import ARTIFACT
 from .refusals import not_ready
 from .spec import FetchedChart, ReleaseKey, ReleaseSpec, parse_releases
-from .values import ValuesGatherer
+from .values import ValuesGatherer, ambiguous_values
 
 if TYPE_CHECKING:
     from ..._policy.rules import Policy
@@ -34,6 +35,7 @@ MAX_PARALLEL = 64
 class ReleasesOptions:
     """The options of the module.
 
+    ``artifacts`` are all sources, from whose files values may be taken; ``sources`` are the charts among them.
     ``releases`` is the module's option. ``documents`` has the text of the controller's values files by path.
     ``lock_timeout`` is in seconds, the time to wait for another run on the same release. ``policy`` has the rules for
     the repositories of the charts. ``show`` says what of each release is part of the result, see :mod:`.show`.
@@ -42,6 +44,7 @@ class ReleasesOptions:
 
     releases: Sequence[Mapping[str, Any]]
     sources: Mapping[str, FetchedChart]
+    artifacts: Mapping[str, FetchedFiles] = field(default_factory=dict)
     documents: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     kube: KubeOptions = field(default_factory=KubeOptions)
     helm: str = "helm"
@@ -62,7 +65,7 @@ def deploy_releases(options: ReleasesOptions, *, check_mode: bool = False, want_
     """
     if not 1 <= options.parallel <= MAX_PARALLEL:
         raise InvalidOption(f"'parallel' is {options.parallel}: wanted 1 to {MAX_PARALLEL}.")
-    specs = parse_releases(options.releases, options.sources)
+    specs = parse_releases(options.releases, options.sources, options.artifacts)
     if not specs:
         return {"changed": False, "releases": [], "statistics": {"helm_processes": 0, "api_requests": 0}}
     return _Run(options, specs, check_mode, want_diff).run()
@@ -78,7 +81,8 @@ class _Run:
         self._specs = specs
         self._api = KubeRest(options.kube)
         self._foresight = _foresight(options) if check_mode else None
-        self._gatherer = ValuesGatherer(self._api, options.documents, self._foresight)
+        files = ArtifactFiles(options.artifacts)
+        self._gatherer = ValuesGatherer(self._api, options.documents, files, self._foresight)
         self._helm_runs = 0
         self._warnings: list[str] = []
         # why the records in a namespace could not be read as a user
@@ -132,14 +136,15 @@ class _Run:
             if (spec.user, spec.key.namespace) in self._refused:
                 raise self._refused[spec.user, spec.key.namespace]
             if chart is not None and not spec.suspend and not spec.rollback_to:
-                plan.values = self._gatherer.gather(spec, chart)
-                plan.values_digest = values_digest(plan.values)
+                self._set_values(plan, chart)
             else:
                 self._gatherer.note_public(spec)
             plan.chart = chart
             plan.decision = decide(spec.desired_state(chart.digest if chart else "", plan.values_digest), last)
             plan.cause = plan.decision.reason
             plan.check_window()
+            if plan.decision.action in (INSTALL, UPGRADE):
+                plan.warnings += ambiguous_values(spec)
             if self._options.policy is not None:
                 from .guard import check_release
 
@@ -149,6 +154,20 @@ class _Run:
 
             plan.end_with(as_error(exc, f"The work on the release {spec.key}"))
         return plan
+
+    def _set_values(self, plan: ReleasePlan, chart: FetchedChart) -> None:
+        values = self._gatherer.gather(plan.spec, chart)
+        plan.artifacts = self._artifacts_of(plan.spec)
+        if plan.spec.preserve_values:
+            from .preserved import preserve_values
+
+            preserve_values(self._api.acting_as(plan.spec.user), plan, values)
+        else:
+            plan.set_values(values)
+
+    def _artifacts_of(self, spec: ReleaseSpec) -> dict[str, FetchedFiles]:
+        names = [reference.name for reference in spec.values_from if reference.kind == ARTIFACT]
+        return {name: self._options.artifacts[name] for name in names}
 
     def _check_needs(self, plans: Mapping[ReleaseKey, ReleasePlan], last: Mapping[tuple[str, str], Revision]) -> None:
         """Fail releases whose dependencies this run does not deploy, and that are not deployed in the cluster either.

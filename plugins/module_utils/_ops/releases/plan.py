@@ -14,6 +14,8 @@ from ..._errors import InvalidOption, OciError
 from ..._helm import decision as decisions
 from ..._helm.decision import Decision
 from ..._helm.release import Revision
+from ..._helm.values import values_digest
+from .artifacts import FetchedFiles
 from .spec import FetchedChart, ReleaseKey, ReleaseSpec
 
 # A kind with its apiVersion, or a namespace without one.
@@ -41,7 +43,8 @@ class ReleasePlan:
     """The wanted and the current state of a release, the ``decision`` about it, and the outcome.
 
     ``crds`` has the names of those that were created or replaced, ``left_behind`` objects of failed revisions.
-    ``last`` is its latest revision in the cluster, ``values`` are the gathered ones as JSON. ``cause`` is the reason of
+    ``last`` is its latest revision in the cluster, ``values`` are those that Helm gets, as JSON; with
+    ``preserve_values`` they are from ``given`` and from the revision ``preserved``. ``cause`` is the reason of
     the decision, ``reason`` that of the outcome. ``pending`` says what waits for the time at which changes are made.
     ``unmet`` is what the cluster lacks for it, in check mode.
     """
@@ -50,7 +53,10 @@ class ReleasePlan:
     chart: FetchedChart | None = None
     last: Revision | None = None
     values: bytes = field(default=b"", repr=False)
+    given: bytes = field(default=b"", repr=False)
     values_digest: str = ""
+    preserved: Revision | None = None
+    artifacts: Mapping[str, FetchedFiles] = field(default_factory=dict)
     decision: Decision = field(default_factory=lambda: Decision(decisions.NONE, ""))
     failure: OciError | None = None
     changed: bool = False
@@ -94,6 +100,11 @@ class ReleasePlan:
     def may_have_drifted(self) -> bool:
         """Return True when the release is up to date, and its objects are to be compared with its manifest."""
         return self.decision.reason == decisions.UP_TO_DATE and self.spec.drift != "ignore"
+
+    def set_values(self, values: bytes) -> None:
+        """Set the values, and their digest with that of the artifacts they are from."""
+        self.values = values
+        self.values_digest = values_digest(values, [each.digest for each in self.artifacts.values()])
 
     def wait(self, why: str) -> None:
         """Leave the release as it is, whatever it needs: that is not to be done now."""
@@ -152,6 +163,11 @@ class ReleasePlan:
                 "digest": chart.digest,
                 "revision": chart.revision,
                 "url": chart.url,
+            }
+        if self.artifacts:
+            result["values_artifacts"] = {
+                name: {"url": each.url, "revision": each.revision, "digest": each.digest}
+                for name, each in self.artifacts.items()
             }
         if not self.spec.key.namespace == self.spec.target == self.spec.namespace:
             result.update(storage_namespace=self.spec.key.namespace, target_namespace=self.spec.target)

@@ -8,19 +8,30 @@ from __future__ import annotations
 import dataclasses
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import InvalidOption
 from ..._helm.decision import DesiredState
-from ..._helm.helm_binary import DeployFlags, PostRenderer, UninstallFlags
-from ..._helm.release import PREFIX, SYSTEM_LABELS, TEST_FAILED, TEST_PASSED, Fingerprint
+from ..._helm.helm_binary import DeployFlags, UninstallFlags
+from ..._helm.post_renderer import PostRenderer
+from ..._helm.release import TEST_FAILED, TEST_PASSED, Fingerprint
 from ..._helm.schedule import check_order
 from ..._oci.digest import digest_of, parse_digest
 from ..._oci.options import parse_duration
+from .labels import parse_labels
+from .references import (
+    ValuesReference,
+    check_references,
+    check_source,
+    parse_reference,
+    parse_set_values,
+)
 
 if TYPE_CHECKING:
+    from ..._helm.values import SetValue
+    from ..._manifests.post_rendering import PostRendering
     from ..._policy.window import Schedule
 
 # helm, pkg/chartutil/validate_name.go
@@ -28,9 +39,6 @@ MAX_NAME = 53
 MAX_ACCOUNT = 253
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
-_LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
-KINDS = {"ConfigMap": "configmaps", "Secret": "secrets"}
 
 
 @dataclass(frozen=True, order=True)
@@ -63,33 +71,6 @@ class FetchedChart:
     @property
     def origin(self) -> str:
         return f"{self.url} {self.revision}"
-
-
-@dataclass(frozen=True)
-class ValuesReference:
-    """One entry of ``values_from``. ``user`` reads it; empty for the account of the connection."""
-
-    kind: str
-    namespace: str
-    name: str
-    key: str = "values.yaml"
-    target_path: str = ""
-    optional: bool = False
-    literal: bool = False
-    user: str = ""
-
-    @property
-    def place(self) -> tuple[str, str, str]:
-        """Kind, namespace and name of the object."""
-        return self.kind, self.namespace, self.name
-
-    @property
-    def owner(self) -> str:
-        """The object, for messages."""
-        return f"{self.kind} {self.namespace}/{self.name}"
-
-    def __str__(self) -> str:
-        return f"the key {self.key!r} of the {self.owner}"
 
 
 @dataclass(frozen=True)
@@ -158,11 +139,14 @@ class ReleaseSpec:
     values_files: Sequence[FileName] = ()
     chart_values_files: Sequence[FileName] = ()
     values_from: Sequence[ValuesReference] = ()
+    set_values: Sequence[SetValue] = field(default=(), repr=False)
+    preserve_values: bool = False
     depends_on: Sequence[ReleaseKey] = ()
     ready_when: Mapping[ReleaseKey, str] = field(default_factory=dict)
     labels: Mapping[str, str | None] = field(default_factory=dict)
     create_namespace: bool = False
     crds: str = "Create"
+    rendering: PostRendering | None = None
     flags: DeployFlags = field(default_factory=DeployFlags)
     install_remedy: Remedy = field(default_factory=lambda: Remedy("none"))
     upgrade_remedy: Remedy = field(default_factory=lambda: Remedy("rollback"))
@@ -182,11 +166,13 @@ class ReleaseSpec:
 
     @property
     def rendering_digest(self) -> str:
-        """A digest of the post-renderer and its arguments; empty without one."""
+        """A digest of what changes the rendered manifests: the post-renderer with its arguments, patches, images and
+        common metadata; empty without any."""
         renderer = self.flags.post_renderer
-        if renderer is None:
-            return ""
-        return digest_of("\0".join([renderer.command, *renderer.arguments]).encode("utf-8", "surrogateescape"))
+        words = [renderer.command, *renderer.arguments] if renderer is not None else []
+        if self.rendering is not None:
+            words += ["", self.rendering.digest()]
+        return digest_of("\0".join(words).encode("utf-8", "surrogateescape")) if words else ""
 
     def fingerprint(self, chart_digest: str, values_digest: str) -> Fingerprint:
         """Return what a revision is made of for a chart and values with these digests."""
@@ -206,9 +192,13 @@ class ReleaseSpec:
         )
 
 
-def parse_releases(items: Sequence[Mapping[str, Any]], sources: Mapping[str, FetchedChart]) -> list[ReleaseSpec]:
+def parse_releases(
+    items: Sequence[Mapping[str, Any]], sources: Mapping[str, FetchedChart], artifacts: Collection[str] = ()
+) -> list[ReleaseSpec]:
     """The releases of the option ``releases``.
 
+    :param artifacts: the names of the sources whose files values can be taken from.
+    :raises ChartError: when the source of a release is an artifact without a chart.
     :raises InvalidOption: for names that are invalid in Kubernetes, an unknown source, two entries for one release, and
         circular dependencies.
     """
@@ -217,10 +207,9 @@ def parse_releases(items: Sequence[Mapping[str, Any]], sources: Mapping[str, Fet
         spec = _parse_release(item)
         if spec.key in specs:
             raise InvalidOption(f"The release {spec.key} is given twice.", "Give each release once.")
-        if spec.present and spec.source not in sources:
-            known = ", ".join(sorted(sources)[:20]) or "none is given"
-            wanted = f"the source {spec.source!r}, which is not" if spec.source else "no source, which has to be"
-            raise InvalidOption(f"The release {spec.key} names {wanted} among the sources ({known}).")
+        if spec.present:
+            check_source(spec.source, str(spec.key), sources, artifacts)
+            check_references(spec.values_from, str(spec.key), artifacts)
         specs[spec.key] = spec
     found = [_with_records(spec, specs) for spec in specs.values()]
     check_order(list(specs), {spec.key: spec.depends_on for spec in found})
@@ -270,6 +259,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
     if item["rollback_to"]:
         parse_digest(item["rollback_to"])
     test = item["test"] or {}
+    rendering = _rendering(item)
     needs = [_dependency(each, ReleaseKey(namespace, name)) for each in item["depends_on"] or ()]
     return ReleaseSpec(
         key=key,
@@ -285,13 +275,16 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
             dataclasses.replace(each, path=posixpath.normpath(each.path))
             for each in _files(item["chart_values_files"], key, "chart_values_files")
         ],
-        values_from=[_reference(each, namespace, user) for each in item["values_from"] or ()],
+        values_from=[parse_reference(each, str(key), namespace, user) for each in item["values_from"] or ()],
+        set_values=parse_set_values(item["set_values"], str(key)),
+        preserve_values=item["preserve_values"],
         depends_on=[need for need, _ready_when in needs],
         ready_when={need: ready_when for need, ready_when in needs if ready_when},
-        labels=_labels(item["labels"] or {}, key),
+        labels=parse_labels(item["labels"] or {}, str(key)),
         create_namespace=item["create_namespace"],
         crds=item["crds"],
-        flags=_flags(item),
+        rendering=rendering,
+        flags=_flags(item, rendering),
         install_remedy=_remedy(item["install"], "none"),
         upgrade_remedy=_remedy(item["upgrade"], "rollback"),
         remediate_last_failure=item["remediate_last_failure"],
@@ -372,7 +365,25 @@ def _filter(entry: Mapping[str, Any]) -> str:
     return f"{'!' if entry.get('exclude') else ''}name={entry['name']}"
 
 
-def _flags(item: Mapping[str, Any]) -> DeployFlags:
+def _rendering(item: Mapping[str, Any]) -> PostRendering | None:
+    """Return what is done with the rendered manifests; None where nothing is."""
+    common = item.get("common_metadata") or {}
+    labels, annotations = common.get("labels") or {}, common.get("annotations") or {}
+    if not (item.get("patches") or item.get("images") or labels or annotations):
+        return None
+    # imported here: few releases have any
+    from ..._manifests.post_rendering import PostRendering
+
+    return PostRendering(
+        patches=item.get("patches") or (),
+        images=item.get("images") or (),
+        labels=labels,
+        annotations=annotations,
+        strategy=item.get("post_render_strategy") or "",
+    )
+
+
+def _flags(item: Mapping[str, Any], rendering: PostRendering | None = None) -> DeployFlags:
     renderer = item["post_renderer"]
     return DeployFlags(
         wait=item["wait"],
@@ -389,6 +400,8 @@ def _flags(item: Mapping[str, Any]) -> DeployFlags:
         server_side=item["server_side"] or "",
         cleanup_on_fail=item["cleanup_on_fail"],
         post_renderer=PostRenderer(renderer["command"], tuple(renderer.get("args") or ())) if renderer else None,
+        render=rendering.render if rendering is not None else None,
+        render_hooks=rendering is not None and rendering.strategy in ("combined", "separate"),
     )
 
 
@@ -435,19 +448,6 @@ def _files(entries: Sequence[Any] | None, key: ReleaseKey, option: str) -> list[
     return files
 
 
-def _reference(entry: Mapping[str, Any], namespace: str, user: str) -> ValuesReference:
-    return ValuesReference(
-        kind=entry["kind"],
-        namespace=entry.get("namespace") or namespace,
-        name=entry["name"],
-        key=entry.get("values_key") or "values.yaml",
-        target_path=entry.get("target_path") or "",
-        optional=bool(entry.get("optional")),
-        literal=bool(entry.get("literal")),
-        user=user,
-    )
-
-
 def _dependency(entry: Any, key: ReleaseKey) -> tuple[ReleaseKey, str]:
     """Parse a name, ``namespace/name``, or a mapping of both; the default is the release's namespace.
 
@@ -477,20 +477,6 @@ def _dependency(entry: Any, key: ReleaseKey) -> tuple[ReleaseKey, str]:
     raise InvalidOption(
         f"An entry of 'depends_on' of the release {key} is not a name.", "Wanted is NAME, or NAMESPACE/NAME."
     )
-
-
-def _labels(labels: Mapping[str, Any], key: ReleaseKey) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for name, value in labels.items():
-        if isinstance(value, bool):
-            value = str(value).lower()
-        text = None if value is None else str(value)
-        if not _LABEL_KEY.match(name) or (text is not None and not _LABEL_VALUE.match(text)):
-            raise InvalidOption(f"{name[:300]!r} with its value is not a label (release {key}).")
-        if name in SYSTEM_LABELS or name.startswith(PREFIX):
-            raise InvalidOption(f"The label {name!r} of the release {key} is reserved.", "Choose another name.")
-        found[name] = text
-    return found
 
 
 def _remedy(option: Mapping[str, Any] | None, default: str) -> Remedy:

@@ -15,10 +15,15 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._errors import NotFound, OciError, ValuesError
-from ..._helm.values import PathValue, canonical, compose, merge, read_values, set_path
+from ..._helm.values import PathValue, ambiguous_texts, canonical, compose, merge, read_values, set_all, set_path
 from ..._kube.rest import KubeRest
 from ..._secrets.masking import Mask
-from .spec import KINDS, FetchedChart, FileName, ReleaseKey, ReleaseSpec, ValuesReference
+from .artifacts import ArtifactFiles
+from .references import ARTIFACT, KINDS, ValuesReference
+from .spec import FetchedChart, FileName, ReleaseKey, ReleaseSpec
+
+# Places of values that a warning names, and the characters of their names.
+SHOWN_PLACES, MAX_PLACES = 5, 500
 
 if TYPE_CHECKING:
     from .foresight import Foresight
@@ -45,10 +50,17 @@ class ValuesGatherer:
     that will be there, in check mode.
     """
 
-    def __init__(self, api: KubeRest, documents: Mapping[str, str | None], foresight: Foresight | None = None) -> None:
+    def __init__(
+        self,
+        api: KubeRest,
+        documents: Mapping[str, str | None],
+        artifacts: ArtifactFiles,
+        foresight: Foresight | None = None,
+    ) -> None:
         self._api = api
         self._foresight = foresight
         self._documents = documents
+        self._artifacts = artifacts
         self._parsed: dict[str, dict[str, Any]] = {}
         self._chart_files: dict[str, Mapping[str, bytes | None]] = {}
         self._objects: dict[tuple[str, str, str, str], Mapping[str, Any] | None] = {}
@@ -58,7 +70,7 @@ class ValuesGatherer:
     def gather(self, spec: ReleaseSpec, chart: FetchedChart) -> bytes:
         """The values of a release as the document that Helm is given.
 
-        Later sources win: files of the chart, ConfigMaps and Secrets, files of the controller, inline values.
+        Later sources win: files of the chart, ``values_from``, files of the controller, inline values, ``set_values``.
 
         :raises ValuesError: when a source is missing, or its content is not valid.
         :raises OciError: when the cluster or the chart cannot be read.
@@ -68,7 +80,7 @@ class ValuesGatherer:
             base = merge(base, self._of_chart(file, chart))
         references, secret = [], set()
         for reference in spec.values_from:
-            found = self._of_cluster(reference)
+            found = self._of_reference(reference)
             if found is not None:
                 references.append(found)
                 if reference.kind == "Secret":
@@ -78,6 +90,8 @@ class ValuesGatherer:
             inline = merge(inline, self._of_controller(file))
         inline = merge(inline, spec.values)
         composed = compose(base, references, inline)
+        if spec.set_values:
+            composed = set_all(composed, spec.set_values, self._set_file, f"the release {spec.key}")
         self.origins[spec.key] = Origins(_places(composed) - secret, secret)
         return canonical(composed, f"the release {spec.key}")
 
@@ -108,6 +122,12 @@ class ValuesGatherer:
             self._parsed[file.path] = read_values(text.encode("utf-8", "surrogateescape"), what)
         return self._parsed[file.path]
 
+    def _set_file(self, path: str) -> str:
+        text = self._documents.get(path)
+        if text is None:
+            raise ValuesError(f"The file {path} is not on the controller.", "Correct 'set_values'.")
+        return text
+
     def _of_chart(self, file: FileName, chart: FetchedChart) -> dict[str, Any]:
         key = f"{chart.path}\0{file.path}"
         if key in self._parsed:
@@ -127,9 +147,11 @@ class ValuesGatherer:
         self._parsed[key] = read_values(data, f"The file {file.path} of the chart {chart.origin}")
         return self._parsed[key]
 
-    def _of_cluster(self, reference: ValuesReference) -> dict[str, Any] | PathValue | None:
+    def _of_reference(self, reference: ValuesReference) -> dict[str, Any] | PathValue | None:
         """The values of a reference; None when it is optional and missing."""
-        data = self._data(reference)
+        data = (
+            self._artifacts.file(reference.name, reference.key) if reference.kind == ARTIFACT else self._data(reference)
+        )
         if data is None:
             if reference.optional:
                 return None
@@ -148,9 +170,13 @@ class ValuesGatherer:
         return self._mapping(reference, data)
 
     def _missing(self, reference: ValuesReference) -> ValuesError:
-        """The error for an object, or a key in it, that is not there. It names the keys that are."""
+        """The error for an object, or a key or file in it, that is not there. It names the keys that are."""
+        hint = "Correct 'values_from', or set 'optional' for it."
+        if reference.kind == ARTIFACT:
+            origin = self._artifacts.artifact(reference.name).origin
+            return ValuesError(f"There is no {str(reference)[4:]}, {origin}.", hint)
         place = (reference.user, *reference.place)
-        found, hint = self._objects[place], "Correct 'values_from', or set 'optional' for it."
+        found = self._objects[place]
         if found is None:
             return ValuesError(f"There is no {reference.owner}, which 'values_from' names.", hint)
         content = found.get("data")
@@ -195,6 +221,21 @@ class ValuesGatherer:
             return base64.b64decode(value, validate=True)
         except (ValueError, binascii.Error):
             raise ValuesError(f"The value of {reference} is not base64.") from None
+
+
+def ambiguous_values(spec: ReleaseSpec) -> list[str]:
+    """A warning about inline values that are text here and would not be in a values file, or none."""
+    places = ambiguous_texts(spec.values)
+    if not places:
+        return []
+    shown = ", ".join(places[:SHOWN_PLACES])[:MAX_PLACES]
+    more = f" and {len(places) - SHOWN_PLACES} more" if len(places) > SHOWN_PLACES else ""
+    return [
+        f"Inline values of the release {spec.key} are texts, which Helm would read as a number, a boolean or null in a "
+        f"values file: {shown}{more}. Helm is given texts. If another type is meant, set it in a values file or in "
+        "'set_values' (before ansible-core 2.19 a templated number is text); if text is meant, 'set_values' with the "
+        "type string says so."
+    ]
 
 
 def _values_of(found: Mapping[str, Any] | PathValue) -> Mapping[str, Any]:

@@ -179,6 +179,10 @@ class ReleaseWork:
         """Read the current state, and decide again: another run may have changed it."""
         plan = self._plan
         plan.last = self._context.last(self._key)
+        if plan.given and plan.last != plan.preserved:
+            from .preserved import preserve_values
+
+            preserve_values(self._context.api_of(self._key), plan, plan.given)
         chart = plan.chart.digest if plan.chart else ""
         plan.decision = decide(self._spec.desired_state(chart, plan.values_digest), plan.last)
         plan.cause = plan.decision.reason

@@ -25,6 +25,7 @@ from ..._helm.values import values_digest
 from ..._kube.api import KubeOptions
 from ..._kube.rest import KubeRest
 from ..._unexpected import as_error
+from ..releases.artifacts import ArtifactFiles
 from ..releases.chart_copy import copy_chart
 from ..releases.spec import FetchedChart
 from ..releases.values import ValuesGatherer
@@ -105,7 +106,8 @@ class _Run:
         self._scratch = scratch
         self._check_mode = check_mode
         self._want_diff = want_diff
-        self._gatherer = ValuesGatherer(cast(KubeRest, _LateApi(options.kube)), options.documents)
+        api = cast(KubeRest, _LateApi(options.kube))
+        self._gatherer = ValuesGatherer(api, options.documents, ArtifactFiles(options.artifacts))
         self._guard = threading.Lock()
         self._helm: Helm | None = None
         self._copies: dict[str, str] = {}

@@ -18,6 +18,7 @@ from ..._errors import InvalidOption
 from ..._files.names import CONTROL_NAME
 from ..._helm.template_files import TemplateFlags
 from ..._kube.api import KubeOptions
+from ..releases.artifacts import FetchedFiles
 from ..releases.spec import FetchedChart, ReleaseKey, ReleaseSpec, parse_releases
 from .local_chart import local_chart
 
@@ -38,6 +39,7 @@ class RenderOptions:
 
     releases: Sequence[Mapping[str, Any]]
     sources: Mapping[str, FetchedChart]
+    artifacts: Mapping[str, FetchedFiles] = field(default_factory=dict)
     documents: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     kube: KubeOptions = field(default_factory=KubeOptions)
     helm: str = "helm"
@@ -108,7 +110,7 @@ def parse_renderings(options: RenderOptions, scratch: str) -> list[Rendering]:
             item["source"] = f"chart\0{number}"
             sources[item["source"]] = local_chart(path, os.path.join(scratch, f"local-{number}.tgz"))
         items.append(item)
-    specs = parse_releases(items, sources)
+    specs = parse_releases(items, sources, options.artifacts)
     found = []
     for spec, item in zip(specs, items):
         directory, file_name = _place(spec.key, item.get("dest") or "", options)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import ValuesError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.values import (
     PathValue,
+    ambiguous_texts,
     canonical,
     compose,
     merge,
@@ -134,3 +135,43 @@ def test_documents() -> None:
     assert read_values(b"a: 1\na: 2\n---\nb: 3\n", "the file") == {"a": 2}
     with pytest.raises(ValuesError, match="more than the 16777216"):
         read_values(b"#" * (16 * 1024 * 1024 + 1), "the file")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_canonical_values_are_json_with_characters_of_yaml(text: str) -> None:
+    document = canonical({text: [text]}, "the release").decode("utf-8")
+    assert json.loads(document) == {text: [text]}
+    # go.yaml.in/yaml/v2, readerc.go, without what it takes for the end of a line or for a mark
+    for number in map(ord, document):
+        assert 0x20 <= number < 0x7F or 0xA0 < number < 0xFFFE or number > 0xFFFF
+        assert number not in (0x2028, 0x2029, 0xFEFF)
+
+
+def test_half_a_surrogate_pair_is_refused_with_its_place() -> None:
+    with pytest.raises(
+        ValuesError, match=r"values of the release cannot .*: a\.b\[1\]\.c has half of a surrogate"
+    ) as caught:
+        canonical({"a": {"b": [1, {"c": "hush\udcff"}]}}, "the release")
+    assert "hush" not in str(caught.value)
+    with pytest.raises(ValuesError, match="a key has half of a surrogate"):
+        canonical({"\ud800": "x"}, "the release")
+
+
+def test_texts_that_helm_would_read_otherwise() -> None:
+    values = {
+        "a": ["1e3", {"b": "y"}],
+        "0o644": "0o644",
+        "none": "~",
+        "empty": "",
+        "time": "12:30:45",
+        "n": 1,
+        "t": "a\nb",
+    }
+    assert ambiguous_texts(values) == ["a[0]", "a[1].b", "0o644", "none"]
+    assert ambiguous_texts({"long": "1" * 1000, "odd": "\ud800"}) == []
+
+
+def test_a_new_artifact_is_another_digest() -> None:
+    one, two = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+    assert len({values_digest(b"{}"), values_digest(b"{}", [one]), values_digest(b"{}", [two])}) == 3
+    assert values_digest(b"{}", [one, two]) == values_digest(b"{}", [two, one, two])

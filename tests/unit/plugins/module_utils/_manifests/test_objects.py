@@ -209,23 +209,6 @@ def test_a_target_namespace_moves_bindings_and_namespaces_as_well() -> None:
     assert items[0].namespace == "" and items[2].name == "new"
 
 
-@pytest.mark.parametrize(
-    ("image", "rule", "wanted"),
-    [
-        ("a/b:1", {"name": "a/b", "new_tag": "2"}, "a/b:2"),
-        ("a/b:1", {"name": "a/b", "new_name": "host:5000/c"}, "host:5000/c:1"),
-        ("a/b:1", {"name": "a/b", "digest": "sha256:1"}, "a/b@sha256:1"),
-        ("host:5000/b", {"name": "host:5000/b", "new_tag": "2"}, "host:5000/b:2"),
-        ("a/b@sha256:1", {"name": "a/b", "new_tag": "2"}, "a/b:2"),
-        ("a/b:1", {"name": "b", "new_tag": "2"}, "a/b:1"),
-    ],
-)
-def test_images(image: str, rule: dict[str, str], wanted: str) -> None:
-    found = item("Deployment", spec={"template": {"spec": {"initContainers": [{"image": image}]}}})
-    objects.with_images([found], [rule])
-    assert found.document["spec"]["template"]["spec"]["initContainers"][0]["image"] == wanted
-
-
 # -- ApplySets
 
 

@@ -16,7 +16,6 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._manifests.objects import ManifestObject, copied
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._manifests.patches import (
-    merged,
     patch_objects,
     selects,
 )
@@ -61,13 +60,22 @@ def test_strategic_merge_finds_items_by_their_keys() -> None:
 
 
 def test_lists_and_mappings_may_be_replaced() -> None:
-    base = {"containers": CONTAINERS, "labels": {"a": "1"}, "args": ["a", "b"]}
     patch = {
-        "containers": [{"$patch": "replace"}, {"name": "x"}],
-        "labels": {"$patch": "replace", "b": "2"},
-        "args": [],
+        "metadata": {"labels": {"$patch": "replace", "b": "2"}},
+        "spec": {"template": {"spec": {"containers": [{"$patch": "replace"}, {"name": "x"}], "tolerations": []}}},
     }
-    assert merged(base, patch) == {"containers": [{"name": "x"}], "labels": {"b": "2"}, "args": []}
+    name = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app"}}
+    found = patched({"patch": {**name, **patch, "metadata": {**name["metadata"], **patch["metadata"]}}})[0]
+    assert found["metadata"]["labels"] == {"b": "2"}
+    assert found["spec"]["template"]["spec"] == {"containers": [{"name": "x"}], "tolerations": []}
+
+
+def test_lists_of_custom_resources_are_replaced() -> None:
+    items = [ManifestObject({"apiVersion": "example.com/v1", "kind": "Pool", "metadata": {"name": "a"},
+                             "spec": {"containers": [{"name": "x"}]}})]  # fmt: skip
+    patch = {"kind": "Pool", "spec": {"containers": [{"name": "y"}]}}
+    found = patch_objects(items, [{"patch": patch, "target": {"kind": "Pool"}}])
+    assert found[0].document["spec"]["containers"] == [{"name": "y"}]
 
 
 def test_an_object_may_be_removed() -> None:

@@ -15,7 +15,11 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import RELEASE_SPEC
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption, InvalidReference
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    ChartError,
+    InvalidOption,
+    InvalidReference,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.helm_binary import UninstallFlags
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.spec import (
     FetchedChart,
@@ -38,7 +42,7 @@ def filled(**options: Any) -> dict[str, Any]:
 
 
 def parsed(**options: Any) -> ReleaseSpec:
-    return parse_releases([filled(**options)], DEMO)[0]
+    return parse_releases([filled(**options)], DEMO, DEMO)[0]
 
 
 def test_defaults_are_those_that_flux_has() -> None:
@@ -134,12 +138,51 @@ def test_values_are_no_part_of_what_is_printed() -> None:
         ({"chart_values_files": [7]}, "neither a path nor a mapping with 'path'"),
         ({"upgrade": {"retries": 101}}, "'retries' is 101: wanted 0 to 100"),
         ({"rollback_to": "1.0.0"}, "is not a digest"),
+        (
+            {"values_from": [{"kind": "OCIArtifact", "source": "env"}]},
+            r"names the source 'env', which is not .* \(demo\)",
+        ),
+        (
+            {"values_from": [{"kind": "OCIArtifact", "source": "demo", "name": "x"}]},
+            "'name', which the kind OCIArtifact",
+        ),
+        (
+            {"values_from": [{"kind": "Secret", "name": "x", "path": "x"}]},
+            "'path', which the kind Secret does not have",
+        ),
+        (
+            {"values_from": [{"kind": "OCIArtifact", "source": "demo", "path": "../x"}]},
+            "'../x', which is not one of a file",
+        ),
+        (
+            {"values_from": [{"kind": "OCIArtifact", "source": "demo", "path": "/x"}]},
+            "'/x', which is not one of a file",
+        ),
+        ({"set_values": "a=hush"}, "'set_values' of the release default/one is not a list"),
+        ({"set_values": ["a=hush"]}, "entry 1 of 'set_values' .* is not a mapping of 'value' and 'value_type'"),
+        ({"set_values": [{"value": "a=1"}, {"value": "a=hush", "value_type": "yaml"}]}, "entry 2 of 'set_values'"),
+        ({"set_values": [{"value": 1}]}, "'value' of the entry 1 of 'set_values' .* is not text"),
         ({"depends_on": ["one"]}, "in a circle: default/one needs default/one"),
     ],
 )
 def test_bad_options(options: dict[str, Any], words: str) -> None:
-    with pytest.raises((InvalidOption, InvalidReference), match=words):
+    with pytest.raises((InvalidOption, InvalidReference), match=words) as caught:
         parsed(**options)
+    assert "hush" not in str(caught.value)
+
+
+def test_an_artifact_without_a_chart_is_for_values_alone() -> None:
+    reference = {"kind": "OCIArtifact", "source": "env", "path": "./prod//a.yaml"}
+    spec = parse_releases([filled(values_from=[reference])], DEMO, ["demo", "env"])[0]
+    assert str(spec.values_from[0]) == "the file 'prod/a.yaml' in the artifact of the source 'env'"
+    with pytest.raises(ChartError, match="source 'env' of the release default/one is not a Helm chart"):
+        parse_releases([filled(source="env")], DEMO, ["demo", "env"])
+
+
+def test_each_kind_of_values_names_its_place() -> None:
+    for entry in ({"kind": "OCIArtifact"}, {"kind": "Secret"}, {"kind": "ConfigMap", "source": "env"}):
+        checked = ArgumentSpecValidator(RELEASE_SPEC).validate({"name": "one", "values_from": [entry]})
+        assert any("but all of the following are missing" in each for each in checked.error_messages), entry
 
 
 def test_releases_are_told_apart_by_their_namespace() -> None:
@@ -164,7 +207,7 @@ def as_role_option(option: dict[str, Any]) -> dict[str, Any]:
     description = option["description"]
     texts = [description] if isinstance(description, str) else description
     texts = [text.replace("O(releases[]", "O(helm_release_releases[]") for text in texts]
-    own["description"] = [re.sub(r"O\(sources\) or O\(charts\)", "O(helm_release_sources)", text) for text in texts]
+    own["description"] = [re.sub(r"O\(sources\)( or O\(charts\))?", "O(helm_release_sources)", text) for text in texts]
     if "suboptions" in option:
         own["options"] = {name: as_role_option(each) for name, each in option["suboptions"].items()}
     return own

@@ -1,0 +1,142 @@
+# Copyright (c) 2026, the cloudnative.artifacts authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A post-renderer of Helm that hands manifests to this process and prints what comes back.
+
+Helm wants a program. This one is a few lines of Python that speak to a socket in a private directory: manifests, which
+may hold Secrets, are never on disk, nothing has to be imported a second time, and an error arrives here as what it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from .._errors import HelmFailed, OciError
+from .._unexpected import as_error
+from .post_renderer import PostRenderer
+
+# Seconds that the program may take to hand over what it has read already; then it is gone.
+_TIMEOUT = 60.0
+_READ_SIZE = 1 << 16
+# bytes of a path of a socket, on all systems
+_LONGEST_PATH = 100
+# Helm 4 refuses a post-renderer that prints nothing at all.
+_NOTHING = b"# nothing is left to be deployed\n"
+_DONE, _FAILED = b"+", b"-"
+
+
+class RenderStage:
+    """Answers the post-renderer of one run of Helm, in a thread, for as long as it is entered.
+
+    ``failure`` is what the rendering raised, if it did.
+    """
+
+    def __init__(self, scratch: str, render: Callable[[bytes], bytes]) -> None:
+        """:param scratch: a private directory, which the caller removes."""
+        self.failure: OciError | None = None
+        self._render = render
+        self._folder = tempfile.mkdtemp(prefix="render-", dir=scratch)
+        self._program = os.path.join(self._folder, "render.py")
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._thread = threading.Thread(target=self._serve, name="post-renderer", daemon=True)
+
+    def behind(self, first: PostRenderer | None) -> PostRenderer:
+        """Return the program for Helm.
+
+        :param first: a program that changes the manifests before.
+        :raises MissingDependency: when that program is not there.
+        """
+        words = [first.path, *first.arguments] if first is not None else []
+        return PostRenderer(sys.executable or "python3", ["-I", "-S", self._program, *words])
+
+    def __enter__(self) -> RenderStage:
+        with open(self._program, "x", encoding="utf-8") as stream:
+            stream.write(_PROGRAM)
+        self._bind()
+        self._listener.listen()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            # wakes the thread, which closing alone does not
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _bind(self) -> None:
+        path = os.path.join(self._folder, "socket")
+        try:
+            if len(os.fsencode(path)) <= _LONGEST_PATH:
+                self._listener.bind(path)
+                return
+            folder = os.open(self._folder, os.O_RDONLY)
+            try:
+                self._listener.bind(f"/proc/self/fd/{folder}/socket")
+            finally:
+                os.close(folder)
+        except OSError as exc:
+            raise HelmFailed(
+                f"Rendered manifests cannot be handed over in {self._folder}: {exc.strerror or exc}.",
+                "Set TMPDIR to a directory with a short name, on a file system that has sockets.",
+            ) from None
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _address = self._listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), connection:
+                connection.settimeout(_TIMEOUT)
+                self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        parts = []
+        while True:
+            part = connection.recv(_READ_SIZE)
+            if not part:
+                break
+            parts.append(part)
+        data = b"".join(parts)
+        if not data.endswith(_DONE):
+            # it was ended in the middle
+            return
+        try:
+            answer = _DONE + (self._render(data[:-1]) or _NOTHING)
+        except Exception as exc:  # any error: this is a thread of its own
+            self.failure, answer = as_error(exc, "Changing rendered manifests"), _FAILED
+        connection.sendall(answer)
+
+
+_PROGRAM = '''\
+"""Hands what Helm has rendered to the module that runs Helm, and prints what it returns."""
+import os, socket, subprocess, sys
+
+if len(sys.argv) > 1:
+    done = subprocess.run(sys.argv[1:], stdin=sys.stdin.buffer, stdout=subprocess.PIPE)
+    if done.returncode:
+        sys.exit("%s: exit code %d" % (sys.argv[1], done.returncode))
+    manifests = done.stdout
+else:
+    manifests = sys.stdin.buffer.read()
+os.chdir(os.path.dirname(os.path.abspath(__file__)))
+with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+    connection.connect("socket")
+    connection.sendall(manifests + b"+")
+    connection.shutdown(socket.SHUT_WR)
+    with connection.makefile("rb") as stream:
+        answer = stream.read()
+if answer[:1] != b"+":
+    sys.exit("the manifests could not be changed")
+sys.stdout.buffer.write(answer[1:])
+'''
