@@ -67,7 +67,7 @@ def settle_all(context: ReleaseContext, foresight: Foresight, plans: Mapping[Rel
     lacking = {unmet.thing for plan in plans.values() if plan.failure is None for unmet in plan.unmet}
     if any(version for version, _name in lacking):
         for plan in plans.values():
-            if plan.chart is not None and plan.failure is None and plan.decision.action in _DEPLOYS and not plan.unmet:
+            if plan.chart is not None and plan.failure is None and plan.decision.action in _DEPLOYS:
                 with contextlib.suppress(OciError):
                     _foresee_crds(context, foresight, plan)
     settle(foresight, plans)
