@@ -124,7 +124,7 @@ def test_conflicts_say_what_to_do(role: RoleRunner, namespace: str, publisher: P
     served = {**left, "server_side": True, "values": {"size": 1}}
     run = new(demo, [served])
     assert run.failed and 'conflict with "helm"' in run.message, run.message
-    assert "'helm' of these fields is Helm itself" in run.message and "or leave 'server_side' out" in run.message
+    assert '"helm" of these fields is Helm itself' in run.message and "or leave 'server_side' out" in run.message
     run = new(demo, [{**served, "force_conflicts": True}])
     assert not run.failed, run.message
     assert edition(role.cluster, namespace, "one") == "second"

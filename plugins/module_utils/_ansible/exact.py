@@ -75,7 +75,8 @@ def no_mapping(spec: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     :param given: the options as the task has them. The text is not repeated: it may be a secret.
     """
     for name, wanted, options in _texts(spec, given, ""):
-        said = f"'{name}' is a text, and {wanted} is wanted. It has the options {', '.join(sorted(options))}."
+        each = "Each of them" if wanted == _LIST else "It"
+        said = f"'{name}' is a text, and {wanted} is wanted. {each} has the options {', '.join(sorted(options))}."
         if wanted == _LIST:
             said += (
                 f" In a playbook, write a list; on the command line, all options of the module as JSON: "

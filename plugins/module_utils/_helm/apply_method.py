@@ -57,6 +57,6 @@ def conflict_hint(words: str, flags: DeployFlags) -> str:
         return "Take these fields over with 'force_conflicts', or leave them out of what the chart deploys."
     other = ", or leave 'server_side' out" if flags.server_side == "true" else ""
     return (
-        f"The manager {HELM_MANAGER!r} of these fields is Helm itself, which applied them by the client until now: "
+        f'The manager "{HELM_MANAGER}" of these fields is Helm itself, which applied them by the client until now: '
         f"take them over with 'force_conflicts'{other}."
     )

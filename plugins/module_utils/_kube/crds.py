@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import time
 from collections.abc import Mapping, Sequence
@@ -42,12 +41,14 @@ def apply_crds(
         path = f"{collection}/{name}"
         found = api.find(path)
         if found is None:
-            # else: a concurrent run has created it
-            with contextlib.suppress(Conflict):
+            try:
                 api.create(collection, document)
                 changed[name] = CREATED
+            except Conflict:
+                # a concurrent run has created it
+                found = api.get(path)
             awaited.append(name)
-        elif replace and _replace(api, path, found, document):
+        if found is not None and replace and _replace(api, path, found, document):
             changed.setdefault(name, REPLACED)
             awaited.append(name)
     for document in documents:

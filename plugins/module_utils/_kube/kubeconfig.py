@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The entry of a kubeconfig for the cluster that is meant, out of any number of files.
+"""The entries of a kubeconfig for the cluster and the user that are meant, out of any number of files.
 
 Source: client-go, ``tools/clientcmd/loader.go``: of two entries with one name, that of the earlier file counts.
 """
@@ -13,11 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union
 
+from .._errors import InvalidOption
 from .._files.bounded import expanded
 from .._packages import find
 
 # bytes; a kubeconfig with the certificates of many clusters
 MAX_KUBECONFIG = 4 * 1024 * 1024
+
+_MORE_OF_A_USER = ("as-groups", "as-uid", "as-user-extra")
 
 Kubeconfig = Union[str, Mapping[str, Any]]
 
@@ -59,6 +62,34 @@ def cluster_entry(kubeconfig: Kubeconfig, context: str) -> ClusterEntry | None:
         return ClusterEntry(clusters[str(contexts[current]["cluster"])], contexts[current])
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
+
+
+def impersonated_user(kubeconfig: Kubeconfig, context: str) -> str:
+    """Return the user that a context acts as (``as``), which the client does not heed; empty without one.
+
+    :raises InvalidOption: when it says groups or more of that user: without them, the rights would be others.
+    """
+    contexts: dict[str, Any] = {}
+    users: dict[str, Any] = {}
+    current = context
+    try:
+        for document, _folder in _documents(kubeconfig):
+            current = current or str(document.get("current-context") or "")
+            for each in document.get("contexts") or ():
+                contexts.setdefault(str(each["name"]), each["context"])
+            for each in document.get("users") or ():
+                users.setdefault(str(each["name"]), each["user"])
+        user = users[str(contexts[current]["user"])]
+        more = [name for name in _MORE_OF_A_USER if user.get(name)]
+        found = str(user.get("as") or "")
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return ""
+    if more:
+        raise InvalidOption(
+            f"The kubeconfig acts as another user with '{more[0]}', which is not supported.",
+            "Leave it out where 'as' alone has the same rights, or use credentials of that user.",
+        )
+    return found
 
 
 def read_file(path: str) -> Any:

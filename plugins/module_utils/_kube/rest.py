@@ -33,6 +33,7 @@ from .._errors import (
 from .._http.body import BodyBroken, read_plain
 from .._secrets.known import note
 from .api import RETRIES, KubeOptions, client_proxy, make_client
+from .kubeconfig import impersonated_user
 from .plain_config import plain_connection
 from .proxy import without_credentials
 
@@ -85,6 +86,9 @@ class KubeRest:
         self._through = f" through the proxy {without_credentials(proxy)}" if proxy else ""
         self._timeout = options.timeout
         self._user = ""
+        if self._plain is None and not (options.host and (options.api_key or options.client_cert)):
+            # one that is plain has none
+            self._user = impersonated_user(options.kubeconfig, options.context)
         self._sent = [0]
 
     def acting_as(self, user: str) -> KubeRest:

@@ -104,7 +104,8 @@ class ReleaseWork:
                 self._act(abandoned=False)
                 return
             except HelmFailed:
-                if self._context.last(self._key) is None or self._plan.changed:
+                # CustomResourceDefinitions may have been created before it
+                if self._context.last(self._key) is None or self._plan.attempts:
                     raise
                 # another run created the namespace: now its lock can be waited for
                 self._new_namespace = False

@@ -113,5 +113,6 @@ def test_an_option_that_is_no_mapping_is_named(
         run_module(with_entries({**IDENTITY_SPEC, **VERIFY_SPEC, **ARTIFACTS_SPEC}), lambda _module: {})
     result = json.loads(capsys.readouterr().out)
     assert result["reason"] == "InvalidOption"
-    assert f"'{option}' is a text, and {wanted} is wanted. It has the options " in result["msg"]
+    each = "Each of them" if wanted == "a list of mappings" else "It"
+    assert f"'{option}' is a text, and {wanted} is wanted. {each} has the options " in result["msg"]
     assert ("-a '{" in result["msg"]) is (wanted == "a list of mappings")

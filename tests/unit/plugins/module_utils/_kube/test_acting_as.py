@@ -9,11 +9,12 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import Forbidden
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import Forbidden, InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
 
@@ -59,3 +60,35 @@ def test_requests_as_another_user(server: tuple[str, list[dict[str, str]]]) -> N
     assert {each["authorization"] for each in seen} == {"Bearer the-token-of-the-module"}
     # those of one run, whoever made them
     assert (api.requests, other.requests) == (2, 2)
+
+
+def kubeconfig(url: str, **user: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "one", "cluster": {"server": url}}],
+        "users": [
+            {"name": "other", "user": {"token": "another-token", "as": "nobody"}},
+            {"name": "me", "user": {"token": "the-token-of-the-module", **user}},
+        ],
+        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "me"}}],
+        "current-context": "one",
+    }
+
+
+def test_a_kubeconfig_that_acts_as_another_user(server: tuple[str, list[dict[str, str]]], tmp_path: Path) -> None:
+    """Helm does so, and the client alone would not: what is done would be done with more rights than meant."""
+    url, seen = server
+    path = tmp_path / "config"
+    path.write_text(json.dumps(kubeconfig(url, **{"as": "dev"})))
+    for given in (kubeconfig(url, **{"as": "dev"}), str(path), f"{tmp_path}/none:{path}"):
+        api = KubeRest(KubeOptions(kubeconfig=given))
+        with pytest.raises(Forbidden):
+            api.get("/anything")
+        with pytest.raises(Forbidden):
+            api.acting_as(USER).get("/anything")
+    assert [each["impersonate-user"] for each in seen] == ["dev", USER] * 3
+    assert KubeRest(KubeOptions(kubeconfig=kubeconfig(url))).get("/anything") == {"kind": "Secret"}
+    for name, value in (("as-groups", ["admins"]), ("as-uid", "1"), ("as-user-extra", {"a": ["b"]})):
+        with pytest.raises(InvalidOption, match=name):
+            KubeRest(KubeOptions(kubeconfig=kubeconfig(url, **{"as": "dev", name: value})))

@@ -17,9 +17,10 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.crds i
 
 
 class Cluster:
-    """The part of the API that is asked; ``busy`` writes of others come between."""
+    """The part of the API that is asked; ``busy`` writes of others come between, ``late`` times nothing is found."""
 
-    def __init__(self, *documents: Mapping[str, Any], busy: int = 0) -> None:
+    def __init__(self, *documents: Mapping[str, Any], busy: int = 0, late: int = 0) -> None:
+        self.late = late
         self.crds = {str(each["metadata"]["name"]): self._filled(each) for each in documents}
         self.busy = busy
         self.writes = 0
@@ -32,6 +33,9 @@ class Cluster:
         return filled
 
     def find(self, path: str) -> dict[str, Any] | None:
+        if self.late:
+            self.late -= 1
+            return None
         return copy.deepcopy(self.crds.get(path.rpartition("/")[2]))
 
     def get(self, path: str) -> dict[str, Any]:
@@ -114,5 +118,10 @@ def test_authorities_that_others_filled_in_stay() -> None:
 def test_writes_of_others_in_between() -> None:
     cluster = Cluster(crd(metadata={"labels": {"x": "y"}}), busy=crds.MAX_ROUNDS - 1)
     assert applied(cluster, crd()) == {"a": "replaced"}
+    # one that another run has created in the meantime
+    cluster = Cluster(crd(metadata={"labels": {"x": "y"}}), late=1)
+    assert applied(cluster, crd()) == {"a": "replaced"} and "labels" not in cluster.crds["a"]["metadata"]
+    cluster = Cluster(crd(metadata={"labels": {"x": "y"}}), late=1)
+    assert applied(cluster, crd(), replace=False) == {} and cluster.writes == 0
     with pytest.raises(Conflict):
         applied(Cluster(crd(metadata={"labels": {"x": "y"}}), busy=crds.MAX_ROUNDS), crd())
