@@ -17,7 +17,7 @@ from typing import Any
 
 from .._errors import ManifestsInvalid
 from .._helm.go_yaml import Plain, resolve
-from .kustomize_yaml import timestamp
+from .kustomize_yaml import Moment, timestamp
 
 _INDENT = 2
 # A line that is longer than this is broken at the next single space.
@@ -104,7 +104,7 @@ def _ended(text: str) -> str:
 
 
 def _scalar(value: Any, indent: int, column: int) -> str:
-    if isinstance(value, Plain):
+    if isinstance(value, (Plain, Moment)):
         value = value.value
     if isinstance(value, str):
         return _text(_folded(value), indent, column)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from .._errors import BuildError, ManifestsInvalid
@@ -24,6 +25,14 @@ _TIMES = re.compile(
     r"| (\d{1,2}):(\d{1,2}):(\d{1,2})([.,]\d{1,9})?)?\Z",
     re.ASCII,
 )
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A date or a time: as JSON has it, and as it is written in the document."""
+
+    value: str
+    text: str
 
 
 class EmptyNull:
@@ -44,7 +53,8 @@ class _Reader(Builder):
 
     def scalar(self, event: Any) -> Any:
         if event.implicit[0] and not event.tag:
-            return _resolved(event.value)
+            value = _resolved(event.value)
+            return value.text if isinstance(value, Moment) and self._expects_key() else value
         return super().scalar(event)
 
     def merge(self, event: Any, frame: Frame, mappings: list[dict[str, Any]]) -> None:
@@ -60,7 +70,7 @@ def _resolved(text: str) -> Any:
         return EMPTY
     found = timestamp(text)
     if found is not None:
-        return found
+        return Moment(found, text)
     value = resolve(text)
     if isinstance(value, Plain) and isinstance(value.value, bool) and text not in _BOOLEANS:
         return text
@@ -87,7 +97,8 @@ def timestamp(text: str) -> str | None:
 
 
 def read_all(text: str, what: str) -> list[Any]:
-    """Return the documents in YAML text, with numbers and booleans as :class:`.Plain`; empty ones are left out.
+    """Return the documents in YAML text that are not empty: numbers and booleans are :class:`.Plain`, times
+    :class:`Moment`.
 
     :raises ManifestsInvalid: when it is not YAML. The message does not repeat its content.
     """
@@ -149,14 +160,14 @@ def as_json(node: Any) -> Any:
         return {key: as_json(value) for key, value in node.items()}
     if isinstance(node, list):
         return [as_json(value) for value in node]
-    if isinstance(node, Plain):
+    if isinstance(node, (Plain, Moment)):
         return node.value
     return None if node is EMPTY else node
 
 
 def text_of(node: Any) -> str:
     """Return a scalar as it was written."""
-    if isinstance(node, Plain):
+    if isinstance(node, (Plain, Moment)):
         return node.text
     if isinstance(node, bool):
         return "true" if node else "false"
