@@ -64,7 +64,7 @@ PACKAGES = {
         Package("botocore", "botocore", "1.31", "", "python3-botocore", "python3-botocore"),
         Package("zstandard", "zstandard", "0.21", "", "python3-zstandard", "python3-zstandard"),
         Package("backports.zstd", "backports.zstd", "1"),
-        Package("cel-python", "celpy", "0.4"),
+        Package("cel-python", "celpy", "0.5"),
         Package("isal", "isal", "1.5"),
         Package("zlib-ng", "zlib_ng", "0.4"),
     )

@@ -728,7 +728,7 @@ requirements:
   - Helm 3.10 or newer on the host that runs the module, for releases that need something done
   - kubernetes >= 28 (the Python package) and PyYAML >= 5.4 on the host that runs the module. A kubeconfig with a token
     or a client certificate is read without the package kubernetes.
-  - cel-python >= 0.4, for C(ready_when) in O(releases[].depends_on), on that host
+  - cel-python >= 0.5 and Python 3.10 or newer, for C(ready_when) in O(releases[].depends_on), on that host
   - requests >= 2.25.1, for O(sources) in registries, and cryptography >= 36 where they are verified, on that host
 notes:
   - A release is locked by a Lease C(cloudnative.artifacts.NAME) in the namespace of its record while it is worked on.

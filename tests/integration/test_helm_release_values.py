@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support import vectors
 from support.artifacts import Publisher
 from support.helm import RoleRunner, Step, chart, history, publish_chart, shown_values
@@ -208,3 +209,29 @@ def test_texts_that_are_not_what_they_seem(role: RoleRunner, namespace: str, pub
     assert "8080" not in warnings[0] and not silent.changed and not silent.last.get("warnings")
     assert refused.reason == "ValuesError" and SECRET not in refused.output
     assert "deep[0].password has half of a surrogate pair" in refused.message
+
+
+def test_a_chart_is_rendered_with_the_same_values(
+    role: RoleRunner, publisher: Publisher, registry: RegistryServer, tmp_path: Path
+) -> None:
+    publish_chart(publisher, "1.0.0", chart())
+    env = Publisher(registry.host, f"env/{tmp_path.name}")
+    env.publish("1.0.0", {"values.yaml": "color: red\n"})
+    (tmp_path / "motd").write_text("two\nlines\n")
+    values = {
+        "values_from": [{"kind": "OCIArtifact", "source": "env"}],
+        "set_values": [{"value": f"motd={tmp_path}/motd", "value_type": "file"}, {"value": "n=1"}],
+        "preserve_values": True,
+    }
+    rendering = {
+        "sources": {"demo": source(publisher), "env": source(env)},
+        "cache_dir": str(tmp_path / "cache"),
+        "dest": str(tmp_path / "rendered"),
+        "single_file": True,
+        "helm": role.helm,
+        "releases": [release("ns", **values)],
+    }
+    done = role.ansible.tasks([{"cloudnative.artifacts.helm_chart_render": rendering}])[-1]
+    assert not done.failed, done.get("msg")
+    rendered = yaml.safe_load((tmp_path / "rendered/ns/one.yaml").read_text())
+    assert json.loads(rendered["data"]["values"]) == {"color": "red", "motd": "two\nlines\n", "n": 1}

@@ -254,6 +254,30 @@ def test_applied_updated_pruned_and_rolled_back(
     assert not nothing.failed and not nothing.changed
 
 
+def test_a_set_waits_for_its_time(
+    sets: Sets, cluster: KubeCluster, publisher: Publisher, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, after = {"name": "one", "namespace": namespace}, {"name": "after", "namespace": namespace}
+    entries = [one, {**after, "depends_on": ["one"]}]
+    waits = [{"match": "*", "window": {"deny": ["00:00-24:00"]}}]
+    publisher.publish("latest", {"a.yaml": config_map("a").encode()})
+    found = sets.tasks(
+        sets.task([one], policy=waits),
+        sets.task([one], policy=waits, check=True),
+        sets.task([one]),
+        sets.task([one], policy=waits),
+    )
+    assert [(each.failed, each.changed) for each in found] == [(False, False)] * 2 + [(False, True), (False, False)]
+    reasons = [each["manifests"][0]["reason"] for each in found]
+    assert reasons[:2] == ["NewRevisionPending"] * 2 and reasons[3] == "Unchanged"
+    assert "no changes are made 00:00-24:00" in found[0]["manifests"][0]["pending"]["why"]
+    publisher.publish("latest", {"a.yaml": config_map("a", "2").encode()})
+    waiting = sets.run(entries, policy=waits)
+    assert not waiting.failed and not waiting.changed
+    assert [each["reason"] for each in waiting["manifests"]] == ["NewRevisionPending"] * 2
+    assert "comes after" in waiting["manifests"][1]["pending"]["why"]
+
+
 def test_kubectl_and_this_module_prune_each_others_objects(
     sets: Sets, cluster: KubeCluster, publisher: Publisher, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,15 +39,15 @@ def rendering_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
     :raises InvalidOption: when a label or an annotation is neither a text nor a number or boolean.
     """
-    common = given["common_metadata"]
+    common = given.get("common_metadata")
     if common:
         common = {part: string_values(values, part) for part, values in common.items() if values}
     return {
         "common_metadata": common,
-        "images": [without_none(each) for each in given["images"] or ()],
+        "images": [without_none(each) for each in given.get("images") or ()],
         # a null in a patch takes a field away
         "patches": [
             {"patch": each["patch"], "target": without_none(each.get("target")) or {}}
-            for each in given["patches"] or ()
+            for each in given.get("patches") or ()
         ],
     }

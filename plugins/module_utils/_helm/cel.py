@@ -15,8 +15,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._errors import InvalidOption
-from .._packages import require
+from .._errors import InvalidOption, MissingDependency
+from .._packages import PACKAGES, require
 
 MAX_LENGTH = 10_000
 #: Seconds of CPU time and bytes of memory that the expressions of one call may take.
@@ -28,7 +28,8 @@ _TIMEOUT = 120.0
 _MAX_WORDS = 300
 
 # Each answer is what an expression is, None when it was only compiled, or why it cannot be evaluated. The library's
-# errors repeat all variables behind "(in activation".
+# errors repeat all variables behind "(in activation". Before 0.5 it took the comparison of a variable that there is not
+# for false, and said its version nowhere.
 _CHILD = """
 import json, resource, sys
 job = json.load(sys.stdin)
@@ -41,6 +42,11 @@ import logging
 logging.disable(logging.CRITICAL)
 import celpy, celpy.celtypes
 environment, answers = celpy.Environment(), []
+try:
+    environment.program(environment.compile("no_such_variable.field == 'x'")).evaluate({})
+    sys.exit("old")
+except celpy.CELEvalError:
+    pass
 for text in job["expressions"]:
     try:
         tree = environment.compile(text)
@@ -129,6 +135,8 @@ def _ask(expressions: Sequence[str], variables: Mapping[str, Any] | None, what: 
         )
         if child.returncode < 0:
             raise _did_not_end(what)
+        if child.stderr.rstrip().endswith(b"old"):
+            raise _too_old()
         answers: list[dict[str, Any]] = json.loads(child.stdout)
     except subprocess.TimeoutExpired:
         raise _did_not_end(what) from None
@@ -138,6 +146,15 @@ def _ask(expressions: Sequence[str], variables: Mapping[str, Any] | None, what: 
             f"{what} cannot be evaluated: it is too deep, or takes more than {MEMORY >> 20} MiB.", "Simplify it."
         ) from None
     return answers
+
+
+def _too_old() -> MissingDependency:
+    package = PACKAGES["cel-python"]
+    return MissingDependency(
+        f"Evaluating 'ready_when' needs the Python package cel-python ({package.wanted}); there is an older one "
+        f"for {sys.executable}.",
+        f"Install {package.requirement!r} there.",
+    )
 
 
 def _did_not_end(what: str) -> InvalidOption:

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options ``values_from`` and ``set_values`` of a release, parsed and checked."""
+"""Where the values of a release come from: its options, parsed and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,39 @@ class ValuesReference:
         if self.kind == ARTIFACT:
             return f"the file {self.key!r} in the {self.owner}"
         return f"the key {self.key!r} of the {self.owner}"
+
+
+@dataclass(frozen=True)
+class FileName:
+    """A values file; with ``ignore_missing`` it may be missing."""
+
+    path: str
+    ignore_missing: bool = False
+
+
+def parse_files(entries: Sequence[Any] | None, release: str, option: str) -> list[FileName]:
+    """Parse an option with values files, each a path or a mapping.
+
+    :param release: whose they are, in messages.
+    :raises InvalidOption: when an entry is neither.
+    """
+    files = []
+    for entry in entries or ():
+        if isinstance(entry, str) and entry:
+            files.append(FileName(entry))
+        elif _is_file(entry):
+            files.append(FileName(entry["path"], bool(entry.get("ignore_missing"))))
+        else:
+            raise InvalidOption(
+                f"An entry of '{option}' of the release {release} is neither a path nor a mapping with 'path'."
+            )
+    return files
+
+
+def _is_file(entry: Any) -> bool:
+    if not isinstance(entry, Mapping):
+        return False
+    return isinstance(entry.get("path"), str) and set(entry) <= {"path", "ignore_missing"}
 
 
 def parse_set_values(entries: Any, release: str) -> list[SetValue]:

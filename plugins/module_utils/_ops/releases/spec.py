@@ -22,9 +22,11 @@ from ..._oci.digest import digest_of, parse_digest
 from ..._oci.options import parse_duration
 from .labels import parse_labels
 from .references import (
+    FileName,
     ValuesReference,
     check_references,
     check_source,
+    parse_files,
     parse_reference,
     parse_set_values,
 )
@@ -71,14 +73,6 @@ class FetchedChart:
     @property
     def origin(self) -> str:
         return f"{self.url} {self.revision}"
-
-
-@dataclass(frozen=True)
-class FileName:
-    """A values file; with ``ignore_missing`` it may be missing."""
-
-    path: str
-    ignore_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -270,10 +264,10 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         suspend=item["suspend"],
         source=item["source"] or "",
         values=item["values"] or {},
-        values_files=_files(item["values_files"], key, "values_files"),
+        values_files=parse_files(item["values_files"], str(key), "values_files"),
         chart_values_files=[
             dataclasses.replace(each, path=posixpath.normpath(each.path))
-            for each in _files(item["chart_values_files"], key, "chart_values_files")
+            for each in parse_files(item["chart_values_files"], str(key), "chart_values_files")
         ],
         values_from=[parse_reference(each, str(key), namespace, user) for each in item["values_from"] or ()],
         set_values=parse_set_values(item["set_values"], str(key)),
@@ -424,28 +418,6 @@ def _uninstall_flags(item: Mapping[str, Any]) -> UninstallFlags:
         disable_hooks=given["disable_hooks"],
         propagation=given["deletion_propagation"] or "",
     )
-
-
-def _files(entries: Sequence[Any] | None, key: ReleaseKey, option: str) -> list[FileName]:
-    files = []
-    for entry in entries or ():
-        if isinstance(entry, str) and entry:
-            files.append(FileName(entry))
-        elif (
-            isinstance(entry, Mapping)
-            and isinstance(entry.get("path"), str)
-            and set(entry)
-            <= {
-                "path",
-                "ignore_missing",
-            }
-        ):
-            files.append(FileName(entry["path"], bool(entry.get("ignore_missing"))))
-        else:
-            raise InvalidOption(
-                f"An entry of '{option}' of the release {key} is neither a path nor a mapping with 'path'."
-            )
-    return files
 
 
 def _dependency(entry: Any, key: ReleaseKey) -> tuple[ReleaseKey, str]:

@@ -19,8 +19,8 @@ from ..._helm.values import PathValue, ambiguous_texts, canonical, compose, merg
 from ..._kube.rest import KubeRest
 from ..._secrets.masking import Mask
 from .artifacts import ArtifactFiles
-from .references import ARTIFACT, KINDS, ValuesReference
-from .spec import FetchedChart, FileName, ReleaseKey, ReleaseSpec
+from .references import ARTIFACT, KINDS, FileName, ValuesReference
+from .spec import FetchedChart, ReleaseKey, ReleaseSpec
 
 # Places of values that a warning names, and the characters of their names.
 SHOWN_PLACES, MAX_PLACES = 5, 500

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,7 +50,19 @@ def test_expressions(expression: str, wanted: bool) -> None:
     assert is_true(expression, VARIABLES, "'ready_when'") is wanted
 
 
-@pytest.mark.parametrize("expression", ["dep.nothing == 1", "dep.status > 5", "other.status == 'x'", "now() > 1"])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "dep.nothing == 1",
+        "dep.nothing != 'x'",
+        "dep.labels['gone'] != 'x'",
+        "dep.chart.nothing.more != 'x'",
+        "dep.status > 5",
+        "other.status != 'x'",
+        "other != 'x'",
+        "now() > 1",
+    ],
+)
 def test_what_has_no_value_for_these_variables(expression: str) -> None:
     with pytest.raises(NotEvaluated) as caught:
         is_true(expression, VARIABLES, "'ready_when'")
@@ -97,6 +110,23 @@ def test_each_ends_in_threads_too(monkeypatch: pytest.MonkeyPatch) -> None:
     thread.start()
     thread.join()
     assert len(failures) == 1 and "more than 1 seconds of CPU time" in str(failures[0])
+
+
+def test_a_library_that_takes_a_wrong_name_for_false_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = (
+        "class CELEvalError(Exception): pass\n"
+        "class Environment:\n"
+        "    compile = program = lambda self, text: self\n"
+        "    evaluate = lambda self, variables: False\n"
+    )
+    (tmp_path / "celpy").mkdir()
+    (tmp_path / "celpy/__init__.py").write_text(stand_in)
+    (tmp_path / "celpy/celtypes.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingDependency, match="0.5 or newer"):
+        is_true("true", {}, "'ready_when'")
 
 
 def test_a_host_without_the_library_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,8 @@ def test_a_window_is_for_changes_and_what_is_denied_is_denied_always() -> None:
     spec = spec_of(f"6.7.1@{NEW}")
     assert check(closed, spec) == "OutsideWindow"
     assert check(closed, spec, is_repair=True) == ""
+    waits = {"window": {"allow": [closed["window"]]}}
+    assert check(waits, spec) == "NewRevisionPending" and check(waits, spec, is_repair=True) == ""
     assert check({"window": "00:00-24:00"}, spec) == ""
     for rule, reason in (({"deny_digests": [LAYER]}, "DigestDenied"), ({"deny_tags": ["6.7.1"]}, "TagDenied")):
         assert check(rule, spec, is_repair=True) == reason
