@@ -54,7 +54,8 @@ options:
         required: true
       namespace:
         description:
-          - The namespace of the release. Helm writes it only where a template asks for it.
+          - The namespace of the release. Helm writes that of the objects, which is O(releases[].target_namespace) where
+            it is set, only where a template asks for it.
         type: str
         default: default
       state:
@@ -137,7 +138,8 @@ options:
       post_renderer:
         description:
           - As O(cloudnative.artifacts.helm_releases#module:releases[].post_renderer). Where it removes the comments
-            that say which template an object is from, all objects are in the file C(manifest.yaml).
+            that say which template an object is from, all objects are in the file C(manifest.yaml); so they are with
+            O(releases[].patches), O(releases[].images) and O(releases[].common_metadata).
         type: dict
         suboptions:
           command:
@@ -148,6 +150,113 @@ options:
             description: Its arguments.
             type: list
             elements: str
+      target_namespace:
+        description:
+          - As O(cloudnative.artifacts.helm_releases#module:releases[].target_namespace).
+        type: str
+      patches:
+        description:
+          - Patches of the rendered manifests, as C(spec.postRenderers[].kustomize.patches) of Flux's HelmRelease. No
+            program is needed; the result is that of kustomize, byte by byte.
+          - What changes rendered manifests is applied in this order - O(releases[].post_renderer), patches,
+            O(releases[].images), O(releases[].common_metadata). A change of any of them upgrades the release. Drift,
+            diffs and check mode see what came of it.
+          - Helm 4 hands the hooks of a chart over with the other manifests, Helm 3 does not; see
+            O(releases[].post_render_strategy).
+        type: list
+        elements: dict
+        suboptions:
+          patch:
+            description:
+              - A strategic merge patch (a mapping) or a JSON patch of RFC 6902 (a list of operations), as YAML text or
+                as a value. A strategic merge patch without O(releases[].patches[].target) is for the object that it
+                names; as text, it may be several of them.
+              - In a strategic merge patch the items of lists of containers, volumes, ports and the like are found by
+                the keys that Kubernetes gives them; other lists, and those of custom resources, are replaced. A value
+                of null, and C($patch) with the value V(delete), take away; V(replace) is supported, too.
+            type: raw
+            required: true
+          target:
+            description:
+              - The objects that are patched. What is not given stands for any. Group, version, kind, name and namespace
+                are regular expressions that have to match as a whole.
+            type: dict
+            suboptions:
+              group:
+                description:
+                  - The API group.
+                type: str
+              version:
+                description:
+                  - The API version, without the group.
+                type: str
+              kind:
+                description:
+                  - The kind.
+                type: str
+              name:
+                description:
+                  - The name.
+                type: str
+              namespace:
+                description:
+                  - The namespace in the manifest; an object without one is in V(default) here.
+                type: str
+              label_selector:
+                description:
+                  - A selector of labels, with C(=), C(!=), C(in), C(notin), and keys that have to be there or not.
+                type: str
+              annotation_selector:
+                description:
+                  - The same for annotations.
+                type: str
+      images:
+        description:
+          - Images of containers that are replaced, by the rules of kustomize, as
+            C(spec.postRenderers[].kustomize.images).
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description:
+              - The image in the manifests, without tag and digest.
+            type: str
+            required: true
+          new_name:
+            description:
+              - What replaces the name.
+            type: str
+          new_tag:
+            description:
+              - What replaces the tag and takes a digest away.
+            type: str
+          digest:
+            description:
+              - What replaces the digest, and the tag where O(releases[].images[].new_tag) is not given.
+            type: str
+      common_metadata:
+        description:
+          - Labels and annotations of all objects, as C(spec.commonMetadata). They replace those of the manifests;
+            templates of Pods and selectors are left as they are.
+        type: dict
+        suboptions:
+          labels:
+            description:
+              - The labels.
+            type: dict
+          annotations:
+            description:
+              - The annotations.
+            type: dict
+      post_render_strategy:
+        description:
+          - Whether O(releases[].patches), O(releases[].images) and O(releases[].common_metadata) are for the hooks of
+            the chart, too, as C(spec.postRenderStrategy). V(nohooks) leaves hooks as they are, V(combined) and
+            V(separate) do not; the two differ for O(releases[].patches) of objects that are there twice in kustomize,
+            and in nothing here. Both need Helm 4.
+          - The default is what Helm does, V(combined) with Helm 4 and V(nohooks) with Helm 3.
+        type: str
+        choices: [nohooks, combined, separate]
       disable_hooks:
         description:
           - Leave out the hooks of the chart.

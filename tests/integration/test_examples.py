@@ -84,6 +84,7 @@ HELM = (
     "oci_manifests",
     "guide_manifests",
     "guide_from_flux",
+    "guide_migrate_helm",
 )
 EXAMPLE_DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 

@@ -132,6 +132,13 @@ def test_the_files_are_those_of_helm_itself(name: str, ansible: AnsibleRunner, t
     assert not done.failed, done.get("msg")
     assert (tmp_path / "one.yaml").read_text() == single
 
+    # what is done to the rendered manifests, and the namespace of the objects
+    more = {"common_metadata": {"labels": {"team": "blue"}}, "target_namespace": "far"}
+    done = render(ansible, [{**release, **more, "dest": str(tmp_path / "more.yaml")}], single_file=True, **options)
+    assert not done.failed, done.get("msg")
+    text = (tmp_path / "more.yaml").read_text()
+    assert "team: blue" in text and "namespace: far" in text.replace('"', "")
+
     only = {**options, "show_only": ["templates/shown.yaml"]}
     done = render(ansible, [{**release, "dest": str(tmp_path / "only")}], **only)
     assert sorted(tree(tmp_path / "only")) == ["demo/templates/shown.yaml"]
@@ -235,19 +242,21 @@ def test_values_of_a_cluster_are_not_shown(
     old, new = secret_search.new_secret("old"), secret_search.new_secret("new")
     secret_search.belongs(tmp_path / "out")
     packed = tmp_path / "demo.tgz"
-    packed.write_bytes(chart(values="port: 1\n", templates__shown_yaml="", **{"templates__secret.yaml": SECRET}))
+    packed.write_bytes(chart(values="port: 1\n", **{"templates__secret.yaml": SECRET}))
     reference = {"kind": "Secret", "name": "app", "values_key": "password", "target_path": "password"}
     release = {"name": "web", "namespace": namespace, "chart": str(packed), "values_from": [reference]}
     release["dest"] = str(tmp_path / "out")
-    options = {"kubeconfig": str(cluster.kubeconfig), "helm": tools["helm"], "diff": True}
+    task = {"name": "Render", MODULE: {"releases": [release], "helm": tools["helm"]}}
+    group = {"group/cloudnative.artifacts.kubernetes": {"kubeconfig": str(cluster.kubeconfig)}}
     for word in (old, new):
         data = {"password": base64.b64encode(word.encode()).decode()}
         metadata = {"name": "app", "namespace": namespace}
         cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
-        done = render(ansible, [release], **options)
+        (done,) = ansible.tasks([task], diff=True, module_defaults=group)
         assert done.changed, done.get("msg")
         assert f"https://app:{word}@" in (tmp_path / "out/demo/templates/secret.yaml").read_text()
         output = done.stdout + done.stderr + json.dumps(dict(done))
         assert "hidden" in output and "url:" in output
         assert old not in output and new not in output
-    assert not render(ansible, [release], **options).changed
+    (done,) = ansible.tasks([task], diff=True, module_defaults=group)
+    assert not done.failed and not done.changed

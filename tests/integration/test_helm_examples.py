@@ -40,10 +40,11 @@ def blocks() -> list[tuple[str, str]]:
         for node in ast.parse((CHECKOUT / f"plugins/modules/{module}.py").read_text()).body:
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "EXAMPLES":
                 found.append((module, str(ast.literal_eval(node.value))))
-    guide = (CHECKOUT / "docs/docsite/rst/guide_helm_release.rst").read_text()
-    texts = re.findall(r"^\.\. code-block:: yaml\n\n((?:(?:   .*)?\n)+)", guide, re.MULTILINE)
-    assert len(texts) == guide.count("code-block:: yaml") > 5
-    found += [("guide", textwrap.dedent(text)) for text in texts]
+    for name in ("guide_helm_release", "guide_migrate_helm"):
+        guide = (CHECKOUT / f"docs/docsite/rst/{name}.rst").read_text()
+        texts = re.findall(r"^\.\. code-block:: yaml\n\n((?:(?:   .*)?\n)+)", guide, re.MULTILINE)
+        assert len(texts) == guide.count("code-block:: yaml") > 1
+        found += [("guide", textwrap.dedent(text)) for text in texts]
     for path in ("README.md", "roles/helm_release/README.md"):
         readme = (CHECKOUT / path).read_text()
         texts = re.findall(r"^```yaml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
@@ -119,6 +120,7 @@ def test_examples(
         assert history(role.cluster, f"{namespace}-podinfo", "podinfo-external") == []
         assert history(role.cluster, f"{namespace}-marketing", "campaign1-preview") == [(1, "deployed")]
         assert history(role.cluster, namespace, "guarded") == [(1, "deployed")]
+        assert [status for _number, status in history(role.cluster, namespace, "moved")] == ["superseded", "deployed"]
         assert shown_values(role.cluster, namespace, "from-artifact")["ui"] == {"color": "red"}
         assert shown_values(role.cluster, namespace, "set")["podAnnotations"] == {"revision": "1e3"}
         assert proxy.log and history(role.cluster, namespace, "predicted") == [(1, "deployed")]

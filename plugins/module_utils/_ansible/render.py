@@ -28,6 +28,11 @@ RENDERING = (
     "values_from",
     "set_values",
     "post_renderer",
+    "target_namespace",
+    "patches",
+    "images",
+    "common_metadata",
+    "post_render_strategy",
     "disable_hooks",
     "skip_schema_validation",
 )

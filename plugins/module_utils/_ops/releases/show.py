@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..._errors import OciError
+from ..._helm.decision import INSTALL, UPGRADE
 from ..._unexpected import as_error
 from .context import ReleaseContext
 from .plan import ReleasePlan
@@ -26,7 +27,9 @@ def look(context: ReleaseContext, plan: ReleasePlan, wanted: Sequence[str]) -> N
     if plan.spec.suspend:
         return
     try:
-        if set(wanted) - {COMMAND} and not plan.rendered and plan.spec.present:
+        # what cannot be rendered yet is not what is there
+        is_predicted = context.check_mode and plan.decision.action in (INSTALL, UPGRADE)
+        if set(wanted) - {COMMAND} and plan.spec.present and not (plan.rendered or is_predicted):
             plan.rendered = current(context, plan.last)
         is_expected = plan.has_work and plan.failure is None and not plan.pending
         if context.check_mode and COMMAND in wanted and is_expected:

@@ -177,7 +177,7 @@ class _Run:
         helm = self._program()
         outcome = helm.render(
             spec.key.name,
-            spec.key.namespace,
+            spec.target,
             self._chart_file(chart),
             work.values,
             spec.flags,

@@ -81,7 +81,7 @@ class Rendering:
         shape = hashlib.sha256(json.dumps(flags).encode("utf-8", "surrogateescape")).hexdigest()
         return {
             "rendering": RULES,
-            "release": str(spec.key),
+            "release": f"{spec.target}/{spec.key.name}",
             "chart": chart.layer,
             "values": values_digest,
             "shape": f"sha256:{shape}",
