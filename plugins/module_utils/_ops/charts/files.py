@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import LayerError
-from ..._manifests.content import MAX_BLOB
 from ..._oci import media
 from ..._oci.manifest import Descriptor, Manifest
 from ..artifact_result import layer_record
@@ -27,6 +26,9 @@ class FilesFetch(SourceFetch):
     media_type = ""
 
     def _content(self, resolved: Resolved, manifest: Manifest, verdict: Mapping[str, Any], what: str) -> dict[str, Any]:
+        # imported here: most sources are charts
+        from ..._manifests.content import MAX_BLOB
+
         placed = placement_of(manifest, LayerSelector(), what)
         size = sum(layer.size for layer in placed.layers)
         if size > MAX_BLOB:
