@@ -17,7 +17,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/docsite/rst/guide_from_flux.rst").read_text()
-ROW = re.compile(r"^   \* - (?P<field>.+)\n     - (?P<here>.+(?:\n       .+)*)", re.MULTILINE)
+ROW = re.compile(r"^   \* - (?P<field>.+)\n     - (?P<here>.+(?:\n       .+)*)\n     - (?P<since>.+)$", re.MULTILINE)
+# what is not there, and what other parts of Ansible do
+REASON = re.compile(r"Not (?:applicable|there|needed)|The schedule of the play|``helm`` waits, by its own rules")
 # the fields of spec, at the depth at which one is told from another; fluxcd, api/v1 of source-controller and
 # kustomize-controller, api/v2 of helm-controller
 FIELDS = {
@@ -82,6 +84,11 @@ def rows_of(title: str) -> dict[str, str]:
         for field in re.findall(r"``(\S+)``", row["field"]):
             assert field not in found, field
             found[field] = " ".join(row["here"].split())
+        if row["since"] == "Since":
+            continue
+        # a version, or the reason why there is none
+        assert re.fullmatch(r"\d+\.\d+\.\d+", row["since"]) or row["since"] == "–", row["field"]
+        assert (row["since"] == "–") == bool(REASON.match(row["here"])), row["field"]
     return found
 
 

@@ -250,6 +250,8 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
     key = ReleaseKey(item["storage_namespace"] or namespace, name)
     user = _user(namespace, item["service_account"] or "", key)
     _check_force(item, key)
+    if (item["rollback"] or {}).get("force"):
+        _check_force({**item, "force": True}, key)
     if item["rollback_to"]:
         parse_digest(item["rollback_to"])
     test = item["test"] or {}

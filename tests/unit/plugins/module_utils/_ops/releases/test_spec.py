@@ -133,6 +133,7 @@ def test_values_are_no_part_of_what_is_printed() -> None:
         ({"drift_ignore": [{"paths": [""], "target": {"name": "a("}}]}, "'target' in 'drift_ignore' of the release"),
         ({"window": {"allow": []}}, "'window' of the release default/one: 'allow' of .* an empty list"),
         ({"rollback": {"timeout": "soon"}}, "'soon' is not a duration"),
+        ({"rollback": {"force": True}, "force_conflicts": True}, "has both 'force', .* 'force_conflicts'"),
         ({"uninstall": {"timeout": "soon"}}, "'soon' is not a duration"),
         ({"values_files": [{"file": "x"}]}, "neither a path nor a mapping with 'path'"),
         ({"chart_values_files": [7]}, "neither a path nor a mapping with 'path'"),
