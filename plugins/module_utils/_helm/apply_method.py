@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .helm_binary import DeployFlags
+from .flags import DeployFlags
 
 # helm 4, pkg/release/v1/release.go
 SERVER_SIDE = "ssa"

@@ -23,7 +23,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
-from .post_renderer import PostRenderer, flags_for
+from .flags import DeployFlags, UninstallFlags
+from .post_renderer import flags_for
 from .process_limits import MAX_RENDERED, RENDER_SECONDS, be_limited, die_with_parent
 
 if TYPE_CHECKING:
@@ -57,45 +58,6 @@ class HelmAccess:
     def opened(self) -> contextlib.AbstractContextManager[Mapping[str, str]]:
         """Return a context manager that yields the environment variables for one run of Helm."""
         return self.session() if self.session is not None else contextlib.nullcontext(self.environment)
-
-
-@dataclass(frozen=True)
-class DeployFlags:
-    """Options for installing, upgrading and rolling back. ``timeout`` (seconds) bounds each of Helm's waits.
-
-    ``wait_strategy`` is how Helm 4 waits, empty for its own choice; ``recreate`` is for rollbacks.
-    """
-
-    wait: bool = True
-    wait_for_jobs: bool = True
-    wait_strategy: str = ""
-    timeout: float = 300.0
-    history_max: int = 10
-    disable_hooks: bool = False
-    disable_openapi_validation: bool = False
-    skip_schema_validation: bool = False
-    take_ownership: bool = False
-    force: bool = False
-    force_conflicts: bool = False
-    server_side: str = ""
-    cleanup_on_fail: bool = False
-    recreate: bool = False
-    post_renderer: PostRenderer | None = None
-    # what changes the rendered manifests behind the post-renderer, and whether hooks have to be among them
-    render: Callable[[bytes], bytes] | None = field(default=None, repr=False)
-    render_hooks: bool = False
-
-
-@dataclass(frozen=True)
-class UninstallFlags:
-    """Options for uninstalling; ``propagation`` is how objects are deleted, empty for Helm's own choice."""
-
-    timeout: float = 300.0
-    wait: bool = True
-    wait_strategy: str = ""
-    keep_history: bool = False
-    disable_hooks: bool = False
-    propagation: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from ..._errors import ClusterError, Forbidden, NamespaceTerminating, NotFound, 
 from ..._helm.access import as_user, helm_environment
 from ..._helm.apply_method import accepted_flags, depends_on_record, is_server_side
 from ..._helm.crds import ChartCrds
-from ..._helm.helm_binary import MAX_WORDS, DeployFlags, Helm, HelmAccess, Outcome
+from ..._helm.flags import DeployFlags
+from ..._helm.helm_binary import MAX_WORDS, Helm, HelmAccess, Outcome
 from ..._helm.manifest_text import object_text, secrets_of_release, shown_release
 from ..._helm.release import (
     ALL_REVISIONS,

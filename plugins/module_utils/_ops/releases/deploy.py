@@ -16,10 +16,11 @@ from ..._helm.release import LAST_REVISIONS, Revision, last_revisions, parse_rev
 from ..._kube.api import KubeOptions
 from ..._kube.rest import KubeRest
 from .artifacts import ArtifactFiles, FetchedFiles
+from .parse import parse_releases
 from .plan import ReleasePlan
 from .references import ARTIFACT
 from .refusals import not_ready
-from .spec import FetchedChart, ReleaseKey, ReleaseSpec, parse_releases
+from .spec import FetchedChart, ReleaseKey, ReleaseSpec
 from .values import ValuesGatherer, ambiguous_values
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from ..._files.names import CONTROL_NAME
 from ..._helm.template_files import TemplateFlags
 from ..._kube.api import KubeOptions
 from ..releases.artifacts import FetchedFiles
-from ..releases.spec import FetchedChart, ReleaseKey, ReleaseSpec, parse_releases
+from ..releases.parse import parse_releases
+from ..releases.spec import FetchedChart, ReleaseKey, ReleaseSpec
 from .local_chart import local_chart
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ RULES = 1
 class RenderOptions:
     """The options of the module. ``dest`` is the directory for releases that name none of their own.
 
-    ``releases`` are those of :func:`~._ops.releases.spec.parse_releases`, each with ``chart`` (the path of a packaged
+    ``releases`` are those of :func:`~._ops.releases.parse.parse_releases`, each with ``chart`` (the path of a packaged
     chart or of a directory, in place of ``source``) and ``dest``.
     """
 
@@ -92,8 +93,8 @@ def parse_renderings(options: RenderOptions, scratch: str) -> list[Rendering]:
     """The releases of the option ``releases``, with their charts and the places of their files.
 
     :param scratch: a private directory, for charts that are directories.
-    :raises InvalidOption: as :func:`~._ops.releases.spec.parse_releases`, for a release without a place, and for two in
-        one place.
+    :raises InvalidOption: as :func:`~._ops.releases.parse.parse_releases`, for a release without a place, and for two
+        in one place.
     :raises OciError: when a chart of this host cannot be read.
     """
     sources = dict(options.sources)

@@ -13,7 +13,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.apply_
     depends_on_record,
     is_server_side,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.helm_binary import DeployFlags
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.flags import DeployFlags
 
 FORCED = DeployFlags(force_conflicts=True)
 

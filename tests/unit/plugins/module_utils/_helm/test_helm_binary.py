@@ -10,12 +10,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import MissingDependency
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.helm_binary import (
-    DeployFlags,
-    Helm,
-    HelmAccess,
-    UninstallFlags,
-)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.flags import DeployFlags, UninstallFlags
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.helm_binary import Helm, HelmAccess
 
 WAITS = ("--wait", "--wait=watcher", "--wait=legacy", "--wait=hookOnly", "--wait-for-jobs")
 

@@ -20,14 +20,14 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     InvalidOption,
     InvalidReference,
 )
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.helm_binary import UninstallFlags
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.flags import UninstallFlags
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.parse import parse_releases
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.spec import (
     FetchedChart,
     FileName,
     ReleaseKey,
     ReleaseSpec,
     Remedy,
-    parse_releases,
 )
 
 COLLECTION = Path(__file__).resolve().parents[6]
