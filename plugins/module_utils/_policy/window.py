@@ -113,7 +113,7 @@ def parse_schedule(value: object, what: str = "'window'") -> Schedule:
     allow, deny = value.get("allow"), value.get("deny")
     # an empty list of times at which changes are made is what a template makes of a wrong variable
     allowed = () if allow is None else _windows(allow, f"'allow' of {what}")
-    denied = _windows(deny, f"'deny' of {what}") if deny else ()
+    denied = () if deny in (None, "", [], ()) else _windows(deny, f"'deny' of {what}")
     if not allowed and not denied:
         raise PolicyInvalid(
             f"{what} has neither 'allow' nor 'deny'.", "Give a time in one of them, or leave the window out."
