@@ -129,7 +129,8 @@ def check_schedule(value: Mapping[str, Any], what: str) -> Schedule:
     try:
         return parse_schedule(value, what)
     except PolicyInvalid as exc:
-        raise InvalidOption(f"{what}: {exc.message}", exc.hint) from None
+        named = exc.message if what in exc.message else f"{what}: {exc.message}"
+        raise InvalidOption(named, exc.hint) from None
 
 
 def _windows(value: object, what: str) -> tuple[Window, ...]:

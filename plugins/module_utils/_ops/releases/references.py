@@ -171,4 +171,5 @@ def check_references(references: Iterable[ValuesReference], release: str, artifa
 
 
 def _listed(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)[:20]) or "none is given"
+    # a chart that is no source has a NUL in its name
+    return ", ".join(sorted(name for name in names if "\0" not in name)[:20]) or "none is given"
