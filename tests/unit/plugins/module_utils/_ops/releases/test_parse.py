@@ -158,6 +158,14 @@ def test_values_are_no_part_of_what_is_printed() -> None:
             "'../x', which is not one of a file",
         ),
         (
+            {"values_from": [{"kind": "ConfigMap", "name": "../secrets/x"}]},
+            "the name '../secrets/x', which no ConfigMap can have",
+        ),
+        (
+            {"values_from": [{"kind": "Secret", "name": "x", "namespace": "a/b"}]},
+            "the namespace 'a/b', which no Secret can have",
+        ),
+        (
             {"values_from": [{"kind": "OCIArtifact", "source": "demo", "path": "/x"}]},
             "'/x', which is not one of a file",
         ),
