@@ -169,12 +169,7 @@ class Helm:
             words.append("--no-hooks")
         if flags.cleanup_on_fail:
             words.append("--cleanup-on-fail")
-        if flags.recreate:
-            if self.has(4, 0):
-                raise MissingDependency(
-                    f"{self.path} is Helm {self.version[0]}.{self.version[1]}, which has no --recreate-pods any more.",
-                    "Leave 'recreate' out, or restart the Pods otherwise.",
-                )
+        if self._recreates(flags):
             words.append("--recreate-pods")
         return self._call(words, flags.timeout)
 
@@ -190,6 +185,17 @@ class Helm:
         if flags.propagation and self.has(3, 12):
             words.append(f"--cascade={flags.propagation}")
         return self._call(words, flags.timeout)
+
+    def check_remedies(self, rollback: DeployFlags, uninstall: UninstallFlags) -> None:
+        """Check that this version has the options of rollbacks and removals, which a failure would need.
+
+        :raises MissingDependency: when it has not.
+        """
+        self._waiting(rollback)
+        self._applying(rollback, "rollback")
+        self._recreates(rollback)
+        if uninstall.wait:
+            self._wait_words(uninstall.wait_strategy)
 
     def test(self, name: str, namespace: str, timeout: float, filters: Sequence[str] = ()) -> Outcome:
         """Run ``helm test``; a filter is ``name=NAME``, or ``!name=NAME`` to exclude a test."""
@@ -319,6 +325,14 @@ class Helm:
         if flags.force_conflicts and self._demand("--force-conflicts", (4, 0)):
             words.append("--force-conflicts")
         return words
+
+    def _recreates(self, flags: DeployFlags) -> bool:
+        if flags.recreate and self.has(4, 0):
+            raise MissingDependency(
+                f"{self.path} is Helm {self.version[0]}.{self.version[1]}, which has no --recreate-pods any more.",
+                "Leave 'recreate' out, or restart the Pods otherwise.",
+            )
+        return flags.recreate
 
     def _demand(self, word: str, since: tuple[int, int]) -> bool:
         if self.version >= since:

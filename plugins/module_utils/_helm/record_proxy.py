@@ -139,15 +139,31 @@ class _Proxy(socketserver.TCPServer):
         note(self.secret, opaque=True)
         self._guard = threading.Lock()
         self._sockets: set[socket.socket] = set()
+        # those that have not said the secret, the oldest first
+        self._strangers: dict[socket.socket, None] = {}
         self._has_ended = False
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}/{self.secret}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if len(self._sockets) >= MAX_CLIENTS:
+        with self._guard:
+            is_full = len(self._sockets.union(self._strangers)) >= MAX_CLIENTS
+            stranger = next(iter(self._strangers), None) if is_full else None
+            is_taken = not is_full or stranger is not None
+            if is_taken:
+                self._strangers[request] = None
+            if stranger is not None:
+                # whoever else is on this host must not keep Helm out, which says the secret at once
+                self._strangers.pop(stranger)
+                _shut(stranger)
+        if not is_taken:
             self.shutdown_request(request)
             return
-        new_thread(self._serve, request, client_address).start()
+        try:
+            new_thread(self._serve, request, client_address).start()
+        except BaseException:
+            self.trust(request)
+            raise
 
     def _serve(self, request: socket.socket, client_address: Any) -> None:
         try:
@@ -155,7 +171,13 @@ class _Proxy(socketserver.TCPServer):
             with self.open_until_end(request), contextlib.suppress(Exception):
                 self.finish_request(request, client_address)
         finally:
+            self.trust(request)
             self.shutdown_request(request)
+
+    def trust(self, sock: socket.socket) -> None:
+        """Take a client for Helm, which has said the secret."""
+        with self._guard:
+            self._strangers.pop(sock, None)
 
     @contextlib.contextmanager
     def open_until_end(self, sock: socket.socket | None) -> Iterator[None]:
@@ -204,6 +226,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not slash or not hmac.compare_digest(secret.encode("utf-8", "replace"), self.server.secret.encode()):
             self._refuse(404, "there is nothing here")
             return
+        self.server.trust(self.connection)
         # a connection is kept for as long as Helm wants
         self.connection.settimeout(None)
         size = self.headers.get("Content-Length") or "0"
@@ -233,12 +256,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         connection = getattr(answer, "connection", None)
         try:
             with self.server.open_until_end(getattr(connection, "sock", None)):
-                self._send_back(answer)
+                is_whole = self._send_back(answer)
+            if is_whole:
+                # only now that the end of this proxy does not shut it: others use it next
+                answer.release_conn()
         finally:
             # one that was not read to its end cannot be used again
             answer.close()
 
-    def _send_back(self, answer: Any) -> None:
+    def _send_back(self, answer: Any) -> bool:
+        """Send an answer to Helm; return True when its body was read to its end."""
         import urllib3.exceptions
 
         length = answer.headers.get("Content-Length")
@@ -255,17 +282,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         if not has_body:
-            return
+            return False
+        size = 0
         try:
             for piece in answer.stream(READ_SIZE, decode_content=False):
+                size += len(piece)
                 if piece:
                     self.wfile.write(piece if length is not None else b"%x\r\n%b\r\n" % (len(piece), piece))
             if length is None:
                 self.wfile.write(b"0\r\n\r\n")
-            answer.release_conn()
+            # urllib3 before 2 takes an answer that is cut off for a whole one
+            if length is None or size == int(length):
+                return True
         except (urllib3.exceptions.HTTPError, OSError, ValueError):
-            # cut off for Helm, too
-            self.close_connection = True
+            pass
+        # cut off for Helm, too
+        self.close_connection = True
+        return False
 
     def _refuse(self, status: int, words: str) -> None:
         """Answer as an API server that refuses does, and close the connection."""

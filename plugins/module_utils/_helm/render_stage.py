@@ -25,6 +25,8 @@ from .post_renderer import PostRenderer
 # Seconds that the program may take to hand over what it has read already; then it is gone.
 _TIMEOUT = 60.0
 _READ_SIZE = 1 << 16
+#: Bytes of manifests that are taken.
+MAX_MANIFESTS = 64 << 20
 # bytes of a path of a socket, on all systems
 _LONGEST_PATH = 100
 # Helm 4 refuses a post-renderer that prints nothing at all.
@@ -101,11 +103,15 @@ class RenderStage:
                 self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:
-        parts = []
+        parts, size = [], 0
         while True:
             part = connection.recv(_READ_SIZE)
             if not part:
                 break
+            size += len(part)
+            if size > MAX_MANIFESTS + len(_DONE):
+                self.failure = HelmFailed(f"The rendered manifests have more than {MAX_MANIFESTS} bytes.")
+                return
             parts.append(part)
         data = b"".join(parts)
         if not data.endswith(_DONE):

@@ -151,7 +151,9 @@ class _Parser:
             below = self._index()
             if not isinstance(items[index], (list, type(None))):
                 raise ValueError("there is no list where an index is given")
-            items[index] = self._item(items[index] or [], below, depth)
+            if depth >= MAX_DEPTH:
+                raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+            items[index] = self._item(items[index] or [], below, depth + 1)
         else:
             inner = items[index] if isinstance(items[index], dict) else {}
             self._key(inner, depth)

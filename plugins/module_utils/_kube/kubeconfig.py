@@ -20,6 +20,8 @@ from .._packages import find
 # bytes; a kubeconfig with the certificates of many clusters
 MAX_KUBECONFIG = 4 * 1024 * 1024
 
+# the lists of a kubeconfig, and what each of their entries holds beside its name
+_KINDS = {"clusters": "cluster", "contexts": "context", "users": "user"}
 _MORE_OF_A_USER = ("as-groups", "as-uid", "as-user-extra")
 
 Kubeconfig = Union[str, Mapping[str, Any]]
@@ -49,47 +51,57 @@ def cluster_entry(kubeconfig: Kubeconfig, context: str) -> ClusterEntry | None:
 
     None when there is none, or the kubeconfig is malformed: whoever connects says what is wrong with it.
     """
-    contexts: dict[str, Any] = {}
-    clusters: dict[str, Mapping[str, Any]] = {}
-    current = context
     try:
-        for document, folder in _documents(kubeconfig):
-            current = current or str(document.get("current-context") or "")
-            for each in document.get("contexts") or ():
-                contexts.setdefault(str(each["name"]), each["context"])
-            for each in document.get("clusters") or ():
-                clusters.setdefault(str(each["name"]), _absolute(each["cluster"], folder))
-        return ClusterEntry(clusters[str(contexts[current]["cluster"])], contexts[current])
-    except (KeyError, TypeError, AttributeError, ValueError):
+        current, found = _merged(kubeconfig, context)
+        entry = found["clusters"][str(found["contexts"][current]["cluster"])]
+    except (KeyError, ValueError):
         return None
+    return ClusterEntry(entry, found["contexts"][current]) if entry else None
 
 
 def impersonated_user(kubeconfig: Kubeconfig, context: str) -> str:
     """Return the user that a context acts as (``as``), which the client does not heed; empty without one.
 
-    :raises InvalidOption: when it says groups or more of that user: without them, the rights would be others.
+    :raises InvalidOption: when it says groups or more of that user, without which the rights would be others; or when
+        the kubeconfig cannot be read here, since the client may be able to.
     """
-    contexts: dict[str, Any] = {}
-    users: dict[str, Any] = {}
-    current = context
     try:
-        for document, _folder in _documents(kubeconfig):
-            current = current or str(document.get("current-context") or "")
-            for each in document.get("contexts") or ():
-                contexts.setdefault(str(each["name"]), each["context"])
-            for each in document.get("users") or ():
-                users.setdefault(str(each["name"]), each["user"])
-        user = users[str(contexts[current]["user"])]
-        more = [name for name in _MORE_OF_A_USER if user.get(name)]
-        found = str(user.get("as") or "")
-    except (KeyError, TypeError, AttributeError, ValueError):
-        return ""
+        current, found = _merged(kubeconfig, context)
+    except ValueError:
+        raise InvalidOption(
+            "Whether the kubeconfig acts as another user cannot be said: a file of it is not YAML, or has more than "
+            f"{MAX_KUBECONFIG >> 20} MiB.",
+            "Give one that has only what is needed.",
+        ) from None
+    user = found["users"].get(str(found["contexts"].get(current, {}).get("user")), {})
+    more = [name for name in _MORE_OF_A_USER if user.get(name)]
     if more:
         raise InvalidOption(
             f"The kubeconfig acts as another user with '{more[0]}', which is not supported.",
             "Leave it out where 'as' alone has the same rights, or use credentials of that user.",
         )
-    return found
+    return str(user.get("as") or "")
+
+
+def _merged(kubeconfig: Kubeconfig, context: str) -> tuple[str, dict[str, dict[str, Mapping[str, Any]]]]:
+    """Return the name of the context that counts, and clusters, contexts and users by their names.
+
+    An entry that is malformed is as one that says nothing: others have to be found all the same.
+
+    :raises ValueError: as :func:`read_file`.
+    """
+    found: dict[str, dict[str, Mapping[str, Any]]] = {kind: {} for kind in _KINDS}
+    current = context
+    for document, folder in _documents(kubeconfig):
+        current = current or str(document.get("current-context") or "")
+        for kind, what in _KINDS.items():
+            entries = document.get(kind)
+            for each in entries if isinstance(entries, (list, tuple)) else ():
+                if isinstance(each, Mapping):
+                    entry = each.get(what)
+                    own = _absolute(entry, folder) if isinstance(entry, Mapping) else {}
+                    found[kind].setdefault(str(each.get("name")), own)
+    return current, found
 
 
 def read_file(path: str) -> Any:
@@ -121,8 +133,8 @@ def _documents(kubeconfig: Kubeconfig) -> Iterator[tuple[Mapping[str, Any], str]
             yield document, os.path.abspath(os.path.dirname(path))
 
 
-def _absolute(cluster: Mapping[str, Any], folder: str) -> Mapping[str, Any]:
-    path = cluster.get("certificate-authority")
+def _absolute(entry: Mapping[str, Any], folder: str) -> Mapping[str, Any]:
+    path = entry.get("certificate-authority")
     if not path or not folder:
-        return cluster
-    return {**cluster, "certificate-authority": os.path.normpath(os.path.join(folder, path))}
+        return entry
+    return {**entry, "certificate-authority": os.path.normpath(os.path.join(folder, str(path)))}

@@ -11,6 +11,7 @@ Source: client-go, ``rest/config.go`` and ``tools/clientcmd/client_config.go``; 
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 from collections.abc import Mapping
@@ -67,7 +68,9 @@ def pool_manager(proxy: str, authorities: Authorities = None, **arguments: Any) 
         bare = without_credentials(proxy)
         return SOCKSProxyManager(bare, username=user or None, password=password or None, **arguments)
     if user or password:
-        arguments["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}")
+        # urllib3 knows Latin-1 only in its older releases; Go has UTF-8
+        credentials = base64.b64encode(f"{user}:{password}".encode("utf-8", "surrogateescape")).decode("ascii")
+        arguments["proxy_headers"] = {"proxy-authorization": f"Basic {credentials}"}
     if parts.scheme == "https":
         arguments["proxy_ssl_context"] = _context_of_proxy(authorities)
     return urllib3.ProxyManager(without_credentials(proxy), **arguments)

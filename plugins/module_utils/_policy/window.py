@@ -113,7 +113,7 @@ def parse_schedule(value: object, what: str = "'window'") -> Schedule:
     allow, deny = value.get("allow"), value.get("deny")
     # an empty list of times at which changes are made is what a template makes of a wrong variable
     allowed = () if allow is None else _windows(allow, f"'allow' of {what}")
-    denied = _windows(deny, f"'deny' of {what}") if deny else ()
+    denied = () if deny in (None, "", [], ()) else _windows(deny, f"'deny' of {what}")
     if not allowed and not denied:
         raise PolicyInvalid(
             f"{what} has neither 'allow' nor 'deny'.", "Give a time in one of them, or leave the window out."
@@ -129,7 +129,8 @@ def check_schedule(value: Mapping[str, Any], what: str) -> Schedule:
     try:
         return parse_schedule(value, what)
     except PolicyInvalid as exc:
-        raise InvalidOption(f"{what}: {exc.message}", exc.hint) from None
+        named = exc.message if what in exc.message else f"{what}: {exc.message}"
+        raise InvalidOption(named, exc.hint) from None
 
 
 def _windows(value: object, what: str) -> tuple[Window, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..._errors import ClusterError, Forbidden, InvalidOption
+from ..._errors import ClusterError, Forbidden, InvalidOption, OciError
 from ..._helm.decision import INSTALL, UPGRADE, decide
 from ..._helm.release import LAST_REVISIONS, Revision, last_revisions, parse_revision, revisions_path
 from ..._kube.api import KubeOptions
@@ -153,8 +153,27 @@ class _Run:
         except Exception as exc:  # as in _carry_out
             from ..._unexpected import as_error
 
-            plan.end_with(as_error(exc, f"The work on the release {spec.key}"))
+            self._end(plan, as_error(exc, f"The work on the release {spec.key}"))
         return plan
+
+    def _end(self, plan: ReleasePlan, error: OciError) -> None:
+        """Record what ended the work on a release; in check mode, rights that are still to be given are no failure."""
+        user = plan.spec.user
+        is_refused = isinstance(error, Forbidden) and " cannot impersonate " not in error.message
+        if self._foresight is None or not is_refused or not self._foresight.may_grant(user):
+            plan.end_with(error)
+            return
+        plan.is_unseen = True
+        if not plan.has_work:
+            plan.chart = self._options.sources.get(plan.spec.source) if plan.spec.present else None
+            # what it is when nothing of it is there, as on a new cluster
+            plan.decision = decide(plan.spec.desired_state(plan.chart.digest if plan.chart else "", ""), None)
+            plan.cause = plan.decision.reason
+        plan.changed = plan.has_work
+        plan.warnings.append(
+            f"What becomes of the release {plan.key} cannot be checked before {user} has the rights that an earlier "
+            f"task gives. {error.message}"
+        )
 
     def _set_values(self, plan: ReleasePlan, chart: FetchedChart) -> None:
         values = self._gatherer.gather(plan.spec, chart)
@@ -223,7 +242,7 @@ class _Run:
 
             def work(key: ReleaseKey) -> None:
                 plan = plans[key]
-                if plan.failure is not None or not (plan.has_work or plan.may_have_drifted):
+                if plan.failure is not None or plan.is_unseen or not (plan.has_work or plan.may_have_drifted):
                     return
                 broken = [need for need in self._needs(plan.spec) if need in plans and plans[need].failure]
                 if broken:
@@ -251,7 +270,7 @@ class _Run:
                     if isinstance(error, ClusterError):
                         # the message may be the API's
                         error.message = context.masked(error.message)
-                    plan.end_with(error)
+                    self._end(plan, error)
 
             def work_and_look(key: ReleaseKey) -> None:
                 work(key)

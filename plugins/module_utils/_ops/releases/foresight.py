@@ -37,6 +37,7 @@ class Foresight:
         self._makers: dict[Thing, set[ReleaseKey | None]] = {}
         self._planned: dict[tuple[str, str, str], Mapping[str, Any]] = {}
         self.add(planned, None)
+        self._granted = {user for each in planned for user in _subjects(each)}
         for each in planned:
             metadata = each.get("metadata")
             if each.get("kind") in ("ConfigMap", "Secret") and isinstance(metadata, Mapping):
@@ -59,6 +60,12 @@ class Foresight:
         """Who makes something; None stands for an earlier task."""
         with self._guard:
             return set(self._makers.get(thing, ()))
+
+    def may_grant(self, user: str) -> bool:
+        """Return whether an earlier task gives a service account rights, which it may lack until then."""
+        namespace = user.split(":")[2] if user.count(":") == 3 else ""
+        names = {user, "system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"}
+        return bool(namespace) and not names.isdisjoint(self._granted)
 
     def as_planned(self, place: tuple[str, str, str], found: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """A ConfigMap or Secret as it will be, out of what it is; None when there will be none.
@@ -157,6 +164,20 @@ def _made(document: Mapping[str, Any]) -> list[Thing]:
         for each in (versions if isinstance(versions, list) else [])
         if isinstance(each, Mapping) and each.get("served")
     ]
+
+
+def _subjects(document: Mapping[str, Any]) -> set[str]:
+    """The names of the users and groups that a binding gives rights to."""
+    subjects = document.get("subjects")
+    if document.get("kind") not in ("RoleBinding", "ClusterRoleBinding") or not isinstance(subjects, list):
+        return set()
+    found = set()
+    for each in subjects:
+        if isinstance(each, Mapping):
+            name = str(each.get("name"))
+            is_account = each.get("kind") == "ServiceAccount"
+            found.add(f"system:serviceaccount:{each.get('namespace')}:{name}" if is_account else name)
+    return found
 
 
 def _data(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class ReleasePlan:
     ``last`` is its latest revision in the cluster, ``values`` are those that Helm gets, as JSON; with
     ``preserve_values`` they are from ``given`` and from the revision ``preserved``. ``cause`` is the reason of
     the decision, ``reason`` that of the outcome. ``pending`` says what waits for the time at which changes are made.
-    ``unmet`` is what the cluster lacks for it, in check mode.
+    ``unmet`` is what the cluster lacks for it, in check mode; with ``is_unseen``, nothing of it can be seen yet.
     """
 
     spec: ReleaseSpec
@@ -72,6 +72,7 @@ class ReleasePlan:
     warnings: list[str] = field(default_factory=list)
     pending: dict[str, str] = field(default_factory=dict)
     unmet: list[Unmet] = field(default_factory=list)
+    is_unseen: bool = False
     # what check mode has rendered, the commands of Helm, and what of all is shown
     rendered: Mapping[str, Any] = field(default_factory=dict, repr=False)
     commands: list[str] = field(default_factory=list, repr=False)

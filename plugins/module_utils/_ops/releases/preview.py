@@ -129,6 +129,7 @@ def _rendered(context: ReleaseContext, foresight: Foresight, plan: ReleasePlan) 
     is_install = action == decisions.INSTALL
     namespace = plan.spec.target if is_install else objects_namespace(context, plan)
     helm = context.helm_for(plan.key, namespace)
+    helm.check_remedies(plan.spec.rollback_flags, plan.spec.uninstall_flags)
     verb = helm.install if is_install else helm.upgrade
     own = {"replace": True} if is_install and plan.last is not None else {}
     outcome = verb(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from .artifacts import file_path
 
 KINDS = {"ConfigMap": "configmaps", "Secret": "secrets"}
 ARTIFACT = "OCIArtifact"
+# of objects and namespaces, as the API server has them
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,13 @@ def parse_reference(entry: Mapping[str, Any], release: str, namespace: str, user
                 f"An entry of 'values_from' of the release {release} has the option {option!r}, which the kind "
                 f"{entry['kind']} does not have."
             )
+    for option in ("name", "namespace"):
+        # it becomes a part of a path, which must not lead to an object of another kind
+        if not is_artifact and entry.get(option) and not _OBJECT_NAME.match(entry[option]):
+            raise InvalidOption(
+                f"An entry of 'values_from' of the release {release} has the {option} {entry[option][:100]!r}, which "
+                f"no {entry['kind']} can have."
+            )
     if is_artifact:
         path = file_path(entry.get("path") or "values.yaml", f"'values_from' of the release {release}")
         entry = {**entry, "name": entry["source"], "values_key": path}
@@ -161,4 +171,5 @@ def check_references(references: Iterable[ValuesReference], release: str, artifa
 
 
 def _listed(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)[:20]) or "none is given"
+    # a chart that is no source has a NUL in its name
+    return ", ".join(sorted(name for name in names if "\0" not in name)[:20]) or "none is given"

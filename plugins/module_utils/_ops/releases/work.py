@@ -247,6 +247,8 @@ class ReleaseWork:
     # -- install and upgrade
 
     def _deploy(self, action: str) -> None:
+        # a release whose remedy fails stays failed
+        self._helm.check_remedies(self._spec.rollback_flags, self._spec.uninstall_flags)
         chart, policy = self._plan.chart, self._spec.crds
         if chart is not None and policy != "Skip":
             replace, changed = policy == "CreateReplace", self._plan.crds

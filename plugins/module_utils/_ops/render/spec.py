@@ -102,6 +102,8 @@ def parse_renderings(options: RenderOptions, scratch: str) -> list[Rendering]:
     for number, item in enumerate(options.releases):
         item = dict(item)
         path = item.pop("chart", None)
+        if not path and not item["source"] and item["state"] == "present":
+            raise InvalidOption(f"The release {item['name'][:100]!r} has no chart.", "Give a 'source' or a 'chart'.")
         if path and item["state"] == "present":
             if item["source"]:
                 raise InvalidOption(

@@ -66,6 +66,20 @@ def test_what_a_version_of_helm_does_not_have(tmp_path: Path) -> None:
         helm(tmp_path, "4.3").rollback("one", "ns", 1, DeployFlags(recreate=True))
 
 
+def test_what_remedies_need_is_checked_before(tmp_path: Path) -> None:
+    old, new = helm(tmp_path, "3.22"), helm(tmp_path, "4.3")
+    old.check_remedies(DeployFlags(recreate=True), UninstallFlags())
+    new.check_remedies(DeployFlags(wait_strategy="watcher"), UninstallFlags(wait_strategy="watcher"))
+    for rollback, uninstall in (
+        (DeployFlags(wait_strategy="watcher"), UninstallFlags()),
+        (DeployFlags(), UninstallFlags(wait_strategy="watcher")),
+    ):
+        with pytest.raises(MissingDependency, match="Helm 3.22, which has no --wait=watcher"):
+            old.check_remedies(rollback, uninstall)
+    with pytest.raises(MissingDependency, match="no --recreate-pods any more"):
+        new.check_remedies(DeployFlags(recreate=True), UninstallFlags())
+
+
 def test_settings_of_a_removal(tmp_path: Path) -> None:
     flags = UninstallFlags(90, wait=False, keep_history=True, disable_hooks=True, propagation="orphan")
     helm(tmp_path, "4.0").uninstall("one", "ns", flags)

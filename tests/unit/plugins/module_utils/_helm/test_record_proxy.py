@@ -272,3 +272,38 @@ def test_connections_are_bounded(upstream: Upstream, tmp_path: Path, monkeypatch
         with socket.create_connection(proxied.address) as other:
             assert other.recv(1) == b""
         connection.close()
+
+
+def test_strangers_do_not_keep_helm_out(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody on this host can connect, and say nothing."""
+    monkeypatch.setattr(record_proxy, "MAX_CLIENTS", 2)
+    with record_session(api_of(upstream.url), RecordRoute("one", "objects", "records"), str(tmp_path)) as environment:
+        proxied = opened(environment)
+        strangers = [socket.create_connection(proxied.address) for _number in range(2)]
+        assert proxied.ask("GET", "/version") == (200, b"/version")
+        assert strangers[0].recv(1) == b""
+        for stranger in strangers:
+            stranger.close()
+
+
+class ShortAnswer:
+    """An answer of urllib3 before 2 whose connection was lost: it ends early, and raises nothing."""
+
+    status, headers, connection = 200, {"Content-Length": "10"}, None
+
+    def stream(self, _size: int, decode_content: bool) -> Iterator[bytes]:
+        assert not decode_content
+        yield b"half"
+
+    def release_conn(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_an_answer_that_is_cut_off(proxied: Proxied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Helm has to see that it is, and would wait for the rest for ever."""
+    monkeypatch.setattr(KubeRest, "forward", lambda *_request: ShortAnswer())
+    with pytest.raises(http.client.IncompleteRead):
+        proxied.ask("GET", "/version")

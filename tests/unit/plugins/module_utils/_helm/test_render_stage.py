@@ -9,7 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import ManifestsInvalid
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm import render_stage
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.post_renderer import PostRenderer
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.render_stage import RenderStage
 
@@ -60,3 +63,12 @@ def test_it_ends_though_nobody_came(tmp_path: Path) -> None:
     with RenderStage(str(tmp_path), bytes.upper) as stage:
         assert stage.behind(None).command == sys.executable
     assert not stage._thread.is_alive()
+
+
+def test_manifests_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render_stage, "MAX_MANIFESTS", 1000)
+    with RenderStage(str(tmp_path), bytes.upper) as stage:
+        assert run(stage.behind(None), b"x" * 1000).stdout == b"X" * 1000
+        done = run(stage.behind(None), b"x" * 1_000_000)
+    assert done.returncode and not done.stdout
+    assert stage.failure is not None and "more than 1000 bytes" in str(stage.failure)

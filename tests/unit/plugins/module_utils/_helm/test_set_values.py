@@ -52,6 +52,9 @@ def test_depth_is_bounded() -> None:
     set_value(values, ".".join("a" * 31), "1")
     with pytest.raises(ValuesError, match="nested more than 30 deep"):
         set_value({}, ".".join("a" * 32), "1")
+    # also where a text from the cluster goes on with other assignments
+    with pytest.raises(ValuesError, match="nested more than 30 deep"):
+        set_value({}, "a", f"x,b{'[0]' * 5000}=1")
 
 
 @pytest.mark.parametrize(("assignments", "wanted"), TYPED)

@@ -15,7 +15,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import Forbidden, InvalidOption
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube import kubeconfig as kubeconfig_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeOptions
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.kubeconfig import (
+    cluster_entry,
+    impersonated_user,
+)
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
 
 USER = "system:serviceaccount:apps:deployer"
@@ -92,3 +97,23 @@ def test_a_kubeconfig_that_acts_as_another_user(server: tuple[str, list[dict[str
     for name, value in (("as-groups", ["admins"]), ("as-uid", "1"), ("as-user-extra", {"a": ["b"]})):
         with pytest.raises(InvalidOption, match=name):
             KubeRest(KubeOptions(kubeconfig=kubeconfig(url, **{"as": "dev", name: value})))
+
+
+@pytest.mark.parametrize("kind", ["clusters", "contexts", "users"])
+@pytest.mark.parametrize("entry", [{"name": "old"}, {"name": "old", "user": None}, {}, "old", None])
+def test_an_entry_that_is_malformed_hides_no_other(kind: str, entry: Any) -> None:
+    """The client does not mind it, and would act with all the rights of the account."""
+    given = kubeconfig("https://api", **{"as": "dev"})
+    given[kind].insert(0, entry)
+    assert impersonated_user(given, "") == "dev"
+    found = cluster_entry(given, "")
+    assert found is not None and found.entry == {"server": "https://api"}
+
+
+def test_a_kubeconfig_that_cannot_be_read_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config"
+    path.write_text(json.dumps(kubeconfig("https://api", **{"as": "dev"})))
+    monkeypatch.setattr(kubeconfig_module, "MAX_KUBECONFIG", 100)
+    with pytest.raises(InvalidOption, match="acts as another user cannot be said"):
+        impersonated_user(str(path), "")
+    assert cluster_entry(str(path), "") is None

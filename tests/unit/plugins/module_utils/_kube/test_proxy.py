@@ -9,7 +9,11 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import InvalidOption
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.proxy import api_proxy, without_credentials
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.proxy import (
+    api_proxy,
+    pool_manager,
+    without_credentials,
+)
 
 SERVER = "https://kube.example.com:6443"
 PROXY = "http://proxy:3128"
@@ -83,3 +87,9 @@ def test_what_is_no_proxy() -> None:
             api_proxy(SERVER, **where)
         assert "secret" not in str(caught.value)
     assert without_credentials("http://keeper:secret@proxy:3128") == PROXY
+
+
+def test_credentials_in_any_script() -> None:
+    for user, header in (("u:p%E2%82%AC", "dTpw4oKs"), ("me:s3cret", "bWU6czNjcmV0")):
+        headers = pool_manager(f"http://{user}@proxy:3128").proxy_headers
+        assert dict(headers) == {"proxy-authorization": f"Basic {header}"}

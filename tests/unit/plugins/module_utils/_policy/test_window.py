@@ -116,6 +116,8 @@ def test_a_mapping_has_changes_wait_and_a_text_refuses_them() -> None:
         ({}, "neither 'allow' nor 'deny'"),
         ({"deny": []}, "neither 'allow' nor 'deny'"),
         ({"allow": [], "deny": ["Sat"]}, "an empty list"),
+        ({"allow": ["Mon"], "deny": False}, "is not a window or a list of at most"),
+        ({"allow": ["Mon"], "deny": {}}, "is not a window or a list of at most"),
         ({"allow": ["Mon"], "except": ["Sat"]}, "unknown key 'except'"),
         ({"allow": ["Mon"], "outside": "ignore"}, "wanted pending or fail"),
         ({"allow": {"Mon": "09:00"}}, "not a window or a list"),

@@ -9,19 +9,33 @@ import json
 from typing import Any
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import RELEASE_SPEC
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import Forbidden, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.decision import Decision
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases import deploy
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.foresight import (
     LAST_APPLIED,
     Foresight,
     settle,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.plan import ReleasePlan, Unmet
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.spec import ReleaseKey, ReleaseSpec
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.spec import (
+    FetchedChart,
+    ReleaseKey,
+    ReleaseSpec,
+)
 
+DEMO = {"demo": FetchedChart("/x.tgz", f"sha256:{'1' * 64}", f"sha256:{'2' * 64}", "1.0", "oci://host/demo")}
 NEW = ("", "new")
 WIDGET = ("example.com/v1", "Widget")
+
+
+def filled(**options: Any) -> dict[str, Any]:
+    checked = ArgumentSpecValidator(RELEASE_SPEC).validate({"name": "one", "source": "demo", **options})
+    parameters: dict[str, Any] = checked.validated_parameters
+    return parameters
 
 
 def config_map(data: Any, kind: str = "ConfigMap", **metadata: Any) -> dict[str, Any]:
@@ -133,3 +147,49 @@ def test_a_release_without_work_is_left_alone() -> None:
     settle(Foresight(), plans)
     assert plans[high].failure is None
     assert str(Unmet(NEW, OciError("x"))) == "the namespace new"
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "wanted"),
+    [
+        ("RoleBinding", {"kind": "ServiceAccount", "name": "deployer", "namespace": "apps"}, True),
+        ("ClusterRoleBinding", {"kind": "User", "name": "system:serviceaccount:apps:deployer"}, True),
+        ("ClusterRoleBinding", {"kind": "Group", "name": "system:serviceaccounts:apps"}, True),
+        ("RoleBinding", {"kind": "ServiceAccount", "name": "deployer", "namespace": "other"}, False),
+        ("Role", {"kind": "ServiceAccount", "name": "deployer", "namespace": "apps"}, False),
+    ],
+)
+def test_rights_that_are_to_be_given(
+    monkeypatch: pytest.MonkeyPatch, kind: str, subject: dict[str, str], wanted: bool
+) -> None:
+    planned = [{"kind": kind, "metadata": {"name": "a", "namespace": "apps"}, "subjects": [subject]}]
+    user = "system:serviceaccount:apps:deployer"
+    assert Foresight(planned).may_grant(user) == wanted and not Foresight(planned).may_grant("")
+
+    words = "the API does not allow it"
+
+    class Api:
+        requests = 0
+
+        def __init__(self, _options: Any) -> None:
+            pass
+
+        def acting_as(self, _user: str) -> Api:
+            return self
+
+        def list_metadata(self, *_arguments: Any) -> Any:
+            raise Forbidden(words)
+
+    monkeypatch.setattr(deploy, "KubeRest", Api)
+    release = filled(namespace="apps", service_account="deployer")
+    options = deploy.ReleasesOptions([release], DEMO, planned_objects=planned)
+    predicted = deploy.deploy_releases(options, check_mode=True)
+    assert bool(predicted.get("failed")) != wanted and predicted["changed"] == wanted
+    assert bool(predicted["warnings"]) == wanted and predicted["releases"][0]["action"] == (
+        "install" if wanted else "none"
+    )
+    # without the right to impersonate, the account's own are of no use
+    words = 'users "x" is forbidden: User "y" cannot impersonate resource "users"'
+    assert deploy.deploy_releases(options, check_mode=True)["failed"]
+    words = "the API does not allow it"
+    assert deploy.deploy_releases(options)["failed"]

@@ -131,7 +131,9 @@ def test_values_are_no_part_of_what_is_printed() -> None:
         ({"depends_on": [{"name": "x", "ready_when": True}]}, "'True', which is not a text"),
         ({"depends_on": [{"name": "x", "ready_when": " "}]}, "which is not a text"),
         ({"drift_ignore": [{"paths": [""], "target": {"name": "a("}}]}, "'target' in 'drift_ignore' of the release"),
-        ({"window": {"allow": []}}, "'window' of the release default/one: 'allow' of .* an empty list"),
+        ({"window": {"allow": []}}, "^'allow' of 'window' of the release default/one is an empty list"),
+        ({"window": {"outside": "fail"}}, "^'window' of the release default/one has neither 'allow' nor 'deny'"),
+        ({"window": {"deny": ["Mondays"]}}, "^'window' of the release default/one: 'Mondays' is not a window"),
         ({"rollback": {"timeout": "soon"}}, "'soon' is not a duration"),
         ({"rollback": {"force": True}, "force_conflicts": True}, "has both 'force', .* 'force_conflicts'"),
         ({"uninstall": {"timeout": "soon"}}, "'soon' is not a duration"),
@@ -154,6 +156,14 @@ def test_values_are_no_part_of_what_is_printed() -> None:
         (
             {"values_from": [{"kind": "OCIArtifact", "source": "demo", "path": "../x"}]},
             "'../x', which is not one of a file",
+        ),
+        (
+            {"values_from": [{"kind": "ConfigMap", "name": "../secrets/x"}]},
+            "the name '../secrets/x', which no ConfigMap can have",
+        ),
+        (
+            {"values_from": [{"kind": "Secret", "name": "x", "namespace": "a/b"}]},
+            "the namespace 'a/b', which no Secret can have",
         ),
         (
             {"values_from": [{"kind": "OCIArtifact", "source": "demo", "path": "/x"}]},

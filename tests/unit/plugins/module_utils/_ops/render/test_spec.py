@@ -54,6 +54,7 @@ def test_places() -> None:
         ([item(dest="/a/")], {"single_file": True}, "is a directory: wanted is a file"),
         ([item(dest="/a", chart="/b")], {}, "has a 'source' and a 'chart'"),
         ([item(dest="/a", source="none")], {}, "the source 'none', which is not"),
+        ([item(dest="/a", source=None)], {}, "The release 'one' has no chart. Give a 'source' or a 'chart'"),
     ],
 )
 def test_bad_options(items: list[dict[str, Any]], options: dict[str, Any], words: str) -> None:
@@ -88,6 +89,8 @@ def test_charts_of_this_host(tmp_path: Path) -> None:
     assert (first.chart.name, first.chart.version, first.chart.app_version) == ("web", "1.2.3", "4")
     (second,) = parse_renderings(RenderOptions([{**given, "chart": first.chart.path}], {}), "/nowhere")
     assert second.key("") == first.key("")
+    with pytest.raises(InvalidOption, match=r"not among the sources \(demo\)"):
+        parse_renderings(RenderOptions([given, item("two", source="none", dest="/b")], DEMO), str(folder))
     (tmp_path / "none.tgz").write_text("no chart")
     with pytest.raises(ChartError, match=r"none\.tgz is not a Helm chart"):
         parse_renderings(RenderOptions([{**given, "chart": str(tmp_path / "none.tgz")}], {}), "/nowhere")
