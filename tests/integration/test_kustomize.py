@@ -68,7 +68,7 @@ def test_cases(tools: Tools) -> None:
 
 def test_random_merges(tools: Tools) -> None:
     choose = random.Random(17)
-    cases = [_random_case(choose) for _ in range(300)]
+    cases = [_random_case(choose) for _each in range(300)]
     wanted = kustomize(tools, cases)
     # kustomize refuses some, for example directives that it does not know
     assert sum("error" in each for each in wanted) < 60
@@ -84,7 +84,7 @@ def _random_case(choose: random.Random) -> dict[str, Any]:
 
 def _deployment(choose: random.Random, *, is_patch: bool) -> dict[str, Any]:
     def some(kinds: Sequence[Any], most: int = 3) -> list[Any]:
-        found = [dict(choose.choice(kinds)) for _ in range(choose.randint(0, most))]
+        found = [dict(choose.choice(kinds)) for _each in range(choose.randint(0, most))]
         for each in found:
             if is_patch and choose.random() < 0.15:
                 each["$patch"] = choose.choice(["delete", "replace", "merge"])
@@ -109,7 +109,7 @@ def _deployment(choose: random.Random, *, is_patch: bool) -> dict[str, Any]:
         "nodeSelector": choose.choice([None, {}, {"a": None}, {"a": "b"}]),
     }
     kept = {key: value for key, value in spec.items() if choose.random() < 0.7}
-    metadata = {"name": "web", "finalizers": [choose.choice("abc") for _ in range(choose.randint(0, 3))]}
+    metadata = {"name": "web", "finalizers": [choose.choice("abc") for _each in range(choose.randint(0, 3))]}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -391,7 +391,7 @@ def test_what_fails_prunes_nothing_and_the_next_run_completes(
     cluster.kubectl("delete", "namespace", namespace, "--wait=false")
     ending = sets.run([{**entry, "drift": "correct"}])
     cluster.kubectl("patch", "configmap", "kept", "-n", namespace, "-p", '{"metadata": {"finalizers": null}}')
-    assert ending.failed and ending["retryable"] and ending["reason"] == "ReconciliationFailed", ending
+    assert ending.failed and ending["retryable"] and ending["reason"] == "NamespaceTerminating", ending
 
 
 def test_what_cannot_be_changed_is_created_anew_when_asked(

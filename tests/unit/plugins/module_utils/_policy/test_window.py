@@ -106,7 +106,7 @@ def test_a_mapping_has_changes_wait_and_a_text_refuses_them() -> None:
     ):
         with pytest.raises(OutsideWindow, match="The release a/b is not changed: it is Wed 10:00") as caught:
             parse_schedule(window).check(now, "The release a/b is not changed")
-        assert type(caught.value) is error
+        assert isinstance(caught.value, error) and isinstance(caught.value, ChangePending) == (error is ChangePending)
     parse_schedule({"deny": ["Mon"]}).check(now, "nothing")
 
 
