@@ -14,7 +14,7 @@ description:
     template, or into a single file. Charts are fetched and verified first (O(sources)), were fetched before
     (O(charts)), or lie on the host (O(releases[].chart)).
   - O(releases) may be the list that M(cloudnative.artifacts.helm_releases) deploys. What only says how a release is
-    deployed, such as C(wait), is left out.
+    deployed, such as C(wait), is left out, and so is C(preserve_values), since no earlier revision is looked at.
   - A chart that is in the cache and pinned by its digest is rendered without a request to the registry, and so is one
     that was asked for within C(interval) of its source.
   - All files of a release are placed, or none. They belong to this module, which removes those that a chart renders no
@@ -78,6 +78,11 @@ options:
           - Where the files go, an absolute path on the host that runs the module. It is a directory, or with
             O(single_file) a file. The default is V(NAMESPACE/NAME), or V(NAMESPACE/NAME.yaml), in O(dest).
         type: path
+      service_account:
+        description:
+          - As O(cloudnative.artifacts.helm_releases#module:releases[].service_account). It reads the ConfigMaps and
+            Secrets of O(releases[].values_from).
+        type: str
       values:
         description:
           - As O(cloudnative.artifacts.helm_releases#module:releases[].values).

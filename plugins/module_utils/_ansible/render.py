@@ -29,6 +29,8 @@ RENDERING = (
     "set_values",
     "post_renderer",
     "target_namespace",
+    # which reads what values_from names
+    "service_account",
     "patches",
     "images",
     "common_metadata",

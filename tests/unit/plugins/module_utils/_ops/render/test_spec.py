@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.releases import RELEASE_SPEC
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.render import RENDERED_RELEASE_SPEC
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import ChartError, InvalidOption
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.template_files import TemplateFlags
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.spec import FetchedChart
@@ -44,6 +45,13 @@ def test_places() -> None:
         ("/base/default", "one.yaml"),
         ("/elsewhere", "two"),
     ]
+
+
+def test_values_are_read_as_the_service_account() -> None:
+    assert "service_account" in RENDERED_RELEASE_SPEC
+    reference = {"kind": "Secret", "name": "settings"}
+    (found,) = parsed(item(dest="/a", service_account="deployer", values_from=[reference]))
+    assert found.spec.values_from[0].user == "system:serviceaccount:default:deployer"
 
 
 @pytest.mark.parametrize(
