@@ -36,6 +36,7 @@ class Foresight:
         self._guard = threading.Lock()
         self._makers: dict[Thing, set[ReleaseKey | None]] = {}
         self._planned: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+        planned = [each for document in planned for each in _members(document)]
         self.add(planned, None)
         self._granted = {user for each in planned for user in _subjects(each)}
         for each in planned:
@@ -164,6 +165,16 @@ def _made(document: Mapping[str, Any]) -> list[Thing]:
         for each in (versions if isinstance(versions, list) else [])
         if isinstance(each, Mapping) and each.get("served")
     ]
+
+
+def _members(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The objects of a list of Kubernetes; an object that is none stands for itself."""
+    items = document.get("items")
+    if not str(document.get("kind")).endswith("List") or not isinstance(items, list):
+        return [document]
+    # those of a ConfigMapList may leave their kind out
+    kind = str(document.get("kind"))[: -len("List")]
+    return [{"kind": kind, **each} for each in items if isinstance(each, Mapping)]
 
 
 def _subjects(document: Mapping[str, Any]) -> set[str]:

@@ -49,6 +49,12 @@ def config_map(data: Any, kind: str = "ConfigMap", **metadata: Any) -> dict[str,
         ([], {"data": {"x": "1"}}, {"x": "1"}),
         ([config_map({"data": {"x": "1"}})], None, {"x": "1"}),
         ([config_map({"data": {"x": "1"}})], {"data": {"x": "0", "y": "2"}}, {"x": "1", "y": "2"}),
+        ([{"kind": "List", "items": [config_map({"data": {"x": "1"}}), None]}], None, {"x": "1"}),
+        (
+            [{"kind": "ConfigMapList", "items": [{"metadata": {"name": "a", "namespace": "b"}, "data": {"x": "1"}}]}],
+            None,
+            {"x": "1"},
+        ),
         # a key that was applied and is no more
         (
             [config_map({"data": {"x": "1"}})],
