@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The option ``labels`` of a release, parsed and checked."""
+"""The labels of a release: the option, parsed and checked, and what Helm is to set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..._errors import InvalidOption
-from ..._helm.release import PREFIX, SYSTEM_LABELS
+from ..._helm.release import (
+    PREFIX,
+    RENDERING_LABEL,
+    SYSTEM_LABELS,
+    TEST_LABEL,
+    UNINSTALLED,
+    Fingerprint,
+    Revision,
+)
 
 _LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
@@ -33,3 +41,19 @@ def parse_labels(labels: Mapping[str, Any], release: str) -> dict[str, str | Non
             raise InvalidOption(f"The label {name!r} of the release {release} is reserved.", "Choose another name.")
         found[name] = text
     return found
+
+
+def next_labels(fingerprint: Fingerprint, wanted: Mapping[str, str | None], last: Revision | None) -> dict[str, str]:
+    """The labels that Helm is to give the revision after the last one; ``null`` removes a label.
+
+    :param wanted: the labels of the release, with None for one that is removed.
+    :param last: None where there is no revision yet.
+    """
+    labels = dict(fingerprint.as_labels((last.number if last else 0) + 1))
+    if last is not None and last.status != UNINSTALLED:
+        # Helm copies labels to the new revision: outdated ones have to be removed
+        stale = [name for name in (TEST_LABEL, RENDERING_LABEL) if name in last.labels and name not in labels]
+        stale += [name for name, value in wanted.items() if value is None and name in last.labels]
+        labels.update(dict.fromkeys(stale, "null"))
+    labels.update({name: value for name, value in wanted.items() if value is not None})
+    return labels

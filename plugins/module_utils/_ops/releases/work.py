@@ -21,7 +21,6 @@ from ..._helm.decision import decide
 from ..._helm.helm_binary import Outcome
 from ..._helm.release import (
     DEPLOYED,
-    RENDERING_LABEL,
     REVISION_LABEL,
     SUPERSEDED,
     TEST_FAILED,
@@ -35,6 +34,7 @@ from ..._helm.release import (
 )
 from ..._unexpected import as_error
 from .context import ReleaseContext
+from .labels import next_labels
 from .left_behind import collect_failed, note_left_behind
 from .place import creates_namespace, objects_namespace
 from .plan import ReleasePlan
@@ -297,14 +297,6 @@ class ReleaseWork:
 
     def _call_helm(self, action: str) -> Outcome:
         plan, chart = self._plan, self._plan.wanted_chart
-        number = (plan.last.number if plan.last else 0) + 1
-        labels = dict(self._fingerprint().as_labels(number))
-        if plan.last is not None and plan.last.status != UNINSTALLED:
-            # Helm copies labels to the new revision: outdated ones have to be removed
-            stale = [name for name in (TEST_LABEL, RENDERING_LABEL) if name in plan.last.labels and name not in labels]
-            stale += [name for name, value in self._spec.labels.items() if value is None and name in plan.last.labels]
-            labels.update(dict.fromkeys(stale, "null"))
-        labels.update({name: value for name, value in self._spec.labels.items() if value is not None})
         verb = self._helm.install if action == decisions.INSTALL else self._helm.upgrade
         is_new = self._new_namespace or (action == decisions.INSTALL and creates_namespace(self._context, plan))
         own = {"create_namespace": is_new, "replace": plan.last is not None}
@@ -315,7 +307,7 @@ class ReleaseWork:
             plan.values,
             self._context.accepted_flags(self._spec.flags, None if action == decisions.INSTALL else plan.last),
             description=revision_description(action, chart.origin, self._fingerprint()),
-            labels=labels,
+            labels=next_labels(self._fingerprint(), self._spec.labels, plan.last),
             **(own if action == decisions.INSTALL else {}),
         )
 
