@@ -147,7 +147,7 @@ ENTRANCES = {
     "_ops.moved_tag",
     "_ops.prune.prune",
     # the releases are read before anything is changed
-    "_ops.releases.spec",
+    "_ops.releases.parse",
     "_ops.pull.change",
     "_ops.pull.context",
     "_ops.pull.decide",
