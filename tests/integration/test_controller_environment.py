@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from support.ansible_runner import AnsibleRunner, TaskResult
+from support.processes import is_of_another_worker
 from support.servers import RegistryServer
 from support.ssh_host import NAME, SshHost
 
@@ -91,7 +92,7 @@ def ground(
 
 @contextmanager
 def watched_command_lines() -> Iterator[set[str]]:
-    """The command lines of all processes of the machine, as often as they can be read."""
+    """The command lines of all processes of the machine, as often as they can be read, without those of other tests."""
     seen: set[str] = set()
     stop = threading.Event()
 
@@ -99,9 +100,11 @@ def watched_command_lines() -> Iterator[set[str]]:
         while not stop.is_set():
             for process in Path("/proc").glob("[0-9]*"):
                 try:
-                    seen.add((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                    line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 except OSError:
                     continue
+                if not is_of_another_worker(line):
+                    seen.add(line)
             time.sleep(0.02)
 
     thread = threading.Thread(target=watch)

@@ -26,6 +26,7 @@ from support.certificates import (
     create_client_certificate,
     create_server_certificate,
 )
+from support.processes import is_of_another_worker
 from support.servers import RegistryServer
 from support.tools import Tools
 
@@ -67,7 +68,8 @@ def task(name: str, module: str, environment: Mapping[str, str] | None = None, *
 
 @contextmanager
 def watched_processes(secrets: Sequence[str]) -> Iterator[list[str]]:
-    """The command lines of all processes, looked at all the time: those with a secret are in the list."""
+    """The command lines of all processes but those of other tests, looked at all the time: those with a secret are in
+    the list."""
     found: list[str] = []
     stop = threading.Event()
 
@@ -79,7 +81,8 @@ def watched_processes(secrets: Sequence[str]) -> Iterator[list[str]]:
                         line = Path("/proc", entry, "cmdline").read_bytes().decode(errors="replace")
                     except OSError:
                         continue
-                    found.extend(line for secret in secrets if secret in line)
+                    if not is_of_another_worker(line):
+                        found.extend(line for secret in secrets if secret in line)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

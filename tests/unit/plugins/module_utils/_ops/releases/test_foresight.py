@@ -180,7 +180,7 @@ def test_rights_that_are_to_be_given(
         def __init__(self, _options: Any) -> None:
             pass
 
-        def acting_as(self, _user: str) -> Api:
+        def acting_as(self, _user: str) -> Any:
             return self
 
         def list_metadata(self, *_arguments: Any) -> Any:
