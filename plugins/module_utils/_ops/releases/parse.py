@@ -253,17 +253,28 @@ def _flags(item: Mapping[str, Any], rendering: PostRendering | None = None) -> D
     )
 
 
+def _own_settings(item: Mapping[str, Any], action: str) -> dict[str, Any]:
+    """What an action has settings of its own for.
+
+    :raises InvalidOption: for a ``timeout`` that is not a duration.
+    """
+    own = {name: value for name, value in (item[action] or {}).items() if value is not None}
+    if "timeout" in own:
+        # refused by its own name, which is not that of the release
+        parse_duration(own["timeout"], f"{action}.timeout")
+    return own
+
+
 def _rollback_flags(item: Mapping[str, Any]) -> DeployFlags:
     """Return the options of rollbacks: those of ``rollback``, and of the release for what it does not say."""
-    own = {name: value for name, value in (item["rollback"] or {}).items() if value is not None}
+    own = _own_settings(item, "rollback")
     recreate = own.pop("recreate", False)
     return dataclasses.replace(_flags({**item, **own}), recreate=recreate)
 
 
 def _uninstall_flags(item: Mapping[str, Any]) -> UninstallFlags:
     """Return the options of removals, as for rollbacks."""
-    own = {name: value for name, value in (item["uninstall"] or {}).items() if value is not None}
-    given = {**item, **own}
+    given = {**item, **_own_settings(item, "uninstall")}
     return UninstallFlags(
         timeout=parse_duration(given["timeout"], "timeout"),
         wait=given["wait"],
