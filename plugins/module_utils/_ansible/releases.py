@@ -180,8 +180,8 @@ RELEASE_SPEC: dict[str, Any] = {
     "cleanup_on_fail": {"type": "bool", "default": False},
 }
 
-RELEASES_SPEC: dict[str, Any] = {
-    "releases": {"type": "list", "elements": "dict", "options": RELEASE_SPEC, "required": True},
+# where the charts and values of a list of releases come from, whether they are deployed or rendered
+CHARTS_OF_RELEASES_SPEC: dict[str, Any] = {
     # merged into each release by the action plugin
     "defaults": {"type": "dict", "default": {}, "no_log": True},
     "charts": {"type": "dict", "default": {}},
@@ -193,6 +193,11 @@ RELEASES_SPEC: dict[str, Any] = {
     "cache_dir": {"type": "path"},
     **RULES_SPEC,
     "values_documents": {"type": "dict", "no_log": True},
+}
+
+RELEASES_SPEC: dict[str, Any] = {
+    "releases": {"type": "list", "elements": "dict", "options": RELEASE_SPEC, "required": True},
+    **CHARTS_OF_RELEASES_SPEC,
     # the action plugin hands them over as one text: they may be Secrets
     "planned_objects": {"type": "raw", "no_log": True},
     "helm": {"type": "str", "default": "helm"},

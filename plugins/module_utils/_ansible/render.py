@@ -12,8 +12,16 @@ from .._dest.permissions import parse_permissions
 from .._files.bounded import expanded
 from .._helm.template_files import TemplateFlags
 from .._ops.render.spec import RenderOptions
-from .releases import KUBE_SPEC, RELEASE_SPEC, fetched_charts, fetched_files, kube_options, release_items
-from .specs import RULES_SPEC, rules_of
+from .releases import (
+    CHARTS_OF_RELEASES_SPEC,
+    KUBE_SPEC,
+    RELEASE_SPEC,
+    fetched_charts,
+    fetched_files,
+    kube_options,
+    release_items,
+)
+from .specs import rules_of
 
 # The options of a release that decide what is rendered. The others of helm_releases are left out by the action plugin,
 # so that one list of releases serves both modules.
@@ -47,17 +55,7 @@ RENDERED_RELEASE_SPEC: dict[str, Any] = {
 
 RENDER_SPEC: dict[str, Any] = {
     "releases": {"type": "list", "elements": "dict", "options": RENDERED_RELEASE_SPEC, "required": True},
-    # merged into each release by the action plugin
-    "defaults": {"type": "dict", "default": {}, "no_log": True},
-    "charts": {"type": "dict", "default": {}},
-    # the action plugin hands both over as one text each, so that no credential in them is logged
-    "sources": {"type": "raw", "no_log": True},
-    # on their own, since options of the same names are those of the connection to the Kubernetes API
-    "source_defaults": {"type": "raw", "no_log": True},
-    "pins": {"type": "dict", "default": {}},
-    "cache_dir": {"type": "path"},
-    **RULES_SPEC,
-    "values_documents": {"type": "dict", "no_log": True},
+    **CHARTS_OF_RELEASES_SPEC,
     "dest": {"type": "path"},
     "single_file": {"type": "bool", "default": False},
     "mode": {"type": "raw"},

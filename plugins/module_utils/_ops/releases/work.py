@@ -166,7 +166,7 @@ class ReleaseWork:
         if action in (decisions.INSTALL, decisions.UPGRADE):
             self._deploy(action)
         elif action == decisions.UNINSTALL:
-            self._uninstall()
+            self._remove()
         elif action == decisions.ROLLBACK:
             self._roll_back_to(self._spec.rollback_to)
         elif action == decisions.TEST:
@@ -432,9 +432,6 @@ class ReleaseWork:
         return self._helm.rollback(self._key.name, self._target, target.number, flags)
 
     # -- uninstall, labels
-
-    def _uninstall(self) -> None:
-        self._remove()
 
     def _remove(self) -> None:
         collect_failed(self._context, self._plan, self._before)
