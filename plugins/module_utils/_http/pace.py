@@ -74,6 +74,7 @@ class PacedReader(io.RawIOBase):
         self._meter = Meter()
         # points of the monotonic clock: for what is read now, and for the whole answer
         self._until = self._end = math.inf
+        self._is_stopped = False
         if self.limit is not None:
             self.wait_for(self.limit)
 
@@ -90,11 +91,17 @@ class PacedReader(io.RawIOBase):
         """Bound all that is still to come, whatever :meth:`wait_for` allows."""
         self._end = time.monotonic() + seconds
 
+    def stop(self) -> None:
+        """Read nothing more from the socket: from now on there is nothing to read."""
+        self._is_stopped = True
+
     def readinto(self, buffer: Any) -> int | None:
         """Read what is there, or wait for it.
 
         :raises socket.timeout: when the time is over.
         """
+        if self._is_stopped:
+            return None
         if self.limit is None:
             return self._raw.readinto(buffer)  # type: ignore[no-any-return]
         start = time.monotonic()
@@ -126,10 +133,15 @@ class PacedReader(io.RawIOBase):
 
 
 class PacedResponse(http.client.HTTPResponse):
-    """An answer whose head is read within one time-out, and whose body at ``MIN_RATE`` or faster."""
+    """An answer whose head is read within one time-out, and whose body at ``MIN_RATE`` or faster.
+
+    A connection over which more came than this answer is shut down with its end: what no request asked for is no
+    answer to the next one (RFC 9112, section 9.2).
+    """
 
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
+        self._sock = sock
         self._reader = PacedReader(self.fp.detach(), sock)
         self.fp = io.BufferedReader(self._reader)
 
@@ -140,6 +152,19 @@ class PacedResponse(http.client.HTTPResponse):
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
         self._reader.start_body()
+
+    def _close_conn(self) -> None:
+        """End the answer, and its connection if bytes are left that were read from it together with this answer.
+
+        Those that are still in the socket are noticed by urllib3 before it uses the connection again.
+        """
+        self._reader.stop()
+        # the answer to a CONNECT has no status here: what comes after it belongs to the tunnel
+        if isinstance(self.status, int) and not self.fp.closed and self.fp.peek(1):
+            with contextlib.suppress(OSError):
+                # of TLS in TLS, the outer one
+                getattr(self._sock, "socket", self._sock).shutdown(socket.SHUT_RDWR)
+        super()._close_conn()  # type: ignore[misc]
 
     def end_after(self, seconds: float) -> None:
         """Bound the rest of the body: reading it raises ``socket.timeout`` when it takes more seconds than these."""

@@ -44,7 +44,7 @@ class Answer:
     drip: tuple[int, float] | None = None
     is_chunked: bool = False
     has_length: bool = True
-    # sent behind the body's end
+    # sent behind the end, together with the last bytes before it
     extra: bytes = b""
 
 
@@ -300,21 +300,24 @@ class _Handler(BaseHTTPRequestHandler):
         elif not answer.has_length:
             self.send_header("Connection", "close")
             self.close_connection = True
+        if self.command == "HEAD":
+            self._headers_buffer.append(b"\r\n" + answer.extra)
+            self.flush_headers()
+            return
         self.end_headers()
-        if self.command != "HEAD":
-            self._send_body(answer)
+        self._send_body(answer)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = do_CONNECT = _do
 
     def _send_body(self, answer: Answer) -> None:
         data = answer.body if answer.cut is None else answer.body[: answer.cut]
+        data += b"" if answer.is_chunked else answer.extra
         for piece in _pieces(data, answer.drip):
             framed = b"%x\r\n%s\r\n" % (len(piece), piece) if answer.is_chunked else piece
             self.wfile.write(framed)
             if answer.drip:
                 self.wfile.flush()
                 self.owner.wait(answer.drip[1])
-        self.wfile.write(answer.extra)
         self.wfile.flush()
         if answer.stall:
             self.owner.wait(answer.stall)
@@ -324,7 +327,7 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.cut is not None or answer.is_reset:
             self.close_connection = True
         elif answer.is_chunked:
-            self.wfile.write(b"0\r\n\r\n")
+            self.wfile.write(b"0\r\n\r\n" + answer.extra)
 
 
 def _pieces(data: bytes, drip: tuple[int, float] | None) -> Iterator[bytes]:

@@ -23,6 +23,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifes
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.pipeline import START_SIZE
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.repository import BlobSource, read_blob
 from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._http.fault_server import (
+    MANIFEST_TYPE,
     Answer,
     FaultServer,
 )
@@ -40,6 +41,8 @@ MIB = 1024 * 1024
 BLOB = os.urandom(MIB)
 TEXT = b"compressible " * 50_000
 BLOBS = "/blobs/"
+# a whole answer, sent behind one that was asked for
+FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 @pytest.fixture
@@ -226,14 +229,42 @@ def test_blobs_and_manifests_share_a_connection(server: FaultServer) -> None:
 
 
 def test_an_answer_that_is_not_read_ends_its_connection(server: FaultServer) -> None:
-    harness, descriptor = Harness(server), held(server)
+    harness, descriptor = Harness(server), held(server, BLOB * 3)
     chunks: Any = harness.repository.stream_blob(descriptor)
     assert next(chunks)
     chunks.close()
-    server.script("GET", BLOBS, Answer(body=BLOB, extra=b"what nobody asked for"))
-    for _attempt in range(2):
-        assert b"".join(harness.repository.stream_blob(descriptor)) == BLOB
-    assert server.connections >= 2
+    assert b"".join(harness.repository.stream_blob(descriptor)) == BLOB * 3
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_what_nobody_asked_for_is_no_answer_to_the_next_request(
+    server: FaultServer, size: int, is_chunked: bool
+) -> None:
+    harness = Harness(server)
+    wanted, other = BLOB[:size], BLOB[1 : size + 1]
+    server.script("GET", BLOBS, Answer(body=wanted, extra=FORGED, is_chunked=is_chunked))
+    assert b"".join(harness.repository.stream_blob(held(server, wanted))) == wanted
+    assert b"".join(harness.repository.stream_blob(held(server, other))) == other
+    assert server.connections == 2
+    assert len(server.requests("GET", BLOBS)) == 2
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_nor_to_one_that_requests_sends(server: FaultServer, method: str) -> None:
+    harness = Harness(server)
+    digest = server.add_manifest(MANIFEST.raw, "1")
+    headers = {"Content-Type": MANIFEST_TYPE, "Docker-Content-Digest": digest}
+    server.script("GET", "/manifests/", Answer(headers=headers, body=MANIFEST.raw, extra=FORGED))
+    # a body behind the answer to HEAD, as odd servers send it
+    size = {"Content-Length": str(len(MANIFEST.raw))}
+    server.script("HEAD", "/manifests/", Answer(headers={**headers, **size}, extra=FORGED))
+    ask = harness.repository.resolve if method == "HEAD" else harness.repository.fetch_manifest
+    ask("1")
+    ask("1")
+    assert server.connections == 2
+    assert len(server.requests(method, "/manifests/")) == 2
 
 
 def test_tls_is_as_for_other_requests(certificates: list[Certificate], monkeypatch: pytest.MonkeyPatch) -> None:
