@@ -304,6 +304,12 @@ class ManifestsInvalid(OciError):
     reason = "BuildFailed"
 
 
+class BuildTimedOut(ManifestsInvalid):
+    """A program that builds or decrypts manifests did not end in time, and was ended."""
+
+    retryable = True
+
+
 class ManifestsConflict(OciError):
     """Objects, or the parent of an ApplySet, that belong to somebody else."""
 

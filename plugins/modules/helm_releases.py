@@ -220,7 +220,9 @@ options:
       post_renderer:
         description:
           - A program on the host that runs the module, which is given the rendered manifests and prints what shall be
-            deployed. With Helm 4, too, it is any program. A change of its path or arguments upgrades the release.
+            deployed. With Helm 4, too, it is any program. A change of its path or arguments upgrades the release. It is
+            ended with Helm, and with all that it started, when Helm takes longer than twelve times
+            O(releases[].timeout) and a minute.
         type: dict
         suboptions:
           command:

@@ -15,6 +15,7 @@ import binascii
 import contextlib
 import os
 import re
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ PUBLIC_HOSTS = ("public.ecr.aws", "ecr-public.aws.com")
 PUBLIC_REGION = "us-east-1"
 # seconds for the whole login; botocore starts programs (credential_process) and asks for one-time passwords
 MAX_LOGIN = 120.0
+# seconds more for what is no program, so that one is ended before nobody waits for it any more
+MAX_REST = 5.0
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
 MAX_ATTEMPTS = 10
 # seconds; the documented life of a password, and the least that one is used for
@@ -98,6 +101,7 @@ def log_in(ecr: Ecr, registry: str, connection: ConnectionOptions) -> tuple[Cred
     """
     _botocore("session")
     _pace()
+    _limit_programs()
     if connection.proxy.lower().startswith("socks"):
         raise InvalidOption(
             f"The login at AWS for {registry} cannot use a SOCKS 'proxy': botocore supports only HTTP proxies.",
@@ -125,6 +129,18 @@ def _pace() -> None:
     request = _botocore("awsrequest")
     for pool in (request.AWSHTTPConnectionPool, request.AWSHTTPSConnectionPool):
         pool.ConnectionCls = paced_pool(pool).ConnectionCls
+
+
+def _limit_programs() -> None:
+    """Have botocore start the programs of ``credential_process`` with limits, for the rest of the process.
+
+    Its parameter for this is out of reach: providers are made where they are needed, also for the profile of a role.
+    """
+    from .._files.bounded_popen import popen
+
+    start = _botocore("credentials").ProcessProvider.__init__
+    if start.__defaults__ == (subprocess.Popen,):
+        start.__defaults__ = (popen,)
 
 
 def _ask(ecr: Ecr, registry: str, connection: ConnectionOptions) -> dict[str, Any]:
@@ -264,14 +280,22 @@ def _direct_metadata() -> Iterator[None]:
 
 
 def _in_time(call: Callable[[], dict[str, Any]], registry: str) -> dict[str, Any]:
-    """Return the result of a login.
+    """Return the result of a login. A program of ``credential_process`` has ``MAX_LOGIN`` seconds, and is ended then.
 
-    :raises ConnectionFailed: when it takes longer than ``MAX_LOGIN`` seconds; the call itself cannot be interrupted.
+    :raises ConnectionFailed: when that is over, or all together takes longer still; the call itself cannot be
+        interrupted.
     """
+    from .._files.bounded_popen import ProgramEnded, limited_programs
+
+    def limited() -> dict[str, Any]:
+        with limited_programs(MAX_LOGIN):
+            return call()
+
     try:
-        return run_within(MAX_LOGIN, call)
-    except OutOfTime:
+        return run_within(MAX_LOGIN + MAX_REST, limited)
+    except (OutOfTime, ProgramEnded) as exc:
+        how = f": {exc.how}" if isinstance(exc, ProgramEnded) else f" took more than {MAX_LOGIN:g} s"
         raise ConnectionFailed(
-            f"The login at AWS for {registry} took more than {MAX_LOGIN:g} s.",
+            f"The login at AWS for {registry}{how}.",
             "Check 'credential_process' and 'mfa_serial' in ~/.aws/config: nothing can be typed in here.",
         ) from None

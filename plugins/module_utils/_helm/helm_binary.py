@@ -23,9 +23,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from .._errors import HelmFailed, MissingDependency
 from .._files.bounded import expanded
+from .._files.parent_death import die_with_parent
+from .._files.run_program import OutputTooLong, run_program
 from .flags import DeployFlags, UninstallFlags
 from .post_renderer import flags_for
-from .process_limits import MAX_RENDERED, RENDER_SECONDS, be_limited, die_with_parent
+from .process_limits import MAX_RENDERED, RENDER_SECONDS, be_limited
 
 if TYPE_CHECKING:
     from .render_stage import RenderStage
@@ -33,7 +35,12 @@ if TYPE_CHECKING:
 OLDEST = (3, 10)
 # characters of Helm's output that are shown, and that are read; more are read so that secrets are hidden before cutting
 MAX_WORDS, MAX_READ = 2000, 64 * 1024
+# bytes that a dry run may print, and that are taken of what Helm says
+MAX_PRINTED = 64 << 20
 VERSION_TIMEOUT = 60.0
+# Helm's timeout is for each thing that it waits for: hooks, resources, deletions. A run ends after as many, and the
+# seconds for what else it does, such as a post-renderer.
+_WAITS, _REST = 12, 60.0
 # the name of the release for which charts are rendered: the one that Helm itself takes
 RENDERED_RELEASE = "release-name"
 
@@ -230,7 +237,7 @@ class Helm:
             rendering = stack.enter_context(self._rendering(flags))
             words += ["--values", "-", *rendering.words] if flags is not None else []
             outcome = rendering.outcome(
-                self._call(words, RENDER_SECONDS / 12, values, rendering.environment, files=(output, errors))
+                self._call(words, RENDER_SECONDS / _WAITS, values, rendering.environment, files=(output, errors))
             )
             if os.fstat(output.fileno()).st_size > MAX_RENDERED:
                 return Outcome(False, f"it renders more than {MAX_RENDERED} bytes")
@@ -388,34 +395,33 @@ class Helm:
         files: tuple[IO[bytes], IO[bytes]] | None,
     ) -> Outcome:
         self._counter[0] += 1
-        # Helm's timeout is for each thing that it waits for: hooks, resources, deletions
-        limit = timeout * 12 + 60
+        limit = timeout * _WAITS + _REST
         try:
-            process = subprocess.Popen(
+            status, printed, errors = run_program(
                 [self.path, *words],
-                stdin=subprocess.PIPE,
+                text,
+                timeout=limit,
+                most=MAX_PRINTED,
+                cut_errors=True,
                 stdout=files[0] if files else subprocess.PIPE if keep_output else subprocess.DEVNULL,
                 stderr=files[1] if files else subprocess.PIPE,
                 env=environment,
-                preexec_fn=be_limited if files else die_with_parent,
+                # when this process is killed, the next run detects and repairs the unfinished release
+                prepare=be_limited if files else die_with_parent,
             )
         except OSError as exc:
             raise HelmFailed(f"{self.path} cannot be run: {exc.strerror or exc}.") from None
-        with process:
-            try:
-                printed, errors = process.communicate(text, limit)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                return Outcome(False, f"it did not end within {limit:g} s, and was ended")
-            except BaseException:
-                process.kill()
-                raise
+        except subprocess.TimeoutExpired:
+            # what Helm started, such as a post-renderer, may be what took so long
+            return Outcome(False, f"it did not end within {limit:g} s, and was ended with all that it had started")
+        except OutputTooLong:
+            return Outcome(False, f"it printed more than {MAX_PRINTED} bytes, and was ended")
         if files:
             files[1].seek(0)
             errors = files[1].read(MAX_READ)
-        if process.returncode < 0:
-            return Outcome(False, f"it was ended by signal {-process.returncode}")
-        return Outcome(process.returncode == 0, _words(errors) if process.returncode else "", printed or b"")
+        if status < 0:
+            return Outcome(False, f"it was ended by signal {-status}")
+        return Outcome(status == 0, _words(errors) if status else "", printed)
 
 
 def _words(errors: bytes) -> str:

@@ -1,40 +1,18 @@
 # Copyright (c) 2026, the cloudnative.artifacts authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a process of Helm may take, and that it ends with the process that started it."""
+"""What a process of Helm may take."""
 
 from __future__ import annotations
 
-import ctypes
 import resource
-import signal
-import sys
-from typing import Any
+
+from .._files.parent_death import die_with_parent
 
 # bytes that a chart may render to, bytes of memory and seconds of the processor that this may take
 MAX_RENDERED = 8 * 1024 * 1024
 RENDER_MEMORY = 4 * 1024 * 1024 * 1024
 RENDER_SECONDS = 120
-
-_PR_SET_PDEATHSIG = 1
-
-
-def _prctl() -> Any:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        return ctypes.CDLL(None).prctl
-    except (OSError, AttributeError):
-        return None
-
-
-_PRCTL = _prctl()
-
-
-def die_with_parent() -> None:
-    """Make Helm end when this process ends; the next run detects and repairs the unfinished release."""
-    if _PRCTL is not None:
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def be_limited() -> None:

@@ -56,7 +56,7 @@ class RenderStage:
         :raises MissingDependency: when that program is not there.
         """
         words = [first.path, *first.arguments] if first is not None else []
-        return PostRenderer(sys.executable or "python3", ["-I", "-S", self._program, *words])
+        return PostRenderer(sys.executable or "python3", ["-I", "-S", self._program, str(MAX_MANIFESTS), *words])
 
     def __enter__(self) -> RenderStage:
         with open(self._program, "x", encoding="utf-8") as stream:
@@ -126,15 +126,33 @@ class RenderStage:
 
 _PROGRAM = '''\
 """Hands what Helm has rendered to the module that runs Helm, and prints what it returns."""
-import os, socket, subprocess, sys
+import os, select, signal, socket, subprocess, sys
 
-if len(sys.argv) > 1:
-    done = subprocess.run(sys.argv[1:], stdin=sys.stdin.buffer, stdout=subprocess.PIPE)
-    if done.returncode:
-        sys.exit("%s: exit code %d" % (sys.argv[1], done.returncode))
-    manifests = done.stdout
-else:
-    manifests = sys.stdin.buffer.read()
+MOST = int(sys.argv[1])
+
+
+def run_first(words):
+    """Return what the user's program makes of the manifests. When Helm is killed, so is the whole group of Helm."""
+    helm, size, parts = os.getppid(), 0, []
+    process = subprocess.Popen(words, stdin=sys.stdin.buffer, stdout=subprocess.PIPE, bufsize=0)
+    while size <= MOST:
+        if select.select([process.stdout], [], [], 1.0)[0]:
+            part = process.stdout.read(65536)
+            if not part:
+                break
+            size += len(part)
+            parts.append(part)
+        elif os.getppid() != helm:
+            os.killpg(0, signal.SIGKILL)
+    else:
+        process.kill()
+        sys.exit("%s printed more than %d bytes" % (words[0], MOST))
+    if process.wait():
+        sys.exit("%s: exit code %d" % (words[0], process.returncode))
+    return b"".join(parts)
+
+
+manifests = run_first(sys.argv[2:]) if len(sys.argv) > 2 else sys.stdin.buffer.read()
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
     connection.connect("socket")

@@ -41,6 +41,8 @@ MAX_WORDS = 500
 RETRIES = 2
 # seconds; the client has no limit of its own for the programs and OpenID providers that a kubeconfig names
 MAX_LOGIN = 60.0
+# seconds more for what is no program, so that one is ended before nobody waits for it any more
+MAX_REST = 5.0
 
 # characters of a path, and characters that occur in the text of a kubeconfig but not in a path
 MAX_PATH = 4096
@@ -234,15 +236,23 @@ def client_proxy(options: KubeOptions, server: str) -> str:
 
 
 def _in_time(call: Callable[[], None]) -> None:
-    """Run a call that may log in.
+    """Run a call that may log in. A credential plugin has ``MAX_LOGIN`` seconds, and is ended then.
 
-    :raises AuthenticationFailed: when it takes more than ``MAX_LOGIN`` seconds.
+    :raises AuthenticationFailed: when that is over, or all together takes longer still.
     """
+    from .._files.bounded_popen import ProgramEnded, limit_library, limited_programs
+
+    def limited() -> None:
+        limit_library(_package("config.exec_provider"), _package("config.kube_config"))
+        with limited_programs(MAX_LOGIN):
+            call()
+
     try:
-        run_within(MAX_LOGIN, call)
-    except OutOfTime:
+        run_within(MAX_LOGIN + MAX_REST, limited)
+    except (OutOfTime, ProgramEnded) as exc:
+        how = f": {exc.how}" if isinstance(exc, ProgramEnded) else f" took more than {MAX_LOGIN:g} s"
         raise AuthenticationFailed(
-            f"The credentials for the Kubernetes API took more than {MAX_LOGIN:g} s.",
+            f"The credentials for the Kubernetes API{how}.",
             "Check the credential plugin ('exec') or the OpenID provider that the kubeconfig names.",
         ) from None
 

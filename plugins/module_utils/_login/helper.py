@@ -9,17 +9,13 @@ packages client and credentials; "Credential helper protocol" in docker's manual
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import selectors
-import signal
 import subprocess
-import time
 from dataclasses import dataclass
 
 from .._errors import AuthenticationFailed
+from .._files.run_program import OutputTooLong, run_program
 from .credential import Credential
 
 # seconds for one call of a helper; some of them call a cloud service
@@ -29,15 +25,8 @@ MAX_OUTPUT = 1024 * 1024
 # the user name under which a helper keeps an identity token (docker/cli, native_store.go)
 TOKEN_USER = "<token>"
 
-_READ_SIZE = 64 * 1024
-# seconds between two checks whether the helper has ended while another process holds its output open
-_POLL_INTERVAL = 0.2
 _SUFFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\Z")
 _NOT_FOUND = b"credentials not found"
-
-
-class _OutputTooLong(Exception):
-    """The output of a helper is larger than ``MAX_OUTPUT``."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +81,9 @@ class CredentialHelper:
         if not _SUFFIX.match(self.suffix):
             raise AuthenticationFailed(f"{self.origin} names an invalid credential helper {self.suffix[:100]!r}.")
         try:
-            status, output, errors = _run([self.program, verb], text.encode("utf-8"), HELPER_TIMEOUT)
+            status, output, errors = run_program(
+                [self.program, verb], text.encode("utf-8"), timeout=HELPER_TIMEOUT, most=MAX_OUTPUT
+            )
         except FileNotFoundError:
             raise AuthenticationFailed(
                 f"{self.origin} names the credential helper {self.program}, which is not in PATH.",
@@ -105,7 +96,7 @@ class CredentialHelper:
                 f"The credential helper {self.program} did not answer within {HELPER_TIMEOUT:g} s.",
                 "It was ended. It may have been waiting for a passphrase or for a desktop session.",
             ) from None
-        except _OutputTooLong:
+        except OutputTooLong:
             raise AuthenticationFailed(
                 f"The credential helper {self.program} wrote more than {MAX_OUTPUT} bytes."
             ) from None
@@ -141,81 +132,3 @@ def _read_answer(output: bytes, program: str) -> Credential | None:
     if username == TOKEN_USER:
         return Credential(identity_token=secret)
     return Credential(username, secret)
-
-
-def _run(command: list[str], text: bytes, timeout: float) -> tuple[int, bytes, bytes]:
-    """Run a program; return its exit code, standard output and standard error.
-
-    It gets its own process group, and all processes of the group are killed at the end.
-    """
-    deadline = time.monotonic() + timeout
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True)
-    with process:
-        try:
-            output, errors = _converse(process, text, deadline)
-            while not _has_ended(process):
-                _check_time(process, deadline)
-                time.sleep(0.002)
-        finally:
-            # the group's number cannot be reused before its leader has been waited for
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, output, errors
-
-
-def _converse(process: subprocess.Popen[bytes], text: bytes, deadline: float) -> tuple[bytes, bytes]:
-    """Send the text; return standard output and error, read until the program has ended or closed them."""
-    if not (process.stdin and process.stdout and process.stderr):
-        raise AssertionError("unreachable")
-    taken = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
-    unsent = memoryview(text)
-    with selectors.DefaultSelector() as selector:
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            os.set_blocking(pipe.fileno(), False)
-            selector.register(pipe, selectors.EVENT_WRITE if pipe is process.stdin else selectors.EVENT_READ)
-        while selector.get_map():
-            ready = selector.select(_POLL_INTERVAL)
-            for key, _events in ready:
-                if key.fileobj is process.stdin:
-                    unsent = unsent[_send(key.fd, unsent) :]
-                    is_done = not unsent
-                else:
-                    is_done = not _take(key.fd, taken[key.fd])
-                if is_done:
-                    selector.unregister(key.fileobj)
-                    if key.fileobj is process.stdin:
-                        process.stdin.close()
-            # a child process of the helper may hold the output open
-            if not ready and _has_ended(process):
-                break
-            _check_time(process, deadline)
-    output, errors = taken.values()
-    return bytes(output), bytes(errors)
-
-
-def _send(descriptor: int, data: memoryview) -> int:
-    try:
-        return os.write(descriptor, data[:_READ_SIZE])
-    except BrokenPipeError:
-        return len(data)  # the helper does not read its input
-
-
-def _take(descriptor: int, taken: bytearray) -> bool:
-    """Read the available output; return False at the end of the stream."""
-    piece = os.read(descriptor, _READ_SIZE)
-    taken += piece
-    if len(taken) > MAX_OUTPUT:
-        raise _OutputTooLong
-    return bool(piece)
-
-
-def _check_time(process: subprocess.Popen[bytes], deadline: float) -> None:
-    if time.monotonic() >= deadline:
-        raise subprocess.TimeoutExpired(process.args, 0)
-
-
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13
-        return process.poll() is not None
-    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -18,7 +18,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._errors import ManifestsInvalid, MissingDependency, OciError
+from .._errors import BuildTimedOut, ManifestsInvalid, MissingDependency, OciError
+from .._files.parent_death import die_with_parent
+from .._files.run_program import OutputTooLong, run_program
 from .._helm.manifest_text import documents
 from .._helm.values import read_values
 from .objects import KUSTOMIZATIONS, SUFFIXES, ManifestObject, parse_documents
@@ -52,6 +54,7 @@ def kustomize_build(
     :param files: all files of the artifact: a kustomization may use what lies beside its directory.
     :param is_quiet: what kustomize says is not repeated, since it quotes files and these were encrypted.
     :raises ManifestsInvalid: when kustomize refuses it, or a kustomization names something outside of the artifact.
+    :raises BuildTimedOut: when it is not built after ``TIMEOUT`` seconds.
     :raises MissingDependency: when there is neither kustomize nor kubectl.
     """
     program = _program(str(options.get("kustomize") or ""))
@@ -163,33 +166,31 @@ def _write(files: Mapping[str, bytes], root: str) -> None:
 def _run(command: list[str], folder: str, what: str, *, is_quiet: bool) -> bytes:
     # no credentials and no configuration of the user reach what is built
     environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": folder, "TMPDIR": folder, **_NO_NETWORK}
-    with tempfile.TemporaryFile(dir=folder) as out, tempfile.TemporaryFile(dir=folder) as err:
-        try:
-            done = subprocess.run(
-                command,
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                cwd=folder,
-                env=environment,
-                timeout=TIMEOUT,
-            )
-        except subprocess.TimeoutExpired:
-            raise ManifestsInvalid(f"kustomize has not built {what} after {TIMEOUT:g} s.") from None
-        except OSError as exc:
-            raise MissingDependency(f"{command[0]} cannot be run: {exc.strerror or exc}.") from None
-        out.seek(0)
-        err.seek(0)
-        output, words = out.read(MAX_OUTPUT + 1), err.read(MAX_WORDS * 4).decode("utf-8", "replace")
-    if done.returncode and is_quiet:
+    try:
+        status, output, errors = run_program(
+            command,
+            timeout=TIMEOUT,
+            most=MAX_OUTPUT,
+            cut_errors=True,
+            cwd=folder,
+            env=environment,
+            prepare=die_with_parent,
+        )
+    except subprocess.TimeoutExpired:
+        raise BuildTimedOut(
+            f"{command[0]} has not built {what} after {TIMEOUT:g} s, and was ended.", "Build it by hand to see why."
+        ) from None
+    except OutputTooLong:
+        raise ManifestsInvalid(f"kustomize makes more than {MAX_OUTPUT} bytes of {what}.") from None
+    except OSError as exc:
+        raise MissingDependency(f"{command[0]} cannot be run: {exc.strerror or exc}.") from None
+    if status and is_quiet:
         raise ManifestsInvalid(
-            f"kustomize cannot build {what}: exit code {done.returncode}. What it said may quote decrypted files.",
+            f"kustomize cannot build {what}: exit code {status}. What it said may quote decrypted files.",
             "Decrypt them and build by hand to see it.",
         )
-    if done.returncode:
+    if status:
+        words = errors[: MAX_WORDS * 4].decode("utf-8", "replace")
         shown = " ".join(words.replace(f"{folder}/artifact", "").split())[:MAX_WORDS]
-        raise ManifestsInvalid(f"kustomize cannot build {what}: {shown or f'exit code {done.returncode}'}")
-    if len(output) > MAX_OUTPUT:
-        raise ManifestsInvalid(f"kustomize makes more than {MAX_OUTPUT} bytes of {what}.")
+        raise ManifestsInvalid(f"kustomize cannot build {what}: {shown or f'exit code {status}'}")
     return output

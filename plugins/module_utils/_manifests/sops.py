@@ -16,13 +16,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable
 
-from .._errors import ManifestsInvalid, OciError
+from .._errors import BuildTimedOut, ManifestsInvalid, OciError
 from .._helm.manifest_text import documents
 
 # Decrypts a file: its content and its format, one of FORMATS.
 Decrypt = Callable[[bytes, str, str], bytes]
-# Runs SOPS: content, format, and options of community.sops by name.
-SopsCall = Callable[[bytes, str, str, Mapping[str, str]], bytes]
+# Runs SOPS: content, format, name for messages, options of community.sops by name, and seconds that are left.
+SopsCall = Callable[[bytes, str, str, Mapping[str, str], float], bytes]
 
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".env": "dotenv", ".ini": "ini"}
 BINARY = "binary"
@@ -42,6 +42,7 @@ def decrypted_below(
     :param is_built: files elsewhere may be used as well. Those that cannot be decrypted are left out then: they may be
         for other clusters.
     :raises ManifestsInvalid: when a file below ``path`` cannot be decrypted, or there are too many.
+    :raises BuildTimedOut: when decrypting a file, wherever it is, or all of them takes too long.
     :raises OciError: when what decrypts is missing, or its keys are not to be had.
     """
     clean = posixpath.normpath(path.lstrip("/") or ".")
@@ -55,6 +56,9 @@ def decrypted_below(
             raise ManifestsInvalid(f"{what} holds more than {MAX_ENCRYPTED} files that are encrypted with SOPS.")
         try:
             found[name] = decrypt(data, format_of(name), f"{name} of {what}")
+        except BuildTimedOut:
+            # whether it is for this cluster is not known
+            raise
         except ManifestsInvalid:
             if is_below:
                 raise

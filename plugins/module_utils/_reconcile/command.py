@@ -23,6 +23,9 @@ from .run import REQUESTED, SUSPENSION, TIME_FORMAT, is_due, reconcile
 from .show import description, listing
 from .status import FALSE, READY, Status, new_status, observed_status, set_condition
 
+# seconds for systemd to say that it starts a run
+_SYSTEMD = 60.0
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says and return the exit status: 0 for success, 1 for a failure of the run, 2 for a
@@ -110,8 +113,15 @@ def _request(configuration: Configuration, token: str) -> int:
     token = token or time.strftime(TIME_FORMAT, time.gmtime())
     write_private(os.path.join(configuration.state, REQUESTED), f"{token}\n")
     if configuration.unit and os.path.isdir("/run/systemd/system"):
-        done = subprocess.run(["systemctl", "start", "--no-block", configuration.unit], check=False)
-        return 1 if done.returncode else 0
+        words = ["systemctl", "start", "--no-block", configuration.unit]
+        try:
+            return 1 if subprocess.run(words, check=False, timeout=_SYSTEMD).returncode else 0
+        except subprocess.TimeoutExpired:
+            sys.stderr.write(
+                f"oci-reconcile: {' '.join(words)} did not end within {_SYSTEMD:g} s. The request is noted, and the "
+                "next run takes it up; see 'systemctl status'.\n"
+            )
+            return 1
     return 0
 
 

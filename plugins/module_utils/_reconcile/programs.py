@@ -139,11 +139,21 @@ def check_syntax(configuration: Configuration, project: str) -> int:
 
     It gets the arguments, the variables and the configuration of Ansible that a run of this project gets.
 
-    :raises PlayFailed: when the project has no such playbook.
+    :raises PlayFailed: when the project has no such playbook, or ``ansible-playbook`` has not ended after the
+        ``timeout`` of the configuration.
     """
     words = _play_words(configuration, project, "--syntax-check")
     environment = _environment(configuration, project)
-    return subprocess.run(words, check=False, cwd=project, env=environment, stdin=subprocess.DEVNULL).returncode
+    limit = configuration.timeout
+    try:
+        # in the process group of this one, which whoever runs it as 'validate' ends when its own time is up
+        done = subprocess.run(words, check=False, cwd=project, env=environment, stdin=subprocess.DEVNULL, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise PlayFailed(
+            f"{words[0]} --syntax-check of {configuration.playbook} did not end within {limit:g} s, and was ended.",
+            "Run it by hand, or raise 'timeout'.",
+        ) from None
+    return done.returncode
 
 
 def _play_words(configuration: Configuration, project: str, *more: str) -> list[str]:

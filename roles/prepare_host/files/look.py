@@ -48,15 +48,21 @@ def candidate(manager, name):
         "apt": (["apt-cache", "policy", name], r"^ *Candidate: *(\S+)"),
         "dnf": (["dnf", "-q", "info", name], r"^Version *: *(\S+)"),
     }[manager]
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        timeout=TIMEOUT,
-        env=dict(os.environ, LC_ALL="C"),
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=TIMEOUT,
+            env=dict(os.environ, LC_ALL="C"),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        sys.exit(
+            f"{' '.join(command)} did not answer within {TIMEOUT} s, and was ended. Run it by hand there: another "
+            "program may hold its lock, or a repository does not answer."
+        )
     # the last one: dnf names what is installed before what is available
     found = re.findall(line, done.stdout.decode("utf-8", "replace"), re.MULTILINE)
     return found[-1] if found and found[-1] != "(none)" else ""

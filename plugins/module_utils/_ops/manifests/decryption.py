@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..._errors import ManifestsInvalid
+from ..._errors import BuildTimedOut, ManifestsInvalid
 from ..._kube.rest import KubeRest
 from ..._manifests.sops import SopsCall, vault_addresses
 
 AGE_SUFFIX = ".agekey"
+# seconds for all files of a set; one file has a limit of its own
+MAX_SECONDS = 900.0
 
 
 class Decryption:
@@ -26,11 +29,13 @@ class Decryption:
         self._options = options
         self._sops = sops
         self._given: dict[str, str] | None = None
+        self._deadline = 0.0
 
     def __call__(self, data: bytes, kind: str, what: str) -> bytes:
         """Return the content of an encrypted file.
 
         :raises ManifestsInvalid: when it cannot be decrypted, or names a server that was not agreed upon.
+        :raises BuildTimedOut: when this, or all files together, take too long.
         :raises OciError: when SOPS is missing, or the Secret with the keys.
         """
         foreign = vault_addresses(what.partition(" of ")[0], data) - {os.environ.get("VAULT_ADDR", "")}
@@ -41,7 +46,14 @@ class Decryption:
             )
         if self._given is None:
             self._given = self._keys()
-        return self._sops(data, kind, what, self._given)
+            self._deadline = time.monotonic() + MAX_SECONDS
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise BuildTimedOut(
+                f"The files of {what.partition(' of ')[2]} have not been decrypted after {MAX_SECONDS:g} s.",
+                "Put fewer encrypted files into the artifact, or see why the service that holds the keys is slow.",
+            )
+        return self._sops(data, kind, what, self._given, left)
 
     def _keys(self) -> dict[str, str]:
         """Return the options of community.sops."""

@@ -8,8 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hanging import Hanging
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import MissingDependency
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import run_program
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm import helm_binary
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.flags import DeployFlags, UninstallFlags
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._helm.helm_binary import Helm, HelmAccess
 
@@ -87,3 +90,28 @@ def test_settings_of_a_removal(tmp_path: Path) -> None:
         "uninstall", "one", "--namespace", "ns", "--timeout=90000ms", "--keep-history", "--no-hooks",
         "--cascade=orphan",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ["upgrade", "render"])
+def test_helm_is_ended_with_its_post_renderer_and_all_that_this_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    # Helm waits for a program that it has started, as for a post-renderer
+    hanging = Hanging(tmp_path, version="echo v4.0.0")
+    program = Helm(str(hanging.program), HelmAccess(), str(tmp_path))
+    hanging.set_clock(monkeypatch, run_program)
+    outcome = getattr(program, verb)("one", "ns", "chart.tgz", b"{}", DeployFlags(timeout=5))
+    assert not outcome.ok
+    limit = 120 if verb == "upgrade" else 180
+    assert outcome.words == f"it did not end within {limit} s, and was ended with all that it had started"
+    assert hanging.has_left_nothing()
+
+
+def test_what_helm_prints_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helm_binary, "MAX_PRINTED", 1000)
+    program = helm(tmp_path, "3.22")
+    Path(program.path).write_text("#!/bin/sh\necho Error: refused >&2\nhead -c 1001 /dev/zero >&2\nexit 1\n")
+    assert program.upgrade("one", "ns", "chart.tgz", b"{}", DeployFlags()).words.startswith("refused \0")
+    Path(program.path).write_text("#!/bin/sh\nexec yes\n")
+    outcome = program.upgrade("one", "ns", "chart.tgz", b"{}", DeployFlags(), dry_run="server")
+    assert (outcome.ok, outcome.words) == (False, "it printed more than 1000 bytes, and was ended")

@@ -72,3 +72,12 @@ def test_manifests_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         done = run(stage.behind(None), b"x" * 1_000_000)
     assert done.returncode and not done.stdout
     assert stage.failure is not None and "more than 1000 bytes" in str(stage.failure)
+
+
+def test_what_a_program_makes_of_them_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render_stage, "MAX_MANIFESTS", 1000)
+    with RenderStage(str(tmp_path), bytes.upper) as stage:
+        assert run(stage.behind(PostRenderer("cat")), b"x" * 1000).stdout == b"X" * 1000
+        done = run(stage.behind(PostRenderer("yes")), b"")
+    assert done.returncode and not done.stdout
+    assert b"yes printed more than 1000 bytes" in done.stderr

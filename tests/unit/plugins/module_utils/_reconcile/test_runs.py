@@ -286,6 +286,14 @@ def test_the_syntax_is_checked_as_the_project_is_run(room: Room) -> None:
     assert room.run("check", "host", str(staged)) == 2
 
 
+def test_a_check_of_the_syntax_has_a_time_limit(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
+    room.configure(timeout="1s")
+    room.put("hang_in_check")
+    (room.folder / "site.yml").write_text("[]")
+    assert room.run("check", "host", str(room.folder)) == 2
+    assert "--syntax-check of site.yml did not end within 1 s, and was ended. Run it by hand" in capfd.readouterr().err
+
+
 def test_configurations_that_cannot_be_used(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
     refused: list[dict[str, Any]] = [
         {"playbook": "../site.yml"},
