@@ -186,6 +186,25 @@ def test_of_two_revisions_of_one_tag_the_newest_is_meant(host: Host) -> None:
     assert host.back(to="stable")["changed"] and host.files == {"a": "second", "foreign": "foreign"}
 
 
+def test_what_was_left_without_a_hold_can_be_held_back_afterwards(host: Host) -> None:
+    host.back(hold=False)
+    held = host.back(check_mode=True)
+    assert held["changed"] and host.back(state="released")["changed"] is False
+    held = host.back(reason="it fails")
+    assert (held["changed"], [each["reason"] for each in held["held"]], host.files) == (True, ["it fails"], TWO)
+    assert host.back(reason="again")["changed"] is False
+    host.on()
+    assert host.pull("3", keep=9).reason == "HeldBack"
+
+
+def test_who_suspends_pulls_for_another_reason_is_heard(host: Host) -> None:
+    host.back(state="suspended", reason="one", who="me")
+    assert host.back(state="suspended", reason="one", who="me")["changed"] is False
+    for reason, who in (("two", "me"), ("two", "them")):
+        found = host.back(state="suspended", reason=reason, who=who)
+        assert (found["changed"], found["suspended"]["reason"], found["suspended"]["who"]) == (True, reason, who)
+
+
 def test_a_digest_is_not_held_back_when_another_of_its_tags_is_placed(host: Host) -> None:
     host.on()
     publish(host.layout, "three", {"a": "three", "new/c": "c"})
