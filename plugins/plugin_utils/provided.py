@@ -136,6 +136,8 @@ class Provided:
             failed = ProvideFailed(str(failure.get("msg", "")))
             failed.reason = str(failure.get("reason", OciError.reason))
             failed.retryable = bool(failure.get("retryable"))
+            if "refused_by" in failure:
+                failed.details["refused_by"] = failure["refused_by"]
             raise failed
         self.store = known["store"]
         return [parse_delivery(each) for each in known["items"]]

@@ -83,7 +83,7 @@ class Relay:
         each with the bytes of its digest.
 
         :raises ConnectionFailed: when the relay cannot be reached, or the connection breaks.
-        :raises InvalidOption: when no module can run there.
+        :raises InvalidOption: when no module can run there, or what it made cannot be understood.
         :raises DigestMismatch: when other bytes arrive than the relay has verified.
         :raises StorageError: when they cannot be kept here.
         """
@@ -103,13 +103,16 @@ class Relay:
                 action._remove_tmp_path(folder, force=True)
                 action._connection.close()
         except AnsibleConnectionFailure as exc:
-            text = f"The relay host {self._name}, which 'via' names, cannot be reached: {exc}"
+            text = f"The relay host {self._name}, which 'via' names, cannot be reached: {_sentence(exc)}"
             raise ConnectionFailed(text, _HINT) from None
         except AnsibleError as exc:
-            text = f"The relay host {self._name}, which 'via' names, cannot be used: {exc}"
+            text = f"The relay host {self._name}, which 'via' names, cannot be used: {_sentence(exc)}"
             raise InvalidOption(text, _HINT) from None
         except OSError as exc:
             raise storage_error("keep what the relay host sent in", store, exc) from None
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
+            text = f"What the relay host {self._name} has made cannot be understood: {_sentence(exc)}"
+            raise InvalidOption(text, "Look at what runs as its Python.") from None
         return {**answer, "store": store}
 
     def _take(self, connection: Any, source: str, file: str, store: str) -> None:
@@ -198,3 +201,8 @@ class Relay:
     def _variables(self, names: Any) -> dict[str, Any]:
         """Those of these variables that the relay has, with templates filled in."""
         return {name: self._host[name] for name in names if name in self._host}
+
+
+def _sentence(error: Exception) -> str:
+    """The words of an error, with a full stop."""
+    return f"{str(error).rstrip('. ')}."

@@ -56,12 +56,11 @@ def run_child(
     """
     readers, writers = zip(*(os.pipe() for _each in range(3)))
     child = os.fork()
-    for end in readers if child == 0 else writers:
-        # the child, too, has to see that nobody reads any more
-        os.close(end)
     if child == 0:
-        _be_the_module(module, arguments, environment, folder, writers)
+        _be_the_module(module, arguments, environment, folder, readers, writers)
     try:
+        for end in writers:
+            os.close(end)
         out, err = _Listener(child, readers, hear).listen()
         _pid, status = os.waitpid(child, 0)
     except BaseException as exc:
@@ -165,12 +164,20 @@ class _Listener:
 
 
 def _be_the_module(
-    module: ModuleType, arguments: bytes, environment: Mapping[str, str], folder: str, writers: Sequence[int]
+    module: ModuleType,
+    arguments: bytes,
+    environment: Mapping[str, str],
+    folder: str,
+    readers: Sequence[int],
+    writers: Sequence[int],
 ) -> None:
     """Be the process of a module; never returns."""
     global _speaking
     code = 1
     try:
+        for end in readers:
+            # here, too, it has to be seen that nobody reads any more
+            os.close(end)
         # what is here already is not looked at again by collections of garbage
         gc.freeze()
         before = frozenset(sys.modules)

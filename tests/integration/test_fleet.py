@@ -275,6 +275,7 @@ def test_lists_policies_platforms_layouts_and_a_registry_that_is_off(
             pull(ref=f"oci-layout:{tmp_path}/layout:1", dest=dest("of layout")),
             pull(artifacts=artifacts),
             pull(ref=f"{publisher.name}:1.0.0", **kept),
+            pull(ref=f"{publisher.name}:1.0.0", dest=dest("denied"), policy=[{"match": "*", "deny_tags": ["1.0.0"]}]),
         ]
     )
     assert [(result.failed, result["reason"]) for result in results] == [
@@ -284,13 +285,25 @@ def test_lists_policies_platforms_layouts_and_a_registry_that_is_off(
         (False, "NewRevision"),
         (True, "OCIArtifactPullFailed"),
         (False, "NewRevision"),
+        (True, "TagDenied"),
     ]
+    assert results[1]["refused_by"] == {"policy": "", "match": "*", "check": "never_downgrade"}
+    assert results[6]["refused_by"] == {"policy": "", "match": "*", "check": "deny_tags"}
     assert (tmp_path / "guarded/a").read_text() == (tmp_path / "any/a").read_text() == "new\n"
     assert (tmp_path / "of layout/b").read_text() == "of a layout\n"
     assert [each.get("reason") for each in results[4]["results"]][:2] == ["NewRevision"] * 2
     assert (tmp_path / "list/two/a").read_text() == "new\n" and (tmp_path / "list/one/a").read_text() == "old\n"
     # of a run in which the registry is off
-    results = ansible.tasks([pull(ref=f"{publisher.name}:1.0.0", **kept, **off)])
-    assert [(result["reason"], result["degraded"]) for result in results] == [("LastGoodKept", True)], results
-    results = ansible.tasks([pull(ref=f"{publisher.name}:1.0.0", dest=dest("fresh"), **off)])
-    assert results[0].failed and results[0]["reason"] == "ConnectionFailed" and not (tmp_path / "fresh").exists()
+    denied = [{"match": publisher.name, "deny_digests": [results[5]["artifact"]["digest"]]}]
+    results = ansible.tasks(
+        [
+            pull(ref=f"{publisher.name}:1.0.0", **kept, **off),
+            pull(ref=f"{publisher.name}:1.0.0", dest=dest("fresh"), **off),
+            # neither is what is denied by now a last good
+            pull(ref=f"{publisher.name}:1.0.0", policy=denied, **kept, **off),
+        ]
+    )
+    assert (results[0]["reason"], results[0]["degraded"]) == ("LastGoodKept", True), results[0]
+    assert results[1].failed and results[1]["reason"] == "ConnectionFailed" and not (tmp_path / "fresh").exists()
+    assert results[2].failed and results[2]["reason"] == "DigestDenied"
+    assert results[2]["refused_by"]["match"] == publisher.name

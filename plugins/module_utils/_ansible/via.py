@@ -68,8 +68,11 @@ def _of_delivery(options: PullOptions, delivery: Delivery) -> PullOptions:
     """The options of an artifact with the revision of its delivery, and what was found out about it elsewhere."""
     policy = None
     if delivery.rules:
+        from dataclasses import replace
+
         from .policy import read_rules
 
         policy = read_rules(list(delivery.rules), VERIFY_SPEC)
+        policy = replace(policy, source=delivery.policy or policy.source)
     reference = options.reference._replace(pin=delivery.revision) if delivery.revision else options.reference
     return options._replace(reference=reference, policy=policy, vouched=delivery.verified, verify=None)

@@ -87,16 +87,20 @@ class Destination:
     def load_state(self) -> State:
         """The record of the last pull; an empty one without a pull.
 
-        :raises StorageError: when ``dest`` is not a directory or not safe to use, or the record may not be read.
+        :raises StorageError: when ``dest`` is not a directory or not safe to use, or the record may not be read, or a
+            later version has written it: what it says, who suspended pulls or held something back, must not be lost.
         """
         with self.opened() as held:
             if held.control < 0:
                 return State()
             try:
-                return load_state(held.control)
+                state = load_state(held.control)
             except OSError as exc:
                 where = shown(os.path.join(self.control, FILE_NAME))
                 raise storage_error("read the record of the last pull", where, exc) from None
+            if state.is_newer:
+                raise self.of_later_version()
+            return state
 
     def find_drift(self, state: State, check_content: bool) -> Drift:
         """Compare the content of ``dest`` with the record; see :func:`.drift.find_drift`.
@@ -173,6 +177,13 @@ class Destination:
         from .._files.directory_writers import record_error
 
         return record_error(self.control, status)
+
+    def of_later_version(self) -> StorageError:
+        """The error for a record that this version cannot understand."""
+        return StorageError(
+            f"The record of the last pull in {shown(self.control)} was written by a later version of this collection.",
+            "Run the task with that version, or remove the record, which loses what it says is held back or suspended.",
+        )
 
     def not_a_directory(self) -> StorageError:
         """The error for a ``dest`` that is not a directory."""

@@ -111,6 +111,10 @@ def checked_standing(document: Any) -> Standing:
         dict(kept.verification), dict(kept.settings)
     if not all(isinstance(text, str) for hold in holds(standing) for text in hold):
         raise ValueError("held")
+    if not all(isinstance(standing.get(name, 0), int) for name in ("last", "current", "going")):
+        raise ValueError("number")
+    if not isinstance(standing.get("removed", []), list):
+        raise ValueError("removed")
     for name in ("suspended", "requested_at"):
         if not all(isinstance(text, str) for text in dict(standing.get(name) or {}).values()):
             raise ValueError(name)

@@ -58,8 +58,10 @@ def enter(destination: Destination, asked: Mapping[str, Any]) -> None:
 
     :param asked: the options that name the artifact.
     """
+    # one entry whatever link leads to it
+    root = os.path.realpath(destination.root)
     document = {
-        "root": decoded(os.fsencode(destination.root)),
+        "root": decoded(os.fsencode(root)),
         "control": decoded(destination.control_name),
         "is_parent": destination.is_parent,
         "asked": dict(asked),
@@ -68,7 +70,7 @@ def enter(destination: Destination, asked: Mapping[str, Any]) -> None:
     raw = json.dumps(document, separators=(",", ":"), sort_keys=True, default=str).encode("ascii")
     if not directory or len(raw) > MAX_SIZE:
         return
-    name = hashlib.sha256(os.fsencode(destination.control)).hexdigest()[:32] + SUFFIX
+    name = hashlib.sha256(os.path.join(os.fsencode(root), destination.control_name)).hexdigest()[:32] + SUFFIX
     with contextlib.suppress(OSError, StorageError):
         folder = open_trusted(directory, make=[], mode=0o700)
         try:

@@ -46,7 +46,8 @@ class State(NamedTuple):
     the result that the pull returned. ``pending`` has the entries of an unfinished placement; it is empty unless a run
     was killed. ``verification`` has the policy under which the artifact's signatures were checked, and the outcome; it
     is empty without verification. ``request`` is the reference and selection, see ``Target.wanted``. ``standing`` is
-    what else is remembered, see :mod:`.history`. ``is_damaged`` is True for a record that exists but cannot be parsed.
+    what else is remembered, see :mod:`.history`. ``is_damaged`` is True for a record that exists but cannot be parsed,
+    and ``is_newer`` as well where a later version of this collection has written it.
     """
 
     key: Mapping[str, Any] = _NOTHING
@@ -57,6 +58,7 @@ class State(NamedTuple):
     request: str = ""
     standing: Mapping[str, Any] = _NOTHING
     is_damaged: bool = False
+    is_newer: bool = False
 
     def owns(self, path: str) -> bool:
         """True when an earlier run placed ``path``, or had begun to."""
@@ -95,7 +97,7 @@ def load_state(control: int) -> State:
     try:
         document = json.loads(raw)
         if document["format"] != FORMAT:
-            return State(is_damaged=True)
+            return State(is_damaged=True, is_newer=_parse_number(document["format"]) > FORMAT)
         return State(
             key=dict(document["key"]),
             artifact=dict(document["artifact"]),

@@ -62,13 +62,18 @@ class Match:
         return self._parts == ["**"] or _covers(self._parts, name_parts(reference))
 
 
+def is_path(name: str) -> bool:
+    """True for the name of a layout or an archive."""
+    return name.startswith(_PATHS)
+
+
 def name_parts(reference: Reference) -> list[str]:
     """The name of a repository, layout or archive in parts between slashes, in one spelling.
 
     Default ports are left out, and paths are absolute: a rule cannot be evaded by another spelling of the same place.
     """
     name = reference.name
-    if name.startswith(_PATHS):
+    if is_path(name):
         scheme, _colon, path = name.partition(":")
         return _path_parts(scheme, path)
     host, *path_parts = name.split("/")

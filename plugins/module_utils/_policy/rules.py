@@ -65,6 +65,11 @@ class TagRule(NamedTuple):
     expressions: tuple[BoundedRegex, ...] = ()
     versions: bool = False
 
+    @property
+    def texts(self) -> list[str]:
+        """The names and expressions, as a policy has them."""
+        return [*sorted(self.names), *(each.pattern for each in self.expressions)]
+
     def covers(self, tag: str) -> bool:
         """True for a tag of the rule; raises InvalidSelection when an expression does not finish."""
         if not tag:

@@ -45,7 +45,7 @@ def own_facts(options: FactsOptions, *, check_mode: bool) -> list[dict[str, Any]
     found, vanished, seen = [], [], set()
     for entry in entries():
         destination = Destination(native(entry.root), Permissions(), entry.control_name, is_parent=entry.is_parent)
-        seen.add(destination.control)
+        seen.add(os.path.realpath(destination.control))
         one = _look(destination, entry.asked, options.check_content)
         if one is None:
             vanished.append(entry.file)
@@ -53,7 +53,7 @@ def own_facts(options: FactsOptions, *, check_mode: bool) -> list[dict[str, Any]
         found.append(one)
     for path in options.dests:
         for destination in destinations_at(os.path.abspath(native(expanded(path)))):
-            if destination.control in seen:
+            if os.path.realpath(destination.control) in seen:
                 continue
             one = _look(destination, {}, options.check_content)
             if one is not None:

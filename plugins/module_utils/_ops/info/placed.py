@@ -76,6 +76,8 @@ def _look(destination: Destination) -> dict[str, Any]:
             state = load_state(held.control)
         except OSError as exc:
             raise storage_error("read the record of the last pull", destination.control, exc) from None
+        if state.is_newer:
+            raise destination.of_later_version()
         if state.is_damaged:
             raise StorageError(
                 f"The record of the last pull in {destination.control} is damaged, or is another user's.",

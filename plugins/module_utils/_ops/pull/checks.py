@@ -149,7 +149,8 @@ def _look(content: DirectoryHandles, path: str) -> tuple[int, ...] | None:
         status = content.lstat(path)
     except OSError:
         return None
-    return status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns
+    # mtime alone can be set back
+    return status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _short(diff: list[dict[str, str]]) -> str:

@@ -34,11 +34,11 @@ class Delivery(NamedTuple):
     ``inline`` has bytes by digest: manifests, signatures, and small layers. ``listing`` is the ``index.json`` of a
     layout with them. ``verified`` is the fingerprint of the policies that signatures satisfied, ``verdict`` and
     ``verdict_warnings`` the outcome, and ``verify`` the policies themselves, for a host that can verify again.
-    ``rules`` are those of a policy that need the record of the host. ``failure`` is why nothing can be placed;
-    ``is_outage`` says that the registry was out of reach. ``needs`` are names of what reading the layers takes.
-    ``wants_platform`` stands for an index of which the host has to say which platform it is. ``is_fetched`` says that
-    the layers are there to be sent, and signatures were checked. ``confirmed_at`` is when the registry answered, with
-    an ``interval``.
+    ``rules`` are those of a policy that need the record of the host, ``policy`` is its path. ``failure`` is why
+    nothing can be placed; ``is_outage`` says that the registry was out of reach. ``needs`` are names of what
+    reading the layers takes. ``wants_platform`` stands for an index of which the host has to say which platform it
+    is. ``is_fetched`` says that the layers are there to be sent, and signatures were checked. ``confirmed_at`` is
+    when the registry answered, with an ``interval``.
     """
 
     revision: str = ""
@@ -58,6 +58,7 @@ class Delivery(NamedTuple):
     confirmed_at: str = ""
     served_by: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    policy: str = ""
 
     @property
     def size(self) -> int:

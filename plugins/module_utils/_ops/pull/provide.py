@@ -127,12 +127,12 @@ class _Provider:
     def delivery(self) -> Delivery:
         """The delivery, which has the failure where there is one."""
         self._warnings += self._target.warnings
-        made = Delivery(verified=" ".join(self._policies))
+        made = Delivery(verified=" ".join(self._policies), rules=self._rules(), policy=self._policy_file())
         try:
             repository = self._task.open(self._target, self._options.auth, self._options.connection)
             try:
                 resolved, confirmed_at = self._resolve(repository)
-                made = made._replace(revision=resolved.revision, rules=self._rules(), confirmed_at=confirmed_at)
+                made = made._replace(revision=resolved.revision, confirmed_at=confirmed_at)
                 made = self._look(made, repository, resolved)
             finally:
                 warnings = [without_secrets(each) for each in (*self._warnings, *repository.warnings)]
@@ -181,10 +181,25 @@ class _Provider:
         return Answers(cache.notes(), target, terms)
 
     def _rules(self) -> Sequence[Mapping[str, Any]]:
-        """The part of the policy that only the host can check: it compares with what is in place there."""
-        if self._guard is None or not self._guard.rules.never_downgrade:
+        """The part of the policy that is about what the host has: what is older, and whether that itself is denied."""
+        if self._guard is None:
             return ()
-        return ({"match": self._target.reference.name, "never_downgrade": True},)
+        from ..._policy.match import is_path
+
+        rule = self._guard.rules.rule
+        checks = {
+            "never_downgrade": rule.never_downgrade,
+            "deny_digests": sorted(rule.deny_digests),
+            "deny_tags": rule.deny_tags.texts,
+        }
+        found = {name: value for name, value in checks.items() if value}
+        name = self._target.reference.name
+        # a path is another one where the host has other directories
+        match = name if is_path(name) else rule.match.text
+        return ({"match": match, **found},) if found else ()
+
+    def _policy_file(self) -> str:
+        return "" if self._guard is None else self._guard.rules.named("")["policy"]
 
     def _look(self, made: Delivery, repository: Repository, resolved: Resolved) -> Delivery:
         options = self._options

@@ -104,7 +104,7 @@ def _go_back(
     options: RollbackOptions, destination: Destination, name: str, check_mode: bool, want_diff: bool
 ) -> dict[str, Any]:
     state = destination.load_state()
-    target = choose(state, options.to, shown(os.path.join(destination.root, name)))
+    target = choose(state, options.to, shown(os.path.join(destination.root, name) if name else destination.root))
     hold = hold_after(options, state, target)
     with Task(CacheOptions()) as task:
         try:

@@ -152,19 +152,43 @@ def test_an_interruption_of_the_worker_ends_the_child(tmp_path: Path) -> None:
 
     def main() -> None:
         (tmp_path / "child").write_text(str(os.getpid()))
-        os.kill(os.getppid(), signal.SIGALRM)
+        say(ready=True)
         time.sleep(600)
 
     def interrupt(_number: int, _frame: Any) -> None:
         raise TimedOut
 
+    module = ModuleType("module")
+    module.main = main  # type: ignore[attr-defined]
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         with pytest.raises(TimedOut):
-            run(main)
+            # not by the child, which may have begun before its worker looks after it
+            run_child(module, ARGUMENTS, {}, "/", lambda _message: signal.setitimer(signal.ITIMER_REAL, 0.01))
     finally:
         signal.signal(signal.SIGALRM, before)
     assert not Path(f"/proc/{(tmp_path / 'child').read_text()}").exists()
+
+
+def test_an_interruption_right_after_the_start_ends_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, before, close = os.getpid(), children(), os.close
+    open_before = set(os.listdir("/proc/self/fd"))
+
+    def interrupted(descriptor: int) -> None:
+        close(descriptor)
+        if os.getpid() == worker:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "close", interrupted)
+    module = ModuleType("module")
+    module.main = lambda: time.sleep(600)  # type: ignore[attr-defined]
+    with pytest.raises(KeyboardInterrupt):
+        run_child(module, ARGUMENTS, {}, "/", lambda _message: None)
+    assert children() <= before
+    # those of the pipes, which end with the worker
+    for descriptor in set(os.listdir("/proc/self/fd")) - open_before:
+        with contextlib.suppress(OSError):
+            close(int(descriptor))
 
 
 def test_a_module_whose_worker_is_gone_does_not_wait_for_it(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def forward(seen: Seen, backend: str, host: str) -> Answer:
         backend + seen.target, seen.body or None, {**headers, "Host": host}, method=seen.method
     )
     try:
-        with _OPENER.open(request, timeout=20) as response:
+        with _OPENER.open(request, timeout=60) as response:
             return Answer(response.status, _passed(response.headers), response.read())
     except urllib.error.HTTPError as error:
         with error:

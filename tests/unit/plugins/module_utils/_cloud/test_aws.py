@@ -87,7 +87,7 @@ def log_in(name: str = REGISTRY, **options: Any) -> Credential:
 def log_in_for(name: str, **options: Any) -> tuple[Credential, float]:
     ecr = parse_host(name)
     assert ecr
-    return aws.log_in(ecr, HOST, ConnectionOptions(**{"timeout": 5.0, "retries": 0, **options}))
+    return aws.log_in(ecr, HOST, ConnectionOptions(**{"timeout": 60.0, "retries": 0, **options}))
 
 
 def refusal(name: str = REGISTRY, **options: Any) -> str:

@@ -66,7 +66,7 @@ def environ(entra: Entra, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch
 
 
 def log_in(acr: Acr, name: str = NAME, sleeps: list[float] | None = None, **options: object) -> Credential:
-    settings = {"insecure": True, "timeout": 5.0, "retries": 0, **options}
+    settings = {"insecure": True, "timeout": 60.0, "retries": 0, **options}
     slept = sleeps if sleeps is not None else []
     with CloudClient(acr.host, ConnectionOptions(**settings), slept.append) as client:  # type: ignore[arg-type]
         return azure.log_in(name, client)[0]

@@ -55,7 +55,7 @@ class Host:
         return self.log_in_for(**options)[0]
 
     def log_in_for(self, **options: Any) -> tuple[Credential, float]:
-        settings = {"insecure": True, "timeout": 5.0, "retries": 0, **options}
+        settings = {"insecure": True, "timeout": 60.0, "retries": 0, **options}
         with CloudClient("127.0.0.1:5000", ConnectionOptions(**settings), lambda seconds: None) as client:
             return gcp.log_in(client)
 

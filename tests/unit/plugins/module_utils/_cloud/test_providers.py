@@ -33,7 +33,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     manifest_of,
 )
 
-CONNECTION = ConnectionOptions(insecure=True, timeout=5.0, retries=0)
+CONNECTION = ConnectionOptions(insecure=True, timeout=60.0, retries=0)
 STANDS_FOR = {
     "aws": "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
     "azure": "contoso.azurecr.io",

@@ -108,6 +108,10 @@ def test_what_results_show() -> None:
         {"held": [{**hold("a")._asdict(), "who": None}]},
         {"suspended": "x"},
         {"requested_at": {"token": 1}},
+        {"last": "3"},
+        {"current": [1]},
+        {"going": "1"},
+        {"removed": 5},
     ],
 )
 def test_a_record_that_holds_something_else_is_damaged(tmp_path: Path, damage: dict[str, Any]) -> None:

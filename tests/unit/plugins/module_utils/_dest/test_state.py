@@ -99,7 +99,8 @@ GOOD = {
         "[]",
         "[" * 100_000,
         '{"format": 1}',
-        {**GOOD, "format": 2},
+        {**GOOD, "format": 0},
+        {**GOOD, "format": "2"},
         {**GOOD, "key": 5},
         {**GOOD, "files": []},
         {**GOOD, "files": {"a": []}},
@@ -122,6 +123,12 @@ GOOD = {
 def test_a_record_that_cannot_be_understood_is_as_none(tmp_path: Path, document: Any) -> None:
     (tmp_path / "state").write_text(document if isinstance(document, str) else json.dumps(document))
     assert loaded(str(tmp_path)) == State(is_damaged=True)
+
+
+@pytest.mark.parametrize("rest", [{}, {"key": 5, "standing": {"held": 7}}])
+def test_a_record_of_a_later_version_is_told_from_a_damaged_one(tmp_path: Path, rest: dict[str, Any]) -> None:
+    (tmp_path / "state").write_text(json.dumps({**GOOD, **rest, "format": 2}))
+    assert loaded(str(tmp_path)) == State(is_damaged=True, is_newer=True)
 
 
 def test_a_good_record_and_none(tmp_path: Path) -> None:

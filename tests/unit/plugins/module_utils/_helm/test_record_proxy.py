@@ -161,7 +161,7 @@ def opened(environment: Any) -> Proxied:
 
 
 def api_of(url: str) -> KubeRest:
-    return KubeRest(KubeOptions(host=url, api_key=TOKEN, timeout=10))
+    return KubeRest(KubeOptions(host=url, api_key=TOKEN, timeout=60))
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_a_watch_goes_on_while_it_is_read(proxied: Proxied, upstream: Upstream) 
 
 def test_nothing_is_left_when_helm_has_ended(upstream: Upstream, tmp_path: Path) -> None:
     """Also of a watch in which nothing happens, and of a connection that says nothing."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with record_session(api_of(upstream.url), RecordRoute("one", "objects", "records"), str(tmp_path)) as environment:
         proxied = opened(environment)
         silent = socket.create_connection(proxied.address)
@@ -246,7 +246,6 @@ def test_nothing_is_left_when_helm_has_ended(upstream: Upstream, tmp_path: Path)
         connection.request("GET", f"{proxied.base}/watch")
         response = connection.getresponse()
         assert response.read1(100) == b"first"
-        threads = [each for each in threading.enumerate() if each.name != "MainThread"]
     assert os.listdir(tmp_path) == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(proxied.address)
@@ -256,10 +255,9 @@ def test_nothing_is_left_when_helm_has_ended(upstream: Upstream, tmp_path: Path)
         response.read()
     connection.close()
     upstream.event.set()
-    for thread in threads:
-        if "serve_forever" not in thread.name:
-            thread.join(30)
-    assert threading.active_count() <= before + 1
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive(), thread
 
 
 def test_connections_are_bounded(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

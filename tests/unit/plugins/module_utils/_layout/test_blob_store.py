@@ -485,7 +485,13 @@ def test_threads_that_want_one_blob_download_it_once(tmp_path: Path) -> None:
 
 def test_who_waited_for_a_killed_download_goes_on_behind_it(tmp_path: Path) -> None:
     root, log, found = tmp_path / "store", tmp_path / "log", descriptor_of(DATA)
-    process = FORK.Process(target=lambda: BlobStore(str(root)).fetch(found, slow_source(log, 0.2), "it"))
+
+    def stalling(offset: int) -> Iterator[bytes]:
+        yield next(slow_source(log, 0)(offset))
+        # however late it is killed, it has not come to its end
+        time.sleep(600)
+
+    process = FORK.Process(target=lambda: BlobStore(str(root)).fetch(found, stalling, "it"))
     process.start()
     while not (partial_of(root, found).exists() and partial_of(root, found).stat().st_size):
         time.sleep(0.01)

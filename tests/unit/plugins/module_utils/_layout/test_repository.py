@@ -11,10 +11,10 @@ import io
 import json
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -747,14 +747,20 @@ def test_whatever_the_index_holds_only_our_errors_come_out(
             use(at(root))
 
 
-def test_a_file_that_another_tool_is_writing_gets_time_to_settle(root: Path) -> None:
+def test_a_file_that_another_tool_is_writing_gets_time_to_settle(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     push(at(root), "x", "1")
     whole = (root / "index.json").read_bytes()
     (root / "index.json").write_bytes(whole[:50])
-    writer = threading.Timer(0.03, lambda: (root / "index.json").write_bytes(whole))
-    writer.start()
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        # in the first the tool writes on, in the second it comes to its end
+        (root / "index.json").write_bytes(whole[: 60 if len(pauses) == 1 else None])
+
+    monkeypatch.setattr(layout_module, "time", SimpleNamespace(sleep=pause))
     assert at(root).list_tags() == ["1"]
-    writer.join()
+    assert len(pauses) == 2 and sum(layout_module._RETRY_PAUSES) > 0.1
 
 
 def test_a_large_layout_is_read_in_reasonable_time(root: Path) -> None:

@@ -248,7 +248,7 @@ class Ground:
     ) -> Repository:
         urls = [mirror if isinstance(mirror, str) else f"{mirror.url}/hub" for mirror in mirrors]
         rules = parse_mirrors({self.origin.host: [{"url": url, "mode": mode} for url in urls]})
-        connection = ConnectionOptions(**{"insecure": True, "timeout": 5.0, "retries": 0, "mirrors": rules, **options})
+        connection = ConnectionOptions(**{"insecure": True, "timeout": 60.0, "retries": 0, "mirrors": rules, **options})
         return open_repository(parse_reference(f"{self.origin.host}/org/app"), auth or AuthOptions(), connection)
 
     def asked(self) -> tuple[int, int, int]:

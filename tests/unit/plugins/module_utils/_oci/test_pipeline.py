@@ -32,7 +32,7 @@ def no_thread_is_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -84,7 +84,7 @@ def test_what_waits_is_bounded() -> None:
 
     def step(chunk: Chunk) -> None:
         if threading.current_thread() is not threading.main_thread():
-            gate.wait(10)
+            gate.wait(120)
 
     work = BackgroundWorker(step)
 
@@ -132,7 +132,7 @@ def test_to_stop_is_to_drop_what_waits() -> None:
         nonlocal calls
         calls += 1
         if threading.current_thread() is not threading.main_thread():
-            gate.wait(10)
+            gate.wait(120)
 
     work = BackgroundWorker(step)
     for _chunk in range(MANY // 2 + 2):

@@ -122,14 +122,14 @@ def test_the_end_waits_for_a_listener(transfers: Transfers, clock: Clock) -> Non
 
     def listen(report: Report) -> None:
         entered.set()
-        leave.wait(20)
+        leave.wait(120)
         ended.append(True)
 
     with transfers.of("r/a", "r/a:1", MIB, listen) as progress:
         clock.now += 10
         adding = threading.Thread(target=progress.add, args=(1,))
         adding.start()
-        assert entered.wait(20)
+        assert entered.wait(120)
         leave.set()
     assert ended == [True]
     adding.join()

@@ -437,7 +437,7 @@ def guarded(server: FaultServer) -> ConnectionOptions:
     expected = "Basic " + encoded("u", PASSWORD)
     refused = Answer(401, {"WWW-Authenticate": 'Basic realm="x"'})
     server.always("GET", "^/v2/$", lambda seen: Answer(200) if seen.authorization == expected else refused)
-    return ConnectionOptions(insecure=True, timeout=5.0, retries=0)
+    return ConnectionOptions(insecure=True, timeout=60.0, retries=0)
 
 
 @pytest.mark.parametrize("suffix", ["", "/org"])
@@ -481,7 +481,7 @@ def test_what_a_helper_has_is_checked(path: Path, keychain: Keychain) -> None:
 def test_a_registry_that_does_not_ask(path: Path) -> None:
     with FaultServer() as server:
         server.always("GET", "^/v2/$", Answer(200))
-        connection = ConnectionOptions(insecure=True, timeout=5.0, retries=0)
+        connection = ConnectionOptions(insecure=True, timeout=60.0, retries=0)
         result = run(server.host, validate=True, connection=connection)
         assert result["validated"] is False
         assert result["warnings"] == [

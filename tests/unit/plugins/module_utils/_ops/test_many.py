@@ -112,7 +112,7 @@ def test_an_exception_that_nobody_foresaw_is_one_items_failure(parallel: int) ->
 
 def test_they_run_side_by_side() -> None:
     meeting = threading.Barrier(3)
-    items = [Item({}, lambda: {"changed": bool(meeting.wait(20)), "reason": "New"}) for _number in range(3)]
+    items = [Item({}, lambda: {"changed": bool(meeting.wait(120)), "reason": "New"}) for _number in range(3)]
     assert len(run_items(items, 3, REASONS)["results"]) == 3
 
 

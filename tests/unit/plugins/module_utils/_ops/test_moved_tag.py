@@ -38,7 +38,7 @@ from ansible_collections.cloudnative.artifacts.tests.unit.plugins.module_utils._
     manifest_of,
 )
 
-QUICK = ConnectionOptions(insecure=True, timeout=5, retries=0)
+QUICK = ConnectionOptions(insecure=True, timeout=60, retries=0)
 NOBODY = AuthOptions(auth_config={"auths": {}})
 
 

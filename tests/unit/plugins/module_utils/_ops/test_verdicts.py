@@ -130,6 +130,7 @@ def test_a_cache_that_is_only_read(lab: Lab) -> None:
 @pytest.mark.parametrize("seconds", [REMEMBERED_SECONDS + 1, -60])
 def test_how_long(lab: Lab, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
     lab.find()
     monkeypatch.setattr(time, "time", lambda: now + REMEMBERED_SECONDS - 5)
     assert lab.find().is_remembered

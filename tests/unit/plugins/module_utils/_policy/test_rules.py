@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import calendar
+import dataclasses
 import json
 import os
 import stat
@@ -20,6 +21,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.reference import parse_reference
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._policy.refusals import (
     AgeUnknown,
+    ChangePending,
     DigestDenied,
     DowngradeDenied,
     OutsideWindow,
@@ -240,6 +242,51 @@ def test_denied_tags_and_digests() -> None:
         found.check_identity(tag, [B])
     with pytest.raises(DigestDenied, match="rule 'registry.example.com'"):
         found.check_identity("2.0.0", [B, A])
+
+
+def test_what_has_no_tag_is_denied_by_its_digest_alone() -> None:
+    found = rules(deny_tags=[".*", "^$"], deny_digests=[A])
+    found.check_identity("", [B])
+    with pytest.raises(DigestDenied):
+        found.check_identity("", [A])
+    assert sorted(found.rule.deny_tags.texts) == [".*", "^$"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "compares", "asks_for_creation"),
+    [
+        ({}, False, False),
+        ({"never_downgrade": True}, True, False),
+        ({"min_age": "1h", "age_from": ["first_seen"]}, False, False),
+        ({"min_age": "1h", "age_from": ["signature", "created"]}, False, True),
+    ],
+)
+def test_what_has_to_be_found_out_for_a_rule(rule: dict[str, Any], compares: bool, asks_for_creation: bool) -> None:
+    found = rules(**rule)
+    assert (found.never_downgrade, found.asks_for_creation) == (compares, asks_for_creation)
+
+
+def test_a_refusal_names_the_file_of_the_policy() -> None:
+    found = dataclasses.replace(rules(deny_tags=["a"]), source="/etc/policy.yml")
+    with pytest.raises(TagDenied, match="of the policy in /etc/policy.yml, 'deny_tags'") as caught:
+        found.check_identity("a")
+    assert caught.value.details["refused_by"]["policy"] == "/etc/policy.yml"
+
+
+def test_only_who_reports_a_change_that_waits_is_told_of_one() -> None:
+    found = rules(window={"deny": "00:00-24:00"})
+    for may_wait, error in ((True, ChangePending), (False, OutsideWindow)):
+        with pytest.raises(OutsideWindow) as caught:
+            found.check_change(Artifact(B, "1"), may_wait=may_wait)
+        assert type(caught.value) is error
+    for refused in (
+        lambda: found.check_change(Artifact(B, "1")),
+        lambda: found.check_write("1", B),
+        lambda: found.check_removal("1", B),
+    ):
+        with pytest.raises(OutsideWindow) as caught:
+            refused()
+        assert type(caught.value) is OutsideWindow
 
 
 @pytest.mark.parametrize(

@@ -323,7 +323,7 @@ def test_the_next_page_of_tags_is_asked_for_while_one_is_read(
         return second
 
     def read(raw: bytes, what: str) -> dict[str, Any]:
-        found_asked.append(asked.wait(10))
+        found_asked.append(asked.wait(120))
         return load_json_object(raw, what)
 
     monkeypatch.setattr(registry_pages, "load_json_object", read)

@@ -127,6 +127,19 @@ def test_the_same_content_writes_the_same_entry_once(host: Host) -> None:
     assert json.loads((host.index / name).read_text())["root"] == str(host.dest)
 
 
+def test_a_destination_is_one_fact_whatever_link_leads_to_it(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(host.dest.parent)
+    through = tmp_path / "link" / host.dest.name
+    host.pull("1")
+    host.pull("2", dest=str(through))
+    (found,) = host.facts(dests=[str(through), str(host.dest)])
+    assert (found["path"], found["digest"]) == (str(through), host.digest("2"))
+    assert found["asked"] == {"ref": f"oci-layout:{host.layout}:2"}
+    # the link alone is not the destination
+    (tmp_path / "link").unlink()
+    assert [each["state"] for each in host.facts()] == ["placed"]
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{}", "[]", "nul", '{"root": "relative", "control": "a", "is_parent": false, "asked": {}}',

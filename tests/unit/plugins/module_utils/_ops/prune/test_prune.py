@@ -358,7 +358,7 @@ def prune_registry(server: FaultServer, count: int) -> dict[str, Any]:
         ReferenceOptions(url=f"oci://{server.host}/org/app"),
         rules=[parse_rule(1, {"count": count})],
         state="absent",
-        connection=ConnectionOptions(insecure=True, timeout=5, retries=0),
+        connection=ConnectionOptions(insecure=True, timeout=60, retries=0),
         auth=AuthOptions(auth_config={"auths": {}}),
     )
     return prune(options)

@@ -144,7 +144,8 @@ def test_nothing_is_left_open(lab: Lab) -> None:
 
     publish(lab.layout, "4", {"index.json": "in the way"})
     before = count()
-    assert count() == before
+    # fewer when the garbage of another test was collected meanwhile
+    assert count() <= before
 
 
 def test_ignored_entries_are_counted(lab: Lab) -> None:
@@ -372,7 +373,7 @@ def test_a_cache_lists_what_was_pulled(tmp_path: Path, is_index: bool) -> None:
             platform="linux/arm64" if is_index else "",
             cache=CacheOptions(str(tmp_path / "cache")),
             auth=AuthOptions(auth_config={"auths": {}}),
-            connection=ConnectionOptions(insecure=True, timeout=5, retries=0),
+            connection=ConnectionOptions(insecure=True, timeout=60, retries=0),
         )
         assert pull(options).changed
     (listed,) = json.loads((tmp_path / "cache/index.json").read_text())["manifests"]

@@ -92,6 +92,14 @@ def test_a_command_that_alters_what_it_looks_at_is_refused(lab: Lab) -> None:
         lab.pull("2", validate=parse_validate("sh -c 'echo more >> $0/a' %s"))
     with pytest.raises(ValidationFailed, match="altered the staged content"):
         lab.pull("2", validate=parse_validate("touch %s/dir/more"))
+    # of the same size, and with its time set back
+    with pytest.raises(ValidationFailed, match="altered the staged content"):
+        lab.pull(
+            "2",
+            validate=parse_validate(
+                f"sh -c 'touch -r $0/a $1; printf eno > $0/a; touch -r $1 $0/a' %s {lab.dest.parent}/time"
+            ),
+        )
     assert (lab.dest / "a").read_text() == "one" and not (lab.dest / "dir/more").exists()
 
 

@@ -215,6 +215,18 @@ def test_a_damaged_record_is_said_once_beside_other_warnings(lab: Lab) -> None:
     assert not lab.pull().warnings
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_what_a_later_version_has_recorded_is_not_lost(lab: Lab, force: bool) -> None:
+    lab.pull(keep=2)
+    record = json.dumps({**json.loads(lab.record.read_text()), "format": 2, "standing": {"stopped": "by the operator"}})
+    lab.record.write_text(record)
+    kept = sorted((lab.record.parent / "kept").iterdir())
+    with pytest.raises(StorageError, match="written by a later version"):
+        lab.pull("2", keep=2, force=force)
+    assert lab.record.read_text() == record and sorted((lab.record.parent / "kept").iterdir()) == kept
+    assert (lab.dest / "dir/b").read_text() == "two"
+
+
 def test_a_sound_record_is_no_warning(lab: Lab) -> None:
     assert not lab.pull().warnings and not lab.pull().warnings and not lab.pull("2").warnings
 

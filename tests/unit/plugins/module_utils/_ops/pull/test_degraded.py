@@ -144,8 +144,10 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
+    made, gmtime = Clock(), time.gmtime
     monkeypatch.setattr(time, "time", made)
+    # of a placement, too: the next second may begin during a pull
+    monkeypatch.setattr(time, "gmtime", lambda seconds=None: gmtime(made.now if seconds is None else seconds))
     return made
 
 

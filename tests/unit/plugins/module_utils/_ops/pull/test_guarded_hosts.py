@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import OciError
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.via import (
+    _of_delivery as delivered_options,
+)
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import ConnectionFailed, OciError
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options import CacheOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull import change
@@ -32,6 +36,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.de
     Parcel,
     parse_delivery,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.last_good import LastGood
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.options import PullOptions, PullResult
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.provide import Request, provide
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
@@ -320,6 +325,37 @@ def test_what_the_controller_provides_is_judged_by_what_the_host_has(
         assert host.version == "2.0.0"
 
 
+@pytest.mark.parametrize("check", ["deny_digests", "deny_tags"])
+def test_what_is_denied_is_not_kept_for_want_of_the_registry(host: Host, tmp_path: Path, check: str) -> None:
+    host.pull(semver="<2.1.0")
+    denied = [host.registry.digests["2.0.0"]] if check == "deny_digests" else ["1.1.0", r"^2\.0"]
+    host.rule = {"match": "*", check: denied}
+    options = host.options(semver="<2.1.0", last_good=LastGood())
+    made = _delivery(options, tmp_path)
+    assert made.rules == [{"match": host.registry.name, check: denied}]
+    off = made._replace(revision="", failure=ConnectionFailed("It is off.").as_failure(), is_outage=True)
+    with pytest.raises(OciError) as caught:
+        _placed(options, off)
+    assert caught.value.reason == ("DigestDenied" if check == "deny_digests" else "TagDenied")
+    assert _placed(options, off._replace(rules=()))["reason"] == "LastGoodKept"
+
+
+def test_a_refusal_on_the_host_names_the_rule_as_the_policy_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_given: Any) -> None:
+        raise ConnectionFailed("It is off.")
+
+    monkeypatch.setattr(Task, "open", refuse)
+    rule = {"match": "r.example/**", "never_downgrade": True}
+    policy = replace(read(json.dumps([rule])), source="/etc/policy.yml")
+    options = PullOptions(ReferenceOptions("r.example/app:1"), "x", LayerSelector(), Limits(1, 1), policy=policy)
+    made = _delivery(options, tmp_path)
+    assert (made.policy, made.rules, made.is_outage) == ("/etc/policy.yml", [rule], True)
+    here = delivered_options(options, made).policy
+    assert here is not None and (here.source, here.rules[0].match.text) == ("/etc/policy.yml", "r.example/**")
+
+
 def test_a_new_revision_waits_for_its_time(host: Host, tmp_path: Path) -> None:
     never = {"window": {"deny": ["00:00-24:00"]}}
     first = host.pull("1.0.0", rule=never)
@@ -352,6 +388,14 @@ def test_a_new_revision_waits_for_its_time(host: Host, tmp_path: Path) -> None:
     found = pull_delivered(Parcel("controller", [delivery]), [here], go_on)
     assert (found["reason"], found["changed"], host.version) == ("NewRevisionPending", False, "1.1.0")
     assert found["pending"]["revision"] == delivery.revision
+
+
+def _placed(options: PullOptions, delivery: Delivery) -> dict[str, Any]:
+    """What the module returns on the host for a delivery."""
+    here = delivered_options(options, delivery)
+    return pull_delivered(
+        Parcel("controller", [delivery]), [here], lambda task, _diff: run(make_context(here, task)).as_result()
+    )
 
 
 def _delivery(options: PullOptions, folder: Path) -> Delivery:

@@ -88,7 +88,7 @@ def test_what_may_meet_is_written_in_the_order_of_the_list() -> None:
     started = threading.Barrier(5)
 
     def work(number: int) -> None:
-        started.wait(10)
+        started.wait(120)
         try:
             with turns.turn(number):
                 order.append(number)
@@ -119,4 +119,4 @@ def test_what_cannot_meet_waits_for_nobody() -> None:
         passed.set()
 
     threading.Thread(target=work, daemon=True).start()
-    assert passed.wait(30)
+    assert passed.wait(120)

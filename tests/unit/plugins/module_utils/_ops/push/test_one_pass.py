@@ -50,7 +50,7 @@ class Place:
         self.server.seen.clear()
         build = BuildOptions([Input(str(path)) for path in paths or (self.file,)], type=type)
         reference = ReferenceOptions(ref=f"{self.server.host}/org/app:{tag}")
-        connection = ConnectionOptions(insecure=True, timeout=5.0, retries=0)
+        connection = ConnectionOptions(insecure=True, timeout=60.0, retries=0)
         return push(PushOptions(reference, build, connection=connection, **options), check_mode=check)
 
     def sent(self, *methods: str) -> list[str]:
@@ -171,7 +171,7 @@ def test_several_files_at_the_same_time(place: Place) -> None:
     together = threading.Barrier(4)
 
     def wait(seen: Seen) -> None:
-        together.wait(20)
+        together.wait(120)
 
     place.server.always("PATCH", UPLOADS, wait)
     done = place.push("1", place.file, *others)
@@ -217,7 +217,7 @@ def test_a_tree_that_changes_meanwhile(place: Place, monkeypatch: pytest.MonkeyP
 
     def shrunk(descriptor: int, path: str) -> Iterator[bytes]:
         if path.endswith("3.bin"):
-            assert started.wait(20)
+            assert started.wait(120)
             os.truncate(path, 1)
         yield from pieces(descriptor, path)
 

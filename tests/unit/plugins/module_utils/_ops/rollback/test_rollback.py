@@ -24,6 +24,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     OciError,
     StorageError,
 )
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.info.placed import placed
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.host_options import parse_health
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.last_good import LastGood
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.rollback.choice import HeldBack, NotKept
@@ -176,6 +177,17 @@ def test_check_mode_and_diff_mode_change_nothing(host: Host) -> None:
     assert [each["before"] for each in shown["diff"] if each["before_header"].endswith("/a")] == ["three"]
     assert host.back(state="suspended", check_mode=True)["changed"]
     assert (host.record.read_bytes(), host.files) == (before, THREE)
+
+
+def test_the_record_of_a_later_version_is_left_alone(host: Host) -> None:
+    record = json.dumps({**json.loads(host.record.read_text()), "format": 2})
+    host.record.write_text(record)
+    for state in ("rolled_back", "released", "suspended", "resumed"):
+        with pytest.raises(StorageError, match="written by a later version"):
+            host.back(state=state)
+    with pytest.raises(StorageError, match="written by a later version"):
+        placed(str(host.dest))
+    assert host.record.read_text() == record and host.files == THREE
 
 
 def test_kept_bytes_that_were_damaged_are_not_placed(host: Host) -> None:

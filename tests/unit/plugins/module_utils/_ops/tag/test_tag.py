@@ -384,7 +384,7 @@ def move(server: FaultServer, *tags: str, ref: str = ":stage", **options: Any) -
     given = TagOptions(
         ReferenceOptions(ref=f"{server.host}/org/app{ref}"),
         tags,
-        connection=ConnectionOptions(insecure=True, timeout=5, retries=0),
+        connection=ConnectionOptions(insecure=True, timeout=60, retries=0),
         auth=AuthOptions(auth_config={"auths": {}}),
         **options,
     )
