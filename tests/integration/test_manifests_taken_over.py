@@ -173,7 +173,7 @@ def test_what_a_job_has_made_goes_with_it(sets: Sets, cluster: KubeCluster, name
     cluster.apply(pod, namespace=namespace)
     (pruned,) = sets.run(sets.task("app", "two", namespace=namespace))
     assert actions(pruned) == {"Job/job": "pruned"}
-    cluster.kubectl("wait", "--for=delete", "pod/made", "-n", namespace, "--timeout=100s")
+    cluster.kubectl("wait", "--for=delete", "pod/made", "-n", namespace, "--timeout=300s", timeout=330)
 
 
 def test_check_mode_is_told_what_may_not_be_pruned(
