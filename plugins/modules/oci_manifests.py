@@ -77,8 +77,8 @@ options:
           - The directory in the artifact, or the file, with the manifests. All files below it whose names end with
             C(.yaml), C(.yml) or C(.json) are read, hidden ones excepted.
             Without one it is an error, and nothing is pruned.
-          - Where the directory has a C(kustomization.yaml), it is built by O(kustomize). Where directories below it have
-            one, those are built, and files elsewhere are read.
+          - Where the directory has a C(kustomization.yaml), it is built by O(kustomize). Where it has none and
+            directories below it do, those are built, and files elsewhere are read.
         type: str
         default: ./
       prune:
