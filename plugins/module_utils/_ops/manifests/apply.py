@@ -222,9 +222,9 @@ class Applier:
             return
         if member.live is None:
             member.action = CREATED
-        elif self._takes_over(member):
-            member.would_be, member.action = self._after_take_over(member), CONFIGURED
         else:
+            if self._takes_over(member):
+                member.would_be = self._after_take_over(member, member.live)
             is_same = not any(True for _each in json_patch(comparable(member.live), comparable(member.would_be)))
             member.action = UNCHANGED if is_same and _is_applied(member.live) else CONFIGURED
 
@@ -307,11 +307,10 @@ class Applier:
             return False
         return taken_over(member.live, member.item.version, MANAGER) is not None
 
-    def _after_take_over(self, member: Member) -> Mapping[str, Any]:
+    def _after_take_over(self, member: Member, live: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the object that results when fields of kubectl are taken over, as well as it can be known before."""
         left = without_taken_over(member.would_be, member.item.version)
-        if not self._check_mode:
-            # the answer to the apply takes its place
+        if not any(True for _each in json_patch(comparable(live), comparable(left))):
             return left
         metadata = {name: value for name, value in left["metadata"].items() if name != "managedFields"}
         try:
