@@ -37,7 +37,7 @@ from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, WritableRepository, read_blob
 from ..artifact_result import artifact_result
 from ..connect import cache_warnings, open_cache
-from ..connect_to_write import open_to_write
+from ..connect_to_write import check_writable, open_to_write
 from ..immutable_tags import is_immutable
 from ..resolve import ReferenceOptions, Resolved, parse_target
 from .build import FLUX, HELM, BuildOptions, Built, Layer, build, with_subject
@@ -247,6 +247,8 @@ class _Push:
         is_sent = changed and not self._check_mode
         if is_sent:
             self._send(pending, blobs)
+        elif changed:
+            check_writable(self._repository)
         if self._signer:
             self._sign(self._signer, held, outcome)
         for tag in pending if is_sent else ():
