@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -109,10 +108,7 @@ def test_an_audit_says_what_runs_where_and_what_is_wrong_with_it(
     assert not (tmp_path / "web2/dest" / HOSTILE).exists()
 
     # in a browser, names are text, and nothing of them runs
-    shown = subprocess.run(
-        [tools["chromium"], "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()],
-        check=True, capture_output=True, text=True, timeout=240,
-    ).stdout  # fmt: skip
+    shown = tools.shown(page)
     assert "<title>The fleet</title>" in shown and "<img" not in shown
     assert "&lt;img src=x onerror=document.title=0&gt;" in shown
     for words in ("moved tag", "no signature", "suspended", "host not reached", "newer version", digest[:19]):

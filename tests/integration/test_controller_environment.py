@@ -94,6 +94,7 @@ def ground(
 def watched_command_lines() -> Iterator[set[str]]:
     """The command lines of all processes of the machine, as often as they can be read, without those of other tests."""
     seen: set[str] = set()
+    judged: set[tuple[str, str]] = set()
     stop = threading.Event()
 
     def watch() -> None:
@@ -103,8 +104,10 @@ def watched_command_lines() -> Iterator[set[str]]:
                     line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 except OSError:
                     continue
-                if not is_of_another_worker(line):
-                    seen.add(line)
+                if (process.name, line) not in judged:
+                    judged.add((process.name, line))
+                    if not is_of_another_worker(int(process.name), line):
+                        seen.add(line)
             time.sleep(0.02)
 
     thread = threading.Thread(target=watch)
@@ -149,7 +152,7 @@ def test_a_login_reaches_the_other_host(ground: Ground) -> None:
                 ground.several("several", resolve_once=True),
                 ground.info("loop", loop=[1, 2]),
                 ground.info("check", check_mode=True),
-                ground.info("async", **{"async": 60, "poll": 1}),
+                ground.info("async", **{"async": 600, "poll": 1}),
                 ground.info("delegated back", delegate_to="localhost"),
                 {"name": "chart", CHARTS: {"sources": charts}, "ignore_errors": True},
                 ground.info("wrong in the task", options={"username": username, "password": WRONG_PASSWORD}),

@@ -9,7 +9,6 @@ import contextlib
 import json
 import runpy
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,12 +32,6 @@ GUIDE = CHECKOUT / "docs/docsite/rst/guide_events.rst"
 SOURCE, FILTER = "cloudnative.artifacts.oci_artifact", "cloudnative.artifacts.registry_webhook"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def running(rulebook: Rulebook, how: signal.Signals) -> Iterator[None]:
     rulebook.start()
@@ -52,7 +45,7 @@ def running(rulebook: Rulebook, how: signal.Signals) -> Iterator[None]:
 def test_one_event_for_each_move_of_a_tag_across_restarts(
     tools: Tools, ansible: AnsibleRunner, collections_tree: Path, tmp_path: Path
 ) -> None:
-    port, folder = free_port(), tmp_path / "registry"
+    port, folder = servers.hold_port(), tmp_path / "registry"
     folder.mkdir()
     with servers.distribution(Path(tools["registry"]), folder, notify=f"http://127.0.0.1:{port}/registry") as registry:
         stable, signed = Publisher(registry.host, "team/app"), Publisher(registry.host, "team/signed")

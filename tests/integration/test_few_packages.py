@@ -122,7 +122,7 @@ def test_a_plain_debian_12(
     do; a key that cosign encrypted names the package for it."""
     assert importable(debian_python, *MODULES) == ["requests", "urllib3", "cryptography"]
     code = "import cryptography as c, requests as r, urllib3 as u; print(c.__version__, r.__version__, u.__version__)"
-    said = subprocess.run([debian_python, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    said = subprocess.run([debian_python, "-c", code], check=True, capture_output=True, text=True, timeout=900)
     assert said.stdout.split() == ["38.0.4", "2.28.1", "1.26.12"]
     name, theirs = f"{registry.host}/debian/config", f"{registry.host}/debian/theirs"
     there, verify = {"insecure": True}, {"public_keys": [str(KEYS / "key-a.pub")]}

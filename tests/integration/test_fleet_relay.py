@@ -20,6 +20,7 @@ import pytest
 from support import vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import TITLE, Blob, Publisher, contents
+from support.processes import kill_family
 from support.servers import RegistryServer
 from support.ssh_host import NAME, SshHost, ssh_users
 from support.tools import Tools
@@ -244,7 +245,8 @@ def test_runs_that_are_killed(
         arguments = [f"-eansible_python_interpreter={python}", f"-erevision={wanted}"]
         process = ansible.start(tmp_path / "playbook.yml", *arguments, start_new_session=True)
         time.sleep(generator.uniform(0.3, 1.0) * duration)
-        os.killpg(process.pid, signal.SIGKILL)
+        # newer workers of Ansible are groups of their own
+        kill_family(process.pid)
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
         if process.returncode == 0:

@@ -130,18 +130,18 @@ def test_what_another_program_left_pending(
         for process in started:
             process.kill()
             process.wait()
-    time.sleep(2)
     run = role(
         source(publisher),
         [
-            release(namespace, "unlocked", timeout="2s"),
-            release(namespace, "refused", timeout="2s", pending="fail"),
+            release(namespace, "unlocked", timeout="10s"),
+            release(namespace, "refused", timeout="10s", pending="fail"),
             release(namespace, "in-use", timeout="1h"),
-            release(namespace, "unwanted", timeout="2s", state="absent"),
-            release(namespace, "rolled-back", timeout="2s", pending="rollback"),
-            release(namespace, "removed", timeout="2s", pending="uninstall"),
+            release(namespace, "unwanted", timeout="10s", state="absent"),
+            release(namespace, "rolled-back", timeout="10s", pending="rollback"),
+            release(namespace, "removed", timeout="10s", pending="uninstall"),
         ],
-        helm_release_lock_timeout="1s",
+        # as long as it takes until what is left pending counts as abandoned
+        helm_release_lock_timeout="20s",
     )
     results = run.releases
     assert {name: each["reason"] for name, each in results.items()} == {

@@ -288,7 +288,7 @@ def test_namespaces_of_record_and_objects(
     assert not role(demo, [relabelled]).failed
     latest = history(cluster, namespace, "one")[-1][0]
     pend(cluster, namespace, latest)
-    run = role(demo, [{**relabelled, "timeout": "1s"}])
+    run = role(demo, [{**relabelled, "timeout": "10s"}])
     assert not run.failed and run.actions == {"one": "upgrade"}, run.message
     assert names(cluster, "secret", other) == ["after-secret", "one-secret"]
 

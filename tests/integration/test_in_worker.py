@@ -118,7 +118,8 @@ case "$server" in
     kill*) kill -KILL "$PPID" ;;
     alarm*) kill -ALRM "$4" ;;
 esac
-exec sleep 600
+# it is not left behind when the module is
+while [ -e "/proc/$PPID/exe" ]; do sleep 0.2; done
 """
 
 

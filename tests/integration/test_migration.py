@@ -110,6 +110,8 @@ def objects(role: RoleRunner, namespace: str) -> dict[str, Any]:
         for each in role.cluster.list(kind, namespace, "app.kubernetes.io/managed-by=Helm"):
             metadata = each["metadata"]
             identity = {name: metadata.get(name) for name in ("uid", "generation", "labels", "annotations")}
+            # that its controller gives it some time after it was made
+            identity["annotations"].pop("deployment.kubernetes.io/revision", None)
             found[f"{kind}/{metadata['name']}"] = {**identity, "spec": each.get("spec"), "data": each.get("data")}
     assert len(found) == 2
     return found

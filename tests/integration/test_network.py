@@ -81,8 +81,8 @@ def watched_processes(secrets: Sequence[str]) -> Iterator[list[str]]:
                         line = Path("/proc", entry, "cmdline").read_bytes().decode(errors="replace")
                     except OSError:
                         continue
-                    if not is_of_another_worker(line):
-                        found.extend(line for secret in secrets if secret in line)
+                    if any(secret in line for secret in secrets) and not is_of_another_worker(int(entry), line):
+                        found.append(line)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

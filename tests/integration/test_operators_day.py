@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -125,11 +124,7 @@ class Site:
         }
         flags = ("-i", self._write("audit.ini", pythons), "--forks", "4", "--check")
         done = self._ansible.playbook(f"{COLLECTION}.audit", *flags, extra_vars=variables)
-        shown = subprocess.run(
-            [self._tools["chromium"], "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()],
-            check=True, capture_output=True, text=True, timeout=240,
-        ).stdout  # fmt: skip
-        return done.returncode, json.loads(document.read_text()), shown
+        return done.returncode, json.loads(document.read_text()), self._tools.shown(page)
 
 
 def reasons(results: list[TaskResult]) -> set[tuple[bool, str]]:

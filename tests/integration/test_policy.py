@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,9 @@ def test_one_policy_for_all_modules(ansible: AnsibleRunner, registry: RegistrySe
     )
     assert reasons(found) == ["TagDenied", "ok", "TagImmutable", "ok"]
     assert found[1]["verification"]["verified"] and found[1]["before"] == {"prod": ""}
-    closed = {registry.host: {"window": "Mon 01:00-01:01"}}
+    # neither open now nor soon
+    hour = (datetime.datetime.now(datetime.timezone.utc).hour + 12) % 24
+    closed = {registry.host: {"window": f"{hour:02}:00-{hour:02}:01"}}
     found = plays.run(closed, (TAG, {"ref": ref, "tags": ["other"]}), prune, (DIFF, {"from": ref, "to": ref}))
     assert reasons(found) == ["OutsideWindow", "OutsideWindow", "ok"]
     (pruned,) = plays.run(kept, prune)

@@ -196,7 +196,7 @@ def test_module_defaults_loop_and_async(ansible: AnsibleRunner, published: Publi
     }
     waited = {
         PULL: {"url": published.url, "semver": "1.x", "dest": f"{tmp_path}/async"},
-        "async": 60,
+        "async": 600,
         "poll": 1,
         "vars": {"ansible_async_dir": str(tmp_path / "jobs")},
     }

@@ -359,7 +359,7 @@ push(PushOptions(
 ))
 """
     target = subprocess.run(
-        [ansible.target_python, "-c", script], check=False, capture_output=True, text=True, timeout=120
+        [ansible.target_python, "-c", script], check=False, capture_output=True, text=True, timeout=900
     )
     assert target.returncode == 9, target.stderr
     assert tags_of(tools, ref.rpartition(":")[0]) == before

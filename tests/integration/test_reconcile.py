@@ -195,10 +195,19 @@ def test_systemd_runs_what_the_guide_sets_up(ansible: AnsibleRunner, registry: R
         assert host.status()["last_handled_reconcile_at"] == "now"
         assert host.conditions()["Ready"] == ("False", "VerificationError")
 
+        # a run that is going on, and would not end, does not outlive the host's way back
+        endless = make_project(folder, "three") / "site.yml"
+        wait = f'    - ansible.builtin.wait_for: {{path: "{folder}/never", timeout: 86400}}\n  vars_files:'
+        endless.write_text(endless.read_text().replace("  vars_files:", wait))
+        publish(ansible, endless.parent, f"{registry.host}/platform/hosts:1.6.0")
+        assert host.run("request", "host", "--token", "again").returncode == 0
+        begun = Path(f"{host.out}.begun")
+        wait_for(lambda: begun.read_text() == "begun three")
         done = within.playbook(*words, "-e", "reconcile_state=absent")
         assert done.returncode == 0 and not host.state.exists(), done.stdout
         assert not list(system.units.glob("oci-reconcile-*"))
         assert "oci-reconcile" not in system.run("systemctl", "list-timers", "--all").stdout
+        assert system.run("systemctl", "is-active", "oci-reconcile-host.service").stdout in ("inactive\n", "failed\n")
 
 
 def test_cron_runs_when_the_interval_is_over(ansible: AnsibleRunner, tmp_path: Path) -> None:

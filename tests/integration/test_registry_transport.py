@@ -52,7 +52,7 @@ def connect(
     server: RegistryServer, name: str, credential: Credential | None = None, *, push: bool = True, **options: Any
 ) -> RegistryRepository:
     reference = parse_reference(f"{server.host}/{name}")
-    connection = ConnectionOptions(**{"insecure": server.scheme == "http", "timeout": 20.0, **options})
+    connection = ConnectionOptions(**{"insecure": server.scheme == "http", "timeout": 120.0, **options})
     return RegistryRepository(reference, RegistryClient(reference.registry, connection, credential), push=push)
 
 

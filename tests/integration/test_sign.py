@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from meeting import Meeting
 from support import vectors
 from support.ansible_runner import AnsibleRunner, TaskResult
 from support.artifacts import INDEX, Publisher
@@ -20,6 +21,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.options
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import SigningOptions, SignOptions, sign
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.verify import VerifyOptions, verify
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust import sign as sign_module
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._trust.policy import parse_policy
 
 PUSH, SIGN, VERIFY = (f"cloudnative.artifacts.oci_artifact_{verb}" for verb in ("push", "sign", "verify"))
@@ -300,7 +302,9 @@ def test_no_secret_is_shown(ansible: AnsibleRunner, content: Path, tmp_path: Pat
 
 
 @pytest.mark.once
-def test_signers_at_once_lose_nothing(server: RegistryServer, ansible: AnsibleRunner, content: Path) -> None:
+def test_signers_at_once_lose_nothing(
+    server: RegistryServer, ansible: AnsibleRunner, content: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Five keys sign one artifact at the same time, in both formats."""
     names = ["ed25519", "p384", "p521", "rsa2048", "rsa4096"]
     ref = ReferenceOptions(ref=f"{server.host}/sign/at-once:1.0.0")
@@ -312,8 +316,11 @@ def test_signers_at_once_lose_nothing(server: RegistryServer, ansible: AnsibleRu
         key = SigningOptions(key=str(KEYS / f"{name}.raw.pem"))
         return bool(sign(SignOptions(ref, key, connection=connection))["changed"])
 
-    with ThreadPoolExecutor(len(names)) as pool:
-        assert list(pool.map(one, names)) == [True] * len(names)
+    # each looks again when the others have written: on a busy machine that takes longer than it would pause
+    meeting = Meeting(len(names))
+    with monkeypatch.context() as patched, ThreadPoolExecutor(len(names)) as pool:
+        patched.setattr(sign_module, "time", meeting)
+        assert list(pool.map(meeting.attend, [one] * len(names), names)) == [True] * len(names)
     for types in ([], ["https://sigstore.dev/cosign/sign/v1"]):
         policy = {"public_keys": public(*names), "min_signers": len(names), "predicate_types": types}
         verified = verify(VerifyOptions(ref, parse_policy(policy), connection=connection))

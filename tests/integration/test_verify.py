@@ -263,7 +263,7 @@ def test_keyless_verification_without_a_network(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=900,
         env={**os.environ, "PYTHONPATH": paths},
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -421,7 +421,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _drain(self) -> None:
         """Wait until what was sent has arrived: a reset would take it back, and nobody could say how much came."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + LONGEST_STALL
         while time.monotonic() < deadline:
             unsent = struct.unpack("i", fcntl.ioctl(self.connection, SIOCOUTQ, struct.pack("i", 0)))[0]
             if not unsent:

@@ -31,7 +31,7 @@ MAX_RESULT = 64 * 1024 * 1024
 _PAUSE = 0.1
 _GRACE = 10.0
 # what the run needs of the result of the pull
-_KEPT = ("changed", "failed", "msg", "reason", "retryable", "artifact", "degraded", "warnings", "suspended", "held")
+_KEPT = tuple("changed failed msg reason retryable artifact degraded warnings suspended pending held".split())
 
 
 class PlayFailed(OciError):

@@ -199,7 +199,7 @@ class AnsibleRunner:
 
     def _program(self, command: str) -> list[str]:
         """The words that stand for a command of Ansible."""
-        if not self._quick.exists():
+        if not (self._quick / "parsed").exists():
             save_parsed(self._quick)
         return [sys.executable, quick_start.__file__, str(self._quick), str(Path(sys.executable).parent / command)]
 

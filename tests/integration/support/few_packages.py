@@ -32,7 +32,7 @@ print(json.dumps(sorted(found)))
 
 def make_python(folder: Path, python: str, *distributions: str) -> str:
     """An interpreter like ``python``, with these of its distributions and what they require."""
-    subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=120)
+    subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=900)
     listed = subprocess.run(
         [python, "-c", _FILES, *distributions], check=True, capture_output=True, text=True, timeout=60
     )

@@ -10,6 +10,7 @@ no node: what needs one (a Pod that runs, a Deployment that becomes available) d
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import secrets
@@ -65,7 +66,7 @@ class KubeCluster:
         entry: dict[str, Any] = view["clusters"][0]["cluster"]
         return entry
 
-    def kubectl(self, *arguments: str | Path, stdin: str = "", timeout: float = 120.0) -> str:
+    def kubectl(self, *arguments: str | Path, stdin: str = "", timeout: float = 900.0) -> str:
         """What kubectl prints; its words are the message of the AssertionError when it fails."""
         command = [str(self.kubectl_path), "--kubeconfig", str(self.kubeconfig), *(str(part) for part in arguments)]
         environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
@@ -153,7 +154,26 @@ class KubeCluster:
         path = folder / f"{namespace}-{name}.kubeconfig"
         token = self.token(namespace, name)
         _write_kubeconfig(path, self._cluster_entry(), token, namespace=namespace, user=name)
-        return KubeCluster(path, self.kubectl_path)
+        user = KubeCluster(path, self.kubectl_path)
+        if rules:
+            user._await_right(rules[0], namespace)
+        return user
+
+    def _await_right(self, rule: Manifest, namespace: str, timeout: float = 300.0) -> None:
+        """Wait until what decides about requests has heard of a new rule, which is some time after it was written."""
+        (verb, *_verbs), (resource, *_resources), (group, *_groups) = (
+            rule[name] for name in ("verbs", "resources", "apiGroups")
+        )
+        what = "configmaps" if resource == "*" else f"{resource}.{group}" if group else resource
+        names = rule.get("resourceNames", [])
+        words = ["auth", "can-i", verb, "/".join([what, *names[:1]]), "--namespace", namespace]
+        deadline = time.monotonic() + timeout
+        while True:
+            with contextlib.suppress(AssertionError):
+                self.kubectl(*words)
+                return
+            assert time.monotonic() < deadline, f"{' '.join(words)}: no"
+            time.sleep(0.1)
 
     def token(self, namespace: str, service_account: str) -> str:
         """A token of a ServiceAccount that is there."""

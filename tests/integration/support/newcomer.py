@@ -56,7 +56,7 @@ def make_repository(collection: Path, folder: Path) -> str:
     shutil.copy(collection / "tests/run.sh", place / "tests")
     git = ["git", "-c", "user.name=tests", "-c", "user.email=tests@example.com", "-c", "init.defaultBranch=main"]
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "The collection"]):
-        subprocess.run([*git, *command], check=True, cwd=place, timeout=120)
+        subprocess.run([*git, *command], check=True, cwd=place, timeout=900)
     return place.as_uri()
 
 

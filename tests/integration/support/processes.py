@@ -13,12 +13,27 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def is_of_another_worker(command: str) -> bool:
-    """Whether a command line names the temporary folder of another worker of pytest than this one.
+def is_of_another_worker(pid: int, command: str) -> bool:
+    """Whether a process is of another worker of pytest than this one: its command line names a temporary folder of that
+    one, or it was started by it. So is what ended before that could be told.
 
-    Tests that run at the same time have the same login, which some give to ``ansible`` as an argument, as users do.
+    Tests that run at the same time have the same login, which some give to ``ansible`` as an argument, as users do, and
+    which Ansible gives to a shell.
     """
-    return bool(set(re.findall(r"/popen-(gw\d+)/", command)) - {os.environ.get("PYTEST_XDIST_WORKER")})
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        return False
+    if set(re.findall(r"/popen-(gw\d+)/", command)) - {worker}:
+        return True
+    while pid not in (0, 1, os.getpid()):
+        try:
+            above = parent(pid)
+        except OSError:
+            return True
+        if above == os.getppid():  # which has started all workers
+            return True
+        pid = above
+    return False
 
 
 def descendants(pid: int) -> dict[int, str]:
@@ -45,6 +60,20 @@ def parent(pid: int) -> int:
     """The process that started one."""
     fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     return int(fields[1])
+
+
+def kill_family(pid: int) -> None:
+    """End a process and all below it at once, whatever session and group they are in.
+
+    They are halted first, so that none of them starts another one in the meantime.
+    """
+    halted: set[int] = set()
+    while more := descendants(pid).keys() - halted:
+        for each in more:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGSTOP)
+        halted |= more
+    kill(halted)
 
 
 def kill(pids: Iterable[int]) -> None:

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -126,6 +127,22 @@ def _clean_environment() -> dict[str, str]:
     return {**kept, "OTEL_TRACES_EXPORTER": "none"}
 
 
+_HELD: list[socket.socket] = []
+
+
+def hold_port(address: str = "127.0.0.1") -> int:
+    """A port that is free, and that no other process is given as long as this one lives.
+
+    Who sets SO_REUSEADDR, as servers do, may listen on it, also several times: until then, in between and afterwards
+    connections are refused, where else the server of another test might answer.
+    """
+    held = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind((address.strip("[]"), 0))
+    _HELD.append(held)
+    return int(held.getsockname()[1])
+
+
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 
@@ -138,7 +155,7 @@ def end_with_parent() -> None:
 
 @contextmanager
 def _running(command: list[str | Path], folder: Path) -> Iterator[tuple[int, Path]]:
-    """Run a server; yield the port it chose and the file of its standard output. It chooses: no port can be lost."""
+    """Run a server; yield the port that it says it listens on, and the file of its standard output."""
     out_path, err_path = folder / "stdout.log", folder / "stderr.log"
     with open(out_path, "wb") as out, open(err_path, "wb") as err:
         process = subprocess.Popen(
@@ -189,8 +206,8 @@ def distribution(
 
     ``auth`` is a part of its configuration; ``htpasswd`` makes one, and ``tokens``, the server whose tokens it takes,
     another. With ``client_ca`` it wants a client certificate of that authority; with ``mirrored`` it is a pull-through
-    cache of that registry, whose credentials it has. ``port`` is for one that was stopped and comes back. ``notify`` is
-    the URL that it sends notifications to, again and again until they are taken.
+    cache of that registry, whose credentials it has. ``port`` is for one that was stopped and comes back: nobody else
+    gets it in between. ``notify`` is the URL that it sends notifications to, again and again until they are taken.
     """
     config: dict[str, object] = {
         "version": "0.1",
@@ -201,7 +218,7 @@ def distribution(
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
     }
-    http: dict[str, object] = {"addr": f"{address}:{port}", "secret": "of no use to anyone"}
+    http: dict[str, object] = {"addr": f"{address}:{port or hold_port(address)}", "secret": "of no use to anyone"}
     config["http"] = http
     if certificate:
         tls: dict[str, object] = {"certificate": str(certificate.cert), "key": str(certificate.key)}
@@ -234,5 +251,5 @@ def distribution(
 @contextmanager
 def oci11(binary: Path, folder: Path) -> Iterator[RegistryServer]:
     """A registry with the referrers API of OCI 1.1, which Distribution does not have."""
-    with _running([binary, "--addr", "127.0.0.1:0"], folder) as (port, log):
+    with _running([binary, "--addr", f"127.0.0.1:{hold_port()}"], folder) as (port, log):
         yield RegistryServer(port=port, access_log=log)

@@ -75,12 +75,17 @@ class Tools:
             input=stdin if stdin is not None else "",
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=900,
             env={**environment, "HOME": str(self._home), **(env or {})},
         )
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
+
+    def shown(self, page: Path) -> str:
+        """A page as a browser makes it, whose profile is in the home of the tools: two cannot have the same one."""
+        flags = ("--headless", "--no-sandbox", "--disable-gpu", "--dump-dom")
+        return self.run("chromium", *flags, page.as_uri()).stdout
 
 
 # variables that would lead a tool to the credentials of whoever runs the tests

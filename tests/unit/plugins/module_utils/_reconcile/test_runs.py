@@ -70,6 +70,9 @@ def test_a_revision_that_waits_for_its_time_is_no_failure_where_one_is_in_place(
     assert room.configured() == "one" and room.conditions() == {"Ready": SUCCEEDED}
     said = [each for each in room.status()["events"] if each["reason"] == "NewRevisionPending"]
     assert [each["type"] for each in said] == ["Warning", "Normal"] and said[1]["message"] == "it is Sat 11:59"
+    # of what the module returns, the play hands this on
+    (keep,) = (task for task in json.loads((room.folder / "pull.yml").read_text())[0]["tasks"] if "vars" in task)
+    assert "'pending'" in keep["vars"]["wanted"]
 
 
 def test_what_cannot_help_itself_is_stalled(room: Room) -> None:
