@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import (
-    InvalidContent,
     InvalidOption,
     InvalidReference,
     LayerError,
@@ -32,6 +31,7 @@ from ..._files.threads import new_thread, thread_pool
 from ..._oci import media
 from ..._oci.digest import digest_of_hash, parse_digest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
+from ..._oci.preliminary import is_about_one
 from ..._oci.progress import transfers
 from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, WritableRepository, read_blob
@@ -301,7 +301,9 @@ class _Push:
         try:
             remote = self._repository.fetch_manifest(held.digest)
             return remote if self._is_alike(remote) and self._has_same_layers(remote) else None
-        except (NotFound, InvalidContent, LayerError):
+        except OciError as exc:
+            if not (isinstance(exc, LayerError) or is_about_one(exc)):
+                raise
             return None
 
     def _is_alike(self, remote: Manifest) -> bool:

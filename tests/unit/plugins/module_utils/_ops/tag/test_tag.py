@@ -488,6 +488,25 @@ def test_the_race_for_a_tag(fault_server: FaultServer) -> None:
         move(fault_server, "prod")
 
 
+@pytest.mark.parametrize("status", [401, 403, 405, 501, 503])
+def test_a_gateway_that_refuses_to_answer_head(fault_server: FaultServer, status: int) -> None:
+    _old, new, _other = manifests(fault_server)
+    fault_server.always("HEAD", "", lambda _seen: Answer(status))
+    assert move(fault_server, "prod", "fresh")["tags"] == {"prod": "moved", "fresh": "created"}
+    assert (fault_server.tags["prod"], fault_server.tags["fresh"]) == (new, new)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 410])
+def test_a_registry_that_refuses_each_tag_that_is_not_there(fault_server: FaultServer, status: int) -> None:
+    _old, new, _other = manifests(fault_server)
+
+    def missing(seen: Any) -> Answer | None:
+        return None if seen.method == "PUT" or "fresh" in fault_server.tags else Answer(status)
+
+    fault_server.always("", "/manifests/fresh", missing)
+    assert move(fault_server, "fresh")["changed"] and fault_server.tags["fresh"] == new
+
+
 def test_an_unchanged_tag_takes_a_request_each_and_a_new_one_is_not_replaced(fault_server: FaultServer) -> None:
     manifests(fault_server)
     fault_server.tags["prod"] = fault_server.tags["stage"]
