@@ -183,12 +183,15 @@ def _check_force(item: Mapping[str, Any], key: ReleaseKey) -> None:
 
 
 def _window(option: Mapping[str, Any] | None, key: ReleaseKey) -> Schedule | None:
-    given = {name: value for name, value in (option or {}).items() if value is not None}
-    if not given:
+    """Return when the release may be changed; None without the option.
+
+    :raises InvalidOption: when it cannot be understood, or holds no window, as a wrong variable makes it.
+    """
+    if option is None:
         return None
     from ..._policy.window import check_schedule
 
-    return check_schedule(given, f"'window' of the release {key}")
+    return check_schedule(option, f"'window' of the release {key}")
 
 
 def _drift_rule(entry: Mapping[str, Any], key: ReleaseKey) -> DriftRule:
