@@ -323,8 +323,9 @@ pruned:
       description: Whether it is removed; in check mode, would be.
       type: bool
     why:
-      description: Why it stays with O(prune=true), V(part) of an index that stays, V(referrer) of what stays, V(shared)
-        for a tag that the registry does not remove by itself; else empty.
+      description: Why it stays with O(prune=true), V(part) of an index that stays, V(referrer) of what stays,
+        V(subject) of a referrer that stays, V(shared) for a tag that the registry does not remove by itself; else
+        empty.
       type: str
 blobs:
   description: The number of blobs that were there already, that were mounted, and that were uploaded. With

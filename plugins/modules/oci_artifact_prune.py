@@ -278,8 +278,8 @@ keep:
   description:
     - The tags that stay, each with C(tag), C(digest), which is empty where it was not asked for, and C(why).
     - C(why) is V(not_covered) by any rule, V(count), V(age), V(always) for a rule that keeps all, V(age_unknown),
-      V(immutable) by O(policy), V(in_use), V(deployed), V(part) of an index that stays, V(referrer) of what stays, or
-      V(shared) for a tag that the registry does not remove by itself.
+      V(immutable) by O(policy), V(in_use), V(deployed), V(part) of an index that stays, V(referrer) of what stays,
+      V(subject) of a referrer that stays, or V(shared) for a tag that the registry does not remove by itself.
   returned: success, without O(artifacts)
   type: list
   elements: dict

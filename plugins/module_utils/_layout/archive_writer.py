@@ -143,37 +143,7 @@ class WritableArchive(ArchiveRepository):
                 return
             self._lock = self._batch.enter_context(self._files.turn(self._lock_timeout))
             self._reload()
-            self._check_writable()
-
-    def _check_writable(self) -> None:
-        """:raises StorageError: when content would be lost, or the new file would not be what its name says."""
-        try:
-            members = self.file.members
-        except NotFound:
-            if os.path.lexists(self.root):
-                raise
-            if self._name.lower().endswith(_PACKED_NAMES):
-                raise InvalidOption(
-                    f"{self.file.what} has the name of a compressed file, and archives are written uncompressed.",
-                    "Let its name end in .tar: most of what is in it is compressed already.",
-                ) from None
-            return
-        if os.path.islink(self.root):
-            raise StorageError(
-                f"{self.file.what} is a symbolic link, which a new archive would replace.",
-                f"Name the file that it leads to: {os.path.realpath(self.root)}.",
-            )
-        if self.file.is_compressed:
-            raise StorageError(
-                f"Nothing can be added to {self.root}: it is compressed.",
-                "Decompress it first: most of what is in it is compressed already.",
-            )
-        if members.foreign:
-            raise StorageError(
-                f"Nothing can be added to {self.root}: it has {members.foreign!r}, which is not part of an OCI image "
-                "layout and would be lost.",
-                "Write to a new archive.",
-            )
+            check_archive(self.file)
 
     def _stage(self, source: BlobSource) -> bool:
         """Note a blob that is to be written; False when it is there."""
@@ -251,6 +221,42 @@ class WritableArchive(ArchiveRepository):
             status = handles.lstat(self._name)
             if stat.S_ISREG(status.st_mode) and is_trusted(status.st_uid):
                 os.fchmod(handle.fileno(), stat.S_IMODE(status.st_mode) & 0o777)
+
+
+def check_archive(file: ArchiveFile) -> None:
+    """Check whether content can be added to an archive, or to what is in its place.
+
+    :raises StorageError: when content would be lost, or the new file would not be what its name says.
+    """
+    path = file.path
+    try:
+        members = file.members
+    except NotFound as exc:
+        if os.path.lexists(path):
+            # not of what is written there: that would be taken for a lack of the source
+            raise StorageError(exc.message, exc.hint) from None
+        if os.path.basename(path).lower().endswith(_PACKED_NAMES):
+            raise InvalidOption(
+                f"{file.what} has the name of a compressed file, and archives are written uncompressed.",
+                "Let its name end in .tar: most of what is in it is compressed already.",
+            ) from None
+        return
+    if os.path.islink(path):
+        raise StorageError(
+            f"{file.what} is a symbolic link, which a new archive would replace.",
+            f"Name the file that it leads to: {os.path.realpath(path)}.",
+        )
+    if file.is_compressed:
+        raise StorageError(
+            f"Nothing can be added to {path}: it is compressed.",
+            "Decompress it first: most of what is in it is compressed already.",
+        )
+    if members.foreign:
+        raise StorageError(
+            f"Nothing can be added to {path}: it has {members.foreign!r}, which is not part of an OCI image "
+            "layout and would be lost.",
+            "Write to a new archive.",
+        )
 
 
 def _place_in_index(entry: Mapping[str, Any]) -> tuple[bool, str, str]:

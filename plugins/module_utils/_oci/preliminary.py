@@ -44,11 +44,17 @@ def is_unsettled(error: OciError) -> bool:
     return isinstance(error, (AuthenticationFailed, InvalidContent, NotFound))
 
 
+def is_about_one(error: OciError) -> bool:
+    """Return True when an error is an answer about the one manifest or blob that was asked for, so that others may be
+    had all the same. A login that is missing or refused is about all of them."""
+    return is_unsettled(error) and (isinstance(error, AccessDenied) or not isinstance(error, AuthenticationFailed))
+
+
 def find_tag(repository: Repository, tag: str) -> Descriptor | None:
     """Return what a tag holds that is about to be written; None when there is no such tag.
 
-    Where the registry does not let this account see the tag, its list of tags says whether there is one: some
-    registries answer so for every tag that is not there.
+    Where the registry does not say what is under the tag, its list of tags says whether there is one: some registries
+    answer every tag that is not there with 403, others with 400, 401 or 410.
 
     :raises AccessDenied: when there is one that must not be seen, or no list to look at.
     :raises AuthenticationFailed: when the login is missing or refused.
@@ -58,7 +64,9 @@ def find_tag(repository: Repository, tag: str) -> Descriptor | None:
         return repository.resolve(tag)
     except NotFound:
         return None
-    except AccessDenied:
+    except OciError as exc:
+        if not is_unsettled(exc):
+            raise
         tags = answer_or_none(repository.list_tags)
         if tags is None or tag in tags:
             raise

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from .._errors import StorageError
 from .._oci.options import AuthOptions, ConnectionOptions
 from .._oci.reference import Reference
 from .connect import open_layout, open_registry
 
 if TYPE_CHECKING:
     from .._cache.artifact_cache import ArtifactCache
-    from .._oci.repository import WritableRepository
+    from .._oci.repository import Repository, WritableRepository
     from .clients import Clients
 
 
@@ -46,3 +48,29 @@ def open_to_write(
     from .._cache.writable import WritableCachedRepository
 
     return WritableCachedRepository(reference, cache, connect)
+
+
+def check_writable(repository: Repository) -> None:
+    """Check in check mode what the first write to a layout or an archive would come upon; of a registry nothing.
+
+    :raises StorageError: when what is there cannot be added to.
+    """
+    reference = repository.reference
+    if not reference.is_layout:
+        return
+    from .._layout.archive import ArchiveRepository
+
+    found = open_layout(reference)
+    place = found.root
+    if isinstance(found, ArchiveRepository):
+        from .._layout.archive_writer import check_archive
+
+        try:
+            check_archive(found.file)
+        finally:
+            found.close()
+        place = os.path.dirname(place)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        raise StorageError(f"Cannot write to {reference.name}: {place} is not a directory.", "Check the path.")

@@ -19,7 +19,7 @@ from .._http.answer import check_status
 from .._http.body import discard
 from .._oci.digest import is_digest
 from .._oci.manifest import Manifest
-from .._oci.preliminary import find_tag
+from .._oci.preliminary import answer_or_none, find_tag
 from .._oci.reference import check_tag
 from .._oci.tag_store import DeletionRefused, moved_meanwhile
 from .client import RegistryClient, push_scope
@@ -113,14 +113,18 @@ class RegistryTags:
 
     def _look(self, tag: str, scope: str) -> _Held:
         """Ask for a tag; by another way, without an ETag, where HEAD does not settle it."""
-        with self._client.request(
-            "HEAD", self._urls.manifest(check_tag(tag)), scope=scope, headers={"Accept": ACCEPT}
-        ) as response:
-            digest = response.headers.get("Docker-Content-Digest", "")
-            if response.status_code == 200 and is_digest(digest):
-                return _Held(digest, response.headers.get("ETag", ""))
+        known = answer_or_none(lambda: self._head(tag, scope))
+        if known is not None:
+            return known
         found = find_tag(self._repository, tag)
         return _Held(found.digest) if found else _Held()
+
+    def _head(self, tag: str, scope: str) -> _Held | None:
+        url = self._urls.manifest(check_tag(tag))
+        with self._client.request("HEAD", url, scope=scope, headers={"Accept": ACCEPT}) as response:
+            digest = response.headers.get("Docker-Content-Digest", "")
+            is_known = response.status_code == 200 and is_digest(digest)
+            return _Held(digest, response.headers.get("ETag", "")) if is_known else None
 
     def _delete(self, identifier: str, condition: dict[str, str]) -> bool:
         """Delete a tag or a manifest; False when the condition did not hold. What is not there is deleted."""

@@ -28,8 +28,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .._errors import InvalidContent, InvalidPolicy, NotFound
+from .._errors import InvalidPolicy, OciError
 from .._oci.manifest import Descriptor
+from .._oci.preliminary import is_about_one
 from .._oci.repository import Repository
 from .._packages import require_cryptography
 from . import formats
@@ -331,7 +332,9 @@ class _CosignCheck:
         try:
             self._reserve(layer, formats.MAX_PAYLOAD)
             return fetch_attached(self._repository, layer, formats.MAX_PAYLOAD, self._budget)
-        except (NotFound, InvalidContent) as exc:
+        except OciError as exc:
+            if not is_about_one(exc):
+                raise
             return Rejected("malformed", exc.message.rstrip("."))
         except Rejected as exc:
             return exc
@@ -341,7 +344,9 @@ class _CosignCheck:
         self._reserve(layer, self._limit)
         try:
             return read_document(stream_attached(self._repository, layer, self._limit, self._budget), "The attestation")
-        except (NotFound, InvalidContent) as exc:
+        except OciError as exc:
+            if not is_about_one(exc):
+                raise
             raise Rejected("malformed", exc.message.rstrip(".")) from None
 
     def _reserve(self, layer: Descriptor, limit: int) -> None:

@@ -23,7 +23,7 @@ from typing import Callable, Generic, TypeVar
 from .._errors import InvalidContent, NotAtMirrors, NotFound, OciError
 from .._oci.digest import fallback_tag
 from .._oci.manifest import Descriptor, Manifest
-from .._oci.preliminary import answer_or_none, is_unsettled
+from .._oci.preliminary import answer_or_none, is_about_one, is_unsettled
 from .._oci.repository import Repository, read_blob
 from .budget import Budget
 from .formats import BUNDLE_PREFIX, MAX_ATTESTATION, MAX_LEGACY_LAYERS, MAX_REFERRERS, Document
@@ -274,7 +274,9 @@ def _attached_content(
         return
     try:
         content = read(stream_attached(repository, layer, wanted.limit, budget))
-    except (NotFound, InvalidContent) as exc:
+    except OciError as exc:
+        if not is_about_one(exc):
+            raise
         code, message = "malformed", exc.message
         if layer.size > wanted.limit:
             code, message = "too-large", f"{message.rstrip('.')} ('{wanted.option}')." if wanted.option else message
@@ -327,7 +329,9 @@ def _referring_manifests(
             continue
         try:
             manifest = repository.fetch_manifest(entry.digest)
-        except (NotFound, InvalidContent) as exc:
+        except OciError as exc:
+            if not is_about_one(exc):
+                raise
             refusals.append(Refusal(entry.digest, REFERRER, "malformed", exc.message))
             continue
         # the size in the list may be too small

@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import (
-    AccessDenied,
-    InvalidContent,
     InvalidOption,
     NotFound,
     OciError,
@@ -32,7 +30,7 @@ from .._errors import (
 from .._oci import media
 from .._oci.digest import digest_of
 from .._oci.manifest import Descriptor, Manifest, load_json_object, parse_manifest
-from .._oci.preliminary import find_tag
+from .._oci.preliminary import find_tag, is_about_one, is_unsettled
 from .._oci.reference import is_tag
 from .._oci.repository import BlobSource, WritableRepository
 from . import formats
@@ -244,7 +242,11 @@ class _OneArtifact:
             if not self._key.public.verifies(signature, payload):
                 return False
             return self._has_annotations(formats.check_simple_payload(payload, self._artifact.digest))
-        except (Rejected, NotFound, InvalidContent):
+        except Rejected:
+            return False
+        except OciError as exc:
+            if not is_about_one(exc):
+                raise
             return False
 
     def _find_bundle(self) -> _Found:
@@ -280,8 +282,8 @@ class _OneArtifact:
             manifest = self._repository.fetch_manifest(tag)
         except NotFound:
             return None
-        except AccessDenied:
-            if find_tag(self._repository, tag) is None:
+        except OciError as exc:
+            if is_unsettled(exc) and find_tag(self._repository, tag) is None:
                 return None
             raise
         problem = ""

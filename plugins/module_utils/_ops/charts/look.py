@@ -13,6 +13,7 @@ from ..._errors import InvalidContent, NotFound, OciError
 from ..._files.threads import thread_pool
 from ..._oci import media
 from ..._oci.manifest import Manifest
+from ..._oci.preliminary import is_about_one
 from ..._oci.repository import Repository, read_small_blob
 from ..artifact_result import artifact_identity
 from ..layers import find_chart
@@ -26,18 +27,32 @@ _TEXTS = {"name": "name", "version": "version", "app_version": "appVersion", "ku
 
 
 def list_charts(repository: Repository, tags: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """A description of each tag that is a chart, in the order of the tags, and a warning for each damaged chart.
+    """A description of each tag that is a chart, in the order of the tags, and a warning for each chart that
+    is damaged or not given out (a scanner before a registry may block one).
 
     Takes two requests for a tag (manifest and config); with a cache one, and those for missing content. Tags that are
     not charts, or were removed in the meantime, are left out.
 
-    :raises AuthenticationFailed: when the account may not read them.
+    :raises AuthenticationFailed: when the account may not read any of them.
     :raises OciError: when the registry does not answer.
     """
     if not tags:
         return [], []
+    refused: list[OciError] = []
+
+    def look(tag: str) -> dict[str, Any] | str | None:
+        try:
+            return look_at_chart(repository, tag)
+        except OciError as exc:
+            if not is_about_one(exc):
+                raise
+            refused.append(exc)
+            return _left_out(repository, tag, exc)
+
     with thread_pool(min(PARALLEL_LOOKS, len(tags))) as pool:
-        found = list(pool.map(lambda tag: look_at_chart(repository, tag), tags))
+        found = list(pool.map(look, tags))
+    if len(refused) == len(tags):
+        raise refused[0]
     return [each for each in found if isinstance(each, dict)], [each for each in found if isinstance(each, str)]
 
 

@@ -21,7 +21,7 @@ from ..._oci.manifest import Descriptor, Manifest
 from ..._oci.preliminary import answer_or_none, find_tag
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, Repository, WritableRepository, from_each_place
 from ..artifact_result import artifact_identity
-from ..connect_to_write import open_to_write
+from ..connect_to_write import check_writable, open_to_write
 from ..immutable_tags import is_immutable
 from ..moved_tag import warnings_of_moved_tag
 from ..resolve import ReferenceOptions, Resolved, parse_target, resolve
@@ -275,6 +275,8 @@ class _Copy:
                 check_complete(self._source, self._target, missing, self._left_out)
             if missing or moves:
                 self._check_rules(root, parts, held)
+                if self._check_mode:
+                    check_writable(self._target)
             if not self._check_mode:
                 self._send_blobs(missing)
                 for part in missing:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..._oci.selection import TagSelector
 from ..prune.prune import ABSENT, PruneOptions, Pruning
 from ..prune.prune import REPORT as REPORT_ONLY
-from ..prune.rules import PART, REFERRER, SHARED, Rule
+from ..prune.rules import PART, REFERRER, SHARED, SUBJECT, Rule
 from ..resolve import ReferenceOptions
 from .options import PRUNE
 
@@ -76,5 +76,7 @@ def _records(found: Mapping[str, Any], *, removed: bool) -> list[dict[str, Any]]
     records += [
         {"tag": each["tag"], "digest": each["digest"], "removed": removed, "why": ""} for each in found["untag"]
     ]
-    records += [{**each, "removed": False} for each in found["keep"] if each["why"] in (PART, REFERRER, SHARED)]
+    records += [
+        {**each, "removed": False} for each in found["keep"] if each["why"] in (PART, REFERRER, SHARED, SUBJECT)
+    ]
     return sorted(records, key=lambda record: str(record["tag"]))

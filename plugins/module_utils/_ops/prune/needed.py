@@ -101,6 +101,25 @@ class Needs:
             pending.extend((other, False) for other in others)
         return found
 
+    def attached_tags(self, digest: str, protected: Collection[str]) -> list[str]:
+        """The tags of what is attached to an artifact and to the parts of its index that go."""
+        tree = self.tree(digest, protected)
+        return [*tree.tags, *(tag for each in tree.own for tag in tags_attached_to(each))]
+
+    def is_subject(self, digest: str, protected: Collection[str]) -> bool:
+        """Whether something protected refers to an artifact that would go, or to anything that would go with it."""
+        tree = self.tree(digest, protected)
+        return any(
+            self._refers(other, each)
+            for each in (*tree.own, *tree.attached)
+            for other in self._attached_to(each)[0]
+            if other in protected
+        )
+
+    def _refers(self, digest: str, subject: str) -> bool:
+        manifest = self.manifest(digest)
+        return manifest is not None and manifest.subject is not None and manifest.subject.digest == subject
+
     def _attached_to(self, digest: str) -> tuple[list[str], dict[str, str]]:
         """The digests of what is attached to a manifest, and the tags that lead to it."""
         if digest not in self._attached:
@@ -110,9 +129,8 @@ class Needs:
     def _find_attached(self, digest: str) -> tuple[list[str], dict[str, str]]:
         found, tags = [], {}
         for entry in self._repository.list_referrers(digest):
-            manifest = self.manifest(entry.digest)
             # a list under a fallback tag is what anybody wrote
-            if manifest is not None and manifest.subject is not None and manifest.subject.digest == digest:
+            if self._refers(entry.digest, digest):
                 found.append(entry.digest)
         for tag in tags_attached_to(digest):
             if tag in self._attached_tags:

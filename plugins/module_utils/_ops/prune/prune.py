@@ -31,7 +31,7 @@ from ..ages import created_at
 from ..resolve import ReferenceOptions, parse_target
 from ..tag_place import TagPlace, open_tag_place
 from ..task import Task
-from .needed import Needs, tags_attached_to
+from .needed import Needs
 from .removal import Removal, in_order
 from .rules import (
     AGE,
@@ -43,6 +43,7 @@ from .rules import (
     PART,
     REFERRER,
     SHARED,
+    SUBJECT,
     Rule,
     digests_in_use,
     judge,
@@ -221,9 +222,9 @@ class Pruning:
                 self._keep_or_untag(plan, tag, digest, named)
             else:
                 removed.setdefault(digest, []).append(tag)
-        self._keep_referrers(plan, needs, removed, protected)
+        self._keep_related(plan, needs, removed, protected)
         # what is attached to what stays, as far as it has tags
-        attached = {each for digest in removed for each in self._trees_of_tags(needs, digest, protected)}
+        attached = {tag for digest in removed for tag in needs.attached_tags(digest, protected)}
         protected |= {
             descriptor.digest for tag, descriptor in held.items() if tag not in releases and tag not in attached
         }
@@ -232,11 +233,6 @@ class Pruning:
             plan.removals.append(Removal(digest, sorted(names), tree.attached, tree.own, tree.tags))
         plan.removals.sort(key=lambda each: each.tags)
         return plan
-
-    def _trees_of_tags(self, needs: Needs, digest: str, protected: set[str]) -> list[str]:
-        """The tags of what is attached to an artifact and to the parts of its index that go."""
-        tree = needs.tree(digest, protected)
-        return [*tree.tags, *(tag for each in tree.own for tag in tags_attached_to(each))]
 
     def _without_parts_of(
         self,
@@ -286,18 +282,23 @@ class Pruning:
         else:
             plan.kept[tag] = PART
 
-    def _keep_referrers(self, plan: Plan, needs: Needs, removed: dict[str, list[str]], protected: set[str]) -> None:
-        """Keep what refers to an artifact that stays, at any depth."""
+    def _keep_related(self, plan: Plan, needs: Needs, removed: dict[str, list[str]], protected: set[str]) -> None:
+        """Keep what refers to an artifact that stays, and what something that stays refers to, at any depth."""
         is_settled = False
         while not is_settled:
             is_settled = True
             for digest in list(removed):
                 manifest = needs.manifest(digest)
                 if manifest is not None and manifest.subject is not None and manifest.subject.digest in protected:
-                    for tag in removed.pop(digest):
-                        plan.kept[tag] = REFERRER
-                    protected |= needs.protected([digest])
-                    is_settled = False
+                    why = REFERRER
+                elif needs.is_subject(digest, protected):
+                    why = SUBJECT
+                else:
+                    continue
+                for tag in removed.pop(digest):
+                    plan.kept[tag] = why
+                protected |= needs.protected([digest])
+                is_settled = False
             for digest in set(removed) & protected:
                 for tag in removed.pop(digest):
                     plan.kept[tag] = PART

@@ -35,7 +35,7 @@ _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}(?![0-9a-f])|sha512:[0-9a-f]{128}(?![
 COUNT, AGE, ALWAYS, NOT_COVERED, AGE_UNKNOWN = "count", "age", "always", "not_covered", "age_unknown"
 # why a tag that no rule keeps stays all the same
 IMMUTABLE, IN_USE, SHARED, PART, REFERRER = "immutable", "in_use", "shared", "part", "referrer"
-DEPLOYED = "deployed"
+SUBJECT, DEPLOYED = "subject", "deployed"
 
 
 class Ranking(Protocol):

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import (
-    InvalidContent,
     InvalidOption,
     InvalidReference,
     LayerError,
@@ -32,12 +31,13 @@ from ..._files.threads import new_thread, thread_pool
 from ..._oci import media
 from ..._oci.digest import digest_of_hash, parse_digest
 from ..._oci.options import AuthOptions, CacheOptions, ConnectionOptions
+from ..._oci.preliminary import is_about_one
 from ..._oci.progress import transfers
 from ..._oci.reference import DEFAULT_TAG, check_tag, parse_reference
 from ..._oci.repository import EXISTED, MOUNTED, UPLOADED, BlobSource, WritableRepository, read_blob
 from ..artifact_result import artifact_result
 from ..connect import cache_warnings, open_cache
-from ..connect_to_write import open_to_write
+from ..connect_to_write import check_writable, open_to_write
 from ..immutable_tags import is_immutable
 from ..resolve import ReferenceOptions, Resolved, parse_target
 from .build import FLUX, HELM, BuildOptions, Built, Layer, build, with_subject
@@ -247,6 +247,8 @@ class _Push:
         is_sent = changed and not self._check_mode
         if is_sent:
             self._send(pending, blobs)
+        elif changed:
+            check_writable(self._repository)
         if self._signer:
             self._sign(self._signer, held, outcome)
         for tag in pending if is_sent else ():
@@ -299,7 +301,9 @@ class _Push:
         try:
             remote = self._repository.fetch_manifest(held.digest)
             return remote if self._is_alike(remote) and self._has_same_layers(remote) else None
-        except (NotFound, InvalidContent, LayerError):
+        except OciError as exc:
+            if not (isinstance(exc, LayerError) or is_about_one(exc)):
+                raise
             return None
 
     def _is_alike(self, remote: Manifest) -> bool:

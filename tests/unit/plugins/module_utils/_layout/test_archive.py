@@ -485,7 +485,7 @@ def test_there_is_no_archive(path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(NotFound, match="it is not a file"):
         at(path).list_tags()
-    with pytest.raises(NotFound, match="it is not a file"):
+    with pytest.raises(StorageError, match="it is not a file"):
         push(to(path), b"x", "1")
     path.unlink()
     path.write_bytes(b"")

@@ -186,15 +186,28 @@ def test_an_index_that_is_the_subject_lists_no_referrers(server: FaultServer) ->
     assert Harness(server).repository.list_referrers(digest) == []
 
 
+# what some registries answer for each tag that is not there
+UNKNOWN = [400, 401, 403, 405, 410, 451, 501]
+
+
 class TestTagsThatMayNotBeSeen:
-    def test_a_tag_that_the_list_lacks_is_not_there(self, server: FaultServer) -> None:
-        always_when(server, "", "/manifests/2", Answer(403))
+    @pytest.mark.parametrize("status", UNKNOWN)
+    def test_a_tag_that_the_list_lacks_is_not_there(self, server: FaultServer, status: int) -> None:
+        always_when(server, "", "/manifests/2", Answer(status))
         assert find_tag(Harness(server).repository, "2") is None
 
-    def test_a_tag_that_the_list_has_is_refused(self, server: FaultServer) -> None:
-        always_when(server, "", "/manifests/1", Answer(403))
-        with pytest.raises(AuthenticationFailed, match="403"):
+    @pytest.mark.parametrize("status", UNKNOWN)
+    def test_a_tag_that_the_list_has_is_refused(self, server: FaultServer, status: int) -> None:
+        always_when(server, "", "/manifests/1", Answer(status))
+        with pytest.raises(OciError, match=f"{status}|asks for authentication"):
             find_tag(Harness(server).repository, "1")
+
+    @pytest.mark.parametrize("status", [429, 500, 503])
+    def test_an_outage_is_no_answer(self, server: FaultServer, status: int) -> None:
+        always_when(server, "", "/manifests/2", Answer(status))
+        with pytest.raises(RegistryError, match=str(status)):
+            find_tag(Harness(server, retries=0).repository, "2")
+        assert server.requests("", "/tags/") == []
 
     def test_without_a_list_the_refusal_stands(self, server: FaultServer) -> None:
         always_when(server, "", "/manifests/2|/tags/", Answer(403))

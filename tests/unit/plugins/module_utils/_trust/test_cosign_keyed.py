@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    AccessDenied,
+    AuthenticationFailed,
     InvalidPolicy,
     OciError,
+    RegistryError,
     VerificationFailed,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
@@ -134,6 +138,53 @@ def test_a_bad_signature_beside_a_good_one_changes_nothing(repository: LayoutRep
     verdict = verify(repository, digest, public_keys=[public_pem(key)])
     assert verdict.verified and len(verdict.refusals) >= 4
     assert {refusal.code for refusal in verdict.refusals} >= {"malformed", "digest-mismatch", "payload-type"}
+
+
+class Guarded(LayoutRepository):
+    """A layout that does not give out some blobs."""
+
+    refused: Mapping[str, OciError] = {}
+
+    def stream_blob(self, descriptor: Descriptor, offset: int = 0) -> Iterator[bytes]:
+        if descriptor.digest in self.refused:
+            raise self.refused[descriptor.digest]
+        return super().stream_blob(descriptor, offset)
+
+
+class TestSignaturesThatAreNotGivenOut:
+    @pytest.fixture
+    def guarded(self, tmp_path: Path) -> Guarded:
+        return Guarded(Reference(layout=str(tmp_path / "layout")))
+
+    @pytest.mark.parametrize("failure", [AccessDenied("x"), RegistryError("x", "", 410)], ids=["forbidden", "gone"])
+    @pytest.mark.parametrize("form", ["legacy", "bundle", "attestation"])
+    def test_they_hide_no_other(self, guarded: Guarded, key: Any, form: str, failure: OciError) -> None:
+        digest = add_manifest(guarded, "1", [add_blob(guarded, b"content")])
+        bad = add_blob(guarded, b"not given out", formats.SIMPLE_SIGNING)
+        if form == "legacy":
+            add_legacy(guarded, digest, [{**bad, "annotations": {formats.ANNOTATION_SIGNATURE: "AAAA"}}])
+        elif form == "attestation":
+            envelope = add_blob(guarded, b"not given out", "application/vnd.dsse.envelope.v1+json")
+            add_manifest(guarded, digest.replace(":", "-") + ".att", [envelope])
+        else:
+            layer = {**bad, "mediaType": formats.BUNDLE_V03}
+            add_manifest(guarded, "", [layer], subject=guarded.resolve(digest).as_json())
+        guarded.refused = {bad["digest"]: failure}
+        with pytest.raises(VerificationFailed, match="malformed: x"):
+            verify(guarded, digest, public_keys=[public_pem(key)])
+        attach(guarded, digest, key, formats.COSIGN_SIGN)
+        assert verify(guarded, digest, public_keys=[public_pem(key)]).verified
+
+    @pytest.mark.parametrize(
+        "failure", [AuthenticationFailed("x"), RegistryError("x", "", 503)], ids=["login", "outage"]
+    )
+    def test_what_is_about_all_requests_is_said(self, guarded: Guarded, key: Any, failure: OciError) -> None:
+        digest = add_manifest(guarded, "1", [add_blob(guarded, b"content")])
+        layer = signed_layer(guarded, simple_payload(digest), key)
+        add_legacy(guarded, digest, [layer])
+        guarded.refused = {layer["digest"]: failure}
+        with pytest.raises(type(failure)):
+            verify(guarded, digest, public_keys=[public_pem(key)])
 
 
 def test_a_payload_of_a_gigabyte_is_not_fetched(repository: LayoutRepository, key: Any) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    AccessDenied,
+    AuthenticationFailed,
     InvalidContent,
     NotAtMirrors,
     NotFound,
@@ -178,7 +180,11 @@ def test_only_what_names_the_artifact_as_its_subject(repository: Repository, dig
     assert found == [good] and refusals == []
 
 
-@pytest.mark.parametrize("failure", [NotFound("x"), InvalidContent("x")], ids=["missing", "malformed"])
+@pytest.mark.parametrize(
+    "failure",
+    [NotFound("x"), InvalidContent("x"), AccessDenied("x"), RegistryError("x", "", 410)],
+    ids=["missing", "malformed", "forbidden", "gone"],
+)
 def test_a_referrer_that_cannot_be_read_hides_no_other(repository: Repository, digest: str, failure: Exception) -> None:
     good = refer(repository, digest)
     bad = "sha256:" + "1" * 64
@@ -187,6 +193,14 @@ def test_a_referrer_that_cannot_be_read_hides_no_other(repository: Repository, d
     found = [each.descriptor.digest for each in referring(repository, digest, refusals)]
     assert found == [good] and codes(refusals) == [("referrer", "malformed")]
     assert refusals[0].found_in == bad
+
+
+@pytest.mark.parametrize("failure", [AuthenticationFailed("x"), RegistryError("x", "", 503)], ids=["login", "outage"])
+def test_what_is_about_all_requests_ends_the_search(repository: Repository, digest: str, failure: Exception) -> None:
+    bad = "sha256:" + "1" * 64
+    repository.listed, repository.failures = [described(bad), described(refer(repository, digest))], {bad: failure}
+    with pytest.raises(type(failure)):
+        list(referring(repository, digest, []))
 
 
 def test_a_list_that_cannot_be_read(repository: Repository, digest: str) -> None:

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    AccessDenied,
+    AuthenticationFailed,
     CatalogUnsupported,
     InvalidOption,
     InvalidReference,
     InvalidSelection,
     NotFound,
     OciError,
+    RegistryError,
 )
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.repository import LayoutRepository
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._mirrors.rules import parse_mirrors
@@ -115,6 +118,41 @@ def test_damaged_charts_are_left_out_with_a_word(layout: Layout, config: bytes, 
     assert [chart["tag"] for chart in charts] == ["2.0.0"]
     (warning,) = warnings
     assert "1.0.0 is left out of the charts" in warning and words in warning
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_final"),
+    [
+        (AccessDenied("blocked by a policy"), False),
+        (RegistryError("blocked by a policy", "", 451), False),
+        (AuthenticationFailed("x"), True),
+        (RegistryError("x", "", 503), True),
+    ],
+    ids=["forbidden", "legal", "login", "outage"],
+)
+def test_a_chart_that_is_not_given_out_hides_no_other(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, failure: OciError, is_final: bool
+) -> None:
+    """A scanner before a registry may block one version."""
+    layout.chart("1.0.0", {"name": "blocked"})
+    layout.chart("2.0.0", {"name": "good"})
+    fetch = LayoutRepository.fetch_manifest
+
+    def guarded(repository: LayoutRepository, identifier: str) -> Any:
+        if identifier == "1.0.0":
+            raise failure
+        return fetch(repository, identifier)
+
+    monkeypatch.setattr(LayoutRepository, "fetch_manifest", guarded)
+    if is_final:
+        with pytest.raises(type(failure)):
+            list_charts(layout.repository, ["1.0.0", "2.0.0"])
+        return
+    charts, warnings = list_charts(layout.repository, ["1.0.0", "2.0.0"])
+    assert [chart["tag"] for chart in charts] == ["2.0.0"]
+    assert "1.0.0 is left out of the charts: blocked by a policy" in warnings[0]
+    with pytest.raises(type(failure)):
+        list_charts(layout.repository, ["1.0.0"])
 
 
 def test_a_config_that_is_missing_is_damage(layout: Layout) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
     InvalidReference,
     NotFound,
     OciError,
+    StorageError,
     TagImmutable,
     VerificationFailed,
 )
@@ -135,6 +137,50 @@ def run(source: str, to: str, *, check_mode: bool = False, **options: Any) -> di
     reference = ReferenceOptions(ref=source)
     found = CopyOptions(reference, to, connection=INSECURE, to_connection=INSECURE, **options)
     return copy(found, check_mode=check_mode)
+
+
+def in_a_directory(path: Path) -> str:
+    path.mkdir()
+    return "is a directory"
+
+
+def behind_a_link(path: Path) -> str:
+    path.symlink_to(path.parent / "nothing")
+    return "is not a file"
+
+
+def compressed(path: Path) -> str:
+    push(at(path), "before", "1.0.0")
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    return "is compressed"
+
+
+def below_a_file(path: Path) -> str:
+    path.parent.rmdir()
+    path.parent.write_bytes(b"")
+    return "[Nn]ot a directory"
+
+
+@pytest.mark.parametrize(
+    ("name", "put"),
+    [
+        ("it.tar", in_a_directory),
+        ("it.tar", behind_a_link),
+        ("it.tar", compressed),
+        ("it.tar", below_a_file),
+        ("it", below_a_file),
+    ],
+)
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_what_is_in_the_way_is_said_of_the_target_in_check_mode_too(
+    tmp_path: Path, name: str, put: Callable[[Path], str], check_mode: bool
+) -> None:
+    push(at(tmp_path / "source"), "content", "2.0.0")
+    (tmp_path / "to").mkdir()
+    said = put(tmp_path / "to" / name)
+    with pytest.raises(StorageError, match=said) as raised:
+        run(f"{place(tmp_path / 'source')}:2.0.0", place(tmp_path / "to" / name), check_mode=check_mode)
+    assert "source" not in str(raised.value)
 
 
 @pytest.mark.parametrize("source", ["source", "source.tar"])

@@ -27,6 +27,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.tags
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
+    Descriptor,
     Manifest,
     canonical_json,
     parse_manifest,
@@ -39,6 +40,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.referen
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_store import DeletionRefused
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.times import time_text
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.prune.needed import Needs
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.prune.prune import PruneOptions, prune
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.prune.rules import parse_rule
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
@@ -251,6 +253,39 @@ def test_what_is_in_use_or_needed_stays(layout: Layout, tmp_path: Path) -> None:
     assert all(map(layout.holds, (child, running, locked, signature, both))) and "1.2.0" not in layout.tags()
 
 
+def test_what_a_referrer_that_stays_refers_to_stays(layout: Layout) -> None:
+    """By its tag or as what is in use; through what has no tag, and for a platform with its index."""
+    signed, described, arm, other = (layout.publish(each) for each in ("signed", "described", "arm", "other"))
+    for name, each in (("1.0.0", signed), ("1.1.0", described), ("1.3.0", other)):
+        layout.push(each, name)
+    index = layout.push(index_of(arm), "1.2.0")
+    of_signed = layout.publish("sbom of signed", subject=signed)
+    layout.publish("signature of the sbom", "signature", subject=of_signed)
+    in_use = layout.publish("sbom of described", subject=described)
+    layout.publish("sbom of arm", "sbom", subject=arm)
+    of_other = layout.publish("sbom of other", subject=other)
+    result = layout.prune({"pattern": "^1", "count": 0}, keep_digests=[in_use.descriptor.digest])
+    assert gone(result) == ["1.3.0"]
+    assert kept(result) == {
+        "1.0.0": "subject",
+        "1.1.0": "subject",
+        "1.2.0": "subject",
+        "sbom": "not_covered",
+        "signature": "not_covered",
+    }
+    assert all(map(layout.holds, (signed, described, index, arm, of_signed, in_use)))
+    assert not layout.holds(other) and not layout.holds(of_other)
+
+
+def test_a_common_signature_that_stays_keeps_no_artifact(layout: Layout) -> None:
+    """One manifest under the tags of two artifacts refers to neither of them."""
+    old, new = layout.publish("old", "1.0.0"), layout.publish("new", "2.0.0")
+    names = [each.descriptor.digest.replace(":", "-") + ".sig" for each in (old, new)]
+    common = layout.publish("common", *names)
+    assert gone(layout.prune({"count": 1}, keep_digests=[common.descriptor.digest])) == ["1.0.0"]
+    assert layout.holds(common) and layout.tags() == sorted(["2.0.0", names[1]])
+
+
 def test_an_index_stays_with_a_platform_that_is_in_use(layout: Layout) -> None:
     """By its digest, and by that of an index in it; with the signature, which is that of the index."""
     arm, amd = layout.publish("arm"), layout.publish("amd")
@@ -264,16 +299,26 @@ def test_an_index_stays_with_a_platform_that_is_in_use(layout: Layout) -> None:
 
 
 def test_a_tag_of_several_manifests_keeps_each(layout: Layout) -> None:
-    """No list has such a tag, which other tools may write."""
-    first, second = layout.publish("first", "1.0.0", "twice"), layout.publish("second")
+    """No list has such a tag, which other tools may write. Of an index it keeps the platforms, too."""
+    part = layout.publish("part")
+    first = layout.push(index_of(part), "1.0.0", "twice")
+    second = layout.publish("second")
     path = layout.path / "index.json"
     document = json.loads(path.read_text())
     entry = next(each for each in document["manifests"] if each["digest"] == second.descriptor.digest)
     document["manifests"].append({**entry, "annotations": {media.ANNOTATION_REF_NAME: "twice"}})
     path.write_text(json.dumps(document))
-    assert layout.tags() == ["1.0.0"]
-    assert kept(layout.prune(ALL)) == {"1.0.0": "part"}
-    assert layout.holds(first) and layout.holds(second)
+    layout.push(part, "part")
+    assert layout.tags() == ["1.0.0", "part"]
+    assert kept(layout.prune(ALL)) == {"1.0.0": "part", "part": "part"}
+    assert all(map(layout.holds, (first, second, part)))
+
+
+def test_what_does_not_say_its_type_may_be_an_index(layout: Layout) -> None:
+    part = layout.publish("part")
+    index = layout.push(index_of(part)).descriptor
+    needs = Needs(layout.repository, ())
+    assert needs.protected([Descriptor("", index.digest, index.size)]) == {index.digest, part.descriptor.digest}
 
 
 def test_a_destination_names_what_is_in_use(layout: Layout, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    InvalidContent,
     InvalidOption,
     InvalidReference,
     NotFound,
@@ -35,6 +36,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_sto
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.times import time_text
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import SigningOptions, SignOptions, sign
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag import conditions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.conditions import NotSoaked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.options import Requirements, TagOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.record import (
@@ -204,6 +206,22 @@ def test_soaked(layout: Layout) -> None:
     layout.publish("foreign", "stage", **created(2 * DAY))
     result = layout.tag(":stage", "prod", require=Requirements(None, DAY, ("created",), "stage"))
     assert result["changed"] and "record: true" in result["warnings"][0]
+    layout.publish("foreign and young", "stage", **created(DAY / 2))
+    with pytest.raises(TooYoung):
+        layout.tag(":stage", "prod", require=Requirements(None, DAY, ("created",), "stage"))
+
+
+def test_a_record_that_is_old_enough_is_all_that_is_asked(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The artifact itself tells no age."""
+    layout.publish("next", "next")
+    with monkeypatch.context() as patched:
+        then = time.time() - 2 * DAY
+        patched.setattr(time, "time", lambda: then)
+        layout.tag(":next", "stage", record=RecordOptions(who="alice"))
+    result = layout.tag(":next", "prod", require=Requirements(None, DAY, ("created",), "stage"))
+    assert result["changed"] and not result["warnings"]
+    with pytest.raises(NotSoaked):
+        layout.tag(":next", "canary", require=Requirements(None, 3 * DAY, ("created",), "stage"))
 
 
 def test_a_record_names_account_and_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,10 +340,31 @@ def test_a_policy_looks_into_an_index(layout: Layout) -> None:
         assert refusal(layout, {"deny_digests": [digest]}, ":stage", "prod") == "DigestDenied"
 
 
+def test_a_policy_looks_at_platforms_that_are_not_there(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their digests are denied as well; the others keep nothing from being moved."""
+    parts = [manifest_of(annotations={"text": each}) for each in ("first", "second")]
+    for each in parts:
+        layout.repository.push_manifest(each)
+    listed = [each.descriptor.as_json() for each in parts]
+    document = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": listed}
+    layout.repository.push_manifest(parse_manifest(canonical_json(document), media.OCI_INDEX, "The index"), "stage")
+    Path(layout.repository.store.path(parts[0].descriptor.digest)).unlink()
+    assert refusal(layout, {"deny_digests": [parts[0].descriptor.digest]}, ":stage", "prod") == "DigestDenied"
+    other = {"deny_digests": ["sha256:" + "0" * 64]}
+    with monkeypatch.context() as patched:
+        patched.setattr(conditions, "MAX_PARTS", 1)
+        with pytest.raises(InvalidContent, match="2 parts"):
+            layout.tag(":stage", "prod", policy=rules_of([{"match": layout.name, **other}]))
+    assert refusal(layout, other, ":stage", "prod") == ""
+
+
 def test_what_is_in_place_needs_no_leave_and_what_is_denied_may_go(layout: Layout) -> None:
     layout.publish("x", "prod", "1.0.0", "canary")
     assert refusal(layout, {**CLOSED, "min_age": "1h", "immutable_tags": True}, ":prod", "canary") == ""
     assert refusal(layout, {"deny_tags": ["prod"]}, ":canary", "prod") == "TagDenied"
+    assert refusal(layout, {"deny_digests": [layout.at("prod")]}, ":canary", "prod") == "DigestDenied"
     assert refusal(layout, CLOSED, "", "canary", state="absent") == "OutsideWindow"
     assert refusal(layout, {"immutable_tags": True}, "", "1.0.0", state="absent") == "TagImmutable"
     assert layout.repository.list_tags() == ["1.0.0", "canary", "prod"]
@@ -346,7 +385,18 @@ def test_what_a_task_requires_adds_to_its_policy(layout: Layout) -> None:
             policy=rules_of([{"match": layout.name, **policy}]),
             require=Requirements(min_age=7200, age_from=("created",)),
         )
+    layout.publish("newer", "canary", **{media.ANNOTATION_VERSION: "2.0.0"})
+    layout.publish("older", "older", **{media.ANNOTATION_VERSION: "1.0.0", **created(3600)})
+    assert refusal(layout, {"never_downgrade": True}, ":older", "canary", require=loose) == "DowngradeDenied"
     assert refusal(layout, policy, ":stage", "prod", require=loose) == ""
+
+
+def test_what_is_required_is_checked_before_anything_is_asked(layout: Layout) -> None:
+    with pytest.raises(InvalidReference, match="'-stage' is not a tag"):
+        layout.tag(":nothing", "prod", require=Requirements(soaked_in="-stage"))
+    require = Requirements(verify=parse_policy({"public_keys": ["/nowhere/release.pub"]}))
+    with pytest.raises(OciError, match="/nowhere/release.pub"):
+        layout.tag(":nothing", "prod", require=require)
 
 
 def test_signatures_satisfy_the_policy_and_the_task(layout: Layout) -> None:
@@ -436,6 +486,25 @@ def test_the_race_for_a_tag(fault_server: FaultServer) -> None:
     fault_server.script("HEAD", "/manifests/prod", *[lambda seen: None] * 2, moving(fault_server, other))
     with pytest.raises(TagMoved, match="meantime"):
         move(fault_server, "prod")
+
+
+@pytest.mark.parametrize("status", [401, 403, 405, 501, 503])
+def test_a_gateway_that_refuses_to_answer_head(fault_server: FaultServer, status: int) -> None:
+    _old, new, _other = manifests(fault_server)
+    fault_server.always("HEAD", "", lambda _seen: Answer(status))
+    assert move(fault_server, "prod", "fresh")["tags"] == {"prod": "moved", "fresh": "created"}
+    assert (fault_server.tags["prod"], fault_server.tags["fresh"]) == (new, new)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 410])
+def test_a_registry_that_refuses_each_tag_that_is_not_there(fault_server: FaultServer, status: int) -> None:
+    _old, new, _other = manifests(fault_server)
+
+    def missing(seen: Any) -> Answer | None:
+        return None if seen.method == "PUT" or "fresh" in fault_server.tags else Answer(status)
+
+    fault_server.always("", "/manifests/fresh", missing)
+    assert move(fault_server, "fresh")["changed"] and fault_server.tags["fresh"] == new
 
 
 def test_an_unchanged_tag_takes_a_request_each_and_a_new_one_is_not_replaced(fault_server: FaultServer) -> None:
