@@ -15,7 +15,8 @@ description:
   - An artifact is resolved, verified and fetched once per run, as charts are. Its layers may be archives, such as those
     of C(flux push artifact) and M(cloudnative.artifacts.oci_artifact_push), or YAML files, such as those of
     C(oras push).
-  - Objects are applied on the server with one field manager, C(cloudnative.artifacts), in stages - definitions of kinds
+  - Objects are applied on the server with one field manager, C(cloudnative.artifacts), which takes over what C(kubectl)
+    has set in them, so that fields go that the manifests do not have. That is done in stages - definitions of kinds
     and namespaces, classes, all the rest. Before a stage is written, the server is asked about each of its objects, and
     before the first stage all objects are looked up. When anything fails, nothing is pruned; the next run completes.
   - The objects of an entry are an ApplySet (KEP-3659), so that C(kubectl apply --prune --applyset) and this module find
@@ -63,7 +64,7 @@ options:
       state:
         description:
           - V(absent) removes all objects of the set and the parent of the ApplySet. With O(manifests[].prune=false) it
-            removes the parent alone.
+            removes the parent, and takes the label of the set from the objects, so that another set may have them.
         type: str
         choices: [present, absent]
         default: present
@@ -75,7 +76,9 @@ options:
         description:
           - The directory in the artifact, or the file, with the manifests. All files below it whose names end with
             C(.yaml), C(.yml) or C(.json) are read, hidden ones excepted.
-          - Where the directory has a C(kustomization.yaml), it is built by O(kustomize).
+            Without one it is an error, and nothing is pruned.
+          - Where the directory has a C(kustomization.yaml), it is built by O(kustomize). Where it has none and
+            directories below it do, those are built, and files elsewhere are read.
         type: str
         default: ./
       prune:
@@ -83,7 +86,7 @@ options:
           - Remove what was applied before and is not among the manifests any more.
           - An object with the annotation or label C(cloudnative.artifacts/prune) or
             C(kustomize.toolkit.fluxcd.io/prune) of the value V(disabled) stays. So does one with a controller, which
-            makes and removes it.
+            makes and removes it. What a removed object owns, such as the Pods of a Job, is removed after it.
         type: bool
         default: true
       target_namespace:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
+import mmap
 import os
 import shutil
 import signal
@@ -17,7 +19,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ import pytest
 NOBODY = 65534
 # beside it, a second user that is not trusted
 SOMEBODY = 65533
+# seconds, far from what any race takes
+LONGEST_RACE = 300.0
 
 LINK_TO_FILE, LINK_TO_DIRECTORY, DANGLING_LINK = "link-to-file", "link-to-directory", "dangling-link"
 HARD_LINK, FIFO, DIRECTORY = "hard-link", "fifo", "directory"
@@ -241,15 +246,33 @@ class Racer:
         self._uid = uid
         self.swaps = 0
 
+    def rounds(self, least: int, is_enough: Callable[[], bool] = lambda: True, *, swaps: int = 0) -> Iterator[int]:
+        """Number the rounds of what races with it: ``least`` of them, and on until there were more than ``swaps`` and
+        it is enough. How a busy machine divides its time between the two does not matter then."""
+        deadline = time.monotonic() + LONGEST_RACE
+        for number in itertools.count():
+            if number >= least:
+                so_far = int.from_bytes(self._counter[:8], "little")
+                if (so_far > swaps and is_enough()) or time.monotonic() > deadline:
+                    return
+            yield number
+
     def __enter__(self) -> Racer:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _BECOME.format(uid=self._uid) + _RACE, *self._arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd="/",
-        )
+        shared = os.memfd_create("swaps")
+        try:
+            os.ftruncate(shared, 8)
+            self._counter = mmap.mmap(shared, 8)
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BECOME.format(uid=self._uid) + _RACE, *self._arguments, str(shared)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd="/",
+                pass_fds=[shared],
+            )
+        finally:
+            os.close(shared)
         assert self._process.stdout is not None
         first = self._process.stdout.readline()
         if first != "ready\n":
@@ -263,12 +286,14 @@ class Racer:
         if self._process.returncode:
             raise AssertionError(f"the racer failed: {errors}")
         self.swaps = int(output)
+        self._counter.close()
 
 
 # exchanges as fast as it can, with a pause of random length every now and then, which lets other processes run
 _RACE = """
-import ctypes, fnmatch, random, signal, sys, time
-directory, pattern, target, spare = sys.argv[1:]
+import ctypes, fnmatch, mmap, random, signal, sys, time
+directory, pattern, target, spare, shared = sys.argv[1:]
+counter = mmap.mmap(int(shared), 8)
 libc = ctypes.CDLL(None, use_errno=True)
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 ends = []
@@ -304,6 +329,7 @@ while not ends:
             out[name] = fresh_link()
         if exchange(path, out[name]):
             swaps += 1
+            counter[:8] = swaps.to_bytes(8, "little")
         elif is_pattern:
             # what stood there is gone, and its name does not come back
             try:

@@ -52,8 +52,10 @@ def test_what_is_prepared_belongs_to_the_other_user(place: Path) -> None:
 def test_a_racer_swaps_a_directory_and_gives_it_back(place: Path) -> None:
     victim, theirs = Victim(place / "victim"), place / "theirs"
     make_directories(theirs / "stage", NOBODY)
+    seen: set[bool] = set()
     with Racer(theirs / "stage", victim.path, theirs) as racer:
-        seen = {os.path.islink(theirs / "stage") for _look in range(20_000)}
+        for _look in racer.rounds(20_000, lambda: len(seen) == 2, swaps=1):
+            seen.add(os.path.islink(theirs / "stage"))
     assert seen == {True, False} and racer.swaps > 1
     assert not os.path.islink(theirs / "stage")
 
@@ -61,12 +63,13 @@ def test_a_racer_swaps_a_directory_and_gives_it_back(place: Path) -> None:
 def test_a_racer_swaps_names_that_come_and_go(place: Path) -> None:
     victim, theirs = Victim(place / "victim"), place / "theirs"
     make_directories(theirs, NOBODY)
-    swapped = 0
+    swapped: list[int] = []
     with Racer(theirs / "*.tmp", victim.path / "secret", theirs) as racer:
-        for number in range(2_000):
+        for number in racer.rounds(2_000, lambda: bool(swapped)):
             path = theirs / f"{number}.tmp"
             path.touch()
-            swapped += any(path.is_symlink() for _look in range(20))
+            if any(path.is_symlink() for _look in range(20)):
+                swapped.append(number)
             path.unlink(missing_ok=True)
     assert swapped and racer.swaps and victim.changes() == []
 

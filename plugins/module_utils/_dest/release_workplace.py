@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Callable, cast
 
@@ -82,6 +82,7 @@ class ReleaseWorkplace(Workplace):
         standing: Mapping[str, Any] | None = None,
         going: int = 0,
         check: Callable[[], None] | None = None,
+        parts: Sequence[str] = (),
     ) -> None:
         """Place content in a release of its own, or correct that in place when it is the same; then switch to it. See
         :meth:`.workplace.Workplace.apply`.
@@ -99,12 +100,22 @@ class ReleaseWorkplace(Workplace):
 
             after, removed = self._with_removed(state, standing)
             super().apply(
-                plan, content, state, key, artifact, verification, request, times, standing=after, check=switched
+                plan,
+                content,
+                state,
+                key,
+                artifact,
+                verification,
+                request,
+                times,
+                standing=after,
+                check=switched,
+                parts=parts,
             )
             self._remove(removed, releases_of(standing))
             return
         whole = Plan(plan.tree, added=sorted(plan.tree))
-        done = State(key, artifact, {}, verification=verification or {}, request=request)
+        done = State(key, artifact, {}, verification=verification or {}, request=request, parts=parts)
         with self._new_release(release, state) as handles:
             done = done._replace(files=self._fill(handles, whole, content, times))
             self._put_record_aside(state)

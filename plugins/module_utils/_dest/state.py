@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -43,10 +43,11 @@ class State(NamedTuple):
     """The content of ``dest``, and the artifact and rules that it came from.
 
     ``key`` has everything that determines the content: url, digest, revision, selector, ignore rules. ``artifact`` is
-    the result that the pull returned. ``pending`` has the entries of an unfinished placement; it is empty unless a run
-    was killed. ``verification`` has the policy under which the artifact's signatures were checked, and the outcome; it
-    is empty without verification. ``request`` is the reference and selection, see ``Target.wanted``. ``standing`` is
-    what else is remembered, see :mod:`.history`. ``is_damaged`` is True for a record that exists but cannot be parsed,
+    the result that the pull returned. ``pending`` has the entries of an unfinished placement; it is empty unless a
+    run was killed. ``verification`` has the policy under which the artifact's signatures were checked, and the
+    outcome; it is empty without verification. ``request`` is the reference and selection, see ``Target.wanted``.
+    ``standing`` is what else is remembered, see :mod:`.history`. ``parts`` are the digests of the manifests that led
+    to the content, of their configs and layers. ``is_damaged`` is True for a record that exists but cannot be parsed,
     and ``is_newer`` as well where a later version of this collection has written it.
     """
 
@@ -59,6 +60,7 @@ class State(NamedTuple):
     standing: Mapping[str, Any] = _NOTHING
     is_damaged: bool = False
     is_newer: bool = False
+    parts: Sequence[str] = ()
 
     def owns(self, path: str) -> bool:
         """True when an earlier run placed ``path``, or had begun to."""
@@ -106,6 +108,7 @@ def load_state(control: int) -> State:
             verification=dict(document.get("verification") or {}),
             request=str(document.get("request") or ""),
             standing=_standing(document["standing"]) if "standing" in document else _NOTHING,
+            parts=tuple(map(str, document.get("parts") or ())),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return State(is_damaged=True)
@@ -128,6 +131,8 @@ def save_state(control: int, state: State) -> None:
     }
     if state.standing:
         document["standing"] = dict(state.standing)
+    if state.parts:
+        document["parts"] = list(state.parts)
     # leftover of a killed run
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_NEW, dir_fd=control)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Callable
 
@@ -60,6 +60,7 @@ class Workplace:
         standing: Mapping[str, Any] | None = None,
         going: int = 0,
         check: Callable[[], None] | None = None,
+        parts: Sequence[str] = (),
     ) -> None:
         """Carry out a plan whose new and changed entries lie in ``content``, a directory of the stage, and record the
         result; see :class:`~._dest.state.State` for what is recorded.
@@ -69,6 +70,7 @@ class Workplace:
         :param standing: what else is remembered once it is done; None for what is remembered now.
         :param going: the number of the kept revision that the plan leads back to; 0 for another one.
         :param check: called when everything is in place; what it raises undoes everything.
+        :param parts: see :class:`~._dest.state.State`.
         :raises StorageError: when a step fails; ``dest`` is then unchanged.
         """
         begun = {name: value for name, value in state.standing.items() if name != "going"}
@@ -83,7 +85,7 @@ class Workplace:
                 check()
             after = begun if standing is None else standing
             done = State(key, artifact, placed, verification=verification or {}, request=request, standing=after)
-            save_state(self._control, done)
+            save_state(self._control, done._replace(parts=parts))
 
     def record_standing(self, state: State, standing: Mapping[str, Any]) -> None:
         """Record what else is remembered of ``dest``, beside the content that ``state`` has.

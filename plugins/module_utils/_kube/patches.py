@@ -206,7 +206,7 @@ def hand_over(entries: Any, giver: str, taker: str) -> list[dict[str, Any]] | No
     taken = next((each for each in own if _is_of(each, taker, "Apply")), None)
     if given is None or taken is None or given.get("apiVersion") != taken.get("apiVersion"):
         return None
-    taken["fieldsV1"] = _united(taken.get("fieldsV1"), given.get("fieldsV1"))
+    taken["fieldsV1"] = united_fields(taken.get("fieldsV1"), given.get("fieldsV1"))
     return [each for each in own if each is not given]
 
 
@@ -214,8 +214,9 @@ def _is_of(entry: Mapping[str, Any], manager: str, operation: str) -> bool:
     return (entry.get("manager"), entry.get("operation"), entry.get("subresource") or "") == (manager, operation, "")
 
 
-def _united(one: Any, other: Any) -> dict[str, Any]:
+def united_fields(one: Any, other: Any) -> dict[str, Any]:
+    """Return the fields of two entries of ``managedFields``."""
     result = dict(one) if isinstance(one, Mapping) else {}
     for key, below in (other if isinstance(other, Mapping) else {}).items():
-        result[key] = _united(result.get(key), below)
+        result[key] = united_fields(result.get(key), below)
     return result

@@ -158,13 +158,15 @@ class KubeRest:
         query = {"fieldManager": manager, **_DRY_RUN[dry_run]}
         return self._request("POST", path, query, document, JSON, JSON)
 
-    def replace(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    def replace(self, path: str, document: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         """Replace an object, if its ``resourceVersion`` is still the one in ``document``.
+
+        Return it, with ``dry_run`` the one that would result.
 
         :raises Conflict: when it was changed since it was read.
         :raises NotFound: when it does not exist.
         """
-        return self._request("PUT", path, {"fieldManager": MANAGER}, document, JSON, JSON)
+        return self._request("PUT", path, {"fieldManager": MANAGER, **_DRY_RUN[dry_run]}, document, JSON, JSON)
 
     def merge(self, path: str, changes: Mapping[str, Any], manager: str = MANAGER) -> dict[str, Any]:
         """Change fields of an object with a merge patch (RFC 7386); None removes a field.
@@ -194,14 +196,22 @@ class KubeRest:
         query = {"fieldManager": manager, "force": str(force).lower(), **_DRY_RUN[dry_run]}
         return self._request("PATCH", path, query, document, APPLY_PATCH, JSON)
 
-    def delete(self, path: str, resource_version: str = "", uid: str = "") -> None:
+    def delete(self, path: str, resource_version: str = "", uid: str = "", *, dry_run: bool = False) -> None:
         """Delete an object, if it still has this resource version and UID; not an error when it does not exist.
+
+        What it owns is deleted after it.
 
         :raises Conflict: when it was changed, or is another object of that name.
         """
         wanted = {"resourceVersion": resource_version, "uid": uid}
+        # without this, the Pods of a Job would stay and run on
+        body: dict[str, Any] = {"propagationPolicy": "Background"}
         preconditions = {name: value for name, value in wanted.items() if value}
-        body = {"preconditions": preconditions} if preconditions else None
+        if preconditions:
+            body["preconditions"] = preconditions
+        if dry_run:
+            # beside a body, the API server does not read the query
+            body["dryRun"] = ["All"]
         try:
             self._request("DELETE", path, None, body, JSON, JSON)
         except NotFound:

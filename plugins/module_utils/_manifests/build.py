@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import posixpath
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from .objects import (
     check_objects,
     check_places,
     copied,
+    is_manifest,
     read_objects,
     with_common_metadata,
 )
@@ -34,6 +37,8 @@ def build_objects(
     :raises MissingDependency: when kustomize, or what decrypts, is needed and missing.
     """
     path = str(options["path"] or "")
+    chosen = below(files, path, what)
+    files = {**files, **_kustomization_above(chosen, path)}
     chosen = below(files, path, what)
     is_built = any(name in chosen for name in KUSTOMIZATIONS)
     if decrypt is not None:
@@ -65,3 +70,28 @@ def build_objects(
     # last: patches and variables make names, too
     check_places(items, what)
     return items
+
+
+def _kustomization_above(chosen: Mapping[str, bytes], path: str) -> dict[str, bytes]:
+    """Return a kustomization for a directory that has none, while directories below it do; nothing in any other case.
+
+    As in Flux, those are built, and what is in them and in directories below them is not read by itself. Source:
+    fluxcd/pkg, ``kustomize/kustomize_generator.go``, ``generateKustomization``.
+    """
+    built = {posixpath.dirname(name) for name in chosen if posixpath.basename(name) in KUSTOMIZATIONS}
+    if not built or "" in built:
+        return {}
+    resources = set()
+    for name in chosen:
+        parts = name.split("/")
+        above = ("/".join(parts[:count]) for count in range(1, len(parts)))
+        directory = next((each for each in above if each in built), "")
+        if directory or is_manifest(name):
+            resources.add(directory or name)
+    document = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"./{each}" for each in sorted(resources)],
+    }
+    own = posixpath.normpath(posixpath.join(path.lstrip("/"), KUSTOMIZATIONS[0]))
+    return {own: json.dumps(document).encode("utf-8")}

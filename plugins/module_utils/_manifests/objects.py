@@ -98,15 +98,26 @@ def below(files: Mapping[str, bytes], path: str, what: str) -> dict[str, bytes]:
 def read_objects(files: Mapping[str, bytes], what: str) -> list[ManifestObject]:
     """Return the objects in all YAML and JSON files, in the order of their paths; hidden files are passed over.
 
-    :raises ManifestsInvalid: when a file is not YAML, or there are too many objects.
+    :raises ManifestsInvalid: when there is no such file, one is not YAML, or there are too many objects.
     """
     found: list[ManifestObject] = []
-    for name in sorted(files):
-        base = posixpath.basename(name)
-        if base.endswith(SUFFIXES) and not base.startswith(".") and base not in KUSTOMIZATIONS:
-            found += parse_documents(files[name], f"{name} of {what}")
-            _check_count(len(found), what)
+    names = sorted(filter(is_manifest, files))
+    if not names:
+        # a wrong path or artifact would prune the whole set
+        raise ManifestsInvalid(
+            f"{what} has no manifests: no file below 'path' ends with {', '.join(SUFFIXES)}.",
+            "Correct 'path' or the artifact; a set is removed with 'state: absent'.",
+        )
+    for name in names:
+        found += parse_documents(files[name], f"{name} of {what}")
+        _check_count(len(found), what)
     return found
+
+
+def is_manifest(name: str) -> bool:
+    """True for a file that is read for objects, by its name."""
+    base = posixpath.basename(name)
+    return base.endswith(SUFFIXES) and not base.startswith(".") and base not in KUSTOMIZATIONS
 
 
 def parse_documents(data: bytes, origin: str) -> list[ManifestObject]:

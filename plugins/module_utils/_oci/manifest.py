@@ -78,6 +78,12 @@ class Manifest:
         return self.descriptor.media_type in media.INDEX_TYPES
 
     @property
+    def digests(self) -> list[str]:
+        """The digests of the manifest, its layers, and its config."""
+        parts = [*self.layers, *([self.config] if self.config else ())]
+        return [self.descriptor.digest, *(each.digest for each in parts)]
+
+    @property
     def effective_artifact_type(self) -> str:
         """``artifactType``, or the config's media type where it is absent (image-spec, manifest.md, "artifactType")."""
         return self.artifact_type or (self.config.media_type if self.config else "")

@@ -135,11 +135,17 @@ class Guard:
 
         :raises OciError: when the rule denies the tag or one of the digests.
         """
-        digests = [resolved.digest]
-        for manifest in manifests:
-            parts = [*manifest.layers, *([manifest.config] if manifest.config else ())]
-            digests += [manifest.descriptor.digest, *(each.digest for each in parts)]
-        self.rules.check_identity(resolved.tag, digests)
+        parts = [digest for manifest in manifests for digest in manifest.digests]
+        self.rules.check_identity(resolved.tag, [resolved.digest, *parts])
+
+    def check_in_place(self, artifact: Mapping[str, Any], parts: Sequence[str]) -> None:
+        """Check what a record says is in place: tag, digest, and the digests of its parts.
+
+        :raises OciError: when the rule denies one of them.
+        """
+        layer = artifact.get("layer") or {}
+        digests = [artifact.get("digest"), layer.get("digest"), *parts]
+        self.rules.check_identity(str(artifact.get("tag") or ""), [str(each) for each in digests if each])
 
 
 def guarded_target(

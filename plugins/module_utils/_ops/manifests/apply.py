@@ -24,6 +24,7 @@ from ..._errors import (
 from ..._files.threads import thread_pool
 from ..._helm.manifest_text import object_text
 from ..._kube.crds import await_established
+from ..._kube.field_owners import take_over, taken_over, without_taken_over
 from ..._kube.objects import ObjectLocation, comparable
 from ..._kube.patches import json_patch, keep_live, with_plain_secret, without_nulls
 from ..._kube.rest import MANAGER, KubeRest
@@ -49,8 +50,9 @@ CREATED, CONFIGURED, RECREATED, UNCHANGED, SKIPPED = "created", "configured", "r
 
 # Annotations of Flux's kustomize-controller, and ours. Their values are Flux's.
 SSA = ("kustomize.toolkit.fluxcd.io/ssa", "cloudnative.artifacts/ssa")
+RECONCILE = ("kustomize.toolkit.fluxcd.io/reconcile", "cloudnative.artifacts/reconcile")
 FORCE = ("kustomize.toolkit.fluxcd.io/force", "cloudnative.artifacts/force")
-ENABLED, DISABLED = "enabled", "disabled"
+ENABLED, DISABLED, IGNORED, MERGE = "enabled", "disabled", "ignore", "merge"
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -193,7 +195,8 @@ class Applier:
         if foreign:
             raise ManifestsConflict(
                 f"Other ApplySets own objects of the manifests {self._spec.key}: {_listed(foreign)}.",
-                "Remove them there or here. Nothing was changed.",
+                "Nothing was changed. Remove them there or here; the other set gives its objects up by 'state: absent' "
+                "with 'prune: false'.",
             )
         if ending:
             raise ReconciliationFailed(
@@ -206,8 +209,7 @@ class Applier:
 
     def _ask(self, member: Member) -> None:
         """Ask the server what would become of an object."""
-        rule = _mark(member.item, SSA).lower()
-        if rule == "ignore" or (rule == "ifnotpresent" and member.live is not None):
+        if _is_left_alone(member):
             member.action = SKIPPED
             return
         member.wanted = self._wanted(member)
@@ -221,6 +223,8 @@ class Applier:
         if member.live is None:
             member.action = CREATED
         else:
+            if self._takes_over(member):
+                member.would_be = self._after_take_over(member, member.live)
             is_same = not any(True for _each in json_patch(comparable(member.live), comparable(member.would_be)))
             member.action = UNCHANGED if is_same and _is_applied(member.live) else CONFIGURED
 
@@ -297,10 +301,31 @@ class Applier:
                 return True
         return False
 
+    def _takes_over(self, member: Member) -> bool:
+        """True when kubectl owns fields of the object in the cluster, which it is not to keep."""
+        if member.live is None or MERGE in _marks(member, SSA):
+            return False
+        return taken_over(member.live, member.item.version, MANAGER) is not None
+
+    def _after_take_over(self, member: Member, live: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the object that results when fields of kubectl are taken over, as well as it can be known before."""
+        left = without_taken_over(member.would_be, member.item.version)
+        if not any(True for _each in json_patch(comparable(live), comparable(left))):
+            return left
+        metadata = {name: value for name, value in left["metadata"].items() if name != "managedFields"}
+        try:
+            # kubectl owns what the server had filled in, too: it is filled in again
+            return self._api.replace(member.place.path, {**left, "metadata": metadata}, dry_run=True)
+        except OciError:
+            # the account needs no right to replace objects, but for this
+            return left
+
     def _write(self, member: Member) -> None:
         if member.action == RECREATED:
             member.is_written = True
             self._remove(member)
+        elif self._takes_over(member) and member.live is not None:
+            take_over(self._api, member.place.path, member.live, member.item.version, MANAGER)
         member.would_be = self._api.apply(member.place.path, member.wanted, MANAGER, force=True)
         member.is_written = True
 
@@ -372,6 +397,19 @@ def _is_passing(error: OciError) -> bool:
 def is_ending(error: OciError) -> bool:
     """True when the namespace of an object is being deleted, which ends by itself."""
     return "is being terminated" in error.message
+
+
+def _is_left_alone(member: Member) -> bool:
+    """True for an object that is not applied, by a mark in its manifest or, as in Flux, in the cluster."""
+    rule = _mark(member.item, SSA).lower()
+    if rule == "ifnotpresent" and member.live is not None:
+        return True
+    return IGNORED in _marks(member, SSA) or DISABLED in _marks(member, RECONCILE)
+
+
+def _marks(member: Member, names: Iterable[str]) -> tuple[str, str]:
+    """Return the mark in the manifest of an object, and the one in the cluster."""
+    return _mark(member.item, names).lower(), _mark(ManifestObject(dict(member.live or {})), names).lower()
 
 
 def _mark(item: ManifestObject, names: Iterable[str]) -> str:

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..._errors import Conflict, OciError, ReconciliationFailed
+from ..._errors import Conflict, NotFound, OciError, ReconciliationFailed
 from ..._helm.manifest_text import object_text
 from ..._kube.objects import ObjectLocation, comparable
 from ..._kube.rest import KubeRest
@@ -17,7 +17,7 @@ from ..._manifests.applyset import PART_OF, Contents
 from ..._manifests.kinds import Kinds
 from ..._manifests.stages import removal_order
 from ..._secrets.masking import Mask
-from .apply import DISABLED, counted, entry
+from .apply import DISABLED, RECONCILE, counted, entry
 from .spec import ManifestsSpec
 
 PRUNED, KEPT = "pruned", "kept"
@@ -39,7 +39,7 @@ class Leftover:
         """True when an annotation or a label says that it stays."""
         for part in ("annotations", "labels"):
             marks = self.metadata.get(part) or {}
-            if any(str(marks.get(name)).lower() == DISABLED for name in PRUNE):
+            if any(str(marks.get(name)).lower() == DISABLED for name in (*PRUNE, *RECONCILE)):
                 return True
         return False
 
@@ -81,21 +81,39 @@ def prune(
             yield entry(each.place, KEPT), ""
             continue
         live = api.find(each.place.path) if want_diff else None
-        if not check_mode:
-            try:
-                api.delete(each.place.path, uid=str(each.metadata.get("uid") or ""))
-            except Conflict:
-                # another object of that name has come in its place
-                continue
-            except OciError as exc:
-                failures.append((each.place, exc))
-                continue
+        try:
+            api.delete(each.place.path, uid=str(each.metadata.get("uid") or ""), dry_run=check_mode)
+        except Conflict:
+            # another object of that name has come in its place
+            continue
+        except OciError as exc:
+            failures.append((each.place, exc))
+            continue
         yield entry(each.place, PRUNED), object_text(comparable(live), mask) if live is not None else ""
+    _check_failures(spec, "that the manifests {} have no longer could not be removed", failures)
+
+
+def give_up(api: KubeRest, spec: ManifestsSpec, members: Iterable[Leftover]) -> None:
+    """Take the label of the set from its members, which stay: another set may take them then.
+
+    :raises ReconciliationFailed: when some keep it; all were tried.
+    """
+    failures: list[tuple[ObjectLocation, OciError]] = []
+    for each in members:
+        try:
+            api.merge(each.place.path, {"metadata": {"labels": {PART_OF: None}}})
+        except NotFound:
+            continue
+        except OciError as exc:
+            failures.append((each.place, exc))
+    _check_failures(spec, "of the manifests {} could not be given up", failures)
+
+
+def _check_failures(spec: ManifestsSpec, what: str, failures: Sequence[tuple[ObjectLocation, OciError]]) -> None:
     if failures:
         words = " ".join(f"{place}: {error}" for place, error in failures[:MAX_NAMED])
         error = ReconciliationFailed(
-            f"{counted(len(failures))} that the manifests {spec.key} have no longer could not be removed. {words}",
-            "The next run tries again.",
+            f"{counted(len(failures))} {what.format(spec.key)}. {words}", "The next run tries again."
         )
         error.reason = failures[0][1].reason
         error.retryable = all(each.retryable for _place, each in failures)

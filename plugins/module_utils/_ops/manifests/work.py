@@ -21,7 +21,7 @@ from ..._manifests.content import read_layers
 from ..._manifests.kinds import Kinds
 from ..._manifests.objects import ManifestObject
 from .apply import Applier, is_ending
-from .prune import KEPT, PRUNED, Leftover, find_leftovers, prune
+from .prune import KEPT, PRUNED, Leftover, find_leftovers, give_up, prune
 from .spec import DRIFTED, IGNORE, REMOVED, SUCCEEDED, WARN, Outcome
 from .spec import UNCHANGED as AS_BEFORE
 from .variables import Variables, joined, read_variables
@@ -211,6 +211,8 @@ class ManifestsWork:
         left = Contents()
         if self._spec.options["prune"]:
             left = self._prune(find_leftovers(self._api, kinds, self._spec, self._parent.contents, ()))
+        elif not self._check_mode:
+            give_up(self._api, self._spec, find_leftovers(self._api, kinds, self._spec, self._parent.contents, ()))
         outcome.reason = REMOVED
         if any(each["action"] == KEPT for each in outcome.objects):
             outcome.warnings.append(

@@ -65,6 +65,7 @@ class Change:
         self._seen: Mapping[str, Manifest] = {}
         # the number of the kept revision that this leads back to, 0 for another one
         self._going = 0
+        self._parts: Sequence[str] = ()
 
     def carry_out(self, state: State, drift: Drift | None) -> PullResult:
         """Correct drift, or fetch and place all content; ``drift`` is None for another revision.
@@ -90,6 +91,7 @@ class Change:
         check_sizes(placement.layers, pull.options.limits, what)
         pull.warnings.extend(placement.warnings)
         self._check_change([top, manifest], state)
+        self._parts = list(dict.fromkeys([*top.digests, *manifest.digests]))
         artifact = self._describe(top, manifest, placement)
         is_other = drift is not None or dict(state.key) != pull.key(resolved)
         if pull.check_mode and not pull.want_diff and is_other:
@@ -196,6 +198,7 @@ class Change:
                     staged.times,
                     standing=standing,
                     going=self._going,
+                    parts=self._parts,
                 )
                 if (options.validate or options.health) and (changed or state.pending):
                     from .checks import place_checked

@@ -90,13 +90,19 @@ class PullContext:
         """Return the drift of the files from the record; None when the record is of another revision or other options.
 
         :raises StorageError: when ``dest`` cannot be read.
+        :raises OciError: when the policy denies what is in place by now.
         """
         if dict(state.key) != self.key(resolved) or state.pending or self.options.force:
             return None
+        if self.guard is not None:
+            self.guard.check_in_place(state.artifact, state.parts)
         return self.destination.find_drift(state, self.compares_content(state))
 
     def is_in_place(self, state: State, known: Resolved) -> bool:
-        """Return True when ``dest`` holds a revision as the record says, verified if a policy asks for that."""
+        """Return True when ``dest`` holds a revision as the record says, verified if a policy asks for that.
+
+        :raises OciError: as :meth:`drift`.
+        """
         drift = self.drift(state, known)
         return drift is not None and drift.is_empty and self.is_verified(state) and not self.must_keep(state)
 

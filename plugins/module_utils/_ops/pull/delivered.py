@@ -186,7 +186,11 @@ def _needs_content(pull: PullContext) -> bool:
 
         if hold_on(state.standing, known.digest) is not None:
             return False
-    return not pull.is_in_place(state, known)
+    try:
+        return not pull.is_in_place(state, known)
+    except OciError:
+        # which the pull meets again, and says of this artifact alone
+        return False
 
 
 def _check_needs(delivery: Delivery) -> None:

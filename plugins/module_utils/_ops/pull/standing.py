@@ -48,7 +48,7 @@ def held_without_registry(pull: PullContext, state: State, error: OciError) -> P
 def _passed_over(pull: PullContext, state: State, hold: Hold) -> PullResult:
     if pull.guard is not None and state.artifact.get("url") == hold.url:
         # what is kept instead may be denied by now
-        pull.guard.check_resolved(Resolved(str(state.artifact["digest"]), str(state.artifact.get("tag") or ""), None))
+        pull.guard.check_in_place(state.artifact, state.parts)
     pull.warn_once(warning(hold, state))
     # what a layout keeps are whole releases, so that there is none to be made of parts
     if not state.pending or pull.check_mode or pull.destination.layout:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,8 @@ def test_build_reads_what_lies_under_the_path() -> None:
         ({"a.yaml": b"{apiVersion: a/../v1, kind: Pod, metadata: {name: a}}"}, "", "would lead to"),
         ({"a.yaml": b"{apiVersion: a, kind: b, metadata: {name: 'ENC[data:a/b]'}, sops: {mac: c}}"}, "", "with SOPS"),
         ({"a.yaml": b""}, "none", "no directory 'none'"),
+        # it would prune the whole set
+        ({"README.md": b"", "a/.hidden.yaml": b""}, "", "has no manifests"),
         ({"a.yaml": b""}, "a/../..", "leads out"),
         ({"kustomization.yaml": b"helmCharts: [{name: a}]"}, "", "helmCharts"),
         ({"kustomization.yaml": b"HelmCharts: [{name: a}]"}, "", "HelmCharts"),
@@ -122,6 +125,23 @@ def test_bad_manifests_are_refused(files: dict[str, bytes], path: str, words: st
     monkeypatch.setattr("shutil.which", lambda name: f"/none/{name}")
     with pytest.raises(ManifestsInvalid, match=words):
         build_objects(files, {**OPTIONS, "path": path}, "app")
+
+
+def test_kustomizations_below_a_directory_are_built(monkeypatch: Any) -> None:
+    files = {
+        "apps/a/kustomization.yaml": b"resources: [cm.yaml]", "apps/a/cm.yaml": b"a: 1", "apps/a/deep/patch.yaml": b"{",
+        "apps/a/deep/kustomization.yml": b"{}", "apps/b/plain.yaml": b"b: 1", "apps/b/README.md": b"", "c.yaml": b"{",
+    }  # fmt: skip
+    built: list[tuple[str, Any]] = []
+
+    def build(files: Any, path: str, *_arguments: Any, **_more: Any) -> list[Any]:
+        built.append((path, files["apps/kustomization.yaml"]))
+        return []
+
+    monkeypatch.setattr(f"{build_objects.__module__.rpartition('.')[0]}.kustomize.kustomize_build", build)
+    build_objects(files, {**OPTIONS, "path": "./apps/"}, "app")
+    ((path, text),) = built
+    assert path == "./apps/" and json.loads(text)["resources"] == ["./a", "./b/plain.yaml"]
 
 
 def test_names_are_checked_when_variables_have_made_them() -> None:

@@ -454,6 +454,43 @@ def test_a_host_without_time_zones_is_told_what_it_lacks(monkeypatch: pytest.Mon
     assert caught.value.reason == "MissingDependency"
 
 
+def test_what_is_in_place_is_no_older_version_of_itself() -> None:
+    found = rules(never_downgrade=True)
+    found.check_change(Artifact(A, "stable"), Artifact(A, "stable"))
+    with pytest.raises(DowngradeDenied):
+        found.check_change(Artifact(B, "stable"), Artifact(A, "stable"))
+
+
+def test_versions_count_before_times() -> None:
+    found = rules(never_downgrade=True)
+    rebuilt, newer = Artifact(A, "1.0.0", {MADE: MARCH}), Artifact(B, "1.1.0", {MADE: JANUARY})
+    found.check_order(newer, rebuilt)
+    with pytest.raises(DowngradeDenied):
+        found.check_order(rebuilt, newer)
+
+
+def test_the_digest_that_a_protected_tag_had_first_counts_whatever_is_in_place() -> None:
+    found = rules(immutable_tags=True)
+    found.check_change(Artifact(A, "1.0.0"))
+    # in place by a pull without the rule
+    with pytest.raises(TagImmutable, match=f"named {A} before"):
+        found.check_change(Artifact(B, "1.0.0"), Artifact(B, "1.0.0"))
+    # what is in place under another tag says nothing about this one
+    found.check_change(Artifact(C, "1.1.0"), Artifact(A, "1.0.0"))
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"name": "registry.example.com/other"}, {"digests": 5}])
+def test_a_record_of_something_else_satisfies_no_rule(state: Path, change: dict[str, Any]) -> None:
+    found = rules(min_age="1h", age_from=["first_seen"])
+    Seen(REFERENCE.name).first_seen(A, 0.0)
+    found.check_change(Artifact(A, "1.0.0"))
+    (file,) = state.glob("*.json")
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    for check_mode in (True, False):
+        with pytest.raises(StorageError, match="cannot be understood"):
+            found.check_change(Artifact(A, "1.0.0"), check_mode=check_mode)
+
+
 def test_the_record_of_what_was_seen_is_bounded_and_kept_from_others(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,7 +59,10 @@ def test_windows_follow_the_clocks_of_their_zone(window: str, moment: str, is_op
     assert parse_window(window).is_open(at(moment)) is is_open
 
 
-@pytest.mark.parametrize("text", ["", " ", "Europe/Berlin", "09:00", "Mon 9-16", "Mon UTC UTC", "Mon Tue", 5, None])
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "Europe/Berlin", "09:00", "Mon 9-16", "Mon UTC UTC", "Mon Tue", "24:00-01:00", "08:00-24:30", 5, None],
+)
 def test_what_is_no_window(text: object) -> None:
     with pytest.raises(PolicyInvalid):
         parse_window(text)

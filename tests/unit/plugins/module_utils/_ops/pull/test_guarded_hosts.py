@@ -325,6 +325,43 @@ def test_what_the_controller_provides_is_judged_by_what_the_host_has(
         assert host.version == "2.0.0"
 
 
+@pytest.mark.parametrize("part", ["config", "layer"])
+@pytest.mark.parametrize("layout", ["", "releases"])
+def test_a_part_of_what_is_in_place_may_be_denied_by_now(host: Host, tmp_path: Path, part: str, layout: str) -> None:
+    host.rule = {"match": "*"}
+    host.pull("1.0.0", layout=layout, keep=2)
+    manifest = json.loads((host.registry.root / "blobs/sha256" / host.registry.digests["1.0.0"][7:]).read_text())
+    denied = manifest["config"]["digest"] if part == "config" else manifest["layers"][0]["digest"]
+    rule = {"deny_digests": [denied]}
+    pinned = host.registry.digests["1.0.0"]
+    before = (host.dest / ".oci-artifact/state").read_text()
+    for ref, more in (("1.0.0", {}), (pinned, {}), ("1.0.0", {"force": True})):
+        if ref == pinned:
+            host.pull(pinned, layout=layout, keep=2)
+            before = (host.dest / ".oci-artifact/state").read_text()
+        assert refused(host, ref, rule=rule, layout=layout, keep=2, **more) == "DigestDenied"
+    options = host.options(pinned, rule=rule, layout=layout, keep=2)
+    delivered = _delivery(host.options(pinned, layout=layout), tmp_path)._replace(rules=[{"match": "*", **rule}])
+    with pytest.raises(OciError) as caught:
+        _placed(options, delivered)
+    assert caught.value.reason == "DigestDenied"
+    assert (host.dest / ".oci-artifact/state").read_text() == before
+    # another one is placed all the same, where that does not have the part
+    if part == "layer":
+        assert host.pull("1.1.0", rule=rule, layout=layout, keep=2).reason == "NewRevision"
+
+
+def test_a_record_without_the_digests_of_parts_still_has_the_layer(host: Host) -> None:
+    host.rule = {"match": "*"}
+    layer = host.pull("1.0.0").artifact["layer"]["digest"]
+    record = host.dest / ".oci-artifact/state"
+    document = json.loads(record.read_text())
+    assert layer in document.pop("parts")
+    record.write_text(json.dumps(document))
+    assert host.pull("1.0.0").reason == "ArtifactUpToDate"
+    assert refused(host, "1.0.0", rule={"deny_digests": [layer]}) == "DigestDenied"
+
+
 @pytest.mark.parametrize("check", ["deny_digests", "deny_tags"])
 def test_what_is_denied_is_not_kept_for_want_of_the_registry(host: Host, tmp_path: Path, check: str) -> None:
     host.pull(semver="<2.1.0")

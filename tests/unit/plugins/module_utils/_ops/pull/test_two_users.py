@@ -9,7 +9,7 @@ import contextlib
 import os
 import random
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -304,7 +304,7 @@ def test_races_in_a_dest_of_somebody_else(place: Place, name: str) -> None:
     # a directory of root's can get another name, but no other directory
     spare = place.dest if name == ".oci-artifact" else place.path / "spare"
     with Racer(place.dest / name, place.victim.path, spare) as racer:
-        _pull_often(place, Permissions(uid=NOBODY))
+        _pull_often(place, Permissions(uid=NOBODY), racer.rounds(RACES, swaps=RACES))
     assert place.victim.changes() == []
     assert racer.swaps > RACES
 
@@ -316,7 +316,7 @@ def test_races_while_modes_are_set_right(place: Place, name: str, target: str) -
     make_directories(place.path / "spare", NOBODY)
     place.pull(permissions=Permissions(uid=NOBODY))
     with Racer(place.dest / name, place.victim.path / target, place.path / "spare") as racer:
-        for number in range(RACES):
+        for number in racer.rounds(RACES, swaps=RACES):
             mode = ("0644", "0755", "0600")[number % 3]
             with contextlib.suppress(OciError):
                 place.pull(permissions=Permissions(mode, NOBODY, NOBODY))
@@ -333,16 +333,16 @@ def test_races_among_releases(place: Place, name: str) -> None:
     place.pull(**options)
     spare = place.dest if name == "releases" else place.path / "spare"
     with Racer(place.dest / name, place.victim.path, spare) as racer:
-        for number in range(RACES):
+        for number in racer.rounds(RACES, swaps=RACES):
             with contextlib.suppress(OciError):
                 place.pull(str(number % 2 + 1), **options)
     assert place.victim.changes() == []
     assert racer.swaps > RACES
 
 
-def _pull_often(place: Place, permissions: Permissions) -> None:
+def _pull_often(place: Place, permissions: Permissions, rounds: Iterable[int]) -> None:
     chance = random.Random(RACES)
-    for _number in range(RACES):
+    for _number in rounds:
         with contextlib.suppress(OciError):
             place.pull(chance.choice("12"), permissions=permissions, force=chance.random() < 0.5)
 

@@ -149,6 +149,83 @@ def test_what_is_held_back_is_not_pulled_until_it_is_released_or_another_appears
     assert host.back(state="released")["reason"] == "ArtifactUpToDate"
 
 
+def test_the_previous_revision_is_one_that_is_not_held_back(host: Host) -> None:
+    host.back(reason="first")
+    host.back(to="1", reason="second")
+    # what the newest one had replaced is held back, too
+    result = host.back(reason="third")
+    assert (result["changed"], result["artifact"]["tag"], host.files) == (False, "1", ONE)
+    assert [(each["revision"][0], each["reason"]) for each in result["held"]] == [("3", "first"), ("2", "second")]
+    # who goes away from what is held back already does not say it anew
+    host.back(state="released", to="2")
+    host.back(to="2", hold=False)
+    host.on()
+    host.pull("1", keep=9)
+    assert [each["reason"] for each in host.back(to="2", reason="fourth")["held"]] == ["first", "fourth"]
+    assert host.back(to="2", reason="fifth")["changed"] is False
+
+
+def test_the_previous_revision_is_another_one_than_what_was_pulled_without_keeping_it(host: Host) -> None:
+    host.on()
+    host.pull("4")
+    assert host.pull("3").changed and host.files == THREE
+    assert host.back(hold=False)["artifact"]["tag"] == "2" and host.files == TWO
+
+
+def test_of_two_revisions_of_one_tag_the_newest_is_meant(host: Host) -> None:
+    host.on()
+    publish(host.layout, "stable", {"a": "first"})
+    host.pull("stable", keep=9)
+    file = host.layout / "index.json"
+    index = json.loads(file.read_text())
+    index["manifests"] = [each for each in index["manifests"] if each["digest"] != host.digest("stable")]
+    file.write_text(json.dumps(index))
+    publish(host.layout, "stable", {"a": "second"})
+    for tag in ("stable", "4"):
+        host.pull(tag, keep=9)
+    assert host.back(to="stable")["changed"] and host.files == {"a": "second", "foreign": "foreign"}
+
+
+def test_what_was_left_without_a_hold_can_be_held_back_afterwards(host: Host) -> None:
+    host.back(hold=False)
+    held = host.back(check_mode=True)
+    assert held["changed"] and host.back(state="released")["changed"] is False
+    held = host.back(reason="it fails")
+    assert (held["changed"], [each["reason"] for each in held["held"]], host.files) == (True, ["it fails"], TWO)
+    assert host.back(reason="again")["changed"] is False
+    host.on()
+    assert host.pull("3", keep=9).reason == "HeldBack"
+
+
+def test_who_suspends_pulls_for_another_reason_is_heard(host: Host) -> None:
+    host.back(state="suspended", reason="one", who="me")
+    assert host.back(state="suspended", reason="one", who="me")["changed"] is False
+    for reason, who in (("two", "me"), ("two", "them")):
+        found = host.back(state="suspended", reason=reason, who=who)
+        assert (found["changed"], found["suspended"]["reason"], found["suspended"]["who"]) == (True, reason, who)
+
+
+def test_a_digest_is_not_held_back_when_another_of_its_tags_is_placed(host: Host) -> None:
+    host.on()
+    publish(host.layout, "three", {"a": "three", "new/c": "c"})
+    assert host.digest("three") == host.digest("3")
+    host.pull("three", keep=9)
+    result = host.back(to="3")
+    assert (result["changed"], result["artifact"]["tag"], result["held"]) == (True, "3", [])
+
+
+def test_what_is_held_back_is_released_by_any_of_its_names(host: Host) -> None:
+    digest = host.back()["held"][0]["digest"]
+    for name in ("3", digest, f"3@{digest}"):
+        assert host.back(state="released", to=name, check_mode=True)["held"] == []
+    host.on()
+    host.pull("1", keep=9)
+    host.back(to="2")
+    # number 4 is the tag 1 by now, and number 1 is nothing
+    assert len(host.back(state="released", to="4", check_mode=True)["held"]) == 1
+    assert host.back(state="released", to="2")["changed"] is False
+
+
 def test_a_registry_that_is_down_does_not_make_a_held_host_fail(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.back()
 
@@ -227,6 +304,14 @@ def test_modes_rules_and_kinds_are_those_of_the_pull(tmp_path: Path) -> None:
         rollback(RollbackOptions(str(dest), to="9"))
     with pytest.raises(StorageError, match="no record"):
         rollback(RollbackOptions(str(tmp_path / "nothing")))
+
+
+def test_a_copy_beside_what_is_kept_is_not_meant(host: Host) -> None:
+    host.on()
+    host.pull("4", dest=f"{host.dest}/", operation="copy")
+    assert host.back()["artifact"]["tag"] == "2"
+    with pytest.raises(StorageError, match="holds 2 artifacts"):
+        host.back(state="suspended")
 
 
 def test_several_copies_into_one_directory(tmp_path: Path) -> None:
