@@ -559,6 +559,19 @@ def test_rules_for_both_sides_apply(
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
+def test_what_is_denied_is_refused_where_it_is_in_place(tmp_path: Path, side: str) -> None:
+    digest = publish(tmp_path / "source", "1.0.0")["1.0.0"].descriptor.digest
+    to, url = place(tmp_path / "target"), place(tmp_path / "source")
+    assert copy(options(to, url, tag="1.0.0"))["changed"]
+    policy = guarded({"match": place(tmp_path / side), "deny_digests": [digest]}, {"match": "*"})
+    with pytest.raises(OciError) as caught:
+        copy(options(to, url, tag="1.0.0", rules=policy))
+    assert caught.value.reason == "DigestDenied" and caught.value.details["refused_by"]["match"] == place(
+        tmp_path / side
+    )
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
 def test_signatures_that_a_rule_asks_for(tmp_path: Path, side: str) -> None:
     """For either side, and beside what the task asks for."""
     publish(tmp_path / "source", "1.0.0")

@@ -27,6 +27,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._layout.tags
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci import media
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.digest import digest_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.manifest import (
+    Descriptor,
     Manifest,
     canonical_json,
     parse_manifest,
@@ -39,6 +40,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.referen
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_store import DeletionRefused
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.times import time_text
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.layer_selector import LayerSelector, Limits
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.prune.needed import Needs
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.prune.prune import PruneOptions, prune
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.prune.rules import parse_rule
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.pull.decide import pull
@@ -297,16 +299,26 @@ def test_an_index_stays_with_a_platform_that_is_in_use(layout: Layout) -> None:
 
 
 def test_a_tag_of_several_manifests_keeps_each(layout: Layout) -> None:
-    """No list has such a tag, which other tools may write."""
-    first, second = layout.publish("first", "1.0.0", "twice"), layout.publish("second")
+    """No list has such a tag, which other tools may write. Of an index it keeps the platforms, too."""
+    part = layout.publish("part")
+    first = layout.push(index_of(part), "1.0.0", "twice")
+    second = layout.publish("second")
     path = layout.path / "index.json"
     document = json.loads(path.read_text())
     entry = next(each for each in document["manifests"] if each["digest"] == second.descriptor.digest)
     document["manifests"].append({**entry, "annotations": {media.ANNOTATION_REF_NAME: "twice"}})
     path.write_text(json.dumps(document))
-    assert layout.tags() == ["1.0.0"]
-    assert kept(layout.prune(ALL)) == {"1.0.0": "part"}
-    assert layout.holds(first) and layout.holds(second)
+    layout.push(part, "part")
+    assert layout.tags() == ["1.0.0", "part"]
+    assert kept(layout.prune(ALL)) == {"1.0.0": "part", "part": "part"}
+    assert all(map(layout.holds, (first, second, part)))
+
+
+def test_what_does_not_say_its_type_may_be_an_index(layout: Layout) -> None:
+    part = layout.publish("part")
+    index = layout.push(index_of(part)).descriptor
+    needs = Needs(layout.repository, ())
+    assert needs.protected([Descriptor("", index.digest, index.size)]) == {index.digest, part.descriptor.digest}
 
 
 def test_a_destination_names_what_is_in_use(layout: Layout, tmp_path: Path) -> None:

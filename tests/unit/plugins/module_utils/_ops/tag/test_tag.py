@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ansible.specs import rules_of
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors import (
+    InvalidContent,
     InvalidOption,
     InvalidReference,
     NotFound,
@@ -35,6 +36,7 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.tag_sto
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._oci.times import time_text
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.resolve import ReferenceOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.sign import SigningOptions, SignOptions, sign
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag import conditions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.conditions import NotSoaked
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.options import Requirements, TagOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.tag.record import (
@@ -338,6 +340,26 @@ def test_a_policy_looks_into_an_index(layout: Layout) -> None:
         assert refusal(layout, {"deny_digests": [digest]}, ":stage", "prod") == "DigestDenied"
 
 
+def test_a_policy_looks_at_platforms_that_are_not_there(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their digests are denied as well; the others keep nothing from being moved."""
+    parts = [manifest_of(annotations={"text": each}) for each in ("first", "second")]
+    for each in parts:
+        layout.repository.push_manifest(each)
+    listed = [each.descriptor.as_json() for each in parts]
+    document = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": listed}
+    layout.repository.push_manifest(parse_manifest(canonical_json(document), media.OCI_INDEX, "The index"), "stage")
+    Path(layout.repository.store.path(parts[0].descriptor.digest)).unlink()
+    assert refusal(layout, {"deny_digests": [parts[0].descriptor.digest]}, ":stage", "prod") == "DigestDenied"
+    other = {"deny_digests": ["sha256:" + "0" * 64]}
+    with monkeypatch.context() as patched:
+        patched.setattr(conditions, "MAX_PARTS", 1)
+        with pytest.raises(InvalidContent, match="2 parts"):
+            layout.tag(":stage", "prod", policy=rules_of([{"match": layout.name, **other}]))
+    assert refusal(layout, other, ":stage", "prod") == ""
+
+
 def test_what_is_in_place_needs_no_leave_and_what_is_denied_may_go(layout: Layout) -> None:
     layout.publish("x", "prod", "1.0.0", "canary")
     assert refusal(layout, {**CLOSED, "min_age": "1h", "immutable_tags": True}, ":prod", "canary") == ""
@@ -369,7 +391,9 @@ def test_what_a_task_requires_adds_to_its_policy(layout: Layout) -> None:
     assert refusal(layout, policy, ":stage", "prod", require=loose) == ""
 
 
-def test_keys_are_read_before_anything_is_asked(layout: Layout) -> None:
+def test_what_is_required_is_checked_before_anything_is_asked(layout: Layout) -> None:
+    with pytest.raises(InvalidReference, match="'-stage' is not a tag"):
+        layout.tag(":nothing", "prod", require=Requirements(soaked_in="-stage"))
     require = Requirements(verify=parse_policy({"public_keys": ["/nowhere/release.pub"]}))
     with pytest.raises(OciError, match="/nowhere/release.pub"):
         layout.tag(":nothing", "prod", require=require)
