@@ -41,6 +41,7 @@ RETRYABLE = [
     (_errors.ReleaseLocked("x"), True),
     (_errors.DependencyNotReady("x"), True),
     (_errors.HealthCheckFailed("x"), True),
+    (_errors.BuildTimedOut("x"), True),
     (_errors.ReconciliationFailed("x", retryable=True), True),
     *(
         (each("x"), False)
