@@ -78,6 +78,11 @@ options:
           - Where the files go, an absolute path on the host that runs the module. It is a directory, or with
             O(single_file) a file. The default is V(NAMESPACE/NAME), or V(NAMESPACE/NAME.yaml), in O(dest).
         type: path
+      storage_namespace:
+        description:
+          - As O(cloudnative.artifacts.helm_releases#module:releases[].storage_namespace). It does not change what is
+            rendered, nor where to. Releases that differ in it alone each need an O(releases[].dest) of their own.
+        type: str
       service_account:
         description:
           - As O(cloudnative.artifacts.helm_releases#module:releases[].service_account). It reads the ConfigMaps and

@@ -564,16 +564,19 @@ options:
             is every day, without times the whole day, without a zone UTC. A range past midnight belongs to the day on
             which it begins.
           - Drift of a release that is up to date is put right at any time.
+          - One of O(releases[].window.allow) and O(releases[].window.deny) has to have an entry, so that a wrong
+            variable does not open the window.
         type: dict
         suboptions:
           allow:
             description:
               - The windows in which changes are made, a list of texts, one of which has to be open. The default is any
-                time.
+                time. An empty list is refused, also beside O(releases[].window.deny).
             type: raw
           deny:
             description:
               - The windows in which no changes are made, a list of texts. They win over O(releases[].window.allow).
+                It may be an empty list beside O(releases[].window.allow).
             type: raw
           outside:
             description:

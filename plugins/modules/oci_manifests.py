@@ -304,6 +304,35 @@ options:
             description:
               - The name of objects that this is for; any without it.
             type: str
+          target:
+            description:
+              - Which objects it is for, as in C(driftIgnoreRules) of Flux. Parts that are not given select everything.
+                All but selectors are regular expressions, which have to match as a whole.
+            type: dict
+            suboptions:
+              group:
+                description: The API group, such as V(apps).
+                type: str
+              version:
+                description: The API version, without the group.
+                type: str
+              kind:
+                description: The kind.
+                type: str
+              name:
+                description: The name.
+                type: str
+              namespace:
+                description: The namespace that the object is in.
+                type: str
+              label_selector:
+                description:
+                  - A selector of labels in the manifest that is applied, with C(=), C(!=), C(in), C(notin), and keys
+                    that have to be there or not.
+                type: str
+              annotation_selector:
+                description: A selector of annotations, in the same syntax.
+                type: str
       rollback_to:
         description:
           - Apply an earlier artifact of this set instead of what its source stands for - a digest or revision of

@@ -98,6 +98,14 @@ def test_objects_that_the_run_applies(role: RoleRunner, namespace: str, publishe
     assert [warning for warning in run.last["warnings"] if f"the kind Widget of {group}/v1 is there" in warning]
     assert "hush-hush" not in run.output
     assert role.cluster.get("namespace", new) is None
+    # in lists of Kubernetes, they are the same objects
+    typed = {key: value for key, value in objects[0].items() if key not in ("apiVersion", "kind")}
+    lists: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "NamespaceList", "items": [typed]},
+        {"apiVersion": "v1", "kind": "List", "items": objects[1:]},
+    ]
+    run = role(demo, releases, check=True, helm_release_objects=lists)
+    assert not run.failed and run.releases["one"]["values_digest"] == digest, run.message
     # without the objects it is predicted to fail
     assert role(demo, releases, check=True).releases["one"]["reason"] == "ValuesError"
     # an object that will be refused is

@@ -20,11 +20,11 @@ from ansible_collections.cloudnative.artifacts.plugins.module_utils._errors impo
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.api import KubeOptions
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.objects import ObjectLocator
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._kube.rest import KubeRest
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._manifests.ignored_fields import DriftRule
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.context import ReleaseContext
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.drift import look_for_drift
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.plan import ReleasePlan
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._ops.releases.spec import (
-    DriftRule,
     ReleaseKey,
     ReleaseSpec,
 )

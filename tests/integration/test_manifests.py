@@ -172,7 +172,8 @@ def test_applied_updated_pruned_and_rolled_back(
         "images": [{"name": "ghcr.io/stefanprodan/podinfo", "new_tag": "6.7.1"}],
         "patches": [{"patch": [{"op": "add", "path": "/spec/revisionHistoryLimit", "value": 3}],
                      "target": {"kind": "Deployment"}}],
-        "drift_ignore": [{"kind": "Service", "paths": ["/spec/sessionAffinity"]}],
+        "drift_ignore": [{"paths": ["/spec/sessionAffinity"],
+                          "target": {"kind": "Serv.*", "label_selector": "team=a"}}],
     }  # fmt: skip
 
     # nothing is there yet, not even the kind

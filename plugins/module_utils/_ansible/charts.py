@@ -13,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._errors import InvalidOption
-from .._files.bounded import expanded
+from .._files.home import in_home
 from .._oci.options import parse_duration
 from .._ops.charts.sources import SourceOptions
 from .concealing import ConcealingModule
@@ -41,7 +41,7 @@ from .specs import (
 if TYPE_CHECKING:
     from .._policy.rules import Policy
 
-DEFAULT_CACHE = "~/.cache/cloudnative.artifacts"
+DEFAULT_CACHE = ".cache/cloudnative.artifacts"  # in the home directory
 
 INTERVAL_SPEC: dict[str, Any] = {"interval": {"type": "str"}}
 SOURCES_SPEC: dict[str, Any] = {
@@ -71,7 +71,7 @@ def chart_cache(module: AnsibleModule) -> str:
     if not root:
         if module.params["cache_dir"] is not None:
             raise InvalidOption("'cache_dir' is empty: charts need a place to lie in.", "Name a directory.")
-        root = expanded(DEFAULT_CACHE)
+        root = in_home(DEFAULT_CACHE, "'cache_dir'")
     return root
 
 

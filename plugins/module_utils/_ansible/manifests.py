@@ -15,6 +15,7 @@ from .post_rendering import RENDERING_SPEC, rendering_options
 from .releases import KUBE_SPEC
 from .sealed import mapping
 from .specs import RULES_SPEC, string_values
+from .targets import DRIFT_IGNORE_SPEC
 
 MANIFESTS_OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -53,15 +54,7 @@ MANIFESTS_OPTIONS: dict[str, Any] = {
     "depends_on": {"type": "list", "elements": "raw"},
     "suspend": {"type": "bool", "default": False},
     "drift": {"type": "str", "choices": ["ignore", "warn", "correct"], "default": "ignore"},
-    "drift_ignore": {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            "paths": {"type": "list", "elements": "str", "required": True},
-            "kind": {"type": "str"},
-            "name": {"type": "str"},
-        },
-    },
+    "drift_ignore": DRIFT_IGNORE_SPEC,
     "rollback_to": {"type": "str"},
     "history_max": {"type": "int", "default": 10},
     "applyset": {"type": "str"},

@@ -20,7 +20,7 @@ from .._ops.releases.spec import FetchedChart
 from .post_rendering import RENDERING_SPEC, rendering_options
 from .sealed import mapping
 from .specs import RULES_SPEC
-from .targets import TARGET_SPEC
+from .targets import DRIFT_IGNORE_SPEC
 
 
 def _env(*names: str, **spec: Any) -> dict[str, Any]:
@@ -148,16 +148,7 @@ RELEASE_SPEC: dict[str, Any] = {
     },
     "pending": {"type": "str", "choices": ["unlock", "rollback", "uninstall", "fail"], "default": "unlock"},
     "drift": {"type": "str", "choices": ["ignore", "warn", "correct"], "default": "ignore"},
-    "drift_ignore": {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            "paths": {"type": "list", "elements": "str", "required": True},
-            "kind": {"type": "str"},
-            "name": {"type": "str"},
-            "target": TARGET_SPEC,
-        },
-    },
+    "drift_ignore": DRIFT_IGNORE_SPEC,
     "window": {
         "type": "dict",
         "options": {

@@ -37,6 +37,8 @@ RENDERING = (
     "set_values",
     "post_renderer",
     "target_namespace",
+    # which tells releases of a name apart
+    "storage_namespace",
     # which reads what values_from names
     "service_account",
     "patches",

@@ -28,6 +28,7 @@ from .._files.bounded import MAX_LOGIN_FILE
 from .._files.directory_handles import DirectoryHandles, open_file_at
 from .._files.directory_writers import user_name
 from .._files.foreign_path import open_home
+from .._files.home import in_home
 from .._files.lockable import is_at, open_to_lock
 from .._files.regular_file import storage_error
 from .._files.shared_file import wait_for_lock, write_all
@@ -48,8 +49,11 @@ _INDENT = "\t"
 
 
 def default_path() -> str:
-    """Return the path where docker and compatible tools look for this user's file."""
-    folder = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+    """Return the path where docker and compatible tools look for this user's file.
+
+    :raises StorageError: when the user has no home directory.
+    """
+    folder = os.environ.get("DOCKER_CONFIG") or in_home(".docker", "'config_file'")
     return os.path.join(folder, "config.json")
 
 

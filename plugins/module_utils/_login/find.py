@@ -122,7 +122,7 @@ def _files_of_tools() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _oldest_file() -> Iterator[tuple[str, Mapping[str, Any]]]:
     path = os.path.join(os.path.expanduser("~"), ".dockercfg")
-    if os.path.exists(path):
+    if os.path.isabs(path) and os.path.exists(path):
         # the whole file has the content of 'auths' in today's format
         yield path, check_document({"auths": read_config_file(path)}, path)
 
@@ -141,7 +141,8 @@ def _default_files() -> list[str]:
         else os.path.join(_PODMAN_RUN, str(os.getuid()), "auth.json"),
         os.path.join(environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config"), "containers", "auth.json"),
     ]
-    return [path for path in candidates if path]
+    # without a home, '~' would be a directory of that name, wherever the task runs
+    return [path for path in candidates if path and (os.path.isabs(home) or not path.startswith(f"{home}/"))]
 
 
 def _read_login_file(path: str) -> bytes:

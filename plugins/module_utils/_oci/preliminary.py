@@ -46,7 +46,10 @@ def is_unsettled(error: OciError) -> bool:
 
 def is_about_one(error: OciError) -> bool:
     """Return True when an error is an answer about the one manifest or blob that was asked for, so that others may be
-    had all the same. A login that is missing or refused is about all of them."""
+    had all the same. A login that is missing or refused is about all of them, and so is an answer outside the protocol,
+    such as redirects without an end."""
+    if isinstance(error, RegistryError):
+        return is_unsettled(error) and error.status > 0
     return is_unsettled(error) and (isinstance(error, AccessDenied) or not isinstance(error, AuthenticationFailed))
 
 

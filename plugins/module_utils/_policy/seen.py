@@ -20,6 +20,7 @@ from typing import Any
 
 from .._errors import StorageError
 from .._files.directory_handles import open_file_at
+from .._files.home import in_home
 from .._files.names import shown
 from .._files.regular_file import storage_error
 from .._files.replaced_file import replace_file
@@ -35,13 +36,16 @@ LOCK_TIMEOUT = 60.0
 
 
 def state_directory() -> str:
-    """The directory of what was seen, absolute; it need not exist."""
+    """The directory of what was seen, absolute; it need not exist.
+
+    :raises StorageError: when the user has no home directory to keep it in.
+    """
     given = os.environ.get(ENVIRONMENT, "")
     if given:
         return os.path.abspath(os.path.expanduser(given))
     base = os.environ.get("XDG_STATE_HOME", "")
     if not os.path.isabs(base):
-        base = os.path.expanduser("~/.local/state")
+        base = in_home(".local/state", ENVIRONMENT)
     return os.path.abspath(os.path.join(base, "cloudnative.artifacts"))
 
 

@@ -29,12 +29,13 @@ from ..._kube.objects import ObjectLocation, comparable
 from ..._kube.patches import json_patch, keep_live, with_plain_secret, without_nulls
 from ..._kube.rest import MANAGER, KubeRest
 from ..._manifests.applyset import PART_OF
+from ..._manifests.ignored_fields import ignored_fields
 from ..._manifests.kinds import Kinds
 from ..._manifests.objects import ManifestObject, with_namespace
 from ..._manifests.stages import DEFINITIONS, stage_of, staged
 from ..._secrets.masking import Mask
 from ..._unexpected import as_error
-from .spec import IgnoreRule, ManifestsSpec
+from .spec import ManifestsSpec
 
 PARALLEL = 8
 MAX_NAMED = 10
@@ -258,7 +259,7 @@ class Applier:
             document["metadata"].pop("namespace", None)
         if item.is_secret:
             document = with_plain_secret(document)
-        pointers = list(_ignored(self._spec.ignore, place, item.is_secret))
+        pointers = list(ignored_fields(self._spec.ignore, place, item.document, is_secret=item.is_secret))
         return keep_live(document, member.live, pointers) if member.live is not None and pointers else document
 
     def _may_recreate(self, member: Member, exc: ClusterError) -> bool:
@@ -420,13 +421,6 @@ def _is_applied(live: Mapping[str, Any]) -> bool:
     """True when this collection has applied the object before, so that it owns the fields."""
     entries = (live.get("metadata") or {}).get("managedFields") or ()
     return any((each.get("manager"), each.get("operation")) == (MANAGER, "Apply") for each in entries)
-
-
-def _ignored(rules: Iterable[IgnoreRule], place: ObjectLocation, is_secret: bool) -> Iterable[tuple[str, ...]]:
-    for rule in rules:
-        if rule.kind in ("", place.kind) and rule.name in ("", place.name):
-            for pointer in rule.paths:
-                yield ("data", *pointer[1:]) if is_secret and pointer[:1] == ("stringData",) else pointer
 
 
 def counted(number: int) -> str:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from ..._errors import InvalidOption, OciError
 from ..._kube.api import DNS_SUBDOMAIN
-from ..._kube.patches import parse_pointer
 from ..._manifests.applyset import ParentRef, parse_parent
+from ..._manifests.ignored_fields import DriftRule, parse_drift_rule
 from ..._oci.options import parse_duration
 from .variables import VariablesReference, parse_references
 
@@ -47,15 +47,6 @@ class SetKey(NamedTuple):
 
 
 @dataclass(frozen=True)
-class IgnoreRule:
-    """Fields that are left as they are: JSON pointers, for objects of a kind and name (empty for any)."""
-
-    paths: tuple[tuple[str, ...], ...]
-    kind: str = ""
-    name: str = ""
-
-
-@dataclass(frozen=True)
 class FetchedArtifact:
     """An artifact whose layers are in the cache, as the module's value ``fetched`` has it."""
 
@@ -78,7 +69,7 @@ class ManifestsSpec:
     is_present: bool
     options: Mapping[str, Any] = field(repr=False)
     depends_on: tuple[SetKey, ...]
-    ignore: tuple[IgnoreRule, ...]
+    ignore: tuple[DriftRule, ...]
     timeout: float
     substitute_from: tuple[VariablesReference, ...] = ()
 
@@ -127,10 +118,7 @@ def parse_spec(option: Mapping[str, Any], artifacts: Mapping[str, FetchedArtifac
         is_present=is_present,
         options=option,
         depends_on=tuple(_need(each, namespace) for each in option["depends_on"] or ()),
-        ignore=tuple(
-            IgnoreRule(tuple(map(parse_pointer, rule["paths"])), rule.get("kind") or "", rule.get("name") or "")
-            for rule in option["drift_ignore"] or ()
-        ),
+        ignore=tuple(parse_drift_rule(each, f"the manifests {key}") for each in option["drift_ignore"] or ()),
         timeout=parse_duration(option["timeout"]),
         substitute_from=parse_references(option["substitute_from"] or (), namespace),
     )

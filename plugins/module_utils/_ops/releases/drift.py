@@ -22,11 +22,11 @@ from ..._helm.manifest_text import documents
 from ..._helm.values import merge
 from ..._kube.crds import await_established
 from ..._kube.objects import ObjectLocation, ObjectLocator, UnknownKind, comparable
-from ..._kube.patches import hand_over, json_patch, keep_live, parse_pointer, with_plain_secret, without_nulls
+from ..._kube.patches import hand_over, json_patch, keep_live, with_plain_secret, without_nulls
+from ..._manifests.ignored_fields import ignored_fields
 from ..._unexpected import as_error
 from .context import ReleaseContext
 from .plan import ReleasePlan
-from .spec import DriftRule
 
 DETECTED = "DriftDetected"
 CORRECTED = "DriftCorrected"
@@ -148,7 +148,8 @@ class _DriftCheck:
     def _of_object(self, document: Mapping[str, Any], place: ObjectLocation) -> _Drift | None:
         """The drift of an object; None when it does not differ from its manifest, or the difference is ignored."""
         wanted = self._wanted(document, place)
-        pointers = list(self._ignored(place, document))
+        rules = self._plan.spec.drift_ignore
+        pointers = list(ignored_fields(rules, place, document, is_secret=_is_secret(place)))
         if () in pointers or _EXEMPT in _marks(wanted):
             return None
         live = self._api.find(place.path) if place.path else None
@@ -163,15 +164,6 @@ class _DriftCheck:
             return None
         version = str(live["metadata"].get("resourceVersion") or "")
         return _Drift(place, CHANGED, document, operations, version, before, after)
-
-    def _ignored(self, place: ObjectLocation, document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-        """The pointers to the ignored fields of an object, split into their parts."""
-        for rule in self._plan.spec.drift_ignore:
-            if _concerns(rule, place, document):
-                for pointer in map(parse_pointer, rule.paths):
-                    if _is_secret(place) and pointer[:1] == ("stringData",):
-                        pointer = ("data", *pointer[1:])
-                    yield pointer
 
     def _wanted(self, document: Mapping[str, Any], place: ObjectLocation) -> dict[str, Any]:
         """The manifest in comparable form, with the metadata that Helm adds to each object."""
@@ -351,16 +343,6 @@ def _marks(wanted: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _is_secret(place: ObjectLocation) -> bool:
     return place.kind == "Secret" and place.collection.startswith("/api/v1/")
-
-
-def _concerns(rule: DriftRule, place: ObjectLocation, document: Mapping[str, Any]) -> bool:
-    if rule.kind not in ("", place.kind) or rule.name not in ("", place.name):
-        return False
-    if not rule.target:
-        return True
-    from ..._manifests.targets import identity_of, is_target
-
-    return is_target(rule.target, identity_of(document, place.namespace))
 
 
 def _named_place(document: Mapping[str, Any]) -> ObjectLocation:

@@ -25,9 +25,10 @@ from .references import (
     parse_reference,
     parse_set_values,
 )
-from .spec import DriftRule, FetchedChart, ReleaseKey, ReleaseSpec, ReleaseTests, Remedy
+from .spec import FetchedChart, ReleaseKey, ReleaseSpec, ReleaseTests, Remedy
 
 if TYPE_CHECKING:
+    from ..._manifests.ignored_fields import DriftRule
     from ..._manifests.post_rendering import PostRendering
     from ..._policy.window import Schedule
 
@@ -144,7 +145,7 @@ def _parse_release(item: Mapping[str, Any]) -> ReleaseSpec:
         ),
         pending=item["pending"],
         drift=item["drift"],
-        drift_ignore=[_drift_rule(each, key) for each in item["drift_ignore"] or ()],
+        drift_ignore=_drift_rules(item["drift_ignore"] or (), key),
         rollback_to=item["rollback_to"] or "",
         rollback_flags=_rollback_flags(item),
         uninstall_flags=_uninstall_flags(item),
@@ -183,29 +184,24 @@ def _check_force(item: Mapping[str, Any], key: ReleaseKey) -> None:
 
 
 def _window(option: Mapping[str, Any] | None, key: ReleaseKey) -> Schedule | None:
-    given = {name: value for name, value in (option or {}).items() if value is not None}
-    if not given:
+    """Return when the release may be changed; None without the option.
+
+    :raises InvalidOption: when it cannot be understood, or holds no window, as a wrong variable makes it.
+    """
+    if option is None:
         return None
     from ..._policy.window import check_schedule
 
-    return check_schedule(given, f"'window' of the release {key}")
+    return check_schedule(option, f"'window' of the release {key}")
 
 
-def _drift_rule(entry: Mapping[str, Any], key: ReleaseKey) -> DriftRule:
-    from ..._kube.patches import parse_pointer
+def _drift_rules(entries: Sequence[Mapping[str, Any]], key: ReleaseKey) -> list[DriftRule]:
+    if not entries:
+        return []
+    # imported here: few releases have any
+    from ..._manifests.ignored_fields import parse_drift_rule
 
-    for path in entry["paths"]:
-        try:
-            parse_pointer(path)
-        except InvalidOption as exc:
-            exc.message = f"'drift_ignore' of the release {key}: {exc.message}"
-            raise
-    given, target = entry.get("target") or {}, {}
-    if given:
-        from ..._manifests.targets import check_target
-
-        target = check_target(given, f"'target' in 'drift_ignore' of the release {key}")
-    return DriftRule(tuple(entry["paths"]), entry.get("kind") or "", entry.get("name") or "", target)
+    return [parse_drift_rule(each, f"the release {key}") for each in entries]
 
 
 def _filter(entry: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from .references import (
 
 if TYPE_CHECKING:
     from ..._helm.values import SetValue
+    from ..._manifests.ignored_fields import DriftRule
     from ..._manifests.post_rendering import PostRendering
     from ..._policy.window import Schedule
 
@@ -54,19 +55,6 @@ class FetchedChart:
     @property
     def origin(self) -> str:
         return f"{self.url} {self.revision}"
-
-
-@dataclass(frozen=True)
-class DriftRule:
-    """Ignored fields: JSON pointers, for objects of this kind and name that ``target`` selects; an empty one means any.
-
-    The empty pointer stands for the whole object.
-    """
-
-    paths: tuple[str, ...]
-    kind: str = ""
-    name: str = ""
-    target: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class _Work:
         failure = self.failure
         result: dict[str, Any] = {
             "name": spec.key.name,
-            "namespace": spec.key.namespace,
+            "namespace": spec.namespace,
             "dest": shown(self.rendering.place),
             "changed": self.changed,
             "failed": failure is not None,

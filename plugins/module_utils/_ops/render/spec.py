@@ -116,16 +116,17 @@ def parse_renderings(options: RenderOptions, scratch: str) -> list[Rendering]:
     specs = parse_releases(items, sources, options.artifacts)
     found = []
     for spec, item in zip(specs, items):
-        directory, file_name = _place(spec.key, item.get("dest") or "", options)
+        directory, file_name = _place(spec, item.get("dest") or "", options)
         chart = sources[spec.source] if spec.present else None
         found.append(Rendering(spec, chart, directory, file_name, options.flags))
     _check_places(found)
     return found
 
 
-def _place(key: ReleaseKey, own: str, options: RenderOptions) -> tuple[str, str]:
-    suffix = ".yaml" if options.single_file else ""
-    base = os.path.join(options.dest, key.namespace, f"{key.name}{suffix}") if options.dest else ""
+def _place(spec: ReleaseSpec, own: str, options: RenderOptions) -> tuple[str, str]:
+    suffix, key = ".yaml" if options.single_file else "", spec.key
+    # where the record of a release would be says nothing about its files
+    base = os.path.join(options.dest, spec.namespace, f"{key.name}{suffix}") if options.dest else ""
     path = own or base
     if not path:
         raise InvalidOption(

@@ -195,7 +195,11 @@ def test_a_referrer_that_cannot_be_read_hides_no_other(repository: Repository, d
     assert refusals[0].found_in == bad
 
 
-@pytest.mark.parametrize("failure", [AuthenticationFailed("x"), RegistryError("x", "", 503)], ids=["login", "outage"])
+@pytest.mark.parametrize(
+    "failure",
+    [AuthenticationFailed("x"), RegistryError("x", "", 503), RegistryError("redirects without an end")],
+    ids=["login", "outage", "protocol"],
+)
 def test_what_is_about_all_requests_ends_the_search(repository: Repository, digest: str, failure: Exception) -> None:
     bad = "sha256:" + "1" * 64
     repository.listed, repository.failures = [described(bad), described(refer(repository, digest))], {bad: failure}

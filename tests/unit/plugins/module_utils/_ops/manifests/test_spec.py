@@ -27,7 +27,11 @@ OPTION: dict[str, Any] = {
         ({"target_namespace": "a/b"}, "'target_namespace'"),
         ({"history_max": 0}, "'history_max'"),
         ({"applyset": "pods/a"}, "'applyset'"),
-        ({"drift_ignore": [{"paths": ["spec"]}]}, "JSON pointer"),
+        ({"drift_ignore": [{"paths": ["spec"]}]}, "^'drift_ignore' of the manifests default/app.*JSON pointer"),
+        (
+            {"drift_ignore": [{"paths": [""], "target": {"name": "a("}}]},
+            "'target' in 'drift_ignore' of the manifests default/app",
+        ),
         ({"depends_on": [1]}, "'depends_on'"),
         ({"timeout": "soon"}, "duration"),
     ],

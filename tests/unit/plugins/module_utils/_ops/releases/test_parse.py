@@ -102,7 +102,7 @@ def test_when_dependencies_are_ready() -> None:
     )
     assert list(map(str, spec.depends_on)) == ["default/a", "default/b", "default/c"]
     assert spec.ready_when == {ReleaseKey("default", "b"): "dep.revision > 1"}
-    assert spec.window is not None and parsed(window={}).window is None
+    assert spec.window is not None and parsed(window=None).window is None
     one = parsed(window={"allow": "Sat,Sun 22:00-04:00 Europe/Berlin"}).window
     assert one is not None and [each.text for each in one.allow] == ["Sat,Sun 22:00-04:00 Europe/Berlin"]
 
@@ -132,7 +132,15 @@ def test_values_are_no_part_of_what_is_printed() -> None:
         ({"depends_on": [{"name": "x", "ready_when": " "}]}, "which is not a text"),
         ({"drift_ignore": [{"paths": [""], "target": {"name": "a("}}]}, "'target' in 'drift_ignore' of the release"),
         ({"window": {"allow": []}}, "^'allow' of 'window' of the release default/one is an empty list"),
+        (
+            {"window": {"allow": [], "deny": ["Sat"]}},
+            "^'allow' of 'window' of the release default/one is an empty list",
+        ),
         ({"window": {"outside": "fail"}}, "^'window' of the release default/one has neither 'allow' nor 'deny'"),
+        *(
+            ({"window": empty}, "^'window' of the release default/one has neither 'allow' nor 'deny'")
+            for empty in ({}, {"deny": []}, {"allow": None, "deny": None})
+        ),
         ({"window": {"deny": ["Mondays"]}}, "^'window' of the release default/one: 'Mondays' is not a window"),
         ({"timeout": "soon"}, "'timeout': 'soon' is not a duration"),
         ({"rollback": {"timeout": "soon"}}, "'rollback.timeout': 'soon' is not a duration"),

@@ -47,6 +47,18 @@ def test_places() -> None:
     ]
 
 
+def test_releases_that_differ_in_the_place_of_their_records_alone() -> None:
+    assert "storage_namespace" in RENDERED_RELEASE_SPEC
+    one, other = item(storage_namespace="records"), item(storage_namespace="more", dest="/other")
+    found = parsed(one, other, dest="/base")
+    # the place is that of any release of the namespace and name, and so are the files
+    assert [each.place for each in found] == ["/base/default/one", "/other"]
+    assert {each.spec.target for each in found} == {"default"}
+    assert found[0].key("sha256:2") == found[1].key("sha256:2") == parsed(item(dest="/a"))[0].key("sha256:2")
+    with pytest.raises(InvalidOption, match=r"records/one and more/one are both to be rendered into /base/default/one"):
+        parsed(one, {**other, "dest": None}, dest="/base")
+
+
 def test_values_are_read_as_the_service_account() -> None:
     assert "service_account" in RENDERED_RELEASE_SPEC
     reference = {"kind": "Secret", "name": "settings"}
