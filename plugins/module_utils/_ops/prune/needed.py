@@ -107,14 +107,9 @@ class Needs:
         return [*tree.tags, *(tag for each in tree.own for tag in tags_attached_to(each))]
 
     def is_subject(self, digest: str, protected: Collection[str]) -> bool:
-        """Whether something protected refers to an artifact that would go, or to anything that would go with it."""
+        """Whether something protected is attached to an artifact that would go, or to what would go with it."""
         tree = self.tree(digest, protected)
-        return any(
-            self._refers(other, each)
-            for each in (*tree.own, *tree.attached)
-            for other in self._attached_to(each)[0]
-            if other in protected
-        )
+        return any(other in protected for each in (*tree.own, *tree.attached) for other in self._attached_to(each)[0])
 
     def _refers(self, digest: str, subject: str) -> bool:
         manifest = self.manifest(digest)

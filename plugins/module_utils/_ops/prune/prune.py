@@ -210,8 +210,9 @@ class Pruning:
             self._deployed(place, needs, going, held), DEPLOYED, needs, going, held, plan.kept
         )
         roots: list[Descriptor | str] = [held[tag] for tag in plan.kept if tag in held]
-        # the tags of what is in use are kept by now
-        roots += self._resolve(place, sorted(self._in_use.difference(plan.digests.values()))).values()
+        # the tags of releases that are in use are kept by now
+        others = self._in_use.difference(held[tag].digest for tag in plan.kept if tag in held)
+        roots += self._resolve(place, sorted(others)).values()
         roots += sorted(place.tags.named_otherwise())
         protected = needs.protected(roots)
         named = {held[tag].digest for tag in plan.kept if tag in held}

@@ -277,13 +277,14 @@ def test_what_a_referrer_that_stays_refers_to_stays(layout: Layout) -> None:
     assert not layout.holds(other) and not layout.holds(of_other)
 
 
-def test_a_common_signature_that_stays_keeps_no_artifact(layout: Layout) -> None:
-    """One manifest under the tags of two artifacts refers to neither of them."""
-    old, new = layout.publish("old", "1.0.0"), layout.publish("new", "2.0.0")
-    names = [each.descriptor.digest.replace(":", "-") + ".sig" for each in (old, new)]
-    common = layout.publish("common", *names)
-    assert gone(layout.prune({"count": 1}, keep_digests=[common.descriptor.digest])) == ["1.0.0"]
-    assert layout.holds(common) and layout.tags() == sorted(["2.0.0", names[1]])
+def test_a_signature_under_a_tag_of_cosign_that_is_in_use_stays_with_what_it_signs(layout: Layout) -> None:
+    signed, other = layout.publish("signed", "1.0.0"), layout.publish("other", "1.1.0")
+    name = signed.descriptor.digest.replace(":", "-") + ".sig"
+    signature = layout.publish("signature", name)
+    result = layout.prune(ALL, keep_digests=[signature.descriptor.digest])
+    assert gone(result) == ["1.1.0"] and kept(result) == {"1.0.0": "subject"}
+    assert layout.holds(signature) and layout.holds(signed) and not layout.holds(other)
+    assert layout.tags() == sorted(["1.0.0", name])
 
 
 def test_an_index_stays_with_a_platform_that_is_in_use(layout: Layout) -> None:
