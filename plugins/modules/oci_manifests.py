@@ -97,6 +97,7 @@ options:
       common_metadata:
         description:
           - Labels and annotations of all objects. They replace those of the manifests.
+          - Variables of O(manifests[].substitute) are not put into them.
         type: dict
         suboptions:
           labels:

@@ -61,12 +61,13 @@ def build_objects(
         for item in items:
             item.document = as_json(item.document)
     with_images(items, options["images"] or ())
-    common = options["common_metadata"] or {}
-    with_common_metadata(items, common.get("labels") or {}, common.get("annotations") or {})
     if options["substitute"] is not None:
         from .substitute import substitute_objects
 
         items = check_objects(substitute_objects(items, options["substitute"]), what)
+    # as in Flux, after the substitution: no variable is put into these
+    common = options["common_metadata"] or {}
+    with_common_metadata(items, common.get("labels") or {}, common.get("annotations") or {})
     # last: patches and variables make names, too
     check_places(items, what)
     return items

@@ -152,6 +152,14 @@ def test_names_are_checked_when_variables_have_made_them() -> None:
         build_objects(files, {**OPTIONS, "substitute": {"a": "../secrets/b"}}, "app")
 
 
+def test_no_variable_is_put_into_common_metadata() -> None:
+    """Flux adds it to what was substituted; there, it can neither be changed by a variable nor turn this off."""
+    files = {"a.yaml": b"{apiVersion: v1, kind: ConfigMap, metadata: {name: '${a}'}}"}
+    common = {"annotations": {"note": "${a}", "cloudnative.artifacts/substitute": "disabled"}}
+    (item,) = build_objects(files, {**OPTIONS, "common_metadata": common, "substitute": {"a": "b"}}, "app")
+    assert item.name == "b" and item.metadata["annotations"]["note"] == "${a}"
+
+
 GENERATOR = b"{apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: a}, files: [a=https://example.com/a]}"
 
 
