@@ -74,7 +74,7 @@ class InWorker(CarriesLess):
         keeps_files = constants.DEFAULT_KEEP_REMOTE_FILES  # type: ignore[attr-defined]  # set at run time
         if wish == NEVER or self._task.async_val or keeps_files or not same_process.can_fork():
             return False
-        if not same_process.is_local(self._connection):
+        if not same_process.is_local(self._connection, self._play_context.executable):
             return False
         if self._connection.become and not same_process.is_this_user(
             self.get_become_option("become_user"), self._get_remote_user()

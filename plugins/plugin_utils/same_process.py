@@ -35,13 +35,17 @@ def can_fork() -> bool:
     return sys.platform != "darwin"
 
 
-def is_local(connection: Any) -> bool:
-    """True for Ansible's own connection plugin ``local`` with a shell that adds nothing to a module's environment."""
+def is_local(connection: Any, shell: Any) -> bool:
+    """True for Ansible's own connection plugin ``local`` with a shell that adds nothing to a module's environment.
+
+    :param shell: what the task's host has its commands run by, as ``ansible_shell_executable`` says.
+    """
     kind = sys.modules.get(type(connection).__module__)
     folder = os.path.dirname(str(getattr(kind, "__file__", None) or ""))
     own = type(connection).__module__ == f"{connection_plugins.__name__}.local"
-    shell = str(constants.DEFAULT_EXECUTABLE or "")  # type: ignore[attr-defined]  # set at run time
-    return own and folder == os.path.dirname(str(connection_plugins.__file__)) and shell in _SHELLS
+    # that of the plugin starts that of the host
+    shells = {str(constants.DEFAULT_EXECUTABLE or ""), str(shell or "")}  # type: ignore[attr-defined]  # set at run time
+    return own and folder == os.path.dirname(str(connection_plugins.__file__)) and shells.issubset(_SHELLS)
 
 
 def is_this_user(become_user: Any, remote_user: Any) -> bool:

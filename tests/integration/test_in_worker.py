@@ -62,6 +62,7 @@ def conditions(ansible: AnsibleRunner, folder: Path) -> dict[str, tuple[bool, di
         "environment": (True, {"vars": OURS, "environment": {"TMPDIR": str(folder), "HOME": str(folder)}}),
         "environment of a start": (False, {"vars": {**OURS, SWITCH: "always"}, "environment": {"PYTHONUTF8": "1"}}),
         "another remote_tmp": (True, {"vars": {**OURS, "ansible_remote_tmp": str(folder / "remote")}}),
+        "another shell": (False, {"vars": {**OURS, SWITCH: "always", "ansible_shell_executable": "/bin/bash"}}),
         "check": (True, {"vars": OURS, "check_mode": True, "diff": True}),
         "loop": (True, {"vars": OURS, "loop": [1, 2]}),
         "no_log": (True, {"vars": OURS, "no_log": True}),

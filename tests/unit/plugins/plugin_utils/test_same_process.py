@@ -28,6 +28,7 @@ from ansible_collections.cloudnative.artifacts.plugins.plugin_utils.same_process
 )
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
+SHELL = "/bin/sh"
 TEMPLAR = SimpleNamespace(template=lambda value: value.replace("{{ ours }}", sys.executable))
 
 
@@ -158,14 +159,16 @@ def test_become(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     local = object.__new__(Connection)
-    assert is_local(local)
+    assert is_local(local, SHELL)
     own = type("Connection", (), {"__module__": "ansible.plugins.connection.ssh"})()
     below = type("Connection", (Connection,), {"__module__": "ansible_collections.community.general.chroot"})
-    assert not is_local(own) and not is_local(object.__new__(below))
+    assert not is_local(own, SHELL) and not is_local(object.__new__(below), SHELL)
     for shell in ("/bin/bash", "/opt/sh", "/bin/sh -x", "", None):
         monkeypatch.setattr(constants, "DEFAULT_EXECUTABLE", shell, raising=False)
-        assert not is_local(local), shell
-    monkeypatch.setattr(constants, "DEFAULT_EXECUTABLE", "/bin/sh", raising=False)
+        assert not is_local(local, SHELL), shell
+    monkeypatch.setattr(constants, "DEFAULT_EXECUTABLE", SHELL, raising=False)
+    for shell in ("/bin/bash", "/opt/wrapper", "", None):
+        assert not is_local(local, shell), shell
     # a plugin of the same name, in a folder that ansible.cfg names
     monkeypatch.setattr(sys.modules["ansible.plugins.connection.local"], "__file__", "/srv/connection_plugins/local.py")
-    assert not is_local(local)
+    assert not is_local(local, SHELL)
