@@ -13,6 +13,8 @@ from __future__ import annotations
 import builtins
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 if TYPE_CHECKING:
@@ -21,19 +23,55 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _guard = threading.RLock()
+# ``pool``: the one that the thread works for
+_mine = threading.local()
 
 
 class OutOfTime(Exception):
     """A call took longer than it may."""
 
 
-def thread_pool(width: int) -> ThreadPoolExecutor:
-    """A pool of at least one thread, in which code may import modules when it first needs them."""
+class _Pool:
+    """Whether the work of a pool is in vain; ``outer`` is the one whose work it does a part of."""
+
+    def __init__(self, outer: _Pool | None) -> None:
+        self.outer = outer
+        self.is_interrupted = False
+
+
+@contextmanager
+def thread_pool(width: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of at least one thread, in which code may import modules when it first needs them.
+
+    At the end of the block its work is waited for. When the block is interrupted, as by Ctrl-C, what has not begun is
+    left, and what has begun ends where it calls :func:`stop_if_interrupted`.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     if sys.version_info < (3, 10):
         _serialize_imports()
-    return ThreadPoolExecutor(max(1, width))
+    state = _Pool(getattr(_mine, "pool", None))
+    pool = ThreadPoolExecutor(max(1, width), initializer=setattr, initargs=(_mine, "pool", state))
+    try:
+        yield pool
+    except (KeyboardInterrupt, SystemExit):
+        state.is_interrupted = True
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        pool.shutdown(wait=True)
+
+
+def stop_if_interrupted() -> None:
+    """End the work of this thread when that of its pool is in vain; to be called by what may take long.
+
+    :raises KeyboardInterrupt: in a thread of a pool that was interrupted.
+    """
+    pool: _Pool | None = getattr(_mine, "pool", None)
+    while pool is not None:
+        if pool.is_interrupted:
+            raise KeyboardInterrupt
+        pool = pool.outer
 
 
 def new_thread(target: Callable[..., object], *arguments: Any) -> threading.Thread:

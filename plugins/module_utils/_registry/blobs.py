@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .._errors import AuthenticationFailed, ConnectionFailed, NotFound, PushFailed, RegistryError, TlsFailed
+from .._files.threads import stop_if_interrupted
 from .._http.answer import RETRY_STATUS, check_status, wait_asked_for
 from .._http.body import CHUNK_SIZE, MAX_ROOM, BodyBroken, content_length, discard, is_encoded, raw_chunks, unpacked
 from .._http.url import join
@@ -68,6 +69,7 @@ class BlobTransfers:
             before = position
             try:
                 for chunk in self._part(descriptor, position, failures, buffer):
+                    stop_if_interrupted()
                     position += len(chunk)
                     progress.add(len(chunk))
                     if position > descriptor.size:

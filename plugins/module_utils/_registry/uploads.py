@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from .._errors import BuildError, OciError, PushFailed
+from .._files.threads import stop_if_interrupted
 from .._http.url import origin
 from .._oci.progress import Progress
 
@@ -61,6 +62,7 @@ class GrowingBody:
         self._position = 0
 
     def read(self, size: int = READ_SIZE) -> bytes:
+        stop_if_interrupted()
         data = self._stream.read(READ_SIZE if size is None or size < 0 else size)
         self._position += len(data)
         self._progress.add(len(data))
