@@ -10,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import bounded
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._cloud import aws
+from ansible_collections.cloudnative.artifacts.plugins.module_utils._files import bounded, bounded_popen
 from ansible_collections.cloudnative.artifacts.plugins.module_utils._http import (
     answer as registry_answer,
 )
@@ -58,7 +59,10 @@ WANTED = {
     "All pauses": f"{pauses.MAX_TOTAL:g} s",
     "Redirects": f"{http_client.MAX_REDIRECTS}",
     "Mirrors": f"{mirrors.MAX_MIRRORS}",
-    "Answer of a credential helper": f"{credential_helper.HELPER_TIMEOUT:g} s",
+    "Answer of a credential helper": (
+        f"{credential_helper.HELPER_TIMEOUT:g} s, {credential_helper.MAX_OUTPUT >> 20} MiB"
+    ),
+    "Answer of a program of AWS": f"{aws.MAX_LOGIN:g} s, {bounded_popen.MAX_OUTPUT >> 20} MiB",
     "Docker or podman config": f"{bounded.MAX_LOGIN_FILE >> 20} MiB",
     "Client certificate": f"{bounded.MAX_PEM >> 20} MiB",
     "Answer of a token server": f"{http_client.MAX_TOKEN_ANSWER >> 20} MiB",

@@ -34,7 +34,7 @@ class ProgramEnded(BaseException):
 
 
 class _Popen:
-    """What the libraries use of :class:`subprocess.Popen`. The program runs in :meth:`communicate`."""
+    """What the libraries use of ``subprocess.Popen``. The program runs in :meth:`communicate`."""
 
     def __init__(self, words: Sequence[str], **settings: Any) -> None:
         self.args = words

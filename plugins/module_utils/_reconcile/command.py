@@ -16,12 +16,13 @@ import time
 from collections.abc import Sequence
 
 from .._errors import InvalidOption, OciError
+from . import journal
 from .configuration import DIRECTORY, Configuration, configured_names, load_configuration
 from .private_file import write_private
 from .programs import check_syntax
 from .run import REQUESTED, SUSPENSION, TIME_FORMAT, is_due, reconcile
 from .show import description, listing
-from .status import FALSE, READY, Status, new_status, observed_status, set_condition
+from .status import FALSE, READY, WARNING, Status, new_status, observed_status, set_condition
 
 # seconds for systemd to say that it starts a run
 _SYSTEMD = 60.0
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _list(options.config, options.output)
         configuration = load_configuration(options.name or _only_name(options.config), options.config)
         if options.command == "run":
-            return _run(configuration, if_due=options.if_due)
+            return _run(configuration, options.config, if_due=options.if_due)
         if options.command == "status":
             return _show(configuration, options.output)
         if options.command == "check":
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _suspend(configuration, options.reason) if options.command == "suspend" else _resume(configuration)
     except OciError as exc:
         sys.stderr.write(f"oci-reconcile: {exc}\n")
+        if options.command == "run" and not journal.is_in_journal():
+            # cron is told to drop what is printed
+            journal.say(options.name, WARNING, exc.reason, str(exc))
         return 2
 
 
@@ -81,10 +85,10 @@ def _only_name(directory: str) -> str:
     return names[0]
 
 
-def _run(configuration: Configuration, *, if_due: bool) -> int:
+def _run(configuration: Configuration, directory: str, *, if_due: bool) -> int:
     if if_due and not is_due(configuration, time.time()):
         return 0
-    return reconcile(configuration)
+    return reconcile(configuration, lambda: load_configuration(configuration.name, directory))
 
 
 def _show(configuration: Configuration, output: str) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from .._errors import OciError
+from .._errors import OciError, StorageError
 from .._files.regular_file import storage_error
 from .._files.trusted_path import open_trusted
 from . import journal
@@ -106,9 +106,13 @@ def _place_within(jitter: float, name: str) -> float:
     return float(int(jitter * number / 2**64))
 
 
-def reconcile(configuration: Configuration) -> int:
-    """Run once; return 0 when the host is as the project says, is suspended, or is being reconciled by another run.
+def reconcile(configuration: Configuration, read_again: Callable[[], Configuration]) -> int:
+    """Run once, and again for what is requested meanwhile; return 0 when the host is as the project says, is
+    suspended, or is being reconciled by another run.
 
+    A request during a run would wait for the interval otherwise: systemd has no second start of what is starting.
+
+    :param read_again: returns the configuration as it is then.
     :raises StorageError: when the status cannot be written, or somebody less trusted may write where it is.
     """
     _check_state(configuration.state)
@@ -116,7 +120,16 @@ def reconcile(configuration: Configuration) -> int:
         if lock < 0:
             journal.say(configuration.name, NORMAL, "AlreadyRunning", "Another run is going on, nothing was done.")
             return 0
-        return _Run(configuration, lock).run()
+        while True:
+            asked = requested_token(configuration)
+            run = _Run(configuration, lock)
+            ended = run.run()
+            if run.was_told_to_stop or requested_token(configuration) in ("", asked):
+                return ended
+            dest, configuration = configuration.dest, read_again()
+            if configuration.dest != dest:
+                # the lock is that of another place
+                return ended
 
 
 def _check_state(state: str) -> None:
@@ -133,6 +146,10 @@ class _Run:
         self._status = load_status(configuration.dest) or new_status(configuration.name)
         self._status["name"] = configuration.name
         self._token = ""
+
+    @property
+    def was_told_to_stop(self) -> bool:
+        return self._control.told_to_stop
 
     def run(self) -> int:
         if self._status["running"]:
@@ -250,7 +267,12 @@ class _Run:
         journal.say(self._configuration.name, kind, reason, message)
 
     def _save(self) -> None:
-        save_status(self._configuration.dest, self._status)
+        try:
+            save_status(self._configuration.dest, self._status)
+        except StorageError:
+            # a project may end what it is a part of, with reconcile_state: absent: there is no status any more
+            if os.path.lexists(self._configuration.state):
+                raise
 
 
 @contextlib.contextmanager

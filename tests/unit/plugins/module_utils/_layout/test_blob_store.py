@@ -9,6 +9,7 @@ import errno
 import fcntl
 import hashlib
 import io
+import itertools
 import multiprocessing
 import os
 import resource
@@ -487,7 +488,7 @@ def test_who_waited_for_a_killed_download_goes_on_behind_it(tmp_path: Path) -> N
     root, log, found = tmp_path / "store", tmp_path / "log", descriptor_of(DATA)
 
     def stalling(offset: int) -> Iterator[bytes]:
-        yield next(slow_source(log, 0)(offset))
+        yield from itertools.islice(slow_source(log, 0)(offset), 1)
         # however late it is killed, it has not come to its end
         time.sleep(600)
 
