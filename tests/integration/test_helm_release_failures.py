@@ -188,3 +188,51 @@ def test_failed_installs_hooks_and_tests(role: RoleRunner, namespace: str, publi
         assert run.actions == {"needs-tested": "none", "left": "label"}
         labelled = role.cluster.list("secret", namespace, "team")
         assert [each["metadata"]["labels"]["team"] for each in labelled] == ["red"]
+
+
+STUCK_OBJECT = """\
+{{- if .Values.stuck }}
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .Release.Name }}-stuck
+  finalizers: [example.com/stuck]
+{{- end }}
+"""
+
+
+def test_removals_that_fail_when_the_record_is_gone(role: RoleRunner, namespace: str, publisher: Publisher) -> None:
+    hook = pod("hook", "Failed", "post-delete")
+    archive = chart(
+        **{
+            "templates__bad.yaml": BAD_OBJECT,
+            "templates__hook.yaml": "{{ if .Values.hook }}\n" + hook + "{{ end }}\n",
+            "templates__stuck.yaml": STUCK_OBJECT,
+        }
+    )
+    publish_chart(publisher, "1.0.0", archive)
+
+    def release(name: str, **options: Any) -> dict[str, Any]:
+        return {"name": name, "source": "demo", "namespace": namespace, "timeout": "5s", **options}
+
+    with node(role.cluster, namespace):
+        # where a removal is only a remedy, the name is free again
+        remedied = release("remedied", values={"broken": True, "hook": True}, install={"remediation": "uninstall"})
+        names = ("hook", "stuck")
+        run = role({"demo": source(publisher)}, [*(release(name, values={name: True}) for name in names), remedied])
+        assert {name: each["reason"] for name, each in run.releases.items()} == {
+            "hook": "InstallSucceeded",
+            "stuck": "InstallSucceeded",
+            "remedied": "InstallFailed",
+        }
+        assert run.releases["remedied"]["remediation"] == "UninstallSucceeded"
+        assert any("remedied-hook" in each and "Its record is gone" in each for each in run.last["warnings"])
+
+        run = role({"demo": source(publisher)}, [release(name, state="absent") for name in names])
+        assert run.failed and run.changed
+        for name in names:
+            result = run.releases[name]
+            assert result["failed"] and result["changed"] and result["reason"] == "UninstallFailed"
+            assert "Its record is gone" in result["msg"]
+            assert history(role.cluster, namespace, name) == []
+        assert "hook-hook" in run.releases["hook"]["msg"]

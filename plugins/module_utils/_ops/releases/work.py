@@ -10,6 +10,7 @@ attempt is followed by its remedy and, while there are retries, by another attem
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -45,6 +46,10 @@ from .spec import Remedy
 LOOK_AGAIN = 2.0
 # How often a decision is repeated because another run changed the release.
 MAX_ROUNDS = 5
+
+# What Helm says when somebody else has removed the record. What else it says without a record is a failure: it removes
+# the record, too, when the wait for objects runs out, or a hook fails after the removal.
+_NOTHING_TO_REMOVE = re.compile(r"Release not loaded|with 1 error\(s\): uninstall: Failed to purge the release")
 
 NO_REMEDY = "none"
 ROLLBACK = "rollback"
@@ -438,8 +443,16 @@ class ReleaseWork:
         outcome = self._call_uninstall()
         before, self._plan.last = self._plan.last, self._context.last(self._key)
         self._plan.changed = self._plan.changed or self._plan.last != before
-        if not outcome.ok and self._plan.last is not None:
-            raise self._failure(decisions.UNINSTALL, outcome)
+        if outcome.ok or (self._plan.last is None and _NOTHING_TO_REMOVE.search(outcome.words)):
+            return
+        error = self._failure(decisions.UNINSTALL, outcome)
+        if self._plan.last is None:
+            error.hint = "Its record is gone, so that no other run removes what is left of it: look for it."
+            if self._spec.present:
+                # the name is free again, which is all that was wanted
+                self._plan.warnings.append(str(error))
+                return
+        raise error
 
     def _call_uninstall(self) -> Outcome:
         flags = self._spec.uninstall_flags
