@@ -529,13 +529,20 @@ def test_who_waits_is_patient_with_a_download_that_grows(tmp_path: Path, monkeyp
             pieces.acquire()
             yield DATA[start : start + 1024]
 
+    def written() -> int:
+        try:
+            return partial_of(tmp_path, found).stat().st_size
+        except FileNotFoundError:
+            # the whole blob, which is in its place by now
+            return len(DATA)
+
     def pause(_seconds: float) -> None:
-        size = partial_of(tmp_path, found).stat().st_size if partial_of(tmp_path, found).exists() else len(DATA)
+        size = written()
         clock[0] += 0.4
         waits[0] += 1
         pieces.release()
         # until the piece is written, or the last one is and the blob is in its place
-        while partial_of(tmp_path, found).exists() and partial_of(tmp_path, found).stat().st_size == size < len(DATA):
+        while written() == size < len(DATA):
             threading.Event().wait(0.005)
 
     monkeypatch.setattr(shared_file, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=pause))
